@@ -1,0 +1,12 @@
+/**
+ * The vocabulary of container images: digests, descriptors, manifests, configs, references, platforms.
+ * Pure: no I/O, no state. May import `errors` only.
+ */
+export * from './chain-id.js';
+export * from './config.js';
+export * from './descriptor.js';
+export * from './digest.js';
+export * from './manifest.js';
+export * from './media-type.js';
+export * from './platform.js';
+export * from './reference.js';

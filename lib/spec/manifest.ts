@@ -1,0 +1,116 @@
+import { InvalidManifestError, UnsupportedMediaTypeError } from '../errors.js';
+import { parseJson } from './config.js';
+import { parseDescriptor, type Descriptor } from './descriptor.js';
+import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
+
+/** The distribution-spec's floor for what a registry must accept; larger documents are refused. Bytes. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+/** More layers than any engine stacks (Docker's limit is 127). */
+const MAX_LAYERS = 1024;
+
+/** An image manifest, OCI or Docker schema 2 (image-spec manifest.md). */
+export interface ImageManifest {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly config: Descriptor;
+  /** Oldest first. */
+  readonly layers: readonly Descriptor[];
+  readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** An image index or Docker manifest list (image-spec image-index.md). */
+export interface ImageIndex {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly manifests: readonly Descriptor[];
+  readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Parses and checks a manifest or index. `contentType` is what it was served as ('' when unknown); a `mediaType` inside
+ * must agree with it. Documents that are both manifest and index are refused (CVE-2021-41190).
+ * Throws InvalidManifestError, UnsupportedMediaTypeError.
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string, where: string): ImageManifest | ImageIndex {
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) {
+    throw new InvalidManifestError(`${where} is ${bytes.byteLength} bytes, over the limit of ${MAX_MANIFEST_BYTES}`, {
+      where,
+    });
+  }
+  const document = parseJson(bytes, where);
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    throw new InvalidManifestError(`${where} is not a JSON object`, { where });
+  }
+  const fields = document as Record<string, unknown>;
+  const mediaType = agreedMediaType(fields, baseMediaType(contentType), where);
+  if (fields.schemaVersion !== 2)
+    throw new InvalidManifestError(`${where} has schemaVersion ${JSON.stringify(fields.schemaVersion)}, not 2`, {
+      where,
+    });
+  if (fields.manifests !== undefined && (fields.layers !== undefined || fields.config !== undefined)) {
+    throw new InvalidManifestError(`${where} is both an index and a manifest (CVE-2021-41190)`, { where });
+  }
+  const subject =
+    fields.subject === undefined || fields.subject === null
+      ? {}
+      : { subject: parseDescriptor(fields.subject, `${where} subject`) };
+  const common = {
+    mediaType,
+    ...subject,
+    ...(typeof fields.artifactType === 'string' ? { artifactType: fields.artifactType } : {}),
+    ...(isStringRecord(fields.annotations) ? { annotations: fields.annotations } : {}),
+  };
+  if (isIndexType(mediaType)) {
+    return { kind: 'index', ...common, manifests: parseDescriptors(fields.manifests, `${where} manifests`, Infinity) };
+  }
+  return {
+    kind: 'manifest',
+    ...common,
+    config: parseDescriptor(fields.config, `${where} config`),
+    layers: parseDescriptors(fields.layers, `${where} layers`, MAX_LAYERS),
+  };
+}
+
+function agreedMediaType(fields: Record<string, unknown>, served: string, where: string): string {
+  const stated = fields.mediaType;
+  if (stated !== undefined && typeof stated !== 'string')
+    throw new InvalidManifestError(`${where} has a bad mediaType`, { where });
+  const known = (type: string): boolean => isIndexType(type) || isManifestType(type);
+  if (stated !== undefined && stated !== '') {
+    if (!known(stated)) throw unsupported(stated, where);
+    if (known(served) && served !== stated) {
+      throw new InvalidManifestError(`${where} was served as ${served} but says it is ${stated} (CVE-2021-41190)`, {
+        where,
+      });
+    }
+    return stated;
+  }
+  if (known(served)) return served;
+  // OCI makes mediaType optional; a document without it that was served as plain JSON is told by its shape.
+  if (fields.schemaVersion === 2 && Array.isArray(fields.manifests)) return MEDIA_TYPE.ociIndex;
+  if (fields.schemaVersion === 2 && fields.config !== undefined) return MEDIA_TYPE.ociManifest;
+  throw unsupported(fields.schemaVersion === 1 ? MEDIA_TYPE.dockerSchema1Signed : served || 'unknown', where);
+}
+
+function unsupported(mediaType: string, where: string): UnsupportedMediaTypeError {
+  return new UnsupportedMediaTypeError(`${where} is of type ${mediaType.slice(0, 200)}, which imgtool cannot read`, {
+    mediaType,
+  });
+}
+
+function parseDescriptors(value: unknown, where: string, limit: number): Descriptor[] {
+  if (!Array.isArray(value)) throw new InvalidManifestError(`${where} is not a list`, { where });
+  if (value.length > limit)
+    throw new InvalidManifestError(`${where} has ${value.length} entries, over the limit of ${limit}`, { where });
+  return value.map((entry, index) => parseDescriptor(entry, `${where}[${index}]`));
+}
+
+function isStringRecord(value: unknown): value is Record<string, string> {
+  return (
+    typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'string')
+  );
+}

@@ -1,0 +1,82 @@
+import { UsageError } from '../errors.js';
+
+/** What an image runs on (image-spec image-index.md, "platform"); names as Go spells them. */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+  readonly 'os.version'?: string;
+  readonly 'os.features'?: readonly string[];
+}
+
+const GO_ARCH: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  arm64: 'arm64',
+  arm: 'arm',
+  ia32: '386',
+  ppc64: 'ppc64le',
+  s390x: 's390x',
+  riscv64: 'riscv64',
+  loong64: 'loong64',
+};
+
+const ALIASES: Readonly<Record<string, readonly [arch: string, variant?: string]>> = {
+  x86_64: ['amd64'],
+  'x86-64': ['amd64'],
+  i386: ['386'],
+  i686: ['386'],
+  aarch64: ['arm64'],
+  armhf: ['arm', 'v7'],
+  armel: ['arm', 'v6'],
+};
+
+/** The platform this process runs on. */
+export function hostPlatform(arch: string = process.arch): Platform {
+  const architecture = GO_ARCH[arch] ?? arch;
+  const variant = defaultVariant(architecture);
+  return variant === undefined ? { os: 'linux', architecture } : { os: 'linux', architecture, variant };
+}
+
+/** Parses `os/arch[/variant]`, `arch` or `arch/variant`; usual aliases (`x86_64`, `aarch64`) included. Throws UsageError. */
+export function parsePlatform(input: string): Platform {
+  const parts = input.toLowerCase().split('/');
+  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
+    throw new UsageError(`${JSON.stringify(input)} is not a platform`, {
+      hint: 'write os/arch or os/arch/variant, such as linux/arm64 or linux/arm/v7',
+    });
+  }
+  const hasOs = parts.length === 3 || (parts.length === 2 && !/^v\d+$/.test(parts[1]!));
+  const os = hasOs ? parts.shift()! : 'linux';
+  const [arch, aliasVariant] = ALIASES[parts[0]!] ?? [parts[0]!];
+  const variant = parts[1] ?? aliasVariant ?? defaultVariant(arch);
+  return variant === undefined ? { os, architecture: arch } : { os, architecture: arch, variant };
+}
+
+/** `os/arch[/variant]`. */
+export function formatPlatform(platform: Platform): string {
+  const { os, architecture, variant } = platform;
+  return [os, architecture, variant].filter((part) => part !== undefined && part !== '').join('/');
+}
+
+/**
+ * How well `candidate` serves `wanted`: 0 not at all, higher is better, exact variant best. An older ARM variant runs on
+ * a newer one (v7 runs v6), the other way round never.
+ */
+export function platformScore(wanted: Platform, candidate: Platform): number {
+  if (candidate.os !== wanted.os || candidate.architecture !== wanted.architecture) return 0;
+  const want = variantNumber(wanted);
+  const have = variantNumber(candidate);
+  if (want === have) return 1000;
+  if (want === undefined || have === undefined || have > want) return 0;
+  return have + 1;
+}
+
+function variantNumber({ architecture, variant }: Platform): number | undefined {
+  const text = variant !== undefined && variant !== '' ? variant : (defaultVariant(architecture) ?? 'v1');
+  const match = /^v?(\d+)/.exec(text);
+  return match === null ? undefined : Number(match[1]);
+}
+
+function defaultVariant(architecture: string): string | undefined {
+  return architecture === 'arm64' ? 'v8' : architecture === 'arm' ? 'v7' : undefined;
+}

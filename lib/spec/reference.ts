@@ -1,0 +1,105 @@
+import { InvalidReferenceError } from '../errors.js';
+import { isDigest, type Digest } from './digest.js';
+
+/** The name of an image at a registry, as parsed; build one with `parseReference`. */
+export interface Reference {
+  /** `host[:port]`, as written; `docker.io` when the short form was used. */
+  readonly host: string;
+  /** Path in the registry, such as `library/alpine`. */
+  readonly repository: string;
+  /** Absent only when a digest is given. */
+  readonly tag?: string;
+  readonly digest?: Digest;
+}
+
+const DEFAULT_HOST = 'docker.io';
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const PATH_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const HOST =
+  /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)(?::\d{1,5})?$/;
+
+/**
+ * Parses `[docker://]HOST[:PORT]/REPO[:TAG][@DIGEST]` and Docker's short forms (`alpine` is
+ * `docker.io/library/alpine:latest`). Grammar: distribution's reference package. Throws InvalidReferenceError.
+ */
+export function parseReference(input: string): Reference {
+  const bad = (why: string): never => {
+    throw new InvalidReferenceError(`${JSON.stringify(input.slice(0, 300))} is not an image reference: ${why}`, {
+      input,
+      hint: 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20',
+    });
+  };
+  let rest = input.startsWith('docker://') ? input.slice('docker://'.length) : input;
+  let digest: Digest | undefined;
+  const at = rest.indexOf('@');
+  if (at >= 0) {
+    const text = rest.slice(at + 1);
+    if (!isDigest(text)) return bad('what follows @ is not a digest');
+    digest = text;
+    rest = rest.slice(0, at);
+  }
+  let tag: string | undefined;
+  const colon = rest.lastIndexOf(':');
+  if (colon > rest.lastIndexOf('/')) {
+    tag = rest.slice(colon + 1);
+    if (!TAG.test(tag)) return bad('the tag may hold letters, digits, _ . - and at most 128 of them');
+    rest = rest.slice(0, colon);
+  }
+  const { host, repository } = splitRepository(rest, bad);
+  if (tag === undefined && digest === undefined) tag = 'latest';
+  return { host, repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+}
+
+/** Parses `HOST/REPO` without tag or digest, short forms included. Throws InvalidReferenceError. */
+export function parseRepository(input: string): { readonly host: string; readonly repository: string } {
+  const { host, repository, tag, digest } = parseReference(input);
+  if (digest !== undefined || (tag !== undefined && input.endsWith(`:${tag}`))) {
+    throw new InvalidReferenceError(`${JSON.stringify(input)} names one image, not a repository`, {
+      input,
+      hint: 'leave out the tag and the digest',
+    });
+  }
+  return { host, repository };
+}
+
+/** The full form, `host/repository[:tag][@digest]`; parses back to the same reference. */
+export function formatReference({ host, repository, tag, digest }: Reference): string {
+  return `${host}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+}
+
+/** The short form people type: Docker Hub's host and `library/` are left out. */
+export function familiarReference(reference: Reference): string {
+  const full = formatReference(reference);
+  return full.startsWith('docker.io/library/')
+    ? full.slice('docker.io/library/'.length)
+    : full.startsWith('docker.io/')
+      ? full.slice('docker.io/'.length)
+      : full;
+}
+
+/** Whether `input` may be used as a tag (distribution-spec, "Pulling manifests"). */
+export function isTag(input: string): boolean {
+  return TAG.test(input);
+}
+
+/** Whether `input` may be used as a repository name at a registry (distribution-spec, "Pulling manifests"). */
+export function isRepositoryName(input: string): boolean {
+  return input.length <= 255 && input.split('/').every((part) => PATH_PART.test(part));
+}
+
+function splitRepository(rest: string, bad: (why: string) => never): { host: string; repository: string } {
+  const slash = rest.indexOf('/');
+  const first = slash < 0 ? '' : rest.slice(0, slash);
+  const hasHost = first !== '' && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const host = hasHost ? first : DEFAULT_HOST;
+  let repository = hasHost ? rest.slice(slash + 1) : rest;
+  if (!HOST.test(host)) return bad(`${JSON.stringify(host)} is not a host name`);
+  const port = /:(\d+)$/.exec(host);
+  if (port !== null && (Number(port[1]) < 1 || Number(port[1]) > 65535)) return bad('the port is out of range');
+  if (repository === '') return bad('the repository name is missing');
+  if (repository !== repository.toLowerCase()) return bad('repository names are lower case');
+  if (host === DEFAULT_HOST && !repository.includes('/')) repository = `library/${repository}`;
+  if (!isRepositoryName(repository))
+    return bad('the repository name may hold lower-case letters and digits, with single . _ - or / between them');
+  return { host, repository };
+}

@@ -1,0 +1,71 @@
+import koffi from 'koffi';
+import { SyscallError } from '../errors.js';
+
+const NAME_OF: ReadonlyMap<number, string> = new Map(
+  // EAGAIN and ENOTSUP share their numbers with EWOULDBLOCK and EOPNOTSUPP: the usual name wins.
+  Object.entries(koffi.os.errno as Record<string, number>)
+    .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'EOPNOTSUPP' && name !== 'EDEADLOCK')
+    .map(([name, number]) => [number, name]),
+);
+
+const MEANING: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  ENOENT: 'no such file or directory',
+  EEXIST: 'already exists',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  ENOTEMPTY: 'directory not empty',
+  ELOOP: 'a symbolic link stands in the way',
+  EXDEV: 'crosses a mount point',
+  ENOSPC: 'no space left on device',
+  EDQUOT: 'disk quota exceeded',
+  EROFS: 'read-only file system',
+  ENAMETOOLONG: 'file name too long',
+  EMLINK: 'too many links',
+  ENOTTY: 'not supported by this file system',
+  ENOTSUP: 'not supported',
+  EINVAL: 'invalid argument',
+  EIO: 'input/output error',
+  EMFILE: 'too many open files',
+};
+
+/** A path as the kernel takes it: bytes without NUL; strings are encoded as UTF-8. */
+export type SysPath = string | Uint8Array;
+
+/** Name of the error of the last failed call of this thread (`ENOENT`). Read it before anything else is called. */
+export function lastErrno(): string {
+  const number = koffi.errno();
+  return NAME_OF.get(number) ?? `errno ${number}`;
+}
+
+/** The error for a call that just failed on `path`. */
+export function syscallError(syscall: string, path?: SysPath, errno: string = lastErrno()): SyscallError {
+  const shown = path === undefined ? undefined : displayPath(path);
+  const where = shown === undefined ? '' : ` ${shown}`;
+  return new SyscallError(`${syscall}${where} failed: ${MEANING[errno] ?? errno} (${errno})`, {
+    errno,
+    syscall,
+    path: shown,
+  });
+}
+
+/** Whether `error` is a system call that failed with one of `names`; node's own errors count too. */
+export function isErrno(error: unknown, ...names: readonly string[]): boolean {
+  if (error instanceof SyscallError) return names.includes(error.errno);
+  return names.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+}
+
+/** A path for a message: control characters and bytes that are not UTF-8 are escaped as `\xNN`. */
+export function displayPath(path: SysPath): string {
+  const text = typeof path === 'string' ? path : Buffer.from(path).toString('utf8');
+  const lossless = typeof path === 'string' || Buffer.from(text, 'utf8').equals(path);
+  const source = lossless ? text : Buffer.from(path as Uint8Array).toString('latin1');
+  const unsafe = lossless
+    ? /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+    : /[^\u0020-\u007e]/g;
+  return source.replace(unsafe, (char) => {
+    const code = char.codePointAt(0)!;
+    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+}
