@@ -3,7 +3,7 @@ import { SyscallError } from '../errors.js';
 
 const NAME_OF: ReadonlyMap<number, string> = new Map(
   // EAGAIN and ENOTSUP share their numbers with EWOULDBLOCK and EOPNOTSUPP: the usual name wins.
-  Object.entries(koffi.os.errno as Record<string, number>)
+  Object.entries(koffi.os.errno)
     .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'EOPNOTSUPP' && name !== 'EDEADLOCK')
     .map(([name, number]) => [number, name]),
 );
@@ -60,7 +60,7 @@ export function isErrno(error: unknown, ...names: readonly string[]): boolean {
 export function displayPath(path: SysPath): string {
   const text = typeof path === 'string' ? path : Buffer.from(path).toString('utf8');
   const lossless = typeof path === 'string' || Buffer.from(text, 'utf8').equals(path);
-  const source = lossless ? text : Buffer.from(path as Uint8Array).toString('latin1');
+  const source = lossless ? text : Buffer.from(path).toString('latin1');
   const unsafe = lossless
     ? /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
     : /[^\u0020-\u007e]/g;

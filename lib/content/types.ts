@@ -1,0 +1,55 @@
+import type { Readable } from 'node:stream';
+import type { Descriptor, Digest } from '../spec/index.js';
+import type { GrowingFile } from '../util/index.js';
+
+/** A download in progress into the store, owned by one process at a time (flock). Close with `commit` or `release`. */
+export interface Ingest {
+  readonly descriptor: Descriptor;
+  /** Bytes already here from an earlier run: re-hashed, so the download goes on from this offset. */
+  readonly offset: number;
+  /** How far the data may be read by others of this process (the unpacker reads while it grows). */
+  readonly growing: GrowingFile;
+  /** An open read descriptor of the data file, valid until `commit`/`release` and beyond if the caller dup'ed it. */
+  readonly path: string;
+  /** Appends; synchronous hash, asynchronous write. Throws SizeMismatchError beyond the descriptor's size. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Throws away what is here and starts at 0 (a server that ignored Range, a digest that did not match). */
+  restart(): Promise<void>;
+  /** Checks size and digest, publishes the blob. Throws SizeMismatchError, DigestMismatchError (data is then dropped). */
+  commit(): Promise<void>;
+  /** Lets go: what is here stays for the next run. Idempotent; a no-op after `commit`. */
+  release(): Promise<void>;
+}
+
+/** Immutable blobs on disk by digest, and partial downloads. Safe for many processes at once. */
+export interface ContentStore {
+  /** Size in bytes of a published blob, or undefined. */
+  stat(digest: Digest): Promise<{ readonly size: number } | undefined>;
+  /** Path of a published blob (exists only if `stat` says so). */
+  path(digest: Digest): string;
+  /** Streams a blob from `offset`, verifying the digest when read whole. Throws NotFoundError, DigestMismatchError. */
+  open(digest: Digest, options?: { readonly offset?: number; readonly signal?: AbortSignal }): Promise<Readable>;
+  /** Whole blob in memory, size-capped and verified. Throws NotFoundError, DigestMismatchError, SizeMismatchError. */
+  read(digest: Digest, options?: { readonly maxBytes?: number }): Promise<Buffer>;
+  /** Stores bytes held in memory (manifests, configs). Returns their digest; throws DigestMismatchError when `expected` differs. */
+  put(bytes: Uint8Array, expected?: Digest): Promise<Digest>;
+  /**
+   * Begins or resumes the download of a blob. Waits while another process downloads the same one (`onWait` is called
+   * once); resolves with undefined when the blob is (now) present. Throws AbortError.
+   */
+  beginIngest(
+    descriptor: Descriptor,
+    options: { readonly signal: AbortSignal; readonly onWait?: () => void },
+  ): Promise<Ingest | undefined>;
+  /**
+   * Stores a stream whose digest is not known before (a packed layer). Resolves with digest and size in bytes.
+   * Nothing stays behind on failure.
+   */
+  ingestStream(
+    source: Readable,
+    options: { readonly signal: AbortSignal; readonly expected?: Digest },
+  ): Promise<{ readonly digest: Digest; readonly size: number }>;
+  delete(digest: Digest): Promise<void>;
+  /** Digests and sizes of all published blobs. */
+  list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
+}

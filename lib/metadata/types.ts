@@ -1,0 +1,83 @@
+import type { ChainId, Descriptor, DiffId, Digest } from '../spec/index.js';
+
+/** An image in the local store. Its ID is the digest of its config. */
+export interface ImageRecord {
+  readonly version: 1;
+  /** Config digest. */
+  readonly id: Digest;
+  /** Full references (`host/repository:tag`) that point to it, sorted; empty for an untagged image. */
+  readonly names: readonly string[];
+  /** `host/repository@digest` it was pulled as or pushed to: where its blobs are known to be. */
+  readonly sources: readonly string[];
+  /** The manifest (of one platform) as stored in content, and the config. */
+  readonly manifest: Descriptor;
+  readonly config: Descriptor;
+  /** The index the manifest was chosen from, when there was one: stored in content too. */
+  readonly index?: Descriptor;
+  /** Oldest first; parallel to `diffIds` and `chainIds`. */
+  readonly layers: readonly Descriptor[];
+  readonly diffIds: readonly DiffId[];
+  readonly chainIds: readonly ChainId[];
+  /** ISO 8601, from the config; undefined when it says none. */
+  readonly created?: string;
+  readonly platform: string;
+  /** ISO 8601, when this record was first written. */
+  readonly pulled: string;
+}
+
+/** A layer on disk. */
+export interface LayerRecord {
+  readonly version: 1;
+  readonly chainId: ChainId;
+  readonly parent?: ChainId;
+  readonly diffId: DiffId;
+  /** Digest of the blob it was unpacked from or packed into. */
+  readonly blob?: Descriptor;
+  /** Bytes of the uncompressed tar, number of its entries. */
+  readonly size: number;
+  readonly entries: number;
+  /** False until a sync has passed; with `bootId`, tells whether a crash may have cut its data (storage.md). */
+  readonly sealed: boolean;
+  readonly bootId: string;
+}
+
+/** A container: a writable snapshot of an image's top layer. */
+export interface ContainerRecord {
+  readonly version: 1;
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly image: Digest;
+  /** Full reference it was created by, for people. */
+  readonly imageName: string;
+  /** Top layer of the image it was made from; absent for an empty image. */
+  readonly base?: ChainId;
+  readonly created: string;
+}
+
+/** A held lock; `release` is idempotent. The kernel frees it when the process dies. */
+export interface HeldLock {
+  release(): void;
+}
+
+/** Records, one JSON file each, and the locks of the store. Readers never wait. Written temp + fsync + rename + fsync(dir). */
+export interface MetadataStore {
+  readonly images: RecordSet<ImageRecord>;
+  readonly layers: RecordSet<LayerRecord>;
+  readonly containers: RecordSet<ContainerRecord>;
+  /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */
+  lock(
+    name: string,
+    options: { readonly mode: 'shared' | 'exclusive'; readonly signal: AbortSignal; readonly onWait?: () => void },
+  ): Promise<HeldLock>;
+  /** Without waiting: undefined when another holds it. */
+  tryLock(name: string, mode: 'shared' | 'exclusive'): HeldLock | undefined;
+}
+
+/** One kind of record. `key`: hex (digest hex, chain ID hex, container ID), validated. */
+export interface RecordSet<T> {
+  get(key: string): Promise<T | undefined>;
+  put(key: string, record: T): Promise<void>;
+  delete(key: string): Promise<void>;
+  list(): Promise<T[]>;
+}

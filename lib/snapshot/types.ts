@@ -1,0 +1,43 @@
+import type { ChainId } from '../spec/index.js';
+
+/** Room on the store's file system, bytes. */
+export interface SpaceReport {
+  /** Virtual size of the btrfs. */
+  readonly total: number;
+  /** What can still be written: data unallocated or free in data chunks. */
+  readonly dataFree: number;
+  /** What metadata can still grow by; running out of it freezes a btrfs. */
+  readonly metadataFree: number;
+  /** Free bytes of the file system that carries the embedded pool's file; undefined on a device. */
+  readonly backingFree: number | undefined;
+}
+
+/**
+ * Layers and containers as btrfs subvolumes. `key` names something in work or a container (random hex), a ChainId names
+ * a committed, read-only layer. Lifecycle: `prepare(key, parent)` → write into `path` → `commit(chainId, key)`; or
+ * `remove(key)`. Knows no registry, no tar, no records.
+ */
+export interface Snapshotter {
+  /** Whether a layer is there as a subvolume. */
+  has(layer: ChainId): Promise<boolean>;
+  /** Directory of a committed layer. */
+  layerPath(layer: ChainId): string;
+  /** Makes a writable subvolume in `work/`: empty, or a snapshot of `parent`. Resolves with its absolute path. */
+  prepare(key: string, parent: ChainId | undefined): Promise<string>;
+  /** Makes what `prepare(key)` made read-only and names it `layer`; keeps the existing one when another process was faster. */
+  commit(layer: ChainId, key: string): Promise<void>;
+  /** Makes the writable subvolume of container `id` from `parent` (empty without). Resolves with its absolute path. O(1). */
+  createContainer(id: string, parent: ChainId | undefined): Promise<string>;
+  containerPath(id: string): string;
+  /** Moves to `trash/` and deletes: work in progress, a layer or a container, nested subvolumes included. Idempotent. */
+  removeWork(key: string): Promise<void>;
+  removeLayer(layer: ChainId): Promise<void>;
+  removeContainer(id: string): Promise<void>;
+  /** Chain IDs of all committed layers. */
+  listLayers(): Promise<ChainId[]>;
+  /** Removes what dead processes left in `work/` and `trash/`. A key is alive while its lock is held. */
+  sweep(): Promise<void>;
+  space(): Promise<SpaceReport>;
+  /** syncfs: everything written so far survives a power loss after this. */
+  sync(): Promise<void>;
+}

@@ -1,0 +1,4 @@
+/**
+ * Small helpers that know nothing of images, one a file. May import `errors`, `spec`, `progress`.
+ */
+export * from './growing-file.js';
