@@ -1,0 +1,229 @@
+import { readdirSync, readFileSync, existsSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { expect } from 'chai';
+import ts from 'typescript';
+
+/** What a room may import by value, and the rooms of which it may import types only. */
+interface Room {
+  readonly values: readonly string[];
+  readonly types?: readonly string[];
+}
+
+const LOW = ['errors', 'spec', 'progress'];
+const BASE = [...LOW, 'util', 'sys'];
+const DRIVERS = ['http', 'content', 'rootfs', 'metadata', 'auth', 'layer', 'snapshot', 'registry', 'server'];
+
+/** The table of rooms of docs/architecture.md. */
+const ROOMS: Readonly<Record<string, Room>> = {
+  errors: { values: [] },
+  spec: { values: ['errors'] },
+  progress: { values: ['errors'], types: ['spec'] },
+  util: { values: LOW },
+  sys: { values: LOW },
+  http: { values: BASE },
+  content: { values: BASE },
+  rootfs: { values: BASE },
+  metadata: { values: BASE },
+  auth: { values: [...BASE, 'http'] },
+  layer: { values: [...BASE, 'rootfs'] },
+  snapshot: { values: [...BASE, 'rootfs'] },
+  registry: { values: [...BASE, 'http', 'auth'] },
+  server: { values: [...BASE, 'content'] },
+  operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
+  cli: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
+  index: { values: [...BASE, ...DRIVERS, 'operations'] },
+};
+
+/** Where concrete classes are constructed: may import every room by value. */
+const COMPOSE = 'lib/cli/compose.ts';
+
+/** Packages that one room alone may import. */
+const PACKAGE_OWNER: Readonly<Record<string, string>> = { got: 'http', koffi: 'sys' };
+
+interface Import {
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+}
+
+/** Every import and re-export of a source text, `import()` included. */
+function importsOf(file: string, text: string): Import[] {
+  const found: Import[] = [];
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2023, true);
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier))
+      found.push({ specifier: node.moduleSpecifier.text, typeOnly: isTypeOnly(node.importClause) });
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier))
+      found.push({ specifier: node.moduleSpecifier.text, typeOnly: node.isTypeOnly });
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
+      found.push({ specifier: (node.argument.literal as ts.StringLiteral).text, typeOnly: true });
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      node.arguments.filter(ts.isStringLiteralLike).forEach((a) => found.push({ specifier: a.text, typeOnly: false }));
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
+  if (clause === undefined) return false;
+  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
+  const bindings = clause.namedBindings;
+  if (clause.name !== undefined || bindings === undefined || !ts.isNamedImports(bindings)) return false;
+  return bindings.elements.length > 0 && bindings.elements.every((element) => element.isTypeOnly);
+}
+
+/** Name of the room that `file` (`lib/room/x.ts`, `lib/errors.ts`) is in. */
+function roomOf(file: string): string {
+  return (file.split('/')[1] ?? '').replace(/\.ts$/, '');
+}
+
+/** One line for each import of `file` that the table does not allow. */
+function violations(file: string, text: string): string[] {
+  const room = roomOf(file);
+  const rules = ROOMS[room];
+  if (rules === undefined) return [`${file}: room "${room}" is not in the table`];
+  const wrong: string[] = [];
+  for (const { specifier, typeOnly } of importsOf(file, text)) {
+    const complain = (why: string): void => void wrong.push(`${file}: ${specifier}: ${why}`);
+    if (!specifier.startsWith('.')) {
+      const name = specifier.split('/')[0] ?? '';
+      const owner = PACKAGE_OWNER[name];
+      if (owner !== undefined && owner !== room) complain(`only lib/${owner} may import ${name}`);
+      continue;
+    }
+    const target = join(dirname(file), specifier).replace(/\.js$/, '.ts');
+    if (!target.startsWith('lib/')) {
+      // The program's version is data of the package, not a room.
+      if (target !== 'package.json') complain('leads out of lib/');
+      continue;
+    }
+    const other = roomOf(target);
+    if (other === room) continue;
+    if (target.split('/').length > 2 && target !== `lib/${other}/index.ts`)
+      complain(`index.ts is the only door of lib/${other}`);
+    const allowed =
+      file === COMPOSE || rules.values.includes(other) || (typeOnly && (rules.types ?? []).includes(other));
+    if (!allowed) complain(`lib/${room} may not import ${typeOnly ? 'types' : 'values'} of lib/${other}`);
+  }
+  return wrong;
+}
+
+function sources(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => relative('.', join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+describe('architecture', () => {
+  const files = sources('lib');
+
+  it('every import keeps to the table of rooms', () => {
+    expect(files.flatMap((file) => violations(file, readFileSync(file, 'utf8')))).to.deep.equal([]);
+  });
+
+  it('every door says in at most ten lines what its room is for', () => {
+    for (const file of files.filter((name) => /^lib\/[^/]+\/index\.ts$/.test(name))) {
+      const comment = /^\/\*\*([\s\S]*?)\*\//.exec(readFileSync(file, 'utf8'))?.[1];
+      expect(comment, `${file} does not open with a comment`).to.be.a('string');
+      expect(comment?.split('\n').length, `${file}: lines of the opening comment`).to.be.at.most(12);
+    }
+  });
+
+  it('no file has a default export', () => {
+    for (const file of files)
+      expect(/^export default /m.test(readFileSync(file, 'utf8')), `${file} has a default export`).to.equal(false);
+  });
+
+  const bad: readonly { name: string; file: string; text: string; want: string }[] = [
+    {
+      name: 'a driver importing another',
+      file: 'lib/layer/a.ts',
+      text: "import { x } from '../content/index.js';",
+      want: 'may not import values of lib/content',
+    },
+    {
+      name: 'even its types',
+      file: 'lib/layer/a.ts',
+      text: "import type { x } from '../content/index.js';",
+      want: 'may not import types of lib/content',
+    },
+    {
+      name: 'a side door',
+      file: 'lib/http/a.ts',
+      text: "import { x } from '../util/growing-file.js';",
+      want: 'only door',
+    },
+    {
+      name: 'an operation constructing',
+      file: 'lib/operations/pull.ts',
+      text: "import { x } from '../content/index.js';",
+      want: 'may not import values',
+    },
+    {
+      name: 'a mixed import',
+      file: 'lib/operations/pull.ts',
+      text: "import { type A, b } from '../content/index.js';",
+      want: 'may not import values',
+    },
+    {
+      name: 'a lazy import',
+      file: 'lib/cli/commands/pull.ts',
+      text: "const m = await import('../../registry/index.js');",
+      want: 'may not import values',
+    },
+    {
+      name: 'a re-export',
+      file: 'lib/spec/a.ts',
+      text: "export * from '../sys/index.js';",
+      want: 'may not import values of lib/sys',
+    },
+    { name: 'got elsewhere', file: 'lib/registry/a.ts', text: "import got from 'got';", want: 'only lib/http' },
+    { name: 'koffi elsewhere', file: 'lib/rootfs/a.ts', text: "import koffi from 'koffi';", want: 'only lib/sys' },
+    { name: 'an unknown room', file: 'lib/stuff/a.ts', text: '', want: 'not in the table' },
+    {
+      name: 'a test helper',
+      file: 'lib/util/a.ts',
+      text: "import { x } from '../../test/helpers/y.js';",
+      want: 'out of lib/',
+    },
+  ];
+  for (const { name, file, text, want } of bad)
+    it(`notices ${name}`, () => {
+      expect(violations(file, text).join('\n')).to.include(want);
+    });
+
+  it('lets an operation import types, and compose.ts everything', () => {
+    expect(violations('lib/operations/a.ts', "import type { A } from '../content/index.js';")).to.deep.equal([]);
+    expect(violations('lib/operations/a.ts', "import { type A } from '../content/index.js';")).to.deep.equal([]);
+    expect(violations(COMPOSE, "import { A } from '../content/index.js';")).to.deep.equal([]);
+  });
+});
+
+describe('docs', () => {
+  const pages = ['README.md', 'CHANGELOG.md', ...readdirSync('docs').map((name) => join('docs', name))].filter((name) =>
+    name.endsWith('.md'),
+  );
+
+  it('every relative link leads to a file', () => {
+    const broken = pages.flatMap((page) =>
+      [...readFileSync(page, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)]
+        .map((match) => match[1] ?? '')
+        .filter((link) => !/^(https?:|mailto:|#)/.test(link))
+        .filter((link) => !existsSync(resolve(dirname(page), link.split('#')[0] ?? '')))
+        .map((link) => `${page}: ${link}`),
+    );
+    expect(broken).to.deep.equal([]);
+  });
+
+  it('docs/dependencies.md gives a reason for every dependency, and for no other', () => {
+    const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>;
+    const wanted = ['dependencies', 'optionalDependencies', 'devDependencies'].flatMap((key) =>
+      Object.keys(manifest[key] ?? {}),
+    );
+    const rows = readFileSync('docs/dependencies.md', 'utf8').matchAll(/^\| `([^`]+)` \| (.+?) \|/gm);
+    const reasons = new Map([...rows].map((row) => [row[1] ?? '', row[2] ?? '']));
+    expect([...reasons.keys()].sort()).to.deep.equal(wanted.sort());
+    for (const [name, reason] of reasons) expect(reason.length, `reason for ${name}`).to.be.greaterThan(10);
+  });
+});
