@@ -1,0 +1,34 @@
+import { mkdtemp, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from './run.js';
+
+/** A btrfs of its own on a sparse file. `remove` unmounts it and deletes the file. */
+export interface BtrfsLoop {
+  /** Where it is mounted. */
+  readonly path: string;
+  remove(): Promise<void>;
+}
+
+/** Makes and mounts a btrfs of `sizeBytes` (virtual, default 8 GiB). Needs root and a free loop device. */
+export async function makeBtrfsLoop(sizeBytes: number = 8 * 2 ** 30): Promise<BtrfsLoop> {
+  const directory = await mkdtemp(join(tmpdir(), 'imgtool-btrfs-'));
+  const [file, path] = [join(directory, 'image'), join(directory, 'mount')];
+  try {
+    await mkdir(path);
+    await writeFile(file, '');
+    await truncate(file, sizeBytes);
+    await run('mkfs.btrfs', ['-q', file], { env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
+    await run('mount', ['-o', 'loop,noatime', file, path]);
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+  return {
+    path,
+    remove: async () => {
+      await run('umount', [path]);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
