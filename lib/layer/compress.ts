@@ -1,0 +1,45 @@
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import { constants, crc32, deflateRaw, type ZlibOptions } from 'node:zlib';
+
+/** Bytes of tar that are compressed as one piece; part of the format, since it decides the bytes that come out. */
+export const COMPRESS_BLOCK = 1 << 20;
+
+const WINDOW = 1 << 15;
+const deflate = promisify<Uint8Array, ZlibOptions, Buffer>(deflateRaw);
+
+/**
+ * One gzip member (RFC 1952, no name, no time) of `blocks`, which are deflated in parallel by node's thread pool: each
+ * starts from the last 32 KiB of the one before and ends on a byte boundary. The bytes depend on the data, the level and
+ * the zlib bundled with node, never on the number of cores. Memory: twice the cores in blocks. The blocks are kept until
+ * compressed: the caller must not reuse their memory.
+ */
+export async function* gzipBlocks(blocks: Iterable<Buffer>, level: number): AsyncGenerator<Buffer> {
+  const limit = 2 * availableParallelism();
+  const running: Promise<Buffer>[] = [];
+  let crc = 0;
+  let size = 0;
+  let dictionary: Buffer | undefined;
+  const start = (block: Buffer, flush: number): void => {
+    const options: ZlibOptions = { level, windowBits: 15, memLevel: 8, chunkSize: 1 << 18, finishFlush: flush };
+    const job = deflate(block, dictionary === undefined ? options : { ...options, dictionary });
+    // Awaited in order further down: a failure must not count as unhandled before its turn.
+    job.catch(() => undefined);
+    running.push(job);
+  };
+  yield Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+  for (const block of blocks) {
+    crc = crc32(block, crc);
+    size += block.length;
+    start(block, constants.Z_SYNC_FLUSH);
+    dictionary = block.length >= WINDOW ? block.subarray(block.length - WINDOW) : block;
+    if (running.length >= limit) yield await running.shift()!;
+  }
+  for (const job of running) yield await job;
+  const trailer = Buffer.alloc(10);
+  // An empty last block with fixed codes ends the stream.
+  trailer.writeUInt16LE(0x0003, 0);
+  trailer.writeUInt32LE(crc, 2);
+  trailer.writeUInt32LE(size % 2 ** 32, 6);
+  yield trailer;
+}

@@ -1,0 +1,7 @@
+/**
+ * Layers as tar streams: packing changes into one, unpacking one onto a tree. Knows no registry, no store, no snapshot.
+ * May import `errors`, `spec`, `progress`, `util`, `sys`.
+ */
+export * from './types.js';
+export { packLayer, type PackedLayer, type PackInput } from './pack.js';
+export type { LayerChange } from './pack-plan.js';

@@ -1,0 +1,124 @@
+import { closeSync, constants, readSync } from 'node:fs';
+import { LayerFormatError } from '../errors.js';
+import {
+  AT_FDCWD,
+  displayPath,
+  fdPath,
+  getXattr,
+  isErrno,
+  listXattrs,
+  openAt,
+  openAt2,
+  OPEN_DIRECTORY,
+  readlinkAt,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  statAt,
+  type FileStat,
+} from '../sys/index.js';
+
+const { S_IFMT } = constants;
+const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+
+/** Read access to a tree below one root: no link is followed, nothing outside is reached, access times stay. */
+export class PackTree {
+  readonly #root: number;
+  #parent: { readonly path: Buffer; readonly fd: number } | undefined;
+
+  /** Opens the root; the caller ends with `close`. Throws SyscallError. */
+  constructor(root: string) {
+    this.#root = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  }
+
+  close(): void {
+    if (this.#parent !== undefined) closeSync(this.#parent.fd);
+    closeSync(this.#root);
+  }
+
+  /** What lies at `parent`/`name`; throws SyscallError. */
+  stat(parent: Buffer, name: Buffer): FileStat {
+    return statAt(this.#directory(parent), name);
+  }
+
+  /** Type bits of what lies there, or undefined when there is nothing. */
+  typeOf(parent: Buffer, name: Buffer): number | undefined {
+    try {
+      return this.stat(parent, name).mode & S_IFMT;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+      throw error;
+    }
+  }
+
+  linkTarget(parent: Buffer, name: Buffer): Buffer {
+    return readlinkAt(this.#directory(parent), name);
+  }
+
+  /** The attributes that belong to the file rather than to this host or its file system, sorted by name. */
+  xattrs(parent: Buffer, name: Buffer): { readonly name: Buffer; readonly value: Buffer }[] {
+    const path = fdPath(this.#directory(parent), name.length === 0 ? '.' : name);
+    return listXattrs(path).flatMap((attribute) => {
+      if (!isPortable(attribute.toString('latin1'))) return [];
+      const value = getXattr(path, attribute);
+      return value === undefined ? [] : [{ name: attribute, value }];
+    });
+  }
+
+  /** Opens a regular file for reading and makes sure it is the one that was looked at. The caller closes it. */
+  openFile(parent: Buffer, name: Buffer, seen: FileStat): number {
+    const dir = this.#directory(parent);
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    let fd: number;
+    try {
+      fd = openAt(dir, name, flags | constants.O_NOATIME);
+    } catch (error) {
+      if (!isErrno(error, 'EPERM')) throw error;
+      fd = openAt(dir, name, flags);
+    }
+    try {
+      assertSame(fd, seen, name);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return fd;
+  }
+
+  #directory(path: Buffer): number {
+    if (path.length === 0) return this.#root;
+    if (this.#parent?.path.equals(path) === true) return this.#parent.fd;
+    const fd = openAt2(this.#root, path, { flags: OPEN_DIRECTORY, resolve: BENEATH });
+    if (this.#parent !== undefined) closeSync(this.#parent.fd);
+    this.#parent = { path, fd };
+    return fd;
+  }
+}
+
+/** Reads exactly `length` bytes into `out`; throws LayerFormatError when the file is shorter by now. */
+export function readExactly(fd: number, out: Buffer, position: number, name: Buffer): void {
+  for (let done = 0; done < out.length;) {
+    const count = readSync(fd, out, done, out.length - done, position + done);
+    if (count === 0) throw changedFile(name);
+    done += count;
+  }
+}
+
+/** Throws LayerFormatError unless the open file still is what `seen` tells, unwritten since. */
+export function assertSame(fd: number, seen: FileStat, path: Buffer): void {
+  const now = statAt(fd, '');
+  const keys = ['ino', 'size', 'mtimeNs', 'ctimeNs', 'mode'] as const;
+  if (keys.some((key) => now[key] !== seen[key])) throw changedFile(path);
+}
+
+function changedFile(path: Buffer): LayerFormatError {
+  return new LayerFormatError(`${displayPath(path)} changed while it was read`, {
+    entry: displayPath(path),
+    hint: 'stop what writes to it and try again',
+  });
+}
+
+function isPortable(name: string): boolean {
+  if (name === 'security.selinux' || name.startsWith('trusted.overlay.')) return false;
+  if (name.startsWith('system.')) return name.startsWith('system.posix_acl_');
+  return !name.startsWith('btrfs.');
+}

@@ -1,0 +1,230 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, constants } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { LayerFormatError } from '../errors.js';
+import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
+import { displayPath, type FileStat } from '../sys/index.js';
+import { COMPRESS_BLOCK, gzipBlocks } from './compress.js';
+import { planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
+import { assertSame, PackTree, readExactly } from './pack-tree.js';
+import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
+import { WHITEOUT_PREFIX } from './whiteout.js';
+
+/** What to pack and where to. */
+export interface PackInput {
+  /** Root of the layer below; undefined for a first layer. */
+  readonly lower: string | undefined;
+  /** Root of the tree that is packed; best a read-only snapshot. */
+  readonly upper: string;
+  readonly changes: Iterable<LayerChange>;
+  readonly compression: 'gzip' | 'none';
+  /** zlib level, 6 unless given. */
+  readonly level?: number;
+  /** Seconds since 1970 that no changed entry is newer than. */
+  readonly sourceDateEpoch?: number;
+  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  readonly output: Writable;
+  readonly signal: AbortSignal;
+  /** Called after every block with the bytes of tar so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** The layer that was written. */
+export interface PackedLayer {
+  readonly diffId: DiffId;
+  /** Digest of the bytes that went to `output`. */
+  readonly digest: Digest;
+  /** Bytes that went to `output`. */
+  readonly size: number;
+  /** Bytes of the uncompressed tar. */
+  readonly tarSize: number;
+  readonly entries: number;
+  /** Things that were left out on purpose (sockets), one line each. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writes the changes as a layer in one pass, in constant memory for file data; same trees give the same bytes. Throws
+ * LayerFormatError (no form in a tar, changed while read), SyscallError (vanished, unreadable), AbortError: `output` is
+ * then destroyed and must not be published.
+ */
+export async function packLayer(input: PackInput): Promise<PackedLayer> {
+  const packer = new Packer(input);
+  try {
+    const blobHash = createHash('sha256');
+    let size = 0;
+    const blob = async function* (): AsyncGenerator<Buffer> {
+      const tar = packer.blocks();
+      for await (const chunk of input.compression === 'gzip' ? gzipBlocks(tar, input.level ?? 6) : tar) {
+        blobHash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    };
+    await pipeline(blob, input.output, { signal: input.signal });
+    const { entries, tarSize, notes } = packer;
+    const diffId = digestFrom(packer.hash) as DiffId;
+    return { diffId, digest: digestFrom(blobHash), size, tarSize, entries, notes };
+  } catch (error) {
+    if (!input.output.destroyed) input.output.destroy(error as Error);
+    throw error;
+  } finally {
+    packer.close();
+  }
+}
+
+/** Turns the plan into blocks of tar of equal length (the last may be shorter). */
+class Packer {
+  readonly hash: Hash = createHash('sha256');
+  readonly notes: string[] = [];
+  entries = 0;
+  tarSize = 0;
+  readonly #input: PackInput;
+  readonly #upper: PackTree;
+  readonly #lower: PackTree | undefined;
+  /** First path of each group of hard links that went into the layer. */
+  readonly #links = new Map<string, Buffer>();
+  #block = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+  #used = 0;
+
+  constructor(input: PackInput) {
+    this.#input = input;
+    this.#upper = new PackTree(input.upper);
+    try {
+      this.#lower = input.lower === undefined ? undefined : new PackTree(input.lower);
+    } catch (error) {
+      this.#upper.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#upper.close();
+    this.#lower?.close();
+  }
+
+  *blocks(): Generator<Buffer> {
+    for (const planned of planLayer(this.#input.changes)) {
+      if (planned.action === 'whiteout') {
+        yield* this.#write(whiteout(planned));
+        this.entries++;
+      } else yield* this.#entry(planned);
+    }
+    yield* this.#write(Buffer.alloc(2 * TAR_BLOCK));
+    if (this.#used > 0) yield this.#finishBlock();
+  }
+
+  *#entry(planned: PlannedEntry): Generator<Buffer> {
+    const { parent, name } = planned;
+    const stat = this.#upper.stat(parent, name);
+    const type = stat.mode & constants.S_IFMT;
+    const path = joinPath(parent, name);
+    if (type === constants.S_IFSOCK) {
+      this.notes.push(`socket ${displayPath(path)} left out: layers hold no sockets`);
+      return;
+    }
+    if (planned.changed && this.#replacesDirectory(planned, type)) yield* this.#write(whiteout(planned));
+    const head = this.#describe(planned, stat, path);
+    yield* this.#write(encodeHeader(head));
+    this.entries++;
+    if (head.type !== '0') return;
+    const fd = this.#upper.openFile(parent, name, stat);
+    try {
+      yield* this.#copy(fd, head.size, path);
+      assertSame(fd, stat, path);
+    } finally {
+      closeSync(fd);
+    }
+    yield* this.#write(Buffer.alloc(paddingOf(head.size)));
+  }
+
+  /** Not every applier replaces a directory by something else, or the reverse, without being told. */
+  #replacesDirectory({ parent, name }: PlannedEntry, type: number): boolean {
+    if (this.#lower === undefined || name.length === 0) return false;
+    const before = this.#lower.typeOf(parent, name);
+    return before !== undefined && before !== type && (before === constants.S_IFDIR || type === constants.S_IFDIR);
+  }
+
+  #describe({ parent, name, changed }: PlannedEntry, stat: FileStat, path: Buffer): TarEntry {
+    const type = stat.mode & constants.S_IFMT;
+    const epoch = this.#input.sourceDateEpoch;
+    const newest = epoch === undefined || !changed ? stat.mtimeNs : BigInt(epoch) * 1_000_000_000n;
+    const base = {
+      name: type === constants.S_IFDIR ? Buffer.concat([path, Buffer.from('/')]) : path,
+      mode: stat.mode & 0o7777,
+      uid: stat.uid,
+      gid: stat.gid,
+      size: 0,
+      mtimeNs: stat.mtimeNs < newest ? stat.mtimeNs : newest,
+    };
+    if (type !== constants.S_IFDIR && stat.nlink > 1) {
+      const key = `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
+      const first = this.#links.get(key);
+      if (first !== undefined) return { ...base, type: '1', linkName: first };
+      this.#links.set(key, path);
+    }
+    const full = { ...base, xattrs: this.#upper.xattrs(parent, name) };
+    switch (type) {
+      case constants.S_IFREG:
+        return { ...full, type: '0', size: Number(stat.size) };
+      case constants.S_IFLNK:
+        return { ...full, type: '2', linkName: this.#upper.linkTarget(parent, name) };
+      case constants.S_IFDIR:
+        return { ...full, type: '5' };
+      case constants.S_IFIFO:
+        return { ...full, type: '6' };
+      case constants.S_IFCHR:
+      case constants.S_IFBLK:
+        return {
+          ...full,
+          type: type === constants.S_IFCHR ? '3' : '4',
+          major: stat.rdevMajor,
+          minor: stat.rdevMinor,
+        };
+      default:
+        throw new LayerFormatError(`${displayPath(path)} is of a type that has no form in a tar`, {
+          entry: displayPath(path),
+        });
+    }
+  }
+
+  *#copy(fd: number, size: number, path: Buffer): Generator<Buffer> {
+    for (let done = 0; done < size;) {
+      const length = Math.min(size - done, COMPRESS_BLOCK - this.#used);
+      readExactly(fd, this.#block.subarray(this.#used, this.#used + length), done, path);
+      done += length;
+      this.#used += length;
+      if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
+    }
+  }
+
+  *#write(bytes: Buffer): Generator<Buffer> {
+    for (let done = 0; done < bytes.length;) {
+      const length = bytes.copy(this.#block, this.#used, done);
+      done += length;
+      this.#used += length;
+      if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
+    }
+  }
+
+  #finishBlock(): Buffer {
+    const block = this.#block.subarray(0, this.#used);
+    this.#block = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+    this.#used = 0;
+    this.hash.update(block);
+    this.tarSize += block.length;
+    this.#input.onProgress?.(this.tarSize);
+    return block;
+  }
+}
+
+function whiteout({ parent, name }: PlannedEntry): Buffer {
+  const path = joinPath(parent, Buffer.concat([Buffer.from(WHITEOUT_PREFIX), name]));
+  return encodeHeader({ name: path, type: '0', mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
+}
+
+function joinPath(parent: Buffer, name: Buffer): Buffer {
+  if (name.length === 0) return Buffer.from('.');
+  return parent.length === 0 ? name : Buffer.concat([parent, Buffer.from('/'), name]);
+}
