@@ -2,6 +2,8 @@
  * Every native call, through koffi: libc, btrfs ioctls, and the optional libraries libisal and libzstd. Synchronous, with
  * typed errors (SyscallError). Knows no image and no store. May import `errors` only; importing this room loads koffi.
  */
+export * from './btrfs.js';
+export * from './btrfs-space.js';
 export * from './errno.js';
 export * from './files.js';
 export * from './flock.js';

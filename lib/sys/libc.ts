@@ -71,9 +71,19 @@ export const lremovexattr = declare<(path: CString, name: CString) => Int>(
 );
 export const flock = declare<(fd: Fd, operation: Int) => Int>('int flock(int, int)');
 export const syncfs = declare<(fd: Fd) => Int>('int syncfs(int)');
-export const ioctl = declare<(fd: Fd, request: number | bigint, argument: Uint8Array | null) => Int>(
-  'int ioctl(int, uintptr_t, _Inout_ uint8_t *)',
-);
+type Ioctl = (fd: Fd, request: number | bigint, argument: Uint8Array | null) => Int;
+export const ioctl = declare<
+  Ioctl & { async: (...call: [...Parameters<Ioctl>, (error: Error | null, result: Int) => void]) => void }
+>('int ioctl(int, uintptr_t, _Inout_ uint8_t *)');
+export const memfd_create = declare<(name: CString, flags: Int) => Fd>('int memfd_create(const uint8_t *, uint32_t)');
+type Mount = (source: CString, target: CString, type: CString, flags: bigint, data: CString) => Int;
+export const mount = declare<
+  Mount & { async: (...call: [...Parameters<Mount>, (error: Error | null, result: Int) => void]) => void }
+>('int mount(const uint8_t *, const uint8_t *, const uint8_t *, uint64_t, const uint8_t *)');
+type Umount = (target: CString, flags: Int) => Int;
+export const umount2 = declare<
+  Umount & { async: (...call: [...Parameters<Umount>, (error: Error | null, result: Int) => void]) => void }
+>('int umount2(const uint8_t *, int)');
 
 /** `path` with the NUL that C wants. Throws TypeError on a NUL inside: a bug, since names are checked at the border. */
 export function cString(path: string | Uint8Array): Buffer {
@@ -84,4 +94,9 @@ export function cString(path: string | Uint8Array): Buffer {
   out[length] = 0;
   if (out.indexOf(0) !== length) throw new TypeError('a path or name holds a NUL byte');
   return out;
+}
+
+/** Address of the memory behind `array`, for structures with pointers. The caller keeps `array` alive while it is used. */
+export function addressOf(array: NodeJS.ArrayBufferView): bigint {
+  return koffi.address(array);
 }
