@@ -2,3 +2,6 @@
  * Small helpers that know nothing of images, one a file. May import `errors`, `spec`, `progress`.
  */
 export * from './growing-file.js';
+export * from './escape-text.js';
+export * from './format-size.js';
+export * from './parse-size.js';

@@ -1,0 +1,66 @@
+import type { ProgressSink } from '../progress/index.js';
+import type { OptionSpec } from './option.js';
+import type { Options } from './options.js';
+import type { Composition } from './compose.js';
+import type { Table } from './table.js';
+
+/** What completes an argument in a shell. */
+export type Completes = 'image' | 'container' | 'file' | 'directory';
+
+/** One positional argument. */
+export interface ArgumentSpec {
+  /** As help shows it: `IMAGE`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly optional?: boolean;
+  /** Takes all that follow. */
+  readonly variadic?: boolean;
+  readonly choices?: readonly string[];
+  readonly completes?: Completes;
+}
+
+/** The headings of help, in this order. */
+export const COMMAND_GROUPS = ['Images', 'Containers', 'Registries', 'Store', 'Other'] as const;
+
+/** One command: parsing, help, completion and docs come from this; `run` does the work. */
+export interface CommandSpec {
+  /** Words that call it: `['images']`, `['store', 'df']`. */
+  readonly path: readonly string[];
+  readonly aliases?: readonly string[];
+  readonly group: (typeof COMMAND_GROUPS)[number];
+  /** One line, no full stop. */
+  readonly summary: string;
+  /** What else is worth knowing; paragraphs. */
+  readonly description?: string;
+  readonly arguments: readonly ArgumentSpec[];
+  readonly options: readonly OptionSpec[];
+  readonly examples: readonly { readonly command: string; readonly does: string }[];
+  /** Not in help. */
+  readonly hidden?: boolean;
+  readonly run: (context: CommandContext) => Promise<CommandResult>;
+}
+
+/** What a command is given. */
+export interface CommandContext {
+  /** Positional arguments in order; absent ones missing at the end, a variadic one spread. */
+  readonly args: readonly string[];
+  readonly options: Options;
+  /** Aborted by SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+  /** Makes the parts an operation needs; only what is asked for is loaded. */
+  readonly compose: Composition;
+}
+
+/** What a command gives back to be printed on stdout. */
+export type CommandResult =
+  | {
+      /** The document of `--json`. */
+      readonly json: unknown;
+      /** What people see: lines (escaped by the terminal) or a table. */
+      readonly text: readonly string[] | Table;
+      /** Lines with `--quiet`; as `text` when absent. */
+      readonly quiet?: readonly string[];
+    }
+  /** Bytes as they are, whatever the flags say. */
+  | { readonly bytes: Uint8Array };

@@ -1,0 +1,20 @@
+import type { CommandSpec } from '../command.js';
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+
+export const completion: CommandSpec = {
+  path: ['completion'],
+  group: 'Other',
+  summary: 'print a completion script for a shell',
+  arguments: [{ name: 'SHELL', summary: 'the shell it is for', choices: SHELLS }],
+  options: [],
+  examples: [
+    { command: 'source <(imgtool completion bash)', does: 'complete in this bash' },
+    { command: 'imgtool completion zsh > "${fpath[1]}/_imgtool"', does: 'complete in every zsh' },
+    { command: 'imgtool completion fish > ~/.config/fish/completions/imgtool.fish', does: 'complete in every fish' },
+  ],
+  async run({ args }) {
+    const [{ completionScript }, { COMMANDS }] = await Promise.all([import('../completion.js'), import('./index.js')]);
+    return { bytes: Buffer.from(completionScript(args[0] as (typeof SHELLS)[number], COMMANDS)) };
+  },
+};

@@ -1,0 +1,40 @@
+import type { CommandSpec } from '../command.js';
+import { GLOBAL_OPTIONS } from '../global-options.js';
+import { configPathOf, variableOf, type OptionValue } from '../option.js';
+
+export const configShow: CommandSpec = {
+  path: ['config', 'show'],
+  group: 'Other',
+  summary: 'show the settings in force and where they come from',
+  description:
+    'A flag wins over a variable, a variable over the config files, $XDG_CONFIG_HOME/imgtool/config.yaml over ' +
+    '/etc/imgtool/config.yaml. Secrets are not shown.\n' +
+    'Settings of one registry are kept in the files under "registries", by host: registries: {"localhost:5000": {tls-verify: false}}.',
+  arguments: [],
+  options: [{ name: 'origin', default: false, summary: 'say where each value comes from' }],
+  examples: [
+    { command: 'imgtool config show --origin', does: 'which file or variable sets what' },
+    { command: 'IMGTOOL_PARALLEL=12 imgtool config show --json', does: 'the same for programs' },
+  ],
+  run({ options }) {
+    const rows = options
+      .all()
+      .filter(({ spec }) => GLOBAL_OPTIONS.includes(spec))
+      .map(({ spec, value, origin }) => ({
+        key: configPathOf(spec, []).join('.'),
+        variable: variableOf(spec, []),
+        value: spec.secret === true && value !== undefined ? '********' : (value ?? null),
+        origin,
+      }));
+    const cell = (value: OptionValue | null): string => (value === null ? '' : value.toString());
+    return Promise.resolve({
+      json: rows,
+      text: options.flag('origin')
+        ? {
+            columns: ['KEY', 'VALUE', 'ORIGIN'],
+            rows: rows.map(({ key, value, origin }) => [key, cell(value), origin]),
+          }
+        : { columns: ['KEY', 'VALUE'], rows: rows.map(({ key, value }) => [key, cell(value)]) },
+    });
+  },
+};

@@ -1,0 +1,70 @@
+import { UsageError } from '../errors.js';
+import type { CommandSpec } from './command.js';
+import { isMapping, type ConfigFile } from './config-file.js';
+import { closest } from './closest.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
+import { configPathOf } from './option.js';
+
+/** Key that holds settings of single registries, by host. */
+export const REGISTRIES_KEY = 'registries';
+/** What can be set for one registry. */
+export const REGISTRY_KEYS = ['tls-verify'] as const;
+
+/** Refuses keys that mean nothing, so that a slip does not pass unnoticed. Throws UsageError. */
+export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
+  const known = new Set([
+    ...GLOBAL_OPTIONS.map((option) => configPathOf(option, []).join('.')),
+    ...commands.flatMap((command) => command.options.map((option) => configPathOf(option, command.path).join('.'))),
+  ]);
+  const inner = new Set([...known].flatMap((key) => parentsOf(key)));
+  const visit = (node: Record<string, unknown>, prefix: string): void => {
+    for (const [name, value] of Object.entries(node)) {
+      const key = `${prefix}${name}`;
+      if (key === REGISTRIES_KEY) checkRegistries(value, path);
+      else if (known.has(key)) continue;
+      else if (inner.has(key) && isMapping(value)) visit(value, `${key}.`);
+      else throw unknownKey(key, [...known, REGISTRIES_KEY], path);
+    }
+  };
+  visit(document, '');
+}
+
+/** Settings of one registry of the files, the first file that has one winning. */
+export function registrySetting(
+  files: readonly ConfigFile[],
+  host: string,
+  key: (typeof REGISTRY_KEYS)[number],
+): boolean | undefined {
+  for (const { document } of files) {
+    const registries = document[REGISTRIES_KEY];
+    const settings = isMapping(registries) ? registries[host] : undefined;
+    const value = isMapping(settings) ? settings[key] : undefined;
+    if (typeof value === 'boolean') return value;
+  }
+  return undefined;
+}
+
+function checkRegistries(value: unknown, path: string): void {
+  if (!isMapping(value)) throw new UsageError(`${REGISTRIES_KEY} in ${path} is not a mapping of hosts to settings`);
+  for (const [host, settings] of Object.entries(value)) {
+    if (!isMapping(settings)) throw new UsageError(`${REGISTRIES_KEY}.${host} in ${path} is not a mapping`);
+    for (const [key, setting] of Object.entries(settings)) {
+      if (!REGISTRY_KEYS.some((name) => name === key)) throw unknownKey(key, REGISTRY_KEYS, path);
+      if (typeof setting !== 'boolean')
+        throw new UsageError(`${REGISTRIES_KEY}.${host}.${key} in ${path} is not true or false`);
+    }
+  }
+}
+
+function parentsOf(key: string): string[] {
+  const words = key.split('.');
+  return words.slice(1).map((_, index) => words.slice(0, index + 1).join('.'));
+}
+
+function unknownKey(key: string, known: readonly string[], path: string): UsageError {
+  const near = closest(key, known);
+  return new UsageError(`config file ${path} has an unknown key ${JSON.stringify(key)}`, {
+    hint:
+      near === undefined ? 'see "imgtool config show" for the keys there are' : `did you mean ${JSON.stringify(near)}?`,
+  });
+}

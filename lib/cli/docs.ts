@@ -1,0 +1,70 @@
+import { COMMAND_GROUPS, type CommandSpec } from './command.js';
+import { EXIT_MEANING } from './exit-codes.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
+import { optionText, usageLine } from './help.js';
+import { configPathOf, flagTerm, variableOf, type OptionSpec } from './option.js';
+
+/** The text of docs/cli.md: the command line as the tables of commands and options have it. */
+export function cliReference(commands: readonly CommandSpec[]): string {
+  const shown = commands.filter(({ hidden }) => hidden !== true);
+  return [
+    '# Command line',
+    '',
+    'Made from the command table by `npm run docs`; a test compares the two.',
+    '',
+    'Results go to stdout, everything else (progress, remarks, errors) to stderr. With `--json` a command prints one JSON',
+    'document. An error is one line `imgtool: WHAT failed: WHY`, then `hint: WHAT TO DO` where there is one; with `--json` it is',
+    '`{"error":{"code","message","hint",…}}` on stderr. The codes are in [errors.md](errors.md).',
+    '',
+    '## Exit codes',
+    '',
+    '| code | meaning |',
+    '| --- | --- |',
+    ...[...EXIT_MEANING].map(([code, meaning]) => `| ${code} | ${meaning} |`),
+    '',
+    '## Global options',
+    '',
+    'Accepted before and after the command. A flag wins over its variable, a variable over the config files',
+    '(`$XDG_CONFIG_HOME/imgtool/config.yaml`, then `/etc/imgtool/config.yaml`).',
+    '',
+    ...optionTable(GLOBAL_OPTIONS, []),
+    '',
+    ...COMMAND_GROUPS.flatMap((group) => {
+      const members = shown.filter((command) => command.group === group);
+      return members.length === 0 ? [] : [`## ${group}`, '', ...members.flatMap(commandSection)];
+    }),
+  ]
+    .join('\n')
+    .trimEnd()
+    .concat('\n');
+}
+
+function commandSection(command: CommandSpec): string[] {
+  return [
+    `### \`${usageLine(command)}\``,
+    '',
+    `${command.summary.slice(0, 1).toUpperCase()}${command.summary.slice(1)}.` +
+      (command.aliases === undefined ? '' : ` Also: \`imgtool ${command.aliases.join('`, `imgtool ')}\`.`),
+    '',
+    ...(command.description === undefined
+      ? []
+      : command.description.split('\n').flatMap((paragraph) => [paragraph, ''])),
+    ...(command.options.length === 0 ? [] : [...optionTable(command.options, command.path), '']),
+    '```sh',
+    ...command.examples.flatMap(({ command: line, does }) => [`# ${does}`, line]),
+    '```',
+    '',
+  ];
+}
+
+function optionTable(options: readonly OptionSpec[], path: readonly string[]): string[] {
+  const cell = (text: string): string => text.replaceAll('|', '\\|');
+  return [
+    '| flag | variable | config key | meaning |',
+    '| --- | --- | --- | --- |',
+    ...options.map(
+      (option) =>
+        `| \`${cell(flagTerm(option))}\` | \`${variableOf(option, path)}\` | \`${configPathOf(option, path).join('.')}\` | ${cell(optionText(option))} |`,
+    ),
+  ];
+}

@@ -1,0 +1,53 @@
+import { ImgtoolError } from '../errors.js';
+import { escapeText } from '../util/index.js';
+import { exitCodeOf, isAbort } from './exit-codes.js';
+
+/** How one failure is told. */
+export interface ErrorReport {
+  readonly exitCode: number;
+  /** For people, without a final newline: `imgtool: WHAT failed: WHY`, then `hint: …` where there is one. */
+  readonly text: string;
+  /** For programs: the document of `--json`. */
+  readonly json: { readonly error: Readonly<Record<string, unknown>> };
+}
+
+/** Facts that are said otherwise already, or that are too long for one line. */
+const NOT_FACTS: ReadonlySet<string> = new Set(['code', 'hint', 'message', 'name', 'stack', 'cause']);
+
+/** Puts an error in words. `what`: the work that failed, such as `pull alpine`. */
+export function reportError(error: unknown, what: string): ErrorReport {
+  const exitCode = exitCodeOf(error);
+  const message = messageOf(error);
+  const hint = hintOf(error);
+  const known = error instanceof ImgtoolError;
+  const code = known ? error.code : isAbort(error) ? 'ABORT_ERR' : 'ERR_IMGTOOL_UNEXPECTED';
+  const facts = known ? Object.entries(error).filter(([key, value]) => !NOT_FACTS.has(key) && value !== undefined) : [];
+  return {
+    exitCode,
+    text:
+      `imgtool: ${escapeText(what)} failed: ${escapeText(message)}` +
+      (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
+    json: {
+      error: {
+        code,
+        message,
+        ...(hint === undefined ? {} : { hint }),
+        command: what,
+        exitCode,
+        ...Object.fromEntries(facts),
+      },
+    },
+  };
+}
+
+function messageOf(error: unknown): string {
+  if (isAbort(error)) return 'interrupted';
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split('\n', 1)[0]!.trim() || 'unknown error';
+}
+
+function hintOf(error: unknown): string | undefined {
+  if (error instanceof ImgtoolError) return error.hint;
+  if (isAbort(error)) return 'what was done so far is kept: run the same command again to go on';
+  return 'this is unexpected: run again with --log-level debug for the details, and report it';
+}

@@ -1,0 +1,23 @@
+/**
+ * The command line: arguments, wiring, rendering, exit codes. Does no work of its own: operations do, with the drivers that
+ * `compose.ts` constructs. Only `terminal.ts` writes to stdout and stderr. May import every room (concrete ones only in
+ * `compose.ts`); nothing imports it but `main.ts` and tests.
+ */
+export * from './command.js';
+export * from './completion.js';
+export * from './docs.js';
+export * from './error-report.js';
+export * from './exit-codes.js';
+export * from './global-options.js';
+export * from './json-text.js';
+export * from './option.js';
+export * from './options.js';
+export * from './parse-arguments.js';
+export * from './progress-lines.js';
+export * from './progress-model.js';
+export * from './progress-sink.js';
+export * from './run-cli.js';
+export * from './table.js';
+export * from './terminal.js';
+export * from './version.js';
+export { COMMANDS } from './commands/index.js';

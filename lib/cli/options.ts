@@ -1,0 +1,93 @@
+import { UsageError } from '../errors.js';
+import { isMapping, type ConfigFile } from './config-file.js';
+import { configPathOf, parseOption, variableOf, type OptionSpec, type OptionValue } from './option.js';
+
+/** Where a value comes from, as `config show --origin` prints it. */
+export interface ResolvedOption {
+  readonly spec: OptionSpec;
+  /** Undefined: not given and no default. */
+  readonly value: OptionValue | undefined;
+  /** `flag`, `variable IMGTOOL_ROOT`, `file /etc/imgtool/config.yaml` or `default`. */
+  readonly origin: string;
+}
+
+/** What options are looked up in; flags win over variables, variables over files, earlier files over later ones. */
+export interface OptionSources {
+  /** By option name, texts as given; booleans as `true` or `false`. */
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+  readonly env: NodeJS.ProcessEnv;
+  readonly files: readonly ConfigFile[];
+}
+
+/** The value of one option. Throws UsageError naming the flag, variable or file that holds a bad one. */
+export function resolveOption(spec: OptionSpec, command: readonly string[], sources: OptionSources): ResolvedOption {
+  const given = sources.flags.get(spec.name);
+  if (given !== undefined) return { spec, value: parseAll(spec, given, `--${spec.name}`), origin: 'flag' };
+  const variable = variableOf(spec, command);
+  const text = sources.env[variable];
+  if (text !== undefined && text !== '') {
+    return { spec, value: parseAll(spec, [text], variable), origin: `variable ${variable}` };
+  }
+  const path = configPathOf(spec, command);
+  for (const file of sources.files) {
+    const texts = textsAt(file, path);
+    if (texts === undefined) continue;
+    return { spec, value: parseAll(spec, texts, `${path.join('.')} in ${file.path}`), origin: `file ${file.path}` };
+  }
+  return { spec, value: spec.default, origin: 'default' };
+}
+
+function parseAll(spec: OptionSpec, texts: readonly string[], source: string): OptionValue {
+  const values = texts.map((text) => parseOption(spec, text, source));
+  return spec.repeat === true ? (values as string[]) : values.at(-1)!;
+}
+
+function textsAt(file: ConfigFile, path: readonly string[]): string[] | undefined {
+  let node: unknown = file.document;
+  for (const key of path) {
+    if (!isMapping(node)) return undefined;
+    node = node[key];
+  }
+  if (node === undefined || node === null) return undefined;
+  const entries: unknown[] = Array.isArray(node) ? node : [node];
+  return entries.map((entry) => {
+    if (typeof entry === 'string' || typeof entry === 'number' || typeof entry === 'boolean') return String(entry);
+    throw new UsageError(`${path.join('.')} in ${file.path} is not a plain value`);
+  });
+}
+
+/** Values of the options of one command and of the global ones. */
+export class Options {
+  readonly #resolved: ReadonlyMap<string, ResolvedOption>;
+
+  constructor(resolved: readonly ResolvedOption[]) {
+    this.#resolved = new Map(resolved.map((option) => [option.spec.name, option]));
+  }
+
+  /** All of them, in order of definition. */
+  all(): readonly ResolvedOption[] {
+    return [...this.#resolved.values()];
+  }
+
+  /** Value of an option that takes text; undefined when not given. */
+  text(name: string): string | undefined {
+    return this.#get(name, 'string');
+  }
+
+  /** Value of an option that takes a number. */
+  number(name: string): number | undefined {
+    return this.#get(name, 'number');
+  }
+
+  /** Value of an option without argument. */
+  flag(name: string): boolean {
+    return this.#get<boolean>(name, 'boolean') ?? false;
+  }
+
+  #get<T extends OptionValue>(name: string, type: string): T | undefined {
+    const option = this.#resolved.get(name);
+    if (option === undefined) throw new TypeError(`no option ${name}`);
+    if (option.value !== undefined && typeof option.value !== type) throw new TypeError(`option ${name} is no ${type}`);
+    return option.value as T | undefined;
+  }
+}

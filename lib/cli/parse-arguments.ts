@@ -1,0 +1,163 @@
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { UsageError } from '../errors.js';
+import type { CommandSpec } from './command.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
+import { commandHelp, groupHelp, programHelp } from './help.js';
+import type { OptionSpec } from './option.js';
+import { VERSION } from './version.js';
+
+/** What a command line asks for. */
+export type Invocation =
+  | { readonly kind: 'print'; readonly text: string }
+  | {
+      readonly kind: 'command';
+      readonly command: CommandSpec;
+      readonly args: readonly string[];
+      /** Texts of the options given as flags, by name. */
+      readonly flags: ReadonlyMap<string, readonly string[]>;
+    };
+
+/** A command line that makes no sense; `what` is how far it could be understood (`pull`). */
+export class BadCommandLineError extends UsageError {
+  readonly what: string;
+  constructor(message: string, options: { readonly what: string; readonly hint: string | undefined }) {
+    super(message, { hint: options.hint });
+    this.what = options.what;
+  }
+}
+
+/** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
+export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
+  const { rest, booleans } = takeBooleanValues(argv, commands);
+  const printed: string[] = [];
+  let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
+  const program = prepare(new Command('imgtool'), programHelp(commands, width), printed)
+    .version(VERSION, '-V, --version')
+    .helpOption('-h, --help');
+  for (const option of GLOBAL_OPTIONS) program.addOption(commanderOption(option));
+  for (const spec of commands) {
+    const parent = parentOf(program, spec, () => groupHelp(spec.path[0]!, commands, width), printed);
+    const command = prepare(
+      parent.command(spec.path.at(-1)!, { hidden: spec.hidden === true }),
+      commandHelp(spec, width),
+      printed,
+    );
+    if (spec.aliases !== undefined) command.aliases(spec.aliases);
+    for (const option of spec.options) command.addOption(commanderOption(option));
+    for (const { name, optional, variadic } of spec.arguments) {
+      const dots = variadic === true ? '...' : '';
+      command.addArgument(new Argument(optional === true ? `[${name}${dots}]` : `<${name}${dots}>`));
+    }
+    command.action(() => {
+      found = { command: spec, args: command.args, options: command.opts() };
+    });
+  }
+  try {
+    if (rest.length === 0)
+      throw new BadCommandLineError('no command was given', { what: 'imgtool', hint: 'see "imgtool --help"' });
+    program.parse(rest, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { kind: 'print', text: printed.join('') };
+    throw badCommandLine(error, rest, commands);
+  }
+  if (found === undefined) throw new Error('the command line called no command');
+  const { command, args, options } = found;
+  const flags = new Map<string, readonly string[]>();
+  const given: Record<string, unknown> = { ...program.opts(), ...options };
+  for (const spec of [...GLOBAL_OPTIONS, ...command.options]) {
+    const value = given[camelCase(spec.name)];
+    if (value === true) flags.set(spec.name, ['true']);
+    else if (Array.isArray(value)) flags.set(spec.name, value as string[]);
+    const boolean = booleans.get(spec.name);
+    if (boolean !== undefined) flags.set(spec.name, [boolean]);
+  }
+  return { kind: 'command', command, args, flags };
+}
+
+function prepare(command: Command, help: string, printed: string[]): Command {
+  return command
+    .exitOverride()
+    .configureHelp({ formatHelp: () => help })
+    .configureOutput({ writeOut: (text) => void printed.push(text), writeErr: () => undefined })
+    .helpCommand(false);
+}
+
+function parentOf(program: Command, spec: CommandSpec, help: () => string, printed: string[]): Command {
+  if (spec.path.length === 1) return program;
+  const word = spec.path[0]!;
+  const present = program.commands.find((command) => command.name() === word);
+  return present ?? prepare(program.command(word), help(), printed);
+}
+
+function commanderOption(spec: OptionSpec): Option {
+  const flags = `${spec.short === undefined ? '' : `-${spec.short}, `}--${spec.name}`;
+  if (spec.value === undefined) return new Option(flags);
+  return new Option(`${flags} <value>`).argParser((text: string, before: string[] | undefined) => [
+    ...(before ?? []),
+    text,
+  ]);
+}
+
+/** `--json=false`, `--tls-verify=false` and `--tls-verify false`, which commander does not know for options without a value. */
+function takeBooleanValues(
+  argv: readonly string[],
+  commands: readonly CommandSpec[],
+): { rest: string[]; booleans: Map<string, string> } {
+  const names = new Set(
+    [...GLOBAL_OPTIONS, ...commands.flatMap(({ options }) => options)]
+      .filter(({ value }) => value === undefined)
+      .map(({ name }) => name),
+  );
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  const rest: string[] = [];
+  const booleans = new Map<string, string>();
+  for (let index = 0; index < end; index += 1) {
+    const arg = argv[index]!;
+    const match = /^--([a-z-]+)(?:=(.*))?$/.exec(arg);
+    const name = match?.[1];
+    if (name === undefined || !names.has(name)) {
+      rest.push(arg);
+    } else if (match![2] !== undefined) {
+      booleans.set(name, match![2]);
+    } else if (name === 'tls-verify' && /^(true|false)$/.test(argv[index + 1] ?? '')) {
+      index += 1;
+      booleans.set(name, argv[index]!);
+    } else {
+      booleans.delete(name);
+      rest.push(arg);
+    }
+  }
+  return { rest: [...rest, ...argv.slice(end)], booleans };
+}
+
+function badCommandLine(
+  error: CommanderError,
+  argv: readonly string[],
+  commands: readonly CommandSpec[],
+): BadCommandLineError {
+  const [first, ...others] = error.message.replace(/^error: /, '').split('\n');
+  const suggestion = /\(Did you mean (?:one of )?(.*)\?\)/.exec(others.join(' '))?.[1];
+  const words = argv.filter((arg) => !arg.startsWith('-'));
+  const command = commands.find(
+    ({ path, aliases }) =>
+      path.every((word, index) => words[index] === word) || (aliases?.includes(words[0] ?? '') ?? false),
+  );
+  const known =
+    command?.path.join(' ') ?? commands.find(({ path }) => path.length > 1 && path[0] === words[0])?.path[0];
+  const message = error.code === 'commander.help' ? `"${known ?? ''}" needs a command` : first!;
+  return new BadCommandLineError(message, {
+    what: known ?? words[0] ?? 'imgtool',
+    hint:
+      suggestion === undefined
+        ? `see "imgtool${known === undefined ? '' : ` ${known}`} --help"`
+        : `did you mean ${suggestion
+            .split(', ')
+            .map((word) => JSON.stringify(word))
+            .join(' or ')}?`,
+  });
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

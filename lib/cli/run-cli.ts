@@ -1,0 +1,100 @@
+import { UsageError } from '../errors.js';
+import type { CommandSpec } from './command.js';
+import { COMMANDS } from './commands/index.js';
+import { Composition } from './compose.js';
+import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
+import { checkConfigFile } from './config-keys.js';
+import { reportError } from './error-report.js';
+import { EXIT } from './exit-codes.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
+import { Options, resolveOption, type OptionSources } from './options.js';
+import { BadCommandLineError, parseArguments } from './parse-arguments.js';
+import type { ProgressMode } from './progress-sink.js';
+import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
+
+/** What the program touches of its process. */
+export interface ProcessIo {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborted when the user interrupts. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
+export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
+  const terminal = new Terminal(io.stdout, io.stderr);
+  // Until the flags are understood, an error about them must still come in the form asked for.
+  terminal.configure({ json: wantsJson(argv, io.env), quiet: false, progress: 'none', logLevel: 'error' });
+  let what = 'imgtool';
+  try {
+    const invocation = parseArguments(argv, COMMANDS, terminal.helpWidth);
+    if (invocation.kind === 'print') {
+      terminal.plain(invocation.text);
+      return EXIT.success;
+    }
+    const { command, args, flags } = invocation;
+    what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
+    const files = await readConfigFiles(configPaths(io.env));
+    for (const file of files) checkConfigFile(file, COMMANDS);
+    const options = resolveOptions(command, { flags, env: io.env, files });
+    terminal.configure({
+      json: options.flag('json'),
+      quiet: options.flag('quiet'),
+      progress: options.text('progress') as ProgressMode,
+      logLevel: options.text('log-level') as LogLevel,
+    });
+    checkChoices(command, args);
+    await runCommand(command, args, options, files, io.signal, terminal);
+    return EXIT.success;
+  } catch (error) {
+    terminal.endProgress();
+    const report = reportError(
+      io.signal.aborted ? io.signal.reason : error,
+      error instanceof BadCommandLineError ? error.what : what,
+    );
+    terminal.error(report, error);
+    return report.exitCode;
+  }
+}
+
+async function runCommand(
+  command: CommandSpec,
+  args: readonly string[],
+  options: Options,
+  files: readonly ConfigFile[],
+  signal: AbortSignal,
+  terminal: Terminal,
+): Promise<void> {
+  const progress = terminal.progress();
+  const compose = new Composition(options, files, progress, signal);
+  try {
+    const result = await command.run({ args, options, signal, progress, compose });
+    terminal.endProgress();
+    terminal.result(result);
+  } finally {
+    await compose.close();
+  }
+}
+
+function resolveOptions(command: CommandSpec, sources: OptionSources): Options {
+  return new Options([...GLOBAL_OPTIONS, ...command.options].map((spec) => resolveOption(spec, command.path, sources)));
+}
+
+function checkChoices(command: CommandSpec, args: readonly string[]): void {
+  for (const [index, { name, choices }] of command.arguments.entries()) {
+    const arg = args[index];
+    if (arg === undefined || choices === undefined || choices.includes(arg)) continue;
+    throw new UsageError(`${name} cannot be ${JSON.stringify(arg.slice(0, 100))}`, {
+      hint: `choose one of ${choices.join(', ')}`,
+    });
+  }
+}
+
+function wantsJson(argv: readonly string[], env: NodeJS.ProcessEnv): boolean {
+  const end = argv.indexOf('--');
+  const flags = end < 0 ? argv : argv.slice(0, end);
+  return (
+    flags.includes('--json') || (/^(1|true|yes|on)$/i.test(env.IMGTOOL_JSON ?? '') && !flags.includes('--json=false'))
+  );
+}
