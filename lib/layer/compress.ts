@@ -1,6 +1,9 @@
 import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { constants, crc32, deflateRaw, type ZlibOptions } from 'node:zlib';
+import { UnsupportedMediaTypeError } from '../errors.js';
+import { canCompressZstd, zstdFrame } from '../sys/index.js';
 
 /** Bytes of tar that are compressed as one piece; part of the format, since it decides the bytes that come out. */
 export const COMPRESS_BLOCK = 1 << 20;
@@ -42,4 +45,18 @@ export async function* gzipBlocks(blocks: Iterable<Buffer>, level: number): Asyn
   trailer.writeUInt32LE(crc, 2);
   trailer.writeUInt32LE(size % 2 ** 32, 6);
   yield trailer;
+}
+
+/** One zstd frame for each block, all frames a valid stream together. Throws UnsupportedMediaTypeError without libzstd. */
+export async function* zstdBlocks(blocks: Iterable<Buffer>, level: number): AsyncGenerator<Buffer> {
+  if (!canCompressZstd())
+    throw new UnsupportedMediaTypeError('zstd layers cannot be written: libzstd.so.1 is not installed', {
+      mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+      hint: 'install libzstd1 or use --compression gzip',
+    });
+  for (const block of blocks) {
+    yield zstdFrame(block, level);
+    // Compression is synchronous: between blocks timers, signals and the writer get their turn.
+    await setImmediate();
+  }
 }

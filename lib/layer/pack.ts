@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { LayerFormatError } from '../errors.js';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
-import { COMPRESS_BLOCK, gzipBlocks } from './compress.js';
+import { COMPRESS_BLOCK, gzipBlocks, zstdBlocks } from './compress.js';
 import { planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
 import { assertSame, PackTree, readExactly } from './pack-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
@@ -18,8 +18,8 @@ export interface PackInput {
   /** Root of the tree that is packed; best a read-only snapshot. */
   readonly upper: string;
   readonly changes: Iterable<LayerChange>;
-  readonly compression: 'gzip' | 'none';
-  /** zlib level, 6 unless given. */
+  readonly compression: 'gzip' | 'zstd' | 'none';
+  /** Level of zlib (6 unless given) or zstd (3 unless given). */
   readonly level?: number;
   /** Seconds since 1970 that no changed entry is newer than. */
   readonly sourceDateEpoch?: number;
@@ -47,7 +47,7 @@ export interface PackedLayer {
 /**
  * Writes the changes as a layer in one pass, in constant memory for file data; same trees give the same bytes. Throws
  * LayerFormatError (no form in a tar, changed while read), SyscallError (vanished, unreadable), AbortError: `output` is
- * then destroyed and must not be published.
+ * then destroyed and must not be published. UnsupportedMediaTypeError: zstd without libzstd.
  */
 export async function packLayer(input: PackInput): Promise<PackedLayer> {
   const packer = new Packer(input);
@@ -55,8 +55,7 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
     const blobHash = createHash('sha256');
     let size = 0;
     const blob = async function* (): AsyncGenerator<Buffer> {
-      const tar = packer.blocks();
-      for await (const chunk of input.compression === 'gzip' ? gzipBlocks(tar, input.level ?? 6) : tar) {
+      for await (const chunk of compress(packer.blocks(), input)) {
         blobHash.update(chunk);
         size += chunk.length;
         yield chunk;
@@ -72,6 +71,12 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
   } finally {
     packer.close();
   }
+}
+
+function compress(tar: Iterable<Buffer>, input: PackInput): Iterable<Buffer> | AsyncIterable<Buffer> {
+  if (input.compression === 'gzip') return gzipBlocks(tar, input.level ?? 6);
+  if (input.compression === 'zstd') return zstdBlocks(tar, input.level ?? 3);
+  return tar;
 }
 
 /** Turns the plan into blocks of tar of equal length (the last may be shorter). */

@@ -8,3 +8,4 @@ export * from './errno.js';
 export * from './files.js';
 export * from './flock.js';
 export * from './xattr.js';
+export * from './zstd-compress.js';
