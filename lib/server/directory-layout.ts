@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { digestAlgorithm, digestHex, type Digest } from '../spec/index.js';
+
+/** Version of the layout, kept in `registry.json`; docs/embedded-registry.md describes it. */
+export const LAYOUT_VERSION = 1;
+
+/**
+ * Paths of a registry directory. No part of a repository name starts with `_`, so what belongs to a repository can lie
+ * beside the repositories below it. Arguments must be valid names and digests.
+ */
+export class DirectoryLayout {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  get versionFile(): string {
+    return join(this.root, 'registry.json');
+  }
+
+  /** Files being written; whatever is here at start-up is garbage. */
+  get temporary(): string {
+    return join(this.root, 'tmp');
+  }
+
+  get repositories(): string {
+    return join(this.root, 'repositories');
+  }
+
+  sharedBlobs(algorithm: string): string {
+    return join(this.root, 'blobs', algorithm);
+  }
+
+  sharedBlob(digest: Digest): string {
+    return join(this.sharedBlobs(digestAlgorithm(digest)), digestHex(digest));
+  }
+
+  repository(name: string): string {
+    return join(this.repositories, name);
+  }
+
+  /** Hard link to the shared blob: the repository has it while this exists. */
+  blob(repository: string, digest: Digest): string {
+    return join(this.repository(repository), '_blobs', digestAlgorithm(digest), digestHex(digest));
+  }
+
+  manifests(repository: string): string {
+    return join(this.repository(repository), '_manifests');
+  }
+
+  manifest(repository: string, digest: Digest): string {
+    return join(this.manifests(repository), digestAlgorithm(digest), digestHex(digest));
+  }
+
+  tags(repository: string): string {
+    return join(this.repository(repository), '_tags');
+  }
+
+  tag(repository: string, tag: string): string {
+    return join(this.tags(repository), tag);
+  }
+
+  /** Directory of the referrers of one subject. */
+  referrers(repository: string, subject: Digest): string {
+    return join(this.repository(repository), '_referrers', digestAlgorithm(subject), digestHex(subject));
+  }
+
+  referrer(repository: string, subject: Digest, digest: Digest): string {
+    return join(this.referrers(repository, subject), `${digestAlgorithm(digest)}-${digestHex(digest)}`);
+  }
+
+  uploads(repository: string): string {
+    return join(this.repository(repository), '_uploads');
+  }
+
+  upload(repository: string, id: string): string {
+    return join(this.uploads(repository), id);
+  }
+}

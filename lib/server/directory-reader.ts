@@ -1,0 +1,81 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDigest, isTag, type Descriptor, type Digest, type RawManifest } from '../spec/index.js';
+import type { DirectoryLayout } from './directory-layout.js';
+import { namesIn, readIfPresent, unless } from './file-operations.js';
+import { decodeManifestFile } from './manifest-file.js';
+import type { ManifestKey, OpenBlob } from './types.js';
+
+/** Reads a registry directory; takes no locks, since whatever is visible is whole. */
+export class DirectoryReader {
+  readonly #layout: DirectoryLayout;
+
+  constructor(layout: DirectoryLayout) {
+    this.#layout = layout;
+  }
+
+  repositories(): Promise<readonly string[]> {
+    return repositoriesWith(this.#layout, '_manifests');
+  }
+
+  async tags(repository: string): Promise<readonly string[] | undefined> {
+    if ((await unless(stat(this.#layout.manifests(repository)))) === undefined) return undefined;
+    return (await namesIn(this.#layout.tags(repository))).filter(isTag).sort();
+  }
+
+  async findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined> {
+    if ('digest' in key) return this.#readManifest(repository, key.digest);
+    let seen: string | undefined;
+    for (;;) {
+      const digest = (await readIfPresent(this.#layout.tag(repository, key.tag)))?.toString();
+      if (!isDigest(digest) || digest === seen) return undefined;
+      const manifest = await this.#readManifest(repository, digest);
+      if (manifest !== undefined) return manifest;
+      // The tag may have moved on between the two reads, and its old manifest been deleted.
+      seen = digest;
+    }
+  }
+
+  async statBlob(repository: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
+    return unless(stat(this.#layout.blob(repository, digest)));
+  }
+
+  async openBlob(repository: string, digest: Digest): Promise<OpenBlob | undefined> {
+    const handle = await unless(open(this.#layout.blob(repository, digest), 'r'));
+    return handle === undefined ? undefined : { handle, size: (await handle.stat()).size };
+  }
+
+  async referrers(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
+    const directory = this.#layout.referrers(repository, subject);
+    const found: Descriptor[] = [];
+    for (const name of (await namesIn(directory)).sort()) {
+      const entry = await readIfPresent(join(directory, name));
+      if (entry === undefined) continue;
+      const descriptor = JSON.parse(entry.toString()) as Descriptor;
+      // The entry is written before its manifest: without one it does not count.
+      const manifest = await unless(stat(this.#layout.manifest(repository, descriptor.digest)));
+      if (manifest !== undefined) found.push(descriptor);
+    }
+    return found;
+  }
+
+  async #readManifest(repository: string, digest: Digest): Promise<RawManifest | undefined> {
+    const file = await readIfPresent(this.#layout.manifest(repository, digest));
+    return file === undefined ? undefined : decodeManifestFile(file, digest);
+  }
+}
+
+/** Names of the repositories that have a directory called `marker`, sorted bytewise. */
+export async function repositoriesWith(layout: DirectoryLayout, marker: string): Promise<string[]> {
+  const found: string[] = [];
+  const visit = async (name: string): Promise<void> => {
+    const entries = (await unless(readdir(layout.repository(name), { withFileTypes: true }))) ?? [];
+    for (const entry of entries) {
+      if (!entry.isDirectory()) continue;
+      if (entry.name === marker && name !== '') found.push(name);
+      else if (!entry.name.startsWith('_')) await visit(name === '' ? entry.name : `${name}/${entry.name}`);
+    }
+  };
+  await visit('');
+  return found.sort();
+}

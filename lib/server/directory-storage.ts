@@ -1,0 +1,123 @@
+import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
+import { StoreError } from '../errors.js';
+import { tryFlock } from '../sys/index.js';
+import { DirectoryLayout, LAYOUT_VERSION } from './directory-layout.js';
+import { DirectoryReader } from './directory-reader.js';
+import { DirectoryWriter } from './directory-writer.js';
+import { unless } from './file-operations.js';
+import type { RegistryStorage, RegistryWriter } from './types.js';
+
+const HOUR_MS = 3_600_000;
+
+/** How a registry directory is opened. */
+export interface DirectoryStorageOptions {
+  /** Made when missing, unless `readOnly`. */
+  readonly dir: string;
+  /** Changes nothing and takes no lock, so that it works beside a writing server. @default false */
+  readonly readOnly?: boolean;
+  /** Age in ms after which an untouched upload session is dropped. @default 24 hours */
+  readonly uploadExpiryMs?: number;
+}
+
+/**
+ * Opens a registry directory (docs/embedded-registry.md, "Layout") and, to write, locks it for this process. Throws
+ * StoreError when it is of an unknown version, is in use by another server, or holds something else.
+ */
+export async function openDirectoryStorage(options: DirectoryStorageOptions): Promise<RegistryStorage> {
+  const layout = new DirectoryLayout(options.dir);
+  if (options.readOnly === true) {
+    checkVersion(await unless(readFile(layout.versionFile, 'utf8')), layout);
+    return new DirectoryStorage(layout, undefined);
+  }
+  const lock = await lockDirectory(layout);
+  try {
+    await rm(layout.temporary, { recursive: true, force: true });
+    await mkdir(layout.temporary);
+  } catch (error) {
+    await lock.close();
+    throw error;
+  }
+  return new DirectoryStorage(layout, { lock, uploadExpiryMs: options.uploadExpiryMs ?? 24 * HOUR_MS });
+}
+
+class DirectoryStorage extends DirectoryReader implements RegistryStorage {
+  readonly writer?: RegistryWriter;
+  readonly #lock: FileHandle | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #stop = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
+  #closed: Promise<void> | undefined;
+
+  constructor(
+    layout: DirectoryLayout,
+    writable: { readonly lock: FileHandle; readonly uploadExpiryMs: number } | undefined,
+  ) {
+    super(layout);
+    if (writable === undefined) return;
+    const writer = new DirectoryWriter(layout, this);
+    this.writer = writer;
+    this.#lock = writable.lock;
+    const sweep = (): void => {
+      // Sweeping is housekeeping: what it cannot remove now, the next round meets again.
+      this.#sweeping = writer.sweep(Date.now() - writable.uploadExpiryMs, this.#stop.signal).catch(() => undefined);
+    };
+    this.#timer = setInterval(sweep, Math.min(HOUR_MS, writable.uploadExpiryMs)).unref();
+    sweep();
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stop.abort();
+    await this.#sweeping;
+    await this.#lock?.close();
+  }
+}
+
+/** The version file doubles as the lock: the kernel frees it when the process dies. */
+async function lockDirectory(layout: DirectoryLayout): Promise<FileHandle> {
+  await mkdir(layout.root, { recursive: true, mode: 0o700 });
+  const names = await readdir(layout.root);
+  if (names.length > 0 && !names.includes('registry.json')) {
+    throw new StoreError(`${layout.root} is not empty and holds no registry`, {
+      path: layout.root,
+      hint: 'choose an empty or a new directory with --dir',
+    });
+  }
+  const lock = await open(layout.versionFile, 'a+');
+  try {
+    if (!tryFlock(lock.fd, 'exclusive')) {
+      throw new StoreError(`${layout.root} is in use by another server`, {
+        path: layout.root,
+        hint: 'stop that server, or serve with --read-only beside it',
+      });
+    }
+    const version = await readFile(layout.versionFile, 'utf8');
+    // Empty: new, or a crash came right after it was made.
+    if (version === '') await lock.writeFile(`${JSON.stringify({ version: LAYOUT_VERSION })}\n`);
+    else checkVersion(version, layout);
+    await lock.datasync();
+    return lock;
+  } catch (error) {
+    await lock.close();
+    throw error;
+  }
+}
+
+function checkVersion(text: string | undefined, layout: DirectoryLayout): void {
+  if (text === undefined) throw new StoreError(`${layout.root} holds no registry`, { path: layout.root });
+  let version: unknown;
+  try {
+    version = (JSON.parse(text) as { version?: unknown } | null)?.version;
+  } catch {
+    version = undefined;
+  }
+  if (version === LAYOUT_VERSION) return;
+  throw new StoreError(`${layout.root} is a registry of an unknown version: ${JSON.stringify(version)}`, {
+    path: layout.root,
+    hint: 'use the version of imgtool that wrote it, or another directory',
+  });
+}

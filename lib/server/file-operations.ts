@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+/** Resolves with undefined instead of failing with one of `codes`, by default because something is not there. */
+export async function unless<T>(operation: Promise<T>, ...codes: string[]): Promise<T | undefined> {
+  const expected = codes.length === 0 ? ['ENOENT', 'ENOTDIR'] : codes;
+  try {
+    return await operation;
+  } catch (error) {
+    if (expected.includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** The bytes of a small file, or undefined when there is none. */
+export function readIfPresent(path: string): Promise<Buffer | undefined> {
+  return unless(readFile(path));
+}
+
+/** Names in a directory; none when it does not exist. */
+export async function namesIn(path: string): Promise<string[]> {
+  return (await unless(readdir(path))) ?? [];
+}
+
+/** Tries `operation`; when a directory is missing, makes the one of `path` and tries again. */
+export async function withDirectory<T>(path: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return operation();
+  }
+}
+
+/** Writes `bytes` to `path` by way of a file in `temporary`: after a crash there is the old content or the new. */
+export async function replaceFile(path: string, bytes: Uint8Array | string, temporary: string): Promise<void> {
+  const draft = join(temporary, randomUUID());
+  try {
+    const handle = await open(draft, 'wx');
+    try {
+      await handle.writeFile(bytes);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await withDirectory(path, () => rename(draft, path));
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+/** Makes the names in these directories survive a power loss; directories that do not exist are passed over. */
+export async function syncDirectories(paths: readonly string[]): Promise<void> {
+  await Promise.all(
+    paths.map(async (path) => {
+      const handle = await unless(open(path, 'r'));
+      if (handle === undefined) return;
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }),
+  );
+}

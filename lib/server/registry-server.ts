@@ -1,0 +1,198 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { SyscallError, UsageError } from '../errors.js';
+import { openDirectoryStorage } from './directory-storage.js';
+import { dispatch } from './dispatch.js';
+import { Exchange } from './exchange.js';
+import { RequestError } from './request-error.js';
+import { parseTarget } from './route.js';
+import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from './types.js';
+
+const LOOPBACK = '127.0.0.1';
+const IDLE_MS = 120_000;
+const GRACE_MS = 5_000;
+
+/**
+ * Starts the embedded registry (OCI distribution-spec 1.1, plain HTTP, no authentication: keep it on loopback). Resolves
+ * once it accepts connections. Throws StoreError for a directory it cannot serve, SyscallError when it cannot listen.
+ */
+export async function startRegistryServer(options: ServerOptions): Promise<RunningServer> {
+  options.signal?.throwIfAborted();
+  const storage = await openStorage(options);
+  const running = new RegistryServer(storage, options);
+  try {
+    await running.listen(options.listen?.host ?? LOOPBACK, options.listen?.port ?? 0);
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+  options.signal?.addEventListener('abort', () => void running.close(), { once: true });
+  return running;
+}
+
+async function openStorage({ dir, storage, readOnly, uploadExpiryMs }: ServerOptions): Promise<RegistryStorage> {
+  if (storage !== undefined && dir === undefined) return readOnly === true ? withoutWriter(storage) : storage;
+  if (dir === undefined || storage !== undefined)
+    throw new UsageError('give the server either a directory or a storage');
+  return openDirectoryStorage({
+    dir,
+    ...(readOnly === undefined ? {} : { readOnly }),
+    ...(uploadExpiryMs === undefined ? {} : { uploadExpiryMs }),
+  });
+}
+
+function withoutWriter(storage: RegistryStorage): RegistryStorage {
+  return {
+    repositories: () => storage.repositories(),
+    tags: (repository) => storage.tags(repository),
+    findManifest: (repository, key) => storage.findManifest(repository, key),
+    statBlob: (repository, digest) => storage.statBlob(repository, digest),
+    openBlob: (repository, digest) => storage.openBlob(repository, digest),
+    referrers: (repository, subject) => storage.referrers(repository, subject),
+    close: () => storage.close(),
+  };
+}
+
+class RegistryServer implements RunningServer {
+  readonly #storage: RegistryStorage;
+  readonly #options: ServerOptions;
+  readonly #server: Server;
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly statistics = { requests: 0, bytesReceived: 0, bytesSent: 0 };
+  readonly closed: Promise<void>;
+  #settleClosed: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+  #host = '';
+  #port = 0;
+
+  constructor(storage: RegistryStorage, options: ServerOptions) {
+    this.#storage = storage;
+    this.#options = options;
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
+    // Uploads may take hours, so no limit on a whole request; a silent connection is closed by the idle timeout.
+    this.#server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 60_000, noDelay: true });
+    this.#server.timeout = options.idleTimeoutMs ?? IDLE_MS;
+    this.#server.on('request', (request, response) => this.#track(request, response));
+  }
+
+  get host(): string {
+    return this.#host;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get address(): string {
+    return `${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.#port}`;
+  }
+
+  get url(): string {
+    return `http://${this.address}`;
+  }
+
+  /** Binds; called once. */
+  async listen(host: string, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+      this.#server.listen(port, host, resolve);
+    });
+    const bound = this.#server.address() as AddressInfo;
+    this.#host = bound.address;
+    this.#port = bound.port;
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close().finally(this.#settleClosed));
+  }
+
+  async #close(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const cut = setTimeout(() => this.#server.closeAllConnections(), this.#options.closeGraceMs ?? GRACE_MS);
+    await stopped;
+    await Promise.all(this.#inFlight);
+    clearTimeout(cut);
+    await this.#storage.close();
+  }
+
+  #track(request: IncomingMessage, response: ServerResponse): void {
+    const work = this.#serve(request, response);
+    this.#inFlight.add(work);
+    void work.finally(() => {
+      this.#inFlight.delete(work);
+      if (this.#closing !== undefined) this.#server.closeIdleConnections();
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedMs = performance.now();
+    const ended = new Promise<void>((resolve) => response.once('close', resolve));
+    const exchange = new Exchange(request, response, this.#storage);
+    response.setHeader('Docker-Distribution-API-Version', 'registry/2.0');
+    if (this.#closing !== undefined) response.setHeader('Connection', 'close');
+    let failure: unknown;
+    try {
+      const { route, query } = parseTarget(request.url ?? '', request.method ?? '');
+      exchange.query = query;
+      await dispatch(exchange, route);
+    } catch (error) {
+      failure = answerFailure(exchange, error);
+    }
+    // What the handler did not read would otherwise hold the connection, with a client that waits to send it.
+    if (!request.destroyed && !request.complete) request.resume();
+    await ended;
+    this.#report(exchange, { startedMs, failure });
+  }
+
+  #report(exchange: Exchange, { startedMs, failure }: { startedMs: number; failure: unknown }): void {
+    const { request, response, bytesReceived, bytesSent } = exchange;
+    this.statistics.requests++;
+    this.statistics.bytesReceived += bytesReceived;
+    this.statistics.bytesSent += bytesSent;
+    const log: RequestLog = {
+      method: request.method ?? '',
+      url: request.url ?? '',
+      status: response.statusCode,
+      bytesReceived,
+      bytesSent,
+      durationMs: performance.now() - startedMs,
+      remote: request.socket.remoteAddress ?? '',
+      complete: response.writableFinished,
+      ...(failure === undefined ? {} : { error: failure }),
+    };
+    this.#options.onRequest?.(log);
+  }
+}
+
+/** Answers with the error, if the client is still there. Returns what deserves a place in the log. */
+function answerFailure(exchange: Exchange, error: unknown): unknown {
+  const { request, response } = exchange;
+  if (request.destroyed && !request.complete) return undefined;
+  if (response.headersSent) {
+    response.destroy();
+    return error;
+  }
+  const known = error instanceof RequestError ? error : internalError(error);
+  const body = known.body();
+  exchange.answer(known.status, { 'Content-Type': 'application/json', ...known.headers }, body);
+  return error instanceof RequestError ? undefined : error;
+}
+
+function internalError(error: unknown): RequestError {
+  const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
+  return ['ENOSPC', 'EDQUOT'].includes(code)
+    ? new RequestError(507, 'UNKNOWN', 'the disk of the registry is full', { cause: error })
+    : new RequestError(500, 'UNKNOWN', 'the registry failed to serve the request', { cause: error });
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): SyscallError {
+  const errno = error.code ?? 'EUNKNOWN';
+  const hint = errno === 'EADDRINUSE' ? 'another program listens there: choose another port with --listen' : undefined;
+  return new SyscallError(`cannot listen on ${host}:${port}: ${errno}`, {
+    errno,
+    syscall: 'listen',
+    cause: error,
+    hint,
+  });
+}
