@@ -52,11 +52,12 @@ export interface PackedLayer {
 export async function packLayer(input: PackInput): Promise<PackedLayer> {
   const packer = new Packer(input);
   try {
-    const blobHash = createHash('sha256');
+    // A layer that is not compressed has its diffID as digest.
+    const blobHash = input.compression === 'none' ? undefined : createHash('sha256');
     let size = 0;
     const blob = async function* (): AsyncGenerator<Buffer> {
       for await (const chunk of compress(packer.blocks(), input)) {
-        blobHash.update(chunk);
+        blobHash?.update(chunk);
         size += chunk.length;
         yield chunk;
       }
@@ -64,7 +65,8 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
     await pipeline(blob, input.output, { signal: input.signal });
     const { entries, tarSize, notes } = packer;
     const diffId = digestFrom(packer.hash) as DiffId;
-    return { diffId, digest: digestFrom(blobHash), size, tarSize, entries, notes };
+    const digest = blobHash === undefined ? diffId : digestFrom(blobHash);
+    return { diffId, digest, size, tarSize, entries, notes };
   } catch (error) {
     if (!input.output.destroyed) input.output.destroy(error as Error);
     throw error;
