@@ -37,7 +37,8 @@ export interface CommandSpec {
   readonly examples: readonly { readonly command: string; readonly does: string }[];
   /** Not in help. */
   readonly hidden?: boolean;
-  readonly run: (context: CommandContext) => Promise<CommandResult>;
+  /** Resolves with what to print at the end, if anything. */
+  readonly run: (context: CommandContext) => Promise<CommandResult | undefined>;
 }
 
 /** What a command is given. */
@@ -48,6 +49,8 @@ export interface CommandContext {
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   readonly progress: ProgressSink;
+  /** Prints a result before the end: for what runs until it is interrupted. */
+  readonly print: (result: CommandResult) => void;
   /** Makes the parts an operation needs; only what is asked for is loaded. */
   readonly compose: Composition;
 }

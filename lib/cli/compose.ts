@@ -1,4 +1,5 @@
 import type { ProgressSink } from '../progress/index.js';
+import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { ConfigFile } from './config-file.js';
 import type { Options } from './options.js';
 
@@ -19,6 +20,12 @@ export class Composition {
   /** Directory of the store. */
   get root(): string {
     return this.#options.text('root')!;
+  }
+
+  /** Starts the embedded registry. */
+  async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly'>): Promise<RunningServer> {
+    const { startRegistryServer } = await import('../server/index.js');
+    return startRegistryServer(options);
   }
 
   /** Closes what was opened. */

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import type { CommandSpec } from './command.js';
+import type { CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
 import { Composition } from './compose.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
@@ -69,9 +69,10 @@ async function runCommand(
   const progress = terminal.progress();
   const compose = new Composition(options, files, progress, signal);
   try {
-    const result = await command.run({ args, options, signal, progress, compose });
+    const print = (result: CommandResult): void => terminal.result(result);
+    const result = await command.run({ args, options, signal, progress, print, compose });
     terminal.endProgress();
-    terminal.result(result);
+    if (result !== undefined) print(result);
   } finally {
     await compose.close();
   }

@@ -1,0 +1,56 @@
+import { UsageError } from '../../errors.js';
+import type { CommandSpec } from '../command.js';
+
+const DEFAULT_LISTEN = '127.0.0.1:5000';
+
+export const serve: CommandSpec = {
+  path: ['serve'],
+  group: 'Registries',
+  summary: 'run a registry that serves a directory',
+  description:
+    'OCI distribution-spec 1.1 over plain http, without authentication: keep it on the loopback address. Prints its URL and ' +
+    'runs until it is interrupted.',
+  arguments: [],
+  options: [
+    {
+      name: 'listen',
+      value: 'HOST:PORT',
+      default: DEFAULT_LISTEN,
+      summary: 'where to listen; port 0 takes a free one',
+    },
+    { name: 'dir', value: 'DIR', summary: 'directory that holds the repositories; ROOT-registry when not given' },
+    { name: 'read-only', default: false, summary: 'refuse pushes and deletions' },
+  ],
+  examples: [
+    { command: 'imgtool serve --dir /srv/registry', does: 'a registry on localhost:5000' },
+    { command: 'imgtool serve --listen 127.0.0.1:0 --json', does: 'on a free port; the URL is in the JSON' },
+  ],
+  async run({ options, signal, progress, compose, print }) {
+    const { host, port } = parseListen(options.text('listen')!);
+    const dir = options.text('dir') ?? `${compose.root.replace(/\/+$/, '')}-registry`;
+    const server = await compose.server({
+      dir,
+      listen: { host, port },
+      readOnly: options.flag('read-only'),
+    });
+    try {
+      print({ json: { url: server.url, dir }, text: [server.url] });
+      if (!/^(127\.|::1$|localhost$)/.test(host)) progress.note(`anybody who reaches ${host} can read and write here`);
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    } finally {
+      await server.close();
+    }
+    return undefined;
+  },
+};
+
+function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:(\[[0-9a-fA-F:]+\]|[^:\s]*):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535) {
+    throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not an address to listen on`, {
+      hint: 'write HOST:PORT, such as 127.0.0.1:5000',
+    });
+  }
+  return { host: (match[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port };
+}
