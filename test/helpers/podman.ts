@@ -8,6 +8,8 @@ import { run } from './run.js';
 export interface Podman {
   /** Root of the btrfs it lives on. */
   readonly path: string;
+  /** Environment that makes podman and buildah use this store. */
+  readonly env: Readonly<Record<string, string>>;
   /** Runs podman with this store; resolves with its stdout. */
   podman(...args: string[]): Promise<string>;
   /** Runs buildah with this store; resolves with its stdout. */
@@ -43,6 +45,7 @@ export async function makePodman(): Promise<Podman> {
   const buildah = (...args: string[]): Promise<string> => run('buildah', args, { env });
   return {
     path: btrfs.path,
+    env,
     podman,
     buildah,
     pull: async (reference, ...flags) => (await podman('pull', '-q', '--tls-verify=false', ...flags, reference)).trim(),
