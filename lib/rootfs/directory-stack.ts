@@ -1,0 +1,91 @@
+import { closeSync } from 'node:fs';
+import { SyscallError } from '../errors.js';
+import { OPEN_DIRECTORY, openAt, statAt, type FileStat } from '../sys/index.js';
+import { fromByteString, type ByteString } from './byte-path.js';
+
+/** Open descriptors along the way from the root; deeper trees are walked too, ancestors above are opened again. */
+const KEPT_OPEN = 64;
+const PARKED = -1;
+
+interface Level {
+  fd: number;
+  readonly stat: FileStat;
+}
+
+/**
+ * The directories from a root down to the current one, held open by relative handles, so that no path is ever longer than
+ * one name: any depth works, and nothing outside the root is reached.
+ */
+export class DirectoryStack {
+  readonly #levels: Level[] = [];
+
+  /** `root`: an open directory, which this stack closes in the end. */
+  constructor(root: number) {
+    this.#levels.push({ fd: root, stat: statAt(root, '') });
+  }
+
+  /** Descriptor of the current directory. */
+  get fd(): number {
+    return this.#top().fd;
+  }
+
+  get depth(): number {
+    return this.#levels.length;
+  }
+
+  /** stat of the current directory when it was entered. */
+  get stat(): FileStat {
+    return this.#top().stat;
+  }
+
+  /** Enters `name`, which `stat` was told of; `''` enters nothing. Throws SyscallError, also when it is another one now. */
+  enter(name: ByteString, stat: FileStat): void {
+    const fd = openAt(this.fd, fromByteString(name), OPEN_DIRECTORY);
+    try {
+      assertSame(fd, stat);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#levels.push({ fd, stat });
+    const far = this.#levels[this.#levels.length - 1 - KEPT_OPEN];
+    if (far !== undefined) park(far);
+  }
+
+  /** Goes back to the directory above. */
+  leave(): void {
+    const child = this.#levels.pop();
+    const parent = this.#levels.at(-1);
+    if (child === undefined || parent === undefined) throw new TypeError('cannot leave the root');
+    try {
+      if (parent.fd !== PARKED) return;
+      // `..` cannot lead astray: what it opens has to be the directory that we came from.
+      parent.fd = openAt(child.fd, '..', OPEN_DIRECTORY);
+      assertSame(parent.fd, parent.stat);
+    } finally {
+      park(child);
+    }
+  }
+
+  /** Closes all descriptors. */
+  close(): void {
+    this.#levels.splice(0).forEach(park);
+  }
+
+  #top(): Level {
+    const top = this.#levels.at(-1);
+    if (top === undefined) throw new TypeError('the stack is closed');
+    return top;
+  }
+}
+
+function park(level: Level): void {
+  if (level.fd !== PARKED) closeSync(level.fd);
+  level.fd = PARKED;
+}
+
+function assertSame(fd: number, expected: FileStat): void {
+  const stat = statAt(fd, '');
+  if (stat.ino === expected.ino && stat.devMajor === expected.devMajor && stat.devMinor === expected.devMinor) return;
+  throw new SyscallError('a directory was moved while it was being read', { errno: 'ESTALE', syscall: 'openat' });
+}

@@ -1,0 +1,42 @@
+import { closeSync } from 'node:fs';
+import { AT_FDCWD, openAt, OPEN_DIRECTORY } from '../sys/index.js';
+import type { Change } from './change.js';
+import { TreeComparison } from './compare-trees.js';
+
+/** Longest time a comparison keeps other work of this thread waiting, milliseconds. */
+const SLICE_MS = 15;
+
+/**
+ * The changes from directory `lower` to directory `upper` (absolute paths), found by walking both trees: every entry is
+ * compared, file contents byte by byte. Without `lower` everything is added. Neither may change meanwhile. Takes as long as
+ * the trees are big. Throws SyscallError, AbortError.
+ */
+export async function walkChanges(
+  lower: string | undefined,
+  upper: string,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<Change[]> {
+  const opened: number[] = [];
+  let comparison: TreeComparison | undefined;
+  try {
+    for (const path of lower === undefined ? [upper] : [upper, lower])
+      opened.push(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
+    comparison = new TreeComparison(opened[1], opened[0]!);
+    await runInSlices(comparison.visit(), options.signal);
+    return comparison.changes();
+  } finally {
+    comparison?.close();
+    opened.forEach((fd) => closeSync(fd));
+  }
+}
+
+/** Runs a generator to its end, letting timers and I/O of this thread have their turn every few milliseconds. Throws AbortError. */
+export async function runInSlices(steps: Generator<void, void>, signal?: AbortSignal): Promise<void> {
+  let until = performance.now() + SLICE_MS;
+  for (let step = steps.next(); step.done !== true; step = steps.next()) {
+    if (performance.now() < until) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+    until = performance.now() + SLICE_MS;
+  }
+}
