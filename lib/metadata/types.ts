@@ -71,7 +71,7 @@ export interface MetadataStore {
     options: { readonly mode: 'shared' | 'exclusive'; readonly signal: AbortSignal; readonly onWait?: () => void },
   ): Promise<HeldLock>;
   /** Without waiting: undefined when another holds it. */
-  tryLock(name: string, mode: 'shared' | 'exclusive'): HeldLock | undefined;
+  tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<HeldLock | undefined>;
 }
 
 /** One kind of record. `key`: hex (digest hex, chain ID hex, container ID), validated. */

@@ -195,6 +195,15 @@ export function listChildSubvolumes(fd: number, id: bigint): NestedSubvolume[] {
   }
 }
 
+/** Path of directory `inode` inside subvolume `id`, relative to its root, ending in `/` (empty for the root itself). */
+export function directoryPath(fd: number, id: bigint, inode: bigint): Buffer {
+  const lookup = Buffer.alloc(4096);
+  lookup.writeBigUInt64LE(id, 0);
+  lookup.writeBigUInt64LE(inode, 8);
+  ioctl(fd, REQUEST.inoLookup, lookup);
+  return Buffer.from(lookup.subarray(16, lookup.indexOf(0, 16)));
+}
+
 /** BTRFS_SEND_FLAG_NO_FILE_DATA: UPDATE_EXTENT commands in place of the data. */
 export const SEND_NO_FILE_DATA = 1n;
 /** BTRFS_SEND_FLAG_OMIT_STREAM_HEADER. */

@@ -1,4 +1,5 @@
 import { lastErrno, syscallError } from './errno.js';
+import { settle } from './ioctl.js';
 import * as libc from './libc.js';
 
 const LOCK_SH = 1;
@@ -22,4 +23,9 @@ export function unlockFlock(fd: number): void {
 /** Writes everything of the file system that `fd` lies on to disk; takes as long as the disk needs. */
 export function syncFilesystem(fd: number): void {
   if (libc.syncfs(fd) < 0) throw syscallError('syncfs');
+}
+
+/** The same on a thread of the pool, so that the caller's thread goes on. */
+export function syncFilesystemAsync(fd: number): Promise<void> {
+  return settle('syncfs', (done) => libc.syncfs.async(fd, done));
 }

@@ -7,5 +7,7 @@ export * from './btrfs-space.js';
 export * from './errno.js';
 export * from './files.js';
 export * from './flock.js';
+export * from './loop-device.js';
+export * from './mount.js';
 export * from './xattr.js';
 export * from './zstd-compress.js';

@@ -1,0 +1,9 @@
+/**
+ * The store on disk as btrfs subvolumes: its root (a directory on btrfs, or the embedded pool), layers and containers,
+ * and the room that is left. Knows no registry, no tar and no records. May import errors, spec, util, sys, rootfs;
+ * native code is loaded by what changes or mounts something, never by finding the store.
+ */
+export * from './check-space.js';
+export * from './snapshotter.js';
+export * from './store-root.js';
+export type * from './types.js';

@@ -1,0 +1,211 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { chmod, mkdir, open, realpath, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CommandError, StoreError } from '../errors.js';
+import {
+  AT_FDCWD,
+  OPEN_DIRECTORY,
+  SUBVOLUME_ROOT_INODE,
+  attachLoop,
+  createSubvolume,
+  findLoop,
+  isErrno,
+  mountFilesystem,
+  mountPoints,
+  openAt,
+  statAt,
+  tryFlock,
+  unmountFilesystem,
+  type LoopDevice,
+} from '../sys/index.js';
+import { runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
+import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
+import type { OpenStoreOptions, PoolBacking } from './store-root.js';
+
+/** Smallest virtual size of a pool that nobody gave a size, bytes. */
+const DEFAULT_SIZE = 64 * 2 ** 30;
+const LOCK_POLL_MS = 20;
+
+/** Runs `act` while no other process makes, mounts or unmounts the store at `root`. */
+export async function withPoolLock<T>(root: string, act: () => Promise<T>): Promise<T> {
+  const path = `${poolFileOf(root)}.lock`;
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    throw new StoreError(`${path} cannot be opened: ${(error as NodeJS.ErrnoException).code}`, { path, cause: error });
+  }
+  try {
+    while (!tryFlock(fd, 'exclusive')) await sleep(LOCK_POLL_MS);
+    return await act();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes `root` a subvolume, mode 0700, on the btrfs that it or its parent lies on; it is empty or absent. */
+export async function makeSubvolumeRoot(root: string): Promise<void> {
+  try {
+    const parent = openAt(AT_FDCWD, dirname(root), OPEN_DIRECTORY);
+    try {
+      if (!isSubvolumeRoot(parent, basename(root))) {
+        await rmdir(root).catch((error: unknown) => {
+          if (!isErrno(error, 'ENOENT')) throw error;
+        });
+        await createSubvolume(parent, basename(root));
+      }
+    } finally {
+      closeSync(parent);
+    }
+    await chmod(root, 0o700);
+  } catch (error) {
+    throw new StoreError(`the store at ${root} cannot be made: ${(error as Error).message}`, {
+      path: root,
+      cause: error,
+    });
+  }
+}
+
+function isSubvolumeRoot(parent: number, name: string): boolean {
+  try {
+    return statAt(parent, name).ino === SUBVOLUME_ROOT_INODE;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** Makes the pool of `root`: a formatted sparse file beside it, complete before it has its name, or a device. */
+export async function makePool(root: string, options: OpenStoreOptions): Promise<void> {
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  await chmod(root, 0o700);
+  if (options.device !== undefined) {
+    await format(root, options.device);
+    await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify({ device: options.device })}\n`);
+    return;
+  }
+  const file = poolFileOf(root);
+  const temporary = `${file}.new`;
+  const { bavail, bsize } = await statfs(dirname(root));
+  // What a crash left under this name is worthless, and the lock makes sure that nobody works on it.
+  await rm(temporary, { force: true });
+  try {
+    const handle = await open(temporary, 'wx', 0o600);
+    try {
+      await handle.truncate(options.size ?? Math.max(DEFAULT_SIZE, bavail * bsize));
+      await format(root, temporary);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify({ file })}\n`);
+    await rename(temporary, file);
+    await syncDirectory(dirname(file));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    await rm(poolMarkerOf(root), { force: true });
+    if (error instanceof StoreError) throw error;
+    throw new StoreError(`the pool ${file} cannot be made: ${(error as Error).message}`, { path: file, cause: error });
+  }
+}
+
+async function format(root: string, target: string): Promise<void> {
+  try {
+    // One copy of the metadata: two in the same file would protect from nothing and double what a commit writes.
+    await runProcess(['mkfs.btrfs', '--quiet', '--label', 'imgtool', '--metadata', 'single', target]);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new StoreError(`the pool of ${root} cannot be made: ${error.message}`, {
+      path: target,
+      cause: error,
+      hint: error.exitCode === undefined ? 'install btrfs-progs: apt-get install btrfs-progs' : undefined,
+    });
+  }
+}
+
+/** Mounts the pool of `root` unless it is, and says so. */
+export async function mountPool(root: string, onNote?: (line: string) => void): Promise<PoolBacking> {
+  const backing = (await findPoolBacking(root))!;
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  if (await isMounted(root)) return backing;
+  if ('device' in backing) await mountDevice(root, backing.device);
+  else await mountFile(root, backing.file);
+  await chmod(root, 0o700);
+  const what = 'device' in backing ? backing.device : backing.file;
+  onNote?.(`the store's embedded btrfs pool ${what} is mounted on ${root}`);
+  return backing;
+}
+
+async function mountFile(root: string, file: string): Promise<void> {
+  const fd = openSync(file, constants.O_RDWR | constants.O_NOFOLLOW);
+  let loop: LoopDevice;
+  try {
+    // Another mount namespace may have it attached: two loop devices over one file would destroy it.
+    loop = findLoop(fd) ?? attach(fd);
+  } catch (error) {
+    throw new StoreError(`no loop device can be had for ${file}: ${(error as Error).message}`, {
+      path: file,
+      cause: error,
+      hint: 'modprobe loop; in a container run privileged, or choose a --root that lies on btrfs',
+    });
+  } finally {
+    closeSync(fd);
+  }
+  try {
+    await mountDevice(root, loop.path);
+  } finally {
+    closeSync(loop.fd);
+  }
+}
+
+/** Direct I/O halves the memory used and the copying; not every file system under the file can do it. */
+function attach(fd: number): LoopDevice {
+  try {
+    return attachLoop(fd, { directIo: true });
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL', 'EOPNOTSUPP', 'ENOTSUP')) throw error;
+    return attachLoop(fd, { directIo: false });
+  }
+}
+
+async function mountDevice(root: string, device: string): Promise<void> {
+  try {
+    await mountFilesystem({ device, target: root, type: 'btrfs', data: 'discard=async' });
+  } catch (error) {
+    if (isErrno(error, 'ENODEV'))
+      throw new StoreError('this kernel has no btrfs', { path: root, cause: error, hint: 'modprobe btrfs' });
+    throw new StoreError(`the pool ${device} cannot be mounted on ${root}: ${(error as Error).message}`, {
+      path: root,
+      cause: error,
+      hint: isErrno(error, 'EPERM', 'EACCES')
+        ? 'mounting needs CAP_SYS_ADMIN: run as root, in a container privileged'
+        : isErrno(error, 'EINVAL')
+          ? 'what it holds is no btrfs, or a damaged one'
+          : undefined,
+    });
+  }
+}
+
+/** Unmounts the pool of `root`; false when none is mounted. */
+export async function unmountPool(root: string): Promise<boolean> {
+  if (!(await isMounted(root))) return false;
+  return withPoolLock(root, async () => {
+    if (!(await isMounted(root))) return false;
+    try {
+      await unmountFilesystem(await realpath(root));
+      return true;
+    } catch (error) {
+      throw new StoreError(`the pool of ${root} cannot be unmounted: ${(error as Error).message}`, {
+        path: root,
+        cause: error,
+        hint: isErrno(error, 'EBUSY') ? `something uses files in ${root}: fuser -vm ${root} tells what` : undefined,
+      });
+    }
+  });
+}
+
+async function isMounted(root: string): Promise<boolean> {
+  const path = await realpath(root).catch(() => undefined);
+  return path !== undefined && mountPoints().some((target) => target.equals(Buffer.from(path)));
+}

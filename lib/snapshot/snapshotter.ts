@@ -1,0 +1,117 @@
+import { join } from 'node:path';
+import { InvalidReferenceError } from '../errors.js';
+import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
+import type { Snapshotter } from './types.js';
+
+/** Where the snapshotter works and what it may ask. */
+export interface SnapshotterOptions {
+  /** An opened store root, with its directories. */
+  readonly root: string;
+  /** File of the embedded pool, for the space report. */
+  readonly poolFile?: string | undefined;
+  /** Whether some process works on `key`. Without it, only keys that this snapshotter prepared count as alive. */
+  readonly isAlive?: (key: string) => boolean | Promise<boolean>;
+  /** Whether container `id` is recorded or being created. Without it, `sweep` leaves containers alone. */
+  readonly isContainer?: (id: string) => boolean | Promise<boolean>;
+}
+
+/** A snapshotter that can freeze containers too. */
+export interface FreezingSnapshotter extends Snapshotter {
+  /**
+   * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
+   * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
+   */
+  freeze(key: string, containerId: string): Promise<string>;
+}
+
+const KEY = /^[0-9a-f]{1,128}$/;
+
+/** A snapshotter on `root`. Native code is loaded by the first method that needs it. */
+export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshotter {
+  const { root } = options;
+  const layers = join(root, 'layers');
+  const work = join(root, 'work');
+  const containers = join(root, 'containers');
+  const own = new Set<string>();
+  const isAlive = async (key: string): Promise<boolean> => own.has(key) || ((await options.isAlive?.(key)) ?? false);
+  const native = () => import('./subvolumes.js');
+  const layerPath = (layer: ChainId): string => join(layers, digestHex(parseDigest(layer)));
+  const containerPath = (id: string): string => join(containers, checkKey(id), 'rootfs');
+  /** Finished but unnamed work lies beside the layers: a read-only subvolume cannot move to another directory. */
+  const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
+  const workPath = (key: string): string => join(work, checkKey(key));
+  const trash = join(root, 'trash');
+
+  return {
+    layerPath,
+    containerPath,
+    async has(layer) {
+      return (await native()).isCommitted(layerPath(layer));
+    },
+    async prepare(key, parent) {
+      const path = workPath(key);
+      const { makeWritable } = await native();
+      own.add(key);
+      try {
+        await makeWritable(path, parent === undefined ? undefined : { layer: parent, path: layerPath(parent) });
+      } catch (error) {
+        own.delete(key);
+        throw error;
+      }
+      return path;
+    },
+    async commit(layer, key) {
+      const { publish } = await native();
+      await publish({ work: workPath(key), unnamed: unnamedPath(key), target: layerPath(layer), trash });
+      own.delete(key);
+    },
+    async createContainer(id, parent) {
+      const { makeContainer } = await native();
+      return makeContainer(
+        containerPath(id),
+        parent === undefined ? undefined : { layer: parent, path: layerPath(parent) },
+      );
+    },
+    async freeze(key, containerId) {
+      const { freezeContainer } = await native();
+      const path = unnamedPath(key);
+      own.add(key);
+      try {
+        await freezeContainer(path, { id: containerId, path: containerPath(containerId) });
+      } catch (error) {
+        own.delete(key);
+        throw error;
+      }
+      return path;
+    },
+    async removeWork(key) {
+      const { removeTree } = await native();
+      for (const path of [workPath(key), unnamedPath(key)]) await removeTree(path, trash);
+      own.delete(key);
+    },
+    async removeLayer(layer) {
+      await (await native()).removeTree(layerPath(layer), trash);
+    },
+    async removeContainer(id) {
+      await (await native()).removeContainer(containerPath(id), trash);
+    },
+    async listLayers() {
+      return (await native()).listCommitted(layers);
+    },
+    async sweep() {
+      const { sweepStore } = await native();
+      await sweepStore({ layers, work, containers, trash, isAlive, isContainer: options.isContainer });
+    },
+    async space() {
+      return (await import('./space.js')).measureSpace(root, options.poolFile);
+    },
+    async sync() {
+      await (await native()).syncStore(root);
+    },
+  };
+}
+
+function checkKey(key: string): string {
+  if (KEY.test(key)) return key;
+  throw new InvalidReferenceError(`${JSON.stringify(key.slice(0, 200))} is not the key of a snapshot`, { input: key });
+}

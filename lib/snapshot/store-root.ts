@@ -1,0 +1,212 @@
+import { readFile, realpath, statfs, mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { NotFoundError, StoreError } from '../errors.js';
+import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { DEFAULT_RESERVE } from './check-space.js';
+
+export const DEFAULT_ROOT = '/var/lib/imgtool';
+
+const VERSION = 1;
+const BTRFS_SUPER_MAGIC = 0x9123683e;
+const DIRECTORIES = [
+  'blobs',
+  'blobs/sha256',
+  'ingest',
+  'uploads',
+  'layers',
+  'containers',
+  'images',
+  'work',
+  'trash',
+  'locks',
+];
+
+/** What carries an embedded pool. */
+export type PoolBacking = { readonly file: string } | { readonly device: string };
+
+/** An opened store. */
+export interface StoreRoot {
+  /** Absolute path without symbolic links. */
+  readonly root: string;
+  readonly version: 1;
+  /** Undefined when the root lies on a btrfs of the host. */
+  readonly pool: PoolBacking | undefined;
+  /** Bytes to keep free. */
+  readonly reserve: number;
+}
+
+/** How to open a store. */
+export interface OpenStoreOptions {
+  /** Make the store when there is none. */
+  readonly create: boolean;
+  /** Virtual size of a new embedded pool, bytes; given, a pool is made even on btrfs. */
+  readonly size?: number | undefined;
+  /** Block device to format as a new pool in place of a file. Its content is lost. */
+  readonly device?: string | undefined;
+  /** Bytes to keep free, default 1 GiB. */
+  readonly reserve?: number | undefined;
+  /** Told, in one line, when a pool was made or mounted. */
+  readonly onNote?: ((line: string) => void) | undefined;
+}
+
+/**
+ * Opens the store at `root`, mounting its pool; with `create` makes it first: a subvolume on btrfs, an embedded pool
+ * elsewhere. Safe for many processes at once. Throws NotFoundError, StoreError, CommandError.
+ */
+export async function openStore(root: string, options: OpenStoreOptions): Promise<StoreRoot> {
+  const path = resolve(root);
+  const found = await readStore(path, options.reserve);
+  if (found === undefined) requireRoot(path);
+  const store = found ?? (await bringUp(path, options));
+  if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
+    throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
+      path: store.pool.file,
+      hint: `copy what you need out of ${path} now: it is gone once that is unmounted`,
+    });
+  await makeDirectories(store.root);
+  return store;
+}
+
+/**
+ * Finds the store for commands that only read: never creates, and loads native code only to mount a pool. Throws
+ * NotFoundError when nothing was pulled yet, StoreError.
+ */
+export async function findStore(
+  root: string,
+  options: Pick<OpenStoreOptions, 'reserve' | 'onNote'> = {},
+): Promise<StoreRoot> {
+  const path = resolve(root);
+  const found = await readStore(path, options.reserve);
+  if (found !== undefined) return found;
+  const { hasPool } = await import('./pool-file.js');
+  if (!(await hasPool(path))) throw noStore(path);
+  requireRoot(path);
+  return bringUp(path, { ...options, create: false });
+}
+
+/**
+ * Unmounts the pool of the store at `root`; its loop device goes with it. Resolves with false when none is mounted.
+ * Throws StoreError while something uses it.
+ */
+export async function detachPool(root: string): Promise<boolean> {
+  return (await import('./pool.js')).unmountPool(resolve(root));
+}
+
+async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
+  if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStore(path);
+  const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
+  const { hasPool } = await import('./pool-file.js');
+  if (options.create) await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  return withPoolLock(path, async () => {
+    const found = await readStore(path, options.reserve);
+    if (found !== undefined) return found;
+    let pool: PoolBacking | undefined;
+    if (await hasPool(path)) {
+      pool = await mountPool(path, options.onNote);
+      const mounted = await readStore(path, options.reserve);
+      if (mounted !== undefined) return mounted;
+    } else {
+      if (!options.create) throw noStore(path);
+      await refuseForeign(path);
+      if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
+        await makeSubvolumeRoot(path);
+      else {
+        await makePool(path, options);
+        pool = await mountPool(path, options.onNote);
+      }
+    }
+    await writeFileAtomic(
+      join(path, 'store.json'),
+      `${JSON.stringify({ version: VERSION, ...(pool === undefined ? {} : { pool }) }, undefined, 2)}\n`,
+    );
+    return (await readStore(path, options.reserve))!;
+  });
+}
+
+async function readStore(path: string, reserve: number | undefined): Promise<StoreRoot | undefined> {
+  const file = join(path, 'store.json');
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOTDIR')
+      throw new StoreError(`${path} is not a directory`, {
+        path,
+        hint: 'choose another place with --root',
+        cause: error,
+      });
+    if (code === 'EACCES' || code === 'EPERM') throw rootRightsMissing(path, error);
+    throw new StoreError(`${file} cannot be read: ${code ?? String(error)}`, { path: file, cause: error });
+  }
+  let document: { readonly version?: unknown; readonly pool?: PoolBacking } | null;
+  try {
+    document = JSON.parse(text) as typeof document;
+  } catch (error) {
+    throw new StoreError(`${file} is damaged: it is no JSON`, { path: file, cause: error });
+  }
+  if (document?.version !== VERSION)
+    throw new StoreError(`${file} has version ${JSON.stringify(document?.version)}, which this imgtool does not know`, {
+      path: file,
+      hint: 'use the newer imgtool that made this store, or another --root',
+    });
+  if ((await statfs(path)).type !== BTRFS_SUPER_MAGIC)
+    throw new StoreError(`the store at ${path} is not on btrfs`, {
+      path,
+      hint: 'it was copied here without its file system: move it away and pull again',
+    });
+  return { root: await realpath(path), version: VERSION, pool: document.pool, reserve: reserve ?? DEFAULT_RESERVE };
+}
+
+/** A store is never mixed with files of others: what a crash of ours left is told by its name. */
+async function refuseForeign(path: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  if (names.every((name) => name.startsWith(TEMPORARY_PREFIX))) return;
+  throw new StoreError(`${path} is not a store and not empty`, {
+    path,
+    hint: 'choose another place with --root, or empty that directory',
+  });
+}
+
+async function isOnBtrfs(path: string): Promise<boolean> {
+  const place = (await exists(path)) ? path : dirname(path);
+  return (await statfs(place)).type === BTRFS_SUPER_MAGIC;
+}
+
+async function makeDirectories(root: string): Promise<void> {
+  const present = new Set(await readdir(root));
+  for (const name of DIRECTORIES)
+    if (!present.has(name.split('/')[0]!) || name.includes('/'))
+      await mkdir(join(root, name), { recursive: true, mode: 0o700 });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function requireRoot(path: string): void {
+  if (process.geteuid?.() !== 0) throw rootRightsMissing(path);
+}
+
+function rootRightsMissing(path: string, cause?: unknown): StoreError {
+  return new StoreError(`the store at ${path} needs root rights`, {
+    path,
+    cause,
+    hint: 'run this as root (sudo); copy, sync, tags and inspect docker://… work without',
+  });
+}
+
+function noStore(path: string): NotFoundError {
+  return new NotFoundError(`there is no store at ${path}: nothing was pulled yet`, {
+    kind: 'store',
+    subject: path,
+    hint: 'imgtool pull IMAGE makes it',
+  });
+}

@@ -1,0 +1,213 @@
+import { closeSync } from 'node:fs';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { AlreadyExistsError, DiskSpaceError, NotFoundError, SubvolumeError } from '../errors.js';
+import { isDigest, type ChainId } from '../spec/index.js';
+import {
+  AT_FDCWD,
+  OPEN_DIRECTORY,
+  RENAME_NOREPLACE,
+  SUBVOLUME_ROOT_INODE,
+  chmodFd,
+  createSubvolume,
+  isErrno,
+  isSubvolumeReadOnly,
+  openAt,
+  renameAt,
+  setSubvolumeReadOnly,
+  snapshotSubvolume,
+  statAt,
+  syncFilesystemAsync,
+} from '../sys/index.js';
+import { removeSubvolume } from './remove-subvolume.js';
+
+/** A committed layer to snapshot. */
+interface ParentLayer {
+  readonly layer: ChainId;
+  readonly path: string;
+}
+
+/** Whether `path` is a complete layer: the read-only flag is set before the name, so a writable one is a leftover. */
+export function isCommitted(path: string): boolean {
+  const fd = openDirectory(path);
+  if (fd === undefined) return false;
+  try {
+    return statAt(fd, '').ino === SUBVOLUME_ROOT_INODE && isSubvolumeReadOnly(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a writable subvolume at `path`: empty with mode 0755, or a snapshot of `parent`. */
+export async function makeWritable(path: string, parent: ParentLayer | undefined): Promise<void> {
+  await translated(path, async () => {
+    if (parent === undefined) {
+      await withDirectory(dirname(path), (dir) => createSubvolume(dir, basename(path)));
+      await withDirectory(path, (fd) => chmodFd(fd, 0o755));
+      return;
+    }
+    if (!isCommitted(parent.path))
+      throw new NotFoundError(`the layer ${parent.layer} is not in the store`, {
+        kind: 'layer',
+        subject: parent.layer,
+      });
+    await snapshot(parent.path, path, false);
+  });
+}
+
+/** Makes the writable subvolume of a container; its directory holds nothing else. */
+export async function makeContainer(path: string, parent: ParentLayer | undefined): Promise<string> {
+  const id = basename(dirname(path));
+  await mkdir(dirname(path), { mode: 0o700, recursive: true });
+  try {
+    await makeWritable(path, parent);
+  } catch (error) {
+    await rmdir(dirname(path)).catch(() => undefined);
+    if (isErrno((error as Error).cause, 'EEXIST'))
+      throw new AlreadyExistsError(`container ${id} exists already`, { kind: 'container', subject: id });
+    throw error;
+  }
+  return path;
+}
+
+/** Makes a read-only snapshot of a container at `path`. */
+export async function freezeContainer(path: string, container: { id: string; path: string }): Promise<void> {
+  await translated(path, async () => {
+    const fd = openDirectory(container.path);
+    if (fd === undefined)
+      throw new NotFoundError(`container ${container.id} has no file system in the store`, {
+        kind: 'container',
+        subject: container.id,
+      });
+    closeSync(fd);
+    await snapshot(container.path, path, true);
+  });
+}
+
+/** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */
+export async function publish(paths: { work: string; unnamed: string; target: string; trash: string }): Promise<void> {
+  await translated(paths.target, async () => {
+    await withDirectory(dirname(paths.target), async (layers) => {
+      const unnamed = basename(paths.unnamed);
+      if (openable(paths.work)) renameAt(AT_FDCWD, paths.work, layers, unnamed, RENAME_NOREPLACE);
+      await withDirectory(paths.unnamed, (fd) => setSubvolumeReadOnly(fd, true));
+      for (;;) {
+        try {
+          renameAt(layers, unnamed, layers, basename(paths.target), RENAME_NOREPLACE);
+          return;
+        } catch (error) {
+          if (!isErrno(error, 'EEXIST')) throw error;
+        }
+        await removeSubvolume(isCommitted(paths.target) ? paths.unnamed : paths.target, paths.trash);
+        if (!openable(paths.unnamed)) return;
+      }
+    });
+  });
+}
+
+/** Moves the subvolume at `path` to `trash` and deletes it with all that is inside. Nothing there: done. */
+export async function removeTree(path: string, trash: string): Promise<void> {
+  await translated(path, () => removeSubvolume(path, trash));
+}
+
+/** Deletes a container's subvolume and the directory around it. */
+export async function removeContainer(path: string, trash: string): Promise<void> {
+  await removeTree(path, trash);
+  await rmdir(dirname(path)).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  });
+}
+
+/** Chain IDs of the complete layers in `layers`, sorted. */
+export async function listCommitted(layers: string): Promise<ChainId[]> {
+  const names = await readdir(layers);
+  return names
+    .filter((name) => isDigest(chainIdOf(name)) && isCommitted(join(layers, name)))
+    .sort()
+    .map((name) => chainIdOf(name) as ChainId);
+}
+
+/** Removes what dead processes left: trash, work, unnamed and half-made layers, unwanted containers. */
+export async function sweepStore(store: {
+  readonly layers: string;
+  readonly work: string;
+  readonly containers: string;
+  readonly trash: string;
+  readonly isAlive: (key: string) => Promise<boolean>;
+  readonly isContainer: ((id: string) => boolean | Promise<boolean>) | undefined;
+}): Promise<void> {
+  for (const name of await readdir(store.trash)) await removeTree(join(store.trash, name), store.trash);
+  for (const name of await readdir(store.work))
+    if (!(await store.isAlive(name))) await removeTree(join(store.work, name), store.trash);
+  for (const name of await readdir(store.layers)) {
+    const key = /^\.([0-9a-f]+)$/.exec(name)?.[1];
+    const gone = /^\.gone-[0-9a-f]+$/.test(name);
+    if (gone || (key !== undefined && !(await store.isAlive(key))))
+      await removeTree(join(store.layers, name), store.trash);
+  }
+  if (store.isContainer === undefined) return;
+  for (const entry of await readdir(store.containers, { withFileTypes: true }))
+    if (entry.isDirectory() && !(await store.isContainer(entry.name)))
+      await removeContainer(join(store.containers, entry.name, 'rootfs'), store.trash);
+}
+
+/** syncfs of the store's file system. */
+export async function syncStore(root: string): Promise<void> {
+  await translated(root, () => withDirectory(root, syncFilesystemAsync));
+}
+
+function chainIdOf(name: string): string {
+  return `${name.length === 128 ? 'sha512' : 'sha256'}:${name}`;
+}
+
+async function snapshot(source: string, target: string, readOnly: boolean): Promise<void> {
+  await withDirectory(source, (from) =>
+    withDirectory(dirname(target), (dir) => snapshotSubvolume(from, dir, basename(target), { readOnly })),
+  );
+}
+
+function openDirectory(path: string): number | undefined {
+  try {
+    return openAt(AT_FDCWD, path, OPEN_DIRECTORY);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+    throw error;
+  }
+}
+
+function openable(path: string): boolean {
+  const fd = openDirectory(path);
+  if (fd !== undefined) closeSync(fd);
+  return fd !== undefined;
+}
+
+async function withDirectory<T>(path: string, use: (fd: number) => T | Promise<T>): Promise<T> {
+  const fd = openAt(AT_FDCWD, path, OPEN_DIRECTORY);
+  try {
+    return await use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Runs `act`; what the kernel refused becomes the error of this room. */
+async function translated<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (isErrno(error, 'ENOSPC', 'EDQUOT'))
+      throw new DiskSpaceError(`the store's file system is full: ${(error as Error).message}`, {
+        cause: error,
+        hint: 'imgtool rmi IMAGE and imgtool rm CONTAINER free space',
+      });
+    if (
+      !isErrno(error, 'EPERM', 'EACCES', 'EEXIST', 'ENOTTY', 'EROFS', 'EBUSY', 'ENOENT', 'ENOTEMPTY', 'EINVAL', 'EIO')
+    )
+      throw error;
+    throw new SubvolumeError((error as Error).message, {
+      path,
+      cause: error,
+      hint: isErrno(error, 'EPERM', 'EACCES') ? 'the store needs root rights: run this as root' : undefined,
+    });
+  }
+}

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { settle } from './ioctl.js';
+import * as libc from './libc.js';
+
+const MS_NOATIME = 1024n;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/** Mounts the file system of `device` on `target` with noatime; `data`: its own comma-separated options. Throws SyscallError. */
+export async function mountFilesystem(options: {
+  readonly device: string;
+  readonly target: string;
+  readonly type: string;
+  readonly data: string;
+}): Promise<void> {
+  const [device, target, type, data] = [options.device, options.target, options.type, options.data].map(libc.cString);
+  await settle('mount', (done) => libc.mount.async(device!, target!, type!, MS_NOATIME, data!, done), options.target);
+}
+
+/**
+ * Unmounts `target`; with `lazy` it vanishes from the tree at once and goes when its last user does. Throws SyscallError:
+ * EBUSY while in use, EINVAL when nothing is mounted there.
+ */
+export async function unmountFilesystem(target: string | Uint8Array, options: { lazy?: boolean } = {}): Promise<void> {
+  const path = libc.cString(target);
+  const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
+  await settle('umount2', (done) => libc.umount2.async(path, flags, done), target);
+}
+
+/** Mount points of this process's namespace, as bytes, in the order they were mounted (proc_pid_mountinfo(5)). */
+export function mountPoints(): Buffer[] {
+  const table = readFileSync('/proc/self/mountinfo').toString('latin1');
+  return table
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      // The kernel writes blanks, newlines and backslashes as \ooo.
+      const path = line
+        .split(' ')[4]!
+        .replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+      return Buffer.from(path, 'latin1');
+    });
+}
