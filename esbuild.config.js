@@ -1,15 +1,15 @@
 /** Bundles the program for fast start-up: one chunk graph in dist/bundle, each worker its own entry beside it. */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
 rmSync('dist/bundle', { recursive: true, force: true });
 
+const workers = ['inflate-worker', 'unpack-worker']
+  .map((name) => [name, `lib/layer/${name}.ts`])
+  .filter(([, source]) => existsSync(source));
+
 await build({
-  entryPoints: {
-    imgtool: 'lib/cli/main.ts',
-    'inflate-worker': 'lib/layer/inflate-worker.ts',
-    'unpack-worker': 'lib/layer/unpack-worker.ts',
-  },
+  entryPoints: { imgtool: 'lib/cli/main.ts', ...Object.fromEntries(workers) },
   outdir: 'dist/bundle',
   bundle: true,
   splitting: true,
