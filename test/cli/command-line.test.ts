@@ -1,0 +1,152 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { cliReference, COMMANDS, completionScript, GLOBAL_OPTIONS, runCli, variableOf } from '../../lib/cli/index.js';
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe('command line', () => {
+  let home: string;
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'imgtool-cli-'));
+    mkdirSync(join(home, 'imgtool'));
+  });
+  after(() => rmSync(home, { recursive: true, force: true }));
+
+  async function imgtool(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
+    const out = { stdout: '', stderr: '' };
+    const code = await runCli(args, {
+      stdout: { write: (data) => void (out.stdout += Buffer.from(data as Uint8Array).toString()) },
+      stderr: { write: (data) => void (out.stderr += Buffer.from(data as Uint8Array).toString()) },
+      env: { XDG_CONFIG_HOME: home, ...env },
+      signal: new AbortController().signal,
+    });
+    return { code, ...out };
+  }
+
+  async function setting(key: string, args: readonly string[], env?: Record<string, string>): Promise<unknown> {
+    const { stdout, stderr } = await imgtool([...args, 'config', 'show', '--json'], env);
+    expect(stderr).to.equal('');
+    const rows = JSON.parse(stdout) as { key: string; value: unknown; origin: string }[];
+    const { value, origin } = rows.find((row) => row.key === key)!;
+    return [value, origin.replace(home, 'HOME')];
+  }
+
+  for (const { args, hint } of [
+    { args: [], hint: 'imgtool --help' },
+    { args: ['sevre'], hint: 'did you mean "serve"?' },
+    { args: ['completion'], hint: 'imgtool completion --help' },
+    { args: ['completion', 'tcsh'], hint: 'choose one of bash, zsh, fish' },
+    { args: ['completion', 'bash', 'zsh'], hint: 'imgtool completion --help' },
+    { args: ['config', 'show', '--orign'], hint: 'did you mean "--origin"?' },
+    { args: ['config'], hint: 'imgtool config --help' },
+    { args: ['config', 'show', '--parallel', '0'], hint: undefined },
+    { args: ['config', 'show', '--progress', 'loud'], hint: 'choose one of auto, tty, plain, json, none' },
+    { args: ['config', 'show', '--json=maybe'], hint: undefined },
+  ])
+    it(`"imgtool ${args.join(' ')}" is a usage error with a hint`, async () => {
+      const { code, stdout, stderr } = await imgtool(args);
+      expect(code).to.equal(2);
+      expect(stdout).to.equal('');
+      expect(stderr).to.match(/^imgtool: .+ failed: .+\n/);
+      if (hint !== undefined)
+        expect(stderr.split('\n')[1])
+          .to.match(/^hint: /)
+          .and.include(hint);
+    });
+
+  it('with --json errors are JSON, even when the flags are wrong', async () => {
+    const { code, stderr } = await imgtool(['--json', 'nonsense']);
+    expect(code).to.equal(2);
+    const { error } = JSON.parse(stderr) as { error: { code: string } };
+    expect(error.code).to.equal('ERR_IMGTOOL_USAGE');
+  });
+
+  it('flag wins over variable, variable over file, file over default', async () => {
+    expect(await setting('parallel', [])).to.deep.equal([6, 'default']);
+    const file = join(home, 'imgtool/config.yaml');
+    writeFileSync(file, 'parallel: 3\nregistries:\n  "localhost:5000": { tls-verify: false }\n');
+    expect(await setting('parallel', [])).to.deep.equal([3, 'file HOME/imgtool/config.yaml']);
+    const env = { IMGTOOL_PARALLEL: '4' };
+    expect(await setting('parallel', [], env)).to.deep.equal([4, 'variable IMGTOOL_PARALLEL']);
+    expect(await setting('parallel', ['--parallel', '5'], env)).to.deep.equal([5, 'flag']);
+    rmSync(file);
+  });
+
+  it('booleans take =true and =false, before and after the verb', async () => {
+    expect(await setting('tls-verify', ['--tls-verify=false'])).to.deep.equal([false, 'flag']);
+    expect(await setting('tls-verify', ['--tls-verify', 'false'])).to.deep.equal([false, 'flag']);
+    const { stdout } = await imgtool(['config', 'show', '--tls-verify=false', '--json']);
+    expect(stdout).to.match(/"key":"tls-verify"[^}]*"value":false/);
+    const off = await imgtool(['config', 'show', '--json=false'], { IMGTOOL_JSON: '1' });
+    expect(off.stdout).to.match(/^KEY/);
+  });
+
+  it('secrets are not shown', async () => {
+    const { stdout } = await imgtool(['config', 'show', '--json', '--creds', 'me:hidden']);
+    expect(stdout).to.include('creds').and.not.include('hidden');
+  });
+
+  for (const { name, text, want } of [
+    { name: 'an unknown key', text: 'paralel: 3', want: 'did you mean "parallel"?' },
+    { name: 'what is not YAML', text: 'a: [', want: 'is not YAML' },
+    { name: 'a bad value', text: 'parallel: many', want: 'parallel in' },
+    { name: 'a bad registry setting', text: 'registries: {a: {tls-verify: 3}}', want: 'not true or false' },
+  ])
+    it(`a config file with ${name} is refused`, async () => {
+      writeFileSync(join(home, 'imgtool/config.yaml'), text);
+      const { code, stderr } = await imgtool(['config', 'show']);
+      rmSync(join(home, 'imgtool/config.yaml'));
+      expect(code).to.equal(2);
+      expect(stderr).to.include(want);
+    });
+
+  it('every command has help with an example that calls it', async () => {
+    for (const command of COMMANDS.filter(({ hidden }) => hidden !== true)) {
+      const { code, stdout } = await imgtool([...command.path, '--help']);
+      expect(code).to.equal(0);
+      expect(stdout).to.include(`Usage: imgtool ${command.path.join(' ')}`);
+      const examples = command.examples.map((example) => example.command).join('\n');
+      expect(examples).to.include(`imgtool ${command.path.join(' ')}`);
+    }
+  });
+
+  it('no option of a command has the name or letter of a global one', () => {
+    const taken = new Set(GLOBAL_OPTIONS.flatMap(({ name, short }) => [name, short]));
+    taken.delete(undefined);
+    for (const { path, options } of COMMANDS)
+      for (const { name, short } of options) {
+        expect(taken.has(name), `${path.join(' ')} --${name}`).to.equal(false);
+        expect(taken.has(short), `${path.join(' ')} -${short}`).to.equal(false);
+      }
+  });
+
+  it('variables follow the rule', () => {
+    expect(variableOf({ name: 'tls-verify', summary: '', shared: true }, ['pull'])).to.equal('IMGTOOL_TLS_VERIFY');
+    expect(variableOf({ name: 'size', summary: '' }, ['store', 'init'])).to.equal('IMGTOOL_STORE_INIT_SIZE');
+  });
+
+  it('docs/cli.md is what the command table says ("npm run docs" writes it)', () => {
+    expect(readFileSync('docs/cli.md', 'utf8')).to.equal(cliReference(COMMANDS));
+  });
+
+  for (const { line, want } of [
+    { line: 'imgtool ser', want: ['serve'] },
+    { line: 'imgtool config s', want: ['show'] },
+    { line: 'imgtool --root /x completion f', want: ['fish'] },
+    { line: 'imgtool serve --lis', want: ['--listen'] },
+    { line: 'imgtool --progress p', want: ['plain'] },
+  ])
+    it(`bash completes "${line}"`, () => {
+      const script = `${completionScript('bash', COMMANDS)}
+read -ra COMP_WORDS <<<"$1"; COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _imgtool; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const out = execFileSync('bash', ['-c', script, 'bash', line], { encoding: 'utf8' });
+      expect(out.trim().split('\n')).to.deep.equal(want);
+    });
+});

@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import {
+  barLine,
+  createProgressSink,
+  formatTable,
+  jsonText,
+  ProgressModel,
+  Terminal,
+  totalText,
+  VERSION,
+} from '../../lib/cli/index.js';
+import type { ProgressEvent } from '../../lib/progress/index.js';
+import { escapeText, formatSize, parseSize } from '../../lib/util/index.js';
+
+function fetchEvent(
+  state: ProgressEvent['state'],
+  transferred?: number,
+  digest = `sha256:${'ab'.repeat(32)}`,
+): ProgressEvent {
+  const bytes = transferred === undefined ? {} : { transferred };
+  return { v: 1, kind: 'blob', action: 'fetch', digest, state, total: 1000, ...bytes };
+}
+
+/** A stream that keeps what is written. */
+class Memory {
+  text = '';
+  readonly isTTY: boolean;
+  readonly columns = 60;
+  readonly rows = 8;
+  constructor(isTTY = false) {
+    this.isTTY = isTTY;
+  }
+  write(data: string | Uint8Array): void {
+    this.text += Buffer.from(data as Uint8Array).toString();
+  }
+}
+
+describe('rendering', () => {
+  it('the version is that of package.json', () => {
+    expect(VERSION).to.equal((JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version);
+  });
+
+  it('tables are aligned, wide characters counted as two, cells escaped (hostile-input 27)', () => {
+    const rows = [
+      ['日本', '1B'],
+      ['a\x1b[31m', '12kB'],
+    ];
+    const lines = formatTable({ columns: ['NAME', { title: 'SIZE', align: 'right' }], rows });
+    expect(lines).to.deep.equal(['NAME       SIZE', '日本         1B', 'a\\x1b[31m  12kB']);
+  });
+
+  for (const { bytes, want } of [
+    { bytes: 0, want: '0B' },
+    { bytes: 999, want: '999B' },
+    { bytes: 999_999, want: '1MB' },
+    { bytes: 12_345, want: '12.3kB' },
+    { bytes: 813e6, want: '813MB' },
+  ])
+    it(`${bytes} bytes are ${want}`, () => {
+      expect(formatSize(bytes)).to.equal(want);
+    });
+
+  it('sizes are parsed with decimal and binary units', () => {
+    expect(['10', '1k', '1.5Ki', '64GiB', '2MB'].map(parseSize)).to.deep.equal([10, 1000, 1536, 64 * 2 ** 30, 2e6]);
+    for (const bad of ['', '-1', '1e3', '10X', '99999999999T'])
+      expect(() => parseSize(bad), bad).to.throw('is not a size');
+  });
+
+  it('text for a terminal loses every character it would obey', () => {
+    for (let code = 0; code < 0x3000; code += 1) {
+      const shown = escapeText(String.fromCodePoint(code));
+      // eslint-disable-next-line no-control-regex -- what must not come out
+      expect(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/.test(shown), code.toString(16)).to.equal(false);
+    }
+    expect(escapeText('plain ünïcode 日本')).to.equal('plain ünïcode 日本');
+  });
+
+  it('JSON holds no C1 controls or bidirectional marks, and means the same', () => {
+    const value = { a: 'x\u009b31m\u202e\x7f' };
+    // eslint-disable-next-line no-control-regex -- what must not come out
+    expect(jsonText(value)).to.not.match(/[\x7f-\x9f\u202e]/);
+    expect(JSON.parse(jsonText(value))).to.deep.equal(value);
+  });
+
+  it('raw bytes are untouched in a pipe and escaped on a terminal', () => {
+    const bytes = Buffer.from('{"a":\n"\u009b2J"}');
+    const [pipe, screen] = [new Memory(), new Memory(true)];
+    new Terminal(pipe, new Memory()).result({ bytes });
+    new Terminal(screen, new Memory()).result({ bytes });
+    expect(pipe.text).to.equal(bytes.toString());
+    expect(screen.text).to.equal('{"a":\n"\\x9b2J"}');
+  });
+});
+
+describe('progress', () => {
+  it('no bar is wider than the terminal', () => {
+    const item = new ProgressModel().take(fetchEvent('active', 300), 0);
+    for (const columns of [1, 10, 40, 80, 120]) expect(barLine(item, columns, 2000).length).to.be.at.most(columns);
+    expect(barLine(item, 100, 2000)).to.match(
+      /^abababababab {2}downloading \[=+> +\] {2}300B\/1kB {2}150B\/s {2}eta 5s$/,
+    );
+  });
+
+  it('totals leave out what was present, and tell rate and time left', () => {
+    const model = new ProgressModel();
+    model.take(fetchEvent('skipped', undefined, 'sha256:cd'), 0);
+    for (let at = 0; at <= 1000; at += 100) model.take(fetchEvent('active', at / 2), at);
+    expect(totalText(model.totals(1000))).to.equal('500B of 1kB (50%), 500B/s, eta 1s');
+  });
+
+  it('plain: one line a layer, said once', () => {
+    const stream = new Memory();
+    const sink = createProgressSink(stream, { mode: 'auto', quiet: false, notes: true });
+    sink.event(fetchEvent('active', 10));
+    sink.event(fetchEvent('done', 1000));
+    const unpack = { ...fetchEvent('done', 3000), kind: 'layer', action: 'unpack', total: 3000 } as const;
+    sink.event(unpack);
+    sink.event(unpack);
+    sink.event(fetchEvent('skipped', undefined, 'sha256:cdcdcdcdcdcdcdcd'));
+    sink.close();
+    expect(stream.text.split('\n')).to.deep.equal(['abababababab: unpacked 3kB', 'cdcdcdcdcdcd: already present', '']);
+  });
+
+  it('tty: bars are redrawn in place and fit the screen', () => {
+    const stream = new Memory(true);
+    const sink = createProgressSink(stream, { mode: 'auto', quiet: false, notes: true });
+    for (let i = 0; i < 30; i += 1) sink.event(fetchEvent('active', 10, `sha256:${i.toString(16).padStart(64, '0')}`));
+    sink.note('remark \x1b[2J');
+    sink.close();
+    expect(stream.text).to.include('imgtool: remark \\x1b[2J\n').and.include('more');
+    const screen = stream.text.split('\x1b[J').at(-1)!.split('\n');
+    expect(screen.length).to.be.at.most(stream.rows);
+  });
+
+  it('json: every event as a line; quiet: nothing', () => {
+    const [json, quiet] = [new Memory(), new Memory()];
+    createProgressSink(json, { mode: 'json', quiet: false, notes: true }).event(fetchEvent('done', 1000));
+    expect(JSON.parse(json.text)).to.deep.equal(fetchEvent('done', 1000));
+    const silent = createProgressSink(quiet, { mode: 'json', quiet: true, notes: true });
+    silent.event(fetchEvent('done', 1000));
+    silent.note('x');
+    expect(quiet.text).to.equal('');
+  });
+});
