@@ -5,7 +5,7 @@ import type { GrowingFile } from '../util/index.js';
 /** A download in progress into the store, owned by one process at a time (flock). Close with `commit` or `release`. */
 export interface Ingest {
   readonly descriptor: Descriptor;
-  /** Bytes already here from an earlier run: re-hashed, so the download goes on from this offset. */
+  /** Bytes already here, at first those of an earlier run (re-hashed): the download goes on from this offset. Grows with `write`. */
   readonly offset: number;
   /** How far the data may be read by others of this process (the unpacker reads while it grows). */
   readonly growing: GrowingFile;
@@ -15,7 +15,10 @@ export interface Ingest {
   write(chunk: Uint8Array): Promise<void>;
   /** Throws away what is here and starts at 0 (a server that ignored Range, a digest that did not match). */
   restart(): Promise<void>;
-  /** Checks size and digest, publishes the blob. Throws SizeMismatchError, DigestMismatchError (data is then dropped). */
+  /**
+   * Checks size and digest, publishes the blob. Throws SizeMismatchError, DigestMismatchError: then the data is dropped
+   * and the ingest is back at offset 0, ready for another try or `release`.
+   */
   commit(): Promise<void>;
   /** Lets go: what is here stays for the next run. Idempotent; a no-op after `commit`. */
   release(): Promise<void>;

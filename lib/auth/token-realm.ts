@@ -1,0 +1,50 @@
+import { AuthenticationError } from '../errors.js';
+import { isLoopbackHost, redactUrl } from '../http/index.js';
+
+/** Token services on another host than their registry, known to belong to it. */
+const KNOWN_SERVICES: Readonly<Record<string, string>> = {
+  'registry-1.docker.io': 'auth.docker.io',
+  'registry.gitlab.com': 'gitlab.com',
+};
+
+/**
+ * Checks where a bearer challenge wants its token fetched (CVE-2026-33540). Plain http only from a registry that was
+ * itself reached by plain http, and then on the loopback range or the same host; a loopback service never serves a
+ * registry elsewhere; a password goes only to the registry's own host or a service known to belong to it.
+ * Throws AuthenticationError.
+ */
+export function checkTokenRealm(
+  realm: string | undefined,
+  options: { readonly registryUrl: string; readonly host: string; readonly withPassword: boolean },
+): URL {
+  const { host, withPassword } = options;
+  const registry = new URL(options.registryUrl);
+  const refuse = (why: string, hint?: string): never => {
+    throw new AuthenticationError(`${host} asks for a token from ${redactUrl(realm ?? '')}: ${why}`, {
+      host,
+      scheme: 'bearer',
+      hint,
+    });
+  };
+  let url: URL;
+  try {
+    url = new URL(realm ?? '');
+  } catch {
+    throw new AuthenticationError(`${host} asks for a token but does not say where from`, { host, scheme: 'bearer' });
+  }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('that is not an http address');
+  if (url.username !== '' || url.password !== '') refuse('an address with a user name in it is refused');
+  const sameHost = url.hostname === registry.hostname;
+  const bothLoopback = isLoopbackHost(url.host) && isLoopbackHost(registry.host);
+  if (url.protocol === 'http:' && !(registry.protocol === 'http:' && (sameHost || bothLoopback))) {
+    refuse('a token service must answer https');
+  }
+  if (isLoopbackHost(url.host) && !isLoopbackHost(registry.host)) refuse('that is this machine, not the registry');
+  if (withPassword && !sameHost && !bothLoopback && KNOWN_SERVICES[registry.host] !== url.host) {
+    refuse(
+      'that is another host, which must not get your password',
+      'get a token for this registry yourself and give it as the password, or pull without credentials',
+    );
+  }
+  return url;
+}

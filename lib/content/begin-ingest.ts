@@ -1,0 +1,111 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { mkdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SizeMismatchError } from '../errors.js';
+import { isErrno, tryFlock } from '../sys/index.js';
+import type { Descriptor } from '../spec/index.js';
+import { delay } from '../util/index.js';
+import { blobIsIntact, statBlob } from './blobs.js';
+import { diskFailure } from './disk-failure.js';
+import { FileIngest, removeIngestDirectory, type LockedFile } from './ingest.js';
+import { blobPath, DATA, ingestDirectory, STATE } from './paths.js';
+
+const POLL_MS = { first: 20, most: 250 } as const;
+
+/** Begins or resumes a download; see `ContentStore.beginIngest`. */
+export async function beginIngest(
+  root: string,
+  descriptor: Descriptor,
+  options: { readonly signal: AbortSignal; readonly onWait?: () => void },
+): Promise<FileIngest | undefined> {
+  const { signal, onWait } = options;
+  let pollMs: number = POLL_MS.first;
+  let waiting = false;
+  for (;;) {
+    signal.throwIfAborted();
+    if (await isPresent(root, descriptor)) return undefined;
+    const file = await lockData(root, descriptor);
+    if (file === 'gone') continue;
+    if (file === 'locked') {
+      if (!waiting) onWait?.();
+      waiting = true;
+      await delay(pollMs, signal);
+      pollMs = Math.min(POLL_MS.most, pollMs * 2);
+      continue;
+    }
+    try {
+      // Published between the first look and the lock.
+      if (await isPresent(root, descriptor)) {
+        await unlink(file.path);
+        await removeIngestDirectory(ingestDirectory(root, descriptor.digest));
+        closeSync(file.fd);
+        return undefined;
+      }
+      return await resume(root, descriptor, file, signal);
+    } catch (error) {
+      closeSync(file.fd);
+      throw diskFailure(error, file.path);
+    }
+  }
+}
+
+async function resume(
+  root: string,
+  descriptor: Descriptor,
+  file: LockedFile,
+  signal: AbortSignal,
+): Promise<FileIngest> {
+  const { digest, size, mediaType } = descriptor;
+  const held = fstatSync(file.fd).size;
+  const state = { digest, size, mediaType, begun: new Date().toISOString() };
+  await writeFile(join(ingestDirectory(root, digest), STATE), JSON.stringify(state), { mode: 0o600 });
+  const ingest = new FileIngest(root, descriptor, file);
+  // More than there can be is not the beginning of this blob.
+  if (held <= size) await ingest.resume(held, signal);
+  return ingest;
+}
+
+/** Opens and locks the data file; `locked`: another one has it, `gone`: its owner finished with it meanwhile. */
+async function lockData(root: string, { digest }: Descriptor): Promise<LockedFile | 'locked' | 'gone'> {
+  const directory = ingestDirectory(root, digest);
+  const path = join(directory, DATA);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 'gone';
+    throw diskFailure(error, path);
+  }
+  try {
+    if (!tryFlock(fd, 'exclusive')) {
+      closeSync(fd);
+      return 'locked';
+    }
+    // The name may have moved on: published by its owner, or given up, while this one waited for the lock.
+    const named = await stat(path).catch(() => undefined);
+    if (named?.ino === fstatSync(fd).ino) return { fd, path };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  closeSync(fd);
+  return 'gone';
+}
+
+/** Whether the blob is there, whole. One that is hurt is removed. Throws SizeMismatchError when the descriptor is wrong. */
+async function isPresent(root: string, { digest, size }: Descriptor): Promise<boolean> {
+  const present = await statBlob(root, digest);
+  if (present === undefined) return false;
+  if (present.size === size) return true;
+  if (await blobIsIntact(root, digest)) {
+    throw new SizeMismatchError(`blob ${digest} has ${present.size} bytes, not the ${size} its manifest says`, {
+      expected: size,
+      actual: present.size,
+    });
+  }
+  await unlink(blobPath(root, digest)).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  });
+  return false;
+}

@@ -1,0 +1,121 @@
+import { closeSync } from 'node:fs';
+import { rm, rmdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DigestMismatchError, SizeMismatchError } from '../errors.js';
+import { digestAlgorithm, type Descriptor } from '../spec/index.js';
+import { GrowingFile } from '../util/index.js';
+import { diskFailure } from './disk-failure.js';
+import { HashingFile } from './hashing-file.js';
+import { STATE } from './paths.js';
+import { publish } from './publish.js';
+import type { Ingest } from './types.js';
+
+/** The data file of a download, open and locked by this ingest alone. */
+export interface LockedFile {
+  readonly fd: number;
+  readonly path: string;
+}
+
+/** A download into the store; see `Ingest`. Takes over `file` and closes it. */
+export class FileIngest implements Ingest {
+  readonly descriptor: Descriptor;
+  readonly growing = new GrowingFile();
+  readonly path: string;
+  readonly #root: string;
+  readonly #fd: number;
+  readonly #file: HashingFile;
+  #open = true;
+
+  constructor(root: string, descriptor: Descriptor, file: LockedFile) {
+    this.descriptor = descriptor;
+    this.path = file.path;
+    this.#root = root;
+    this.#fd = file.fd;
+    this.#file = new HashingFile(file, digestAlgorithm(descriptor.digest), (length) => this.growing.advance(length));
+  }
+
+  get offset(): number {
+    return this.#file.length;
+  }
+
+  /** Takes over `length` bytes of an earlier run. */
+  resume(length: number, signal: AbortSignal): Promise<void> {
+    return this.#file.resume(length, signal);
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    const { digest, size } = this.descriptor;
+    const length = this.offset + chunk.length;
+    if (length > size) {
+      throw new SizeMismatchError(`blob ${digest} is longer than the ${size} bytes its manifest says`, {
+        expected: size,
+        actual: length,
+      });
+    }
+    await this.#file.write(chunk);
+  }
+
+  restart(): Promise<void> {
+    return this.#file.restart();
+  }
+
+  async commit(): Promise<void> {
+    const { digest, size } = this.descriptor;
+    await this.#file.flush();
+    const length = this.offset;
+    if (length !== size) {
+      await this.restart();
+      throw new SizeMismatchError(`blob ${digest} has ${length} bytes, not the ${size} its manifest says`, {
+        expected: size,
+        actual: length,
+      });
+    }
+    const actual = this.#file.digest();
+    if (actual !== digest) {
+      await this.restart();
+      throw new DigestMismatchError(`blob ${digest} came with digest ${actual}`, {
+        expected: digest,
+        actual,
+        hint: 'the registry or something on the way changes what it sends: nothing of it was kept',
+      });
+    }
+    try {
+      await this.#file.trim();
+      await publish(this.#root, { fd: this.#fd, path: this.path }, { digest, size });
+    } catch (error) {
+      throw diskFailure(error, this.path);
+    }
+    this.growing.finish();
+    this.#close();
+    await removeIngestDirectory(dirname(this.path));
+  }
+
+  async release(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.growing.fail();
+    try {
+      // A disk that is full loses the last part, not what was written before.
+      await this.#file.flush().catch(() => undefined);
+      await this.#file.trim();
+      if (this.offset === 0) {
+        await unlink(this.path);
+        await removeIngestDirectory(dirname(this.path));
+      }
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  #close(): void {
+    this.#open = false;
+    closeSync(this.#fd);
+  }
+}
+
+/** Removes an ingest's directory unless another process has begun anew in it. */
+export async function removeIngestDirectory(directory: string): Promise<void> {
+  await rm(join(directory, STATE), { force: true });
+  // Not empty: somebody else's data is in it.
+  await rmdir(directory).catch(() => undefined);
+}

@@ -1,0 +1,22 @@
+import { mkdir, rename } from 'node:fs/promises';
+import { isErrno } from '../sys/index.js';
+import type { Digest } from '../spec/index.js';
+import { recordSize } from './blob-size.js';
+import { blobDirectory, blobPath } from './paths.js';
+
+/** Gives a finished file (open as `fd`, at `from`, verified by the caller) its name as a blob. */
+export async function publish(
+  root: string,
+  file: { readonly fd: number; readonly path: string },
+  blob: { readonly digest: Digest; readonly size: number },
+): Promise<void> {
+  recordSize(file.fd, blob.size);
+  const to = blobPath(root, blob.digest);
+  try {
+    await rename(file.path, to);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    await mkdir(blobDirectory(root, blob.digest), { recursive: true, mode: 0o700 });
+    await rename(file.path, to);
+  }
+}

@@ -1,0 +1,95 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, rm, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { addAbortSignal, Readable } from 'node:stream';
+import { DigestMismatchError } from '../errors.js';
+import { isErrno, tryFlock } from '../sys/index.js';
+import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/index.js';
+import { beginIngest } from './begin-ingest.js';
+import { listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
+import { diskFailure } from './disk-failure.js';
+import { HashingFile } from './hashing-file.js';
+import { listLeftovers, type Leftover } from './leftovers.js';
+import { blobPath, INGEST } from './paths.js';
+import { publish } from './publish.js';
+import type { ContentStore } from './types.js';
+
+const DEFAULT_READ_BYTES = 16 * 1024 * 1024;
+
+/** What housekeeping needs beyond the content store's contract. */
+export interface ContentMaintenance {
+  /** What unfinished writes have left behind or are still writing. */
+  leftovers(): AsyncIterable<Leftover>;
+}
+
+/** The content store in the directory `root`, which exists; what is missing below it is made when needed. */
+export function createContentStore({ root }: { readonly root: string }): ContentStore & ContentMaintenance {
+  return {
+    stat: (digest) => statBlob(root, digest),
+    path: (digest) => blobPath(root, digest),
+    open: (digest, options = {}) => openBlob(root, digest, options),
+    read: (digest, { maxBytes = DEFAULT_READ_BYTES } = {}) => readBlob(root, digest, maxBytes),
+    put: (bytes, expected) => put(root, bytes, expected),
+    beginIngest: (descriptor, options) => beginIngest(root, descriptor, options),
+    ingestStream: (source, options) => ingestStream(root, source, options),
+    delete: (digest) => remove(root, digest),
+    list: () => listBlobs(root),
+    leftovers: () => listLeftovers(root),
+  };
+}
+
+async function put(root: string, bytes: Uint8Array, expected: Digest | undefined): Promise<Digest> {
+  const digest = digestOf(bytes, expected === undefined ? 'sha256' : digestAlgorithm(parseDigest(expected)));
+  checkExpected(expected, digest);
+  if ((await statBlob(root, digest))?.size === bytes.length) return digest;
+  await ingestStream(root, Readable.from([bytes], { objectMode: true }), { expected: digest });
+  return digest;
+}
+
+async function ingestStream(
+  root: string,
+  source: Readable,
+  options: { readonly signal?: AbortSignal; readonly expected?: Digest },
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const { signal, expected } = options;
+  const path = join(root, INGEST, `tmp-${randomBytes(12).toString('hex')}`);
+  let fd: number | undefined;
+  try {
+    const algorithm = expected === undefined ? 'sha256' : digestAlgorithm(parseDigest(expected));
+    signal?.throwIfAborted();
+    await mkdir(join(root, INGEST), { recursive: true, mode: 0o700 });
+    fd = openSync(path, 'wx', 0o600);
+    // Tells housekeeping that somebody is at it.
+    tryFlock(fd, 'exclusive');
+    const file = new HashingFile({ fd, path }, algorithm);
+    if (signal !== undefined) addAbortSignal(signal, source);
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      await file.write(chunk);
+    }
+    await file.flush();
+    const digest = file.digest();
+    checkExpected(expected, digest);
+    await publish(root, { fd, path }, { digest, size: file.length });
+    return { digest, size: file.length };
+  } catch (error) {
+    await rm(path, { force: true });
+    signal?.throwIfAborted();
+    throw diskFailure(error, path);
+  } finally {
+    source.destroy();
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+async function remove(root: string, digest: Digest): Promise<void> {
+  const path = blobPath(root, digest);
+  await unlink(path).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) throw diskFailure(error, path);
+  });
+}
+
+function checkExpected(expected: Digest | undefined, actual: Digest): void {
+  if (expected === undefined || expected === actual) return;
+  throw new DigestMismatchError(`the bytes have digest ${actual}, not ${expected}`, { expected, actual });
+}

@@ -1,0 +1,141 @@
+import { TransportError } from '../errors.js';
+import { backoffMs, delay } from '../util/index.js';
+import { readCapped } from './capped-body.js';
+import { HostQueues } from './host-queue.js';
+import { nextHop, type Hop } from './redirect.js';
+import { redactText, redactUrl } from './redact.js';
+import { isRetryableCode, isRetryableStatus, MAX_RETRY_AFTER_MS, parseRetryAfter } from './retry.js';
+import { Sender, SendFailure, type Answer } from './send.js';
+import type { BufferedResponse, HttpClient, HttpClientOptions, HttpRequest, StreamedResponse } from './types.js';
+
+const DEFAULT_PARALLEL = 6;
+const DEFAULT_RETRIES = 5;
+const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
+/** The most that is read of an error's body. Bytes. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+/** Makes an HTTP client; nothing is loaded or opened before its first request. Close it when done. */
+export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
+  return new Client(options);
+}
+
+class Client implements HttpClient {
+  readonly #options: HttpClientOptions;
+  readonly #queues: HostQueues;
+  readonly #sender: Sender;
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options;
+    this.#queues = new HostQueues(options.parallel ?? DEFAULT_PARALLEL);
+    this.#sender = new Sender(options);
+  }
+
+  get statistics(): HttpClient['statistics'] {
+    return this.#sender.statistics;
+  }
+
+  async stream(request: HttpRequest): Promise<StreamedResponse> {
+    const retries = request.retries ?? this.#options.retries ?? DEFAULT_RETRIES;
+    for (let attempt = 1; ; attempt++) {
+      const { answer, url, failure }: Tried = await this.#try(request, attempt <= retries);
+      const last = attempt > retries;
+      if (failure !== undefined) {
+        if (last || !isRetryableCode(failure.failure.code, attempt)) throw failure.failure.error;
+        // A connection that died while idle says nothing about the server: no wait, once.
+        const waitMs = failure.staleConnection && attempt === 1 ? 0 : this.#backoff(attempt);
+        this.#log(`${request.method} ${redactUrl(request.url)}: ${failure.message}; again in ${Math.round(waitMs)} ms`);
+        await delay(waitMs, request.signal);
+        continue;
+      }
+      const pauseMs = last ? undefined : this.#pauseAfter(answer, attempt);
+      if (pauseMs === undefined) {
+        return { status: answer.status, headers: answer.headers, url: url.href, body: answer.body };
+      }
+      this.#log(`${request.method} ${redactUrl(url)}: ${answer.status}; again in ${Math.round(pauseMs)} ms`);
+      if (answer.headers['retry-after'] !== undefined) this.#queues.pause(url.host, pauseMs);
+      await readCapped(answer.body, MAX_ERROR_BYTES).catch(() => undefined);
+      await delay(pauseMs, request.signal);
+    }
+  }
+
+  async request(request: HttpRequest, options: { readonly maxBytes?: number } = {}): Promise<BufferedResponse> {
+    const retries = request.retries ?? this.#options.retries ?? DEFAULT_RETRIES;
+    for (let attempt = 1; ; attempt++) {
+      const { body, ...head } = await this.stream(request);
+      const cap = head.status >= 400 ? MAX_ERROR_BYTES : (options.maxBytes ?? DEFAULT_MAX_BYTES);
+      try {
+        return { ...head, ...(await readCapped(body, cap)) };
+      } catch (error) {
+        if (!(error instanceof TransportError) || attempt > retries) throw error;
+        await delay(this.#backoff(attempt), request.signal);
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    this.#queues.close();
+    this.#sender.close();
+    return Promise.resolve();
+  }
+
+  /** One try: the request and the redirects it leads through, each in the queue of its own host. */
+  async #try(request: HttpRequest, mayRetry: boolean): Promise<Tried> {
+    const visited = new Set([`${request.method} ${request.url}`]);
+    let hop: Hop | undefined = {
+      method: request.method,
+      url: new URL(request.url),
+      headers: request.headers ?? {},
+      body: request.body,
+    };
+    for (;;) {
+      const { url }: Hop = hop;
+      let answer: Answer;
+      try {
+        answer = await this.#send(hop, request);
+      } catch (error) {
+        if (!(error instanceof SendFailure)) throw error;
+        return { answer: undefined, url, failure: error };
+      }
+      let next: Hop | undefined;
+      try {
+        next = nextHop(hop, answer.status, answer.headers.location, visited);
+      } catch (error) {
+        answer.body.destroy();
+        throw error;
+      }
+      if (next === undefined || (mayRetry && isRetryableStatus(answer.status)))
+        return { answer, url, failure: undefined };
+      await readCapped(answer.body, MAX_ERROR_BYTES).catch(() => undefined);
+      hop = next;
+    }
+  }
+
+  async #send(hop: Hop, request: HttpRequest): Promise<Answer> {
+    const { signal, priority = 0 } = request;
+    const release = await this.#queues.acquire(hop.url.host, { priority, signal });
+    const started = performance.now();
+    const answer = await this.#sender.send(hop, { signal, responseMs: request.responseMs, closed: release });
+    this.#log(`${hop.method} ${redactUrl(hop.url)}: ${answer.status} in ${Math.round(performance.now() - started)} ms`);
+    return answer;
+  }
+
+  /** How long to wait before a response of this kind is asked for again; undefined: take it as it is. */
+  #pauseAfter(answer: Answer, attempt: number): number | undefined {
+    if (!isRetryableStatus(answer.status)) return undefined;
+    const asked = parseRetryAfter(answer.headers['retry-after']);
+    if (asked === undefined) return this.#backoff(attempt);
+    return asked > MAX_RETRY_AFTER_MS ? undefined : asked;
+  }
+
+  #backoff(attempt: number): number {
+    return backoffMs(attempt, this.#options.backoffBaseMs);
+  }
+
+  #log(line: string): void {
+    this.#options.log?.(redactText(line));
+  }
+}
+
+type Tried =
+  | { readonly answer: Answer; readonly url: URL; readonly failure: undefined }
+  | { readonly answer: undefined; readonly url: URL; readonly failure: SendFailure };

@@ -1,0 +1,11 @@
+/**
+ * The only HTTP client: a queue for each host, retries, redirects, time-outs, redaction. Knows no registry and sends no
+ * credentials of its own. The only room that imports got and p-queue, both loaded by the first request.
+ * May import `errors`, `spec`, `progress`, `util`, `sys`.
+ */
+export { readCapped } from './capped-body.js';
+export { createHttpClient } from './client.js';
+export { isLoopbackHost } from './loopback.js';
+export { redactText, redactUrl } from './redact.js';
+export { resolveLocation } from './redirect.js';
+export * from './types.js';

@@ -1,0 +1,65 @@
+import { TransportError } from '../errors.js';
+import { redactUrl } from './redact.js';
+import type { HttpRequest, RequestBody } from './types.js';
+
+/** Most redirects of one request. */
+export const MAX_REDIRECTS = 10;
+
+const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** Never follow to another origin (CVE-2020-15157). */
+const SECRET_HEADERS: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization']);
+
+/** One request on its way through redirects. */
+export interface Hop {
+  readonly method: HttpRequest['method'];
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: RequestBody | undefined;
+}
+
+/**
+ * Where a response leads to, or undefined when it is no redirect to follow. Credentials stay behind when the origin
+ * changes, https never goes to http. Throws TransportError for a redirect that must not be followed.
+ */
+export function nextHop(hop: Hop, status: number, location: string | undefined, visited: Set<string>): Hop | undefined {
+  if (!REDIRECT_STATUS.has(status) || location === undefined) return undefined;
+  const reads = hop.method === 'GET' || hop.method === 'HEAD';
+  // 301 and 302 to a write are answers, not a way: browsers turn them into GET, which would lose the body.
+  if (!reads && status !== 303 && status !== 307 && status !== 308) return undefined;
+  const fail = (why: string): never => {
+    throw new TransportError(`${redactUrl(hop.url)} ${why}`, { host: hop.url.host, phase: 'response' });
+  };
+  const url = resolveLocation(location, hop.url) ?? fail('redirects to something that is not a URL');
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') fail(`redirects to ${url.protocol}, which is not http`);
+  if (hop.url.protocol === 'https:' && url.protocol === 'http:') {
+    fail(`redirects from https to plain http (${url.host}): refused`);
+  }
+  const method = status === 303 && !reads ? 'GET' : hop.method;
+  const key = `${method} ${url.href}`;
+  if (visited.has(key)) fail('redirects in a loop');
+  visited.add(key);
+  if (visited.size > MAX_REDIRECTS) fail(`redirects more than ${MAX_REDIRECTS} times`);
+  return {
+    method,
+    url,
+    headers: url.origin === hop.url.origin ? hop.headers : withoutSecrets(hop.headers),
+    body: method === hop.method ? hop.body : undefined,
+  };
+}
+
+/** Resolves a `Location` against where it came from, without user and password; undefined when it is no URL. */
+export function resolveLocation(location: string, base: URL): URL | undefined {
+  try {
+    // Header bytes arrive as latin1; a location that is not ASCII is UTF-8 in practice.
+    const url = new URL(Buffer.from(location, 'latin1').toString('utf8'), base);
+    url.username = '';
+    url.password = '';
+    return url;
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !SECRET_HEADERS.has(name.toLowerCase())));
+}

@@ -1,0 +1,92 @@
+import { Readable } from 'node:stream';
+import type { RateLimiter } from './rate-limiter.js';
+import { StallError } from './transport-failure.js';
+
+/** What a response body needs from the exchange it belongs to. */
+export interface BodyOwner {
+  readonly signal: AbortSignal;
+  readonly stallMs: number;
+  readonly limiter: RateLimiter | undefined;
+  received(bytes: number): void;
+  /** The error the reader shall see for what the source raised. */
+  failure(raw: unknown): Error;
+  /** Called once, when the body has ended or was destroyed. */
+  closed(): void;
+}
+
+/**
+ * A response body: passes the source's chunks on, with back-pressure. Time is counted only while the reader waits for the
+ * source, so a slow reader is never taken for a stalled server.
+ */
+export class ResponseBody extends Readable {
+  readonly #source: Readable;
+  readonly #owner: BodyOwner;
+  readonly #watch: NodeJS.Timeout;
+  readonly #abort: () => void;
+  #waiting = false;
+  #paused = false;
+  #idleChecks = 0;
+
+  constructor(source: Readable, owner: BodyOwner) {
+    super({ highWaterMark: 256 * 1024 });
+    this.#source = source;
+    this.#owner = owner;
+    source.on('readable', () => {
+      if (this.#waiting) this.#move();
+    });
+    source.once('end', () => this.push(null));
+    source.once('error', (error) => this.destroy(this.#owner.failure(error)));
+    source.once('close', () => {
+      if (!this.readableEnded && !source.readableEnded) this.destroy(this.#owner.failure(new StreamClosedError()));
+    });
+    this.#watch = setInterval(() => this.#checkStall(), Math.max(1, owner.stallMs / CHECKS));
+    this.#abort = (): void => void this.destroy(this.#owner.signal.reason as Error);
+    owner.signal.addEventListener('abort', this.#abort, { once: true });
+    if (owner.signal.aborted) this.#abort();
+  }
+
+  override _read(): void {
+    this.#waiting = true;
+    this.#move();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearInterval(this.#watch);
+    this.#owner.signal.removeEventListener('abort', this.#abort);
+    this.#source.destroy();
+    this.#owner.closed();
+    callback(error);
+  }
+
+  #move(): void {
+    if (this.#paused || this.destroyed) return;
+    for (;;) {
+      const chunk = this.#source.read() as Buffer | null;
+      if (chunk === null) return;
+      this.#idleChecks = 0;
+      this.#owner.received(chunk.length);
+      const pauseMs = this.#owner.limiter?.take(chunk.length) ?? 0;
+      this.#waiting = this.push(chunk);
+      if (pauseMs > 0) {
+        this.#paused = true;
+        setTimeout(() => {
+          this.#paused = false;
+          if (this.#waiting) this.#move();
+        }, pauseMs);
+        return;
+      }
+      if (!this.#waiting) return;
+    }
+  }
+
+  #checkStall(): void {
+    if (!this.#waiting || this.#paused) this.#idleChecks = 0;
+    else if (++this.#idleChecks > CHECKS) this.destroy(this.#owner.failure(new StallError(this.#owner.stallMs)));
+  }
+}
+
+const CHECKS = 4;
+
+class StreamClosedError extends Error {
+  readonly code = 'ECONNRESET';
+}

@@ -1,0 +1,205 @@
+import { once } from 'node:events';
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { Readable } from 'node:stream';
+import type { Got, OptionsInit, Request as GotRequest } from 'got';
+import type { Hop } from './redirect.js';
+import { RateLimiter } from './rate-limiter.js';
+import { ResponseBody } from './response-body.js';
+import { describeFailure, StallError, type Failure } from './transport-failure.js';
+import type { HttpClientOptions, HttpHeaders, RequestBody } from './types.js';
+
+/** One answer to one hop, not yet followed or retried. The slot of the host is held until `body` is closed. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: HttpHeaders;
+  readonly body: Readable;
+}
+
+/** A try that failed before its response headers came. */
+export class SendFailure extends Error {
+  readonly failure: Failure;
+  /** The server had closed an idle connection just when it was used again: another try costs nothing. */
+  readonly staleConnection: boolean;
+  constructor(failure: Failure, staleConnection: boolean) {
+    super(failure.error.message);
+    this.failure = failure;
+    this.staleConnection = staleConnection;
+  }
+}
+
+/** What a single exchange needs besides the hop. */
+export interface SendOptions {
+  readonly signal: AbortSignal;
+  readonly responseMs: number | undefined;
+  /** Called once, when the exchange is over: the body ended, was destroyed, or the try failed. */
+  readonly closed: () => void;
+}
+
+/** Sends single requests through got, with the connections of one client. Loads got on the first one. */
+export class Sender {
+  readonly #options: HttpClientOptions;
+  readonly #agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  readonly #limiter: RateLimiter | undefined;
+  #got: Got | undefined;
+  readonly statistics = { requests: 0, bytesReceived: 0, bytesSent: 0 };
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options;
+    this.#limiter = options.limitRate === undefined ? undefined : new RateLimiter(options.limitRate);
+  }
+
+  /** Resolves when the response headers are there. Throws SendFailure, AbortError. */
+  async send(hop: Hop, options: SendOptions): Promise<Answer> {
+    let over = false;
+    const closed = (): void => {
+      if (!over) options.closed();
+      over = true;
+    };
+    try {
+      const got = (this.#got ??= (await import('got')).got);
+      options.signal.throwIfAborted();
+      return await this.#exchange(got, hop, { ...options, closed });
+    } catch (error) {
+      closed();
+      throw error;
+    }
+  }
+
+  /** Ends the idle connections. */
+  close(): void {
+    this.#agents.http.destroy();
+    this.#agents.https.destroy();
+  }
+
+  async #exchange(got: Got, hop: Hop, options: SendOptions): Promise<Answer> {
+    const { signal } = options;
+    const facts = { host: hop.url.host, secure: hop.url.protocol === 'https:' };
+    this.statistics.requests++;
+    const stream = got.stream(hop.url, this.#gotOptions(hop, options.responseMs));
+    const abort = (): void => void stream.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    let native: ClientRequest | undefined;
+    const upload = new UploadWatch(stream, this.#options.timeouts?.stallMs ?? STALL_MS, this.statistics);
+    stream.once('request', (request: ClientRequest) => {
+      native = request;
+      if (hop.body !== undefined) upload.start(request);
+    });
+    try {
+      // Aborting destroys the stream without an error: then no response comes, only the close.
+      const first = await Promise.race([once(stream, 'response'), once(stream, 'close')]);
+      signal.throwIfAborted();
+      const response = first[0] as IncomingMessage | undefined;
+      if (response === undefined) throw Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+      const body = new ResponseBody(stream, {
+        signal,
+        stallMs: this.#options.timeouts?.stallMs ?? STALL_MS,
+        limiter: this.#limiter,
+        received: (bytes) => (this.statistics.bytesReceived += bytes),
+        failure: (raw) => describeFailure(raw, { ...facts, answered: true }).error,
+        closed: options.closed,
+      });
+      return { status: response.statusCode ?? 0, headers: response.headers, body };
+    } catch (error) {
+      stream.on('error', () => undefined);
+      stream.destroy();
+      signal.throwIfAborted();
+      const cause = upload.stalled ?? error;
+      throw new SendFailure(describeFailure(cause, { ...facts, answered: false }), native?.reusedSocket === true);
+    } finally {
+      signal.removeEventListener('abort', abort);
+      upload.stop();
+    }
+  }
+
+  #gotOptions(hop: Hop, responseMs: number | undefined): StreamOptions {
+    const { timeouts, tls } = this.#options;
+    const connectMs = timeouts?.connectMs ?? 15_000;
+    const secure = tls?.(hop.url.host);
+    const reads = hop.method === 'GET' || hop.method === 'HEAD';
+    return {
+      method: hop.method,
+      headers: {
+        'user-agent': this.#options.userAgent ?? 'imgtool',
+        // Blobs are hashed as sent; nothing here gains from another compression.
+        'accept-encoding': 'identity',
+        ...hop.headers,
+      },
+      ...(reads ? {} : { body: this.#bodyOf(hop.body ?? NO_BYTES) }),
+      agent: this.#agents,
+      timeout: {
+        lookup: connectMs,
+        connect: connectMs,
+        secureConnect: connectMs,
+        response: responseMs ?? timeouts?.responseMs ?? 60_000,
+      },
+      https: {
+        rejectUnauthorized: secure?.verify ?? true,
+        ...(secure?.ca === undefined ? {} : { certificateAuthority: [...secure.ca] }),
+        ...(secure?.cert === undefined ? {} : { certificate: secure.cert }),
+        ...(secure?.key === undefined ? {} : { key: secure.key }),
+      },
+      // Redirects, retries, statuses and encodings are this room's own.
+      followRedirect: false,
+      retry: { limit: 0 },
+      throwHttpErrors: false,
+      decompress: false,
+    };
+  }
+
+  #bodyOf(body: RequestBody): Uint8Array | Readable {
+    if (typeof body !== 'function') return body;
+    return this.#limiter === undefined
+      ? body()
+      : Readable.from(throttled(body(), this.#limiter), { objectMode: false });
+  }
+}
+
+type StreamOptions = Omit<OptionsInit, 'isStream'>;
+
+const STALL_MS = 30_000;
+const NO_BYTES = new Uint8Array(0);
+
+async function* throttled(source: Readable, limiter: RateLimiter): AsyncGenerator<Buffer> {
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    const waitMs = limiter.take(chunk.length);
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    yield chunk;
+  }
+}
+
+/** Ends an upload whose server takes no more bytes, and counts what was sent. A slow source of ours is no stall. */
+class UploadWatch {
+  stalled: StallError | undefined;
+  readonly #stream: GotRequest;
+  readonly #stallMs: number;
+  readonly #statistics: { bytesSent: number };
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(stream: GotRequest, stallMs: number, statistics: { bytesSent: number }) {
+    this.#stream = stream;
+    this.#stallMs = stallMs;
+    this.#statistics = statistics;
+  }
+
+  start(request: ClientRequest): void {
+    let moved = -1;
+    let idleChecks = 0;
+    this.#timer = setInterval(() => {
+      const written = request.socket?.bytesWritten ?? 0;
+      // What waits for the server's answer is the response time-out's to judge.
+      const waiting = request.writableLength > 0 && !request.writableFinished;
+      idleChecks = waiting && written === moved ? idleChecks + 1 : 0;
+      moved = written;
+      if (idleChecks <= 4) return;
+      this.stalled = new StallError(this.#stallMs);
+      this.#stream.destroy(this.stalled);
+    }, this.#stallMs / 4);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    if (this.#timer !== undefined) this.#statistics.bytesSent += this.#stream.uploadProgress.transferred;
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,122 @@
+import { TransportError, type TransportPhase } from '../errors.js';
+
+/** What a failed exchange was, before it becomes a TransportError: the code decides about a retry. */
+export interface Failure {
+  readonly code: string | undefined;
+  readonly error: TransportError;
+}
+
+/** Facts of the exchange that failed. */
+interface Exchange {
+  readonly host: string;
+  readonly secure: boolean;
+  /** Whether response headers had arrived. */
+  readonly answered: boolean;
+}
+
+/** A body that did not move for the stall time-out. */
+export class StallError extends Error {
+  readonly code = 'ETIMEDOUT';
+  constructor(ms: number) {
+    super(`no byte moved for ${ms / 1000} s`);
+  }
+}
+
+interface Diagnosis {
+  readonly phase: TransportPhase;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+const CERTIFICATE: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate chain ends in an unknown authority',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate is signed by an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT: 'its certificate is signed by an unknown authority',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+};
+
+const UNREACHABLE: ReadonlySet<string> = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN']);
+
+/** Turns what got or node raised into a TransportError with its phase and a hint. */
+export function describeFailure(raw: unknown, exchange: Exchange): Failure {
+  const error = innermost(raw);
+  const code = error.code === undefined || error.code === '' ? undefined : error.code;
+  const { phase, message, hint } = diagnose(error, code, exchange);
+  return { code, error: new TransportError(message, { host: exchange.host, phase, hint, cause: raw }) };
+}
+
+interface NodeError extends Error {
+  readonly code?: string;
+  readonly syscall?: string;
+  /** Of got's TimeoutError: which wait ran out. */
+  readonly event?: string;
+}
+
+function diagnose(error: NodeError, code: string | undefined, { host, secure, answered }: Exchange): Diagnosis {
+  if (error.event !== undefined) return timedOut(error.event, host);
+  if (error instanceof StallError) {
+    return { phase: 'body', message: `the transfer with ${host} stalled: ${error.message}` };
+  }
+  if (code === 'ENOTFOUND') {
+    return { phase: 'lookup', message: `host ${host} is unknown`, hint: 'check the spelling, and that DNS works here' };
+  }
+  if (code === 'EAI_AGAIN') {
+    return { phase: 'lookup', message: `host ${host} could not be looked up: DNS does not answer`, hint: NETWORK_HINT };
+  }
+  if (code === 'ECONNREFUSED') {
+    const hint = 'check host and port, and that the registry is running';
+    return { phase: 'connect', message: `${host} refused the connection`, hint };
+  }
+  if (code !== undefined && UNREACHABLE.has(code)) {
+    return { phase: 'connect', message: `${host} cannot be reached (${code})`, hint: NETWORK_HINT };
+  }
+  if (code !== undefined && code in CERTIFICATE) {
+    const hint = 'give its authority with --cert-dir, or accept it with --tls-verify=false';
+    return { phase: 'tls', message: `${host} cannot be trusted: ${CERTIFICATE[code]}`, hint };
+  }
+  if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
+    const hint = 'if plain http is meant, say so with --tls-verify=false';
+    return { phase: 'tls', message: `${host} does not answer https; it seems to speak plain http`, hint };
+  }
+  if (code === 'EPROTO' || code?.startsWith('ERR_SSL') === true || code?.startsWith('ERR_TLS') === true) {
+    return { phase: 'tls', message: `TLS with ${host} failed: ${oneLine(error.message)}` };
+  }
+  if (code?.startsWith('HPE_') === true) {
+    return {
+      phase: 'response',
+      message: `${host} does not answer as an HTTP server (${code})`,
+      hint: 'check the port',
+    };
+  }
+  const phase = error.syscall === 'connect' ? 'connect' : answered ? 'body' : 'response';
+  const lost = code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_HTTP_CONTENT_LENGTH_MISMATCH';
+  const what = lost ? 'closed the connection' : `failed: ${oneLine(error.message) || (code ?? 'unknown reason')}`;
+  const when = answered ? 'in the middle of a body' : 'before it answered';
+  return { phase, message: lost ? `${host} ${what} ${when}` : `the request to ${host} ${what}` };
+}
+
+const NETWORK_HINT = 'check the network connection';
+
+function timedOut(event: string, host: string): Diagnosis {
+  const hint = 'give it longer with --timeout';
+  if (event === 'lookup') return { phase: 'lookup', message: `looking up ${host} took too long`, hint };
+  if (event === 'connect') return { phase: 'connect', message: `connecting to ${host} took too long`, hint };
+  if (event === 'secureConnect') return { phase: 'tls', message: `TLS with ${host} took too long`, hint };
+  return { phase: 'response', message: `${host} did not answer in time`, hint };
+}
+
+/** got wraps what node raised, and node wraps the tries for each address of a host. */
+function innermost(raw: unknown): NodeError {
+  let error = raw as NodeError;
+  while (error.event === undefined && error.cause instanceof Error) error = error.cause;
+  if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0];
+  return error;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim().slice(0, 300);
+}

@@ -1,0 +1,53 @@
+import { InvalidReferenceError } from '../errors.js';
+import { createAuthorizer, type Credentials } from '../auth/index.js';
+import { createHttpClient, type HttpClientOptions } from '../http/index.js';
+import { isRepositoryName } from '../spec/index.js';
+import type { RegistryClient, RepositoryReader } from './types.js';
+import { Endpoint } from './v2/endpoint.js';
+import { openReader } from './v2/repository.js';
+
+/** Options of `createRegistryClient`; those of the HTTP client pass through. */
+export interface RegistryClientOptions extends HttpClientOptions {
+  /** False for a host accepts any certificate and plain http there. Default: true for every host. */
+  readonly tlsVerify?: boolean | ((host: string) => boolean);
+  /** Credentials for `host[:port]`; default: none. */
+  readonly credentials?: (host: string) => Promise<Credentials | undefined>;
+}
+
+/** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
+export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
+  const { tlsVerify = true, credentials, ...httpOptions } = options;
+  const verifies = (host: string): boolean => (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
+  const http = createHttpClient({
+    ...httpOptions,
+    tls: (host) => (verifies(host) ? httpOptions.tls?.(host) : { ...httpOptions.tls?.(host), verify: false }),
+  });
+  const authorizer = createAuthorizer(credentials === undefined ? { http } : { http, credentials });
+  const endpoints = new Map<string, Endpoint>();
+  const endpointOf = (host: string): Endpoint => {
+    let endpoint = endpoints.get(host);
+    if (endpoint === undefined) {
+      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host) });
+      endpoints.set(host, endpoint);
+    }
+    return endpoint;
+  };
+  return {
+    // Async, so that all errors reject.
+    // eslint-disable-next-line @typescript-eslint/require-await
+    open: async ({ host, repository }, { signal }): Promise<RepositoryReader> => {
+      signal.throwIfAborted();
+      // The name becomes part of a URL path: a caller that did not parse it must not reach another one.
+      if (!isRepositoryName(repository)) {
+        throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {
+          input: repository,
+        });
+      }
+      return openReader(endpointOf(host), repository);
+    },
+    get statistics() {
+      return http.statistics;
+    },
+    close: () => http.close(),
+  };
+}

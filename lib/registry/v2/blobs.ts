@@ -1,0 +1,73 @@
+import { RegistryError } from '../../errors.js';
+import type { StreamedResponse } from '../../http/index.js';
+import { redactUrl } from '../../http/index.js';
+import type { Descriptor } from '../../spec/index.js';
+import type { BlobSource } from '../types.js';
+import type { Place } from './manifests.js';
+import { errorFromStream, isForeign, notARegistry, type Asked } from './responses.js';
+
+/** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
+export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
+  return {
+    descriptor,
+    open: async ({ signal, offset = 0 }) => {
+      const response = await get(place, descriptor, { signal, offset, priority });
+      return { body: response.body, restarted: offset > 0 && response.status === 200 };
+    },
+  };
+}
+
+async function get(
+  place: Place,
+  descriptor: Descriptor,
+  options: { readonly signal: AbortSignal; readonly offset: number; readonly priority: number },
+): Promise<StreamedResponse> {
+  const { offset, signal, priority } = options;
+  const { endpoint, repository, scope } = place;
+  const response = await endpoint.stream({
+    method: 'GET',
+    path: `/v2/${repository}/blobs/${descriptor.digest}`,
+    headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
+    scope,
+    signal,
+    priority,
+  });
+  const asked: Asked = {
+    method: 'GET',
+    host: endpoint.host,
+    repository,
+    kind: 'blob',
+    subject: `${repository}@${descriptor.digest}`,
+  };
+  if (isForeign(response)) {
+    response.body.destroy();
+    throw notARegistry(response, asked);
+  }
+  // The blob there ends before our offset, so what we hold is not its beginning: take it from the start.
+  if (response.status === 416 && offset > 0) {
+    response.body.destroy();
+    return get(place, descriptor, { ...options, offset: 0 });
+  }
+  if (response.status === 206) {
+    checkContentRange(response, { offset, asked });
+    return response;
+  }
+  if (response.status === 200) return response;
+  throw await errorFromStream(response, asked);
+}
+
+function checkContentRange(
+  response: StreamedResponse,
+  { offset, asked }: { readonly offset: number; readonly asked: Asked },
+): void {
+  const range = response.headers['content-range'] ?? '';
+  const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range);
+  if (match !== null && Number(match[1]) === offset) return;
+  response.body.destroy();
+  throw new RegistryError(`${asked.host} sent another range of ${asked.subject} than the one asked for`, {
+    status: response.status,
+    method: 'GET',
+    url: redactUrl(response.url),
+    hint: 'the registry, or a proxy before it, does not handle Range requests right',
+  });
+}

@@ -1,0 +1,178 @@
+import { AuthenticationError, TransportError } from '../../errors.js';
+import type { Authorizer, AuthScope } from '../../auth/index.js';
+import {
+  isLoopbackHost,
+  readCapped,
+  type BufferedResponse,
+  type HttpClient,
+  type HttpRequest,
+  type StreamedResponse,
+} from '../../http/index.js';
+import { backoffMs, delay } from '../../util/index.js';
+
+/** A request to one host: `path` begins with `/v2/`, or is an absolute URL that the host itself named. */
+export interface EndpointRequest extends Omit<HttpRequest, 'url'> {
+  readonly path: string;
+  readonly scope: AuthScope;
+}
+
+/** Options of an endpoint. */
+export interface EndpointOptions {
+  readonly http: HttpClient;
+  readonly authorizer: Authorizer;
+  /** `host[:port]` as the user wrote it. */
+  readonly host: string;
+  /** False: any certificate, and plain http where https does not answer. */
+  readonly tlsVerify: boolean;
+}
+
+const MAX_ERROR_BYTES = 64 * 1024;
+const BODY_RETRIES = 3;
+const DOCKER_HUB = 'docker.io';
+const DOCKER_HUB_API = 'registry-1.docker.io';
+
+/**
+ * One registry host: finds out whether it speaks https or plain http with the first real request (no ping), and answers
+ * its 401s. Loopback hosts are tried by plain http first, as nearly all of them speak it; other hosts by plain http only
+ * when `tlsVerify` is off, and then last.
+ */
+export class Endpoint {
+  readonly host: string;
+  readonly #options: EndpointOptions;
+  readonly #candidates: readonly string[];
+  #base: string | undefined;
+  #finding: Promise<unknown> | undefined;
+
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+    this.host = options.host;
+    const api = options.host === DOCKER_HUB || options.host === `index.${DOCKER_HUB}` ? DOCKER_HUB_API : options.host;
+    const schemes = isLoopbackHost(api) ? ['http', 'https'] : options.tlsVerify ? ['https'] : ['https', 'http'];
+    this.#candidates = schemes.map((scheme) => new URL(`${scheme}://${api}`).origin);
+    if (this.#candidates.length === 1) this.#base = this.#candidates[0];
+  }
+
+  /** Sends; a 401 is answered once. Any other status resolves. Throws AuthenticationError, TransportError, AbortError. */
+  async stream(request: EndpointRequest): Promise<StreamedResponse> {
+    const { authorizer } = this.#options;
+    const header = authorizer.header(request.scope);
+    const response = await this.#send(request, header);
+    // A 401 from another host (a storage service behind a redirect) is not the registry's challenge.
+    if (response.status !== 401 || new URL(response.url).origin !== this.#base) return response;
+    response.body.destroy();
+    const answer = await authorizer.answer(
+      request.scope,
+      { url: response.url, challenge: response.headers['www-authenticate'], refused: header },
+      request.signal,
+    );
+    const second = await this.#send(request, answer);
+    if (second.status !== 401) return second;
+    second.body.destroy();
+    throw new AuthenticationError(
+      `${this.host} does not let us ${describeScope(request.scope)}, or there is no such repository`,
+      { host: this.host, hint: `check the name, or log in with: imgtool login ${this.host}` },
+    );
+  }
+
+  /**
+   * Sends and reads the body into memory, at most `maxBytes` of it (64 KiB when the status is an error); a cut body is
+   * asked for again. Throws as `stream`.
+   */
+  async request(request: EndpointRequest, maxBytes: number): Promise<BufferedResponse> {
+    for (let attempt = 1; ; attempt++) {
+      const response = await this.stream(request);
+      const cap = response.status >= 400 ? MAX_ERROR_BYTES : maxBytes;
+      try {
+        return { ...response, ...(await readCapped(response.body, cap)) };
+      } catch (error) {
+        if (!(error instanceof TransportError) || attempt > (request.retries ?? BODY_RETRIES)) throw error;
+        await delay(backoffMs(attempt), request.signal);
+      }
+    }
+  }
+
+  /** Absolute URL of `path` at this host; only after a first response. */
+  url(path: string): URL {
+    return new URL(path, this.#base ?? this.#candidates[0]);
+  }
+
+  async #send(request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
+    while (this.#base === undefined) {
+      if (this.#finding === undefined) {
+        const finding = this.#findScheme(request, authorization);
+        this.#finding = finding.catch(() => undefined).finally(() => (this.#finding = undefined));
+        return finding;
+      }
+      await this.#finding;
+      request.signal.throwIfAborted();
+    }
+    return this.#sendTo(this.#base, request, authorization);
+  }
+
+  /** Sends the request by each scheme in turn until one of them is understood. */
+  async #findScheme(request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
+    let first: TransportError | undefined;
+    for (const [index, base] of this.#candidates.entries()) {
+      const last = index === this.#candidates.length - 1;
+      try {
+        const response = await this.#sendTo(base, { ...request, retries: 0 }, authorization);
+        if (!last && (await this.#wantsOther(base, response, request, authorization))) {
+          response.body.destroy();
+          continue;
+        }
+        this.#base = base;
+        if (response.status < 500 && response.status !== 429 && response.status !== 408) return response;
+        // Worth retries, which this try had none of.
+        response.body.destroy();
+        return await this.#sendTo(base, request, authorization);
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        first ??= error;
+        // Where nobody listens, the other scheme finds nobody either.
+        if (error.phase === 'lookup') break;
+      }
+    }
+    // Neither was understood: the fault may pass, so the first one gets its retries.
+    if (first !== undefined && (first.phase === 'lookup' || first.phase === 'tls')) throw first;
+    const response = await this.#sendTo(this.#candidates[0]!, request, authorization);
+    this.#base = this.#candidates[0];
+    return response;
+  }
+
+  /** Servers of https answer a plain http request with 400: then https must work. */
+  async #wantsOther(
+    base: string,
+    response: StreamedResponse,
+    request: EndpointRequest,
+    authorization: string | undefined,
+  ): Promise<boolean> {
+    if (response.status !== 400 || !base.startsWith('http:') || 'docker-distribution-api-version' in response.headers)
+      return false;
+    try {
+      const probe = await this.#sendTo(this.#candidates.at(-1)!, { ...request, retries: 0 }, authorization);
+      probe.body.destroy();
+      return true;
+    } catch (error) {
+      // A certificate that cannot be trusted is https all the same, and the better message.
+      if (error instanceof TransportError) return error.phase === 'tls' && !/plain http/.test(error.message);
+      throw error;
+    }
+  }
+
+  #sendTo(base: string, request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
+    const { path, scope: _scope, headers, ...rest } = request;
+    const url = new URL(path, base);
+    // Only the host itself gets the header: an upload location elsewhere does not.
+    const own = authorization !== undefined && url.origin === base;
+    return this.#options.http.stream({
+      ...rest,
+      url: url.href,
+      headers: own ? { ...headers, authorization } : { ...headers },
+    });
+  }
+}
+
+function describeScope({ repository, actions }: AuthScope): string {
+  const verb = actions === 'pull' ? 'read' : actions === 'pull,push' ? 'write to' : 'delete from';
+  return `${verb} ${repository ?? 'its catalog'}`;
+}

@@ -1,0 +1,143 @@
+import { DigestMismatchError, InvalidManifestError, type ImgtoolError } from '../../errors.js';
+import type { AuthScope } from '../../auth/index.js';
+import type { BufferedResponse } from '../../http/index.js';
+import {
+  baseMediaType,
+  digestAlgorithm,
+  digestOf,
+  isDigest,
+  isIndexType,
+  isManifestType,
+  MANIFEST_ACCEPT,
+  MAX_MANIFEST_BYTES,
+  MEDIA_TYPE,
+  type Descriptor,
+  type Digest,
+  type RawManifest,
+} from '../../spec/index.js';
+import type { TagOrDigest } from '../types.js';
+import type { Endpoint, EndpointRequest } from './endpoint.js';
+import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
+
+/** Where a repository is and what is wanted there. */
+export interface Place {
+  readonly endpoint: Endpoint;
+  readonly repository: string;
+  readonly scope: AuthScope;
+}
+
+/** Schema 1 last: a registry that has nothing else shall say so, not answer 404. */
+const ACCEPT = [
+  ...MANIFEST_ACCEPT,
+  `${MEDIA_TYPE.dockerSchema1Signed};q=0.5`,
+  `${MEDIA_TYPE.dockerSchema1};q=0.4`,
+].join(', ');
+/** Statuses of registries and caches that do not know HEAD. */
+const NO_HEAD: ReadonlySet<number> = new Set([405, 501]);
+
+/** HEAD of a manifest; asks by GET where HEAD does not tell digest and size. Throws as RepositoryReader.resolve. */
+export async function resolveManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<Descriptor> {
+  const response = await send(place, 'HEAD', reference, signal);
+  if (NO_HEAD.has(response.status)) return (await fetchManifest(place, reference, signal)).descriptor;
+  if (response.status !== 200) throw errorFrom(response, asked(place, 'HEAD', reference));
+  if (isForeign(response)) throw notARegistry(response, asked(place, 'HEAD', reference));
+  const mediaType = baseMediaType(response.headers['content-type']);
+  const digest = reference.digest ?? response.headers['docker-content-digest'];
+  const size = Number(response.headers['content-length'] ?? NaN);
+  if (!isDigest(digest) || !isKnownType(mediaType) || !Number.isSafeInteger(size) || size <= 0) {
+    return (await fetchManifest(place, reference, signal)).descriptor;
+  }
+  if (size > MAX_MANIFEST_BYTES) throw tooLarge(place, reference, `${size} bytes`);
+  return { mediaType, digest, size };
+}
+
+/** GET of a manifest, bytes as sent. Throws as RepositoryReader.manifest. */
+export async function fetchManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await send(place, 'GET', reference, signal);
+    if (response.status !== 200) throw errorFrom(response, asked(place, 'GET', reference));
+    if (isForeign(response)) throw notARegistry(response, asked(place, 'GET', reference));
+    const { body: bytes, truncated } = response;
+    if (truncated) throw tooLarge(place, reference, `${response.headers['content-length'] ?? 'many'} bytes`);
+    const stated = response.headers['docker-content-digest'];
+    // A pin is what the caller trusts; without one, the header at least tells a damaged transfer (GO-2024-3038).
+    const expected = reference.digest ?? (isDigest(stated) ? stated : undefined);
+    const actual = digestOf(bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
+    if (expected === undefined || actual === expected) {
+      const mediaType = documentType(baseMediaType(response.headers['content-type']), bytes);
+      return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
+    }
+    if (attempt > 1) throw mismatch(place, reference, { expected, actual });
+  }
+}
+
+function send(
+  place: Place,
+  method: 'HEAD' | 'GET',
+  reference: TagOrDigest,
+  signal: AbortSignal,
+): Promise<BufferedResponse> {
+  const { endpoint, repository, scope } = place;
+  const request: EndpointRequest = {
+    method,
+    path: `/v2/${repository}/manifests/${reference.digest ?? reference.tag}`,
+    headers: { accept: ACCEPT },
+    scope,
+    signal,
+    // Everything else waits for the manifest.
+    priority: Number.MAX_SAFE_INTEGER,
+  };
+  return endpoint.request(request, MAX_MANIFEST_BYTES);
+}
+
+function isKnownType(mediaType: string): boolean {
+  return (
+    isIndexType(mediaType) ||
+    isManifestType(mediaType) ||
+    mediaType === MEDIA_TYPE.dockerSchema1 ||
+    mediaType === MEDIA_TYPE.dockerSchema1Signed
+  );
+}
+
+/** Static file servers and some proxies send manifests as plain JSON or bytes: then the document says what it is. */
+function documentType(served: string, bytes: Buffer): string {
+  if (isKnownType(served)) return served;
+  try {
+    const stated = (JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown } | null)?.mediaType;
+    if (typeof stated === 'string' && isKnownType(stated)) return stated;
+  } catch {
+    // Not JSON: whoever parses it says so.
+  }
+  return served;
+}
+
+function asked({ endpoint, repository }: Place, method: string, reference: TagOrDigest): Asked {
+  return {
+    method,
+    host: endpoint.host,
+    repository,
+    kind: 'manifest',
+    subject: nameOf(endpoint.host, repository, reference),
+  };
+}
+
+function nameOf(host: string, repository: string, { tag, digest }: TagOrDigest): string {
+  return `${host}/${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`;
+}
+
+function tooLarge({ endpoint, repository }: Place, reference: TagOrDigest, what: string): ImgtoolError {
+  const where = nameOf(endpoint.host, repository, reference);
+  return new InvalidManifestError(`manifest ${where} is ${what}, over the limit of ${MAX_MANIFEST_BYTES}`, { where });
+}
+
+function mismatch(
+  { endpoint, repository }: Place,
+  reference: TagOrDigest,
+  digests: { expected: Digest; actual: Digest },
+): ImgtoolError {
+  const what = `manifest ${nameOf(endpoint.host, repository, reference)}`;
+  return new DigestMismatchError(`${what} came with digest ${digests.actual}, not ${digests.expected}`, {
+    ...digests,
+    hint: 'the registry or something on the way changes what it sends: nothing of it was used',
+  });
+}

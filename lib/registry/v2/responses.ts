@@ -1,0 +1,133 @@
+import {
+  AuthenticationError,
+  NotFoundError,
+  RegistryError,
+  type ImgtoolError,
+  type RegistryDiagnostic,
+  type ThingKind,
+} from '../../errors.js';
+import {
+  readCapped,
+  redactText,
+  redactUrl,
+  type BufferedResponse,
+  type HttpResponse,
+  type StreamedResponse,
+} from '../../http/index.js';
+import { baseMediaType } from '../../spec/index.js';
+
+const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_DIAGNOSTICS = 20;
+const MAX_MESSAGE_LENGTH = 300;
+
+/** What was asked for, for the message of an error. */
+export interface Asked {
+  readonly method: string;
+  /** `host[:port]` as the user wrote it. */
+  readonly host: string;
+  readonly repository: string;
+  readonly kind: ThingKind;
+  /** What people call it: `host/repo:tag`, a digest. */
+  readonly subject: string;
+}
+
+/** As `errorFrom`, for a streamed response: reads a part of its body and closes it. */
+export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
+  return errorFrom({ ...response, ...(await readCapped(response.body, MAX_ERROR_BYTES)) }, asked);
+}
+
+/** The error for a response that is not what was hoped for. */
+export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolError {
+  const { status } = response;
+  const diagnostics = parseDiagnostics(response.body);
+  const said = diagnostics.map(({ code, message }) => (message === '' ? code : message)).join('; ');
+  const why = said === '' ? '' : `: ${said}`;
+  if (isForeign(response)) return notARegistry(response, asked);
+  if (status === 404) return notFound(asked, diagnostics);
+  if (status === 401 || status === 403) {
+    return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${why}`, {
+      host: asked.host,
+      hint: `check the name, or log in with: imgtool login ${asked.host}`,
+    });
+  }
+  const hint =
+    status === 429
+      ? (retryAfterHint(response) ?? `${asked.host} limits requests: wait, or log in with: imgtool login ${asked.host}`)
+      : status >= 500
+        ? 'the fault is at the registry: try again later'
+        : undefined;
+  return new RegistryError(`${asked.host} answered ${status} for ${asked.subject}${why}`, {
+    status,
+    method: asked.method,
+    url: redactUrl(response.url),
+    diagnostics,
+    hint,
+  });
+}
+
+/** The error for an answer that no registry gives. */
+export function notARegistry(response: HttpResponse, asked: Asked): RegistryError {
+  const what = baseMediaType(response.headers['content-type']) || 'no content type';
+  return new RegistryError(`${asked.host} does not answer as a registry (status ${response.status}, ${what})`, {
+    status: response.status,
+    method: asked.method,
+    url: redactUrl(response.url),
+    hint: 'check the host name and port',
+  });
+}
+
+/** Whether an answer looks like that of a web server which is no registry: a page instead of a document. */
+export function isForeign(response: HttpResponse): boolean {
+  if ('docker-distribution-api-version' in response.headers || response.status >= 500) return false;
+  const type = baseMediaType(response.headers['content-type']);
+  return type === 'text/html' || type === 'application/xhtml+xml';
+}
+
+function notFound(
+  { host, repository, kind, subject }: Asked,
+  diagnostics: readonly RegistryDiagnostic[],
+): NotFoundError {
+  if (diagnostics.some(({ code }) => code === 'NAME_UNKNOWN')) {
+    return new NotFoundError(`${host} has no repository ${repository}`, {
+      kind: 'repository',
+      subject: `${host}/${repository}`,
+      hint: 'check the spelling of the repository name',
+    });
+  }
+  const hint =
+    kind === 'blob'
+      ? 'the registry has lost it, or it was never there'
+      : `see what there is: imgtool tags ${host}/${repository}`;
+  return new NotFoundError(`${host} has no ${kind} ${subject}`, { kind, subject, hint });
+}
+
+function retryAfterHint(response: HttpResponse): string | undefined {
+  const value = response.headers['retry-after'];
+  return value === undefined ? undefined : `the registry asks to come back later (Retry-After: ${clean(value)})`;
+}
+
+/** Reads the `errors` of distribution-spec "Error Codes"; what is not of that shape is no diagnostic. */
+function parseDiagnostics(body: Buffer): RegistryDiagnostic[] {
+  let errors: unknown;
+  try {
+    errors = (JSON.parse(body.toString('utf8')) as { errors?: unknown } | null)?.errors;
+  } catch {
+    return [];
+  }
+  if (!Array.isArray(errors)) return [];
+  return (errors as unknown[]).slice(0, MAX_DIAGNOSTICS).flatMap((entry) => {
+    const { code, message } = (entry ?? {}) as { code?: unknown; message?: unknown };
+    if (typeof code !== 'string' && typeof message !== 'string') return [];
+    return [{ code: clean(code), message: clean(message) }];
+  });
+}
+
+/** Text from a server, fit for a terminal and a log. */
+function clean(text: unknown): string {
+  if (typeof text !== 'string') return '';
+  const line = text
+    .slice(0, 4096)
+    .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g, ' ')
+    .trim();
+  return redactText(line).slice(0, MAX_MESSAGE_LENGTH);
+}
