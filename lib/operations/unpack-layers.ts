@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { DigestMismatchError } from '../errors.js';
+import type { AppliedLayer, LayerApplier } from '../layer/index.js';
+import { digestHex, type ChainId, type Descriptor, type DiffId } from '../spec/index.js';
+import { GrowingFile } from '../util/index.js';
+import type { BlobArrivals } from './blob-arrivals.js';
+import type { OperationDeps } from './deps.js';
+
+/** One layer of an image: where its bytes come from and what it must become. */
+export interface LayerStep {
+  readonly blob: Descriptor;
+  readonly diffId: DiffId;
+  readonly chainId: ChainId;
+  readonly parent: ChainId | undefined;
+}
+
+type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
+
+/**
+ * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
+ * its chainID. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a diffID is not the config's.
+ * A failed layer is rolled back; finished ones stay.
+ */
+export async function unpackLayers(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
+): Promise<void> {
+  if (options.steps.length === 0) return;
+  const applier = deps.createApplier();
+  try {
+    for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, signal: options.signal });
+  } finally {
+    await applier.close();
+  }
+}
+
+async function unpackLayer(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  { step, signal }: { step: LayerStep; signal: AbortSignal },
+): Promise<void> {
+  const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
+  const key = randomBytes(16).toString('hex');
+  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    if (await deps.snapshots.has(step.chainId)) return;
+    const applied = await applyOnce(deps, arrivals, applier, { step, key, signal }).catch(async (error: unknown) => {
+      if (!(await arrivals.readable(step.blob.digest)).growing.failed) throw error;
+      // The download was refetched from the start (or has failed, which surfaces here): what was unpacked is worthless.
+      await arrivals.done(step.blob.digest);
+      await deps.snapshots.removeWork(key);
+      return applyOnce(deps, arrivals, applier, { step, key, signal });
+    });
+    if (applied.diffId !== step.diffId) {
+      throw new DigestMismatchError(
+        `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
+        {
+          expected: step.diffId,
+          actual: applied.diffId,
+          hint: 'the image is broken at its source: its config does not match its layers',
+        },
+      );
+    }
+    await arrivals.done(step.blob.digest);
+    await deps.snapshots.commit(step.chainId, key);
+    await deps.metadata.layers.put(digestHex(step.chainId), {
+      version: 1,
+      chainId: step.chainId,
+      ...(step.parent === undefined ? {} : { parent: step.parent }),
+      diffId: step.diffId,
+      blob: step.blob,
+      size: applied.size,
+      entries: applied.entries,
+      sealed: false,
+      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+    });
+    for (const note of applied.notes) deps.progress.note(note);
+    deps.progress.event({
+      v: 1,
+      kind: 'layer',
+      action: 'unpack',
+      digest: step.blob.digest,
+      state: 'done',
+      transferred: applied.size,
+      total: applied.size,
+    });
+  } catch (error) {
+    await deps.snapshots.removeWork(key);
+    throw error;
+  } finally {
+    alive.release();
+    lock.release();
+  }
+}
+
+async function applyOnce(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  { step, key, signal }: { step: LayerStep; key: string; signal: AbortSignal },
+): Promise<AppliedLayer> {
+  const { fd, growing } = await arrivals.readable(step.blob.digest);
+  const root = await deps.snapshots.prepare(key, step.parent);
+  return applier.apply({
+    fd,
+    growing: growing.failed ? GrowingFile.complete(step.blob.size) : growing,
+    root,
+    signal,
+    onProgress: (transferred) =>
+      deps.progress.event({
+        v: 1,
+        kind: 'layer',
+        action: 'unpack',
+        digest: step.blob.digest,
+        state: 'active',
+        transferred,
+      }),
+  });
+}
