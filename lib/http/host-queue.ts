@@ -19,8 +19,8 @@ export class HostQueues {
     options: { readonly priority: number; readonly signal: AbortSignal },
   ): Promise<() => void> {
     const { signal, priority } = options;
-    signal.throwIfAborted();
     const queue = await this.#queue(host);
+    signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const slot = (): Promise<void> => {
         // The signal is not given to the queue: a transfer that is being torn down still holds its connection.

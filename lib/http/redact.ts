@@ -21,7 +21,7 @@ export function redactUrl(url: string | URL): string {
 /** Free text fit for a message: URLs in it are redacted, `Bearer` and `Basic` values and token-like words are masked. */
 export function redactText(text: string): string {
   return text
-    .replace(/https?:\/\/[^\s"'<>\\]+/g, (url) => redactUrl(url))
+    .replace(/https?:\/\/[^\s"'<>\\]*[^\s"'<>\\.,;:!?)\]]/g, (url) => redactUrl(url))
     .replace(/\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+/gi, (_all, scheme: string) => `${scheme} ${MASK}`)
     .replace(/\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]+){1,2}/g, MASK);
 }

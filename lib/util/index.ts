@@ -2,10 +2,10 @@
  * Small helpers that know nothing of images, one a file. May import `errors`, `spec`, `progress`.
  */
 export * from './atomic-file.js';
-export * from './escape-text.js';
-export * from './format-size.js';
 export * from './backoff.js';
 export * from './delay.js';
+export * from './escape-text.js';
+export * from './format-size.js';
 export * from './growing-file.js';
 export * from './keyed-mutex.js';
 export * from './parse-size.js';
