@@ -1,7 +1,9 @@
 /**
  * Layers as tar streams: packing changes into one, unpacking one onto a tree. Knows no registry, no store, no snapshot.
- * May import `errors`, `spec`, `progress`, `util`, `sys`.
+ * May import `errors`, `spec`, `progress`, `util`, `sys`, `rootfs`.
  */
 export * from './types.js';
 export { packLayer, type PackedLayer, type PackInput } from './pack.js';
 export type { LayerChange } from './pack-plan.js';
+export { createLayerApplier, type LayerApplierOptions } from './applier.js';
+export { SourceFailedError } from './source-failed-error.js';

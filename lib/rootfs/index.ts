@@ -1,13 +1,18 @@
 /**
  * Safe access inside one root directory: types and metadata of what lies there, the changes between two trees and the
- * two-tree walk that finds them. Follows no link, leaves the root by no path, knows no image, no tar and no btrfs.
- * May import `errors`, `spec`, `progress`, `util`, `sys`.
+ * two-tree walk that finds them; directories kept open and paths taken apart for whoever writes into it. Leaves the root
+ * by no path and no link, knows no image, no tar and no btrfs. May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export * from './byte-path.js';
 export * from './change.js';
 export * from './compare-trees.js';
+export * from './dir-chain.js';
 export * from './entry-type.js';
 export * from './open-parent.js';
+export * from './path-hash.js';
 export * from './read-metadata.js';
+export * from './relative-path.js';
+export * from './remove-tree.js';
+export * from './same-inode.js';
 export * from './suspects.js';
 export * from './walk-changes.js';

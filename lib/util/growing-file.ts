@@ -44,8 +44,19 @@ export class GrowingFile {
     return Atomics.load(this.#signal, 1) === STATE.failed;
   }
 
-  /** Blocks the calling thread (never the main one) until there are more than `offset` bytes or the file has ended. */
-  waitBeyond(offset: number): { readonly length: number; readonly state: 'growing' | 'finished' | 'failed' } {
+  /** Lets readers that wait look at their `stopped` again. */
+  wake(): void {
+    this.#wake();
+  }
+
+  /**
+   * Blocks the calling thread (never the main one) until there are more than `offset` bytes or the file has ended, or
+   * until `stopped` says so (asked before each wait: whoever changes its answer calls `wake`).
+   */
+  waitBeyond(
+    offset: number,
+    stopped?: () => boolean,
+  ): { readonly length: number; readonly state: 'growing' | 'finished' | 'failed' | 'stopped' } {
     for (;;) {
       const seen = Atomics.load(this.#signal, 0);
       const state = Atomics.load(this.#signal, 1);
@@ -53,6 +64,7 @@ export class GrowingFile {
       if (state === STATE.failed) return { length, state: 'failed' };
       if (length > offset || state === STATE.finished)
         return { length, state: state === STATE.finished ? 'finished' : 'growing' };
+      if (stopped?.()) return { length, state: 'stopped' };
       Atomics.wait(this.#signal, 0, seen);
     }
   }

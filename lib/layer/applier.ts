@@ -1,0 +1,153 @@
+import { Worker } from 'node:worker_threads';
+import { INFLATE_ENGINES, type InflateEngineName } from './compression/inflate-engines.js';
+import { allocateRing, RingControl } from './ring.js';
+import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
+import {
+  fromFailure,
+  type InflateJob,
+  type InflateResult,
+  type UnpackJob,
+  type UnpackResult,
+  type WorkerData,
+  type WorkerReply,
+} from './worker-protocol.js';
+
+/** Options of `createLayerApplier`. */
+export interface LayerApplierOptions {
+  /**
+   * How to inflate gzip layers.
+   * @default the environment variable IMGTOOL_INFLATE, else the best of `isal`, `zlib-sync`, `node` that loads
+   */
+  readonly inflateEngine?: InflateEngineName;
+}
+
+const PROGRESS_INTERVAL_MS = 100;
+
+/** Starts the two threads; `close` ends them. An idle applier does not keep the process alive. */
+export function createLayerApplier(options: LayerApplierOptions = {}): LayerApplier {
+  return new ThreadedApplier(options.inflateEngine ?? engineFromEnvironment());
+}
+
+function engineFromEnvironment(): InflateEngineName | undefined {
+  const wanted = process.env['IMGTOOL_INFLATE'];
+  return INFLATE_ENGINES.find((name) => name === wanted);
+}
+
+class ThreadedApplier implements LayerApplier {
+  readonly #ring = allocateRing();
+  readonly #control = new RingControl(this.#ring);
+  readonly #inflater: JobThread<InflateJob, InflateResult>;
+  readonly #unpacker: JobThread<UnpackJob, UnpackResult>;
+  #last: Promise<unknown> = Promise.resolve();
+  #stopCurrent: () => void = () => undefined;
+  #closed = false;
+
+  constructor(inflateEngine: InflateEngineName | undefined) {
+    const workerData: WorkerData = { ring: this.#ring, inflateEngine };
+    // Descriptors are opened by system calls and passed between threads: node must not count them.
+    const options = { workerData, trackUnmanagedFds: false };
+    this.#inflater = new JobThread(new Worker(new URL('./inflate-worker.js', import.meta.url), options));
+    this.#unpacker = new JobThread(new Worker(new URL('./unpack-worker.js', import.meta.url), options));
+  }
+
+  apply(input: LayerInput): Promise<AppliedLayer> {
+    const result = this.#last.then(() => this.#apply(input));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopCurrent();
+    await this.#last;
+    await Promise.all([this.#inflater.terminate(), this.#unpacker.terminate()]);
+  }
+
+  async #apply(input: LayerInput): Promise<AppliedLayer> {
+    if (this.#closed) throw new Error('the layer applier is closed');
+    input.signal.throwIfAborted();
+    this.#control.reset();
+    const stop = (): void => {
+      this.#control.stop();
+      input.growing.wake();
+    };
+    this.#stopCurrent = stop;
+    input.signal.addEventListener('abort', stop, { once: true });
+    const timer =
+      input.onProgress && setInterval(() => input.onProgress!(this.#control.consumedBytes), PROGRESS_INTERVAL_MS);
+    try {
+      const jobs = [
+        this.#inflater.run({ fd: input.fd, growing: input.growing.shared }),
+        this.#unpacker.run({ root: input.root }),
+      ] as const;
+      const failures: Error[] = [];
+      for (const job of jobs)
+        job.then(
+          (reply) => {
+            if (reply.kind === 'failed') failures.push(fromFailure(reply.failure));
+            if (reply.kind !== 'done') stop();
+          },
+          (error: Error) => {
+            failures.push(error);
+            stop();
+          },
+        );
+      const [inflated, unpacked] = await Promise.allSettled(jobs);
+      // The first failure is the cause; what the other thread says after it was stopped is its echo.
+      input.signal.throwIfAborted();
+      if (failures[0] !== undefined) throw failures[0];
+      if (inflated.status === 'rejected' || unpacked.status === 'rejected') throw new Error('a worker thread ended');
+      if (inflated.value.kind !== 'done' || unpacked.value.kind !== 'done')
+        throw new DOMException('the layer applier was closed', 'AbortError');
+      const { diffId, size, compression, notes } = inflated.value.result;
+      input.onProgress?.(size);
+      return {
+        diffId,
+        size,
+        compression,
+        entries: unpacked.value.result.entries,
+        notes: [...notes, ...unpacked.value.result.notes],
+      };
+    } finally {
+      clearInterval(timer);
+      input.signal.removeEventListener('abort', stop);
+      this.#stopCurrent = () => undefined;
+    }
+  }
+}
+
+/** A worker that answers one message with one. */
+class JobThread<Job, Result> {
+  readonly #worker: Worker;
+  #settle: { resolve: (reply: WorkerReply<Result>) => void; reject: (error: Error) => void } | undefined;
+  #dead: Error | undefined;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.unref();
+    worker.on('message', (reply: WorkerReply<Result>) => {
+      worker.unref();
+      this.#settle?.resolve(reply);
+    });
+    worker.on('error', (error: Error) => this.#die(error));
+    worker.on('exit', () => this.#die(new Error('a worker thread of the layer applier has ended')));
+  }
+
+  run(job: Job): Promise<WorkerReply<Result>> {
+    if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#worker.ref();
+      this.#worker.postMessage(job);
+    });
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #die(error: Error): void {
+    this.#dead ??= error;
+    this.#settle?.reject(this.#dead);
+  }
+}

@@ -1,0 +1,130 @@
+import { crc32 } from 'node:zlib';
+import type { InflateEngine, InflateStep } from './inflate-engines.js';
+
+interface ZlibSyncStream {
+  readonly result: Buffer | null;
+  readonly err: number;
+  push(buffer: Uint8Array, flush: number): void;
+}
+
+/** What is used of the package zlib-sync. */
+export interface ZlibSyncModule {
+  readonly Inflate: new (options: { chunkSize: number; windowBits: number }) => ZlibSyncStream;
+  readonly Z_SYNC_FLUSH: number;
+  readonly Z_STREAM_END: number;
+  readonly Z_BUF_ERROR: number;
+}
+
+/** Input given at once: bounds what a bomb inflates to before it is looked at (1032 times as much). */
+const PIECE_BYTES = 16 * 1024;
+const CHUNK_BYTES = 256 * 1024;
+const TRAILER_BYTES = 8;
+const NOTHING = new Uint8Array(1).subarray(1);
+
+/**
+ * Raw deflate by zlib-sync, in this thread. The package does not tell how much input it took when a stream ends, so
+ * the end is found by the gzip trailer that must follow: CRC and length of what came out.
+ */
+export class ZlibSyncInflate implements InflateEngine {
+  readonly takesTrailer = false;
+  readonly #module: ZlibSyncModule;
+  #stream: ZlibSyncStream | undefined;
+  #held: Buffer | undefined;
+  #streamEnded = false;
+  #fresh = true;
+  #more = false;
+  #crc = 0;
+  #size = 0;
+
+  constructor(module: ZlibSyncModule) {
+    this.#module = module;
+  }
+
+  get done(): boolean {
+    return this.#streamEnded && this.#held === undefined;
+  }
+
+  reset(): void {
+    this.#stream = this.#create();
+    this.#held = undefined;
+    this.#streamEnded = this.#more = false;
+    this.#fresh = true;
+    this.#crc = this.#size = 0;
+  }
+
+  step(step: InflateStep, ended: boolean): string | undefined {
+    if (this.#held === undefined && this.#more) {
+      this.#push(NOTHING);
+    } else if (this.#held === undefined) {
+      // The trailer must be in view should the stream end in this piece.
+      const available = step.inputEnd - step.inputStart;
+      const count = Math.min(PIECE_BYTES, ended ? available : available - TRAILER_BYTES);
+      if (count <= 0) return undefined;
+      const piece = step.input.subarray(step.inputStart, step.inputStart + count);
+      const problem = this.#push(piece);
+      if (problem !== undefined) return problem;
+      if (this.#streamEnded) {
+        const taken = this.#findEnd(step, count);
+        if (typeof taken === 'string') return taken;
+        step.inputStart += taken;
+      } else {
+        step.inputStart += count;
+      }
+      this.#fresh = false;
+    }
+    this.#copyHeld(step);
+    return undefined;
+  }
+
+  #create(): ZlibSyncStream {
+    return new this.#module.Inflate({ chunkSize: CHUNK_BYTES, windowBits: -15 });
+  }
+
+  #push(piece: Uint8Array): string | undefined {
+    const stream = this.#stream!;
+    stream.push(piece, this.#module.Z_SYNC_FLUSH);
+    if (stream.err < 0 && stream.err !== this.#module.Z_BUF_ERROR) return 'invalid deflate data';
+    const result = stream.result;
+    this.#streamEnded = stream.err === this.#module.Z_STREAM_END;
+    this.#more = !this.#streamEnded && result !== null && result.length > 0 && result.length % CHUNK_BYTES === 0;
+    if (result === null || result.length === 0) return undefined;
+    this.#held = result;
+    this.#crc = crc32(result, this.#crc);
+    this.#size = (this.#size + result.length) % 0x1_0000_0000;
+    return undefined;
+  }
+
+  /** Bytes of the piece that belonged to the stream which ended in it, or what is wrong. */
+  #findEnd(step: InflateStep, count: number): number | string {
+    const trailer = Buffer.alloc(TRAILER_BYTES);
+    trailer.writeUInt32LE(this.#crc, 0);
+    trailer.writeUInt32LE(this.#size, 4);
+    const from = Buffer.from(step.input.buffer, step.input.byteOffset + step.inputStart);
+    const view = from.subarray(0, Math.min(count + TRAILER_BYTES, step.inputEnd - step.inputStart));
+    const first = view.indexOf(trailer, 1);
+    if (first < 0) return 'checksum or length does not match, or the end is missing';
+    if (view.indexOf(trailer, first + 1) < 0) return first;
+    if (!this.#fresh) return 'zlib-sync cannot tell where a gzip member ends (install libisal2)';
+    return this.#replay(view.subarray(0, count));
+  }
+
+  /** Byte by byte: slow, exact, for short members whose trailer occurs twice (empty ones before zero padding). */
+  #replay(piece: Uint8Array): number {
+    const stream = this.#create();
+    let taken = 0;
+    while (stream.err !== this.#module.Z_STREAM_END && taken < piece.length) {
+      stream.push(piece.subarray(taken, taken + 1), this.#module.Z_SYNC_FLUSH);
+      taken += 1;
+    }
+    return taken;
+  }
+
+  #copyHeld(step: InflateStep): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    const count = Math.min(held.length, step.outputEnd - step.outputStart);
+    step.output.set(held.subarray(0, count), step.outputStart);
+    step.outputStart += count;
+    this.#held = count === held.length ? undefined : held.subarray(count);
+  }
+}

@@ -1,0 +1,53 @@
+/** Thread that reads a layer blob, decompresses it into the ring and hashes the tar. */
+import { createHash } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { LayerFormatError } from '../errors.js';
+import { digestFrom, type DiffId } from '../spec/index.js';
+import { GrowingFile } from '../util/index.js';
+import { BlobReader } from './compression/blob-reader.js';
+import type { Decoder } from './compression/decoder.js';
+import { DETECT_BYTES, detectCompression, type Compression } from './compression/detect.js';
+import { GzipDecoder } from './compression/gzip-decoder.js';
+import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
+import { PlainDecoder } from './compression/plain-decoder.js';
+import { ZstdDecoder } from './compression/zstd-decoder.js';
+import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
+import { RingControl, RingProducer, SLOT_BYTES } from './ring.js';
+import { answerJob, type InflateJob, type InflateResult, type WorkerData } from './worker-protocol.js';
+
+const { ring, inflateEngine } = workerData as WorkerData;
+const producer = new RingProducer(ring);
+const control = new RingControl(ring);
+const blob = new BlobReader(() => control.stopped);
+let engine: InflateEngine | undefined;
+
+const DECODERS: Readonly<Record<Compression, () => Decoder>> = {
+  gzip: () => new GzipDecoder(blob, (engine ??= loadInflateEngine(inflateEngine))),
+  zstd: () => new ZstdDecoder(blob),
+  none: () => new PlainDecoder(blob),
+};
+
+async function inflate(job: InflateJob): Promise<InflateResult> {
+  blob.open(job.fd, new GrowingFile(job.growing));
+  blob.ensure(DETECT_BYTES);
+  const compression = detectCompression(blob.bytes.subarray(blob.start, blob.end));
+  const decoder = DECODERS[compression]();
+  const hash = createHash('sha256');
+  let size = 0;
+  for (let filled = SLOT_BYTES; filled === SLOT_BYTES;) {
+    const slot = producer.acquire();
+    filled = await decoder.read(slot);
+    if (filled === 0) break;
+    size += filled;
+    if (size > EXPANSION_FLOOR && size > blob.offset * MAX_EXPANSION)
+      throw new LayerFormatError(`the layer expands to over ${MAX_EXPANSION} times its size: a decompression bomb`);
+    hash.update(filled === SLOT_BYTES ? slot.bytes : slot.bytes.subarray(0, filled));
+    producer.publish(filled);
+  }
+  producer.end();
+  return { diffId: digestFrom(hash) as DiffId, size, compression, notes: decoder.notes };
+}
+
+parentPort!.on('message', (job: InflateJob) => {
+  void answerJob(() => inflate(job)).then((reply) => parentPort!.postMessage(reply));
+});

@@ -1,0 +1,140 @@
+import { LayerFormatError } from '../../errors.js';
+import { MAX_SPARSE_REGIONS } from '../limits.js';
+import type { MemberXattr } from './member.js';
+import { forEachPaxRecord, parsePaxNumber, parsePaxTime } from './pax.js';
+
+/** What PAX records say about members; absent means that the header block decides. */
+export interface PaxValues {
+  path?: Buffer | undefined;
+  linkPath?: Buffer | undefined;
+  size?: number | undefined;
+  uid?: number | undefined;
+  gid?: number | undefined;
+  mtime?: { readonly seconds: number; readonly nanos: number } | undefined;
+  xattrs?: MemberXattr[] | undefined;
+  sparseMajor?: number | undefined;
+  sparseMinor?: number | undefined;
+  sparseName?: Buffer | undefined;
+  sparseRealSize?: number | undefined;
+  sparseMap?: number[] | undefined;
+}
+
+const SCHILY_XATTR = 'SCHILY.xattr.';
+const LIBARCHIVE_XATTR = 'LIBARCHIVE.xattr.';
+
+/** Reads the records of one extended header into `values`. Throws LayerFormatError. `data` may be overwritten later. */
+export function readPaxRecords(data: Buffer, values: PaxValues): void {
+  let fromLibarchive: MemberXattr[] | undefined;
+  forEachPaxRecord(data, (key, value) => {
+    switch (key) {
+      case 'path':
+        values.path = text(key, value);
+        break;
+      case 'linkpath':
+        values.linkPath = text(key, value);
+        break;
+      case 'size':
+        values.size = numeric(key, value);
+        break;
+      case 'uid':
+        values.uid = numeric(key, value);
+        break;
+      case 'gid':
+        values.gid = numeric(key, value);
+        break;
+      case 'mtime':
+        values.mtime = value.length === 0 ? undefined : (parsePaxTime(value) ?? malformed(key));
+        break;
+      default:
+        if (key.startsWith(SCHILY_XATTR)) {
+          addXattr((values.xattrs ??= []), decodeSchilyName(key.slice(SCHILY_XATTR.length)), value);
+        } else if (key.startsWith(LIBARCHIVE_XATTR)) {
+          const name = Buffer.from(decodePercent(key.slice(LIBARCHIVE_XATTR.length)), 'latin1');
+          addXattr((fromLibarchive ??= []), name, Buffer.from(value.toString('latin1'), 'base64'));
+        } else if (key.startsWith('GNU.sparse.')) {
+          readSparseRecord(key, value, values);
+        }
+    }
+  });
+  for (const xattr of fromLibarchive ?? []) {
+    const known = (values.xattrs ??= []);
+    if (!known.some(({ name }) => name.equals(xattr.name))) known.push(xattr);
+  }
+}
+
+/** Sparse formats 0.0, 0.1 and 1.0 of GNU tar ("Storing Sparse Files" in its manual). */
+function readSparseRecord(key: string, value: Buffer, values: PaxValues): void {
+  const map = (): number[] => {
+    const regions = (values.sparseMap ??= []);
+    if (regions.length >= 2 * MAX_SPARSE_REGIONS) throw new LayerFormatError('a sparse file has too many regions');
+    return regions;
+  };
+  switch (key) {
+    case 'GNU.sparse.major':
+      values.sparseMajor = numeric(key, value);
+      break;
+    case 'GNU.sparse.minor':
+      values.sparseMinor = numeric(key, value);
+      break;
+    case 'GNU.sparse.name':
+      values.sparseName = text(key, value);
+      break;
+    case 'GNU.sparse.size':
+    case 'GNU.sparse.realsize':
+      values.sparseRealSize = numeric(key, value);
+      break;
+    case 'GNU.sparse.offset':
+    case 'GNU.sparse.numbytes': {
+      const regions = map();
+      if (regions.length % 2 !== (key === 'GNU.sparse.offset' ? 0 : 1)) malformed(key);
+      regions.push(numeric(key, value) ?? malformed(key));
+      break;
+    }
+    case 'GNU.sparse.map': {
+      values.sparseMap = undefined;
+      for (let at = 0; at < value.length;) {
+        const comma = value.indexOf(0x2c, at);
+        const end = comma < 0 ? value.length : comma;
+        map().push(numeric(key, value.subarray(at, end)) ?? malformed(key));
+        at = end + 1;
+      }
+      break;
+    }
+  }
+}
+
+function malformed(key: string): never {
+  throw new LayerFormatError(`the PAX record ${JSON.stringify(key.slice(0, 60))} has no valid value`);
+}
+
+/** An empty value takes an earlier one back (POSIX). */
+function text(key: string, value: Buffer): Buffer | undefined {
+  if (value.length === 0) return undefined;
+  if (value.includes(0)) malformed(key);
+  return Buffer.from(value);
+}
+
+function numeric(key: string, value: Buffer): number | undefined {
+  if (value.length === 0) return undefined;
+  return parsePaxNumber(value) ?? malformed(key);
+}
+
+function addXattr(list: MemberXattr[], name: Buffer, value: Buffer): void {
+  if (name.length === 0 || name.length > 255 || name.includes(0)) malformed('xattr');
+  const at = list.findIndex((known) => known.name.equals(name));
+  const xattr = { name, value: Buffer.from(value) };
+  if (at < 0) list.push(xattr);
+  else list[at] = xattr;
+}
+
+/** GNU tar writes `=` and `%` of a name as %3D and %25, and nothing else. */
+function decodeSchilyName(name: string): Buffer {
+  return Buffer.from(
+    name.replace(/%(3D|25)/g, (_, code: string) => (code === '25' ? '%' : '=')),
+    'latin1',
+  );
+}
+
+function decodePercent(name: string): string {
+  return name.replace(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+}

@@ -1,0 +1,423 @@
+import { LayerFormatError } from '../../errors.js';
+import { displayPath } from '../../sys/index.js';
+import { MAX_EXTENSION_BYTES, MAX_SPARSE_REGIONS } from '../limits.js';
+import type { ByteWindows } from './byte-windows.js';
+import { NO_XATTRS, TarMember } from './member.js';
+import { readPaxRecords, type PaxValues } from './extension.js';
+import { BLOCK_BYTES, FIELD, GNU_SPARSE, isBlank, isChecksumRight, parseNumber, sumOfBlock, TYPE } from './header.js';
+import { checkSparseMap, readGnuRegions } from './sparse.js';
+
+const MAX_ID = 0xffff_fffe;
+/** "ustar" + NUL; GNU's "ustar  " has other fields where POSIX has the prefix. */
+const POSIX_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
+
+/**
+ * Reads the members of a tar stream, synchronously and without garbage for plain ones. Accepts what GNU tar accepts
+ * and reads the same members from it, or throws LayerFormatError.
+ */
+export class TarReader {
+  readonly entry = new TarMember();
+  #windows: ByteWindows;
+  /** Data of the current member not read yet, and the padding after it. */
+  #left = 0;
+  #padding = 0;
+  /** Bytes that may follow the hard link just read. */
+  #linkData = 0;
+  #scratch = Buffer.alloc(4096);
+  readonly #joined = new Uint8Array(256);
+  #global: PaxValues = {};
+  #pax: PaxValues | undefined;
+  #longName: Buffer | undefined;
+  #longLink: Buffer | undefined;
+
+  constructor(windows: ByteWindows) {
+    this.#windows = windows;
+  }
+
+  /** Moves on to the next member, described by `entry`; false at the end of the archive. */
+  next(): boolean {
+    this.#skip(this.#left + this.#padding);
+    this.#left = this.#padding = 0;
+    this.#pax = this.#longName = this.#longLink = undefined;
+    for (;;) {
+      const at = this.#block();
+      if (at < 0) {
+        if (this.#pax ?? this.#longName ?? this.#longLink) this.#truncated();
+        return false;
+      }
+      const windows = this.#windows;
+      const sum = sumOfBlock(windows.words, at);
+      if (sum === 0) {
+        this.#expectSecondZeroBlock();
+        return false;
+      }
+      if (!isChecksumRight(windows.bytes, at, sum)) {
+        if (this.#skipLinkData()) continue;
+        throw new LayerFormatError('the layer is no valid tar archive: wrong checksum of a header', {
+          entry: this.#lastName(),
+        });
+      }
+      this.#linkData = 0;
+      const type = windows.bytes[at + FIELD.type[0]]!;
+      if (type === TYPE.pax || type === TYPE.paxGlobal || type === TYPE.gnuLongName || type === TYPE.gnuLongLink) {
+        this.#readExtension(type, at);
+      } else {
+        this.#readHeader(type, at);
+        return true;
+      }
+    }
+  }
+
+  /**
+   * Next piece of the data of the current member: up to `length` bytes at `windows.start`, which the caller reads
+   * before the next call. Returns the length, 0 when there is no more.
+   */
+  data(max = Infinity): number {
+    if (this.#left === 0 || max === 0) return 0;
+    const windows = this.#windows;
+    windows.start += this.#piece;
+    this.#piece = 0;
+    while (windows.start === windows.end) if (!windows.advance()) this.#truncated();
+    const length = Math.min(this.#left, windows.end - windows.start, max);
+    this.#piece = length;
+    this.#left -= length;
+    return length;
+  }
+  /** Bytes at `windows.start` that the caller still looks at. */
+  #piece = 0;
+
+  /** Reads the stream to its end after the last member; returns the bytes skipped and how many were not zero. */
+  drain(limit: number): { readonly skipped: number; readonly nonZero: boolean } {
+    const windows = this.#windows;
+    let skipped = 0;
+    let nonZero = false;
+    for (;;) {
+      for (let at = windows.start; at < windows.end && !nonZero; at += 1) nonZero = windows.bytes[at] !== 0;
+      skipped += windows.end - windows.start;
+      windows.start = windows.end;
+      if (skipped > limit)
+        throw new LayerFormatError(`the layer goes on for over ${limit} bytes after its tar archive`);
+      if (!windows.advance()) return { skipped, nonZero };
+    }
+  }
+
+  /** Position in `windows.bytes` of the next 512 bytes, consumed; -1 at the end of the stream. */
+  #block(): number {
+    const windows = this.#windows;
+    windows.start += this.#piece;
+    this.#piece = 0;
+    if (windows.start === windows.end && !windows.advance()) return -1;
+    if (windows.end - windows.start < BLOCK_BYTES) this.#truncated();
+    const at = windows.start;
+    windows.start += BLOCK_BYTES;
+    return at;
+  }
+
+  /**
+   * GNU tar and Go read no data after a hard link, whatever its size says; POSIX allows some. So data is what follows
+   * only if it is no header.
+   */
+  #skipLinkData(): boolean {
+    if (this.#linkData === 0) return false;
+    this.#windows.start -= BLOCK_BYTES;
+    this.#skip(this.#linkData + paddingOf(this.#linkData));
+    this.#linkData = 0;
+    return true;
+  }
+
+  #skip(count: number): void {
+    const windows = this.#windows;
+    windows.start += this.#piece;
+    this.#piece = 0;
+    let left = count;
+    while (left > 0) {
+      const step = Math.min(left, windows.end - windows.start);
+      windows.start += step;
+      left -= step;
+      if (left > 0 && windows.start === windows.end && !windows.advance()) this.#truncated();
+    }
+  }
+
+  #expectSecondZeroBlock(): void {
+    const at = this.#block();
+    if (at >= 0 && sumOfBlock(this.#windows.words, at) !== 0)
+      throw new LayerFormatError('the layer is no valid tar archive: a lone block of zeros between members');
+  }
+
+  #readExtension(type: number, at: number): void {
+    const size = parseNumber(this.#windows.bytes, at + FIELD.size[0], FIELD.size[1]);
+    if (!(size >= 0 && size <= MAX_EXTENSION_BYTES)) this.#refuse('the extended header has an impossible size');
+    const data = this.#collect(size);
+    if (type === TYPE.paxGlobal) {
+      readPaxRecords(data, this.#global);
+    } else if (type === TYPE.pax) {
+      if (this.#pax !== undefined) this.#refuse('two PAX headers for one member');
+      this.#pax = {};
+      readPaxRecords(data, this.#pax);
+    } else {
+      const nul = data.indexOf(0);
+      const name = Buffer.from(data.subarray(0, nul < 0 ? data.length : nul));
+      if (name.length === 0) this.#refuse('an empty GNU long name');
+      if (type === TYPE.gnuLongName) this.#longName = name;
+      else this.#longLink = name;
+    }
+  }
+
+  /** Reads `size` bytes and their padding; the view is valid until the next call. */
+  #collect(size: number): Buffer {
+    if (this.#scratch.length < size) this.#scratch = Buffer.alloc(size);
+    this.#left = size;
+    this.#padding = paddingOf(size);
+    for (let filled = 0, length = this.data(); length > 0; length = this.data()) {
+      const { bytes, start } = this.#windows;
+      this.#scratch.set(bytes.subarray(start, start + length), filled);
+      filled += length;
+    }
+    this.#skip(this.#padding);
+    this.#padding = 0;
+    return this.#scratch.subarray(0, size);
+  }
+
+  #readHeader(rawType: number, at: number): void {
+    const entry = this.entry;
+    const { bytes } = this.#windows;
+    const pax = this.#pax === undefined ? this.#global : this.#mergedPax(this.#pax);
+    this.#setNames(at, pax);
+    entry.mode = this.#number(at, 'mode') & 0o7777;
+    entry.uid = pax.uid ?? this.#number(at, 'uid');
+    entry.gid = pax.gid ?? this.#number(at, 'gid');
+    if (!(entry.uid >= 0 && entry.uid <= MAX_ID && entry.gid >= 0 && entry.gid <= MAX_ID))
+      this.#refuse('the owner is out of range');
+    if (pax.mtime === undefined) {
+      entry.mtimeSeconds = this.#number(at, 'mtime');
+      entry.mtimeNanos = 0;
+    } else {
+      entry.mtimeSeconds = pax.mtime.seconds;
+      entry.mtimeNanos = pax.mtime.nanos;
+    }
+    if (!Number.isSafeInteger(entry.mtimeSeconds)) this.#refuse('the modification time is out of range');
+    entry.xattrs = pax.xattrs ?? NO_XATTRS;
+    entry.sparse = undefined;
+    const size = pax.size ?? parseNumber(bytes, at + FIELD.size[0], FIELD.size[1]);
+    if (!(size >= 0 && size <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is not a valid number');
+    entry.type = this.#kind(rawType, size);
+    const hasData = entry.type === TYPE.file;
+    entry.size = entry.realSize = hasData ? size : 0;
+    this.#left = entry.size;
+    this.#padding = paddingOf(entry.size);
+    this.#linkData = entry.type === TYPE.hardLink ? size : 0;
+    if (entry.type === TYPE.charDevice || entry.type === TYPE.blockDevice) {
+      entry.devMajor = this.#number(at, 'devMajor');
+      entry.devMinor = this.#number(at, 'devMinor');
+      if (!(entry.devMajor >= 0 && entry.devMajor < 0x1000 && entry.devMinor >= 0 && entry.devMinor < 0x10_0000))
+        this.#refuse('the device number is out of range');
+    }
+    if (rawType === TYPE.gnuSparse) this.#readOldSparse(at);
+    else if (hasData && isSparse(pax)) this.#readPaxSparse(pax);
+  }
+
+  /** The type as `TarMember` has it: what historic variants mean. */
+  #kind(raw: number, size: number): number {
+    const entry = this.entry;
+    switch (raw) {
+      case TYPE.oldFile:
+      case TYPE.file:
+      case TYPE.contiguous:
+        if (entry.nameEnd === entry.nameStart || entry.nameBytes[entry.nameEnd - 1] !== 0x2f) return TYPE.file;
+        // v7 had no type for directories: a slash at the end tells them.
+        if (size > 0) this.#refuse('a directory with data');
+        return TYPE.directory;
+      case TYPE.gnuSparse:
+        return TYPE.file;
+      case TYPE.hardLink:
+      case TYPE.symlink:
+      case TYPE.charDevice:
+      case TYPE.blockDevice:
+      case TYPE.directory:
+      case TYPE.fifo:
+        return raw;
+      default:
+        return this.#refuse(`a member of the unknown type 0x${raw.toString(16)}`);
+    }
+  }
+
+  #mergedPax(own: PaxValues): PaxValues {
+    return { ...this.#global, ...own };
+  }
+
+  #setNames(at: number, pax: PaxValues): void {
+    const entry = this.entry;
+    const { bytes } = this.#windows;
+    const name = pax.sparseName ?? pax.path;
+    if (name !== undefined && this.#longName !== undefined && !name.equals(this.#longName))
+      this.#refuse('PAX and GNU give one member different names');
+    if (pax.linkPath !== undefined && this.#longLink !== undefined && !pax.linkPath.equals(this.#longLink))
+      this.#refuse('PAX and GNU give one member different link targets');
+    const long = name ?? this.#longName;
+    if (long !== undefined) {
+      entry.nameBytes = long;
+      entry.nameStart = 0;
+      entry.nameEnd = long.length;
+    } else {
+      entry.nameBytes = bytes;
+      entry.nameStart = at;
+      entry.nameEnd = endOfText(bytes, at, FIELD.name[1]);
+      if (bytes[at + FIELD.prefix[0]] !== 0 && hasPosixMagic(bytes, at)) this.#joinPrefix(at);
+    }
+    const link = pax.linkPath ?? this.#longLink;
+    if (link !== undefined) {
+      entry.linkBytes = link;
+      entry.linkStart = 0;
+      entry.linkEnd = link.length;
+    } else {
+      entry.linkBytes = bytes;
+      entry.linkStart = at + FIELD.linkName[0];
+      entry.linkEnd = endOfText(bytes, entry.linkStart, FIELD.linkName[1]);
+    }
+  }
+
+  #joinPrefix(at: number): void {
+    const entry = this.entry;
+    const { bytes } = this.#windows;
+    const prefixStart = at + FIELD.prefix[0];
+    const prefixEnd = endOfText(bytes, prefixStart, FIELD.prefix[1]);
+    const joined = this.#joined;
+    let length = 0;
+    for (let index = prefixStart; index < prefixEnd; index += 1) joined[length++] = bytes[index]!;
+    joined[length++] = 0x2f;
+    for (let index = entry.nameStart; index < entry.nameEnd; index += 1) joined[length++] = bytes[index]!;
+    entry.nameBytes = joined;
+    entry.nameStart = 0;
+    entry.nameEnd = length;
+  }
+
+  #number(at: number, field: 'mode' | 'uid' | 'gid' | 'mtime' | 'devMajor' | 'devMinor'): number {
+    const [offset, length] = FIELD[field];
+    const { bytes } = this.#windows;
+    const value = parseNumber(bytes, at + offset, length);
+    if (!Number.isNaN(value)) return value;
+    if (isBlank(bytes, at + offset, length)) return 0;
+    return this.#refuse(`the field ${field} is no number`);
+  }
+
+  #readOldSparse(at: number): void {
+    const entry = this.entry;
+    let { bytes } = this.#windows;
+    const map: number[] = [];
+    readGnuRegions(bytes, at + GNU_SPARSE.regions, GNU_SPARSE.regionsInHeader, map);
+    entry.realSize = parseNumber(bytes, at + GNU_SPARSE.realSize, 12);
+    if (!(entry.realSize >= 0 && entry.realSize <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is no number');
+    let extended = bytes[at + GNU_SPARSE.extended] !== 0;
+    // The name must outlive the blocks that follow: the window may move on.
+    if (extended) this.#keepNames();
+    while (extended) {
+      const block = this.#block();
+      if (block < 0) this.#truncated();
+      bytes = this.#windows.bytes;
+      const before = map.length;
+      readGnuRegions(bytes, block, GNU_SPARSE.regionsInExtension, map);
+      extended = bytes[block + GNU_SPARSE.extensionExtended] !== 0;
+      if (extended && map.length === before) this.#refuse('the map of a sparse file makes no sense');
+    }
+    checkSparseMap(map, entry.size, entry.realSize);
+    entry.sparse = map;
+  }
+
+  #readPaxSparse(pax: PaxValues): void {
+    const entry = this.entry;
+    if (pax.sparseRealSize === undefined) this.#refuse('a sparse file without its size');
+    entry.realSize = pax.sparseRealSize!;
+    let map = pax.sparseMap ?? [];
+    if (pax.sparseMajor === 1 && pax.sparseMinor === 0) {
+      this.#keepNames();
+      map = this.#readSparseMapInData();
+    } else if ((pax.sparseMajor ?? 0) !== 0) {
+      this.#refuse('a sparse file of an unknown format');
+    }
+    checkSparseMap(map, entry.size, entry.realSize);
+    entry.sparse = map;
+  }
+
+  /** Format 1.0: the count of regions, then offset and length of each, one decimal number a line, padded to a block. */
+  #readSparseMapInData(): number[] {
+    const map: number[] = [];
+    let wanted = -1;
+    let number = 0;
+    let digits = 0;
+    while (wanted < 0 || map.length < wanted) {
+      const length = this.data(BLOCK_BYTES);
+      if (length < BLOCK_BYTES) this.#refuse('the map of a sparse file makes no sense');
+      const { bytes, start } = this.#windows;
+      for (let index = start; index < start + length && (wanted < 0 || map.length < wanted); index += 1) {
+        const byte = bytes[index]!;
+        if (byte >= 0x30 && byte <= 0x39 && digits < 16) {
+          number = number * 10 + byte - 0x30;
+          digits += 1;
+        } else if (byte === 0x0a && digits > 0) {
+          if (wanted < 0) wanted = 2 * number;
+          else map.push(number);
+          if (wanted > 2 * MAX_SPARSE_REGIONS) this.#refuse('a sparse file has too many regions');
+          number = digits = 0;
+        } else {
+          this.#refuse('the map of a sparse file makes no sense');
+        }
+      }
+    }
+    this.entry.size = this.#left;
+    return map;
+  }
+
+  /** Copies names that lie in the window, before the window moves on. */
+  #keepNames(): void {
+    const entry = this.entry;
+    const name = entry.name();
+    const link = entry.linkName();
+    entry.nameBytes = name;
+    entry.nameStart = 0;
+    entry.nameEnd = name.length;
+    entry.linkBytes = link;
+    entry.linkStart = 0;
+    entry.linkEnd = link.length;
+  }
+
+  #lastName(): string | undefined {
+    const { nameBytes, nameStart, nameEnd } = this.entry;
+    // A name inside a window has been overwritten by now.
+    return nameBytes === this.#windows.bytes || nameEnd === 0
+      ? undefined
+      : displayPath(nameBytes.subarray(nameStart, nameEnd));
+  }
+
+  #truncated(): never {
+    throw new LayerFormatError('the layer is truncated: its tar archive ends inside a member');
+  }
+
+  #refuse(reason: string): never {
+    const name = displayPath(this.entry.name());
+    throw new LayerFormatError(`the layer has a member with no meaning: ${reason}${name === '' ? '' : ` (${name})`}`, {
+      entry: name,
+    });
+  }
+}
+
+function paddingOf(size: number): number {
+  const rest = size % BLOCK_BYTES;
+  return rest === 0 ? 0 : BLOCK_BYTES - rest;
+}
+
+function endOfText(bytes: Uint8Array, at: number, length: number): number {
+  const end = at + length;
+  let index = at;
+  while (index < end && bytes[index] !== 0) index += 1;
+  return index;
+}
+
+function hasPosixMagic(bytes: Uint8Array, at: number): boolean {
+  for (let index = 0; index < POSIX_MAGIC.length; index += 1)
+    if (bytes[at + FIELD.magic[0] + index] !== POSIX_MAGIC[index]) return false;
+  return true;
+}
+
+function isSparse(pax: PaxValues): boolean {
+  return pax.sparseMap !== undefined || pax.sparseMajor !== undefined || pax.sparseRealSize !== undefined;
+}

@@ -1,0 +1,17 @@
+/** Thread that takes the tar stream out of the ring and makes files of it, by synchronous system calls. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { dropThreadUmask } from '../sys/index.js';
+import { RingConsumer } from './ring.js';
+import { unpackLayer } from './unpack/unpacker.js';
+import { answerJob, type UnpackJob, type WorkerData } from './worker-protocol.js';
+
+const { ring } = workerData as WorkerData;
+const consumer = new RingConsumer(ring);
+const exactModes = dropThreadUmask();
+
+parentPort!.on('message', ({ root }: UnpackJob) => {
+  void answerJob(() => {
+    consumer.reset();
+    return unpackLayer(consumer, { root, exactModes, stopped: () => consumer.stopped });
+  }).then((reply) => parentPort!.postMessage(reply));
+});

@@ -1,0 +1,145 @@
+import { timesAddress, type DirHandle, type RelativePath } from '../../rootfs/index.js';
+import {
+  addressOf,
+  AT_SYMLINK_NOFOLLOW,
+  directChmod,
+  directChmodAt,
+  directChown,
+  directChownAt,
+  directRemoveXattr,
+  directSetFileTimes,
+  directSetTimes,
+  displayPath,
+  fdPath,
+  isErrno,
+  listXattrs,
+  removeXattr,
+  setXattr,
+  setXattrFd,
+} from '../../sys/index.js';
+import { TYPE } from '../tar/header.js';
+import type { MemberXattr, TarMember } from '../tar/member.js';
+import { unpackFailure } from './failures.js';
+
+const SPECIAL_BITS = 0o6000;
+const ACCESS_ACL = Buffer.from('system.posix_acl_access\0');
+const DEFAULT_ACL = Buffer.from('system.posix_acl_default\0');
+const ACCESS_ACL_ADDRESS = addressOf(ACCESS_ACL);
+const DEFAULT_ACL_ADDRESS = addressOf(DEFAULT_ACL);
+/** btrfs answers ENOSPC to a value that does not fit a node. */
+const LARGE_VALUE_BYTES = 3800;
+
+/** A path that is only made into bytes for a message or a call by name. */
+type EntryPath = Pick<RelativePath, 'toBuffer' | 'nameStart'>;
+
+/**
+ * Sets owner, mode, extended attributes and times, in the order that keeps all of them: a change of owner clears
+ * setuid bits and capabilities, a change of anything touches no mtime but a write does.
+ */
+export class AttributeSetter {
+  readonly #exactModes: boolean;
+  readonly #uid = process.geteuid!();
+  readonly #gid = process.getegid!();
+  readonly #note: (text: string) => void;
+
+  /** `exactModes`: this thread creates with umask 0. `note` is told what the kernel refused. */
+  constructor(exactModes: boolean, note: (text: string) => void) {
+    this.#exactModes = exactModes;
+    this.#note = note;
+  }
+
+  /** All of a regular file just made in `dir` and written; its times last. */
+  file(fd: number, dir: DirHandle, member: TarMember, path: EntryPath): void {
+    const chowned = this.#owns(dir, member) ? false : this.#chown(fd, member, path);
+    if (dir.inheritsAcl) directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
+    if (!this.#exactModes || dir.inheritsAcl || (chowned && (member.mode & SPECIAL_BITS) !== 0))
+      if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+    if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
+    if (directSetFileTimes(fd, timesAddress(member.mtimeSeconds, member.mtimeNanos)) < 0)
+      throw unpackFailure('futimens', path.toBuffer());
+  }
+
+  /** All but the times of a directory just made in `dir`. */
+  newDirectory(fd: number, dir: DirHandle, member: TarMember, path: EntryPath): void {
+    if (!this.#owns(dir, member)) this.#chown(fd, member, path);
+    if (dir.inheritsAcl) {
+      directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
+      directRemoveXattr(fd, DEFAULT_ACL_ADDRESS);
+    }
+    if (!this.#exactModes || dir.setgid || dir.inheritsAcl || (member.mode & SPECIAL_BITS) !== 0)
+      if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+    if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
+  }
+
+  /** All but the times of a directory that was there: what it had is replaced (image-spec layer.md, "Applying"). */
+  existingDirectory(fd: number, member: TarMember, path: EntryPath): void {
+    this.#chown(fd, member, path);
+    const self = fdPath(fd, '.');
+    for (const name of listXattrs(self)) {
+      if (member.xattrs.some((xattr) => xattr.name.equals(name))) continue;
+      try {
+        removeXattr(self, name);
+      } catch (error) {
+        // Labels that the host's security module owns stay.
+        if (!isErrno(error, 'EPERM', 'EACCES', 'ENOTSUP', 'ENODATA', 'EINVAL')) throw error;
+      }
+    }
+    if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+    if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
+  }
+
+  /** All of what cannot be opened harmlessly: links, devices, fifos. `name`: address of the last component. */
+  special(dir: DirHandle, name: number, member: TarMember, path: EntryPath): void {
+    const isLink = member.type === TYPE.symlink;
+    const chowned = !this.#owns(dir, member);
+    if (chowned && directChownAt(dir.fd, name, member.uid, member.gid, AT_SYMLINK_NOFOLLOW) < 0)
+      throw unpackFailure('fchownat', path.toBuffer());
+    if (!isLink && (!this.#exactModes || dir.inheritsAcl || (chowned && (member.mode & SPECIAL_BITS) !== 0))) {
+      if (dir.inheritsAcl) this.#dropInheritedAcl(dir, path);
+      if (directChmodAt(dir.fd, name, member.mode, 0) < 0) throw unpackFailure('fchmodat', path.toBuffer());
+    }
+    if (member.xattrs.length > 0) {
+      const full = path.toBuffer();
+      const self = fdPath(dir.fd, full.subarray(path.nameStart));
+      for (const { name: key, value } of member.xattrs)
+        this.#tolerate(path, key, value, () => setXattr(self, key, value));
+    }
+    const times = timesAddress(member.mtimeSeconds, member.mtimeNanos);
+    if (directSetTimes(dir.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) throw unpackFailure('utimensat', path.toBuffer());
+  }
+
+  #dropInheritedAcl(dir: DirHandle, path: EntryPath): void {
+    try {
+      removeXattr(fdPath(dir.fd, path.toBuffer().subarray(path.nameStart)), 'system.posix_acl_access');
+    } catch (error) {
+      if (!isErrno(error, 'ENODATA', 'ENOTSUP')) throw error;
+    }
+  }
+
+  /** Whether what is made in `dir` has the right owner already. */
+  #owns(dir: DirHandle, member: TarMember): boolean {
+    return member.uid === this.#uid && member.gid === this.#gid && !dir.setgid;
+  }
+
+  #chown(fd: number, member: TarMember, path: EntryPath): true {
+    if (directChown(fd, member.uid, member.gid) < 0) throw unpackFailure('fchown', path.toBuffer());
+    return true;
+  }
+
+  #xattrs(fd: number, xattrs: readonly MemberXattr[], path: EntryPath): void {
+    for (const { name, value } of xattrs) this.#tolerate(path, name, value, () => setXattrFd(fd, name, value));
+  }
+
+  /** An attribute that the kernel or the file system cannot keep is left out with a note, as podman does. */
+  #tolerate(path: EntryPath, name: Uint8Array, value: Uint8Array, set: () => void): void {
+    try {
+      set();
+    } catch (error) {
+      const refused = isErrno(error, 'ENOTSUP', 'EPERM', 'EINVAL', 'E2BIG', 'ERANGE');
+      if (!refused && !(isErrno(error, 'ENOSPC') && value.length > LARGE_VALUE_BYTES)) throw error;
+      this.#note(
+        `${displayPath(path.toBuffer())}: attribute ${displayPath(name)} left out (${(error as { errno: string }).errno})`,
+      );
+    }
+  }
+}

@@ -1,0 +1,405 @@
+import { closeSync, constants } from 'node:fs';
+import { LayerFormatError } from '../../errors.js';
+import {
+  DirChain,
+  hasSameInode,
+  PathHash,
+  PathHashSet,
+  RelativePath,
+  removeTree,
+  type DirHandle,
+} from '../../rootfs/index.js';
+import {
+  addressOf,
+  AT_FDCWD,
+  directClose,
+  directFtruncate,
+  directLinkAt,
+  directMkdirAt,
+  directMknodAt,
+  directOpenAt,
+  directPwrite,
+  directSymlinkAt,
+  directWrite,
+  displayPath,
+  lastErrno,
+  openAt,
+  openAt2,
+  OPEN_DIRECTORY,
+  O_CLOEXEC,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+} from '../../sys/index.js';
+import { MAX_NOTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_TRAILING_BYTES } from '../limits.js';
+import { StoppedError } from '../stopped-error.js';
+import type { ByteWindows } from '../tar/byte-windows.js';
+import { TYPE } from '../tar/header.js';
+import type { TarMember } from '../tar/member.js';
+import { TarReader } from '../tar/reader.js';
+import { AttributeSetter } from './attributes.js';
+import { pathFailure, translateFailure, unpackFailure } from './failures.js';
+import { hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
+
+/** How a layer is unpacked. */
+export interface UnpackOptions {
+  /** Absolute path of the root directory. */
+  readonly root: string;
+  /** This thread creates files with umask 0. */
+  readonly exactModes: boolean;
+  /** Asked between entries. */
+  readonly stopped: () => boolean;
+}
+
+/** What was unpacked. */
+export interface UnpackOutcome {
+  readonly entries: number;
+  readonly notes: readonly string[];
+}
+
+const LIMITS = { maxBytes: MAX_PATH_BYTES, maxDepth: MAX_PATH_DEPTH };
+const CREATE_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;
+const S_ISGID = 0o2000;
+const FILE_TYPE_BITS: Readonly<Record<number, number>> = {
+  [TYPE.charDevice]: constants.S_IFCHR,
+  [TYPE.blockDevice]: constants.S_IFBLK,
+  [TYPE.fifo]: constants.S_IFIFO,
+};
+
+/**
+ * Unpacks the tar stream of one layer onto a root, entry by entry, whiteouts applied, then reads the stream to its end.
+ * Synchronous. Throws LayerFormatError, PathEscapeError, DiskSpaceError, SyscallError, StoppedError.
+ */
+export function unpackLayer(windows: ByteWindows, options: UnpackOptions): UnpackOutcome {
+  const rootFd = openAt(AT_FDCWD, options.root, OPEN_DIRECTORY);
+  try {
+    const unpacker = new Unpacker(windows, rootFd, options);
+    try {
+      return unpacker.run();
+    } finally {
+      unpacker.close();
+    }
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+class Unpacker {
+  readonly #windows: ByteWindows;
+  readonly #reader: TarReader;
+  readonly #member: TarMember;
+  readonly #rootFd: number;
+  readonly #stopped: () => boolean;
+  readonly #attributes: AttributeSetter;
+  readonly #chain: DirChain;
+  readonly #path = new RelativePath(LIMITS);
+  readonly #target = new RelativePath(LIMITS);
+  readonly #linkText = new Uint8Array(MAX_PATH_BYTES + 1);
+  readonly #linkTextAddress = addressOf(this.#linkText);
+  readonly #mentioned = new PathHashSet();
+  readonly #hash = new PathHash();
+  readonly #notes: string[] = [];
+  #moreNotes = 0;
+  #openFile = -1;
+  /** Directory of the last hard link's target, when it is not on the way to the entry in work. */
+  #linkDir: { readonly fd: number; readonly path: Buffer } | undefined;
+
+  constructor(windows: ByteWindows, rootFd: number, options: UnpackOptions) {
+    this.#windows = windows;
+    this.#reader = new TarReader(windows);
+    this.#member = this.#reader.entry;
+    this.#rootFd = rootFd;
+    this.#stopped = options.stopped;
+    this.#attributes = new AttributeSetter(options.exactModes, (text) => this.#note(text));
+    this.#chain = new DirChain(rootFd, (hash) => this.#mentioned.add(hash));
+  }
+
+  run(): UnpackOutcome {
+    let entries = 0;
+    while (this.#reader.next()) {
+      if (this.#stopped()) throw new StoppedError();
+      entries += 1;
+      this.#apply();
+    }
+    this.#chain.close();
+    const { nonZero } = this.#reader.drain(MAX_TRAILING_BYTES);
+    if (nonZero) this.#note('ignored what follows the end of the tar archive');
+    if (this.#moreNotes > 0) this.#notes.push(`and ${this.#moreNotes} more`);
+    return { entries, notes: this.#notes };
+  }
+
+  /** Closes what a failure left open. */
+  close(): void {
+    if (this.#openFile >= 0) directClose(this.#openFile);
+    this.#openFile = -1;
+    this.#dropLinkDir();
+    this.#chain.abandon();
+  }
+
+  #apply(): void {
+    const member = this.#member;
+    const path = this.#path;
+    if (member.nameEnd === member.nameStart) throw new LayerFormatError('the layer has an entry without a name');
+    const problem = path.assign(member.nameBytes, member.nameStart, member.nameEnd);
+    if (problem !== undefined) throw pathFailure(problem, member.name(), 'an entry');
+    try {
+      if (path.isRoot) this.#root();
+      else this.#dispatch();
+    } catch (error) {
+      throw translateFailure(error, path.toBuffer());
+    }
+  }
+
+  #dispatch(): void {
+    switch (meaningOf(this.#path)) {
+      case 'skip':
+        return;
+      case 'whiteout':
+        return this.#whiteout();
+      case 'opaque':
+        return this.#opaque();
+      case 'plain':
+        return this.#create();
+    }
+  }
+
+  #root(): void {
+    const member = this.#member;
+    if (member.type !== TYPE.directory)
+      throw new LayerFormatError('the layer has an entry that would replace the root by something else', {
+        entry: displayPath(member.name()),
+      });
+    this.#attributes.existingDirectory(this.#rootFd, member, this.#path);
+    this.#chain.setRootTime(member.mtimeSeconds, member.mtimeNanos);
+  }
+
+  #whiteout(): void {
+    const path = this.#path;
+    const dir = this.#chain.enter(path.bytes, path.parentEnd, false);
+    if (typeof dir === 'string') return;
+    dir.touched = true;
+    this.#dropLinkDir();
+    hideLower(dir.fd, hiddenName(path), dir.hash, this.#mentioned);
+  }
+
+  #opaque(): void {
+    const path = this.#path;
+    const dir = this.#chain.enter(path.bytes, path.parentEnd, false);
+    if (typeof dir === 'string') return;
+    dir.touched = true;
+    this.#dropLinkDir();
+    hideLowerChildren(dir.fd, dir.hash, this.#mentioned);
+  }
+
+  #create(): void {
+    const path = this.#path;
+    const member = this.#member;
+    const dir = this.#chain.enter(path.bytes, path.parentEnd, true);
+    if (typeof dir === 'string') {
+      const entry = displayPath(path.toBuffer());
+      throw new LayerFormatError(`the layer has an entry below something that is no directory: ${entry}`, { entry });
+    }
+    dir.touched = true;
+    this.#mentioned.add(this.#hash.from(dir.hash).child(path.bytes, path.nameStart, path.end));
+    switch (member.type) {
+      case TYPE.file:
+        return this.#file(dir);
+      case TYPE.directory:
+        return this.#directory(dir);
+      case TYPE.symlink:
+        return this.#symlink(dir);
+      case TYPE.hardLink:
+        return this.#hardLink(dir);
+      default:
+        return this.#node(dir);
+    }
+  }
+
+  #file(dir: DirHandle): void {
+    const member = this.#member;
+    const name = this.#path.address + this.#path.nameStart;
+    let fd = directOpenAt(dir.fd, name, CREATE_FILE, member.mode);
+    if (fd < 0) {
+      this.#clear(dir, 'openat');
+      fd = directOpenAt(dir.fd, name, CREATE_FILE, member.mode);
+      if (fd < 0) throw unpackFailure('openat', this.#path.toBuffer());
+    }
+    this.#openFile = fd;
+    if (member.sparse !== undefined) this.#writeSparse(fd, member.sparse, member.realSize);
+    else if (member.size > 0) this.#write(fd);
+    this.#attributes.file(fd, dir, member, this.#path);
+    this.#openFile = -1;
+    if (directClose(fd) < 0) throw unpackFailure('close', this.#path.toBuffer());
+  }
+
+  #write(fd: number): void {
+    const { address } = this.#windows;
+    for (let length = this.#reader.data(); length > 0; length = this.#reader.data()) {
+      let at = address + this.#windows.start;
+      for (let left = length; left > 0;) {
+        const written = directWrite(fd, at, left);
+        if (written < 0) throw unpackFailure('write', this.#path.toBuffer());
+        at += written;
+        left -= written;
+      }
+    }
+  }
+
+  #writeSparse(fd: number, map: readonly number[], size: number): void {
+    const { address } = this.#windows;
+    if (directFtruncate(fd, size) < 0) throw unpackFailure('ftruncate', this.#path.toBuffer());
+    for (let index = 0; index < map.length; index += 2) {
+      let offset = map[index]!;
+      let wanted = map[index + 1]!;
+      while (wanted > 0) {
+        const length = this.#reader.data(wanted);
+        for (let done = 0; done < length;) {
+          const written = directPwrite(fd, address + this.#windows.start + done, length - done, offset + done);
+          if (written < 0) throw unpackFailure('pwrite', this.#path.toBuffer());
+          done += written;
+        }
+        offset += length;
+        wanted -= length;
+      }
+    }
+  }
+
+  #directory(parent: DirHandle): void {
+    const member = this.#member;
+    const path = this.#path;
+    const name = path.address + path.nameStart;
+    let made = directMkdirAt(parent.fd, name, member.mode & 0o1777) === 0;
+    if (!made && lastErrno() !== 'EEXIST') throw unpackFailure('mkdirat', path.toBuffer());
+    let fd = directOpenAt(parent.fd, name, OPEN_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0 && !made) {
+      const errno = lastErrno();
+      if (errno !== 'ENOTDIR' && errno !== 'ELOOP') throw unpackFailure('openat', path.toBuffer(), errno);
+      this.#remove(parent);
+      made = directMkdirAt(parent.fd, name, member.mode & 0o1777) === 0;
+      if (!made) throw unpackFailure('mkdirat', path.toBuffer());
+      fd = directOpenAt(parent.fd, name, OPEN_DIRECTORY | O_CLOEXEC, 0);
+    }
+    if (fd < 0) throw unpackFailure('openat', path.toBuffer());
+    this.#openFile = fd;
+    if (made) this.#attributes.newDirectory(fd, parent, member, path);
+    else this.#attributes.existingDirectory(fd, member, path);
+    this.#openFile = -1;
+    this.#chain.adopt(fd, path, {
+      setgid: (member.mode & S_ISGID) !== 0,
+      inheritsAcl: member.xattrs.some(({ name: key }) => key.equals(DEFAULT_ACL)),
+      mtimeSeconds: member.mtimeSeconds,
+      mtimeNanos: member.mtimeNanos,
+    });
+  }
+
+  #symlink(dir: DirHandle): void {
+    const member = this.#member;
+    const length = member.linkEnd - member.linkStart;
+    if (length === 0 || length > MAX_PATH_BYTES) {
+      const entry = displayPath(this.#path.toBuffer());
+      throw new LayerFormatError(`the layer has a symbolic link with an impossible target: ${entry}`, { entry });
+    }
+    this.#linkText.set(member.linkBytes.subarray(member.linkStart, member.linkEnd));
+    this.#linkText[length] = 0;
+    const name = this.#path.address + this.#path.nameStart;
+    if (directSymlinkAt(this.#linkTextAddress, dir.fd, name) < 0) {
+      this.#clear(dir, 'symlinkat');
+      if (directSymlinkAt(this.#linkTextAddress, dir.fd, name) < 0)
+        throw unpackFailure('symlinkat', this.#path.toBuffer());
+    }
+    this.#attributes.special(dir, name, member, this.#path);
+  }
+
+  #node(dir: DirHandle): void {
+    const member = this.#member;
+    const name = this.#path.address + this.#path.nameStart;
+    const mode = FILE_TYPE_BITS[member.type]! | member.mode;
+    const device = member.type === TYPE.fifo ? 0 : deviceNumber(member.devMajor, member.devMinor);
+    if (directMknodAt(dir.fd, name, mode, device) < 0) {
+      this.#clear(dir, 'mknodat');
+      if (directMknodAt(dir.fd, name, mode, device) < 0) throw unpackFailure('mknodat', this.#path.toBuffer());
+    }
+    this.#attributes.special(dir, name, member, this.#path);
+  }
+
+  /** The link's own owner, mode and times are those of its target: not set again. */
+  #hardLink(dir: DirHandle): void {
+    const member = this.#member;
+    const target = this.#target;
+    const problem = target.assign(member.linkBytes, member.linkStart, member.linkEnd);
+    if (problem !== undefined) throw pathFailure(problem, member.linkName(), 'a hard link');
+    const from = target.isRoot ? undefined : this.#targetDir();
+    if (from === undefined) throw this.#badLink('leads to nothing');
+    const fromName = target.address + target.nameStart;
+    const toName = this.#path.address + this.#path.nameStart;
+    if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
+    let errno = lastErrno();
+    if (errno === 'EEXIST') {
+      const name = this.#path.bytes.subarray(this.#path.nameStart, this.#path.end);
+      if (hasSameInode(from, target.bytes.subarray(target.nameStart, target.end), dir.fd, name)) return;
+      removeTree(dir.fd, name);
+      if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
+      errno = lastErrno();
+    }
+    if (errno === 'ENOENT') throw this.#badLink('leads to nothing');
+    if (errno === 'EPERM') throw this.#badLink('leads to a directory');
+    throw unpackFailure('linkat', this.#path.toBuffer(), errno);
+  }
+
+  #badLink(reason: string): LayerFormatError {
+    const entry = displayPath(this.#path.toBuffer());
+    const to = displayPath(this.#target.toBuffer());
+    return new LayerFormatError(`the layer has a hard link that ${reason}: ${entry} to ${to}`, { entry });
+  }
+
+  /** The open directory of a hard link's target; its last component is never followed. */
+  #targetDir(): number | undefined {
+    const { bytes, parentEnd } = this.#target;
+    const handle = this.#chain.find(bytes, parentEnd);
+    if (handle !== undefined) return handle.fd;
+    if (parentEnd === 0) return this.#rootFd;
+    const parent = bytes.subarray(0, parentEnd);
+    if (this.#linkDir?.path.equals(parent)) return this.#linkDir.fd;
+    this.#dropLinkDir();
+    try {
+      const fd = openAt2(this.#rootFd, parent, {
+        flags: constants.O_RDONLY | constants.O_DIRECTORY,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+      });
+      this.#linkDir = { fd, path: Buffer.from(parent) };
+      return fd;
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as { errno?: string }).errno ?? '')) return undefined;
+      throw error;
+    }
+  }
+
+  #dropLinkDir(): void {
+    if (this.#linkDir !== undefined) closeSync(this.#linkDir.fd);
+    this.#linkDir = undefined;
+  }
+
+  /** After `syscall` failed because the name is taken: removes what has it. Any other failure is thrown. */
+  #clear(dir: DirHandle, syscall: string): void {
+    const errno = lastErrno();
+    if (errno !== 'EEXIST') throw unpackFailure(syscall, this.#path.toBuffer(), errno);
+    this.#remove(dir);
+  }
+
+  #remove(dir: DirHandle): void {
+    // A directory kept for hard links may be what goes, or be reached through a link that goes.
+    this.#dropLinkDir();
+    removeTree(dir.fd, this.#path.bytes.subarray(this.#path.nameStart, this.#path.end));
+  }
+
+  #note(text: string): void {
+    if (this.#notes.length < MAX_NOTES) this.#notes.push(text);
+    else this.#moreNotes += 1;
+  }
+}
+
+const DEFAULT_ACL = Buffer.from('system.posix_acl_default');
+
+/** As makedev(3) has it, for the ranges the reader lets through. */
+function deviceNumber(major: number, minor: number): number {
+  return major * 0x100 + (minor & 0xff) + Math.floor(minor / 0x100) * 0x10_0000;
+}

@@ -1,0 +1,77 @@
+import { closeSync } from 'node:fs';
+import { LayerFormatError } from '../../errors.js';
+import { listNames, PathHash, removeTree, type PathHashSet, type RelativePath } from '../../rootfs/index.js';
+import { displayPath, isErrno, openAt, OPEN_DIRECTORY, setTimesFd, statAt } from '../../sys/index.js';
+import { OPAQUE_MARKER, WHITEOUT_PREFIX } from '../whiteout.js';
+
+const PREFIX = Buffer.from(WHITEOUT_PREFIX);
+const META_PREFIX = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`);
+const OPAQUE = Buffer.from(OPAQUE_MARKER);
+
+/** What an entry's path means: a thing itself, a whiteout, an opaque marker, or a leftover of AUFS to be skipped. */
+export type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'skip';
+
+/** Reads the meaning off the names (image-spec layer.md, "Whiteouts"). Throws LayerFormatError on names without one. */
+export function meaningOf(path: RelativePath): PathMeaning {
+  const { bytes, end } = path;
+  for (let start = 0; start < end;) {
+    if (isAt(bytes, start, PREFIX)) {
+      if (isAt(bytes, start, META_PREFIX))
+        return start === path.nameStart && end - start === OPAQUE.length && isAt(bytes, start, OPAQUE)
+          ? 'opaque'
+          : 'skip';
+      if (start === path.nameStart) {
+        const hidden = start + PREFIX.length;
+        const isDots =
+          bytes[hidden] === 0x2e && (end === hidden + 1 || (end === hidden + 2 && bytes[hidden + 1] === 0x2e));
+        if (end !== hidden && !isDots) return 'whiteout';
+      }
+      const entry = displayPath(path.toBuffer());
+      throw new LayerFormatError(`the layer has a whiteout without meaning: ${entry}`, { entry });
+    }
+    while (start < end && bytes[start] !== 0x2f) start += 1;
+    start += 1;
+  }
+  return 'plain';
+}
+
+/** The name that a whiteout hides, NUL excluded. */
+export function hiddenName(path: RelativePath): Buffer {
+  return Buffer.from(path.bytes.subarray(path.nameStart + PREFIX.length, path.end));
+}
+
+/**
+ * Removes `name` in `dir` as far as it came from lower layers: what this layer mentioned stays, in it only what it did
+ * not mention goes. `dirHash` is that of `dir`.
+ */
+export function hideLower(dir: number, name: Uint8Array, dirHash: PathHash, mentioned: PathHashSet): void {
+  const hash = new PathHash().from(dirHash).child(name, 0, name.length);
+  if (!mentioned.has(hash)) {
+    removeTree(dir, name);
+    return;
+  }
+  let child: number;
+  try {
+    child = openAt(dir, name, OPEN_DIRECTORY);
+  } catch (error) {
+    if (isErrno(error, 'ENOTDIR', 'ELOOP', 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    const { mtimeNs } = statAt(child, '');
+    hideLowerChildren(child, hash, mentioned);
+    setTimesFd(child, mtimeNs);
+  } finally {
+    closeSync(child);
+  }
+}
+
+/** `hideLower` for all that is in `dir`. */
+export function hideLowerChildren(dir: number, dirHash: PathHash, mentioned: PathHashSet): void {
+  for (const name of listNames(dir)) hideLower(dir, name, dirHash, mentioned);
+}
+
+function isAt(bytes: Uint8Array, start: number, text: Uint8Array): boolean {
+  for (let index = 0; index < text.length; index += 1) if (bytes[start + index] !== text[index]) return false;
+  return true;
+}

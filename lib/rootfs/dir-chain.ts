@@ -1,0 +1,320 @@
+import { closeSync, constants, readlinkSync } from 'node:fs';
+import {
+  addressOf,
+  AT_EMPTY_PATH,
+  directClose,
+  directGetXattr,
+  directMkdirAt,
+  directOpenAt,
+  directSetFileTimes,
+  directStatx,
+  fdPath,
+  lastErrno,
+  openAt2,
+  OPEN_DIRECTORY,
+  O_CLOEXEC,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  syscallError,
+} from '../sys/index.js';
+import { PathHash } from './path-hash.js';
+
+/** Directories held open at once; a deeper one is opened from the root in one step, alone. */
+const MAX_CHAIN = 64;
+const STATX_MODE_UID_GID_MTIME = 0x2 | 0x8 | 0x10 | 0x40;
+const S_ISGID = 0o2000;
+
+/** A directory inside the root, open. Valid until the chain is asked for another one. */
+export interface DirHandle {
+  readonly fd: number;
+  /** What is made inside inherits this directory's group. */
+  setgid: boolean;
+  /** What is made inside inherits access rules (it has a default ACL). */
+  inheritsAcl: boolean;
+  /** Set when something inside was changed: its modification time is put back when the handle is closed. */
+  touched: boolean;
+  mtimeSeconds: number;
+  mtimeNanos: number;
+  /** Of its canonical path. */
+  readonly hash: PathHash;
+  /** Set by `enter` with `create`: the directory counts as mentioned. */
+  mentioned: boolean;
+}
+
+interface Link extends DirHandle {
+  /** Length of the textual path in `#path`. */
+  readonly end: number;
+}
+
+/** What `enter` can meet instead of a directory. */
+export type NoDirectory = 'missing' | 'blocked';
+
+/** Scratch memory for structures the kernel reads or fills. */
+const memory = new Uint8Array(512);
+const memoryAddress = addressOf(memory);
+const words = new Uint32Array(memory.buffer);
+const bigWords = new BigInt64Array(memory.buffer);
+const TIMES_AT = 256;
+const EMPTY_PATH_AT = 504;
+
+const defaultAcl = Buffer.from('system.posix_acl_default\0');
+const DEFAULT_ACL_ADDRESS = addressOf(defaultAcl);
+
+/** Fills two `struct timespec` with one time; returns their address, valid until the next call. */
+export function timesAddress(seconds: number, nanos: number): number {
+  const low = seconds - Math.floor(seconds / 0x1_0000_0000) * 0x1_0000_0000;
+  const high = Math.floor(seconds / 0x1_0000_0000) | 0;
+  for (let at = TIMES_AT / 4; at < TIMES_AT / 4 + 8; at += 4) {
+    words[at] = low;
+    words[at + 1] = high;
+    words[at + 2] = nanos;
+    words[at + 3] = 0;
+  }
+  return memoryAddress + TIMES_AT;
+}
+
+/**
+ * The directories on the way to the entry in work, kept open while entries follow one another down and up a tree.
+ * A link on the way resolves inside the root (openat2, RESOLVE_IN_ROOT). Modification times of directories touched are
+ * put back when they are left. At most one handle for an inode has a time to put back: a path through a link is opened
+ * alone, after all others are closed. Throws SyscallError.
+ */
+export class DirChain {
+  readonly #rootFd: number;
+  readonly #rootPath: Buffer;
+  readonly #links: Link[] = [];
+  #rootAside = false;
+  #path = new Uint8Array(8192);
+  readonly #name = new Uint8Array(512);
+  readonly #nameAddress = addressOf(this.#name);
+  readonly #onMention: (hash: PathHash) => void;
+
+  /** `rootFd` stays the caller's. `onMention` is told each directory that `enter` with `create` passes, once a visit. */
+  constructor(rootFd: number, onMention: (hash: PathHash) => void) {
+    this.#rootFd = rootFd;
+    this.#rootPath = readlinkSync(fdPath(rootFd), { encoding: 'buffer' });
+    this.#onMention = onMention;
+    this.#links.push(this.#link(rootFd, 0, new PathHash()));
+  }
+
+  /**
+   * The directory at `bytes[0..end)` (clean, as RelativePath has it). With `create`, missing ones are made, 0755, owner
+   * root, time 0. `missing` (never with `create`), `blocked`: something on the way is no directory, or a link to none.
+   */
+  enter(bytes: Uint8Array, end: number, create: boolean): DirHandle | NoDirectory {
+    let link = this.#common(bytes, end);
+    while (link.end < end) {
+      const next = this.#descend(link, bytes, end, create);
+      if (typeof next === 'string') return next;
+      link = next;
+    }
+    if (create && !link.mentioned) this.#mention();
+    return link;
+  }
+
+  /**
+   * Takes the open directory `fd` at the path `bytes[0..end)`, a child of the last one entered, into the chain with
+   * the time it shall have in the end.
+   */
+  adopt(
+    fd: number,
+    path: { readonly bytes: Uint8Array; readonly parentEnd: number; readonly nameStart: number; readonly end: number },
+    state: Pick<DirHandle, 'setgid' | 'inheritsAcl' | 'mtimeSeconds' | 'mtimeNanos'>,
+  ): void {
+    const parent = this.#common(path.bytes, path.parentEnd);
+    if (this.#links.length >= MAX_CHAIN) this.#closeAll();
+    const hash = new PathHash().from(parent.hash).child(path.bytes, path.nameStart, path.end);
+    this.#push({ fd, end: path.end, touched: true, mentioned: true, hash, ...state }, path.bytes);
+    this.#onMention(hash);
+  }
+
+  /** The open handle at exactly that path, if there is one. */
+  find(bytes: Uint8Array, end: number): DirHandle | undefined {
+    return this.#links.find(
+      (link) => link.end === end && (end > 0 || !this.#rootAside) && this.#matches(bytes, link.end),
+    );
+  }
+
+  /** Sets what the root's modification time shall be in the end; its other traits are looked at again. */
+  setRootTime(seconds: number, nanos: number): void {
+    const root = this.#common(this.#path, 0);
+    this.#look(root);
+    root.mtimeSeconds = seconds;
+    root.mtimeNanos = nanos;
+    root.touched = true;
+  }
+
+  /** Closes all handles, times put back. */
+  close(): void {
+    this.#closeAll();
+    this.#restore(this.#links[0]!);
+  }
+
+  /** Closes all handles as they are, after a failure. */
+  abandon(): void {
+    while (this.#links.length > 1) closeSync(this.#links.pop()!.fd);
+  }
+
+  /** Closes what is not on the way to the path; returns the deepest that is. */
+  #common(bytes: Uint8Array, end: number): Link {
+    const links = this.#links;
+    for (;;) {
+      const top = links[links.length - 1]!;
+      if (
+        top.end <= end &&
+        (top.end === end || top.end === 0 || bytes[top.end] === 0x2f) &&
+        this.#matches(bytes, top.end)
+      ) {
+        if (this.#rootAside && top.end === 0) this.#reopenRoot();
+        return top;
+      }
+      this.#pop();
+    }
+  }
+
+  #matches(bytes: Uint8Array, end: number): boolean {
+    const path = this.#path;
+    // Siblings differ near the end.
+    for (let index = end - 1; index >= 0; index -= 1) if (path[index] !== bytes[index]) return false;
+    return true;
+  }
+
+  #descend(above: Link, bytes: Uint8Array, end: number, create: boolean): Link | NoDirectory {
+    let parent = above;
+    const start = parent.end === 0 ? 0 : parent.end + 1;
+    let stop = start;
+    while (stop < end && bytes[stop] !== 0x2f) stop += 1;
+    if (stop - start > 255) return 'blocked';
+    if (this.#links.length >= MAX_CHAIN) {
+      const alone = this.#resolve(bytes, above.end);
+      if (typeof alone === 'string') return alone;
+      parent = alone;
+    }
+    this.#name.set(bytes.subarray(start, stop));
+    this.#name[stop - start] = 0;
+    let fd = directOpenAt(parent.fd, this.#nameAddress, OPEN_DIRECTORY | O_CLOEXEC, 0);
+    let made = false;
+    if (fd < 0) {
+      const errno = lastErrno();
+      if (errno === 'ENOTDIR' || errno === 'ELOOP') return this.#resolve(bytes, stop);
+      const shown = bytes.subarray(0, stop);
+      if (errno !== 'ENOENT') throw syscallError('openat', shown, errno);
+      if (!create) return 'missing';
+      if (directMkdirAt(parent.fd, this.#nameAddress, 0o755) < 0) throw syscallError('mkdirat', shown);
+      parent.touched = made = true;
+      fd = directOpenAt(parent.fd, this.#nameAddress, OPEN_DIRECTORY | O_CLOEXEC, 0);
+      if (fd < 0) throw syscallError('openat', shown);
+    }
+    const hash = new PathHash().from(parent.hash).child(bytes, start, stop);
+    const link = this.#push(this.#link(fd, stop, hash), bytes);
+    if (made) {
+      link.touched = true;
+      link.mtimeSeconds = link.mtimeNanos = 0;
+    }
+    return link;
+  }
+
+  /** Opens a path that leads through a link, or is very deep, in one step and alone. */
+  #resolve(bytes: Uint8Array, stop: number): Link | NoDirectory {
+    this.#closeAll();
+    this.#restore(this.#links[0]!);
+    this.#rootAside = true;
+    const path = bytes.slice(0, stop);
+    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    let fd: number;
+    try {
+      fd = openAt2(this.#rootFd, path, { flags: OPEN_FOLLOWING, resolve });
+    } catch (error) {
+      const { errno } = error as { errno?: string };
+      if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ELOOP' || errno === 'EXDEV') return 'blocked';
+      throw error;
+    }
+    return this.#push(this.#link(fd, stop, this.#canonicalHash(fd)), bytes);
+  }
+
+  /** Of the path without links, so that one directory has one hash. */
+  #canonicalHash(fd: number): PathHash {
+    const path = readlinkSync(fdPath(fd), { encoding: 'buffer' }).subarray(
+      this.#rootPath.length === 1 ? 0 : this.#rootPath.length,
+    );
+    const hash = new PathHash();
+    for (let at = 1; at < path.length;) {
+      const slash = path.indexOf(0x2f, at);
+      const stop = slash < 0 ? path.length : slash;
+      hash.child(path, at, stop);
+      this.#onMention(hash);
+      at = stop + 1;
+    }
+    return hash;
+  }
+
+  #link(fd: number, end: number, hash: PathHash): Link {
+    const link = {
+      fd,
+      end,
+      hash,
+      setgid: false,
+      inheritsAcl: false,
+      touched: false,
+      mentioned: false,
+      mtimeSeconds: 0,
+      mtimeNanos: 0,
+    };
+    this.#look(link);
+    return link;
+  }
+
+  #look(link: Link): void {
+    memory[EMPTY_PATH_AT] = 0;
+    const status = directStatx(
+      link.fd,
+      memoryAddress + EMPTY_PATH_AT,
+      AT_EMPTY_PATH,
+      STATX_MODE_UID_GID_MTIME,
+      memoryAddress,
+    );
+    if (status < 0) throw syscallError('statx');
+    link.setgid = (words[0x1c / 4]! & S_ISGID) !== 0;
+    link.mtimeSeconds = Number(bigWords[0x70 / 8]);
+    link.mtimeNanos = words[0x78 / 4]!;
+    link.inheritsAcl = directGetXattr(link.fd, DEFAULT_ACL_ADDRESS, 0, 0) >= 0;
+  }
+
+  #push(link: Link, bytes: Uint8Array): Link {
+    this.#path.set(bytes.subarray(0, link.end));
+    this.#links.push(link);
+    return link;
+  }
+
+  #mention(): void {
+    for (const link of this.#links) {
+      if (link.mentioned) continue;
+      link.mentioned = true;
+      this.#onMention(link.hash);
+    }
+  }
+
+  #pop(): void {
+    const link = this.#links.pop()!;
+    this.#restore(link);
+    directClose(link.fd);
+  }
+
+  #closeAll(): void {
+    while (this.#links.length > 1) this.#pop();
+  }
+
+  #restore(link: Link): void {
+    if (!link.touched) return;
+    link.touched = false;
+    if (directSetFileTimes(link.fd, timesAddress(link.mtimeSeconds, link.mtimeNanos)) < 0)
+      throw syscallError('futimens');
+  }
+
+  #reopenRoot(): void {
+    this.#rootAside = false;
+    this.#look(this.#links[0]!);
+  }
+}
+
+const OPEN_FOLLOWING = OPEN_DIRECTORY & ~constants.O_NOFOLLOW;

@@ -1,0 +1,82 @@
+import { addressOf } from '../sys/index.js';
+
+/** What is wrong with a path given from outside. */
+export type PathProblem = 'escapes' | 'nul' | 'too long' | 'too deep';
+
+/** Bounds of a path inside a root. */
+export interface PathLimits {
+  readonly maxBytes: number;
+  readonly maxDepth: number;
+}
+
+/**
+ * A path inside a root, taken apart without allocation: leading `/` and `./`, doubled slashes and `.` components are
+ * dropped, `..` is refused. `bytes[0..parentEnd)` is the parent (empty: the root), `bytes[nameStart..end)` the last
+ * component, NUL-terminated. The root itself has an empty name.
+ */
+export class RelativePath {
+  readonly bytes: Uint8Array;
+  readonly address: number;
+  end = 0;
+  parentEnd = 0;
+  nameStart = 0;
+  /** The given path ended in a slash. */
+  trailingSlash = false;
+  readonly #limits: PathLimits;
+
+  constructor(limits: PathLimits) {
+    this.bytes = new Uint8Array(limits.maxBytes + 2);
+    this.address = addressOf(this.bytes);
+    this.#limits = limits;
+  }
+
+  /** Takes `source[start..end)`; returns what is wrong, if anything. */
+  assign(source: Uint8Array, start: number, end: number): PathProblem | undefined {
+    const { bytes } = this;
+    const { maxBytes, maxDepth } = this.#limits;
+    let length = 0;
+    let parentEnd = 0;
+    let nameStart = 0;
+    let depth = 0;
+    let at = start;
+    while (at < end) {
+      if (source[at] === 0x2f) {
+        at += 1;
+        continue;
+      }
+      let stop = at;
+      while (stop < end && source[stop] !== 0x2f) stop += 1;
+      const size = stop - at;
+      if (source[at] === 0x2e && size === 1) {
+        at = stop;
+        continue;
+      }
+      if (source[at] === 0x2e && size === 2 && source[at + 1] === 0x2e) return 'escapes';
+      if (length + size + 1 > maxBytes) return 'too long';
+      if ((depth += 1) > maxDepth) return 'too deep';
+      parentEnd = length;
+      if (length > 0) bytes[length++] = 0x2f;
+      nameStart = length;
+      for (; at < stop; at += 1) {
+        const byte = source[at]!;
+        if (byte === 0) return 'nul';
+        bytes[length++] = byte;
+      }
+    }
+    bytes[length] = 0;
+    this.end = length;
+    this.parentEnd = parentEnd;
+    this.nameStart = nameStart;
+    this.trailingSlash = end > start && source[end - 1] === 0x2f;
+    return undefined;
+  }
+
+  get isRoot(): boolean {
+    return this.end === 0;
+  }
+
+  /** The whole path, copied. */
+  toBuffer(): Buffer {
+    return Buffer.from(this.bytes.subarray(0, this.end));
+  }
+}

@@ -1,0 +1,17 @@
+import koffi from 'koffi';
+
+const memcpy = koffi
+  .load('libc.so.6')
+  .func('uintptr_t memcpy(const uint8_t *, const uint8_t *, size_t)') as unknown as (
+  target: Uint8Array,
+  source: Uint8Array,
+  size: number,
+) => number;
+
+/**
+ * Memory address of a typed array, for the calls of `direct.ts` and for C structures. Valid as long as the caller keeps
+ * `view` alive: backing stores never move. `view` must not be empty.
+ */
+export function addressOf(view: Uint8Array): number {
+  return memcpy(view, view, 0);
+}

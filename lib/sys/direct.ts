@@ -1,0 +1,80 @@
+import koffi from 'koffi';
+
+/**
+ * System calls that take memory addresses (`addressOf`) instead of buffers, for loops where a conversion a call would
+ * be felt. Raw: -1 and `errnoNumber()` on failure, paths NUL-terminated in memory the caller keeps alive.
+ */
+const libc = koffi.load('libc.so.6');
+
+const declare = <F>(prototype: string): F => libc.func(prototype) as unknown as F;
+
+type Fd = number;
+type Address = number;
+
+export const directOpenAt = declare<(dir: Fd, path: Address, flags: number, mode: number) => Fd>(
+  'int openat(int, uintptr_t, int, uint32_t)',
+);
+export const directOpenAt2 = declare<(number: number, dir: Fd, path: Address, how: Address, size: number) => Fd>(
+  'intptr_t syscall(intptr_t, int, uintptr_t, uintptr_t, size_t)',
+);
+export const directClose = declare<(fd: Fd) => number>('int close(int)');
+export const directWrite = declare<(fd: Fd, data: Address, size: number) => number>(
+  'intptr_t write(int, uintptr_t, size_t)',
+);
+export const directPwrite = declare<(fd: Fd, data: Address, size: number, offset: number) => number>(
+  'intptr_t pwrite(int, uintptr_t, size_t, int64_t)',
+);
+export const directFtruncate = declare<(fd: Fd, size: number) => number>('int ftruncate(int, int64_t)');
+export const directMkdirAt = declare<(dir: Fd, path: Address, mode: number) => number>(
+  'int mkdirat(int, uintptr_t, uint32_t)',
+);
+export const directMknodAt = declare<(dir: Fd, path: Address, mode: number, device: bigint | number) => number>(
+  'int mknodat(int, uintptr_t, uint32_t, uint64_t)',
+);
+export const directSymlinkAt = declare<(target: Address, dir: Fd, path: Address) => number>(
+  'int symlinkat(uintptr_t, int, uintptr_t)',
+);
+export const directLinkAt = declare<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
+  'int linkat(int, uintptr_t, int, uintptr_t, int)',
+);
+export const directUnlinkAt = declare<(dir: Fd, path: Address, flags: number) => number>(
+  'int unlinkat(int, uintptr_t, int)',
+);
+export const directChownAt = declare<(dir: Fd, path: Address, uid: number, gid: number, flags: number) => number>(
+  'int fchownat(int, uintptr_t, uint32_t, uint32_t, int)',
+);
+export const directChmodAt = declare<(dir: Fd, path: Address, mode: number, flags: number) => number>(
+  'int fchmodat(int, uintptr_t, uint32_t, int)',
+);
+export const directChmod = declare<(fd: Fd, mode: number) => number>('int fchmod(int, uint32_t)');
+export const directChown = declare<(fd: Fd, uid: number, gid: number) => number>('int fchown(int, uint32_t, uint32_t)');
+/** `times` points to two `struct timespec`: access, modification. */
+export const directSetFileTimes = declare<(fd: Fd, times: Address) => number>('int futimens(int, uintptr_t)');
+export const directSetTimes = declare<(dir: Fd, path: Address, times: Address, flags: number) => number>(
+  'int utimensat(int, uintptr_t, uintptr_t, int)',
+);
+export const directStatx = declare<(dir: Fd, path: Address, flags: number, mask: number, out: Address) => number>(
+  'int statx(int, uintptr_t, int, uint32_t, uintptr_t)',
+);
+/** `out` 0 with `size` 0 asks for the length only. */
+export const directGetXattr = declare<(fd: Fd, name: Address, out: Address, size: number) => number>(
+  'intptr_t fgetxattr(int, uintptr_t, uintptr_t, size_t)',
+);
+export const directRemoveXattr = declare<(fd: Fd, name: Address) => number>('int fremovexattr(int, uintptr_t)');
+const unshare = declare<(flags: number) => number>('int unshare(int)');
+const umask = declare<(mask: number) => number>('uint32_t umask(uint32_t)');
+
+/** Number of the last failed call of this thread (`koffi.os.errno` has the names). */
+export const errnoNumber: () => number = () => koffi.errno();
+
+const CLONE_FS = 0x200;
+
+/**
+ * Gives the calling thread its own umask, 0, so that modes at creation are exact; other threads keep theirs.
+ * False where the kernel forbids it (then modes must be set afterwards).
+ */
+export function dropThreadUmask(): boolean {
+  if (unshare(CLONE_FS) < 0) return false;
+  umask(0);
+  return true;
+}
