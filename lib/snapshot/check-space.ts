@@ -1,4 +1,5 @@
 import { DiskSpaceError } from '../errors.js';
+import { formatSize } from '../util/index.js';
 import type { SpaceReport } from './types.js';
 
 /** What is always kept free, bytes: a btrfs that is nearly full gets slow, then stuck. */
@@ -25,21 +26,13 @@ export function checkSpace(
 function refuseBeyond(where: string, needed: number, free: number, reserve: number): void {
   const available = Math.max(0, free - reserve);
   if (needed <= available) return;
-  const kept = reserve === 0 ? '' : ` (${amount(free)} free, ${amount(reserve)} of it kept in reserve)`;
+  const kept = reserve === 0 ? '' : ` (${formatSize(free)} free, ${formatSize(reserve)} of it kept in reserve)`;
   throw new DiskSpaceError(
-    `not enough space ${where}: ${amount(needed)} needed, ${amount(available)} available${kept}`,
+    `not enough space ${where}: ${formatSize(needed)} needed, ${formatSize(available)} available${kept}`,
     {
       needed,
       available,
       hint: 'imgtool rmi IMAGE and imgtool rm CONTAINER free space; --reserve says how much is kept free',
     },
   );
-}
-
-function amount(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }

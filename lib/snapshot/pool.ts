@@ -99,12 +99,10 @@ export async function makePool(root: string, options: OpenStoreOptions): Promise
     } finally {
       await handle.close();
     }
-    await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify({ file })}\n`);
     await rename(temporary, file);
     await syncDirectory(dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
-    await rm(poolMarkerOf(root), { force: true });
     if (error instanceof StoreError) throw error;
     throw new StoreError(`the pool ${file} cannot be made: ${(error as Error).message}`, { path: file, cause: error });
   }
@@ -129,6 +127,8 @@ export async function mountPool(root: string, onNote?: (line: string) => void): 
   const backing = (await findPoolBacking(root))!;
   await mkdir(root, { recursive: true, mode: 0o700 });
   if (await isMounted(root)) return backing;
+  // Only now: a marker without its file would say that the pool was lost.
+  await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify(backing)}\n`);
   if ('device' in backing) await mountDevice(root, backing.device);
   else await mountFile(root, backing.file);
   await chmod(root, 0o700);

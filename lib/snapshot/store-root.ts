@@ -41,7 +41,7 @@ export interface OpenStoreOptions {
   readonly create: boolean;
   /** Virtual size of a new embedded pool, bytes; given, a pool is made even on btrfs. */
   readonly size?: number | undefined;
-  /** Block device to format as a new pool in place of a file. Its content is lost. */
+  /** Block device to format as a new pool in place of a file; refused when it holds a file system already. */
   readonly device?: string | undefined;
   /** Bytes to keep free, default 1 GiB. */
   readonly reserve?: number | undefined;

@@ -17,7 +17,7 @@ import {
   setSubvolumeReadOnly,
   snapshotSubvolume,
   statAt,
-  syncFilesystemAsync,
+  syncBtrfs,
 } from '../sys/index.js';
 import { removeSubvolume } from './remove-subvolume.js';
 
@@ -151,9 +151,9 @@ export async function sweepStore(store: {
       await removeContainer(join(store.containers, entry.name, 'rootfs'), store.trash);
 }
 
-/** syncfs of the store's file system. */
+/** Writes everything of the store's file system to disk. */
 export async function syncStore(root: string): Promise<void> {
-  await translated(root, () => withDirectory(root, syncFilesystemAsync));
+  await translated(root, () => withDirectory(root, syncBtrfs));
 }
 
 function chainIdOf(name: string): string {

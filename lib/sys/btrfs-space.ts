@@ -6,6 +6,7 @@ const REQUEST = {
   spaceInfo: { name: 'BTRFS_IOC_SPACE_INFO', number: 0xc0109414 },
   fsInfo: { name: 'BTRFS_IOC_FS_INFO', number: 0x8400941f },
   devInfo: { name: 'BTRFS_IOC_DEV_INFO', number: 0xd000941e },
+  sync: { name: 'BTRFS_IOC_SYNC', number: 0x9408 },
   startSync: { name: 'BTRFS_IOC_START_SYNC', number: 0x80089418 },
   waitSync: { name: 'BTRFS_IOC_WAIT_SYNC', number: 0x40089416 },
 } as const;
@@ -89,6 +90,11 @@ export function filesystemInfo(fd: number): FilesystemInfo {
     deviceBytes += Number(device.readBigUInt64LE(32));
   }
   return { fsid: info.toString('hex', 16, 32), nodeSize: info.readUInt32LE(32), deviceBytes, allocatedBytes };
+}
+
+/** Writes everything to disk, as syncfs(2) does, and wakes the thread that frees the space of deleted subvolumes. */
+export async function syncBtrfs(fd: number): Promise<void> {
+  await ioctlAsync(fd, REQUEST.sync, Buffer.alloc(8));
 }
 
 /** Starts a transaction commit and returns its number at once; `waitSync` waits for it. */

@@ -1,0 +1,313 @@
+import { expect } from 'chai';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DiskSpaceError, NotFoundError, StoreError } from '../../lib/errors.js';
+import { checkSpace, createSnapshotter, detachPool, findStore, openStore } from '../../lib/snapshot/index.js';
+import { btrfsDirectory } from '../helpers/btrfs.js';
+import { rejection } from '../helpers/rejection.js';
+
+const SIZE = 512 * 2 ** 20;
+const DOOR = new URL('../../lib/snapshot/index.js', import.meta.url).href;
+
+/** Runs a module text in a node of its own; `$DOOR` is the room under test. Resolves with its stdout. */
+function inProcess(code: string, options: { uid?: number } = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const text = `import * as room from ${JSON.stringify(DOOR)};\n${code}`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', text], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
+    child.on('close', (status) => (status === 0 ? resolve(out) : reject(new Error(`exit ${status}: ${out}`))));
+  });
+}
+
+function mountsOf(path: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.split(' ')[4] === path);
+}
+
+function loopsOf(file: string): string[] {
+  return execFileSync('losetup', ['-j', file], { encoding: 'utf8' }).split('\n').filter(Boolean);
+}
+
+describe('snapshot/store-root', () => {
+  describe('embedded pool', () => {
+    let base: string;
+    let root: string;
+    let notes: string[];
+    const create = () => openStore(root, { create: true, size: SIZE, onNote: (line) => notes.push(line) });
+
+    beforeEach(() => {
+      base = mkdtempSync(join(tmpdir(), 'imgtool-pool-'));
+      root = join(base, 'store');
+      notes = [];
+    });
+    afterEach(async () => {
+      await detachPool(root);
+      expect(loopsOf(`${root}.btrfs`)).to.deep.equal([]);
+      rmSync(base, { recursive: true, force: true });
+    });
+
+    it('is made on first use, said in one line, and found without a word afterwards', async () => {
+      const store = await create();
+      expect(store).to.deep.include({ root, version: 1, pool: { file: `${root}.btrfs` }, reserve: 2 ** 30 });
+      expect(notes).to.have.length(1);
+      expect(notes[0]).to.contain(`${root}.btrfs`).and.not.contain('\n');
+      expect(mountsOf(root)[0]).to.match(/noatime/);
+      const { blocks, size, mode } = statSync(`${root}.btrfs`);
+      expect([size, mode & 0o777]).to.deep.equal([SIZE, 0o600]);
+      expect(blocks * 512).to.be.lessThan(SIZE / 4);
+      await openStore(root, { create: true });
+      await findStore(root);
+      expect(notes).to.have.length(1);
+      expect(mountsOf(root)).to.have.length(1);
+    });
+
+    it('is mounted again after a reboot, by a reader too', async () => {
+      await create();
+      writeFileSync(join(root, 'images/kept'), 'kept');
+      expect(await detachPool(root)).to.equal(true);
+      expect(await detachPool(root)).to.equal(false);
+      expect(readdirSync(root)).to.deep.equal(['pool.json']);
+      const store = await findStore(root, { onNote: (line) => notes.push(line) });
+      expect(store.pool).to.deep.equal({ file: `${root}.btrfs` });
+      expect(readFileSync(join(root, 'images/kept'), 'utf8')).to.equal('kept');
+      expect(notes).to.have.length(2);
+    });
+
+    it('is 64 GiB or the free space, sparse, when nobody says', async () => {
+      await openStore(root, { create: true });
+      const { size, blocks } = statSync(`${root}.btrfs`);
+      expect(size).to.be.at.least(64 * 2 ** 30);
+      expect(blocks * 512).to.be.lessThan(64 * 2 ** 20);
+    });
+
+    it('is made and mounted once by processes that start together', async () => {
+      const open = `const s = await room.openStore(${JSON.stringify(root)}, { create: true, size: ${SIZE} }); process.stdout.write(s.root);`;
+      expect(await Promise.all([inProcess(open), inProcess(open), inProcess(open)])).to.deep.equal([root, root, root]);
+      expect(mountsOf(root)).to.have.length(1);
+      expect(loopsOf(`${root}.btrfs`)).to.have.length(1);
+    });
+
+    it('shares the loop device of another mount namespace', async () => {
+      await create();
+      const other = join(base, 'other');
+      mkdirSync(other);
+      await detachPool(root);
+      execFileSync('mount', ['-t', 'btrfs', '-o', 'loop', `${root}.btrfs`, other]);
+      try {
+        await findStore(root);
+        expect(loopsOf(`${root}.btrfs`)).to.have.length(1);
+        writeFileSync(join(root, 'images/seen'), '');
+        expect(existsSync(join(other, 'images/seen'))).to.equal(true);
+      } finally {
+        execFileSync('umount', [other]);
+      }
+    });
+
+    it('recovers from a crash at any step of its making', async () => {
+      writeFileSync(`${root}.btrfs.new`, 'half-made');
+      mkdirSync(root);
+      writeFileSync(join(root, '.new-store.json-0123'), 'half-written');
+      await create();
+      expect(existsSync(`${root}.btrfs.new`)).to.equal(false);
+      await detachPool(root);
+      // Formatted and named, never mounted.
+      rmSync(join(root, 'pool.json'));
+      await create();
+      // Mounted, store.json never written.
+      rmSync(join(root, 'store.json'));
+      for (const name of readdirSync(root)) rmSync(join(root, name), { recursive: true });
+      expect((await create()).version).to.equal(1);
+    });
+
+    it('keeps the store 0700 with umask 0 (case 25, CVE-2021-41091, CVE-2021-41103)', async () => {
+      const before = process.umask(0);
+      try {
+        await create();
+        const snapshots = createSnapshotter({ root });
+        const path = await snapshots.createContainer('abcd', undefined);
+        writeFileSync(join(path, 'setuid'), 'x');
+        chmodSync(join(path, 'setuid'), 0o4755);
+        for (const name of ['', ...readdirSync(root)]) {
+          const mode = statSync(join(root, name)).mode & 0o777;
+          expect(mode & 0o077, name).to.equal(0);
+        }
+        expect(statSync(path).mode & 0o777).to.equal(0o755);
+        const nobody = spawnSync('cat', [join(path, 'setuid')], { uid: 65534, gid: 65534, encoding: 'utf8' });
+        expect(nobody.stderr).to.contain('Permission denied');
+      } finally {
+        process.umask(before);
+      }
+      await detachPool(root);
+      expect(statSync(root).mode & 0o777).to.equal(0o700);
+    });
+
+    it('says when its file vanished, mounted or not', async () => {
+      await create();
+      unlinkSync(`${root}.btrfs`);
+      const mounted = await rejection(create());
+      expect(mounted).to.be.instanceOf(StoreError);
+      expect(mounted.message).to.contain('was deleted while it is mounted');
+      execFileSync('umount', [root]);
+      for (const gone of [await rejection(create()), await rejection(findStore(root))]) {
+        expect(gone).to.be.instanceOf(StoreError);
+        expect(gone.message).to.contain('is gone');
+        expect(gone.hint).to.contain('put it back');
+      }
+    });
+
+    it('says when its file is no btrfs, and when its user is still there', async () => {
+      await create();
+      const child = spawn('sleep', ['60'], { cwd: root });
+      await new Promise((resolve) => child.once('spawn', resolve));
+      const busy = await rejection(detachPool(root));
+      expect(busy.message).to.contain('EBUSY');
+      expect(busy.hint).to.contain('fuser');
+      child.kill();
+      await new Promise((resolve) => child.once('close', resolve));
+      await detachPool(root);
+      truncateSync(`${root}.btrfs`, 0);
+      truncateSync(`${root}.btrfs`, SIZE);
+      const damaged = await rejection(create());
+      expect(damaged).to.be.instanceOf(StoreError);
+      expect(damaged.hint).to.contain('no btrfs');
+    });
+
+    it('refuses a version it does not know, and a damaged store.json', async () => {
+      await create();
+      writeFileSync(join(root, 'store.json'), '{"version":2}');
+      expect((await rejection(findStore(root))).message).to.contain('version 2');
+      writeFileSync(join(root, 'store.json'), '{"ver');
+      expect(await rejection(create())).to.be.instanceOf(StoreError);
+    });
+
+    it('refuses before it is full, with both figures, and reports ENOSPC as disk space', async () => {
+      await openStore(root, { create: true, size: 128 * 2 ** 20, reserve: 2 ** 20 });
+      const snapshots = createSnapshotter({ root, poolFile: `${root}.btrfs` });
+      const report = await snapshots.space();
+      expect(report.backingFree).to.be.greaterThan(0);
+      checkSpace(report, { needBytes: 2 ** 20, needEntries: 10, reserve: 2 ** 20 });
+      let refusal: unknown;
+      try {
+        checkSpace(report, { needBytes: 200 * 2 ** 20, reserve: 2 ** 20 });
+      } catch (error) {
+        refusal = error;
+      }
+      expect(refusal).to.be.instanceOf(DiskSpaceError);
+      expect((refusal as DiskSpaceError).needed).to.equal(200 * 2 ** 20);
+      expect((refusal as DiskSpaceError).available).to.equal(report.dataFree - 2 ** 20);
+      expect((refusal as DiskSpaceError).hint).to.contain('imgtool rmi');
+      expect(() => checkSpace(report, { needBytes: 1, needEntries: 1e6, reserve: 0 })).to.throw('metadata');
+      expect(() => checkSpace({ ...report, backingFree: 10 }, { needBytes: 11, reserve: 0 })).to.throw('pool');
+      // To the brim: a layer that did not fit can still be removed, and its room comes back.
+      const path = await snapshots.prepare('aa', undefined);
+      const fill = (): void => {
+        for (let index = 0; index < 1000; index++) writeFileSync(join(path, `f${index}`), Buffer.alloc(2 ** 20, index));
+      };
+      expect(fill).to.throw('ENOSPC');
+      await snapshots.removeWork('aa');
+      const deadline = Date.now() + 10_000;
+      for (let free = 0; free < report.dataFree / 2; free = (await snapshots.space()).dataFree) {
+        expect(Date.now(), `${free} of ${report.dataFree} bytes came back`).to.be.lessThan(deadline);
+        await snapshots.sync();
+      }
+    });
+  });
+
+  describe('on btrfs', () => {
+    it('makes the root a subvolume of its own, once for all who start together', async () => {
+      const root = join(btrfsDirectory('root'), 'deep/store');
+      const open = `await room.openStore(${JSON.stringify(root)}, { create: true });`;
+      await Promise.all([inProcess(open), inProcess(open)]);
+      const { ino, mode } = statSync(root);
+      expect([ino, mode & 0o777]).to.deep.equal([256, 0o700]);
+      expect(JSON.parse(readFileSync(join(root, 'store.json'), 'utf8'))).to.deep.equal({ version: 1 });
+      expect(existsSync(`${root}.btrfs`)).to.equal(false);
+      expect((await findStore(root)).pool).to.equal(undefined);
+      expect(await detachPool(root)).to.equal(false);
+    });
+
+    it('takes an empty directory, refuses one with files of others', async () => {
+      const base = btrfsDirectory('root');
+      mkdirSync(join(base, 'empty'));
+      mkdirSync(join(base, 'full'));
+      writeFileSync(join(base, 'full/mine'), 'kept');
+      await openStore(join(base, 'empty'), { create: true });
+      expect(statSync(join(base, 'empty')).ino).to.equal(256);
+      const refused = await rejection(openStore(join(base, 'full'), { create: true }));
+      expect(refused).to.be.instanceOf(StoreError);
+      expect(refused.message).to.contain('not empty');
+      expect(readFileSync(join(base, 'full/mine'), 'utf8')).to.equal('kept');
+    });
+  });
+
+  it('is not found, and not made, by those who only read', async () => {
+    const base = mkdtempSync(join(tmpdir(), 'imgtool-none-'));
+    try {
+      for (const root of [join(base, 'none'), base]) {
+        expect(await rejection(findStore(root))).to.be.instanceOf(NotFoundError);
+        expect(await rejection(openStore(root, { create: false }))).to.be.instanceOf(NotFoundError);
+      }
+      expect(readdirSync(base)).to.deep.equal([]);
+    } finally {
+      rmSync(base, { recursive: true });
+    }
+  });
+
+  it('finds a mounted store without loading native code', async () => {
+    const root = join(btrfsDirectory('root'), 'store');
+    await openStore(root, { create: true });
+    const loaded = await inProcess(
+      `await room.findStore(${JSON.stringify(root)}); room.createSnapshotter({ root: ${JSON.stringify(root)} });
+       process.stdout.write(String(process.report.getReport().sharedObjects.some((name) => name.includes('koffi'))));`,
+    );
+    expect(loaded).to.equal('false');
+  });
+
+  it('says that root rights are missing', async () => {
+    const root = join(btrfsDirectory('root'), 'store');
+    await openStore(root, { create: true });
+    const attempt = (path: string): string =>
+      `try { await room.openStore(${JSON.stringify(path)}, { create: true }); } catch (e) { process.stdout.write(e.code + ' ' + e.message + ' ' + e.hint); }`;
+    // The code under test may lie where nobody may read: a process of root gives its rights away after loading.
+    const drop = 'process.setgid(65534); process.setuid(65534);';
+    for (const path of [root, join(tmpdir(), 'imgtool-no-such-store')])
+      expect(await inProcess(drop + attempt(path))).to.match(/^ERR_IMGTOOL_STORE .*needs root rights.*sudo/);
+  });
+
+  it('says what to install when mkfs.btrfs is missing, and leaves nothing behind', () => {
+    const base = mkdtempSync(join(tmpdir(), 'imgtool-nomkfs-'));
+    try {
+      const script = `
+        try { await room.openStore(${JSON.stringify(join(base, 'store'))}, { create: true, size: ${SIZE} }); }
+        catch (e) { process.stdout.write(e.code + ' ' + e.hint); }`;
+      // A mount namespace in which the program is hidden by an empty file that nobody may execute.
+      const text = `import * as room from ${JSON.stringify(DOOR)};\n${script}`;
+      const hide = `: > ${base}/hidden && chmod 000 ${base}/hidden && mount --bind ${base}/hidden "$(command -v mkfs.btrfs)" && exec "$0" --input-type=module -e "$1"`;
+      const result = spawnSync('unshare', ['-m', 'sh', '-c', hide, process.execPath, text], { encoding: 'utf8' });
+      expect(result.stdout, result.stderr).to.match(/^ERR_IMGTOOL_STORE install btrfs-progs/);
+      expect(readdirSync(base).sort()).to.deep.equal(['hidden', 'store', 'store.btrfs.lock']);
+      expect(readdirSync(join(base, 'store'))).to.deep.equal([]);
+    } finally {
+      rmSync(base, { recursive: true });
+    }
+  });
+});
