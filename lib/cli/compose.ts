@@ -1,25 +1,80 @@
+import { NotFoundError } from '../errors.js';
+import type { OperationDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
+import type { RegistryClient } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
+import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ConfigFile } from './config-file.js';
+import { registrySetting } from './config-keys.js';
 import type { Options } from './options.js';
+
+/** Parts that work on the local store. */
+export type LocalDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
 export class Composition {
-  readonly files: readonly ConfigFile[];
   readonly #options: Options;
-  protected readonly progress: ProgressSink;
-  protected readonly signal: AbortSignal;
+  readonly #files: readonly ConfigFile[];
+  readonly #progress: ProgressSink;
+  readonly #note = (line: string): void => this.#progress.note(line);
+  #registry: RegistryClient | undefined;
 
-  constructor(options: Options, files: readonly ConfigFile[], progress: ProgressSink, signal: AbortSignal) {
+  constructor(options: Options, files: readonly ConfigFile[], progress: ProgressSink) {
     this.#options = options;
-    this.files = files;
-    this.progress = progress;
-    this.signal = signal;
+    this.#files = files;
+    this.#progress = progress;
   }
 
   /** Directory of the store. */
   get root(): string {
     return this.#options.text('root')!;
+  }
+
+  /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
+  async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
+    const store = await this.#findStore();
+    if (store === undefined) return undefined;
+    const { createMetadataStore } = await import('../metadata/index.js');
+    return { metadata: createMetadataStore({ root: store.root }) };
+  }
+
+  /** The local store, if there is one. */
+  async localIfThere(): Promise<LocalDeps | undefined> {
+    const store = await this.#findStore();
+    return store === undefined ? undefined : this.#drivers(store);
+  }
+
+  /** The local store. Throws NotFoundError when there is none, StoreError. */
+  async local(): Promise<LocalDeps> {
+    return this.#drivers(await this.store());
+  }
+
+  /** Where the store is and what carries it. Throws NotFoundError when there is none, StoreError. */
+  async store(): Promise<StoreRoot> {
+    const { findStore } = await import('../snapshot/index.js');
+    return findStore(this.root, { onNote: this.#note });
+  }
+
+  /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */
+  async makeStore(options: Pick<OpenStoreOptions, 'size' | 'device'> = {}): Promise<StoreRoot> {
+    const { openStore } = await import('../snapshot/index.js');
+    return openStore(this.root, { create: true, onNote: this.#note, ...options });
+  }
+
+  /** Registries; nothing is sent before the first request. */
+  async remote(): Promise<Pick<OperationDeps, 'registry'>> {
+    this.#registry ??= await this.#client();
+    return { registry: this.#registry };
+  }
+
+  /** Everything a pull needs. */
+  async all(): Promise<OperationDeps> {
+    const [local, remote, { createLayerApplier }] = await Promise.all([
+      this.makeStore().then((store) => this.#drivers(store)),
+      this.remote(),
+      import('../layer/index.js'),
+    ]);
+    return { ...local, ...remote, createApplier: () => createLayerApplier() };
   }
 
   /** Starts the embedded registry. */
@@ -29,7 +84,67 @@ export class Composition {
   }
 
   /** Closes what was opened. */
-  close(): Promise<void> {
-    return Promise.resolve();
+  async close(): Promise<void> {
+    await this.#registry?.close();
   }
+
+  async #findStore(): Promise<StoreRoot | undefined> {
+    try {
+      return await this.store();
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  async #drivers({ root, pool }: StoreRoot): Promise<LocalDeps> {
+    const [{ createContentStore }, { createMetadataStore }, { createSnapshotter }] = await Promise.all([
+      import('../content/index.js'),
+      import('../metadata/index.js'),
+      import('../snapshot/index.js'),
+    ]);
+    const metadata = createMetadataStore({ root });
+    const isLocked = async (name: string): Promise<boolean> => {
+      const lock = await metadata.tryLock(name, 'exclusive');
+      lock?.release();
+      return lock === undefined;
+    };
+    return {
+      content: createContentStore({ root }),
+      metadata,
+      snapshots: createSnapshotter({
+        root,
+        ...(pool !== undefined && 'file' in pool ? { poolFile: pool.file } : {}),
+        isAlive: (key) => isLocked(`work-${key}`),
+        isContainer: async (id) =>
+          (await isLocked(`container-${id}`)) || (await metadata.containers.get(id)) !== undefined,
+      }),
+      progress: this.#progress,
+    };
+  }
+
+  async #client(): Promise<RegistryClient> {
+    const { createRegistryClient } = await import('../registry/index.js');
+    const options = this.#options;
+    const limitRate = options.number('limit-rate');
+    const timeoutMs = options.number('timeout')! * 1000;
+    const creds = options.text('creds');
+    const verifyAll = options.flag('tls-verify');
+    return createRegistryClient({
+      parallel: options.number('parallel')!,
+      retries: options.number('retry')!,
+      timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
+      ...(limitRate === undefined ? {} : { limitRate }),
+      tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
+      ...(creds === undefined ? {} : { credentials: () => Promise.resolve(splitCredentials(creds)) }),
+      ...(options.text('log-level') === 'debug' ? { log: (line) => this.#progress.note(line) } : {}),
+    });
+  }
+}
+
+function splitCredentials(text: string): { username: string; password: string; source: string } {
+  const colon = text.indexOf(':');
+  return colon < 0
+    ? { username: text, password: '', source: '--creds' }
+    : { username: text.slice(0, colon), password: text.slice(colon + 1), source: '--creds' };
 }

@@ -67,7 +67,7 @@ async function runCommand(
   terminal: Terminal,
 ): Promise<void> {
   const progress = terminal.progress();
-  const compose = new Composition(options, files, progress, signal);
+  const compose = new Composition(options, files, progress);
   try {
     const print = (result: CommandResult): void => terminal.result(result);
     const result = await command.run({ args, options, signal, progress, print, compose });

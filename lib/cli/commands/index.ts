@@ -1,7 +1,40 @@
 import type { CommandSpec } from '../command.js';
+import { complete } from './complete.js';
 import { completion } from './completion.js';
 import { configShow } from './config-show.js';
+import { containers, create, mount, rm } from './containers.js';
+import { history } from './history.js';
+import { images } from './images.js';
+import { inspect } from './inspect.js';
+import { pull } from './pull.js';
+import { digest, tags } from './registry.js';
+import { rmi } from './rmi.js';
 import { serve } from './serve.js';
+import { storeDf, storeInfo, storeInit } from './store.js';
+import { tag, untag } from './tag.js';
+import { tree } from './tree.js';
 
 /** Every command, in the order of help. Their work is loaded when they run. */
-export const COMMANDS: readonly CommandSpec[] = [serve, completion, configShow];
+export const COMMANDS: readonly CommandSpec[] = [
+  pull,
+  images,
+  inspect,
+  history,
+  tree,
+  tag,
+  untag,
+  rmi,
+  create,
+  containers,
+  rm,
+  mount,
+  tags,
+  digest,
+  serve,
+  storeInit,
+  storeDf,
+  storeInfo,
+  completion,
+  configShow,
+  complete,
+];

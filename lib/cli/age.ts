@@ -1,0 +1,20 @@
+const STEPS: readonly (readonly [seconds: number, name: string])[] = [
+  [365 * 86400, 'year'],
+  [30 * 86400, 'month'],
+  [7 * 86400, 'week'],
+  [86400, 'day'],
+  [3600, 'hour'],
+  [60, 'minute'],
+  [1, 'second'],
+];
+
+/** How long ago an ISO 8601 time is, for people: `3 weeks ago`; `-` when there is none, the text when it is no time. */
+export function formatAge(time: string | null | undefined, now: number = Date.now()): string {
+  if (time === null || time === undefined) return '-';
+  const then = Date.parse(time);
+  if (Number.isNaN(then)) return time.slice(0, 40);
+  const seconds = Math.max(0, (now - then) / 1000);
+  const [unit, name] = STEPS.find(([length]) => seconds >= length * 2) ?? STEPS.at(-1)!;
+  const count = Math.floor(seconds / unit);
+  return `${count} ${name}${count === 1 ? '' : 's'} ago`;
+}

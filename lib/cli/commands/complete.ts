@@ -1,0 +1,21 @@
+import type { CommandSpec } from '../command.js';
+
+/** What the completion scripts ask. */
+export const complete: CommandSpec = {
+  path: ['__complete'],
+  group: 'Other',
+  summary: 'print names for completion',
+  arguments: [{ name: 'KIND', summary: 'what to name', choices: ['image', 'container'] }],
+  options: [],
+  examples: [],
+  hidden: true,
+  async run({ args, compose }) {
+    const deps = await compose.records();
+    if (deps === undefined) return { json: [], text: [] };
+    const names =
+      args[0] === 'image'
+        ? (await deps.metadata.images.list()).flatMap((record) => record.names)
+        : (await deps.metadata.containers.list()).map((record) => record.name);
+    return { json: names.sort(), text: names.sort() };
+  },
+};

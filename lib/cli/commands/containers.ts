@@ -1,0 +1,84 @@
+import { formatSize } from '../../util/index.js';
+import { formatAge } from '../age.js';
+import type { CommandSpec } from '../command.js';
+
+export const create: CommandSpec = {
+  path: ['create'],
+  group: 'Containers',
+  summary: 'make a container: a writable snapshot of an image',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
+  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; one is made up when not given' }],
+  examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'a container named box' }],
+  async run({ args, options, signal, compose }) {
+    const { createContainer } = await import('../../operations/index.js');
+    const record = await createContainer(await compose.local(), {
+      image: args[0]!,
+      name: options.text('name'),
+      signal,
+    });
+    const { id, name, image, imageName, created } = record;
+    return { json: { id, name, image, imageName, created }, text: [id] };
+  },
+};
+
+export const containers: CommandSpec = {
+  path: ['containers'],
+  aliases: ['ps'],
+  group: 'Containers',
+  summary: 'list the containers',
+  description: 'SIZE is that of the image below. With --quiet only IDs are printed.',
+  arguments: [],
+  options: [],
+  examples: [{ command: 'imgtool containers --json', does: 'the list for a program' }],
+  async run({ compose }) {
+    const [{ listContainers }, deps] = await Promise.all([import('../../operations/index.js'), compose.localIfThere()]);
+    const list = deps === undefined ? [] : await listContainers(deps);
+    return {
+      json: list,
+      text: {
+        columns: ['CONTAINER ID', 'NAME', 'IMAGE', 'CREATED', { title: 'SIZE', align: 'right' }],
+        rows: list.map(({ id, names, imageName, created, size }) => [
+          id.slice(0, 12),
+          names.join(', '),
+          imageName,
+          formatAge(created),
+          formatSize(size),
+        ]),
+      },
+      quiet: list.map(({ id }) => id),
+    };
+  },
+};
+
+export const rm: CommandSpec = {
+  path: ['rm'],
+  group: 'Containers',
+  summary: 'remove containers and their files',
+  arguments: [
+    { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'container' },
+  ],
+  options: [],
+  examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
+  async run({ args, signal, compose }) {
+    const { removeContainer } = await import('../../operations/index.js');
+    const deps = await compose.local();
+    const removed = [];
+    for (const container of args) removed.push(await removeContainer(deps, { container, signal }));
+    return { json: removed.map(({ id, name }) => ({ id, name })), text: args };
+  },
+};
+
+export const mount: CommandSpec = {
+  path: ['mount'],
+  group: 'Containers',
+  summary: "print the directory of a container's files",
+  description: 'The directory can be used at once; there is nothing to unmount.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' }],
+  options: [],
+  examples: [{ command: 'ls "$(imgtool mount box)"', does: 'look at the files' }],
+  async run({ args, compose }) {
+    const { containerPath } = await import('../../operations/index.js');
+    const path = await containerPath(await compose.local(), args[0]!);
+    return { json: { path }, text: [path] };
+  },
+};

@@ -1,0 +1,105 @@
+import { parseReference, parseRepository } from '../../spec/index.js';
+import { formatSize, parseSize } from '../../util/index.js';
+import type { PullPlan, PullPolicy, PullRequest, PullResult } from '../../operations/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { shortDigest } from '../progress-lines.js';
+import { PLATFORM, platformOf } from './common-options.js';
+
+export const pull: CommandSpec = {
+  path: ['pull'],
+  group: 'Images',
+  summary: 'fetch an image from a registry into the store',
+  description:
+    'Prints the image ID. What is here already is not fetched; a pull that was interrupted goes on where it stopped.',
+  arguments: [{ name: 'REF', summary: '[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]' }],
+  options: [
+    PLATFORM,
+    {
+      name: 'policy',
+      value: 'WHEN',
+      choices: ['always', 'missing', 'newer', 'never'],
+      default: 'always',
+      summary: 'when the registry is asked: always, if the image is missing, if there is a newer one, never',
+    },
+    { name: 'all-tags', short: 'a', default: false, summary: 'pull every tag of the repository' },
+    { name: 'plan', default: false, summary: 'say what would be fetched and how much room there is; store no image' },
+    {
+      name: 'reserve',
+      value: 'SIZE',
+      parse: parseSize,
+      default: 2 ** 30,
+      summary: 'bytes to leave free on the file system of the store',
+      shared: true,
+    },
+  ],
+  examples: [
+    { command: 'imgtool pull alpine:3.20', does: 'from Docker Hub' },
+    { command: 'imgtool pull localhost:5000/base --platform linux/arm64', does: 'for another platform' },
+    { command: 'imgtool pull localhost:5000/base --plan', does: 'what it would cost' },
+  ],
+  async run(context) {
+    const { args, options } = context;
+    if (!options.flag('all-tags')) {
+      const reference = parseReference(args[0]!);
+      return options.flag('plan')
+        ? planned(await plan(context, reference))
+        : pulled([await fetch(context, reference)], false);
+    }
+    const repository = parseRepository(args[0]!);
+    const { listTags } = await import('../../operations/index.js');
+    const references = (await listTags(await context.compose.remote(), repository, context)).map((tag) => ({
+      ...repository,
+      tag,
+    }));
+    const results: PullResult[] = [];
+    for (const reference of references) results.push(await fetch(context, reference));
+    return pulled(results, true);
+  },
+};
+
+async function fetch(
+  { compose, options, signal }: CommandContext,
+  reference: PullRequest['reference'],
+): Promise<PullResult> {
+  const { pullImage } = await import('../../operations/index.js');
+  return pullImage(await compose.all(), { reference, ...requestOf(options), signal });
+}
+
+async function plan(
+  { compose, options, signal }: CommandContext,
+  reference: PullRequest['reference'],
+): Promise<PullPlan> {
+  const { planPull } = await import('../../operations/index.js');
+  return planPull(await compose.all(), { reference, ...requestOf(options), signal });
+}
+
+function requestOf(
+  options: CommandContext['options'],
+): Pick<PullRequest, 'platform' | 'platformGiven' | 'policy' | 'reserveBytes'> {
+  return {
+    ...platformOf(options),
+    policy: options.text('policy') as PullPolicy,
+    reserveBytes: options.number('reserve')!,
+  };
+}
+
+function pulled(results: readonly PullResult[], several: boolean): CommandResult {
+  return { json: several ? results : results[0], text: results.map(({ id }) => id) };
+}
+
+function planned(result: PullPlan): CommandResult {
+  const rows = result.layers.map(({ digest, size, state }) => [
+    shortDigest(digest),
+    formatSize(size),
+    state === 'present' ? 'present' : 'to fetch',
+  ]);
+  return {
+    json: result,
+    text: [
+      `${result.reference}  ${result.platform}  ${result.digest}`,
+      ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
+      `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
+      `unpacks to about ${formatSize(result.unpackedBytes)}; ${formatSize(result.freeBytes)} free`,
+    ],
+  };
+}

@@ -1,0 +1,124 @@
+import { AlreadyExistsError } from '../../errors.js';
+import { formatSize, parseSize } from '../../util/index.js';
+import type { CommandSpec } from '../command.js';
+import type { StoreRoot } from '../../snapshot/index.js';
+
+export const storeInit: CommandSpec = {
+  path: ['store', 'init'],
+  group: 'Store',
+  summary: 'make the store, or bring it up',
+  description:
+    'The first pull does this too. On btrfs the store is a subvolume; elsewhere it is an embedded pool: a sparse file ROOT.btrfs ' +
+    'mounted on ROOT.',
+  arguments: [],
+  options: [
+    { name: 'size', value: 'SIZE', parse: parseSize, summary: 'virtual size of the embedded pool' },
+    { name: 'device', value: 'DEVICE', summary: 'block device to format for the pool; what is on it is lost' },
+  ],
+  examples: [
+    { command: 'imgtool store init', does: 'the usual place and size' },
+    { command: 'imgtool store init --root /srv/images --size 200GiB', does: 'elsewhere, larger' },
+  ],
+  async run({ options, compose }) {
+    const size = options.number('size');
+    const device = options.text('device');
+    if ((size !== undefined || device !== undefined) && (await compose.records()) !== undefined) {
+      throw new AlreadyExistsError(`there is a store at ${compose.root} already`, {
+        kind: 'store',
+        subject: compose.root,
+        hint: 'choose another place with --root',
+      });
+    }
+    return described(await compose.makeStore({ size, device }));
+  },
+};
+
+export const storeInfo: CommandSpec = {
+  path: ['store', 'info'],
+  group: 'Store',
+  summary: 'show where the store is and the room it has',
+  arguments: [],
+  options: [],
+  examples: [{ command: 'imgtool store info --json', does: 'for a program' }],
+  async run({ compose }) {
+    const store = await compose.store();
+    const { snapshots } = await compose.local();
+    const space = await snapshots.space();
+    const result = described(store);
+    return {
+      json: { ...result.json, space: { ...space, backingFree: space.backingFree ?? null } },
+      text: [
+        ...result.text,
+        `size      ${formatSize(space.total)}`,
+        `free      ${formatSize(space.dataFree)} data, ${formatSize(space.metadataFree)} metadata`,
+        ...(space.backingFree === undefined
+          ? []
+          : [`below     ${formatSize(space.backingFree)} free where the pool's file lies`]),
+      ],
+    };
+  },
+};
+
+export const storeDf: CommandSpec = {
+  path: ['store', 'df'],
+  group: 'Store',
+  summary: 'show what takes how much room',
+  description:
+    'Layers count as what they unpack to, blobs as stored. SHARED is what more than one image has, EXCLUSIVE what one image ' +
+    'alone has: removing that image frees it.',
+  arguments: [],
+  options: [],
+  examples: [{ command: 'imgtool store df', does: 'sums and the share of each image' }],
+  async run({ compose }) {
+    const { storeUsage } = await import('../../operations/index.js');
+    const usage = await storeUsage(await compose.local());
+    const { layers, blobs, space } = usage;
+    return {
+      json: { ...usage, space: { ...space, backingFree: space.backingFree ?? null } },
+      text: {
+        columns: [
+          'TYPE',
+          { title: 'COUNT', align: 'right' },
+          { title: 'SIZE', align: 'right' },
+          { title: 'SHARED', align: 'right' },
+          { title: 'EXCLUSIVE', align: 'right' },
+        ],
+        rows: [
+          [
+            'layers',
+            String(layers.count),
+            formatSize(layers.size),
+            formatSize(layers.sharedSize),
+            formatSize(layers.exclusiveSize),
+          ],
+          ['blobs', String(blobs.count), formatSize(blobs.size), '', ''],
+          ['containers', String(usage.containers), '', '', ''],
+          ['images', String(usage.images.length), '', '', ''],
+          ...usage.images.map(({ names, id, size, exclusiveSize }) => [
+            `  ${names[0] ?? id.slice(0, 19)}`,
+            '',
+            formatSize(size),
+            formatSize(size - exclusiveSize),
+            formatSize(exclusiveSize),
+          ]),
+        ],
+      },
+    };
+  },
+};
+
+function described({ root, pool, version, reserve }: StoreRoot): {
+  readonly json: object;
+  readonly text: readonly string[];
+} {
+  const carrier =
+    pool === undefined
+      ? 'btrfs of this machine'
+      : 'file' in pool
+        ? `embedded pool ${pool.file}`
+        : `device ${pool.device}`;
+  return {
+    json: { root, version, pool: pool ?? null, reserve },
+    text: [`root      ${root}`, `on        ${carrier}`, `version   ${version}`, `reserve   ${formatSize(reserve)}`],
+  };
+}

@@ -1,0 +1,35 @@
+import { parseReference } from '../../spec/index.js';
+import type { CommandSpec } from '../command.js';
+
+export const tag: CommandSpec = {
+  path: ['tag'],
+  group: 'Images',
+  summary: 'give an image one more name',
+  description: 'An image that had the name loses it.',
+  arguments: [
+    { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' },
+    { name: 'REF', summary: 'the new name' },
+  ],
+  options: [],
+  examples: [{ command: 'imgtool tag alpine:3.20 localhost:5000/base:stable', does: 'name it for another registry' }],
+  async run({ args, signal, compose }) {
+    const reference = parseReference(args[1]!);
+    const { tagImage } = await import('../../operations/index.js');
+    const named = await tagImage(await compose.local(), { image: args[0]!, reference, signal });
+    return { json: named, text: [] };
+  },
+};
+
+export const untag: CommandSpec = {
+  path: ['untag'],
+  group: 'Images',
+  summary: 'take a name from an image; the image stays',
+  arguments: [{ name: 'REF', summary: 'the name', completes: 'image' }],
+  options: [],
+  examples: [{ command: 'imgtool untag localhost:5000/base:stable', does: 'forget the name, keep the image' }],
+  async run({ args, signal, compose }) {
+    const { untagImage } = await import('../../operations/index.js');
+    const named = await untagImage(await compose.local(), { reference: args[0]!, signal });
+    return { json: named, text: [] };
+  },
+};

@@ -1,0 +1,155 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { AlreadyExistsError, StoreError, UsageError } from '../errors.js';
+import type { ContainerRecord } from '../metadata/index.js';
+import type { Digest } from '../spec/index.js';
+import { ADJECTIVES, NOUNS } from './container-names.js';
+import type { OperationDeps } from './deps.js';
+import { findContainer } from './find-container.js';
+import { findImage } from './find-image.js';
+import { LayerSizes, readRecords } from './layer-sizes.js';
+
+/** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it stands on. */
+export interface ContainerSummary {
+  readonly id: string;
+  readonly names: readonly string[];
+  /** ID and name of the image it was made from; `digest` of its manifest, null when the image has no record any more. */
+  readonly image: Digest;
+  readonly imageName: string;
+  readonly digest: Digest | null;
+  readonly created: string;
+  readonly size: number;
+  /** Directory of its files. */
+  readonly path: string;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+
+/**
+ * Makes a container: a writable snapshot of the image's top layer, whatever its size. Without `name` it gets one.
+ * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
+ */
+export async function createContainer(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  { image, name, signal }: { readonly image: string; readonly name: string | undefined; readonly signal: AbortSignal },
+): Promise<ContainerRecord> {
+  if (name !== undefined && !NAME.test(name)) {
+    throw new UsageError(`${JSON.stringify(name.slice(0, 200))} is not a container name`, {
+      hint: 'use letters, digits, _ . - and begin with a letter or digit',
+    });
+  }
+  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  try {
+    // One at a time, so that no name is given twice.
+    const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
+    try {
+      return await create(deps, image, name, signal);
+    } finally {
+      names.release();
+    }
+  } finally {
+    store.release();
+  }
+}
+
+/** The containers of the store, newest first. Waits for no lock. */
+export async function listContainers(deps: Pick<OperationDeps, 'metadata' | 'snapshots'>): Promise<ContainerSummary[]> {
+  const { images, layers, containers } = await readRecords(deps);
+  const sizes = new LayerSizes(layers, images);
+  return containers
+    .map((container) => ({
+      id: container.id,
+      names: [container.name],
+      image: container.image,
+      imageName: container.imageName,
+      digest: images.find(({ id }) => id === container.image)?.manifest.digest ?? null,
+      created: container.created,
+      size: sizes.below(container.base),
+      path: deps.snapshots.containerPath(container.id),
+    }))
+    .sort((a, b) => b.created.localeCompare(a.created) || a.id.localeCompare(b.id));
+}
+
+/** Removes a container and its files. Throws NotFoundError, UsageError. */
+export async function removeContainer(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  { container, signal }: { readonly container: string; readonly signal: AbortSignal },
+): Promise<ContainerRecord> {
+  const record = await findContainer(deps, container);
+  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  try {
+    const lock = await deps.metadata.lock(`container-${record.id}`, { mode: 'exclusive', signal });
+    try {
+      // The record goes first: after a crash nothing visible is half there.
+      await deps.metadata.containers.delete(record.id);
+      await deps.snapshots.removeContainer(record.id);
+      return record;
+    } finally {
+      lock.release();
+    }
+  } finally {
+    store.release();
+  }
+}
+
+/** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */
+export async function containerPath(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  container: string,
+): Promise<string> {
+  return deps.snapshots.containerPath((await findContainer(deps, container)).id);
+}
+
+async function create(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  image: string,
+  name: string | undefined,
+  signal: AbortSignal,
+): Promise<ContainerRecord> {
+  const found = await findImage(deps, image);
+  const taken = new Set((await deps.metadata.containers.list()).map((container) => container.name));
+  if (name !== undefined && taken.has(name)) {
+    throw new AlreadyExistsError(`there is a container ${name} already`, {
+      kind: 'container',
+      subject: name,
+      hint: 'choose another name, or remove that one with "imgtool rm"',
+    });
+  }
+  const base = found.record.chainIds.at(-1);
+  if (base !== undefined && !(await deps.snapshots.has(base))) {
+    throw new StoreError(`layer ${base} of the image is missing in the store`, {
+      path: deps.snapshots.layerPath(base),
+      hint: 'pull the image again',
+    });
+  }
+  const id = randomBytes(32).toString('hex');
+  const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
+  try {
+    await deps.snapshots.createContainer(id, base);
+    const record: ContainerRecord = {
+      version: 1,
+      id,
+      name: name ?? freeName(taken),
+      image: found.record.id,
+      imageName: found.name ?? found.record.names[0] ?? found.record.id,
+      ...(base === undefined ? {} : { base }),
+      created: new Date().toISOString(),
+    };
+    try {
+      await deps.metadata.containers.put(id, record);
+    } catch (error) {
+      await deps.snapshots.removeContainer(id);
+      throw error;
+    }
+    return record;
+  } finally {
+    lock.release();
+  }
+}
+
+function freeName(taken: ReadonlySet<string>): string {
+  for (let attempt = 0; attempt < 20; attempt += 1) {
+    const name = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}_${NOUNS[randomInt(NOUNS.length)]}`;
+    if (!taken.has(name)) return name;
+  }
+  return `box_${randomBytes(8).toString('hex')}`;
+}

@@ -1,0 +1,26 @@
+import { NotFoundError, UsageError } from '../errors.js';
+import type { ContainerRecord } from '../metadata/index.js';
+import type { OperationDeps } from './deps.js';
+import { candidates } from './find-image.js';
+
+/**
+ * The container that `input` means: a name, an ID, or a unique prefix of an ID. Names come first.
+ * Throws NotFoundError; UsageError with the candidates when a prefix is not unique.
+ */
+export async function findContainer(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<ContainerRecord> {
+  const records = await deps.metadata.containers.list();
+  const named = records.find(({ name }) => name === input);
+  if (named !== undefined) return named;
+  const matches = /^[0-9a-f]{1,64}$/.test(input) ? records.filter(({ id }) => id.startsWith(input)) : [];
+  if (matches.length === 1) return matches[0]!;
+  if (matches.length > 1) {
+    throw new UsageError(`${input} is the beginning of ${matches.length} container IDs`, {
+      hint: `give more of it: ${candidates(matches.map(({ id, name }) => `${id.slice(0, 16)} (${name})`))}`,
+    });
+  }
+  throw new NotFoundError(`there is no container ${input}`, {
+    kind: 'container',
+    subject: input,
+    hint: 'see "imgtool containers"',
+  });
+}

@@ -1,0 +1,71 @@
+import { NotFoundError, UsageError } from '../errors.js';
+import type { ImageRecord } from '../metadata/index.js';
+import { digestHex, formatReference, parseReference, type Reference } from '../spec/index.js';
+import type { OperationDeps } from './deps.js';
+
+/** How an image argument was understood: by one of its names, or by its ID or digest. */
+export interface FoundImage {
+  readonly record: ImageRecord;
+  /** The full name it was found by; undefined when found by ID or digest. */
+  readonly name: string | undefined;
+}
+
+/**
+ * The local image that `input` means: a reference, an ID, or a unique prefix of an ID. Names come first.
+ * Throws NotFoundError; UsageError with the candidates when a prefix is not unique.
+ */
+export async function findImage(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<FoundImage> {
+  return findAmong(await deps.metadata.images.list(), input);
+}
+
+/** As `findImage`, in a list that was read before. */
+export function findAmong(records: readonly ImageRecord[], input: string): FoundImage {
+  const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(input)?.[1];
+  const reference = referenceOf(input, hex);
+  if (reference !== undefined) {
+    const found = byReference(records, reference);
+    if (found !== undefined) return found;
+  }
+  const matches = hex === undefined ? [] : records.filter(({ id }) => digestHex(id).startsWith(hex));
+  if (matches.length === 1) return { record: matches[0]!, name: undefined };
+  if (matches.length > 1) {
+    throw new UsageError(`${input} is the beginning of ${matches.length} image IDs`, {
+      hint: `give more of it: ${candidates(matches.map(({ id, names }) => `${digestHex(id).slice(0, 16)} (${names[0] ?? 'no name'})`))}`,
+    });
+  }
+  throw new NotFoundError(`there is no image ${input} in the store`, {
+    kind: 'image',
+    subject: input,
+    hint: 'see "imgtool images", or fetch it with "imgtool pull"',
+  });
+}
+
+/** At most five of a list, for a hint. */
+export function candidates(list: readonly string[]): string {
+  return list.slice(0, 5).join(', ') + (list.length > 5 ? ` and ${list.length - 5} more` : '');
+}
+
+function referenceOf(input: string, hex: string | undefined): Reference | undefined {
+  // A bare ID is no reference, though its first characters may look like a name.
+  if (hex !== undefined && (input.startsWith('sha256:') || hex.length === 64)) return undefined;
+  return parseReference(input);
+}
+
+function byReference(records: readonly ImageRecord[], reference: Reference): FoundImage | undefined {
+  // The newest first: a name that is moving is on both images for a moment.
+  const newest = records.toSorted((a, b) => b.pulled.localeCompare(a.pulled));
+  const { host, repository, tag, digest } = reference;
+  if (digest === undefined) {
+    const name = formatReference(reference);
+    const record = newest.find(({ names }) => names.includes(name));
+    return record && { record, name };
+  }
+  const record = newest.find(
+    ({ sources, manifest, index, names }) =>
+      sources.includes(`${host}/${repository}@${digest}`) ||
+      ((manifest.digest === digest || index?.digest === digest) &&
+        [...names, ...sources].some((entry) => entry.replace(/[:@][^/]*$/, '') === `${host}/${repository}`)),
+  );
+  const name = tag === undefined ? undefined : formatReference({ host, repository, tag });
+  return record && { record, name: name !== undefined && record.names.includes(name) ? name : undefined };
+}

@@ -1,0 +1,19 @@
+/**
+ * What can be done with images and containers: ordering, locks and concurrency, no detail. Each operation takes its `deps`
+ * (interfaces of the drivers, made by the caller) and returns data. Constructs no driver and prints nothing. May import
+ * `errors`, `spec`, `util`, `progress`, and types of the driver rooms.
+ */
+export * from './containers.js';
+export * from './deps.js';
+export * from './find-container.js';
+export * from './find-image.js';
+export * from './image-history.js';
+export * from './image-tree.js';
+export * from './inspect-image.js';
+export * from './list-images.js';
+export * from './name-image.js';
+export * from './pull.js';
+export * from './registry-queries.js';
+export * from './remove-image.js';
+export * from './resolve-image.js';
+export * from './store-usage.js';

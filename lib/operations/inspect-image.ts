@@ -1,0 +1,161 @@
+import {
+  formatPlatform,
+  parseImageConfig,
+  parseManifest,
+  type Digest,
+  type HistoryEntry,
+  type ImageConfig,
+  type Platform,
+  type RawManifest,
+  type Reference,
+} from '../spec/index.js';
+import type { OperationDeps } from './deps.js';
+import { findImage } from './find-image.js';
+import { LayerSizes, readRecords } from './layer-sizes.js';
+import { readBlob } from './read-blob.js';
+import { resolveImage } from './resolve-image.js';
+
+/** One layer as inspected: sizes in bytes. */
+export interface InspectedLayer {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** As stored (compressed). */
+  readonly size: number;
+  readonly diffId: Digest | null;
+  readonly chainId?: Digest;
+  /** Of the uncompressed tar; for local images. */
+  readonly unpackedSize?: number;
+}
+
+/** What there is to know of an image, local or at a registry. */
+export interface InspectedImage {
+  readonly id: Digest;
+  readonly names: readonly string[];
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly index?: Digest;
+  /** What an index offers. */
+  readonly platforms?: readonly string[];
+  readonly created: string | null;
+  readonly author: string | null;
+  readonly platform: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly config: ImageConfig['config'] | null;
+  readonly layers: readonly InspectedLayer[];
+  readonly history: readonly HistoryEntry[];
+  /** Local images: bytes of uncompressed tar; remote: bytes to fetch. */
+  readonly size: number;
+  readonly exclusiveSize?: number;
+  readonly sources?: readonly string[];
+  readonly pulled?: string;
+}
+
+/** An inspected image and its documents byte for byte. */
+export interface Inspection {
+  readonly image: InspectedImage;
+  /** What the name leads to: an index if there is one. */
+  readonly raw: Buffer;
+  readonly config: Buffer;
+}
+
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** Describes a local image. Waits for no lock. Throws NotFoundError, UsageError. */
+export async function inspectImage(
+  deps: Pick<OperationDeps, 'metadata' | 'content'>,
+  input: string,
+): Promise<Inspection> {
+  const { record } = await findImage(deps, input);
+  const { images, layers } = await readRecords(deps);
+  const sizes = new LayerSizes(layers, images);
+  const raw = await deps.content.read(record.manifest.digest);
+  const configBytes = await deps.content.read(record.config.digest, { maxBytes: MAX_CONFIG_BYTES });
+  const config = parseImageConfig(configBytes, `config ${record.config.digest}`);
+  return {
+    raw,
+    config: configBytes,
+    image: {
+      id: record.id,
+      names: record.names,
+      digest: record.manifest.digest,
+      mediaType: record.manifest.mediaType,
+      ...(record.index === undefined ? {} : { index: record.index.digest }),
+      ...ofConfig(config),
+      layers: record.layers.map(({ digest, mediaType, size }, index) => ({
+        digest,
+        mediaType,
+        size,
+        diffId: record.diffIds[index]!,
+        chainId: record.chainIds[index]!,
+        unpackedSize: sizes.of(record.chainIds[index]!),
+      })),
+      size: sizes.total(record),
+      exclusiveSize: sizes.exclusive(record),
+      sources: record.sources,
+      pulled: record.pulled,
+    },
+  };
+}
+
+/** Describes an image at its registry without pulling it. Throws what the registry throws, InvalidManifestError. */
+export async function inspectRemoteImage(
+  deps: Pick<OperationDeps, 'registry'>,
+  reference: Reference,
+  options: { readonly platform: Platform; readonly signal: AbortSignal },
+): Promise<Inspection> {
+  const repository = await deps.registry.open(reference, options);
+  const { manifest, raw, index } = await resolveImage(repository, tagOrDigest(reference), options);
+  const bytes = await readBlob(repository.blob(manifest.config), {
+    maxBytes: MAX_CONFIG_BYTES,
+    signal: options.signal,
+  });
+  const config = parseImageConfig(bytes, `config ${manifest.config.digest}`);
+  const { host, repository: path, tag } = reference;
+  return {
+    raw: (index ?? raw).bytes,
+    config: bytes,
+    image: {
+      id: manifest.config.digest,
+      names: tag === undefined ? [] : [`${host}/${path}:${tag}`],
+      digest: raw.descriptor.digest,
+      mediaType: raw.descriptor.mediaType,
+      ...(index === undefined ? {} : { index: index.descriptor.digest, platforms: platformsOf(index) }),
+      ...ofConfig(config),
+      layers: manifest.layers.map(({ digest, mediaType, size }, position) => ({
+        digest,
+        mediaType,
+        size,
+        diffId: config.rootfs.diff_ids[position] ?? null,
+      })),
+      size: manifest.layers.reduce((total, { size }) => total + size, 0),
+    },
+  };
+}
+
+/** What a reference is asked for by at its registry. */
+export function tagOrDigest({ tag, digest }: Reference): { tag: string; digest?: Digest } | { digest: Digest } {
+  if (tag === undefined) return { digest: digest! };
+  return digest === undefined ? { tag } : { tag, digest };
+}
+
+function ofConfig(
+  config: ImageConfig,
+): Pick<InspectedImage, 'created' | 'author' | 'platform' | 'os' | 'architecture' | 'config' | 'history'> {
+  const { os, architecture, variant } = config;
+  return {
+    created: config.created ?? null,
+    author: config.author ?? null,
+    platform: formatPlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) }),
+    os,
+    architecture,
+    config: config.config ?? null,
+    history: config.history ?? [],
+  };
+}
+
+function platformsOf(index: RawManifest): string[] {
+  const document = parseManifest(index.bytes, index.descriptor.mediaType, `index ${index.descriptor.digest}`);
+  if (document.kind !== 'index') return [];
+  return document.manifests.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]));
+}
