@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { MEDIA_TYPE, type Descriptor } from '../../lib/spec/index.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
 import { smallImage } from '../helpers/small-image.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
@@ -14,9 +16,13 @@ describe('server: skopeo as a client', () => {
     registry = await RegistryFixture.start();
     dir = await mkdtemp(join(tmpdir(), 'imgtool-clients-'));
     const busybox = Buffer.alloc(3_000_000, 'busybox');
+    const small = smallImage(busybox, 'one');
+    // New content each time: skopeo reuses compressed forms that it remembers from earlier runs.
+    const fresh = smallImage(randomBytes(100_000), 'plain');
     const { os, architecture } = { os: 'linux', architecture: 'riscv64' };
     await writeOciLayout(join(dir, 'source'), [
-      smallImage(busybox, 'one'),
+      small,
+      { ...fresh, layers: fresh.layers.map((layer) => ({ ...layer, compression: 'none' as const })) },
       smallImage(busybox, 'many'),
       { ...smallImage(busybox, 'many'), platform: { os, architecture } },
     ]);
@@ -49,15 +55,23 @@ describe('server: skopeo as a client', () => {
     });
   }
 
-  for (const flags of [['--format=v2s2'], ['--dest-compress-format=zstd', '--format=oci']]) {
-    it(`takes ${flags.join(' ')}, and gives it back`, async () => {
-      const repository = `clients/${flags[0]!.replace(/[^a-z0-9]+/g, '')}`;
-      const remote = `docker://${registry.server.address}/${repository}:x`;
-      await skopeoCopy(`oci:${join(dir, 'source')}:one`, remote, ...flags);
-      await skopeoCopy(remote, `dir:${join(dir, repository.replace('/', '-'))}`);
-      const manifest = await registry.send('GET', `/v2/${repository}/manifests/x`);
-      const saved = await readFile(join(dir, repository.replace('/', '-'), 'manifest.json'));
-      expect(saved.equals(manifest.body)).to.equal(true);
+  for (const { what, flags, layerType } of [
+    { what: 'schema2', flags: ['--format=v2s2'], layerType: MEDIA_TYPE.dockerLayerGzip },
+    {
+      what: 'zstd',
+      flags: ['--format=oci', '--dest-compress-format=zstd'],
+      layerType: MEDIA_TYPE.ociLayerZstd,
+    },
+  ]) {
+    it(`takes ${what}, and gives it back`, async () => {
+      const remote = `docker://${registry.server.address}/clients/${what}:x`;
+      const back = join(dir, `back-${what}`);
+      await skopeoCopy(`oci:${join(dir, 'source')}:${what === 'zstd' ? 'plain' : 'one'}`, remote, ...flags);
+      await skopeoCopy(remote, `dir:${back}`);
+      const manifest = await registry.send('GET', `/v2/clients/${what}/manifests/x`);
+      expect((await readFile(join(back, 'manifest.json'))).equals(manifest.body)).to.equal(true);
+      const { layers } = JSON.parse(manifest.body.toString()) as { layers: Descriptor[] };
+      expect(layers.map((layer) => layer.mediaType)).to.include(layerType);
     });
   }
 
