@@ -39,8 +39,9 @@ describe('imgtool, the built program', () => {
       );
     } finally {
       await podman.remove();
-      expect(await server.stop(), 'exit code after SIGTERM').to.equal(0);
+      const code = await server.stop();
       await rm(directory, { recursive: true, force: true });
+      expect(code, 'exit code after SIGTERM').to.equal(0);
     }
   });
 });
