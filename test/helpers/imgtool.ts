@@ -34,3 +34,8 @@ export async function startServe(
     },
   };
 }
+
+/** Makes a container of an image and resolves with the directory of its files. */
+export async function mountNew(root: string, image: string): Promise<string> {
+  return imgtool(root, 'mount', await imgtool(root, 'create', image));
+}

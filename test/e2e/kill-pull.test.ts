@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
+import { startCountingProxy, type BlobTransfer } from '../helpers/counting-proxy.js';
+import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
+import { IMGTOOL, imgtool, mountNew } from '../helpers/imgtool.js';
+import { writeOciLayout } from '../helpers/oci-layout.js';
+import { skopeoCopy } from '../helpers/skopeo.js';
+import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+
+/** What a kill may cost: bytes on their way in sockets and in the block not yet written. */
+const TAIL = 1 << 20;
+const KILLS = 50;
+
+describe('pull: killed, out of space, twice at once', () => {
+  let directory: string;
+  let btrfs: BtrfsLoop;
+  let registry: DockerRegistry;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-kill-'));
+    btrfs = await makeBtrfsLoop();
+    registry = await startDockerRegistry();
+    const layers = ['a', 'b', 'c'].map((name) => ({
+      entries: [
+        { path: name, type: 'dir' as const },
+        { path: `${name}/big`, content: randomBytes(2 << 20) },
+        ...Array.from({ length: 50 }, (_, n) => ({ path: `${name}/${n}`, content: `${name} ${n}` })),
+      ],
+    }));
+    const zeros = [{ entries: [{ path: 'zeros', content: Buffer.alloc(700 << 20) }] }];
+    await writeOciLayout(join(directory, 'layout'), [
+      { tag: 'parts', layers },
+      { tag: 'zeros', layers: zeros },
+    ]);
+    for (const tag of ['parts', 'zeros'])
+      await skopeoCopy(`oci:${join(directory, 'layout')}:${tag}`, `docker://${registry.host}/${tag}:1`);
+  });
+  after(async () => {
+    await registry.stop();
+    await btrfs.remove();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it(`SIGKILL at ${KILLS} random moments, then pull: right tree, no leftovers, no byte twice but a tail`, async function () {
+    this.timeout(240_000);
+    const seed = Number(process.env.SEED ?? randomInt(2 ** 31));
+    console.log(`      SEED=${seed}`);
+    const proxy = await startCountingProxy(registry.host, 5);
+    try {
+      const reference = `${proxy.host}/parts:1`;
+      const first = join(btrfs.path, 'first');
+      const started = Date.now();
+      const id = await imgtool(first, 'pull', reference);
+      const wholeMs = Date.now() - started;
+      const want = listTree(await mountNew(first, id));
+      for (let round = 0; round < KILLS; round++) {
+        const root = join(btrfs.path, `round-${round}`);
+        const random = createHash('sha256').update(`${seed}/${round}`).digest().readUInt32LE(0) / 2 ** 32;
+        proxy.transfers.length = 0;
+        await killAfter(root, reference, random * wholeMs);
+        expect(await imgtool(root, 'pull', reference), `image after kill ${round}`).to.equal(id);
+        expectSameTree(want, listTree(await mountNew(root, id)));
+        await expectNoLeftovers(root);
+        expectNothingTwice(proxy.transfers);
+      }
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('ENOSPC in the middle: exit code 8, rolled back, and the store works on', async () => {
+    const small = await makeBtrfsLoop(512 << 20);
+    try {
+      const root = join(small.path, 'store');
+      const pull = spawn(IMGTOOL, [
+        '--root',
+        root,
+        '--progress',
+        'none',
+        'pull',
+        '--reserve',
+        '0',
+        `${registry.host}/zeros:1`,
+      ]);
+      const [code] = (await once(pull, 'exit')) as [number | null];
+      expect(code).to.equal(8);
+      await expectNoLeftovers(root);
+      expect(await imgtool(root, 'images', '-q')).to.equal('');
+      await imgtool(root, 'pull', '--reserve', '0', `${registry.host}/parts:1`);
+    } finally {
+      await small.remove();
+    }
+  });
+
+  it('two processes pulling one image share one download', async () => {
+    const root = join(btrfs.path, 'shared');
+    const proxy = await startCountingProxy(registry.host, 5);
+    try {
+      const ids = await Promise.all([1, 2].map(() => imgtool(root, 'pull', `${proxy.host}/parts:1`)));
+      expect(ids[0]).to.equal(ids[1]);
+      const digests = proxy.transfers.map((transfer) => transfer.digest);
+      expect(digests).to.have.length(new Set(digests).size);
+      await expectNoLeftovers(root);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
+/** Starts a pull and kills it after `ms`, unless it is done by then. */
+async function killAfter(root: string, reference: string, ms: number): Promise<void> {
+  const child = spawn(IMGTOOL, ['--root', root, '--progress', 'none', 'pull', reference], { stdio: 'ignore' });
+  const exit = once(child, 'exit');
+  await Promise.race([exit, sleep(ms)]);
+  child.kill('SIGKILL');
+  await exit;
+}
+
+async function expectNoLeftovers(root: string): Promise<void> {
+  for (const name of ['work', 'ingest', 'trash'])
+    expect(await readdir(join(root, name)), `leftovers in ${name}/`).to.deep.equal([]);
+}
+
+/** Every later request for a blob starts where the earlier ones ended, less a tail. */
+function expectNothingTwice(transfers: readonly BlobTransfer[]): void {
+  const ends = new Map<string, number>();
+  for (const { digest, offset, sent } of transfers) {
+    expect((ends.get(digest) ?? 0) - offset, `bytes of ${digest} fetched again`).to.be.at.most(TAIL);
+    ends.set(digest, Math.max(ends.get(digest) ?? 0, offset + sent));
+  }
+}
