@@ -1,10 +1,11 @@
-import { NotFoundError } from '../errors.js';
+import { NotFoundError, UsageError } from '../errors.js';
 import type { OperationDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ConfigFile } from './config-file.js';
+import { readCertificates } from './certificates.js';
 import { registrySetting } from './config-keys.js';
 import type { Options } from './options.js';
 
@@ -126,6 +127,9 @@ export class Composition {
   async #client(): Promise<RegistryClient> {
     const { createRegistryClient } = await import('../registry/index.js');
     const options = this.#options;
+    refuseUnsupported(options);
+    const certDir = options.text('cert-dir');
+    const tls = certDir === undefined ? undefined : readCertificates(certDir);
     const limitRate = options.number('limit-rate');
     const timeoutMs = options.number('timeout')! * 1000;
     const creds = options.text('creds');
@@ -135,6 +139,7 @@ export class Composition {
       retries: options.number('retry')!,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       ...(limitRate === undefined ? {} : { limitRate }),
+      ...(tls === undefined ? {} : { tls: () => tls }),
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
       ...(creds === undefined ? {} : { credentials: () => Promise.resolve(splitCredentials(creds)) }),
       ...(options.text('log-level') === 'debug' ? { log: (line) => this.#progress.note(line) } : {}),
@@ -147,4 +152,15 @@ function splitCredentials(text: string): { username: string; password: string; s
   return colon < 0
     ? { username: text, password: '', source: '--creds' }
     : { username: text.slice(0, colon), password: text.slice(colon + 1), source: '--creds' };
+}
+
+/** A flag that would do nothing is an error, not a silence. */
+function refuseUnsupported(options: Options): void {
+  const version = options.text('registry-version');
+  if (version === '1') {
+    throw new UsageError('registry protocol v1 is not supported', { hint: 'leave out --registry-version' });
+  }
+  if (options.text('authfile') !== undefined) {
+    throw new UsageError('--authfile is not supported', { hint: 'give credentials with --creds' });
+  }
 }

@@ -31,7 +31,8 @@ function readIfThere(path: string): string | undefined {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    // What this user may not read is not meant for them (HOME of another user, a file with root's credentials).
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined;
     throw new UsageError(`cannot read the config file ${path} (${code})`, { cause });
   }
 }
