@@ -139,6 +139,8 @@ async function bringIn(
     await unpackLayers(deps, arrivals, { steps: missing, signal });
   } catch (error) {
     failure.abort(error);
+    // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
+    if (error instanceof DiskSpaceError) await deps.snapshots.sync();
     throw error;
   } finally {
     await arrivals.close();

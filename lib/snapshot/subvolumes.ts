@@ -9,6 +9,7 @@ import {
   RENAME_NOREPLACE,
   SUBVOLUME_ROOT_INODE,
   chmodFd,
+  setTimesFd,
   createSubvolume,
   isErrno,
   isSubvolumeReadOnly,
@@ -43,7 +44,11 @@ export async function makeWritable(path: string, parent: ParentLayer | undefined
   await translated(path, async () => {
     if (parent === undefined) {
       await withDirectory(dirname(path), (dir) => createSubvolume(dir, basename(path)));
-      await withDirectory(path, (fd) => chmodFd(fd, 0o755));
+      await withDirectory(path, (fd) => {
+        chmodFd(fd, 0o755);
+        // A root that no layer describes must not differ from one pull to the next: commit packs it into layers.
+        setTimesFd(fd, 0n);
+      });
       return;
     }
     if (!isCommitted(parent.path))

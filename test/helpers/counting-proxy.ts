@@ -65,12 +65,22 @@ async function relay(
       for (let start = 0; start < (chunk as Buffer).length; start += PIECE) {
         const piece = (chunk as Buffer).subarray(start, start + PIECE);
         if (outgoing.destroyed) return;
-        if (!outgoing.write(piece)) await Promise.race([once(outgoing, 'drain'), once(outgoing, 'close')]);
+        if (!outgoing.write(piece)) await drained(outgoing);
         transfer.sent += piece.length;
         if (pauseMs > 0) await sleep(pauseMs);
       }
     outgoing.end();
   } catch {
     outgoing.destroy();
+  }
+}
+
+/** Resolves when `outgoing` takes more or is closed; leaves no listener behind. */
+async function drained(outgoing: ServerResponse): Promise<void> {
+  const done = new AbortController();
+  try {
+    await Promise.race(['drain', 'close'].map((event) => once(outgoing, event, { signal: done.signal })));
+  } finally {
+    done.abort();
   }
 }
