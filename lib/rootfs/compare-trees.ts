@@ -54,6 +54,7 @@ export class TreeComparison {
   readonly #upper: DirectoryStack;
   readonly #onPartial: ((directory: PartialDirectory) => void) | undefined;
   readonly #frames: Frame[] = [];
+  #reportPartial = true;
   readonly #found = new Map<ByteString, Change>();
   /** Paths that share their inode with others on one side at least; directories count as nothing. */
   readonly #linked = new Map<ByteString, Sides>();
@@ -80,8 +81,9 @@ export class TreeComparison {
     this.#upper.close();
   }
 
-  /** Compares all, or only `suspects`; a generator, so that the caller can give way to others at each step. Throws SyscallError. */
-  *visit(suspects?: Suspects): Generator<void, void> {
+  /** Compares all, or only `suspects` (`partial`: whether `onPartial` is told); a generator, so that the caller can give way to others at each step. Throws SyscallError. */
+  *visit(suspects?: Suspects, options: { readonly partial?: boolean } = {}): Generator<void, void> {
+    this.#reportPartial = options.partial ?? true;
     yield* this.#visitRoot(suspects?.root);
     for (let frame = this.#frames.at(-1); frame !== undefined; frame = this.#frames.at(-1)) {
       const name = frame.names[frame.next++];
@@ -229,7 +231,7 @@ export class TreeComparison {
   #leave(frame: Frame): void {
     this.#frames.pop();
     const both = frame.inLower !== 'absent';
-    if (both && frame.suspects !== undefined)
+    if (both && frame.suspects !== undefined && this.#reportPartial)
       this.#onPartial?.({
         path: frame.path,
         lower: this.#lower!.stat,

@@ -6,6 +6,7 @@ export * from './address.js';
 export * from './btrfs.js';
 export * from './btrfs-space.js';
 export * from './direct.js';
+export * from './btrfs-tree.js';
 export * from './errno.js';
 export * from './files.js';
 export * from './flock.js';

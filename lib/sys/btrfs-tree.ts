@@ -1,0 +1,95 @@
+import { ioctl } from './ioctl.js';
+
+/** Reading the trees of a btrfs by BTRFS_IOC_TREE_SEARCH_V2 (linux/btrfs_tree.h). All needs CAP_SYS_ADMIN. */
+
+const TREE_SEARCH = { name: 'BTRFS_IOC_TREE_SEARCH_V2', number: 0xc0709411 };
+const HEAD = 112;
+const ROOM = 256 * 1024;
+const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+const [ROOT_TREE, UUID_TREE] = [1n, 9n];
+const [INODE_REF, INODE_EXTREF, ROOT_ITEM, UUID_SUBVOLUME] = [12, 13, 132, 251] as const;
+/** Offset of parent_uuid in struct btrfs_root_item. */
+const ROOT_PARENT_UUID = 263;
+
+interface TreeKey {
+  readonly objectId: bigint;
+  readonly type: number;
+  readonly offset: bigint;
+}
+
+/** One name of an inode: the directory's inode number and the name in it. */
+export interface InodeName {
+  readonly directory: bigint;
+  readonly name: Buffer;
+}
+
+/** All names of inode `ino` in the subvolume that `fd` lies in; one for a directory, none for a subvolume's root. */
+export function inodeNames(fd: number, ino: bigint): InodeName[] {
+  const names: InodeName[] = [];
+  const first = { objectId: ino, type: INODE_REF, offset: 0n };
+  const last = { objectId: ino, type: INODE_EXTREF, offset: MAX_U64 };
+  for (const { key, data } of searchTree(fd, 0n, first, last)) {
+    const extended = key.type === INODE_EXTREF;
+    const head = extended ? 18 : 10;
+    for (let at = 0; at + head <= data.length;) {
+      const length = data.readUInt16LE(at + head - 2);
+      const directory = extended ? data.readBigUInt64LE(at) : key.offset;
+      const name = Buffer.from(data.subarray(at + head, at + head + length));
+      if (directory !== ino) names.push({ directory, name });
+      at += head + length;
+    }
+  }
+  return names;
+}
+
+/** UUID (32 hex digits) of what the subvolume `uuid` is a snapshot of; undefined when there is none or `uuid` was deleted. */
+export function parentUuidOf(fd: number, uuid: string): string | undefined {
+  const bytes = Buffer.from(uuid, 'hex');
+  const key = { objectId: bytes.readBigUInt64LE(0), type: UUID_SUBVOLUME, offset: bytes.readBigUInt64LE(8) };
+  for (const { data } of searchTree(fd, UUID_TREE, key, key)) {
+    const id = data.readBigUInt64LE(0);
+    const first = { objectId: id, type: ROOT_ITEM, offset: 0n };
+    for (const { data: root } of searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 })) {
+      const parent = root.toString('hex', ROOT_PARENT_UUID, ROOT_PARENT_UUID + 16);
+      return /^0*$/.test(parent) ? undefined : parent;
+    }
+  }
+  return undefined;
+}
+
+function* searchTree(
+  fd: number,
+  tree: bigint,
+  first: TreeKey,
+  last: TreeKey,
+): Generator<{ readonly key: TreeKey; readonly data: Buffer }, void> {
+  let from = first;
+  const search = Buffer.alloc(HEAD + ROOM);
+  for (;;) {
+    search.fill(0, 0, HEAD);
+    const limits = [tree, from.objectId, last.objectId, from.offset, last.offset, 0n, MAX_U64];
+    limits.forEach((limit, index) => search.writeBigUInt64LE(limit, index * 8));
+    search.writeUInt32LE(from.type, 56);
+    search.writeUInt32LE(last.type, 60);
+    search.writeUInt32LE(0xffff_ffff, 64);
+    search.writeBigUInt64LE(BigInt(ROOM), 104);
+    ioctl(fd, TREE_SEARCH, search);
+    const count = search.readUInt32LE(64);
+    if (count === 0) return;
+    let at = HEAD;
+    for (let item = 0; item < count; item++) {
+      const key = {
+        objectId: search.readBigUInt64LE(at + 8),
+        offset: search.readBigUInt64LE(at + 16),
+        type: search.readUInt32LE(at + 24),
+      };
+      const length = search.readUInt32LE(at + 28);
+      yield { key, data: search.subarray(at + 32, at + 32 + length) };
+      at += 32 + length;
+      from = key;
+    }
+    if (from.offset === MAX_U64) return;
+    from = { ...from, offset: from.offset + 1n };
+    if (from.type > last.type || (from.type === last.type && from.offset > last.offset)) return;
+  }
+}
