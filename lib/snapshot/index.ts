@@ -3,6 +3,7 @@
  * and the room that is left. Knows no registry, no tar and no records. May import errors, spec, util, sys, rootfs;
  * native code is loaded by what changes or mounts something, never by finding the store.
  */
+export * from './changes.js';
 export * from './check-space.js';
 export * from './snapshotter.js';
 export * from './store-root.js';

@@ -47,7 +47,7 @@ export function applyEdits(root: string, random: Random): string[] {
 type Edit = (from: string, to: string, random: Random, root: string) => void;
 
 const EDITS: readonly (readonly [string, Edit])[] = [
-  ['create', (_from, to, random) => fs.writeFileSync(to, 'c'.repeat(random(9000)))],
+  ['create', (_from, to, random) => fs.writeFileSync(target(to), 'c'.repeat(random(9000)))],
   ['rewrite', (from) => rewrite(from)],
   ['append', (from) => fs.appendFileSync(file(from), 'more')],
   ['truncate', (from, _to, random) => fs.truncateSync(file(from), random(5000))],
@@ -69,7 +69,7 @@ const EDITS: readonly (readonly [string, Edit])[] = [
   ['socket', (_from, to) => mknodAt(AT_FDCWD, to, 0o140600)],
   ['device', (_from, to, random) => mknodAt(AT_FDCWD, to, 0o020600, random(3), 3)],
   ['sparse', (from, _to, random) => fs.truncateSync(file(from), 100_000 + random(100_000))],
-  ['reflink', (from, to) => fs.copyFileSync(file(from), to, fs.constants.COPYFILE_FICLONE)],
+  ['reflink', (from, to) => fs.copyFileSync(file(from), target(to), fs.constants.COPYFILE_FICLONE)],
 ];
 
 /** `path` when it is a file or directory: what follows links would leave the tree, and opening a fifo would wait. */
@@ -77,6 +77,11 @@ function file(path: string): string {
   const stat = fs.lstatSync(path);
   if (!stat.isFile() && !stat.isDirectory()) throw Object.assign(new Error('no file'), { code: 'EINVAL' });
   return path;
+}
+
+/** `path` when nothing is there, or a file. */
+function target(path: string): string {
+  return fs.lstatSync(path, { throwIfNoEntry: false }) === undefined ? path : file(path);
 }
 
 function rewrite(path: string): void {
