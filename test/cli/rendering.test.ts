@@ -70,7 +70,7 @@ describe('rendering', () => {
   it('text for a terminal loses every character it would obey', () => {
     for (let code = 0; code < 0x3000; code += 1) {
       const shown = escapeText(String.fromCodePoint(code));
-       
+
       expect(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/.test(shown), code.toString(16)).to.equal(false);
     }
     expect(escapeText('plain ünïcode 日本')).to.equal('plain ünïcode 日本');
@@ -78,7 +78,7 @@ describe('rendering', () => {
 
   it('JSON holds no C1 controls or bidirectional marks, and means the same', () => {
     const value = { a: 'x\u009b31m\u202e\x7f' };
-     
+
     expect(jsonText(value)).to.not.match(/[\x7f-\x9f\u202e]/);
     expect(JSON.parse(jsonText(value))).to.deep.equal(value);
   });
