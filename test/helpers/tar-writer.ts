@@ -48,11 +48,11 @@ function entryBlocks(entry: TarEntry): Buffer[] {
   const blocks: Buffer[] = [];
   if (records.length > 0) {
     const body = Buffer.concat(records);
-    blocks.push(header({ path: 'PaxHeaders/entry', flag: 'x', mode: 0o644, size: body.length }), padded(body));
+    blocks.push(tarHeader({ path: 'PaxHeaders/entry', flag: 'x', mode: 0o644, size: body.length }), padded(body));
   }
   const defaultMode = type === 'dir' ? 0o755 : type === 'link' ? 0o777 : 0o644;
   blocks.push(
-    header({
+    tarHeader({
       path,
       flag: FLAGS[type],
       mode: entry.mode ?? defaultMode,
@@ -68,7 +68,8 @@ function entryBlocks(entry: TarEntry): Buffer[] {
   return blocks;
 }
 
-interface HeaderFields {
+/** Fields of one header block as they are written, whether they make sense together or not. */
+export interface TarHeaderFields {
   readonly path: string;
   readonly flag: string;
   readonly mode: number;
@@ -80,7 +81,8 @@ interface HeaderFields {
   readonly device?: readonly [number, number];
 }
 
-function header(fields: HeaderFields): Buffer {
+/** One 512-byte ustar header block with a right checksum. */
+export function tarHeader(fields: TarHeaderFields): Buffer {
   const block = Buffer.alloc(512);
   const octal = (value: number, offset: number, length: number): void =>
     void block.write(`${(value % 8 ** (length - 1)).toString(8).padStart(length - 1, '0')}\0`, offset, 'latin1');
@@ -102,7 +104,7 @@ function header(fields: HeaderFields): Buffer {
 }
 
 /** `LENGTH KEY=VALUE\n`, where LENGTH counts itself. */
-function paxRecord(key: string, value: Uint8Array): Buffer {
+export function paxRecord(key: string, value: Uint8Array): Buffer {
   const rest = key.length + value.length + 3;
   let length = rest + String(rest).length;
   length = rest + String(length).length;
@@ -113,7 +115,8 @@ function decimalSeconds(ns: bigint): string {
   return `${ns / SECOND}.${String(ns % SECOND).padStart(9, '0')}`;
 }
 
-function padded(body: Buffer): Buffer {
+/** `body` and the zeros that fill its last block. */
+export function padded(body: Buffer): Buffer {
   return Buffer.concat([body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
 }
 

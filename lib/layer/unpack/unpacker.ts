@@ -332,13 +332,16 @@ class Unpacker {
     const fromName = target.address + target.nameStart;
     const toName = this.#path.address + this.#path.nameStart;
     if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
-    let errno = lastErrno();
+    let errno: string | undefined = lastErrno();
     if (errno === 'EEXIST') {
       const name = this.#path.bytes.subarray(this.#path.nameStart, this.#path.end);
       if (hasSameInode(from, target.bytes.subarray(target.nameStart, target.end), dir.fd, name)) return;
       removeTree(dir.fd, name);
-      if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
-      errno = lastErrno();
+      const linked = directLinkAt(from, fromName, dir.fd, toName, 0) === 0;
+      errno = linked ? undefined : lastErrno();
+      // The name that was replaced may be a link which the kept directory was reached through.
+      this.#dropLinkDir();
+      if (errno === undefined) return;
     }
     if (errno === 'ENOENT') throw this.#badLink('leads to nothing');
     if (errno === 'EPERM') throw this.#badLink('leads to a directory');

@@ -1,0 +1,97 @@
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AppliedLayer, LayerApplier, LayerInput } from '../../lib/layer/index.js';
+import { GrowingFile } from '../../lib/util/index.js';
+import { writeTar, type TarEntry } from './tar-writer.js';
+import { expectSameTree, listTree, type TreeEntry } from './tree-listing.js';
+
+/** A layer to unpack: a table of entries, or the bytes of a blob. */
+export type TestLayer = readonly TarEntry[] | Buffer;
+
+/**
+ * A root to unpack layers onto, beside things that no layer may reach: `outside/secret`, `outside/dir/inner`, and a
+ * sibling of the root whose name begins like the root's.
+ */
+export class LayerSandbox {
+  readonly base: string;
+  readonly root: string;
+  readonly outside: string;
+  readonly #applier: LayerApplier;
+  #before: Map<string, TreeEntry>;
+
+  /** `parent`: where to make the sandbox, default the system's temporary directory. */
+  constructor(applier: LayerApplier, parent: string = tmpdir()) {
+    this.#applier = applier;
+    this.base = mkdtempSync(join(parent, 'imgtool-layer-'));
+    this.root = join(this.base, 'root');
+    this.outside = join(this.base, 'outside');
+    mkdirSync(this.root, { mode: 0o755 });
+    mkdirSync(join(this.outside, 'dir'), { recursive: true });
+    mkdirSync(join(this.base, 'root-b'));
+    for (const file of ['outside/secret', 'outside/dir/inner', 'root-b/file'])
+      writeFileSync(join(this.base, file), `${file} must not change`);
+    mkdirSync(join(this.base, 'blobs'));
+    this.#before = this.#surroundings();
+  }
+
+  /** Unpacks layers one on the other; what the last one gave. */
+  async apply(...layers: readonly TestLayer[]): Promise<AppliedLayer> {
+    let last: AppliedLayer | undefined;
+    for (const layer of layers) last = await this.applyBlob(Buffer.isBuffer(layer) ? layer : writeTar(layer));
+    return last!;
+  }
+
+  /** Unpacks one blob, complete unless `options` says otherwise. */
+  async applyBlob(blob: Buffer, options: Partial<LayerInput> = {}): Promise<AppliedLayer> {
+    const file = join(this.base, 'blobs/layer');
+    writeFileSync(file, blob);
+    const fd = openSync(file, 'r');
+    try {
+      const growing = GrowingFile.complete(blob.length);
+      const signal = new AbortController().signal;
+      return await this.#applier.apply({ fd, growing, root: this.root, signal, ...options });
+    } finally {
+      closeSync(fd);
+      rmSync(file);
+    }
+  }
+
+  /**
+   * The tree in short, sorted: `dir/`, `file = content`, `link -> target`, `name == first name` of a hard link,
+   * `name (fifo)`.
+   */
+  tree(): string[] {
+    const entries = [...listTree(this.root, { withoutRoot: true, content: false }).values()];
+    return entries.map(({ path, type, target, linkGroup }) => {
+      if (linkGroup !== undefined && linkGroup !== path) return `${path} == ${linkGroup}`;
+      if (type === 'dir') return `${path}/`;
+      if (type === 'link') return `${path} -> ${target}`;
+      if (type !== 'file') return `${path} (${type})`;
+      const content = readFileSync(
+        Buffer.concat([Buffer.from(`${this.root}/`), Buffer.from(path, 'latin1')]),
+        'latin1',
+      );
+      return `${path} = ${content.length > 80 ? `${content.length} bytes` : content}`;
+    });
+  }
+
+  /** Throws unless everything around the root is as it was, in content, attributes and times. */
+  expectOutsideUnchanged(): void {
+    expectSameTree(this.#before, this.#surroundings());
+  }
+
+  remove(): void {
+    rmSync(this.base, { recursive: true, force: true });
+  }
+
+  #surroundings(): Map<string, TreeEntry> {
+    const inside = /^(root|blobs)(\/|$)/;
+    return new Map([...listTree(this.base)].filter(([path]) => !inside.test(path)));
+  }
+}
+
+/** Descriptors that this process has open now. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
