@@ -1,7 +1,15 @@
 /** Random edits of a small tree, for comparing ways to find what they changed. Knows no snapshots. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { AT_FDCWD, mknodAt, RENAME_EXCHANGE, renameAt, setTimesAt, setXattr } from '../../lib/sys/index.js';
+import {
+  AT_FDCWD,
+  mknodAt,
+  removeXattr,
+  RENAME_EXCHANGE,
+  renameAt,
+  setTimesAt,
+  setXattr,
+} from '../../lib/sys/index.js';
 
 /** Numbers below `limit`, the same ones for the same seed (mulberry32). */
 export type Random = (limit: number) => number;
@@ -24,6 +32,7 @@ export function makeBase(root: string, random: Random): void {
     fs.writeFileSync(join(root, `d${d}/s/t/deep`), 'deep');
     fs.linkSync(join(root, `d${d}/f3`), join(root, `d${d}/s/linked`));
     fs.symlinkSync('f0', join(root, `d${d}/symlink`));
+    setXattr(join(root, `d${d}/f1`), 'user.x0', Buffer.from([1]));
   }
 }
 
@@ -55,12 +64,15 @@ const EDITS: readonly (readonly [string, Edit])[] = [
   ['chmod', (from, _to, random) => fs.chmodSync(file(from), random(0o10000))],
   ['chown', (from, _to, random) => fs.lchownSync(from, random(9), random(9))],
   ['setxattr', (from, _to, random) => setXattr(file(from), `user.x${random(2)}`, Buffer.from([random(3)]))],
+  ['removexattr', (from, _to, random) => removeXattr(file(from), `user.x${random(2)}`)],
   ['rename', (from, to) => fs.renameSync(from, to)],
   ['rename over', (from, _to, random, root) => fs.renameSync(from, pick(root, random))],
   ['swap', (from, _to, random, root) => swap(from, pick(root, random))],
   ['link', (from, to) => fs.linkSync(from, to)],
   ['unlink', (from) => fs.unlinkSync(from)],
   ['remove tree', (from) => fs.rmSync(from, { recursive: true })],
+  ['recreate', (from) => (fs.unlinkSync(from), fs.writeFileSync(from, 'again'))],
+  ['write inside', (from, _to, random) => writeInside(from, random)],
   ['mkdir', (_from, to) => fs.mkdirSync(to)],
   ['recreate directory', (from) => (fs.rmSync(from, { recursive: true }), fs.mkdirSync(from))],
   ['to file', (from) => (fs.rmSync(from, { recursive: true }), fs.writeFileSync(from, 'now a file'))],
@@ -88,6 +100,15 @@ function rewrite(path: string): void {
   const { size, mtimeNs } = fs.statSync(file(path), { bigint: true });
   fs.writeFileSync(path, 'r'.repeat(Number(size)));
   setTimesAt(AT_FDCWD, path, mtimeNs);
+}
+
+function writeInside(path: string, random: Random): void {
+  const fd = fs.openSync(file(path), 'r+');
+  try {
+    fs.writeSync(fd, 'inside', random(10_000));
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 function swap(a: string, b: string): void {
