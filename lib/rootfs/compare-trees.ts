@@ -1,12 +1,12 @@
 import { constants, readdirSync } from 'node:fs';
-import { fdPath, OPEN_DIRECTORY, openAt, type FileStat } from '../sys/index.js';
+import { fdPath, OPEN_DIRECTORY, openAt, statAtIfThere, type FileStat } from '../sys/index.js';
 import { fromByteString, type ByteString } from './byte-path.js';
 import { compareChanges, type Change, type ChangedAspect, type ChangeKind } from './change.js';
 import { compareEntries } from './compare-entries.js';
 import { DirectoryStack } from './directory-stack.js';
 import { entryType } from './entry-type.js';
 import { changedLinks, type LinkedPath } from './link-groups.js';
-import { readXattrs, statOrUndefined } from './read-metadata.js';
+import { readXattrs } from './read-metadata.js';
 import type { DataHint, Suspect, Suspects } from './suspects.js';
 
 const { S_IFMT, S_IFDIR, S_IFREG } = constants;
@@ -264,7 +264,7 @@ function contentHint(suspect: Suspect | undefined, lower: FileStat, upper: FileS
 
 function statIn(stack: DirectoryStack | undefined, names: Names, name: ByteString): FileStat | undefined {
   if (stack === undefined || names === 'absent' || (names !== 'unread' && !names.has(name))) return undefined;
-  return statOrUndefined(stack.fd, fromByteString(name));
+  return statAtIfThere(stack.fd, fromByteString(name));
 }
 
 function readNames(fd: number): Set<ByteString> {

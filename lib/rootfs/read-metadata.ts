@@ -1,13 +1,4 @@
-import {
-  fdPath,
-  getXattr,
-  isErrno,
-  listXattrs,
-  readlinkAt,
-  statAt,
-  type FileStat,
-  type SysPath,
-} from '../sys/index.js';
+import { fdPath, getXattr, listXattrs, readlinkAt, statAt, type FileStat, type SysPath } from '../sys/index.js';
 import { toByteString, type ByteString } from './byte-path.js';
 import { entryType, type EntryType } from './entry-type.js';
 
@@ -21,16 +12,6 @@ export interface Metadata {
   /** Target of a symbolic link. */
   readonly target?: Buffer;
   readonly xattrs: Xattrs;
-}
-
-/** stat of `name` in the directory `dir`, `''` for the directory itself; undefined when there is nothing. Throws SyscallError. */
-export function statOrUndefined(dir: number, name: SysPath): FileStat | undefined {
-  try {
-    return statAt(dir, name);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
 }
 
 /** Reads `name` in the directory `dir` (`''`: the directory itself) without following a link. Throws SyscallError. */

@@ -4,7 +4,7 @@ import { ioctl } from './ioctl.js';
 
 const TREE_SEARCH = { name: 'BTRFS_IOC_TREE_SEARCH_V2', number: 0xc0709411 };
 const HEAD = 112;
-const ROOM = 256 * 1024;
+const ROOM = 128 * 1024;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 const [ROOT_TREE, UUID_TREE] = [1n, 9n];
 const [INODE_REF, INODE_EXTREF, ROOT_ITEM, UUID_SUBVOLUME] = [12, 13, 132, 251] as const;
@@ -15,6 +15,11 @@ interface TreeKey {
   readonly objectId: bigint;
   readonly type: number;
   readonly offset: bigint;
+}
+
+interface TreeItem {
+  readonly key: TreeKey;
+  readonly data: Buffer;
 }
 
 /** One name of an inode: the directory's inode number and the name in it. */
@@ -57,14 +62,13 @@ export function parentUuidOf(fd: number, uuid: string): string | undefined {
   return undefined;
 }
 
-function* searchTree(
-  fd: number,
-  tree: bigint,
-  first: TreeKey,
-  last: TreeKey,
-): Generator<{ readonly key: TreeKey; readonly data: Buffer }, void> {
+/** Shared by all searches. */
+let buffer: Buffer | undefined;
+
+function searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey): TreeItem[] {
+  const found: TreeItem[] = [];
   let from = first;
-  const search = Buffer.alloc(HEAD + ROOM);
+  const search = (buffer ??= Buffer.allocUnsafeSlow(HEAD + ROOM));
   for (;;) {
     search.fill(0, 0, HEAD);
     const limits = [tree, from.objectId, last.objectId, from.offset, last.offset, 0n, MAX_U64];
@@ -75,7 +79,7 @@ function* searchTree(
     search.writeBigUInt64LE(BigInt(ROOM), 104);
     ioctl(fd, TREE_SEARCH, search);
     const count = search.readUInt32LE(64);
-    if (count === 0) return;
+    if (count === 0) return found;
     let at = HEAD;
     for (let item = 0; item < count; item++) {
       const key = {
@@ -84,12 +88,12 @@ function* searchTree(
         type: search.readUInt32LE(at + 24),
       };
       const length = search.readUInt32LE(at + 28);
-      yield { key, data: search.subarray(at + 32, at + 32 + length) };
+      found.push({ key, data: Buffer.from(search.subarray(at + 32, at + 32 + length)) });
       at += 32 + length;
       from = key;
     }
-    if (from.offset === MAX_U64) return;
+    if (from.offset === MAX_U64) return found;
     from = { ...from, offset: from.offset + 1n };
-    if (from.type > last.type || (from.type === last.type && from.offset > last.offset)) return;
+    if (from.type > last.type || (from.type === last.type && from.offset > last.offset)) return found;
   }
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { syscallError, type SysPath } from './errno.js';
+import { lastErrno, syscallError, type SysPath } from './errno.js';
 import * as libc from './libc.js';
 
 const { cString } = libc;
@@ -143,8 +143,19 @@ const statBuffer = Buffer.alloc(256);
 
 /** statx(2) without following a link in the last component; with `path` '' the descriptor itself. */
 export function statAt(dir: number, path: SysPath): FileStat {
+  const stat = statAtIfThere(dir, path);
+  if (stat === undefined) throw syscallError('statx', path);
+  return stat;
+}
+
+/** The same, undefined where there is nothing (ENOENT, ENOTDIR): an error is dear where that is the usual case. */
+export function statAtIfThere(dir: number, path: SysPath): FileStat | undefined {
   const flags = AT_SYMLINK_NOFOLLOW | (path.length === 0 ? AT_EMPTY_PATH : 0);
-  if (libc.statx(dir, cString(path), flags, STATX_BASIC, statBuffer) < 0) throw syscallError('statx', path);
+  if (libc.statx(dir, cString(path), flags, STATX_BASIC, statBuffer) < 0) {
+    const errno = lastErrno();
+    if (errno === 'ENOENT' || errno === 'ENOTDIR') return undefined;
+    throw syscallError('statx', path, errno);
+  }
   return {
     nlink: statBuffer.readUInt32LE(0x10),
     uid: statBuffer.readUInt32LE(0x14),
