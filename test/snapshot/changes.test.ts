@@ -11,14 +11,35 @@ import {
   OPEN_DIRECTORY,
   openAt,
   setTimesAt,
+  setXattr,
   snapshotSubvolume,
 } from '../../lib/sys/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { applyEdits, makeBase, randomFrom } from '../helpers/edit-script.js';
 import { renderChanges } from '../helpers/render-changes.js';
+import { listTree, type TreeEntry } from '../helpers/tree-listing.js';
 
 /** Trees that are edited and compared together. */
 const TREES = 100;
+
+/** A second opinion that shares no code with the comparison: kind and path, changed hard links apart. */
+function naiveDiff(lower: string, upper: string): string[] {
+  const [was, is] = [listTree(lower), listTree(upper)];
+  const plain = (entry: TreeEntry | undefined): string =>
+    JSON.stringify({ ...entry, linkGroup: '', size: entry?.type === 'file' ? entry.size : '' });
+  const found: string[] = [];
+  for (const [path, entry] of is) {
+    if (!was.has(path)) found.push(`A /${path}`);
+    else if (plain(was.get(path)) !== plain(entry)) found.push(`C /${path}`);
+  }
+  for (const path of was.keys()) {
+    const parent = is.get(path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.');
+    if (!is.has(path) && parent?.type === 'dir') found.push(`D /${path}`);
+  }
+  return found.map((line) => line.replace(/ \/\.$/, ' /'));
+}
+
+const kindAndPath = (line: string): string => line.split(' ').slice(0, 2).join(' ');
 
 const btrfs = (...args: string[]): void => void execFileSync('btrfs', args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
@@ -49,6 +70,94 @@ describe('snapshot/changes', () => {
     fs.writeFileSync(path, 'x'.repeat(Number(size)));
     setTimesAt(AT_FDCWD, path, mtimeNs);
     expect(await both()).to.deep.equal([`C /d0/f0 file content ${size} ${size}`]);
+  });
+
+  const edits: { title: string; edit: (path: string) => void; want: RegExp }[] = [
+    { title: 'a mode alone', edit: (path) => fs.chmodSync(path, 0o600), want: /^C \/d0\/f0 file mode \d+ \d+$/ },
+    { title: 'an owner alone', edit: (path) => fs.chownSync(path, 3, 4), want: /^C \/d0\/f0 file owner \d+ \d+$/ },
+    { title: 'a time alone', edit: (path) => setTimesAt(AT_FDCWD, path, 7n), want: /^C \/d0\/f0 file mtime \d+ \d+$/ },
+    {
+      title: 'an attribute alone',
+      edit: (path) => setXattr(path, 'user.binary', Buffer.from([0, 255])),
+      want: /^C \/d0\/f0 file xattr \d+ \d+$/,
+    },
+    {
+      title: 'a renamed file',
+      edit: (path) => fs.renameSync(path, `${path}x`),
+      want: /^C \/d0 directory mtime\nD \/d0\/f0 file \d+\nA \/d0\/f0x file \d+$/,
+    },
+    {
+      title: 'a removed hard link, and nothing of the name that stays',
+      edit: (path) => fs.rmSync(join(path, '../s/linked')),
+      want: /^C \/d0\/s directory mtime\nD \/d0\/s\/linked file \d+$/,
+    },
+    {
+      title: 'a linked file written through one name, at all names',
+      edit: (path) => fs.appendFileSync(join(path, '../s/linked'), 'x'),
+      want: /^C \/d0\/f3 file content,mtime \d+ \d+\nC \/d0\/s\/linked file content,mtime \d+ \d+$/,
+    },
+    {
+      title: 'a directory replaced by a new one of that name',
+      edit: (path) => {
+        const directory = join(path, '../s');
+        fs.rmSync(directory, { recursive: true });
+        fs.mkdirSync(directory);
+        fs.writeFileSync(join(directory, 'new'), '');
+      },
+      want: /^C \/d0 .*\nC \/d0\/s directory mtime\nD \/d0\/s\/linked file \d+\nA \/d0\/s\/new file 0\nD \/d0\/s\/t directory$/,
+    },
+    {
+      title: 'a directory replaced by a link that leads out',
+      edit: (path) => {
+        const directory = join(path, '../s');
+        fs.rmSync(directory, { recursive: true });
+        fs.symlinkSync('/etc', directory);
+      },
+      want: /^C \/d0 directory mtime\nC \/d0\/s symlink type$/,
+    },
+    {
+      title: 'names that are not UTF-8',
+      edit: (path) => fs.writeFileSync(Buffer.concat([Buffer.from(path), Buffer.from([0xff, 0x0a])]), ''),
+      want: /\nA \/d0\/f0\\xff\\x0a file 0$/,
+    },
+  ];
+  for (const { title, edit, want } of edits)
+    it(`sees ${title}`, async () => {
+      edit(join(work, 'd0/f0'));
+      expect((await both()).join('\n')).to.match(want);
+    });
+
+  it('takes 65,000 hard links of one file (case 30)', async function () {
+    this.timeout(120_000);
+    const links = join(work, 'links');
+    fs.mkdirSync(links);
+    for (let link = 0; link < 65_000; link++) fs.linkSync(join(work, 'd0/f0'), join(links, `l${link}`));
+    btrfs('subvolume', 'snapshot', '-r', work, frozen);
+    const found = renderChanges(await sendChanges({ lower: base, upper: frozen }));
+    expect(found.filter((line) => line.startsWith('A /links/l'))).to.have.lengthOf(65_000);
+    expect(found.filter((line) => !line.startsWith('A /links/l')).map(kindAndPath)).to.deep.equal([
+      'C /',
+      'C /d0/f0',
+      'A /links',
+    ]);
+  });
+
+  it('falls back to the walk for paths longer than send can name', async function () {
+    this.timeout(60_000);
+    let fd = openAt(AT_FDCWD, work, OPEN_DIRECTORY);
+    for (let level = 0; level < 40; level++) {
+      const name = 'n'.repeat(200);
+      fs.mkdirSync(`/proc/self/fd/${fd}/${name}`);
+      const inner = openAt(fd, name, OPEN_DIRECTORY);
+      fs.closeSync(fd);
+      fd = inner;
+    }
+    fs.closeSync(fd);
+    btrfs('subvolume', 'snapshot', '-r', work, frozen);
+    const notes: string[] = [];
+    const found = await changes({ lower: base, upper: frozen, onNote: (line) => notes.push(line) });
+    expect(found.filter((change) => change.kind === 'A')).to.have.lengthOf(40);
+    expect(notes).to.have.lengthOf(1);
   });
 
   it('sees every name of a hard-linked file, and directories that swap names', async () => {
@@ -103,6 +212,10 @@ describe('snapshot/changes', () => {
           const script = `IMGTOOL_TEST_SEED=${seed}, after ${done} scripts, tree ${tree}\n${logs[tree]?.join('\n')}`;
           expect(own(sent), script).to.deep.equal(own(walked));
         }
+        if (done === 0)
+          expect(sent.filter((line) => !/^C \S+ \S+ link( |$)/.test(line)).map(kindAndPath)).to.have.members(
+            naiveDiff(join(dir, 'lower'), join(dir, 'upper')),
+          );
         for (const name of ['edited', 'upper']) await destroySubvolume(root, name);
       }
     } finally {
