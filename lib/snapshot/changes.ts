@@ -16,12 +16,13 @@ import {
   OPEN_DIRECTORY,
   openAt,
   openMemoryFile,
-  parentUuidOf,
   SEND_NO_FILE_DATA,
   sendSubvolume,
   SUBVOLUME_ROOT_INODE,
   subvolumeInfo,
+  subvolumeOrigin,
   type SubvolumeInfo,
+  type SubvolumeOrigin,
 } from '../sys/index.js';
 import { SendReplay } from './send/replay.js';
 import { SendStreamParser, SendSurprise } from './send/stream.js';
@@ -81,11 +82,15 @@ export async function sendChanges(input: {
   }
 }
 
+/** Throws SendSurprise unless `upper` is a snapshot of `lower`, or of a snapshot of it, and both are as they were since. */
 function assertAncestor(fd: number, lower: SubvolumeInfo, upper: SubvolumeInfo): void {
   if (!lower.readOnly || !upper.readOnly) throw new SendSurprise('a tree is not read-only');
-  let uuid = upper.parentUuid;
-  while (uuid !== undefined && uuid !== lower.uuid) uuid = parentUuidOf(fd, uuid);
-  if (uuid === undefined) throw new SendSurprise('one tree is no snapshot of the other');
+  let child: SubvolumeOrigin | undefined = upper;
+  while (child?.parentUuid !== undefined && child.parentUuid !== lower.uuid)
+    child = subvolumeOrigin(fd, child.parentUuid);
+  if (child?.parentUuid === undefined) throw new SendSurprise('one tree is no snapshot of the other');
+  if (lower.changeTransaction > child.originTransaction)
+    throw new SendSurprise('the lower tree was written to after the snapshot was made');
 }
 
 /** Lets the kernel write the stream, without file data, into memory, and follows it. */

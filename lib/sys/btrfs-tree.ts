@@ -8,8 +8,8 @@ const ROOM = 128 * 1024;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 const [ROOT_TREE, UUID_TREE] = [1n, 9n];
 const [INODE_REF, INODE_EXTREF, ROOT_ITEM, UUID_SUBVOLUME] = [12, 13, 132, 251] as const;
-/** Offset of parent_uuid in struct btrfs_root_item. */
-const ROOT_PARENT_UUID = 263;
+/** Offsets of parent_uuid and otransid in struct btrfs_root_item. */
+const [ROOT_PARENT_UUID, ROOT_OTRANSID] = [263, 303];
 
 interface TreeKey {
   readonly objectId: bigint;
@@ -47,19 +47,28 @@ export function inodeNames(fd: number, ino: bigint): InodeName[] {
   return names;
 }
 
-/** UUID (32 hex digits) of what the subvolume `uuid` is a snapshot of; undefined when there is none or `uuid` was deleted. */
-export function parentUuidOf(fd: number, uuid: string): string | undefined {
+/** Where a subvolume comes from. */
+export interface SubvolumeOrigin {
+  /** UUID (32 hex digits) of what it is a snapshot of. */
+  readonly parentUuid: string | undefined;
+  /** Transaction of its creation. */
+  readonly originTransaction: bigint;
+}
+
+/** Origin of the subvolume with this UUID (32 hex digits); undefined when there is none, deleted ones included. */
+export function subvolumeOrigin(fd: number, uuid: string): SubvolumeOrigin | undefined {
   const bytes = Buffer.from(uuid, 'hex');
   const key = { objectId: bytes.readBigUInt64LE(0), type: UUID_SUBVOLUME, offset: bytes.readBigUInt64LE(8) };
-  for (const { data } of searchTree(fd, UUID_TREE, key, key)) {
-    const id = data.readBigUInt64LE(0);
-    const first = { objectId: id, type: ROOT_ITEM, offset: 0n };
-    for (const { data: root } of searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 })) {
-      const parent = root.toString('hex', ROOT_PARENT_UUID, ROOT_PARENT_UUID + 16);
-      return /^0*$/.test(parent) ? undefined : parent;
-    }
-  }
-  return undefined;
+  const [entry] = searchTree(fd, UUID_TREE, key, key);
+  if (entry === undefined) return undefined;
+  const first = { objectId: entry.data.readBigUInt64LE(0), type: ROOT_ITEM, offset: 0n };
+  const [root] = searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 });
+  if (root === undefined) return undefined;
+  const parent = root.data.toString('hex', ROOT_PARENT_UUID, ROOT_PARENT_UUID + 16);
+  return {
+    parentUuid: /^0*$/.test(parent) ? undefined : parent,
+    originTransaction: root.data.readBigUInt64LE(ROOT_OTRANSID),
+  };
 }
 
 /** Shared by all searches. */

@@ -181,6 +181,26 @@ describe('snapshot/changes', () => {
     expect(notes.join('\n')).to.match(/holds a subvolume\n.*no snapshot of the other/);
   });
 
+  it('walks when the lower tree was written to after all', async () => {
+    btrfs('property', 'set', '-ts', base, 'ro', 'false');
+    fs.writeFileSync(join(base, 'late'), '');
+    btrfs('property', 'set', '-ts', base, 'ro', 'true');
+    btrfs('subvolume', 'snapshot', '-r', work, frozen);
+    const notes: string[] = [];
+    const found = await changes({ lower: base, upper: frozen, onNote: (line) => notes.push(line) });
+    expect(renderChanges(found)).to.include('D /late file 0');
+    expect(notes.join()).to.match(/written to after/);
+  });
+
+  it('knows the layer through a chain of snapshots', async () => {
+    for (const name of ['one', 'two']) {
+      btrfs('subvolume', 'snapshot', work, join(dir, name));
+      work = join(dir, name);
+      fs.writeFileSync(join(work, name), '');
+    }
+    expect((await both()).map(kindAndPath)).to.deep.equal(['C /', 'A /one', 'A /two']);
+  });
+
   it('random edits: send tells what a walk tells', async function () {
     const seed = Number(process.env['IMGTOOL_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
     const scripts = Number(process.env['IMGTOOL_TEST_SCRIPTS'] ?? 2000);
