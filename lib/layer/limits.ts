@@ -13,6 +13,8 @@ export const EXPANSION_FLOOR = 1024 * 1024 * 1024;
 
 /** Bytes of one PAX header or one GNU long name. */
 export const MAX_EXTENSION_BYTES = 1024 * 1024;
+/** Extended attributes of one member. */
+export const MAX_XATTRS = 1024;
 /** Bytes of a path inside the root, the kernel's own bound without the NUL. */
 export const MAX_PATH_BYTES = 4095;
 /** Components of a path inside the root. */

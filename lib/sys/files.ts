@@ -46,6 +46,8 @@ export function openAt(dir: number, path: SysPath, flags: number, mode = 0): num
   return fd;
 }
 
+const OPENAT2_ATTEMPTS = 1000;
+
 /** openat2(2) with `resolve` flags; the caller closes the descriptor. */
 export function openAt2(
   dir: number,
@@ -57,9 +59,13 @@ export function openAt2(
     BigInt(options.mode ?? 0),
     BigInt(options.resolve),
   ]);
-  const fd = libc.syscallOpenat2(libc.SYS_OPENAT2, dir, cString(path), new Uint8Array(how.buffer), 24);
-  if (fd < 0) throw syscallError('openat2', path);
-  return fd;
+  for (let attempt = 1; ; attempt += 1) {
+    const fd = libc.syscallOpenat2(libc.SYS_OPENAT2, dir, cString(path), new Uint8Array(how.buffer), 24);
+    if (fd >= 0) return fd;
+    const error = syscallError('openat2', path);
+    // Any rename or mount on the machine while the kernel steps over a `..` makes it give up like this.
+    if (error.errno !== 'EAGAIN' || attempt >= OPENAT2_ATTEMPTS) throw error;
+  }
 }
 
 export function mkdirAt(dir: number, path: SysPath, mode: number): void {

@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AppliedLayer, LayerApplier, LayerInput } from '../../lib/layer/index.js';
+import { createLayerApplier, type AppliedLayer, type LayerApplier, type LayerInput } from '../../lib/layer/index.js';
 import { GrowingFile } from '../../lib/util/index.js';
 import { writeTar, type TarEntry } from './tar-writer.js';
 import { expectSameTree, listTree, type TreeEntry } from './tree-listing.js';
@@ -91,7 +91,51 @@ export class LayerSandbox {
   }
 }
 
+/** What `useLayerSandbox` gives: the applier of the suite, the sandbox of the test. */
+export interface SandboxInUse {
+  readonly applier: LayerApplier;
+  readonly sandbox: LayerSandbox;
+}
+
+/**
+ * For a `describe`: one applier for all its tests and a fresh sandbox for each, which must end with nothing changed
+ * outside of the root and no descriptor more than it began with. `options.parent`: asked for the place of sandboxes.
+ */
+export function useLayerSandbox(
+  options: { readonly applier?: () => LayerApplier; readonly parent?: () => string } = {},
+): SandboxInUse {
+  let applier: LayerApplier;
+  let sandbox: LayerSandbox;
+  let descriptors: number;
+  before(async () => {
+    applier = (options.applier ?? createLayerApplier)();
+    // Threads and libraries are there after the first layer.
+    const first = new LayerSandbox(applier);
+    await first.apply([{ path: 'x' }]);
+    first.remove();
+  });
+  after(() => applier.close());
+  beforeEach(() => {
+    sandbox = new LayerSandbox(applier, options.parent?.());
+    descriptors = openDescriptors();
+  });
+  afterEach(() => {
+    sandbox.expectOutsideUnchanged();
+    const left = openDescriptors() - descriptors;
+    sandbox.remove();
+    if (left !== 0) throw new Error(`${left} descriptors more are open than before`);
+  });
+  return {
+    get applier() {
+      return applier;
+    },
+    get sandbox() {
+      return sandbox;
+    },
+  };
+}
+
 /** Descriptors that this process has open now. */
-export function openDescriptors(): number {
+function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }

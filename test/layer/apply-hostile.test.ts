@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { createLayerApplier, type LayerApplier } from '../../lib/layer/index.js';
-import { LayerSandbox, openDescriptors, type TestLayer } from '../helpers/layer-sandbox.js';
+import { useLayerSandbox, type TestLayer } from '../helpers/layer-sandbox.js';
 import { rejection } from '../helpers/rejection.js';
 import { padded, paxRecord, tarHeader, type TarEntry } from '../helpers/tar-writer.js';
 
@@ -210,30 +209,13 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
 };
 
 describe('hostile layers', () => {
-  let applier: LayerApplier;
-  let sandbox: LayerSandbox;
-  let descriptors: number;
-  before(async () => {
-    applier = createLayerApplier();
-    const warmUp = new LayerSandbox(applier);
-    await warmUp.apply([file('x')]);
-    warmUp.remove();
-  });
-  after(() => applier.close());
-  beforeEach(() => {
-    sandbox = new LayerSandbox(applier);
-    descriptors = openDescriptors();
-  });
-  afterEach(() => {
-    sandbox.expectOutsideUnchanged();
-    expect(openDescriptors()).to.equal(descriptors);
-    sandbox.remove();
-  });
+  const use = useLayerSandbox();
 
   for (const [title, cases] of Object.entries(CASES))
     describe(title, () => {
       for (const { name, layers, want } of cases)
         it(`${name}: ${typeof want === 'string' ? 'refused' : 'harmless'}`, async () => {
+          const { sandbox } = use;
           const applied = sandbox.apply(...layers(sandbox.outside));
           if (typeof want === 'string') {
             const error = await rejection(applied);

@@ -1,5 +1,5 @@
 import { LayerFormatError } from '../../errors.js';
-import { MAX_SPARSE_REGIONS } from '../limits.js';
+import { MAX_EXTENSION_BYTES, MAX_SPARSE_REGIONS, MAX_XATTRS } from '../limits.js';
 import type { MemberXattr } from './member.js';
 import { forEachPaxRecord, parsePaxNumber, parsePaxTime } from './pax.js';
 
@@ -60,6 +60,9 @@ export function readPaxRecords(data: Buffer, values: PaxValues): void {
     const known = (values.xattrs ??= []);
     if (!known.some(({ name }) => name.equals(xattr.name))) known.push(xattr);
   }
+  // Global headers add up: what one header may bring bounds all of them together.
+  const bytes = values.xattrs?.reduce((sum, { name, value }) => sum + name.length + value.length, 0) ?? 0;
+  if (bytes > MAX_EXTENSION_BYTES) throw new LayerFormatError('a member has too many bytes of extended attributes');
 }
 
 /** Sparse formats 0.0, 0.1 and 1.0 of GNU tar ("Storing Sparse Files" in its manual). */
@@ -122,6 +125,7 @@ function numeric(key: string, value: Buffer): number | undefined {
 function addXattr(list: MemberXattr[], name: Buffer, value: Buffer): void {
   if (name.length === 0 || name.length > 255 || name.includes(0)) malformed('xattr');
   const at = list.findIndex((known) => known.name.equals(name));
+  if (at < 0 && list.length >= MAX_XATTRS) throw new LayerFormatError('a member has too many extended attributes');
   const xattr = { name, value: Buffer.from(value) };
   if (at < 0) list.push(xattr);
   else list[at] = xattr;

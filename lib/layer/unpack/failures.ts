@@ -16,7 +16,7 @@ export function translateFailure(error: unknown, path: Uint8Array): unknown {
       cause: error,
       hint: 'imgtool gc frees what no image uses',
     });
-  if (isErrno(error, 'ENAMETOOLONG', 'ENOTDIR', 'ELOOP', 'EISDIR'))
+  if (isErrno(error, 'ENAMETOOLONG', 'ENOTDIR', 'ELOOP', 'EISDIR', 'EFBIG'))
     return new LayerFormatError(`the layer has an entry that cannot be: ${error.message}`, { entry, cause: error });
   return error;
 }
