@@ -10,7 +10,7 @@ import { registrySetting } from './config-keys.js';
 import type { Options } from './options.js';
 
 /** Parts that work on the local store. */
-export type LocalDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
+export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier'>;
 
 /** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
 export class Composition {
@@ -78,6 +78,11 @@ export class Composition {
     return { ...local, ...remote, createApplier: () => createLayerApplier() };
   }
 
+  /** The boot this machine is in. */
+  async bootId(): Promise<string> {
+    return (await import('../metadata/index.js')).currentBootId();
+  }
+
   /** Starts the embedded registry. */
   async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly'>): Promise<RunningServer> {
     const { startRegistryServer } = await import('../server/index.js');
@@ -120,6 +125,8 @@ export class Composition {
         isContainer: async (id) =>
           (await isLocked(`container-${id}`)) || (await metadata.containers.get(id)) !== undefined,
       }),
+      compareTrees: async (input) => (await import('../snapshot/index.js')).changes(input),
+      packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
       progress: this.#progress,
     };
   }

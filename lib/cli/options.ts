@@ -84,6 +84,11 @@ export class Options {
     return this.#get<boolean>(name, 'boolean') ?? false;
   }
 
+  /** Values of an option that may be repeated, in order. */
+  list(name: string): readonly string[] {
+    return this.#get<readonly string[]>(name, 'object') ?? [];
+  }
+
   #get<T extends OptionValue>(name: string, type: string): T | undefined {
     const option = this.#resolved.get(name);
     if (option === undefined) throw new TypeError(`no option ${name}`);

@@ -1,9 +1,10 @@
 import type { ContentStore } from '../content/index.js';
-import type { LayerApplier } from '../layer/index.js';
+import type { LayerApplier, PackedLayer, PackInput } from '../layer/index.js';
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
-import type { Snapshotter } from '../snapshot/index.js';
+import type { Change } from '../rootfs/index.js';
+import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
 
 /**
  * What operations work with: interfaces only, made by the caller (the CLI's `compose.ts`, a program, a test) and closed by
@@ -12,9 +13,13 @@ import type { Snapshotter } from '../snapshot/index.js';
 export interface OperationDeps {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
-  readonly snapshots: Snapshotter;
+  readonly snapshots: FreezingSnapshotter;
   readonly registry: RegistryClient;
   /** Starts the unpacking threads; the operation closes what it started. */
   readonly createApplier: () => LayerApplier;
+  /** Finds what changed between a layer and a frozen snapshot (`changes` of the room snapshot). */
+  readonly compareTrees: (input: ChangesInput) => Promise<Change[]>;
+  /** Writes changes as a layer (`packLayer` of the room layer). */
+  readonly packLayer: (input: PackInput) => Promise<PackedLayer>;
   readonly progress: ProgressSink;
 }

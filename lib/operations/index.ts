@@ -3,8 +3,10 @@
  * (interfaces of the drivers, made by the caller) and returns data. Constructs no driver and prints nothing. May import
  * `errors`, `spec`, `util`, `progress`, and types of the driver rooms.
  */
+export * from './commit.js';
 export * from './containers.js';
 export * from './deps.js';
+export * from './diff.js';
 export * from './find-container.js';
 export * from './find-image.js';
 export * from './image-history.js';

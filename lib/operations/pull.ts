@@ -3,7 +3,6 @@ import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader, TagOrDigest } from '../registry/index.js';
 import {
   chainIds,
-  digestHex,
   formatPlatform,
   formatReference,
   parseImageConfig,
@@ -15,6 +14,7 @@ import {
 } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { recordImage } from './record-image.js';
 import { resolveImage, type ResolvedImage } from './resolve-image.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
@@ -252,19 +252,12 @@ async function writeRecord(
   if (index !== undefined) await deps.content.put(index.bytes, index.descriptor.digest);
   const { reference } = request;
   const id = manifest.config.digest;
-  const lock = await deps.metadata.lock('image-names', { mode: 'exclusive', signal: request.signal });
-  try {
-    const name =
-      reference.tag === undefined
-        ? undefined
-        : formatReference({ host: reference.host, repository: reference.repository, tag: reference.tag });
-    const old = await deps.metadata.images.get(digestHex(id));
-    const source = `${reference.host}/${reference.repository}@${raw.descriptor.digest}`;
-    const record: ImageRecord = {
-      version: 1,
+  const tagged = reference.tag === undefined ? undefined : nameOf(reference, reference.tag);
+  const platform = { os: config.os, architecture: config.architecture };
+  return recordImage(
+    deps,
+    {
       id,
-      names: union(old?.names, name),
-      sources: union(old?.sources, source),
       manifest: raw.descriptor,
       config: manifest.config,
       ...(index === undefined ? {} : { index: index.descriptor }),
@@ -272,26 +265,14 @@ async function writeRecord(
       diffIds: steps.map((step) => step.diffId),
       chainIds: steps.map((step) => step.chainId),
       ...(typeof config.created === 'string' ? { created: config.created } : {}),
-      platform: formatPlatform({
-        os: config.os,
-        architecture: config.architecture,
-        ...(config.variant === undefined ? {} : { variant: config.variant }),
-      }),
-      pulled: old?.pulled ?? new Date().toISOString(),
-    };
-    await deps.metadata.images.put(digestHex(id), record);
-    // The name moves: a crash in between leaves it on both, and the newest record is found first.
-    for (const other of await deps.metadata.images.list()) {
-      if (name === undefined || other.id === id || !other.names.includes(name)) continue;
-      await deps.metadata.images.put(digestHex(other.id), {
-        ...other,
-        names: other.names.filter((entry) => entry !== name),
-      });
-    }
-    return record;
-  } finally {
-    lock.release();
-  }
+      platform: formatPlatform(config.variant === undefined ? platform : { ...platform, variant: config.variant }),
+    },
+    {
+      name: tagged,
+      source: `${reference.host}/${reference.repository}@${raw.descriptor.digest}`,
+      signal: request.signal,
+    },
+  );
 }
 
 /** The local image of that name or digest if all its layers are there; `settled`: no need to ask the registry. */
@@ -352,6 +333,6 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-function union(list: readonly string[] | undefined, entry: string | undefined): string[] {
-  return [...new Set([...(list ?? []), ...(entry === undefined ? [] : [entry])])].sort();
+function nameOf({ host, repository }: Reference, tag: string): string {
+  return formatReference({ host, repository, tag });
 }

@@ -3,6 +3,7 @@
  * Pure: no I/O, no state. May import `errors` only.
  */
 export * from './chain-id.js';
+export * from './config-change.js';
 export * from './config.js';
 export * from './descriptor.js';
 export * from './digest.js';

@@ -9,4 +9,5 @@ export * from './format-size.js';
 export * from './growing-file.js';
 export * from './keyed-mutex.js';
 export * from './parse-size.js';
+export * from './path-text.js';
 export * from './run-process.js';

@@ -1,8 +1,10 @@
 import type { CommandSpec } from '../command.js';
+import { commit } from './commit.js';
 import { complete } from './complete.js';
 import { completion } from './completion.js';
 import { configShow } from './config-show.js';
 import { containers, create, mount, rm } from './containers.js';
+import { diff } from './diff.js';
 import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
@@ -28,6 +30,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   containers,
   rm,
   mount,
+  diff,
+  commit,
   tags,
   digest,
   serve,

@@ -1,0 +1,55 @@
+import { UsageError } from '../../errors.js';
+import { parseReference } from '../../spec/index.js';
+import type { CommandSpec } from '../command.js';
+
+export const commit: CommandSpec = {
+  path: ['commit'],
+  group: 'Containers',
+  summary: 'make an image of a container',
+  description:
+    'Packs only what changed into one more layer and prints the image ID. The container stays as it is. ' +
+    'With SOURCE_DATE_EPOCH set, the same changes give the same image everywhere.',
+  arguments: [
+    { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' },
+    { name: 'REF', summary: 'name of the new image', optional: true },
+  ],
+  options: [
+    { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
+    { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
+    {
+      name: 'change',
+      short: 'c',
+      value: 'INSTRUCTION',
+      repeat: true,
+      summary: 'Dockerfile instruction for the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+    },
+    { name: 'squash', default: false, summary: 'one layer with everything instead of one more' },
+    { name: 'empty-ok', default: false, summary: 'make an image even when nothing changed' },
+  ],
+  examples: [
+    { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'an image with one more layer' },
+    { command: `imgtool commit box app:2 --change 'CMD ["serve"]'`, does: 'another command as well' },
+  ],
+  async run({ args, options, signal, compose }) {
+    const [{ commitContainer }, deps] = await Promise.all([import('../../operations/index.js'), compose.local()]);
+    const result = await commitContainer(deps, {
+      container: args[0]!,
+      reference: args[1] === undefined ? undefined : parseReference(args[1]),
+      message: options.text('message'),
+      author: options.text('author'),
+      changes: options.list('change'),
+      squash: options.flag('squash'),
+      emptyOk: options.flag('empty-ok'),
+      sourceDateEpoch: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
+      bootId: await compose.bootId(),
+      signal,
+    });
+    return { json: result, text: [result.id] };
+  },
+};
+
+function sourceDateEpoch(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,11}$/.test(text)) return Number(text);
+  throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text.slice(0, 100))}, not seconds since 1970`);
+}

@@ -1,0 +1,51 @@
+import type { Change } from '../../rootfs/index.js';
+import { formatSize, pathText } from '../../util/index.js';
+import type { CommandSpec } from '../command.js';
+
+export const diff: CommandSpec = {
+  path: ['diff'],
+  group: 'Containers',
+  summary: 'list what changed in a container or an image',
+  description:
+    'A: added, C: changed, D: deleted. A container is compared with what it was made from, an image with the layer ' +
+    'below its top one, unless OTHER is given. The time it takes depends on the number of changes, not on the image.',
+  arguments: [
+    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique prefix of one', completes: 'container' },
+    { name: 'OTHER', summary: 'container or image to compare with', optional: true, completes: 'image' },
+  ],
+  options: [{ name: 'stat', default: false, summary: 'sizes, what changed of each path, and sums' }],
+  examples: [
+    { command: 'imgtool diff box', does: 'what changed since the container was made' },
+    { command: 'imgtool diff app:2 app:1 --stat', does: 'between two images' },
+  ],
+  async run({ args, options, signal, compose }) {
+    const { diffTrees } = await import('../../operations/index.js');
+    const list = await diffTrees(await compose.local(), { subject: args[0]!, other: args[1], signal });
+    return {
+      json: list.map(toJson),
+      text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${pathText(path).text}`),
+    };
+  },
+};
+
+function toJson({ kind, path, type, changed, size, oldSize }: Change): object {
+  const { text, isUtf8 } = pathText(path);
+  const encoded = isUtf8 ? {} : { pathBase64: path.toString('base64') };
+  const sizes = { ...(size === undefined ? {} : { size }), ...(oldSize === undefined ? {} : { oldSize }) };
+  return { kind, path: text, ...encoded, type, changed, ...sizes };
+}
+
+function statOf(list: readonly Change[]): string[] {
+  const lines = list.map(({ kind, path, changed, size, oldSize }) => {
+    const grown = (size ?? 0) - (oldSize ?? 0);
+    const sign = grown < 0 ? '-' : '+';
+    const about = [
+      ...(size === undefined && oldSize === undefined ? [] : [`${sign}${formatSize(Math.abs(grown))}`]),
+      ...changed,
+    ];
+    return `${kind} ${pathText(path).text}${about.length === 0 ? '' : `  (${about.join(', ')})`}`;
+  });
+  const count = (kind: Change['kind']): number => list.filter((change) => change.kind === kind).length;
+  const bytes = list.reduce((sum, { size }) => sum + (size ?? 0), 0);
+  return [...lines, `${count('A')} added, ${count('C')} changed, ${count('D')} deleted; files of ${formatSize(bytes)}`];
+}

@@ -1,0 +1,30 @@
+import { randomBytes } from 'node:crypto';
+import type { OperationDeps } from './deps.js';
+
+/** A container's files as they are at one moment: a read-only snapshot. */
+export interface FrozenContainer {
+  /** Names the snapshot for `snapshots.commit`. */
+  readonly key: string;
+  /** Absolute path. */
+  readonly path: string;
+}
+
+/**
+ * Freezes container `id` while `work` runs, and removes the snapshot afterwards unless `work` has made a layer of it.
+ * The container may be used and changed meanwhile. Throws NotFoundError when it has no files any more.
+ */
+export async function withFrozen<T>(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  { id, signal }: { readonly id: string; readonly signal: AbortSignal },
+  work: (frozen: FrozenContainer) => Promise<T>,
+): Promise<T> {
+  const key = randomBytes(16).toString('hex');
+  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    const path = await deps.snapshots.freeze(key, id);
+    return await work({ key, path });
+  } finally {
+    await deps.snapshots.removeWork(key);
+    alive.release();
+  }
+}
