@@ -1,7 +1,8 @@
-import { closeSync, constants, readlinkSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import {
   addressOf,
   AT_EMPTY_PATH,
+  AT_FDCWD,
   directClose,
   directGetXattr,
   directMkdirAt,
@@ -13,6 +14,7 @@ import {
   openAt2,
   OPEN_DIRECTORY,
   O_CLOEXEC,
+  readlinkAt,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   syscallError,
@@ -44,6 +46,8 @@ export interface DirHandle {
 interface Link extends DirHandle {
   /** Length of the textual path in `#path`. */
   readonly end: number;
+  /** Hashes of the directories above that no other link stands for. */
+  readonly above: readonly PathHash[];
 }
 
 /** What `enter` can meet instead of a directory. */
@@ -92,7 +96,7 @@ export class DirChain {
   /** `rootFd` stays the caller's. `onMention` is told each directory that `enter` with `create` passes, once a visit. */
   constructor(rootFd: number, onMention: (hash: PathHash) => void) {
     this.#rootFd = rootFd;
-    this.#rootPath = readlinkSync(fdPath(rootFd), { encoding: 'buffer' });
+    this.#rootPath = readlinkAt(AT_FDCWD, fdPath(rootFd));
     this.#onMention = onMention;
     this.#links.push(this.#link(rootFd, 0, new PathHash()));
   }
@@ -124,7 +128,7 @@ export class DirChain {
     const parent = this.#common(path.bytes, path.parentEnd);
     if (this.#links.length >= MAX_CHAIN) this.#closeAll();
     const hash = new PathHash().from(parent.hash).child(path.bytes, path.nameStart, path.end);
-    this.#push({ fd, end: path.end, touched: true, mentioned: true, hash, ...state }, path.bytes);
+    this.#push({ fd, end: path.end, touched: true, mentioned: true, hash, above: [], ...state }, path.bytes);
     this.#onMention(hash);
   }
 
@@ -186,7 +190,7 @@ export class DirChain {
     while (stop < end && bytes[stop] !== 0x2f) stop += 1;
     if (stop - start > 255) return 'blocked';
     if (this.#links.length >= MAX_CHAIN) {
-      const alone = this.#resolve(bytes, above.end);
+      const alone = this.#resolve(bytes, above.end, [...this.#links.flatMap((link) => [...link.above, link.hash])]);
       if (typeof alone === 'string') return alone;
       parent = alone;
     }
@@ -214,8 +218,11 @@ export class DirChain {
     return link;
   }
 
-  /** Opens a path that leads through a link, or is very deep, in one step and alone. */
-  #resolve(bytes: Uint8Array, stop: number): Link | NoDirectory {
+  /**
+   * Opens a path that leads through a link, or is very deep, in one step and alone. `hashes`: those of the directories
+   * on the way, the last its own, when they are known.
+   */
+  #resolve(bytes: Uint8Array, stop: number, hashes?: readonly PathHash[]): Link | NoDirectory {
     this.#closeAll();
     this.#restore(this.#links[0]!);
     this.#rootAside = true;
@@ -229,30 +236,34 @@ export class DirChain {
       if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ELOOP' || errno === 'EXDEV') return 'blocked';
       throw error;
     }
-    return this.#push(this.#link(fd, stop, this.#canonicalHash(fd)), bytes);
+    try {
+      const above = [...(hashes ?? this.#canonicalHashes(fd))];
+      return this.#push(this.#link(fd, stop, above.pop()!, above), bytes);
+    } catch (error) {
+      directClose(fd);
+      throw error;
+    }
   }
 
-  /** Of the path without links, so that one directory has one hash. */
-  #canonicalHash(fd: number): PathHash {
-    const path = readlinkSync(fdPath(fd), { encoding: 'buffer' }).subarray(
-      this.#rootPath.length === 1 ? 0 : this.#rootPath.length,
-    );
-    const hash = new PathHash();
+  /** Of the path without links, so that one directory has one hash: all from the root down to the directory. */
+  #canonicalHashes(fd: number): PathHash[] {
+    const path = readlinkAt(AT_FDCWD, fdPath(fd)).subarray(this.#rootPath.length === 1 ? 0 : this.#rootPath.length);
+    const hashes = [new PathHash()];
     for (let at = 1; at < path.length;) {
       const slash = path.indexOf(0x2f, at);
       const stop = slash < 0 ? path.length : slash;
-      hash.child(path, at, stop);
-      this.#onMention(hash);
+      hashes.push(new PathHash().from(hashes.at(-1)).child(path, at, stop));
       at = stop + 1;
     }
-    return hash;
+    return hashes;
   }
 
-  #link(fd: number, end: number, hash: PathHash): Link {
+  #link(fd: number, end: number, hash: PathHash, above: readonly PathHash[] = []): Link {
     const link = {
       fd,
       end,
       hash,
+      above,
       setgid: false,
       inheritsAcl: false,
       touched: false,
@@ -290,6 +301,7 @@ export class DirChain {
     for (const link of this.#links) {
       if (link.mentioned) continue;
       link.mentioned = true;
+      for (const hash of link.above) this.#onMention(hash);
       this.#onMention(link.hash);
     }
   }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,7 +83,8 @@ export class LayerSandbox {
   }
 
   remove(): void {
-    rmSync(this.base, { recursive: true, force: true });
+    // Node cannot remove paths longer than the kernel takes at once.
+    execFileSync('rm', ['-rf', this.base]);
   }
 
   #surroundings(): Map<string, TreeEntry> {

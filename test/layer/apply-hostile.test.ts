@@ -1,3 +1,5 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { useLayerSandbox, type TestLayer } from '../helpers/layer-sandbox.js';
 import { rejection } from '../helpers/rejection.js';
@@ -227,4 +229,15 @@ describe('hostile layers', () => {
           }
         });
     });
+
+  it('132 levels of 30 bytes, the path longer than the kernel takes with that of the root: unpacked, removed', async () => {
+    const deep = Array.from({ length: 132 }, (_, index) => String(index).padStart(30, 'd')).join('/');
+    const { sandbox } = use;
+    await sandbox.apply([dir(deep), file(`${deep}/x`), hardLink('x', `${deep}/x`)]);
+    expect(lstatSync(join(sandbox.root, 'x')).nlink).to.equal(2);
+    const error = await rejection(sandbox.apply([link('l', deep), file('l/y')]));
+    expect(error.name, error.stack ?? '').to.equal('LayerFormatError');
+    await sandbox.apply([file(`.wh.${deep.slice(0, 30)}`), file('.wh.l')]);
+    expect(sandbox.tree()).to.deep.equal(['x = x']);
+  });
 });

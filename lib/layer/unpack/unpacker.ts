@@ -38,7 +38,7 @@ import type { TarMember } from '../tar/member.js';
 import { TarReader } from '../tar/reader.js';
 import { AttributeSetter } from './attributes.js';
 import { pathFailure, translateFailure, unpackFailure } from './failures.js';
-import { hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
+import { AUFS_LINK_STORE, hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
 
 /** How a layer is unpacked. */
 export interface UnpackOptions {
@@ -100,6 +100,8 @@ class Unpacker {
   readonly #notes: string[] = [];
   #moreNotes = 0;
   #openFile = -1;
+  /** Files that only hard links will name are kept at AUFS_LINK_STORE until the end. */
+  #usesLinkStore = false;
   /** Directory of the last hard link's target, when it is not on the way to the entry in work. */
   #linkDir: { readonly fd: number; readonly path: Buffer } | undefined;
 
@@ -120,6 +122,7 @@ class Unpacker {
       entries += 1;
       this.#apply();
     }
+    if (this.#usesLinkStore) this.#removeLinkStore();
     this.#chain.close();
     const { nonZero } = this.#reader.drain(MAX_TRAILING_BYTES);
     if (nonZero) this.#note('ignored what follows the end of the tar archive');
@@ -157,9 +160,20 @@ class Unpacker {
         return this.#whiteout();
       case 'opaque':
         return this.#opaque();
+      case 'link store':
+        if (this.#member.type !== TYPE.file) return;
+        this.#usesLinkStore = true;
+        return this.#create();
       case 'plain':
         return this.#create();
     }
+  }
+
+  #removeLinkStore(): void {
+    const root = this.#chain.enter(AUFS_LINK_STORE, 0, true);
+    if (typeof root === 'string') return;
+    root.touched = true;
+    removeTree(root.fd, AUFS_LINK_STORE);
   }
 
   #root(): void {

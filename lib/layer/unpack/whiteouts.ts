@@ -8,18 +8,28 @@ const PREFIX = Buffer.from(WHITEOUT_PREFIX);
 const META_PREFIX = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`);
 const OPAQUE = Buffer.from(OPAQUE_MARKER);
 
-/** What an entry's path means: a thing itself, a whiteout, an opaque marker, or a leftover of AUFS to be skipped. */
-export type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'skip';
+/**
+ * Directory at the root where AUFS kept files with several names: layers of its time have them there, and hard links to
+ * them. It is no part of the tree.
+ */
+export const AUFS_LINK_STORE = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
+
+/**
+ * What an entry's path means: a thing itself, a whiteout, an opaque marker, something in AUFS_LINK_STORE, or another
+ * leftover of AUFS to be skipped.
+ */
+export type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'link store' | 'skip';
 
 /** Reads the meaning off the names (image-spec layer.md, "Whiteouts"). Throws LayerFormatError on names without one. */
 export function meaningOf(path: RelativePath): PathMeaning {
   const { bytes, end } = path;
   for (let start = 0; start < end;) {
     if (isAt(bytes, start, PREFIX)) {
-      if (isAt(bytes, start, META_PREFIX))
-        return start === path.nameStart && end - start === OPAQUE.length && isAt(bytes, start, OPAQUE)
-          ? 'opaque'
-          : 'skip';
+      if (isAt(bytes, start, META_PREFIX)) {
+        if (start === path.nameStart)
+          return end - start === OPAQUE.length && isAt(bytes, start, OPAQUE) ? 'opaque' : 'skip';
+        return path.parentEnd === AUFS_LINK_STORE.length && isAt(bytes, 0, AUFS_LINK_STORE) ? 'link store' : 'skip';
+      }
       if (start === path.nameStart) {
         const hidden = start + PREFIX.length;
         const isDots =
