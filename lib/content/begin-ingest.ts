@@ -1,10 +1,10 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { mkdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SizeMismatchError } from '../errors.js';
 import { isErrno, tryFlock } from '../sys/index.js';
 import type { Descriptor } from '../spec/index.js';
-import { delay } from '../util/index.js';
+import { delay, makeDirectory } from '../util/index.js';
 import { blobIsIntact, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
 import { FileIngest, removeIngestDirectory, type LockedFile } from './ingest.js';
@@ -69,9 +69,9 @@ async function resume(
 async function lockData(root: string, { digest }: Descriptor): Promise<LockedFile | 'locked' | 'gone'> {
   const directory = ingestDirectory(root, digest);
   const path = join(directory, DATA);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
   let fd: number;
   try {
+    makeDirectory(directory);
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return 'gone';

@@ -56,6 +56,7 @@ export class FileIngest implements Ingest {
   }
 
   restart(): Promise<void> {
+    if (this.offset > 0) this.growing.fail();
     return this.#file.restart();
   }
 

@@ -4,7 +4,7 @@ import { digestAlgorithm, digestHex, isDigest, parseDigest, type Digest } from '
 
 /** Directory of published blobs below the store's root, one directory an algorithm in it. */
 export const BLOBS = 'blobs';
-/** Directory of what is being written: `<algorithm>-<hex>/` for downloads, `stream-<random>/` for the rest. */
+/** Directory of what is being written: `<algorithm>-<hex>/` for downloads, files `tmp-<random>` for the rest. */
 export const INGEST = 'ingest';
 /** The bytes of an ingest, in its directory. */
 export const DATA = 'data';

@@ -1,6 +1,7 @@
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { isErrno } from '../sys/index.js';
 import type { Digest } from '../spec/index.js';
+import { makeDirectory } from '../util/index.js';
 import { recordSize } from './blob-size.js';
 import { blobDirectory, blobPath } from './paths.js';
 
@@ -16,7 +17,7 @@ export async function publish(
     await rename(file.path, to);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
-    await mkdir(blobDirectory(root, blob.digest), { recursive: true, mode: 0o700 });
+    makeDirectory(blobDirectory(root, blob.digest));
     await rename(file.path, to);
   }
 }

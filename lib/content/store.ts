@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, rm, unlink } from 'node:fs/promises';
+import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, Readable } from 'node:stream';
 import { DigestMismatchError } from '../errors.js';
 import { isErrno, tryFlock } from '../sys/index.js';
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/index.js';
+import { makeDirectory } from '../util/index.js';
 import { beginIngest } from './begin-ingest.js';
 import { listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
@@ -58,7 +59,7 @@ async function ingestStream(
   try {
     const algorithm = expected === undefined ? 'sha256' : digestAlgorithm(parseDigest(expected));
     signal?.throwIfAborted();
-    await mkdir(join(root, INGEST), { recursive: true, mode: 0o700 });
+    makeDirectory(join(root, INGEST));
     fd = openSync(path, 'wx', 0o600);
     // Tells housekeeping that somebody is at it.
     tryFlock(fd, 'exclusive');

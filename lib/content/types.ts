@@ -13,7 +13,10 @@ export interface Ingest {
   readonly path: string;
   /** Appends; synchronous hash, asynchronous write. Throws SizeMismatchError beyond the descriptor's size. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Throws away what is here and starts at 0 (a server that ignored Range, a digest that did not match). */
+  /**
+   * Throws away what is here and starts at 0 (a digest that did not match). `growing` fails for good when there was
+   * something: who read it begins again after `commit`.
+   */
   restart(): Promise<void>;
   /**
    * Checks size and digest, publishes the blob. Throws SizeMismatchError, DigestMismatchError: then the data is dropped

@@ -63,7 +63,11 @@ async function fetchOne(
   onReadable: (path: string, growing: GrowingFile) => void,
 ): Promise<'fetched' | 'present'> {
   const { digest, size: total } = descriptor;
-  const event = (state: 'waiting' | 'active' | 'skipped' | 'done', transferred?: number): void =>
+  const event = (
+    state: 'waiting' | 'active' | 'skipped' | 'retrying' | 'done',
+    transferred?: number,
+    message?: string,
+  ): void =>
     deps.progress.event({
       v: 1,
       kind: 'blob',
@@ -72,6 +76,7 @@ async function fetchOne(
       state,
       total,
       ...(transferred === undefined ? {} : { transferred }),
+      ...(message === undefined ? {} : { message }),
     });
   const ingest = await deps.content.beginIngest(descriptor, { signal, onWait: () => event('waiting') });
   if (ingest === undefined) {
@@ -84,6 +89,7 @@ async function fetchOne(
     await fetchBlob(repository.blob(descriptor, { priority }), ingest, {
       signal,
       onProgress: (bytes) => event('active', bytes),
+      onRetry: (message) => event('retrying', ingest.offset, message),
     });
     event('done', total);
     return 'fetched';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { DigestMismatchError } from '../errors.js';
+import { DigestMismatchError, DiskSpaceError } from '../errors.js';
 import type { AppliedLayer, LayerApplier } from '../layer/index.js';
 import { digestHex, type ChainId, type Descriptor, type DiffId } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
@@ -47,13 +47,7 @@ async function unpackLayer(
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
   try {
     if (await deps.snapshots.has(step.chainId)) return;
-    const applied = await applyOnce(deps, arrivals, applier, { step, key, signal }).catch(async (error: unknown) => {
-      if (!(await arrivals.readable(step.blob.digest)).growing.failed) throw error;
-      // The download was refetched from the start (or has failed, which surfaces here): what was unpacked is worthless.
-      await arrivals.done(step.blob.digest);
-      await deps.snapshots.removeWork(key);
-      return applyOnce(deps, arrivals, applier, { step, key, signal });
-    });
+    const applied = await applyVerified(deps, arrivals, applier, { step, key, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -64,7 +58,6 @@ async function unpackLayer(
         },
       );
     }
-    await arrivals.done(step.blob.digest);
     await deps.snapshots.commit(step.chainId, key);
     await deps.metadata.layers.put(digestHex(step.chainId), {
       version: 1,
@@ -94,6 +87,31 @@ async function unpackLayer(
     alive.release();
     lock.release();
   }
+}
+
+/**
+ * Unpacks while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and fetched
+ * again may have been unpacked with an error, or without one. Then all is unpacked anew, from the finished blob.
+ */
+async function applyVerified(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  job: { step: LayerStep; key: string; signal: AbortSignal },
+): Promise<AppliedLayer> {
+  const { digest } = job.step.blob;
+  const first = await applyOnce(deps, arrivals, applier, job).catch((error: unknown) => {
+    // The disk is full and the user impatient whatever the bytes are.
+    if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
+    return { error };
+  });
+  await arrivals.done(digest);
+  if ((await arrivals.readable(digest)).growing.failed) {
+    await deps.snapshots.removeWork(job.key);
+    return applyOnce(deps, arrivals, applier, job);
+  }
+  if ('error' in first) throw first.error;
+  return first;
 }
 
 async function applyOnce(

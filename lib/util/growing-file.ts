@@ -28,13 +28,13 @@ export class GrowingFile {
     this.#wake();
   }
 
-  /** Nothing more will come; the bytes are verified. */
+  /** Nothing more will come; the bytes are verified. Who was told of a failure before has read others: that stays. */
   finish(): void {
-    Atomics.store(this.#signal, 1, STATE.finished);
+    Atomics.compareExchange(this.#signal, 1, STATE.growing, STATE.finished);
     this.#wake();
   }
 
-  /** What was written is worthless (digest mismatch, download given up): readers must stop. */
+  /** What was written is worthless (digest mismatch, download given up): readers must stop. For good. */
   fail(): void {
     Atomics.store(this.#signal, 1, STATE.failed);
     this.#wake();
