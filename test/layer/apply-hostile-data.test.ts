@@ -417,7 +417,7 @@ describe('hostile layers: data', () => {
     } finally {
       await elsewhere.terminate();
     }
-    expect(sandbox.tree()).to.include('usr/lib/9 = 2999');
+    expect(sandbox.tree()).to.include('usr/lib/9 = 1999');
   });
 });
 
