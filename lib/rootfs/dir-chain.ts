@@ -3,10 +3,13 @@ import {
   addressOf,
   AT_EMPTY_PATH,
   AT_FDCWD,
+  directChmod,
+  directChown,
   directClose,
   directGetXattr,
   directMkdirAt,
   directOpenAt,
+  directRemoveXattr,
   directSetFileTimes,
   directStatx,
   fdPath,
@@ -19,7 +22,9 @@ import {
   RESOLVE_NO_MAGICLINKS,
   syscallError,
 } from '../sys/index.js';
+import { canonicalHashes } from './canonical-hashes.js';
 import { PathHash } from './path-hash.js';
+import { timesAddress } from './times-address.js';
 
 /** Directories held open at once; a deeper one is opened from the root in one step, alone. */
 const MAX_CHAIN = 64;
@@ -58,24 +63,12 @@ const memory = new Uint8Array(512);
 const memoryAddress = addressOf(memory);
 const words = new Uint32Array(memory.buffer);
 const bigWords = new BigInt64Array(memory.buffer);
-const TIMES_AT = 256;
 const EMPTY_PATH_AT = 504;
 
 const defaultAcl = Buffer.from('system.posix_acl_default\0');
 const DEFAULT_ACL_ADDRESS = addressOf(defaultAcl);
-
-/** Fills two `struct timespec` with one time; returns their address, valid until the next call. */
-export function timesAddress(seconds: number, nanos: number): number {
-  const low = seconds - Math.floor(seconds / 0x1_0000_0000) * 0x1_0000_0000;
-  const high = Math.floor(seconds / 0x1_0000_0000) | 0;
-  for (let at = TIMES_AT / 4; at < TIMES_AT / 4 + 8; at += 4) {
-    words[at] = low;
-    words[at + 1] = high;
-    words[at + 2] = nanos;
-    words[at + 3] = 0;
-  }
-  return memoryAddress + TIMES_AT;
-}
+const accessAcl = Buffer.from('system.posix_acl_access\0');
+const ACCESS_ACL_ADDRESS = addressOf(accessAcl);
 
 /**
  * The directories on the way to the entry in work, kept open while entries follow one another down and up a tree.
@@ -210,12 +203,21 @@ export class DirChain {
       if (fd < 0) throw syscallError('openat', shown);
     }
     const hash = new PathHash().from(parent.hash).child(bytes, start, stop);
+    if (made && (parent.setgid || parent.inheritsAcl)) this.#disinherit(fd, bytes.subarray(0, stop));
     const link = this.#push(this.#link(fd, stop, hash), bytes);
     if (made) {
       link.touched = true;
       link.mtimeSeconds = link.mtimeNanos = 0;
     }
     return link;
+  }
+
+  /** Makes a new directory what it would be elsewhere: without its parent's group, setgid bit and access rules. */
+  #disinherit(fd: number, path: Uint8Array): void {
+    directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
+    directRemoveXattr(fd, DEFAULT_ACL_ADDRESS);
+    if (directChown(fd, process.geteuid!(), process.getegid!()) < 0) throw syscallError('fchown', path);
+    if (directChmod(fd, 0o755) < 0) throw syscallError('fchmod', path);
   }
 
   /**
@@ -237,25 +239,12 @@ export class DirChain {
       throw error;
     }
     try {
-      const above = [...(hashes ?? this.#canonicalHashes(fd))];
+      const above = [...(hashes ?? canonicalHashes(this.#rootPath, fd))];
       return this.#push(this.#link(fd, stop, above.pop()!, above), bytes);
     } catch (error) {
       directClose(fd);
       throw error;
     }
-  }
-
-  /** Of the path without links, so that one directory has one hash: all from the root down to the directory. */
-  #canonicalHashes(fd: number): PathHash[] {
-    const path = readlinkAt(AT_FDCWD, fdPath(fd)).subarray(this.#rootPath.length === 1 ? 0 : this.#rootPath.length);
-    const hashes = [new PathHash()];
-    for (let at = 1; at < path.length;) {
-      const slash = path.indexOf(0x2f, at);
-      const stop = slash < 0 ? path.length : slash;
-      hashes.push(new PathHash().from(hashes.at(-1)).child(path, at, stop));
-      at = stop + 1;
-    }
-    return hashes;
   }
 
   #link(fd: number, end: number, hash: PathHash, above: readonly PathHash[] = []): Link {

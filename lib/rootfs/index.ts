@@ -15,4 +15,5 @@ export * from './relative-path.js';
 export * from './remove-tree.js';
 export * from './same-inode.js';
 export * from './suspects.js';
+export * from './times-address.js';
 export * from './walk-changes.js';

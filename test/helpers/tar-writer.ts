@@ -36,7 +36,8 @@ function entryBlocks(entry: TarEntry): Buffer[] {
   const records: Buffer[] = [];
   if (path.length > 100) records.push(paxRecord('path', bytes(path)));
   if (target.length > 100) records.push(paxRecord('linkpath', bytes(target)));
-  if (mtime % SECOND !== 0n) records.push(paxRecord('mtime', bytes(decimalSeconds(mtime))));
+  if (mtime < 0n || mtime >= 2n ** 33n * SECOND || mtime % SECOND !== 0n)
+    records.push(paxRecord('mtime', bytes(decimalSeconds(mtime))));
   for (const [key, value] of [
     ['uid', entry.uid],
     ['gid', entry.gid],
@@ -112,7 +113,8 @@ export function paxRecord(key: string, value: Uint8Array): Buffer {
 }
 
 function decimalSeconds(ns: bigint): string {
-  return `${ns / SECOND}.${String(ns % SECOND).padStart(9, '0')}`;
+  const [sign, size] = ns < 0n ? ['-', -ns] : ['', ns];
+  return `${sign}${size / SECOND}.${String(size % SECOND).padStart(9, '0')}`;
 }
 
 /** `body` and the zeros that fill its last block. */

@@ -1,9 +1,11 @@
+import { closeSync, constants } from 'node:fs';
 import { timesAddress, type DirHandle, type RelativePath } from '../../rootfs/index.js';
 import {
   addressOf,
+  AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  chmodAt,
   directChmod,
-  directChmodAt,
   directChown,
   directChownAt,
   directRemoveXattr,
@@ -13,6 +15,8 @@ import {
   fdPath,
   isErrno,
   listXattrs,
+  O_PATH,
+  openAt,
   removeXattr,
   setXattr,
   setXattrFd,
@@ -96,7 +100,7 @@ export class AttributeSetter {
       throw unpackFailure('fchownat', path.toBuffer());
     if (!isLink && (!this.#exactModes || dir.inheritsAcl || (chowned && (member.mode & SPECIAL_BITS) !== 0))) {
       if (dir.inheritsAcl) this.#dropInheritedAcl(dir, path);
-      if (directChmodAt(dir.fd, name, member.mode, 0) < 0) throw unpackFailure('fchmodat', path.toBuffer());
+      this.#chmodSpecial(dir, member.mode, path);
     }
     if (member.xattrs.length > 0) {
       const full = path.toBuffer();
@@ -106,6 +110,16 @@ export class AttributeSetter {
     }
     const times = timesAddress(member.mtimeSeconds, member.mtimeNanos);
     if (directSetTimes(dir.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) throw unpackFailure('utimensat', path.toBuffer());
+  }
+
+  /** By a descriptor, since fchmodat would follow a link that took the name's place meanwhile. */
+  #chmodSpecial(dir: DirHandle, mode: number, path: EntryPath): void {
+    const fd = openAt(dir.fd, path.toBuffer().subarray(path.nameStart), O_PATH | constants.O_NOFOLLOW);
+    try {
+      chmodAt(AT_FDCWD, fdPath(fd), mode);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   #dropInheritedAcl(dir: DirHandle, path: EntryPath): void {
