@@ -32,17 +32,19 @@ const WINDOW_MS = 5_000;
 export class ProgressModel {
   readonly items = new Map<string, ProgressItem>();
   readonly #transfers = new Map<string, { transferred: number; total: number; skipped: boolean }>();
+  readonly #begun = new Map<string, number>();
   readonly #samples: { readonly at: number; readonly bytes: number }[] = [];
 
   /** Takes one event; returns its item. A download goes on to its unpacking in the same item. */
   take(event: ProgressEvent, now: number): ProgressItem {
     const item = this.items.get(event.digest) ?? this.#add(event, now);
+    const begun = this.#beginning(event, now);
     if (item.action !== event.action) {
       // The bottom layer unpacks while it downloads: the bar stays with the download until that is complete.
       if (event.state === 'active' && item.action === 'fetch' && item.state === 'active') return item;
-      Object.assign(item, { action: event.action, transferred: 0, total: undefined, since: now, until: undefined });
+      Object.assign(item, { action: event.action, transferred: 0, total: undefined, since: begun, until: undefined });
     }
-    if (event.state === 'active' && item.state !== 'active' && item.state !== 'retrying') item.since = now;
+    if (event.state === 'active' && item.state !== 'active' && item.state !== 'retrying') item.since = begun;
     item.state = event.state;
     item.transferred =
       event.transferred ??
@@ -69,6 +71,14 @@ export class ProgressModel {
         ? undefined
         : ((transferred - first.bytes) * 1000) / (now - first.at);
     return { transferred, total, rate, secondsLeft: rate === undefined ? undefined : (total - transferred) / rate };
+  }
+
+  /** When the action of `event` first moved: it may have begun unseen, behind the download. */
+  #beginning({ digest, action, state }: ProgressEvent, now: number): number {
+    const key = `${digest} ${action}`;
+    const begun = this.#begun.get(key) ?? now;
+    if (state === 'active') this.#begun.set(key, begun);
+    return begun;
   }
 
   #add(event: ProgressEvent, now: number): ProgressItem {

@@ -1,4 +1,5 @@
 import { DiskSpaceError, InvalidManifestError, NotFoundError } from '../errors.js';
+import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader, TagOrDigest } from '../registry/index.js';
 import {
@@ -128,15 +129,32 @@ async function bringIn(
   repository: RepositoryReader,
   request: PullRequest,
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
-  const { resolved, config, steps } = await lookUp(deps, repository, request);
-  const { missing } = await splitSteps(deps, steps);
-  const states = await blobStates(deps, steps);
-  await requireSpace(deps, missing, states, request.reserveBytes);
+  // Its threads take a while to start: let them while the registry is asked.
+  const applier = deps.createApplier();
+  try {
+    const { resolved, config, steps } = await lookUp(deps, repository, request);
+    const { missing } = await splitSteps(deps, steps);
+    const states = await blobStates(deps, steps);
+    await requireSpace(deps, missing, states, request.reserveBytes);
+    await fetchAndUnpack(deps, repository, applier, { missing, signal: request.signal });
+    request.signal.throwIfAborted();
+    return [await writeRecord(deps, request, { resolved, config, steps }), states];
+  } finally {
+    await applier.close();
+  }
+}
+
+async function fetchAndUnpack(
+  deps: OperationDeps,
+  repository: RepositoryReader,
+  applier: LayerApplier,
+  { missing, signal: outer }: { readonly missing: readonly LayerStep[]; readonly signal: AbortSignal },
+): Promise<void> {
   const failure = new AbortController();
-  const signal = AbortSignal.any([request.signal, failure.signal]);
+  const signal = AbortSignal.any([outer, failure.signal]);
   const arrivals = startArrivals(deps, repository, { blobs: missing.map((step) => step.blob), signal });
   try {
-    await unpackLayers(deps, arrivals, { steps: missing, signal });
+    await unpackLayers(deps, arrivals, applier, { steps: missing, signal });
   } catch (error) {
     failure.abort(error);
     // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
@@ -145,9 +163,6 @@ async function bringIn(
   } finally {
     await arrivals.close();
   }
-  request.signal.throwIfAborted();
-  const record = await writeRecord(deps, request, { resolved, config, steps });
-  return [record, states];
 }
 
 async function lookUp(

@@ -15,7 +15,7 @@ export interface LayerStep {
   readonly parent: ChainId | undefined;
 }
 
-type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
+type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /**
  * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
@@ -25,15 +25,10 @@ type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
 export async function unpackLayers(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
+  applier: LayerApplier,
   options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
 ): Promise<void> {
-  if (options.steps.length === 0) return;
-  const applier = deps.createApplier();
-  try {
-    for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, signal: options.signal });
-  } finally {
-    await applier.close();
-  }
+  for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, signal: options.signal });
 }
 
 async function unpackLayer(
