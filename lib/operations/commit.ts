@@ -20,6 +20,7 @@ import {
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { withFrozen, type FrozenContainer } from './freeze-container.js';
+import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
 
 /** What to commit and how. */
@@ -78,7 +79,7 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
     throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
   }
   const container = await findContainer(deps, request.container);
-  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const store = await lockStore(deps, request);
   try {
     const base = await baseImage(deps, container);
     const config = parseImageConfig(

@@ -6,6 +6,7 @@ import { ADJECTIVES, NOUNS } from './container-names.js';
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { findImage } from './find-image.js';
+import { lockStore } from './lock-store.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
 /** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it stands on. */
@@ -29,15 +30,25 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
  * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
  */
 export async function createContainer(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
-  { image, name, signal }: { readonly image: string; readonly name: string | undefined; readonly signal: AbortSignal },
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'>,
+  {
+    image,
+    name,
+    bootId,
+    signal,
+  }: {
+    readonly image: string;
+    readonly name: string | undefined;
+    readonly bootId: string;
+    readonly signal: AbortSignal;
+  },
 ): Promise<ContainerRecord> {
   if (name !== undefined && !NAME.test(name)) {
     throw new UsageError(`${JSON.stringify(name.slice(0, 200))} is not a container name`, {
       hint: 'use letters, digits, _ . - and begin with a letter or digit',
     });
   }
-  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const store = await lockStore(deps, { bootId, signal });
   try {
     // One at a time, so that no name is given twice.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });

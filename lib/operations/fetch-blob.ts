@@ -30,7 +30,7 @@ const DEFAULT_RETRIES = 5;
 
 /**
  * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
- * are fetched once more from the start. On failure the ingest is released: what is right so far stays for the next run.
+ * are fetched once more from the start. On failure the ingest is released: what is not known to be wrong stays for the next run.
  * Throws what BlobSource.open and Ingest.commit throw.
  */
 export async function fetchBlob(
@@ -47,10 +47,11 @@ export async function fetchBlob(
         await ingest.commit();
         return { received: state.received, refetched };
       } catch (error) {
-        if (refetched || !(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
+        if (!(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
+        await ingest.restart();
+        if (refetched) throw error;
         refetched = true;
         options.onRetry?.(`${error.message}; fetching it again`);
-        await ingest.restart();
       }
     }
   } finally {

@@ -1,45 +1,47 @@
-import { DiskSpaceError, InvalidManifestError, NotFoundError } from '../errors.js';
+import { DiskSpaceError, NotFoundError } from '../errors.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
-import type { RepositoryReader, TagOrDigest } from '../registry/index.js';
+import type { RepositoryReader } from '../registry/index.js';
 import {
-  chainIds,
   formatPlatform,
   formatReference,
-  parseImageConfig,
   platformScore,
+  type Descriptor,
   type Digest,
-  type ImageConfig,
-  type Platform,
   type Reference,
 } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { tagOrDigest } from './inspect-image.js';
+import { lockStore } from './lock-store.js';
+import {
+  blobStates,
+  bytesToFetch,
+  bytesUnpacked,
+  lookUpImage,
+  missingSteps,
+  MAX_CONFIG_BYTES,
+  type FoundAtRegistry,
+  type ImageQuery,
+  type PulledLayer,
+} from './look-up-image.js';
 import { recordImage } from './record-image.js';
-import { resolveImage, type ResolvedImage } from './resolve-image.js';
+import { sealLayers } from './seal-layers.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
 /** When the registry is asked: always; only if the image is missing; if its digest changed (or it is missing); never. */
 export type PullPolicy = 'always' | 'missing' | 'newer' | 'never';
 
 /** What to pull. */
-export interface PullRequest {
-  readonly reference: Reference;
-  readonly platform: Platform;
-  /** Whether the user named the platform: a mismatch is then an error, else a remark. */
-  readonly platformGiven: boolean;
+export interface PullRequest extends ImageQuery {
   readonly policy: PullPolicy;
   /** Bytes to leave free on the store's file system. */
   readonly reserveBytes: number;
-  readonly signal: AbortSignal;
+  /** The boot this machine is in. */
+  readonly bootId: string;
 }
 
-/** A layer of the result: sizes in bytes as stored. */
-export interface PulledLayer {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly state: 'fetched' | 'present';
-}
+type PullDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'registry' | 'createApplier' | 'progress'>;
 
 /** Result of a pull; `bytes` and `requests` as sent by the registry. */
 export interface PullResult {
@@ -53,27 +55,11 @@ export interface PullResult {
   readonly seconds: number;
 }
 
-/** What a pull would do; all sizes in bytes, `unpackedBytes` an estimate. */
-export interface PullPlan {
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly platform: string;
-  readonly layers: readonly PulledLayer[];
-  readonly fetchBytes: number;
-  readonly presentBytes: number;
-  readonly unpackedBytes: number;
-  readonly freeBytes: number;
-}
-
-/** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
-const UNPACK_RATIO = 3.2;
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
-
 /**
  * Brings an image into the store: blobs fetched in parallel, layers unpacked oldest first while they arrive, image record
  * last. Idempotent: running again resumes. Throws what the registry, the store and the layers throw; AbortError.
  */
-export async function pullImage(deps: OperationDeps, request: PullRequest): Promise<PullResult> {
+export async function pullImage(deps: PullDeps, request: PullRequest): Promise<PullResult> {
   const started = performance.now();
   const before = { ...deps.registry.statistics };
   const finish = (record: ImageRecord, layers: readonly PulledLayer[]): PullResult => ({
@@ -88,7 +74,7 @@ export async function pullImage(deps: OperationDeps, request: PullRequest): Prom
   const present = (record: ImageRecord): PulledLayer[] =>
     record.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 
-  const lock = await deps.metadata.lock('store', { mode: 'shared', signal: request.signal });
+  const lock = await lockStore(deps, request);
   try {
     const local = await findComplete(deps, request);
     if (local.named !== undefined && local.settled) return finish(local.named, present(local.named));
@@ -105,56 +91,43 @@ export async function pullImage(deps: OperationDeps, request: PullRequest): Prom
   }
 }
 
-/** Resolves and compares with the store; changes nothing. Throws as `pullImage` does before it fetches. */
-export async function planPull(deps: OperationDeps, request: PullRequest): Promise<PullPlan> {
-  const repository = await deps.registry.open(request.reference, request);
-  const { resolved, steps } = await lookUp(deps, repository, request);
-  const states = await blobStates(deps, steps);
-  const fetchBytes = sum(states.filter(({ state }) => state === 'fetched').map(({ size }) => size));
-  const { missing } = await splitSteps(deps, steps);
-  return {
-    reference: formatReference(request.reference),
-    digest: resolved.raw.descriptor.digest,
-    platform: formatPlatform(request.platform),
-    layers: states,
-    fetchBytes,
-    presentBytes: sum(states.map(({ size }) => size)) - fetchBytes,
-    unpackedBytes: unpackedBytes(missing),
-    freeBytes: (await deps.snapshots.space()).dataFree,
-  };
-}
-
 async function bringIn(
-  deps: OperationDeps,
+  deps: PullDeps,
   repository: RepositoryReader,
   request: PullRequest,
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
   // Its threads take a while to start: let them while the registry is asked.
   const applier = deps.createApplier();
   try {
-    const { resolved, config, steps } = await lookUp(deps, repository, request);
-    const { missing } = await splitSteps(deps, steps);
-    const states = await blobStates(deps, steps);
+    const found = await lookUpImage(repository, request, {
+      readConfig: (config) => fetchConfig(deps, repository, config, request.signal),
+      onNote: (line) => deps.progress.note(line),
+    });
+    const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
+    const states = await blobStates(deps.content, found.steps, missing);
     await requireSpace(deps, missing, states, request.reserveBytes);
-    await fetchAndUnpack(deps, repository, applier, { missing, signal: request.signal });
+    if (missing.length > 0) await fetchAndUnpack(deps, repository, applier, { missing, request });
     request.signal.throwIfAborted();
-    return [await writeRecord(deps, request, { resolved, config, steps }), states];
+    return [await writeRecord(deps, request, found), states];
   } finally {
     await applier.close();
   }
 }
 
 async function fetchAndUnpack(
-  deps: OperationDeps,
+  deps: PullDeps,
   repository: RepositoryReader,
   applier: LayerApplier,
-  { missing, signal: outer }: { readonly missing: readonly LayerStep[]; readonly signal: AbortSignal },
+  { missing, request }: { readonly missing: readonly LayerStep[]; readonly request: PullRequest },
 ): Promise<void> {
+  const { bootId } = request;
+  // What earlier commands wrote is made safe while this one downloads.
+  const sealing = sealEarlier(deps, bootId);
   const failure = new AbortController();
-  const signal = AbortSignal.any([outer, failure.signal]);
+  const signal = AbortSignal.any([request.signal, failure.signal]);
   const arrivals = startArrivals(deps, repository, { blobs: missing.map((step) => step.blob), signal });
   try {
-    await unpackLayers(deps, arrivals, applier, { steps: missing, signal });
+    await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
   } catch (error) {
     failure.abort(error);
     // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
@@ -162,91 +135,43 @@ async function fetchAndUnpack(
     throw error;
   } finally {
     await arrivals.close();
+    await sealing;
   }
 }
 
-async function lookUp(
-  deps: OperationDeps,
+/** Fetches the config into the store and reads it. */
+async function fetchConfig(
+  deps: PullDeps,
   repository: RepositoryReader,
-  request: PullRequest,
-): Promise<{ resolved: ResolvedImage; config: ImageConfig; steps: LayerStep[] }> {
-  const resolved = await resolveImage(repository, tagOrDigest(request.reference), request);
-  const { manifest } = resolved;
-  const where = `config ${manifest.config.digest}`;
-  if (manifest.config.size > MAX_CONFIG_BYTES) {
-    throw new InvalidManifestError(`${where} is ${manifest.config.size} bytes, over the limit of ${MAX_CONFIG_BYTES}`, {
-      where,
-    });
-  }
-  const arrivals = startArrivals(deps, repository, { blobs: [manifest.config], signal: request.signal });
+  config: Descriptor,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const arrivals = startArrivals(deps, repository, { blobs: [config], signal });
   try {
-    await arrivals.done(manifest.config.digest);
+    await arrivals.done(config.digest);
   } finally {
     await arrivals.close();
   }
-  const config = parseImageConfig(
-    await deps.content.read(manifest.config.digest, { maxBytes: MAX_CONFIG_BYTES }),
-    where,
-  );
-  const diffIds = config.rootfs.diff_ids;
-  if (diffIds.length !== manifest.layers.length) {
-    throw new InvalidManifestError(`${where} names ${diffIds.length} layers, its manifest ${manifest.layers.length}`, {
-      where,
-    });
+  return deps.content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES });
+}
+
+/** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
+async function sealEarlier({ metadata, snapshots, progress }: PullDeps, bootId: string): Promise<void> {
+  try {
+    await sealLayers({ metadata, snapshots, bootId });
+  } catch (error) {
+    progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
   }
-  checkPlatform(deps, request, config);
-  const chain = chainIds(diffIds);
-  const steps = manifest.layers.map((blob, i): LayerStep => ({
-    blob,
-    diffId: diffIds[i]!,
-    chainId: chain[i]!,
-    parent: chain[i - 1],
-  }));
-  return { resolved, config, steps };
-}
-
-function checkPlatform(deps: OperationDeps, request: PullRequest, config: ImageConfig): void {
-  const { os, architecture, variant } = config;
-  if (typeof os !== 'string' || typeof architecture !== 'string') return;
-  const have: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
-  if (platformScore(request.platform, have) > 0) return;
-  const message = `the image is for ${formatPlatform(have)}, not ${formatPlatform(request.platform)}`;
-  if (!request.platformGiven) return deps.progress.note(`${message}: it will not run here`);
-  throw new NotFoundError(message, {
-    kind: 'platform',
-    subject: formatPlatform(request.platform),
-    hint: 'leave out --platform, or choose another image',
-  });
-}
-
-/** Layers below the highest one present need nothing: a snapshot holds all of its parents' files. */
-async function splitSteps(deps: OperationDeps, steps: readonly LayerStep[]): Promise<{ missing: LayerStep[] }> {
-  for (let top = steps.length; top > 0; top--) {
-    if (await deps.snapshots.has(steps[top - 1]!.chainId)) return { missing: steps.slice(top) };
-  }
-  return { missing: [...steps] };
-}
-
-async function blobStates(deps: OperationDeps, steps: readonly LayerStep[]): Promise<PulledLayer[]> {
-  const { missing } = await splitSteps(deps, steps);
-  return Promise.all(
-    steps.map(async (step): Promise<PulledLayer> => {
-      const { digest, size } = step.blob;
-      const here = !missing.includes(step) || (await deps.content.stat(digest)) !== undefined;
-      return { digest, size, state: here ? 'present' : 'fetched' };
-    }),
-  );
 }
 
 async function requireSpace(
-  deps: OperationDeps,
+  deps: PullDeps,
   missing: readonly LayerStep[],
   states: readonly PulledLayer[],
   reserveBytes: number,
 ): Promise<void> {
   if (missing.length === 0) return;
-  const needed =
-    sum(states.filter(({ state }) => state === 'fetched').map(({ size }) => size)) + unpackedBytes(missing);
+  const needed = bytesToFetch(states) + bytesUnpacked(missing);
   const space = await deps.snapshots.space();
   const available = Math.max(0, Math.min(space.dataFree, space.backingFree ?? Infinity) - reserveBytes);
   if (needed <= available) return;
@@ -258,9 +183,9 @@ async function requireSpace(
 }
 
 async function writeRecord(
-  deps: OperationDeps,
+  deps: PullDeps,
   request: PullRequest,
-  { resolved, config, steps }: { resolved: ResolvedImage; config: ImageConfig; steps: readonly LayerStep[] },
+  { resolved, config, steps }: FoundAtRegistry,
 ): Promise<ImageRecord> {
   const { raw, index, manifest } = resolved;
   await deps.content.put(raw.bytes, raw.descriptor.digest);
@@ -292,7 +217,7 @@ async function writeRecord(
 
 /** The local image of that name or digest if all its layers are there; `settled`: no need to ask the registry. */
 async function findComplete(
-  deps: OperationDeps,
+  deps: PullDeps,
   request: PullRequest,
 ): Promise<{ named: ImageRecord | undefined; settled: boolean }> {
   const { reference, policy, platform } = request;
@@ -317,7 +242,7 @@ async function findComplete(
   return { named: undefined, settled: false };
 }
 
-async function isComplete(deps: OperationDeps, record: ImageRecord): Promise<boolean> {
+async function isComplete(deps: PullDeps, record: ImageRecord): Promise<boolean> {
   const top = record.chainIds.at(-1);
   return top === undefined || (await deps.snapshots.has(top));
 }
@@ -333,19 +258,6 @@ function missingLocally(reference: Reference): NotFoundError {
     subject,
     hint: 'pull it without --policy never',
   });
-}
-
-function tagOrDigest({ tag, digest }: Reference): TagOrDigest {
-  if (digest !== undefined) return tag === undefined ? { digest } : { digest, tag };
-  return { tag: tag! };
-}
-
-function unpackedBytes(steps: readonly LayerStep[]): number {
-  return Math.round(sum(steps.map(({ blob }) => blob.size * (/gzip|zstd/.test(blob.mediaType) ? UNPACK_RATIO : 1))));
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function nameOf({ host, repository }: Reference, tag: string): string {

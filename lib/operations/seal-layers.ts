@@ -26,6 +26,14 @@ export async function sealLayers(deps: SealDeps): Promise<number> {
   return sealed;
 }
 
+/** Whether another boot left layers unsealed. Reads records only. */
+export async function hasUnsealedOfAnotherBoot({
+  metadata,
+  bootId,
+}: Pick<SealDeps, 'bootId'> & { readonly metadata: Pick<MetadataStore, 'layers'> }): Promise<boolean> {
+  return (await metadata.layers.list()).some((layer) => !layer.sealed && layer.bootId !== bootId);
+}
+
 /**
  * Drops the layers that another boot left unsealed: a crash may have cut their data, and their blob makes them anew.
  * Called at the start of whatever writes. Resolves with the dropped records.

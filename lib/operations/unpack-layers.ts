@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { DigestMismatchError, DiskSpaceError } from '../errors.js';
 import type { AppliedLayer, LayerApplier } from '../layer/index.js';
 import { digestHex, type ChainId, type Descriptor, type DiffId } from '../spec/index.js';
@@ -26,16 +25,17 @@ export async function unpackLayers(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
+  options: { readonly steps: readonly LayerStep[]; readonly bootId: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, signal: options.signal });
+  const { bootId, signal } = options;
+  for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, bootId, signal });
 }
 
 async function unpackLayer(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  { step, signal }: { step: LayerStep; signal: AbortSignal },
+  { step, bootId, signal }: { step: LayerStep; bootId: string; signal: AbortSignal },
 ): Promise<void> {
   const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
   const key = randomBytes(16).toString('hex');
@@ -63,7 +63,7 @@ async function unpackLayer(
       size: applied.size,
       entries: applied.entries,
       sealed: false,
-      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+      bootId,
     });
     for (const note of applied.notes) deps.progress.note(note);
     deps.progress.event({

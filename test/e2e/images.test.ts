@@ -60,6 +60,7 @@ describe('imgtool on a store of its own', () => {
   it('lists nothing, and makes nothing, before the first pull', async () => {
     expect(JSON.parse(await ok('images', '--json'))).to.deep.equal([]);
     expect(JSON.parse(await ok('ps', '--json'))).to.deep.equal([]);
+    expect(await ok('pull', name, '--plan')).to.include('no store yet');
     expect(await readdir(directory)).to.not.include('root');
   });
 

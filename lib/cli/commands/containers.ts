@@ -14,6 +14,7 @@ export const create: CommandSpec = {
     const record = await createContainer(await compose.local(), {
       image: args[0]!,
       name: options.text('name'),
+      bootId: await compose.bootId(),
       signal,
     });
     const { id, name, image, imageName, created } = record;

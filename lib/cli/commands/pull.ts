@@ -22,7 +22,7 @@ export const pull: CommandSpec = {
       summary: 'when the registry is asked: always, if the image is missing, if there is a newer one, never',
     },
     { name: 'all-tags', short: 'a', default: false, summary: 'pull every tag of the repository' },
-    { name: 'plan', default: false, summary: 'say what would be fetched and how much room there is; store no image' },
+    { name: 'plan', default: false, summary: 'say what would be fetched and how much room there is; change nothing' },
     {
       name: 'reserve',
       value: 'SIZE',
@@ -62,15 +62,17 @@ async function fetch(
   reference: PullRequest['reference'],
 ): Promise<PullResult> {
   const { pullImage } = await import('../../operations/index.js');
-  return pullImage(await compose.all(), { reference, ...requestOf(options), signal });
+  const [deps, bootId] = await Promise.all([compose.all(), compose.bootId()]);
+  return pullImage(deps, { reference, ...requestOf(options), bootId, signal });
 }
 
 async function plan(
-  { compose, options, signal }: CommandContext,
+  { compose, options, signal, progress }: CommandContext,
   reference: PullRequest['reference'],
 ): Promise<PullPlan> {
   const { planPull } = await import('../../operations/index.js');
-  return planPull(await compose.all(), { reference, ...requestOf(options), signal });
+  const [local, remote] = await Promise.all([compose.localIfThere(), compose.remote()]);
+  return planPull({ progress, ...local, ...remote }, { reference, ...platformOf(options), signal });
 }
 
 function requestOf(
@@ -99,7 +101,7 @@ function planned(result: PullPlan): CommandResult {
       `${result.reference}  ${result.platform}  ${result.digest}`,
       ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
       `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
-      `unpacks to about ${formatSize(result.unpackedBytes)}; ${formatSize(result.freeBytes)} free`,
+      `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,
     ],
   };
 }
