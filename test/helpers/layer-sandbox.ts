@@ -83,8 +83,13 @@ export class LayerSandbox {
   }
 
   remove(): void {
-    // Node cannot remove paths longer than the kernel takes at once.
-    execFileSync('rm', ['-rf', this.base]);
+    try {
+      rmSync(this.base, { recursive: true });
+    } catch (error) {
+      // Node cannot remove paths longer than the kernel takes at once.
+      if ((error as NodeJS.ErrnoException).code !== 'ENAMETOOLONG') throw error;
+      execFileSync('rm', ['-rf', this.base]);
+    }
   }
 
   #surroundings(): Map<string, TreeEntry> {
@@ -99,13 +104,19 @@ export interface SandboxInUse {
   readonly sandbox: LayerSandbox;
 }
 
+/** Options of `useLayerSandbox`. */
+export interface UseLayerSandboxOptions {
+  /** Default `createLayerApplier`. */
+  readonly applier?: () => LayerApplier;
+  /** Asked for the directory that sandboxes are made in. Default the system's temporary directory. */
+  readonly parent?: () => string;
+}
+
 /**
- * For a `describe`: one applier for all its tests and a fresh sandbox for each, which must end with nothing changed
- * outside of the root and no descriptor more than it began with. `options.parent`: asked for the place of sandboxes.
+ * For a `describe`: an applier, and a fresh sandbox for each test, which must end with nothing changed outside of the
+ * root and no descriptor more than it began with.
  */
-export function useLayerSandbox(
-  options: { readonly applier?: () => LayerApplier; readonly parent?: () => string } = {},
-): SandboxInUse {
+export function useLayerSandbox(options: UseLayerSandboxOptions = {}): SandboxInUse {
   let applier: LayerApplier;
   let sandbox: LayerSandbox;
   let descriptors: number;
@@ -116,7 +127,6 @@ export function useLayerSandbox(
     await first.apply([{ path: 'x' }]);
     first.remove();
   });
-  after(() => applier.close());
   beforeEach(() => {
     sandbox = new LayerSandbox(applier, options.parent?.());
     descriptors = openDescriptors();
@@ -127,6 +137,7 @@ export function useLayerSandbox(
     sandbox.remove();
     if (left !== 0) throw new Error(`${left} descriptors more are open than before`);
   });
+  after(() => applier.close());
   return {
     get applier() {
       return applier;

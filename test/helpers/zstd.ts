@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-/** `data` as one zstd frame, made by the zstd program. */
-export function zstdCompress(data: Uint8Array): Buffer {
-  return execFileSync('zstd', ['-q', '-c', '-1'], { input: data, maxBuffer: 256 << 20 });
+/** `data` as one zstd frame, made by the zstd program from a pipe. */
+export function zstdCompress(data: Uint8Array, options: readonly string[] = []): Buffer {
+  return execFileSync('zstd', ['-q', '-c', '-1', ...options], { input: data, maxBuffer: 256 << 20 });
 }

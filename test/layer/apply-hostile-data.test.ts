@@ -212,7 +212,7 @@ describe('hostile layers: data', () => {
 
   describe('bombs and what follows the archive (CVE-2017-14992)', () => {
     const archive = writeTar([{ path: 'f', content: 'abc' }]);
-    const zeros = Buffer.alloc(32 << 20);
+    const zeros = Buffer.alloc(20 << 20);
     for (const [name, compress] of [
       ['plain', (bytes: Buffer) => bytes],
       ['gzip', (bytes: Buffer) => gzipSync(bytes, { level: 1 })],

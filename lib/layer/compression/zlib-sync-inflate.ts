@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { InflateEngine, InflateStep } from './inflate-engines.js';
+import { NodeInflate } from './node-inflate.js';
 
 interface ZlibSyncStream {
   readonly result: Buffer | null;
@@ -17,7 +18,11 @@ export interface ZlibSyncModule {
 
 /** Input given at once: bounds what a bomb inflates to before it is looked at (1032 times as much). */
 const PIECE_BYTES = 16 * 1024;
-const CHUNK_BYTES = 256 * 1024;
+/** The package clears this much for each member. */
+const CHUNK_BYTES = 64 * 1024;
+const REPLAY_CHUNK_BYTES = 1024;
+/** The package never frees what zlib allocates for a stream, about 43 KB: with more members than this, node:zlib goes on. */
+const MAX_STREAMS = 200;
 const TRAILER_BYTES = 8;
 const NOTHING = new Uint8Array(1).subarray(1);
 
@@ -28,6 +33,8 @@ const NOTHING = new Uint8Array(1).subarray(1);
 export class ZlibSyncInflate implements InflateEngine {
   readonly takesTrailer = false;
   readonly #module: ZlibSyncModule;
+  #streams = 0;
+  #relief: NodeInflate | undefined;
   #stream: ZlibSyncStream | undefined;
   #held: Buffer | undefined;
   #streamEnded = false;
@@ -41,18 +48,24 @@ export class ZlibSyncInflate implements InflateEngine {
   }
 
   get done(): boolean {
-    return this.#streamEnded && this.#held === undefined;
+    return this.#relief?.done ?? (this.#streamEnded && this.#held === undefined);
   }
 
   reset(): void {
-    this.#stream = this.#create();
+    if (this.#streams >= MAX_STREAMS) {
+      this.#stream = undefined;
+      (this.#relief ??= new NodeInflate()).reset();
+      return;
+    }
+    this.#stream = this.#create(CHUNK_BYTES);
     this.#held = undefined;
     this.#streamEnded = this.#more = false;
     this.#fresh = true;
     this.#crc = this.#size = 0;
   }
 
-  step(step: InflateStep, ended: boolean): string | undefined {
+  step(step: InflateStep, ended: boolean): string | undefined | Promise<string | undefined> {
+    if (this.#relief !== undefined) return this.#relief.step(step);
     if (this.#held === undefined && this.#more) {
       this.#push(NOTHING);
     } else if (this.#held === undefined) {
@@ -76,8 +89,9 @@ export class ZlibSyncInflate implements InflateEngine {
     return undefined;
   }
 
-  #create(): ZlibSyncStream {
-    return new this.#module.Inflate({ chunkSize: CHUNK_BYTES, windowBits: -15 });
+  #create(chunkSize: number): ZlibSyncStream {
+    this.#streams += 1;
+    return new this.#module.Inflate({ chunkSize, windowBits: -15 });
   }
 
   #push(piece: Uint8Array): string | undefined {
@@ -104,13 +118,15 @@ export class ZlibSyncInflate implements InflateEngine {
     const first = view.indexOf(trailer, 1);
     if (first < 0) return 'checksum or length does not match, or the end is missing';
     if (view.indexOf(trailer, first + 1) < 0) return first;
-    if (!this.#fresh) return 'zlib-sync cannot tell where a gzip member ends (install libisal2)';
-    return this.#replay(view.subarray(0, count));
+    if (this.#fresh) return this.#replay(view.subarray(0, count));
+    // What is not all zeros stands before the end by chance once in 2^64, and after it when a member comes twice.
+    if (this.#crc !== 0 || this.#size !== 0) return first;
+    return 'zlib-sync cannot tell where a gzip member ends (install libisal2)';
   }
 
   /** Byte by byte: slow, exact, for short members whose trailer occurs twice (empty ones before zero padding). */
   #replay(piece: Uint8Array): number {
-    const stream = this.#create();
+    const stream = this.#create(REPLAY_CHUNK_BYTES);
     let taken = 0;
     while (stream.err !== this.#module.Z_STREAM_END && taken < piece.length) {
       stream.push(piece.subarray(taken, taken + 1), this.#module.Z_SYNC_FLUSH);
