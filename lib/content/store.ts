@@ -1,12 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, Readable } from 'node:stream';
 import { DigestMismatchError } from '../errors.js';
-import { isErrno, tryFlock } from '../sys/index.js';
+import { isErrno } from '../sys/index.js';
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/index.js';
-import { makeDirectory } from '../util/index.js';
 import { beginIngest } from './begin-ingest.js';
 import { listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
@@ -14,6 +12,7 @@ import { HashingFile } from './hashing-file.js';
 import { listLeftovers, type Leftover } from './leftovers.js';
 import { blobPath, INGEST } from './paths.js';
 import { publish } from './publish.js';
+import { createTemporaryFile, sweepTemporaryFiles } from './temporary-file.js';
 import type { ContentStore } from './types.js';
 
 const DEFAULT_READ_BYTES = 16 * 1024 * 1024;
@@ -36,6 +35,7 @@ export function createContentStore({ root }: { readonly root: string }): Content
     ingestStream: (source, options) => ingestStream(root, source, options),
     delete: (digest) => remove(root, digest),
     list: () => listBlobs(root),
+    sweep: () => sweepTemporaryFiles(root),
     leftovers: () => listLeftovers(root),
   };
 }
@@ -54,16 +54,12 @@ async function ingestStream(
   options: { readonly signal?: AbortSignal; readonly expected?: Digest },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
   const { signal, expected } = options;
-  const path = join(root, INGEST, `tmp-${randomBytes(12).toString('hex')}`);
-  let fd: number | undefined;
+  let temporary: { readonly fd: number; readonly path: string } | undefined;
   try {
     const algorithm = expected === undefined ? 'sha256' : digestAlgorithm(parseDigest(expected));
     signal?.throwIfAborted();
-    makeDirectory(join(root, INGEST));
-    fd = openSync(path, 'wx', 0o600);
-    // Tells housekeeping that somebody is at it.
-    tryFlock(fd, 'exclusive');
-    const file = new HashingFile({ fd, path }, algorithm);
+    temporary = createTemporaryFile(root);
+    const file = new HashingFile(temporary, algorithm);
     if (signal !== undefined) addAbortSignal(signal, source);
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       await file.write(chunk);
@@ -71,15 +67,15 @@ async function ingestStream(
     await file.flush();
     const digest = file.digest();
     checkExpected(expected, digest);
-    await publish(root, { fd, path }, { digest, size: file.length });
+    await publish(root, temporary, { digest, size: file.length });
     return { digest, size: file.length };
   } catch (error) {
-    await rm(path, { force: true });
+    if (temporary !== undefined) await rm(temporary.path, { force: true });
     signal?.throwIfAborted();
-    throw diskFailure(error, path);
+    throw diskFailure(error, temporary?.path ?? join(root, INGEST));
   } finally {
     source.destroy();
-    if (fd !== undefined) closeSync(fd);
+    if (temporary !== undefined) closeSync(temporary.fd);
   }
 }
 

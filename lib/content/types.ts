@@ -58,4 +58,6 @@ export interface ContentStore {
   delete(digest: Digest): Promise<void>;
   /** Digests and sizes of all published blobs. */
   list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
+  /** Removes what dead processes left and nobody can go on with. Downloads that can be resumed stay. */
+  sweep(): Promise<void>;
 }

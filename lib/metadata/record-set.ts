@@ -1,9 +1,11 @@
-import { readFile, readdir, rm } from 'node:fs/promises';
+import { readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError, StoreError } from '../errors.js';
-import { syncDirectory, writeFileAtomic } from '../util/index.js';
+import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import type { RecordSet } from './types.js';
 
+/** Writing a record takes milliseconds: a temporary file this old has no writer any more. */
+const STALE_MS = 10 * 60 * 1000;
 const KEY = /^(?:[0-9a-f]{64}|[0-9a-f]{128})$/;
 const FILE = /^((?:[0-9a-f]{64}|[0-9a-f]{128}))\.json$/;
 
@@ -52,6 +54,14 @@ export function openRecordSet<T extends { readonly version: 1 }>(
       // A record may be deleted between the listing and the reading.
       const records = await Promise.all(keys.sort().map(read));
       return records.filter((record) => record !== undefined);
+    },
+    async sweep() {
+      for (const name of await readdir(directory)) {
+        if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+        const path = join(directory, name);
+        const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));
+        if (Date.now() - mtimeMs > STALE_MS) await rm(path, { force: true });
+      }
     },
   };
 }

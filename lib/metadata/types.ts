@@ -80,4 +80,6 @@ export interface RecordSet<T> {
   put(key: string, record: T): Promise<void>;
   delete(key: string): Promise<void>;
   list(): Promise<T[]>;
+  /** Removes what writers that died have left. */
+  sweep(): Promise<void>;
 }

@@ -22,6 +22,7 @@ import { findContainer } from './find-container.js';
 import { withFrozen, type FrozenContainer } from './freeze-container.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
+import { sweepStore } from './sweep-store.js';
 
 /** What to commit and how. */
 export interface CommitRequest {
@@ -81,6 +82,7 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
   const container = await findContainer(deps, request.container);
   const store = await lockStore(deps, request);
   try {
+    await sweepStore(deps);
     const base = await baseImage(deps, container);
     const config = parseImageConfig(
       await deps.content.read(base.id, { maxBytes: MAX_CONFIG_BYTES }),

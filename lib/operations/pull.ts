@@ -27,6 +27,7 @@ import {
 } from './look-up-image.js';
 import { recordImage } from './record-image.js';
 import { sealLayers } from './seal-layers.js';
+import { sweepStore } from './sweep-store.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
 /** When the registry is asked: always; only if the image is missing; if its digest changed (or it is missing); never. */
@@ -84,7 +85,7 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
       const head = await repository.resolve(tagOrDigest(request.reference), request);
       if (isFrom(local.named, head.digest)) return finish(local.named, present(local.named));
     }
-    await deps.snapshots.sweep();
+    await sweepStore(deps);
     return finish(...(await bringIn(deps, repository, request)));
   } finally {
     lock.release();

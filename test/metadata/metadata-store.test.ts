@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidReferenceError, StoreError } from '../../lib/errors.js';
@@ -62,7 +62,11 @@ describe('metadata', () => {
       await store.layers.put(key, record);
       mkdirSync(join(root, 'layers', key));
       writeFileSync(join(root, 'layers', `.new-${key}.json-0123`), '{"cut');
+      writeFileSync(join(root, 'layers', `.new-${key}.json-4567`), '{"old');
+      utimesSync(join(root, 'layers', `.new-${key}.json-4567`), 1, 1);
+      await store.layers.sweep();
       expect(await store.layers.list()).to.deep.equal([record]);
+      expect(readdirSync(join(root, 'layers')).sort()).to.deep.equal([`.new-${key}.json-0123`, key, `${key}.json`]);
     });
 
     it('refuse keys that are paths (CVE-2014-9358, CVE-2024-3727)', async () => {

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno, tryFlock } from '../sys/index.js';
+import { makeDirectory } from '../util/index.js';
+import { listLeftovers } from './leftovers.js';
+import { INGEST } from './paths.js';
+
+/**
+ * A new file in `ingest/` for bytes whose digest is not known yet, locked as long as its descriptor is open: that tells
+ * `sweepTemporaryFiles` that somebody is at it. The caller closes it.
+ */
+export function createTemporaryFile(root: string): { readonly fd: number; readonly path: string } {
+  makeDirectory(join(root, INGEST));
+  for (;;) {
+    const path = join(root, INGEST, `tmp-${randomBytes(12).toString('hex')}`);
+    const fd = openSync(path, 'wx', 0o600);
+    // Between the two calls a sweep may have taken the file for one without an owner.
+    if (tryFlock(fd, 'exclusive') && fstatSync(fd).nlink > 0) return { fd, path };
+    closeSync(fd);
+  }
+}
+
+/** Removes the temporary files of processes that have died; unfinished downloads stay, to be resumed. */
+export async function sweepTemporaryFiles(root: string): Promise<void> {
+  for await (const { path, digest, active } of listLeftovers(root)) {
+    if (digest !== undefined || active) continue;
+    let fd: number;
+    try {
+      fd = openSync(path, 'r');
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'EISDIR')) continue;
+      throw error;
+    }
+    try {
+      if (tryFlock(fd, 'exclusive')) await unlink(path).catch(() => undefined);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
