@@ -20,6 +20,8 @@ export interface HttpRequest {
   readonly priority?: number;
   /** Retries on top of the first try; default: the client's. 0 for what must not be sent twice. */
   readonly retries?: number;
+  /** How many of the retries may follow a failure without any answer; default: all. */
+  readonly connectRetries?: number;
   /** How long to wait for the response headers after the request is sent; default: the client's. Milliseconds. */
   readonly responseMs?: number;
 }

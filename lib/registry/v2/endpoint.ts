@@ -115,19 +115,17 @@ export class Endpoint {
     for (const [index, base] of this.#candidates.entries()) {
       const last = index === this.#candidates.length - 1;
       try {
-        const response = await this.#sendTo(base, { ...request, retries: 0 }, authorization);
+        const response = await this.#sendTo(base, { ...request, connectRetries: 0 }, authorization);
         if (!last && (await this.#wantsOther(base, response, request, authorization))) {
           response.body.destroy();
           continue;
         }
         this.#base = base;
-        if (response.status < 500 && response.status !== 429 && response.status !== 408) return response;
-        // Worth retries, which this try had none of.
-        response.body.destroy();
-        return await this.#sendTo(base, request, authorization);
+        return response;
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
         first ??= error;
+        if (speaksTls(error)) throw error;
         // Where nobody listens, the other scheme finds nobody either.
         if (error.phase === 'lookup') break;
       }
@@ -154,7 +152,7 @@ export class Endpoint {
       return true;
     } catch (error) {
       // A certificate that cannot be trusted is https all the same, and the better message.
-      if (error instanceof TransportError) return error.phase === 'tls' && !/plain http/.test(error.message);
+      if (error instanceof TransportError) return speaksTls(error);
       throw error;
     }
   }
@@ -170,6 +168,11 @@ export class Endpoint {
       headers: own ? { ...headers, authorization } : { ...headers },
     });
   }
+}
+
+/** Whether a failure shows that the other side speaks TLS, only not so that we can go on. */
+function speaksTls(error: TransportError): boolean {
+  return error.phase === 'tls' && !/plain http/.test(error.message);
 }
 
 function describeScope({ repository, actions }: AuthScope): string {
