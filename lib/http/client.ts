@@ -40,7 +40,8 @@ class Client implements HttpClient {
       const { answer, url, failure }: Tried = await this.#try(request, attempt <= retries);
       const last = attempt > retries;
       if (failure !== undefined) {
-        if (last || attempt > (request.connectRetries ?? Infinity) || !isRetryableCode(failure.failure.code, attempt)) throw failure.failure.error;
+        if (last || attempt > (request.connectRetries ?? Infinity) || !isRetryableCode(failure.failure.code, attempt))
+          throw failure.failure.error;
         // A connection that died while idle says nothing about the server: no wait, once.
         const waitMs = failure.staleConnection && attempt === 1 ? 0 : this.#backoff(attempt);
         this.#log(`${request.method} ${redactUrl(request.url)}: ${failure.message}; again in ${Math.round(waitMs)} ms`);
