@@ -48,6 +48,7 @@ export class TarReader {
       const windows = this.#windows;
       const sum = sumOfBlock(windows.words, at);
       if (sum === 0) {
+        if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
         this.#expectSecondZeroBlock();
         return false;
       }
