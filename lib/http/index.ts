@@ -8,4 +8,5 @@ export { createHttpClient } from './client.js';
 export { isLoopbackHost } from './loopback.js';
 export { redactText, redactUrl } from './redact.js';
 export { resolveLocation } from './redirect.js';
+export { isRetryableStatus } from './retry.js';
 export * from './types.js';

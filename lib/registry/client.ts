@@ -2,9 +2,9 @@ import { InvalidReferenceError } from '../errors.js';
 import { createAuthorizer, type Credentials } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
-import type { RegistryClient, RepositoryReader } from './types.js';
+import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { Endpoint } from './v2/endpoint.js';
-import { openReader } from './v2/repository.js';
+import { openReader, openWriter } from './v2/repository.js';
 
 /** Options of `createRegistryClient`; those of the HTTP client pass through. */
 export interface RegistryClientOptions extends HttpClientOptions {
@@ -37,17 +37,26 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     // eslint-disable-next-line @typescript-eslint/require-await
     open: async ({ host, repository }, { signal }): Promise<RepositoryReader> => {
       signal.throwIfAborted();
-      // The name becomes part of a URL path: a caller that did not parse it must not reach another one.
-      if (!isRepositoryName(repository)) {
-        throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {
-          input: repository,
-        });
-      }
+      checkName(repository);
       return openReader(endpointOf(host), repository);
+    },
+    // eslint-disable-next-line @typescript-eslint/require-await
+    openWriter: async ({ host, repository }, { signal, mountFrom = [] }): Promise<RepositoryWriter> => {
+      signal.throwIfAborted();
+      [repository, ...mountFrom].forEach(checkName);
+      return openWriter(endpointOf(host), repository, { mountFrom, retries: httpOptions.retries });
     },
     get statistics() {
       return http.statistics;
     },
     close: () => http.close(),
   };
+}
+
+/** The name becomes part of a URL path: a caller that did not parse it must not reach another one. */
+function checkName(repository: string): void {
+  if (isRepositoryName(repository)) return;
+  throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {
+    input: repository,
+  });
 }

@@ -29,6 +29,62 @@ export interface RepositoryReader {
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
 }
 
+/** Bytes to upload. Reopenable: that is what makes retry and resume possible. */
+export interface UploadSource {
+  readonly descriptor: Descriptor;
+  /** Streams from `offset` bytes on. What it throws, or its stream, ends the upload and is passed on. */
+  open(options: { readonly signal: AbortSignal; readonly offset: number }): Promise<Readable>;
+}
+
+/** An upload under way at a registry: plain data, so that a later process can go on with it. */
+export interface UploadSession {
+  /** Absolute URL. Registries sign it: to be kept as a secret. */
+  readonly location: string;
+  /** Bytes the registry had when it last said so. */
+  readonly offset: number;
+}
+
+/** Options of `RepositoryWriter.uploadBlob`. */
+export interface UploadOptions {
+  readonly signal: AbortSignal;
+  /** Goes on with this one, if the registry still knows it. */
+  readonly session?: UploadSession | undefined;
+  /** Told of each step worth remembering; undefined: there is nothing to go on with any more. */
+  readonly onSession?: (session: UploadSession | undefined) => Promise<void>;
+  /** Told how many bytes of the blob are sent. */
+  readonly onProgress?: (transferred: number) => void;
+  /** Told once for each break, with a line for people. */
+  readonly onRetry?: (message: string) => void;
+}
+
+/** One repository at a registry, write side. All methods throw AuthenticationError, RegistryError, TransportError, AbortError. */
+export interface RepositoryWriter {
+  readonly host: string;
+  readonly repository: string;
+  /** HEAD: whether the repository has the blob. */
+  hasBlob(digest: Digest, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /** HEAD: whether the repository has the manifest, and with it all that it refers to. */
+  hasManifest(digest: Digest, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /**
+   * Takes the blob over from another repository of the same host. Where the registry does not, it may have opened an
+   * upload session instead: to be used by `uploadBlob` or given up by `cancelUpload`.
+   */
+  mountBlob(
+    digest: Digest,
+    from: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<{ readonly mounted: boolean; readonly session?: UploadSession }>;
+  /**
+   * Uploads a blob, small ones in one piece, large ones in chunks; goes on where a connection broke, and starts over when
+   * the registry has lost the session. Throws SizeMismatchError when the source is shorter than its descriptor says.
+   */
+  uploadBlob(source: UploadSource, options: UploadOptions): Promise<void>;
+  /** Gives a session up; failures are of no interest. */
+  cancelUpload(session: UploadSession, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Publishes a manifest, bytes as they are, under a tag or its own digest. */
+  putManifest(manifest: RawManifest, reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
 /** What a manifest is asked for by. */
 export type TagOrDigest =
   { readonly tag: string; readonly digest?: Digest } | { readonly digest: Digest; readonly tag?: string };
@@ -39,7 +95,12 @@ export interface RegistryClient {
     reference: Pick<Reference, 'host' | 'repository'>,
     options: { readonly signal: AbortSignal },
   ): Promise<RepositoryReader>;
-  /** Requests sent and body bytes received so far. */
-  readonly statistics: { readonly requests: number; readonly bytesReceived: number };
+  /** As `open`, to write. `mountFrom`: repositories of the host that blobs may be mounted from. */
+  openWriter(
+    reference: Pick<Reference, 'host' | 'repository'>,
+    options: { readonly signal: AbortSignal; readonly mountFrom?: readonly string[] },
+  ): Promise<RepositoryWriter>;
+  /** Requests sent, body bytes received and sent so far. */
+  readonly statistics: { readonly requests: number; readonly bytesReceived: number; readonly bytesSent: number };
   close(): Promise<void>;
 }

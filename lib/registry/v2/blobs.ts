@@ -1,10 +1,10 @@
 import { RegistryError } from '../../errors.js';
 import type { StreamedResponse } from '../../http/index.js';
 import { redactUrl } from '../../http/index.js';
-import type { Descriptor } from '../../spec/index.js';
+import type { Descriptor, Digest } from '../../spec/index.js';
 import type { BlobSource } from '../types.js';
 import type { Place } from './manifests.js';
-import { errorFromStream, isForeign, notARegistry, type Asked } from './responses.js';
+import { errorFrom, errorFromStream, isForeign, notARegistry, type Asked } from './responses.js';
 
 /** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
@@ -15,6 +15,22 @@ export function blobSource(place: Place, descriptor: Descriptor, priority: numbe
       return { body: response.body, restarted: offset > 0 && response.status === 200 };
     },
   };
+}
+
+/** HEAD of a blob. Throws as RepositoryWriter says. */
+export async function hasBlob(
+  { endpoint, repository, scope }: Place,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const path = `/v2/${repository}/blobs/${digest}`;
+  const response = await endpoint.request({ method: 'HEAD', path, scope, signal }, 0);
+  const subject = `${repository}@${digest}`;
+  const asked: Asked = { method: 'HEAD', host: endpoint.host, repository, kind: 'blob', subject };
+  if (isForeign(response)) throw notARegistry(response, asked);
+  if (response.status === 200) return true;
+  if (response.status === 404) return false;
+  throw errorFrom(response, asked);
 }
 
 async function get(

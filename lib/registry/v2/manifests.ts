@@ -1,4 +1,4 @@
-import { DigestMismatchError, InvalidManifestError, type ImgtoolError } from '../../errors.js';
+import { DigestMismatchError, InvalidManifestError, NotFoundError, type ImgtoolError } from '../../errors.js';
 import type { AuthScope } from '../../auth/index.js';
 import type { BufferedResponse } from '../../http/index.js';
 import {
@@ -32,6 +32,7 @@ const ACCEPT = [
   `${MEDIA_TYPE.dockerSchema1Signed};q=0.5`,
   `${MEDIA_TYPE.dockerSchema1};q=0.4`,
 ].join(', ');
+const MAX_ANSWER_BYTES = 64 * 1024;
 /** Statuses of registries and caches that do not know HEAD. */
 const NO_HEAD: ReadonlySet<number> = new Set([405, 501]);
 
@@ -69,6 +70,41 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });
   }
+}
+
+/** HEAD of a manifest by digest. Throws as RepositoryWriter says. */
+export async function hasManifest(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  const response = await send(place, 'HEAD', { digest }, signal);
+  if (response.status === 200 && !isForeign(response)) return true;
+  if (NO_HEAD.has(response.status)) return false;
+  const error = errorFrom(response, asked(place, 'HEAD', { digest }));
+  if (error instanceof NotFoundError) return false;
+  throw error;
+}
+
+/** PUT of a manifest. Throws as RepositoryWriter says. */
+export async function putManifest(
+  place: Place,
+  { bytes, descriptor }: RawManifest,
+  { reference, signal }: { readonly reference: TagOrDigest; readonly signal: AbortSignal },
+): Promise<void> {
+  const { endpoint, repository, scope } = place;
+  const path = `/v2/${repository}/manifests/${reference.tag ?? reference.digest}`;
+  const headers = { 'content-type': descriptor.mediaType };
+  const response = await endpoint.request(
+    { method: 'PUT', path, headers, body: bytes, scope, signal },
+    MAX_ANSWER_BYTES,
+  );
+  const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
+  if (response.status !== 201 && response.status !== 200 && response.status !== 202) throw errorFrom(response, what);
+  if (isForeign(response)) throw notARegistry(response, what);
+  const stored = response.headers['docker-content-digest'];
+  if (!isDigest(stored) || stored === descriptor.digest) return;
+  throw new DigestMismatchError(`${endpoint.host} stored ${what.subject} as ${stored}, not ${descriptor.digest}`, {
+    expected: descriptor.digest,
+    actual: stored,
+    hint: 'the registry changes manifests: digests of this image differ there',
+  });
 }
 
 function send(

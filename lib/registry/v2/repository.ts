@@ -1,9 +1,10 @@
 import type { Descriptor, RawManifest } from '../../spec/index.js';
-import type { BlobSource, RepositoryReader, TagOrDigest } from '../types.js';
-import { blobSource } from './blobs.js';
+import type { BlobSource, RepositoryReader, RepositoryWriter } from '../types.js';
+import { blobSource, hasBlob } from './blobs.js';
 import type { Endpoint } from './endpoint.js';
-import { fetchManifest, resolveManifest, type Place } from './manifests.js';
+import { fetchManifest, hasManifest, putManifest, resolveManifest, type Place } from './manifests.js';
 import { listTags } from './tags.js';
+import { cancelUpload, mountBlob, uploadBlob } from './uploads.js';
 
 /** The read side of a repository at a v2 registry (distribution-spec 1.1). Opening sends nothing. */
 export function openReader(endpoint: Endpoint, repository: string): RepositoryReader {
@@ -11,9 +12,33 @@ export function openReader(endpoint: Endpoint, repository: string): RepositoryRe
   return {
     host: endpoint.host,
     repository,
-    resolve: (reference: TagOrDigest, { signal }): Promise<Descriptor> => resolveManifest(place, reference, signal),
-    manifest: (reference: TagOrDigest, { signal }): Promise<RawManifest> => fetchManifest(place, reference, signal),
-    blob: (descriptor: Descriptor, { priority = 0 } = {}): BlobSource => blobSource(place, descriptor, priority),
+    resolve: (reference, { signal }): Promise<Descriptor> => resolveManifest(place, reference, signal),
+    manifest: (reference, { signal }): Promise<RawManifest> => fetchManifest(place, reference, signal),
+    blob: (descriptor, { priority = 0 } = {}): BlobSource => blobSource(place, descriptor, priority),
     tags: ({ signal }): AsyncIterable<string> => listTags(place, signal),
+  };
+}
+
+/** The write side of a repository at a v2 registry. Opening sends nothing. `retries`: breaks of an upload that bring nothing. */
+export function openWriter(
+  endpoint: Endpoint,
+  repository: string,
+  options: { readonly mountFrom: readonly string[]; readonly retries: number | undefined },
+): RepositoryWriter {
+  const { mountFrom, retries } = options;
+  const place: Place = {
+    endpoint,
+    repository,
+    scope: { host: endpoint.host, repository, actions: 'pull,push', mountFrom },
+  };
+  return {
+    host: endpoint.host,
+    repository,
+    hasBlob: (digest, { signal }) => hasBlob(place, digest, signal),
+    hasManifest: (digest, { signal }) => hasManifest(place, digest, signal),
+    mountBlob: (digest, from, { signal }) => mountBlob(place, { digest, from, signal }),
+    uploadBlob: (source, upload) => uploadBlob(place, source, { ...upload, retries }),
+    cancelUpload: (session, { signal }) => cancelUpload(place, session, signal),
+    putManifest: (manifest, reference, { signal }) => putManifest(place, manifest, { reference, signal }),
   };
 }
