@@ -6,11 +6,13 @@ import { parseArgs } from 'node:util';
 import { serveBenchImage } from './image.js';
 import { measureRow, type BenchRow, type ParticipantResult } from './row.js';
 import { coldPull } from './rows/cold-pull.js';
+import { commitLarge, commitSmall } from './rows/commit.js';
+import { diff } from './rows/diff.js';
 import { nothingNew } from './rows/nothing-new.js';
 import { peakMemory } from './rows/peak-memory.js';
 import { startUp } from './rows/start-up.js';
 
-const ROWS: readonly BenchRow[] = [coldPull, nothingNew, startUp, peakMemory];
+const ROWS: readonly BenchRow[] = [coldPull, nothingNew, diff, commitSmall, commitLarge, startUp, peakMemory];
 
 const { values: options } = parseArgs({
   options: { rows: { type: 'string' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false } },

@@ -9,7 +9,7 @@ let store: Podman | undefined;
 
 /** A pull of what is there already: time and requests. */
 export const nothingNew: BenchRow = {
-  name: 'pull, nothing new',
+  name: 'pull of nothing new',
   unit: 's',
   runs: 9,
   participants: async (context) => {
