@@ -11,6 +11,9 @@ import { assertSame, PackTree, readExactly } from './pack-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
+/** Twice as fast as zlib's own default of 6, for about 5 % more bytes. */
+const GZIP_LEVEL = 3;
+
 /** What to pack and where to. */
 export interface PackInput {
   /** Root of the layer below; undefined for a first layer. */
@@ -19,7 +22,7 @@ export interface PackInput {
   readonly upper: string;
   readonly changes: Iterable<LayerChange>;
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Level of zlib (6 unless given) or zstd (3 unless given). */
+  /** Level of zlib (3 unless given) or zstd (3 unless given). */
   readonly level?: number;
   /** Seconds since 1970 that no changed entry is newer than. */
   readonly sourceDateEpoch?: number;
@@ -76,7 +79,7 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
 }
 
 function compress(tar: Iterable<Buffer>, input: PackInput): Iterable<Buffer> | AsyncIterable<Buffer> {
-  if (input.compression === 'gzip') return gzipBlocks(tar, input.level ?? 6);
+  if (input.compression === 'gzip') return gzipBlocks(tar, input.level ?? GZIP_LEVEL);
   if (input.compression === 'zstd') return zstdBlocks(tar, input.level ?? 3);
   return tar;
 }
