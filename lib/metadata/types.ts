@@ -55,6 +55,22 @@ export interface ContainerRecord {
   readonly created: string;
 }
 
+/** An upload that a registry has begun to take, for a later process to go on with. */
+export interface UploadRecord {
+  readonly version: 1;
+  /** Hex SHA-256 of `host/repository@digest`. */
+  readonly key: string;
+  readonly host: string;
+  readonly repository: string;
+  readonly digest: Digest;
+  /** Where it goes on; may be signed, so it is a secret. */
+  readonly location: string;
+  /** Bytes the registry had when it last said so. */
+  readonly offset: number;
+  /** ISO 8601. */
+  readonly begun: string;
+}
+
 /** A held lock; `release` is idempotent. The kernel frees it when the process dies. */
 export interface HeldLock {
   release(): void;
@@ -65,6 +81,7 @@ export interface MetadataStore {
   readonly images: RecordSet<ImageRecord>;
   readonly layers: RecordSet<LayerRecord>;
   readonly containers: RecordSet<ContainerRecord>;
+  readonly uploads: RecordSet<UploadRecord>;
   /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */
   lock(
     name: string,

@@ -17,6 +17,8 @@ export * from './list-images.js';
 export * from './name-image.js';
 export * from './plan-pull.js';
 export * from './pull.js';
+export * from './push.js';
+export type { PushedState } from './push-blob.js';
 export * from './registry-queries.js';
 export * from './remove-image.js';
 export * from './resolve-image.js';

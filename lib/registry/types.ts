@@ -49,6 +49,8 @@ export interface UploadOptions {
   readonly signal: AbortSignal;
   /** Goes on with this one, if the registry still knows it. */
   readonly session?: UploadSession | undefined;
+  /** Nothing was sent to `session` yet: it was opened by a mount just now. */
+  readonly sessionIsNew?: boolean;
   /** Told of each step worth remembering; undefined: there is nothing to go on with any more. */
   readonly onSession?: (session: UploadSession | undefined) => Promise<void>;
   /** Told how many bytes of the blob are sent. */

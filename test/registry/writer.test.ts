@@ -332,7 +332,7 @@ describe('registry v2, writing', () => {
 
     it('uses a session that a mount has opened without asking about it', async () => {
       const repository = await writer([finish('/up', small)]);
-      await upload(repository, small, { session: { location: `${server.url}/up`, offset: 0 } });
+      await upload(repository, small, { session: { location: `${server.url}/up`, offset: 0 }, sessionIsNew: true });
     });
 
     it('publishes a manifest as it is, and notices when another one was stored', async () => {

@@ -9,6 +9,7 @@ import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
 import { pull } from './pull.js';
+import { push } from './push.js';
 import { digest, tags } from './registry.js';
 import { rmi } from './rmi.js';
 import { serve } from './serve.js';
@@ -19,6 +20,7 @@ import { tree } from './tree.js';
 /** Every command, in the order of help. Their work is loaded when they run. */
 export const COMMANDS: readonly CommandSpec[] = [
   pull,
+  push,
   images,
   inspect,
   history,

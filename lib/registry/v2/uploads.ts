@@ -91,8 +91,7 @@ class Upload {
     this.#retries = options.retries ?? DEFAULT_RETRIES;
     this.#asked = askedFor(place, 'PUT', source.descriptor.digest);
     this.#session = options.session;
-    // One that a mount has just opened is empty for sure.
-    this.#certain = options.session?.offset === 0;
+    this.#certain = options.session !== undefined && options.sessionIsNew === true;
   }
 
   async run(): Promise<void> {

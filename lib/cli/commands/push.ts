@@ -1,0 +1,90 @@
+import { writeFile } from 'node:fs/promises';
+import { InvalidReferenceError, StoreError, UsageError } from '../../errors.js';
+import type { FoundImage, PushPlan, PushRequest, PushResult } from '../../operations/index.js';
+import { isTag, parseReference, type Reference } from '../../spec/index.js';
+import { formatSize } from '../../util/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { shortDigest } from '../progress-lines.js';
+
+export const push: CommandSpec = {
+  path: ['push'],
+  group: 'Images',
+  summary: 'send an image to a registry',
+  description:
+    'Prints the manifest digest. Only what the registry lacks is sent: what it has in another repository is mounted, and ' +
+    'an upload that was interrupted goes on where it stopped. A pulled image keeps its digest.',
+  arguments: [
+    { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' },
+    { name: 'REF', summary: 'where to; the name of the image when not given', optional: true },
+  ],
+  options: [
+    { name: 'tag', short: 't', value: 'TAG', repeat: true, summary: 'one more tag to set' },
+    { name: 'digestfile', value: 'FILE', summary: 'write the manifest digest to a file' },
+    { name: 'plan', default: false, summary: 'say what would be sent, mounted and is there; change nothing' },
+  ],
+  examples: [
+    { command: 'imgtool push localhost:5000/app:2', does: 'to where its name says' },
+    { command: 'imgtool push app:2 localhost:5000/app:2 --tag latest', does: 'elsewhere, with two tags' },
+  ],
+  async run(context) {
+    const { args, options, signal, compose } = context;
+    const tags = options.list('tag');
+    for (const tag of tags) {
+      if (!isTag(tag))
+        throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
+    }
+    const given = args[1] === undefined ? undefined : parseReference(args[1]);
+    const [{ findImage }, local, remote] = await Promise.all([
+      import('../../operations/index.js'),
+      compose.local(),
+      compose.remote(),
+    ]);
+    const found = await findImage(local, args[0]!);
+    const request: PushRequest = { record: found.record, reference: given ?? ownName(found), tags, signal };
+    if (options.flag('plan')) {
+      const { planPush } = await import('../../operations/index.js');
+      return planned(await planPush({ ...local, ...remote }, request));
+    }
+    const { pushImage } = await import('../../operations/index.js');
+    return pushed(context, await pushImage({ ...local, ...remote }, request));
+  },
+};
+
+/** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
+function ownName({ record, name }: FoundImage): Reference {
+  const only = name ?? (record.names.length === 1 ? record.names[0] : undefined);
+  if (only !== undefined) return parseReference(only);
+  const names = record.names.length === 0 ? 'has no name' : `has ${record.names.length} names`;
+  throw new UsageError(`the image ${names}: say where to push it`, {
+    hint: 'write imgtool push IMAGE HOST/REPOSITORY:TAG',
+  });
+}
+
+async function pushed({ options }: CommandContext, result: PushResult): Promise<CommandResult> {
+  const file = options.text('digestfile');
+  if (file !== undefined && file !== '-') {
+    await writeFile(file, result.digest).catch((error: unknown) => {
+      throw new StoreError(
+        `the image is pushed, but its digest cannot be written to ${file}: ${(error as Error).message}`,
+        {
+          path: file,
+          cause: error,
+        },
+      );
+    });
+  }
+  return { json: result, text: [result.digest] };
+}
+
+function planned(plan: PushPlan): CommandResult {
+  const does = { present: 'present', mounted: 'to mount', uploaded: 'to upload', skipped: 'kept elsewhere' } as const;
+  const rows = plan.layers.map(
+    ({ digest, size, state }) => `  ${shortDigest(digest)}  ${formatSize(size).padStart(6)}  ${does[state]}`,
+  );
+  const sums = [
+    `to upload ${formatSize(plan.uploadBytes)}`,
+    `to mount ${formatSize(plan.mountBytes)}`,
+    `present ${formatSize(plan.presentBytes)}`,
+  ];
+  return { json: plan, text: [`${plan.reference}  ${plan.digest}`, ...rows, sums.join(', ')] };
+}

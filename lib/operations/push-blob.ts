@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { DigestMismatchError, NotFoundError, RegistryError } from '../errors.js';
+import type { UploadRecord } from '../metadata/index.js';
+import type { RepositoryWriter, UploadSession, UploadSource } from '../registry/index.js';
+import type { Descriptor } from '../spec/index.js';
+import type { BlobPlaces } from './blob-places.js';
+import type { OperationDeps } from './deps.js';
+
+/** What became of a blob in a push: it was there, came from another repository, was sent, or is kept elsewhere on purpose. */
+export type PushedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
+
+/** What pushing a blob needs. */
+export type PushBlobDeps = Pick<OperationDeps, 'content' | 'metadata' | 'registry' | 'progress'>;
+
+/** Repositories a mount is tried from. */
+export const MAX_MOUNT_SOURCES = 3;
+
+/**
+ * Brings a blob to a repository with the least that does it: it is there, it is mounted, it is uploaded (from where an
+ * earlier run stopped). Two processes never upload the same blob to the same place. Throws what the registry throws,
+ * NotFoundError when the blob is nowhere, DigestMismatchError when it is damaged here.
+ */
+export async function pushBlob(
+  deps: PushBlobDeps,
+  writer: RepositoryWriter,
+  { blob, places, signal }: { readonly blob: Descriptor; readonly places: BlobPlaces; readonly signal: AbortSignal },
+): Promise<PushedState> {
+  const { digest, size: total } = blob;
+  const event = (state: 'waiting' | 'skipped' | 'mounted' | 'active' | 'retrying' | 'done', more: object = {}): void =>
+    deps.progress.event({ v: 1, kind: 'blob', action: 'upload', digest, state, total, ...more });
+  if (isKeptElsewhere(blob) && (await deps.content.stat(digest)) === undefined) return 'skipped';
+  const key = uploadKey(writer, blob);
+  const lock = await deps.metadata.lock(`upload-${key}`, {
+    mode: 'exclusive',
+    signal,
+    onWait: () => event('waiting'),
+  });
+  try {
+    if (await writer.hasBlob(digest, { signal })) {
+      event('skipped');
+      return 'present';
+    }
+    const earlier = await deps.metadata.uploads.get(key);
+    const mount = await mountFromAny(writer, blob, { places, signal, keepSession: earlier === undefined });
+    if (mount.mounted) {
+      event('mounted');
+      return 'mounted';
+    }
+    await writer.uploadBlob(await sourceOf(deps, blob, places), {
+      signal,
+      session: earlier ?? mount.session,
+      sessionIsNew: earlier === undefined,
+      onSession: (session) => remember(deps, { key, writer, blob, session, begun: earlier?.begun }),
+      onProgress: (transferred) => event('active', { transferred }),
+      onRetry: (message) => event('retrying', { message }),
+    });
+    event('done', { transferred: total });
+    return 'uploaded';
+  } catch (error) {
+    if (saysWrongDigest(error)) await expectIntact(deps, blob, signal);
+    throw error;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Layers that a registry does not have by design: their manifest says where to get them (image-spec, "urls"). */
+export function isKeptElsewhere({ mediaType, urls }: Descriptor): boolean {
+  return (urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(mediaType);
+}
+
+async function mountFromAny(
+  writer: RepositoryWriter,
+  blob: Descriptor,
+  options: { readonly places: BlobPlaces; readonly signal: AbortSignal; readonly keepSession: boolean },
+): Promise<{ mounted: boolean; session?: UploadSession | undefined }> {
+  const { places, signal, keepSession } = options;
+  let session: UploadSession | undefined;
+  for (const from of places.mountable(blob, writer, MAX_MOUNT_SOURCES)) {
+    const result = await writer.mountBlob(blob.digest, from, { signal });
+    if (session !== undefined) await writer.cancelUpload(session, { signal });
+    if (result.mounted) return { mounted: true };
+    session = result.session;
+  }
+  if (session === undefined || keepSession) return { mounted: false, session };
+  await writer.cancelUpload(session, { signal });
+  return { mounted: false };
+}
+
+/** The blob in the store; one that is not there any more is streamed from where it is known to be. */
+async function sourceOf(deps: PushBlobDeps, blob: Descriptor, places: BlobPlaces): Promise<UploadSource> {
+  if ((await deps.content.stat(blob.digest)) !== undefined) {
+    return { descriptor: blob, open: (options) => deps.content.open(blob.digest, options) };
+  }
+  const place = places.of(blob)[0];
+  if (place === undefined) {
+    throw new NotFoundError(`blob ${blob.digest} is not in the store, and no registry is known to have it`, {
+      kind: 'blob',
+      subject: blob.digest,
+      hint: 'pull the image again',
+    });
+  }
+  return {
+    descriptor: blob,
+    open: async ({ signal, offset }) => {
+      const repository = await deps.registry.open(place, { signal });
+      const { body, restarted } = await repository.blob(blob).open({ signal, offset });
+      return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+    },
+  };
+}
+
+async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {
+  let left = bytes;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    const rest = chunk.subarray(Math.min(left, chunk.length));
+    left -= chunk.length - rest.length;
+    if (rest.length > 0) yield rest;
+  }
+}
+
+async function remember(
+  { metadata }: PushBlobDeps,
+  upload: {
+    readonly key: string;
+    readonly writer: RepositoryWriter;
+    readonly blob: Descriptor;
+    readonly session: UploadSession | undefined;
+    readonly begun: string | undefined;
+  },
+): Promise<void> {
+  const { key, writer, blob, session, begun = new Date().toISOString() } = upload;
+  if (session === undefined) return metadata.uploads.delete(key);
+  const { host, repository } = writer;
+  const record: UploadRecord = { version: 1, key, host, repository, digest: blob.digest, ...session, begun };
+  await metadata.uploads.put(key, record);
+}
+
+function uploadKey({ host, repository }: RepositoryWriter, { digest }: Descriptor): string {
+  return createHash('sha256').update(`${host}/${repository}@${digest}`).digest('hex');
+}
+
+function saysWrongDigest(error: unknown): boolean {
+  return error instanceof RegistryError && error.diagnostics.some(({ code }) => code === 'DIGEST_INVALID');
+}
+
+/** A registry that refuses bytes may be right. Throws DigestMismatchError when the blob is damaged here. */
+async function expectIntact({ content }: PushBlobDeps, { digest }: Descriptor, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const _chunk of await content.open(digest, { signal }));
+  } catch (error) {
+    if (error instanceof DigestMismatchError) throw error;
+  }
+}

@@ -1,0 +1,106 @@
+import { execFile } from 'node:child_process';
+import { appendFile, mkdir, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
+import { makePodman, type Podman } from '../helpers/podman.js';
+import { run } from '../helpers/run.js';
+import { skopeoCopy } from '../helpers/skopeo.js';
+import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+
+interface Pushed {
+  readonly digest: string;
+  readonly bytes: number;
+  readonly layers: readonly { readonly digest: string; readonly size: number; readonly state: string }[];
+}
+
+describe('imgtool push', () => {
+  let directory: string;
+  let root: string;
+  let registry: DockerRegistry;
+  let podman: Podman;
+  let source: string;
+  let pulledDigest: string;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-push-e2e-'));
+    root = join(directory, 'root');
+    [registry, podman] = await Promise.all([startDockerRegistry(), makePodman()]);
+    pulledDigest = await writeSmallImage(join(directory, 'layout'));
+    source = `${registry.host}/base/small:1`;
+    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${source}`);
+    await imgtool(root, 'pull', source);
+  });
+  after(async () => {
+    await podman.remove();
+    await registry.stop();
+    await run('umount', [root]).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const pushJson = async (...args: string[]): Promise<Pushed> =>
+    JSON.parse(await imgtool(root, 'push', '--json', ...args)) as Pushed;
+  const remoteDigest = async (name: string): Promise<string> =>
+    (await run('skopeo', ['inspect', '--tls-verify=false', '--format', '{{.Digest}}', `docker://${name}`])).trim();
+
+  it('gives a pulled image the same digest elsewhere, its layers mounted', async () => {
+    const target = `${registry.host}/other/small:copy`;
+    const plan = await imgtool(root, 'push', source, target, '--plan');
+    expect(plan).to.include('to mount').and.include('to upload');
+    const pushed = await pushJson(source, target);
+    expect(pushed.digest).to.equal(pulledDigest);
+    expect(pushed.layers.map(({ state }) => state)).to.deep.equal(Array(pushed.layers.length).fill('mounted'));
+    expect(await remoteDigest(target)).to.equal(pulledDigest);
+  });
+
+  it('sends what a commit has added, and podman makes the same tree of it', async () => {
+    const container = await imgtool(root, 'create', source, '--name', 'changed');
+    const files = await imgtool(root, 'mount', container);
+    await appendFile(join(files, 'etc/passwd'), 'new:x:1001:1001::/:/bin/sh\n');
+    await unlink(join(files, 'usr/bin/ping'));
+    await mkdir(join(files, 'srv/added'), { mode: 0o750 });
+    await writeFile(join(files, 'srv/added/file'), 'added\n');
+    const name = `${registry.host}/base/small:2`;
+    await imgtool(root, 'commit', 'changed', name);
+    await registry.forget();
+
+    const digestfile = join(directory, 'digest');
+    const pushed = await pushJson(name, '--tag', 'latest', '--digestfile', digestfile);
+    expect(await readFile(digestfile, 'utf8')).to.equal(pushed.digest);
+    const states = pushed.layers.map(({ state }) => state);
+    expect(states).to.deep.equal([...Array<string>(states.length - 1).fill('present'), 'uploaded']);
+    const requests = (await registry.requests()).map(({ method, uri }) => `${method} ${uri.replace(/\?.*/, '')}`);
+    const heads = requests.filter((request) => request.startsWith('HEAD'));
+    expect(new Set(heads).size).to.equal(heads.length);
+    // A layer and a config, each begun and finished; the manifest under two tags.
+    expect(requests.filter((request) => request.startsWith('POST'))).to.have.length(2);
+    expect(requests.filter((request) => request.startsWith('PUT'))).to.have.length(4);
+    for (const tag of ['2', 'latest'])
+      expect(await remoteDigest(`${registry.host}/base/small:${tag}`)).to.equal(pushed.digest);
+
+    const wanted = listTree(files, { withoutRoot: true });
+    const mounted = await podman.mountImage(await podman.pull(name));
+    expectSameTree(wanted, listTree(mounted, { withoutRoot: true }));
+  });
+
+  it('prints the digest, and says where it cannot go', async () => {
+    expect(await imgtool(root, 'push', source, `${registry.host}/plain/small:1`)).to.equal(pulledDigest);
+    const fail = async (...args: string[]): Promise<{ code: number; stderr: string }> => {
+      try {
+        await promisify(execFile)(IMGTOOL, ['--root', root, '--progress', 'none', '--retry', '0', 'push', ...args]);
+      } catch (error) {
+        return error as { code: number; stderr: string };
+      }
+      throw new Error('a failure was expected');
+    };
+    expect((await fail('no/such:image')).code).to.equal(3);
+    expect((await fail(source, '--tag', 'a/b')).code).to.equal(2);
+    const refused = await fail(source, '127.0.0.1:1/x:1');
+    expect(refused.code).to.equal(5);
+    expect(refused.stderr).to.include('imgtool: ').and.include('hint: ');
+  });
+});

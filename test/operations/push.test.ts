@@ -1,0 +1,257 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { createContentStore, type ContentStore } from '../../lib/content/index.js';
+import { DigestMismatchError, InvalidReferenceError, NotFoundError, TransportError } from '../../lib/errors.js';
+import { createMetadataStore, type ImageRecord, type MetadataStore } from '../../lib/metadata/index.js';
+import { planPush, pushImage, type PushRequest, type PushResult } from '../../lib/operations/index.js';
+import type { ProgressEvent } from '../../lib/progress/index.js';
+import type { RegistryClientOptions } from '../../lib/registry/index.js';
+import { startRegistryServer, type RunningServer } from '../../lib/server/index.js';
+import { digestHex, digestOf } from '../../lib/spec/index.js';
+import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
+import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
+import { rejection } from '../helpers/rejection.js';
+import { scriptedSuite } from '../helpers/scripted-suite.js';
+import { storeImage } from '../helpers/stored-image.js';
+
+const never = new AbortController().signal;
+const MiB = 2 ** 20;
+
+describe('operations/push', () => {
+  const suite = scriptedSuite();
+  let registry: DockerRegistry;
+  let root: string;
+  let content: ContentStore;
+  let metadata: MetadataStore;
+  let events: ProgressEvent[];
+  before(async () => {
+    registry = await startDockerRegistry();
+  });
+  after(() => registry.stop());
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'imgtool-push-'));
+    for (const name of ['images', 'layers', 'containers', 'uploads', 'locks']) await mkdir(join(root, name));
+    [content, metadata, events] = [createContentStore({ root }), createMetadataStore({ root }), []];
+    await registry.forget();
+  });
+  afterEach(() => rm(root, { recursive: true }));
+
+  const layer = (size = 1000): Buffer => gzipSync(randomBytes(size));
+  const deps = (options: RegistryClientOptions = {}): Parameters<typeof pushImage>[0] => ({
+    content,
+    metadata,
+    registry: suite.client(options),
+    progress: { event: (event) => void events.push(event), note: () => undefined },
+  });
+  const request = (record: ImageRecord, repository: string, more: Partial<PushRequest> = {}): PushRequest => ({
+    record,
+    reference: { host: registry.host, repository, tag: '1' },
+    tags: [],
+    signal: never,
+    ...more,
+  });
+  const fresh = async (record: ImageRecord): Promise<ImageRecord> =>
+    (await metadata.images.get(digestHex(record.id))) ?? record;
+  const states = ({ layers }: Pick<PushResult, 'layers'>): string[] => layers.map(({ state }) => state);
+  /** Method and kind of each request the registry saw. */
+  const seen = async (): Promise<string[]> =>
+    (await registry.requests()).map(({ method, uri }) => {
+      const kind = /\/(blobs\/uploads|blobs|manifests)\//.exec(uri)?.[1] ?? uri;
+      return `${method} ${kind}${/[?&]mount=/.test(uri) ? ' mount' : ''}`;
+    });
+  const digestOfTag = async (repository: string, tag: string): Promise<string> => {
+    const reader = await suite.client().open({ host: registry.host, repository }, { signal: never });
+    return (await reader.resolve({ tag }, { signal: never })).digest;
+  };
+
+  it('sends each blob once, then the manifest as it is, and remembers where it is now', async () => {
+    const twice = layer();
+    const record = await storeImage({ content, metadata }, [layer(), twice, layer(), twice]);
+    const result = await pushImage(deps(), request(record, 'new/one'));
+    expect(result).to.include({ id: record.id, digest: record.manifest.digest, name: `${registry.host}/new/one:1` });
+    expect(states(result)).to.deep.equal(['uploaded', 'uploaded', 'uploaded', 'uploaded']);
+    const blobs = [...new Map([...record.layers, record.config].map((blob) => [blob.digest, blob])).values()];
+    expect(result.bytes).to.equal(blobs.reduce((sum, { size }) => sum + size, 0) + record.manifest.size);
+    const requests = await seen();
+    expect(requests.filter((entry) => entry === 'HEAD blobs')).to.have.length(4);
+    expect(requests.filter((entry) => entry === 'POST blobs/uploads')).to.have.length(4);
+    expect(requests.filter((entry) => entry === 'PUT blobs/uploads')).to.have.length(4);
+    expect(requests).to.have.length(13);
+    expect(requests.at(-1)).to.equal('PUT manifests');
+    expect(result.requests).to.equal(13);
+    expect(await digestOfTag('new/one', '1')).to.equal(record.manifest.digest);
+    expect((await fresh(record)).sources).to.deep.equal([`${registry.host}/new/one@${record.manifest.digest}`]);
+    expect(await readdir(join(root, 'uploads'))).to.deep.equal([]);
+    expect(await readdir(join(root, 'locks'))).to.deep.equal(['store']);
+  });
+
+  it('asks two questions when all is there already', async () => {
+    const record = await storeImage({ content, metadata }, [layer(), layer()]);
+    await pushImage(deps(), request(record, 'nothing/new'));
+    await registry.forget();
+    const again = await pushImage(deps(), request(await fresh(record), 'nothing/new'));
+    expect(states(again)).to.deep.equal(['present', 'present']);
+    expect(await seen()).to.deep.equal(['HEAD manifests', 'PUT manifests']);
+  });
+
+  it('sends one new layer, config and manifest after a commit', async () => {
+    const [one, two] = [layer(), layer()];
+    await pushImage(deps(), request(await storeImage({ content, metadata }, [one, two]), 'after/commit'));
+    const added = layer();
+    const record = await storeImage({ content, metadata }, [one, two, added]);
+    const result = await pushImage(deps(), request(record, 'after/commit', { tags: ['2', 'latest'] }));
+    expect(states(result)).to.deep.equal(['present', 'present', 'uploaded']);
+    expect(result.bytes).to.equal(added.length + record.config.size + 3 * record.manifest.size);
+    for (const tag of ['1', '2', 'latest'])
+      expect(await digestOfTag('after/commit', tag)).to.equal(record.manifest.digest);
+  });
+
+  it('mounts what another repository of the host has, whichever image it is known by', async () => {
+    const [base, own] = [layer(), layer()];
+    await pushImage(deps(), request(await storeImage({ content, metadata }, [base]), 'mount/base'));
+    await registry.forget();
+    const record = await storeImage({ content, metadata }, [base, own]);
+    const plan = await planPush(deps(), request(record, 'mount/app'));
+    expect(states(plan)).to.deep.equal(['mounted', 'uploaded']);
+    expect(plan).to.include({
+      mountBytes: base.length,
+      uploadBytes: own.length + record.config.size + record.manifest.size,
+      presentBytes: 0,
+    });
+    expect((await seen()).every((entry) => entry.startsWith('HEAD '))).to.equal(true);
+
+    const result = await pushImage(deps(), request(record, 'mount/app'));
+    expect(states(result)).to.deep.equal(['mounted', 'uploaded']);
+    expect(result.bytes).to.equal(own.length + record.config.size + record.manifest.size);
+    expect((await seen()).filter((entry) => entry.endsWith('mount'))).to.have.length(1);
+    expect(events.find(({ state }) => state === 'mounted')).to.include({ digest: digestOf(base), action: 'upload' });
+  });
+
+  it('uploads where a mount is not possible: the other repository has lost the blob', async () => {
+    const base = layer();
+    const sources = [1, 2].map((i) => `${registry.host}/lost/${i}@${digestOf('x')}`);
+    const record = await storeImage({ content, metadata }, [base], { sources });
+    const result = await pushImage(deps(), request(record, 'lost/target'));
+    expect(states(result)).to.deep.equal(['uploaded']);
+    // The session that the last mount opened is used, the other one given up.
+    const requests = await seen();
+    expect(requests.filter((entry) => entry === 'POST blobs/uploads mount')).to.have.length(4);
+    expect(requests.filter((entry) => entry === 'POST blobs/uploads')).to.have.length(0);
+    expect(requests.filter((entry) => entry === 'DELETE blobs/uploads')).to.have.length(2);
+  });
+
+  it('streams a blob that is not here any more from where it is known to be', async () => {
+    const gone = layer(300_000);
+    const record = await storeImage({ content, metadata }, [gone, layer()]);
+    await pushImage(deps(), request(record, 'far/source'));
+    await content.delete(digestOf(gone));
+    const other = await startRegistryServer({ dir: join(root, 'other'), listen: { port: 0 } });
+    try {
+      const reference = { host: new URL(other.url).host, repository: 'near', tag: '1' };
+      const result = await pushImage(deps(), { ...request(await fresh(record), ''), reference });
+      expect(states(result)).to.deep.equal(['uploaded', 'uploaded']);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('says so when a blob is nowhere, and publishes nothing', async () => {
+    const gone = layer();
+    const record = await storeImage({ content, metadata }, [layer(), gone]);
+    await content.delete(digestOf(gone));
+    const error = await rejection(pushImage(deps(), request(record, 'gone/blob')));
+    expect(error).to.be.instanceOf(NotFoundError);
+    expect(error.message).to.include(digestOf(gone));
+    expect((await seen()).some((entry) => entry.includes('PUT manifests'))).to.equal(false);
+    expect((await fresh(record)).sources).to.deep.equal([]);
+  });
+
+  it('says so when a blob is damaged here', async () => {
+    const good = layer();
+    const record = await storeImage({ content, metadata }, [good]);
+    const damaged = Buffer.from(good);
+    damaged[500]! ^= 1;
+    await writeFile(content.path(digestOf(good)), damaged);
+    expect(await rejection(pushImage(deps(), request(record, 'bad/blob')))).to.be.instanceOf(DigestMismatchError);
+  });
+
+  it('pushes by digest alone, and refuses another digest than the image has', async () => {
+    const record = await storeImage({ content, metadata }, [layer()]);
+    const { digest } = record.manifest;
+    const reference = { host: registry.host, repository: 'by/digest', digest };
+    expect((await pushImage(deps(), request(record, '', { reference }))).tags).to.deep.equal([]);
+    const other = { ...reference, digest: digestOf('other') };
+    const refused = pushImage(deps(), request(record, '', { reference: other }));
+    expect(await rejection(refused)).to.be.instanceOf(InvalidReferenceError);
+  });
+
+  describe('interrupted', () => {
+    let server: RunningServer;
+    let proxy: CuttingProxy;
+    const blob = gzipSync(randomBytes(9 * MiB), { level: 0 });
+    beforeEach(async () => {
+      server = await startRegistryServer({ dir: join(root, 'registry'), listen: { port: 0 } });
+      proxy = await startCuttingProxy(new URL(server.url).host, [6 * MiB]);
+    });
+    afterEach(async () => {
+      await proxy.close();
+      await server.close();
+    });
+    const through = (record: ImageRecord): PushRequest => ({
+      ...request(record, ''),
+      reference: { host: proxy.host, repository: 'a/b', tag: '1' },
+    });
+
+    it('goes on in a later process where the upload stopped', async () => {
+      const record = await storeImage({ content, metadata }, [blob]);
+      expect(await rejection(pushImage(deps({ retries: 0 }), through(record)))).to.be.instanceOf(TransportError);
+      const [left] = await metadata.uploads.list();
+      expect(left).to.include({ host: proxy.host, repository: 'a/b', digest: digestOf(blob) });
+      expect(await readdir(join(root, 'locks'))).to.deep.equal(['store']);
+      const result = await pushImage(deps(), through(record));
+      expect(states(result)).to.deep.equal(['uploaded']);
+      expect(proxy.received).to.be.lessThan(blob.length + MiB);
+      expect(await metadata.uploads.list()).to.deep.equal([]);
+    });
+
+    it('starts over when the registry has forgotten the session', async () => {
+      const record = await storeImage({ content, metadata }, [blob]);
+      await rejection(pushImage(deps({ retries: 0 }), through(record)));
+      const [left] = await metadata.uploads.list();
+      await fetch(left!.location, { method: 'DELETE' });
+      expect(states(await pushImage(deps(), through(record)))).to.deep.equal(['uploaded']);
+      expect(proxy.received).to.be.greaterThan(blob.length + 5 * MiB);
+    });
+
+    it('leaves an upload to the process that is at it, and finds its blob', async () => {
+      const record = await storeImage({ content, metadata }, [blob]);
+      proxy.cuts.length = 0;
+      const [first, second] = await Promise.all([
+        pushImage(deps(), through(record)),
+        sleep(30).then(() => pushImage(deps(), through(record))),
+      ]);
+      expect([...states(first), ...states(second)].sort()).to.deep.equal(['present', 'uploaded']);
+      expect(proxy.received).to.be.lessThan(blob.length + MiB);
+    });
+
+    it('ends when aborted, and lets go', async () => {
+      const record = await storeImage({ content, metadata }, [blob]);
+      const controller = new AbortController();
+      const base = deps();
+      const progress = {
+        note: () => undefined,
+        event: (event: ProgressEvent): void => {
+          if (event.state === 'active') controller.abort();
+        },
+      };
+      const pushing = pushImage({ ...base, progress }, { ...through(record), signal: controller.signal });
+      expect((await rejection(pushing)).name).to.equal('AbortError');
+      expect(await readdir(join(root, 'locks'))).to.deep.equal(['store']);
+    });
+  });
+});
