@@ -6,7 +6,7 @@ import { DigestMismatchError } from '../errors.js';
 import { isErrno } from '../sys/index.js';
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/index.js';
 import { beginIngest } from './begin-ingest.js';
-import { listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
+import { blobIsIntact, listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
 import { HashingFile } from './hashing-file.js';
 import { listLeftovers, type Leftover } from './leftovers.js';
@@ -43,7 +43,7 @@ export function createContentStore({ root }: { readonly root: string }): Content
 async function put(root: string, bytes: Uint8Array, expected: Digest | undefined): Promise<Digest> {
   const digest = digestOf(bytes, expected === undefined ? 'sha256' : digestAlgorithm(parseDigest(expected)));
   checkExpected(expected, digest);
-  if ((await statBlob(root, digest))?.size === bytes.length) return digest;
+  if ((await statBlob(root, digest))?.size === bytes.length && (await blobIsIntact(root, digest))) return digest;
   await ingestStream(root, Readable.from([bytes], { objectMode: true }), { expected: digest });
   return digest;
 }

@@ -12,6 +12,7 @@ import {
 } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
 import {
@@ -104,12 +105,21 @@ async function bringIn(
       readConfig: (config) => fetchConfig(deps, repository, config, request.signal),
       onNote: (line) => deps.progress.note(line),
     });
-    const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
-    const states = await blobStates(deps.content, found.steps, missing);
-    await requireSpace(deps, missing, states, request.reserveBytes);
-    if (missing.length > 0) await fetchAndUnpack(deps, repository, applier, { missing, request });
-    request.signal.throwIfAborted();
-    return [await writeRecord(deps, request, found), states];
+    for (let repaired = false; ; repaired = true) {
+      const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
+      const states = await blobStates(deps.content, found.steps, missing);
+      await requireSpace(deps, missing, states, request.reserveBytes);
+      try {
+        if (missing.length > 0) await fetchAndUnpack(deps, repository, applier, { missing, request });
+      } catch (error) {
+        // Blobs of earlier runs are trusted until they make trouble.
+        const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
+        if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
+        continue;
+      }
+      request.signal.throwIfAborted();
+      return [await writeRecord(deps, request, found), states];
+    }
   } finally {
     await applier.close();
   }
@@ -147,13 +157,19 @@ async function fetchConfig(
   config: Descriptor,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const arrivals = startArrivals(deps, repository, { blobs: [config], signal });
-  try {
-    await arrivals.done(config.digest);
-  } finally {
-    await arrivals.close();
+  for (let repaired = false; ; repaired = true) {
+    const arrivals = startArrivals(deps, repository, { blobs: [config], signal });
+    try {
+      await arrivals.done(config.digest);
+    } finally {
+      await arrivals.close();
+    }
+    try {
+      return await deps.content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES });
+    } catch (error) {
+      if (repaired || !(await dropDamagedBlobs(deps, error, [config.digest]))) throw error;
+    }
   }
-  return deps.content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES });
 }
 
 /** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */

@@ -76,6 +76,12 @@ describe('content store', () => {
       expect(await rejection(buffer(await store.open(descriptor.digest)))).to.be.instanceOf(DigestMismatchError);
     });
 
+    it('with other bytes than their name says are replaced by put', async () => {
+      await writeFile(store.path(descriptor.digest), Buffer.alloc(bytes.length));
+      await store.put(bytes);
+      expect((await store.read(descriptor.digest)).equals(bytes)).to.equal(true);
+    });
+
     it('that are too long for their descriptor and damaged are fetched anew', async () => {
       await writeFile(store.path(descriptor.digest), Buffer.concat([bytes, Buffer.from('tail')]));
       await download(descriptor, bytes);

@@ -273,6 +273,18 @@ describe('operations/pull', () => {
     });
   });
 
+  it('blobs that are damaged in the store are fetched again', async () => {
+    const [sound, hurt] = ['one', 'two'].map((name) => gzipSync(writeTar([{ path: name, content: name }])));
+    const image = imageOf([sound!, hurt!]);
+    for (const blob of [sound!, hurt!, image.config]) await local.content.put(blob);
+    for (const blob of [hurt!, image.config])
+      writeFileSync(local.content.path(digestOf(blob)), Buffer.alloc(blob.length, 'x'));
+    const result = await pull(stepsFor(image, [[hurt!]]));
+    expect(result.layers.map(({ state }) => state)).to.deep.equal(['present', 'fetched']);
+    expect(notes.filter((note) => note.includes('damaged'))).to.have.length(2);
+    expect(await readdir(local.snapshots.layerPath(chainIds(image.diffIds)[1]!))).to.have.members(['one', 'two']);
+  });
+
   it('a layer that is no tar is told as such once its digest is verified, and is not fetched again', async () => {
     const blob = Buffer.alloc(2_000_000, 'no tar at all ');
     const image = imageOf([blob]);

@@ -24,8 +24,9 @@ import { digestOf, MEDIA_TYPE, type RawManifest } from '../../lib/spec/index.js'
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { rejection } from '../helpers/rejection.js';
-import type { Reply, ScriptedServer, Step } from '../helpers/scripted-registry.js';
+import { startScript, type Reply, type ScriptedServer, type Step } from '../helpers/scripted-registry.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
+import { makeSelfSigned } from '../helpers/self-signed.js';
 import { descriptorOf } from '../suites/content-store.js';
 
 const { signal } = new AbortController();
@@ -304,6 +305,19 @@ describe('registry v2, writing', () => {
         expect(await rejection(upload(repository, small))).to.be.instanceOf(RegistryError);
       });
     }
+
+    it('refuses a location that leads from https to plain http', async () => {
+      const secure = await startScript([begin('http://127.0.0.1:1/up')], await makeSelfSigned());
+      try {
+        const client = suite.client({ tlsVerify: false });
+        const repository = await client.openWriter({ host: secure.host, repository: 'a/b' }, { signal });
+        const error = await rejection(upload(repository, small));
+        expect(error).to.be.instanceOf(RegistryError);
+        expect(error.message).to.include('plain http');
+      } finally {
+        await secure.close();
+      }
+    });
 
     it('asks for the right to write, and to read where it mounts from', async () => {
       const scopes = ['a/b:pull,push', 'c:pull'].map((scope) => `scope=${encodeURIComponent(`repository:${scope}`)}`);
