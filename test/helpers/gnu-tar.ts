@@ -15,7 +15,7 @@ export function extractWithGnuTar(archive: Uint8Array, root: string): GnuTarOutc
 
 /** Members as GNU tar lists them, one line each. */
 export function listWithGnuTar(archive: Uint8Array): GnuTarOutcome {
-  return tar(['-tv', '--numeric-owner', '--full-time', '--quoting-style=escape', '-f', '-'], archive);
+  return tar(['-tvP', '--numeric-owner', '--full-time', '--quoting-style=escape', '-f', '-'], archive);
 }
 
 function tar(args: readonly string[], input: Uint8Array): GnuTarOutcome {

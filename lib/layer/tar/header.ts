@@ -1,6 +1,6 @@
 /**
  * The 512-byte block that heads every member: v7, ustar (POSIX.1-1988) and GNU, whose fields lie at the same places.
- * Numbers are octal text or, GNU's extension, big-endian two's complement marked by the top bit ("base-256").
+ * Numbers are octal text or, GNU's extension, big-endian two's complement after a byte 0x80 or 0xff ("base-256").
  */
 export const BLOCK_BYTES = 512;
 
@@ -55,7 +55,8 @@ export const TYPE = {
  * beyond that, Infinity.
  */
 export function parseNumber(bytes: Uint8Array, at: number, length: number): number {
-  if ((bytes[at]! & 0x80) !== 0) return parseBase256(bytes, at, length);
+  const mark = bytes[at]!;
+  if (mark > 127) return mark === 0x80 || mark === 0xff ? parseBase256(bytes, at, length) : NaN;
   const end = at + length;
   let index = at;
   while (index < end && bytes[index] === 0x20) index += 1;

@@ -23,7 +23,9 @@ export function forEachPaxRecord(data: Buffer, visit: PaxVisitor): void {
     const equals = data.indexOf(0x3d, index + 1);
     if (equals < 0 || equals >= end || equals === index + 1)
       throw new LayerFormatError('a PAX header of the layer is malformed');
-    visit(data.toString('latin1', index + 1, equals), data.subarray(equals + 1, end - 1));
+    const key = data.toString('latin1', index + 1, equals);
+    if (key.includes('\0')) throw new LayerFormatError('a PAX header of the layer is malformed');
+    visit(key, data.subarray(equals + 1, end - 1));
     at = end;
   }
 }

@@ -10,6 +10,7 @@ import { checkSparseMap, readGnuRegions } from './sparse.js';
 const MAX_ID = 0xffff_fffe;
 /** "ustar" + NUL; GNU's "ustar  " has other fields where POSIX has the prefix. */
 const POSIX_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
+const GNU_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0x20, 0x20, 0];
 
 /**
  * Reads the members of a tar stream, synchronously and without garbage for plain ones. Accepts what GNU tar accepts
@@ -148,20 +149,30 @@ export class TarReader {
   #readExtension(type: number, at: number): void {
     const size = parseNumber(this.#windows.bytes, at + FIELD.size[0], FIELD.size[1]);
     if (!(size >= 0 && size <= MAX_EXTENSION_BYTES)) this.#refuse('the extended header has an impossible size');
+    if (type === TYPE.gnuLongName || type === TYPE.gnuLongLink) {
+      const name = this.#readLongName(size);
+      if (type === TYPE.gnuLongName) this.#longName = name;
+      else this.#longLink = name;
+      return;
+    }
     const data = this.#collect(size);
     if (type === TYPE.paxGlobal) {
       readPaxRecords(data, this.#global);
-    } else if (type === TYPE.pax) {
+    } else {
       if (this.#pax !== undefined) this.#refuse('two PAX headers for one member');
       this.#pax = {};
       readPaxRecords(data, this.#pax);
-    } else {
-      const nul = data.indexOf(0);
-      const name = Buffer.from(data.subarray(0, nul < 0 ? data.length : nul));
-      if (name.length === 0) this.#refuse('an empty GNU long name');
-      if (type === TYPE.gnuLongName) this.#longName = name;
-      else this.#longLink = name;
     }
+  }
+
+  #readLongName(size: number): Buffer {
+    const data = this.#collect(size + paddingOf(size));
+    const nul = data.indexOf(0);
+    const end = nul < 0 ? data.length : nul;
+    // GNU tar goes on to the next NUL, other readers stop at the size.
+    if (end > size) this.#refuse('a GNU long name that is longer than its size');
+    if (end === 0) this.#refuse('an empty GNU long name');
+    return Buffer.from(data.subarray(0, end));
   }
 
   /** Reads `size` bytes and their padding; the view is valid until the next call. */
@@ -184,7 +195,9 @@ export class TarReader {
     const { bytes } = this.#windows;
     const pax = this.#pax === undefined ? this.#global : this.#mergedPax(this.#pax);
     this.#setNames(at, pax);
-    entry.mode = this.#number(at, 'mode') & 0o7777;
+    const mode = this.#number(at, 'mode');
+    if (!(mode >= 0 && mode <= 0xffff_ffff)) this.#refuse('the mode is out of range');
+    entry.mode = mode & 0o7777;
     entry.uid = pax.uid ?? this.#number(at, 'uid');
     entry.gid = pax.gid ?? this.#number(at, 'gid');
     if (!(entry.uid >= 0 && entry.uid <= MAX_ID && entry.gid >= 0 && entry.gid <= MAX_ID))
@@ -208,13 +221,17 @@ export class TarReader {
     this.#padding = paddingOf(entry.size);
     this.#linkData = entry.type === TYPE.hardLink ? size : 0;
     if (entry.type === TYPE.charDevice || entry.type === TYPE.blockDevice) {
+      if (!hasMagic(bytes, at, POSIX_MAGIC) && !hasMagic(bytes, at, GNU_MAGIC))
+        this.#refuse('a device in a header of a format without device numbers');
       entry.devMajor = this.#number(at, 'devMajor');
       entry.devMinor = this.#number(at, 'devMinor');
       if (!(entry.devMajor >= 0 && entry.devMajor < 0x1000 && entry.devMinor >= 0 && entry.devMinor < 0x10_0000))
         this.#refuse('the device number is out of range');
     }
-    if (rawType === TYPE.gnuSparse) this.#readOldSparse(at);
-    else if (hasData && isSparse(pax)) this.#readPaxSparse(pax);
+    if (rawType === TYPE.gnuSparse) {
+      if (!hasMagic(bytes, at, GNU_MAGIC)) this.#refuse('an old GNU sparse file in a header that is not GNU’s');
+      this.#readOldSparse(at);
+    } else if (hasData && isSparse(pax)) this.#readPaxSparse(pax);
   }
 
   /** The type as `TarMember` has it: what historic variants mean. */
@@ -263,7 +280,7 @@ export class TarReader {
       entry.nameBytes = bytes;
       entry.nameStart = at;
       entry.nameEnd = endOfText(bytes, at, FIELD.name[1]);
-      if (bytes[at + FIELD.prefix[0]] !== 0 && hasPosixMagic(bytes, at)) this.#joinPrefix(at);
+      if (bytes[at + FIELD.prefix[0]] !== 0 && hasMagic(bytes, at, POSIX_MAGIC)) this.#joinPrefix(at);
     }
     const link = pax.linkPath ?? this.#longLink;
     if (link !== undefined) {
@@ -413,10 +430,8 @@ function endOfText(bytes: Uint8Array, at: number, length: number): number {
   return index;
 }
 
-function hasPosixMagic(bytes: Uint8Array, at: number): boolean {
-  for (let index = 0; index < POSIX_MAGIC.length; index += 1)
-    if (bytes[at + FIELD.magic[0] + index] !== POSIX_MAGIC[index]) return false;
-  return true;
+function hasMagic(bytes: Uint8Array, at: number, magic: readonly number[]): boolean {
+  return magic.every((byte, index) => bytes[at + FIELD.magic[0] + index] === byte);
 }
 
 function isSparse(pax: PaxValues): boolean {

@@ -19,7 +19,7 @@ export interface ListedMember {
   readonly xattrs: Readonly<Record<string, string>>;
   readonly data: Buffer;
   /** The header gives a size to what has no data: readers disagree on whether some follows. */
-  readonly hasIdleSize: boolean;
+  readonly idleSize: 'none' | 'hard link' | 'other';
 }
 
 /** Options of `listMembers`. */
@@ -38,10 +38,10 @@ export function listMembers(archive: Uint8Array, options: ListMembersOptions = {
   while (reader.next()) {
     const { entry } = reader;
     const head = windows.start - 512;
-    const raw = windows.bytes[head + FIELD.type[0]]!;
+    const isEmpty = isBlank(windows.bytes, head + FIELD.size[0], FIELD.size[1]);
     const size = parseNumber(windows.bytes, head + FIELD.size[0], FIELD.size[1]);
     const isFile = entry.type === TYPE.file;
-    const member = {
+    const member: Omit<ListedMember, 'data'> = {
       line: lineOf(entry),
       name: text(entry.name()),
       type: entry.type,
@@ -52,8 +52,7 @@ export function listMembers(archive: Uint8Array, options: ListMembersOptions = {
       mtime: BigInt(entry.mtimeSeconds) * 1_000_000_000n + BigInt(entry.mtimeNanos),
       target: entry.type === TYPE.symlink || entry.type === TYPE.hardLink ? text(entry.linkName()) : '',
       xattrs: Object.fromEntries(entry.xattrs.map(({ name, value }) => [text(name), value.toString('hex')])),
-      hasIdleSize:
-        !isFile && raw !== TYPE.hardLink && size !== 0 && !isBlank(windows.bytes, head + FIELD.size[0], FIELD.size[1]),
+      idleSize: isFile || size === 0 || isEmpty ? 'none' : entry.type === TYPE.hardLink ? 'hard link' : 'other',
     };
     members.push({ ...member, data: options.data === false ? Buffer.alloc(0) : readData(reader, windows) });
   }
@@ -91,7 +90,8 @@ function lineOf(entry: TarMember): string {
   const isDevice = type === TYPE.charDevice || type === TYPE.blockDevice;
   const size = isDevice ? `${entry.devMajor},${entry.devMinor}` : String(entry.realSize);
   const name = quoted(entry.name());
-  const shown = type === TYPE.directory ? `${name.replace(/\/+$/, '')}/` : name;
+  // A directory may have a slash at its end or not.
+  const shown = type === TYPE.directory ? name.replace(/\/+$/, '') : name;
   // Columns of GNU tar are padded with spaces: those that begin a name cannot be told from them.
   const target =
     type === TYPE.symlink
@@ -136,10 +136,16 @@ function quoted(bytes: Uint8Array): string {
   );
 }
 
-/** What GNU tar printed, line by line, in the form of `ListedMember.line`: its columns are padded. */
+/** What GNU tar printed, line by line, in the form of `ListedMember.line`: its columns are padded, contiguous files a kind. */
 export function gnuLines(output: string): string[] {
   const lines = output.split('\n').filter((line) => line !== '');
-  return lines.map((line) => line.replace(/^(\S+ \S+) +(\S+) (\S+ \S+) +(.*)$/, '$1 $2 $3 $4'));
+  return lines.map((line) =>
+    line
+      .replace(/^(\S+ \S+) +(\S+) (\S+ \S+) +(.*)$/, '$1 $2 $3 $4')
+      .replace(/^C(?=.*\/$)/, 'd')
+      .replace(/^C/, '-')
+      .replace(/^(d.*?)\/*$/, '$1'),
+  );
 }
 
 function text(bytes: Uint8Array): string {

@@ -213,7 +213,7 @@ describe('TarReader: names and kinds', () => {
       END,
     );
     expect(listMembers(archive).map(({ line }) => line[0])).to.deep.equal(['-', '-', 'd', 'd']);
-    const lines = gnuLines(listWithGnuTar(archive).output).map((line) => line.replace(/^C/, '-'));
+    const lines = gnuLines(listWithGnuTar(archive).output);
     expect(listMembers(archive).map(({ line }) => line)).to.deep.equal(lines);
   });
 
