@@ -37,13 +37,16 @@ export async function pushBlob(
     onWait: () => event('waiting'),
   });
   try {
-    if (await writer.hasBlob(digest, { signal })) {
+    const [earlier, isThere] = await Promise.all([deps.metadata.uploads.get(key), writer.hasBlob(digest, { signal })]);
+    if (isThere) {
+      // Its writer may have died between the last answer and this.
+      if (earlier !== undefined) await deps.metadata.uploads.delete(key);
       event('skipped');
       return 'present';
     }
-    const earlier = await deps.metadata.uploads.get(key);
     const mount = await mountFromAny(writer, blob, { places, signal, keepSession: earlier === undefined });
     if (mount.mounted) {
+      if (earlier !== undefined) await deps.metadata.uploads.delete(key);
       event('mounted');
       return 'mounted';
     }
