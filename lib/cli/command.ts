@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import type { ProgressSink } from '../progress/index.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
@@ -51,6 +52,10 @@ export interface CommandContext {
   readonly progress: ProgressSink;
   /** Prints a result before the end: for what runs until it is interrupted. */
   readonly print: (result: CommandResult) => void;
+  /** The bytes of standard input; what reads them closes it. Throws UsageError when it is a terminal. */
+  readonly input: () => Readable;
+  /** Standard output for bytes as they are, with back-pressure; ending it leaves the process's own open. Throws UsageError when it is a terminal. */
+  readonly output: () => Writable;
   /** Makes the parts an operation needs; only what is asked for is loaded. */
   readonly compose: Composition;
 }

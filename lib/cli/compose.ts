@@ -70,12 +70,17 @@ export class Composition {
 
   /** Everything a pull needs. */
   async all(): Promise<OperationDeps> {
-    const [local, remote, { createLayerApplier }] = await Promise.all([
+    const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote()]);
+    return { ...unpacking, ...remote };
+  }
+
+  /** The local store, made when there is none, and what unpacks layers into it. */
+  async unpacking(): Promise<Omit<OperationDeps, 'registry'>> {
+    const [local, { createLayerApplier }] = await Promise.all([
       this.makeStore().then((store) => this.#drivers(store)),
-      this.remote(),
       import('../layer/index.js'),
     ]);
-    return { ...local, ...remote, createApplier: () => createLayerApplier() };
+    return { ...local, createApplier: () => createLayerApplier() };
   }
 
   /** The boot this machine is in. */

@@ -1,5 +1,5 @@
 import { EXIT } from './exit-codes.js';
-import { runCli } from './run-cli.js';
+import { READER_GONE, runCli } from './run-cli.js';
 
 /** Entry of the program: joins the process (arguments, signals, streams) to `runCli`. */
 const interruption = new AbortController();
@@ -14,13 +14,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    // The reader has gone (`| head`): there is nobody left to tell anything.
-    if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.success);
-    throw error;
+    if (error.code !== 'EPIPE') throw error;
+    interruption.abort(READER_GONE);
   });
 }
 
 process.exitCode = await runCli(process.argv.slice(2), {
+  stdin: () => process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,

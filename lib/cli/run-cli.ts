@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
@@ -14,12 +15,17 @@ import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
 
 /** What the program touches of its process. */
 export interface ProcessIo {
+  /** Opened when a command wants it; without it there is none. */
+  readonly stdin?: () => Readable & { readonly isTTY?: boolean };
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly env: NodeJS.ProcessEnv;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
 }
+
+/** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
+export const READER_GONE = new DOMException('nobody reads the output any more', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
@@ -45,10 +51,11 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       logLevel: options.text('log-level') as LogLevel,
     });
     checkChoices(command, args);
-    await runCommand(command, args, options, files, io.signal, terminal);
+    await runCommand(command, args, options, files, io, terminal);
     return EXIT.success;
   } catch (error) {
     terminal.endProgress();
+    if (io.signal.reason === READER_GONE) return EXIT.success;
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,
@@ -63,19 +70,29 @@ async function runCommand(
   args: readonly string[],
   options: Options,
   files: readonly ConfigFile[],
-  signal: AbortSignal,
+  { signal, stdin }: ProcessIo,
   terminal: Terminal,
 ): Promise<void> {
   const progress = terminal.progress();
   const compose = new Composition(options, files, progress);
   try {
     const print = (result: CommandResult): void => terminal.result(result);
-    const result = await command.run({ args, options, signal, progress, print, compose });
+    const input = (): Readable => byteInput(stdin);
+    const output = (): Writable => terminal.byteStream();
+    const result = await command.run({ args, options, signal, progress, print, input, output, compose });
     terminal.endProgress();
     if (result !== undefined) print(result);
   } finally {
     await compose.close();
   }
+}
+
+function byteInput(stdin: ProcessIo['stdin']): Readable {
+  const stream = stdin?.();
+  if (stream === undefined || stream.isTTY === true) {
+    throw new UsageError('standard input is a terminal', { hint: 'redirect it from a file or a program' });
+  }
+  return stream;
 }
 
 function resolveOptions(command: CommandSpec, sources: OptionSources): Options {

@@ -1,3 +1,5 @@
+import { Writable } from 'node:stream';
+import { UsageError } from '../errors.js';
 import type { ProgressSink } from '../progress/index.js';
 import { escapeText } from '../util/index.js';
 import type { CommandResult } from './command.js';
@@ -11,7 +13,8 @@ export interface OutputStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly rows?: number;
-  write(data: string | Uint8Array): unknown;
+  /** `done` is called when the data has been handed on. */
+  write(data: string | Uint8Array, done?: (error?: Error | null) => void): unknown;
 }
 
 /** How much is said on stderr. */
@@ -73,6 +76,14 @@ export class Terminal {
       const lines = this.#options.quiet && result.quiet !== undefined ? result.quiet : result.text;
       this.#print(isTable(lines) ? formatTable(lines) : lines.map(escapeText));
     }
+  }
+
+  /** Standard output for bytes as they are. Throws UsageError when it is a terminal. */
+  byteStream(): Writable {
+    if (this.#stdout.isTTY === true) {
+      throw new UsageError('bytes are not written to a terminal', { hint: 'redirect them to a file or a program' });
+    }
+    return new Writable({ write: (chunk: Uint8Array, _, done) => void this.#stdout.write(chunk, done) });
   }
 
   /** Prints text of our own (help, version, completion scripts) as it is. */

@@ -4,7 +4,6 @@ import type { ContainerRecord, ImageRecord } from '../metadata/index.js';
 import {
   applyConfigChange,
   digestHex,
-  digestOf,
   formatReference,
   MEDIA_TYPE,
   nextChainId,
@@ -18,6 +17,7 @@ import {
   type Reference,
 } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
+import { createdAt, putDocument } from './documents.js';
 import { findContainer } from './find-container.js';
 import { withFrozen, type FrozenContainer } from './freeze-container.js';
 import { lockStore } from './lock-store.js';
@@ -257,24 +257,11 @@ async function makeImage(
   );
 }
 
-async function putDocument(deps: CommitDeps, document: unknown, mediaType: string): Promise<Descriptor> {
-  const bytes = Buffer.from(JSON.stringify(document));
-  const digest = await deps.content.put(bytes, digestOf(bytes));
-  return { mediaType, digest, size: bytes.length };
-}
-
 /** What Docker keeps of the build that made an image does not hold for the new one. */
 function withoutBuildState(config: ImageConfig): ImageConfig {
   const copy: Record<string, unknown> = { ...config };
   for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
   return copy as unknown as ImageConfig;
-}
-
-/** RFC 3339 without fractions when clamped, as image-spec wants its dates. */
-function createdAt(sourceDateEpoch: number | undefined): string {
-  const now = Date.now();
-  if (sourceDateEpoch === undefined) return new Date(now).toISOString();
-  return new Date(Math.min(now, sourceDateEpoch * 1000)).toISOString().replace(/\.000Z$/, 'Z');
 }
 
 /** Waits for both ends of a stream; the first failure is the one that tells why, the other end only fell with it. */

@@ -10,6 +10,7 @@ export * from './growing-file.js';
 export * from './keyed-mutex.js';
 export * from './make-directory.js';
 export * from './map-limited.js';
+export * from './output-file.js';
 export * from './parse-size.js';
 export * from './path-text.js';
 export * from './run-process.js';

@@ -1,6 +1,6 @@
-import { UsageError } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
+import { CHANGE, sourceDateEpoch } from './common-options.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
@@ -16,13 +16,7 @@ export const commit: CommandSpec = {
   options: [
     { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
     { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
-    {
-      name: 'change',
-      short: 'c',
-      value: 'INSTRUCTION',
-      repeat: true,
-      summary: 'Dockerfile instruction for the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
-    },
+    CHANGE,
     { name: 'squash', default: false, summary: 'one layer with everything instead of one more' },
     { name: 'empty-ok', default: false, summary: 'make an image even when nothing changed' },
   ],
@@ -40,16 +34,10 @@ export const commit: CommandSpec = {
       changes: options.list('change'),
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
-      sourceDateEpoch: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
+      sourceDateEpoch: sourceDateEpoch(),
       bootId: await compose.bootId(),
       signal,
     });
     return { json: result, text: [result.id] };
   },
 };
-
-function sourceDateEpoch(text: string | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined;
-  if (/^\d{1,11}$/.test(text)) return Number(text);
-  throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text.slice(0, 100))}, not seconds since 1970`);
-}

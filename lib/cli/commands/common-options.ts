@@ -1,3 +1,4 @@
+import { UsageError } from '../../errors.js';
 import { hostPlatform, parsePlatform, type Platform } from '../../spec/index.js';
 import type { OptionSpec } from '../option.js';
 import type { Options } from '../options.js';
@@ -14,4 +15,21 @@ export const PLATFORM: OptionSpec = {
 export function platformOf(options: Options): { readonly platform: Platform; readonly platformGiven: boolean } {
   const text = options.text('platform');
   return { platform: text === undefined ? hostPlatform() : parsePlatform(text), platformGiven: text !== undefined };
+}
+
+/** `--change`, the same in every command that makes a config. */
+export const CHANGE: OptionSpec = {
+  name: 'change',
+  short: 'c',
+  value: 'INSTRUCTION',
+  repeat: true,
+  summary: 'Dockerfile instruction for the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+};
+
+/** SOURCE_DATE_EPOCH of the environment (reproducible-builds.org): seconds since 1970. Throws UsageError. */
+export function sourceDateEpoch(): number | undefined {
+  const text = process.env.SOURCE_DATE_EPOCH;
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,11}$/.test(text)) return Number(text);
+  throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text.slice(0, 100))}, not seconds since 1970`);
 }

@@ -5,6 +5,7 @@ import { completion } from './completion.js';
 import { configShow } from './config-show.js';
 import { containers, create, mount, rm } from './containers.js';
 import { diff } from './diff.js';
+import { exportCommand, importCommand } from './export.js';
 import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
@@ -34,6 +35,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   mount,
   diff,
   commit,
+  exportCommand,
+  importCommand,
   tags,
   digest,
   serve,

@@ -1,0 +1,90 @@
+import { open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { UsageError } from '../../errors.js';
+import { parseReference } from '../../spec/index.js';
+import { createOutputFile } from '../../util/index.js';
+import type { CommandSpec } from '../command.js';
+import { CHANGE, sourceDateEpoch } from './common-options.js';
+
+export const exportCommand: CommandSpec = {
+  path: ['export'],
+  group: 'Containers',
+  summary: 'write all files of a container as a tar',
+  description: 'The tar shows the container as it is at one moment; it may be changed meanwhile.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' }],
+  options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; standard output when not given' }],
+  examples: [
+    { command: 'imgtool export box -o box.tar', does: 'into a file' },
+    { command: 'imgtool export box | tar -tv', does: 'list what is in it' },
+  ],
+  async run({ args, options, signal, compose, output }) {
+    const path = options.text('output');
+    const toStdout = path === undefined || path === '-';
+    const { exportContainer } = await import('../../operations/index.js');
+    const deps = await compose.local();
+    if (toStdout) {
+      await exportContainer(deps, { container: args[0]!, output: output(), signal });
+      return undefined;
+    }
+    const file = await createOutputFile(path);
+    try {
+      const result = await exportContainer(deps, { container: args[0]!, output: file.stream, signal });
+      await file.keep();
+      return { json: { ...result, path }, text: [] };
+    } finally {
+      await file.discard();
+    }
+  },
+};
+
+export const importCommand: CommandSpec = {
+  path: ['import'],
+  group: 'Containers',
+  summary: 'make an image of a tar of a root file system',
+  description:
+    'One layer, for the platform of this machine; the tar may be compressed with gzip or zstd. Prints the image ID.',
+  arguments: [
+    { name: 'TAR', summary: 'file, or - for standard input', completes: 'file' },
+    { name: 'REF', summary: 'name of the new image', optional: true },
+  ],
+  options: [{ name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' }, CHANGE],
+  examples: [
+    { command: `imgtool import root.tar.gz app:1 --change 'CMD ["/bin/sh"]'`, does: 'an image of a file' },
+    { command: 'imgtool export box | imgtool import - flat:1', does: 'a container as an image of one layer' },
+  ],
+  async run({ args, options, signal, compose, input }) {
+    const reference = args[1] === undefined ? undefined : parseReference(args[1]);
+    const source = args[0] === '-' ? input() : await openFile(args[0]!);
+    try {
+      const { importImage } = await import('../../operations/index.js');
+      const result = await importImage(await compose.unpacking(), {
+        source,
+        sourceName: args[0] === '-' ? 'standard input' : args[0]!,
+        reference,
+        message: options.text('message'),
+        changes: options.list('change'),
+        sourceDateEpoch: sourceDateEpoch(),
+        bootId: await compose.bootId(),
+        signal,
+      });
+      return { json: result, text: [result.id] };
+    } finally {
+      source.destroy();
+    }
+  },
+};
+
+/** Throws UsageError when the file cannot be read, before anything else is done. */
+async function openFile(path: string): Promise<Readable> {
+  try {
+    const file = await open(path, 'r');
+    if ((await file.stat()).isDirectory()) {
+      await file.close();
+      throw new UsageError(`${path} is a directory`, { hint: 'give a tar' });
+    }
+    return file.createReadStream();
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
