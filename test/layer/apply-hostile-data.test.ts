@@ -201,9 +201,9 @@ describe('hostile layers: data', () => {
       it(`a header of type ${flag} of 2 MiB`, async () => {
         await refused(Buffer.concat([member('h', Buffer.alloc(2 << 20, 'a'), { flag }), member('f', file), END]));
       });
-    it('20 GNU long names of 1 MB for one member', async () => {
+    it('8 GNU long names of 1 MB for one member', async () => {
       const one = member('././@LongLink', Buffer.alloc(1_000_000, 'n'), { flag: 'L' });
-      await refused(Buffer.concat([...Array<Buffer>(20).fill(one), member('f', file), END]));
+      await refused(Buffer.concat([...Array<Buffer>(8).fill(one), member('f', file), END]));
     });
     it('a member of 8 EiB that is not there', async () => {
       await refused(Buffer.concat([patched(member('f', file), 124, base256(2n ** 53n - 1n)), END]));
@@ -212,7 +212,7 @@ describe('hostile layers: data', () => {
 
   describe('bombs and what follows the archive (CVE-2017-14992)', () => {
     const archive = writeTar([{ path: 'f', content: 'abc' }]);
-    const zeros = Buffer.alloc(20 << 20);
+    const zeros = Buffer.alloc(17 << 20);
     for (const [name, compress] of [
       ['plain', (bytes: Buffer) => bytes],
       ['gzip', (bytes: Buffer) => gzipSync(bytes, { level: 1 })],
@@ -231,7 +231,7 @@ describe('hostile layers: data', () => {
     }
     it('a gigabyte that zstd packs 20,000 to 1', async () => {
       // In a member that is skipped, so that the disk has no part in it.
-      const size = 3 * 2 ** 30;
+      const size = 2 ** 30 + 2 ** 27;
       const head = tarHeader({ path: '.wh..wh.bomb', flag: '0', mode: 0o644, size });
       expect(await refused(Buffer.concat([zstdCompress(head), zstdZeros(size)]))).to.include('bomb');
     });
@@ -403,7 +403,7 @@ describe('hostile layers: data', () => {
       { path: 'usr/lib/x', content: 'x' },
       { path: 'a/b/lib', type: 'link', target: '../../usr/lib' },
     ];
-    for (let index = 0; index < 2000; index += 1)
+    for (let index = 0; index < 1200; index += 1)
       entries.push({ path: `a/b/lib/${index % 10}`, content: String(index) }, { path: 'usr/y' });
     writeFileSync(join(sandbox.base, 'blobs/renamed'), '');
     const elsewhere = new Worker(
@@ -417,7 +417,7 @@ describe('hostile layers: data', () => {
     } finally {
       await elsewhere.terminate();
     }
-    expect(sandbox.tree()).to.include('usr/lib/9 = 1999');
+    expect(sandbox.tree()).to.include('usr/lib/9 = 1199');
   });
 });
 

@@ -235,7 +235,7 @@ describe('whiteouts', () => {
 
   it('hide nothing of their own layer: random layers against a model', async () => {
     const random = randomSource();
-    for (let round = 0; round < 25; round += 1) {
+    for (let round = 0; round < 15; round += 1) {
       let model = new Map<string, string>();
       const history: string[] = [];
       const { sandbox } = use;

@@ -11,7 +11,7 @@ import { gnuLines, listMembers, type ListedMember } from './list-members.js';
 import { mutate } from './mutations.js';
 
 /** Archives per run; `npm run fuzz` sets more. */
-const ROUNDS = Number(process.env.IMGTOOL_FUZZ_ROUNDS ?? 200);
+const ROUNDS = Number(process.env.IMGTOOL_FUZZ_ROUNDS ?? 120);
 const random = randomSource();
 
 /** So that a seed gives the same archives again. */
