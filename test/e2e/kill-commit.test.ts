@@ -32,7 +32,7 @@ describe('commit: killed', () => {
   });
 
   it(`SIGKILL at ${KILLS} random moments, then again: the same image, nothing lost, nothing double`, async function () {
-    this.timeout(120_000);
+    this.timeout(400_000);
     const seed = Number(process.env.IMGTOOL_TEST_SEED ?? randomInt(2 ** 31));
     const moment = (round: number): number =>
       createHash('sha256').update(`${seed}/${round}`).digest().readUInt32LE(0) / 2 ** 32;

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
 import { startCountingProxy, type BlobTransfer } from '../helpers/counting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
-import { IMGTOOL, imgtool, mountNew } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
@@ -49,24 +49,24 @@ describe('pull: killed, out of space, twice at once', () => {
   });
 
   it(`SIGKILL at ${KILLS} random moments, then pull: right tree, no leftovers, no byte twice but a tail`, async function () {
-    this.timeout(240_000);
+    this.timeout(400_000);
     const seed = Number(process.env.SEED ?? randomInt(2 ** 31));
     console.log(`      SEED=${seed}`);
-    const proxy = await startCountingProxy(registry.host, 5);
+    const proxy = await startCountingProxy(registry.host, 3);
     try {
       const reference = `${proxy.host}/parts:1`;
       const first = join(btrfs.path, 'first');
       const started = Date.now();
       const id = await imgtool(first, 'pull', reference);
       const wholeMs = Date.now() - started;
-      const want = listTree(await mountNew(first, id));
+      const want = listTree(await topLayer(first, id));
       for (let round = 0; round < KILLS; round++) {
         const root = join(btrfs.path, `round-${round}`);
         const random = createHash('sha256').update(`${seed}/${round}`).digest().readUInt32LE(0) / 2 ** 32;
         proxy.transfers.length = 0;
         await killAfter(root, reference, random * wholeMs);
         expect(await imgtool(root, 'pull', reference), `image after kill ${round}`).to.equal(id);
-        expectSameTree(want, listTree(await mountNew(root, id)));
+        expectSameTree(want, listTree(await topLayer(root, id)));
         await expectNoLeftovers(root);
         expectNothingTwice(proxy.transfers);
       }
@@ -113,6 +113,13 @@ describe('pull: killed, out of space, twice at once', () => {
     }
   });
 });
+
+/** Directory of the image's top layer: its whole tree. */
+async function topLayer(root: string, id: string): Promise<string> {
+  const record = await readFile(join(root, 'images', `${id.slice('sha256:'.length)}.json`), 'utf8');
+  const { chainIds } = JSON.parse(record) as { chainIds: string[] };
+  return join(root, 'layers', chainIds.at(-1)!.slice('sha256:'.length));
+}
 
 /** Starts a pull and kills it after `ms`, unless it is done by then. */
 async function killAfter(root: string, reference: string, ms: number): Promise<void> {

@@ -3,7 +3,8 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { walkChanges } from '../../lib/rootfs/index.js';
-import { changes, sendChanges } from '../../lib/snapshot/changes.js';
+import { sendChanges } from '../../lib/snapshot/find-changes.js';
+import { changes } from '../../lib/snapshot/index.js';
 import {
   AT_FDCWD,
   createSubvolume,

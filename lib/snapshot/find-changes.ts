@@ -1,0 +1,163 @@
+import { closeSync, readSync } from 'node:fs';
+import {
+  runInSlices,
+  Suspects,
+  toByteString,
+  TreeComparison,
+  walkChanges,
+  type ByteString,
+  type Change,
+  type PartialDirectory,
+} from '../rootfs/index.js';
+import { SyscallError } from '../errors.js';
+import {
+  AT_FDCWD,
+  inodeNames,
+  OPEN_DIRECTORY,
+  openAt,
+  openMemoryFile,
+  SEND_NO_FILE_DATA,
+  sendSubvolume,
+  SUBVOLUME_ROOT_INODE,
+  subvolumeInfo,
+  subvolumeOrigin,
+  type SubvolumeInfo,
+  type SubvolumeOrigin,
+} from '../sys/index.js';
+import type { ChangesInput } from './changes.js';
+import { SendReplay } from './send/replay.js';
+import { SendStreamParser, SendSurprise } from './send/stream.js';
+
+/**
+ * The changes from `lower` to `upper`, sorted by path, in a time that depends on their number and not on the size of the
+ * trees; where btrfs cannot tell them, by walking both trees. Throws SyscallError, AbortError.
+ */
+export async function findChanges(input: ChangesInput): Promise<Change[]> {
+  const { lower, upper, signal, onNote } = input;
+  if (lower === undefined) return walkChanges(lower, upper, { signal });
+  try {
+    return await sendChanges({ lower, upper, signal });
+  } catch (error) {
+    if (!(error instanceof SendSurprise || error instanceof SyscallError)) throw error;
+    onNote?.(`comparing every file, which takes longer: ${error.message}`);
+    return walkChanges(lower, upper, { signal });
+  }
+}
+
+/**
+ * The same by `btrfs send` alone: both read-only subvolumes, `upper` a snapshot of `lower` or of a snapshot of it. Throws
+ * SendSurprise when that is not so or anything else is not as expected, SyscallError, AbortError.
+ */
+export async function sendChanges(input: {
+  readonly lower: string;
+  readonly upper: string;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<Change[]> {
+  const opened: number[] = [];
+  let comparison: TreeComparison | undefined;
+  try {
+    for (const path of [input.lower, input.upper]) opened.push(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
+    const [lower, upper] = opened as [number, number];
+    const info = subvolumeInfo(lower);
+    assertAncestor(lower, info, subvolumeInfo(upper));
+    const replay = await readStream(upper, info.id, opened);
+    input.signal?.throwIfAborted();
+    comparison = new TreeComparison(lower, upper, { onPartial: assertComplete });
+    await runInSlices(comparison.visit(replay.suspects()), input.signal);
+    await visitLinks(comparison, lower, upper, input.signal);
+    return comparison.changes();
+  } finally {
+    comparison?.close();
+    opened.forEach((fd) => closeSync(fd));
+  }
+}
+
+/** Throws SendSurprise unless `upper` is a snapshot of `lower`, or of a snapshot of it, and both are as they were since. */
+function assertAncestor(fd: number, lower: SubvolumeInfo, upper: SubvolumeInfo): void {
+  if (!lower.readOnly || !upper.readOnly) throw new SendSurprise('a tree is not read-only');
+  let child: SubvolumeOrigin | undefined = upper;
+  while (child?.parentUuid !== undefined && child.parentUuid !== lower.uuid)
+    child = subvolumeOrigin(fd, child.parentUuid);
+  if (child?.parentUuid === undefined) throw new SendSurprise('one tree is no snapshot of the other');
+  if (lower.changeTransaction > child.originTransaction)
+    throw new SendSurprise('the lower tree was written to after the snapshot was made');
+}
+
+/** Lets the kernel write the stream, without file data, into memory, and follows it. */
+async function readStream(upper: number, parentRootId: bigint, opened: number[]): Promise<SendReplay> {
+  const outFd = openMemoryFile('send-stream');
+  opened.push(outFd);
+  await sendSubvolume({ fd: upper, parentRootId, cloneSources: [parentRootId], outFd, flags: SEND_NO_FILE_DATA });
+  const parser = new SendStreamParser();
+  const replay = new SendReplay();
+  const block = Buffer.allocUnsafe(1 << 18);
+  for (let at = 0; ;) {
+    const length = readSync(outFd, block, 0, block.length, at);
+    if (length === 0) break;
+    for (const command of parser.push(block.subarray(0, length))) replay.apply(command);
+    at += length;
+  }
+  if (!parser.atBoundary) throw new SendSurprise('the stream ends inside a command');
+  return replay;
+}
+
+/**
+ * A btrfs directory is as long as its names, twice. When it has grown by other names than those found, something is in
+ * there that `send` does not tell of: a nested subvolume.
+ */
+function assertComplete({ lower, upper, namesGrowth }: PartialDirectory): void {
+  if (upper.size - lower.size !== 2n * BigInt(namesGrowth)) throw new SendSurprise('a directory holds a subvolume');
+}
+
+/** The stream names one path of an inode: visits the others too, until no new one turns up. */
+async function visitLinks(
+  comparison: TreeComparison,
+  lower: number,
+  upper: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const paths = { lower: new InodePaths(lower), upper: new InodePaths(upper) };
+  const done = new Set<string>();
+  for (;;) {
+    const more = new Suspects();
+    let any = false;
+    for (const { side, ino } of comparison.linkedInodes()) {
+      const key = `${side} ${ino}`;
+      if (done.has(key)) continue;
+      done.add(key);
+      for (const path of paths[side].of(ino)) {
+        if (comparison.hasLinked(path)) continue;
+        more.add(path, { data: 'whole' });
+        any = true;
+      }
+    }
+    if (!any) return;
+    // Only some names are looked at here: lengths of directories prove nothing.
+    await runInSlices(comparison.visit(more, { partial: false }), signal);
+  }
+}
+
+/** Paths of inodes in one subvolume. */
+class InodePaths {
+  readonly #fd: number;
+  readonly #directories = new Map<bigint, ByteString>([[SUBVOLUME_ROOT_INODE, '']]);
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  of(ino: bigint): ByteString[] {
+    return inodeNames(this.#fd, ino).map(
+      ({ directory, name }) => `${this.#directory(directory)}/${toByteString(name)}`,
+    );
+  }
+
+  #directory(ino: bigint): ByteString {
+    const known = this.#directories.get(ino);
+    if (known !== undefined) return known;
+    const [path] = this.of(ino);
+    if (path === undefined) throw new SendSurprise('a directory without a name');
+    this.#directories.set(ino, path);
+    return path;
+  }
+}
