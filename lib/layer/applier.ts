@@ -3,7 +3,9 @@ import { INFLATE_ENGINES, type InflateEngineName } from './compression/inflate-e
 import { allocateRing, RingControl } from './ring.js';
 import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
 import {
+  CLOSE,
   fromFailure,
+  READY,
   type InflateJob,
   type InflateResult,
   type UnpackJob,
@@ -60,7 +62,7 @@ class ThreadedApplier implements LayerApplier {
     this.#closed = true;
     this.#stopCurrent();
     await this.#last;
-    await Promise.all([this.#inflater.terminate(), this.#unpacker.terminate()]);
+    await Promise.all([this.#inflater.close(), this.#unpacker.close()]);
   }
 
   async #apply(input: LayerInput): Promise<AppliedLayer> {
@@ -124,8 +126,12 @@ class JobThread<Job, Result> {
 
   constructor(worker: Worker) {
     this.#worker = worker;
-    worker.unref();
-    worker.on('message', (reply: WorkerReply<Result>) => {
+    // Not idle until it has loaded its native code: a process that ends meanwhile would crash.
+    worker.on('message', (reply: WorkerReply<Result> | typeof READY) => {
+      if (reply === READY) {
+        if (this.#settle === undefined) worker.unref();
+        return;
+      }
       worker.unref();
       this.#settle?.resolve(reply);
     });
@@ -142,8 +148,13 @@ class JobThread<Job, Result> {
     });
   }
 
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
+  /** Lets the thread end by itself: one that is cut off while it loads native code takes the process down. */
+  async close(): Promise<void> {
+    if (this.#dead !== undefined) return;
+    const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
+    this.#worker.ref();
+    this.#worker.postMessage(CLOSE);
+    await ended;
   }
 
   #die(error: Error): void {

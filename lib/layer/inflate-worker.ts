@@ -13,7 +13,7 @@ import { PlainDecoder } from './compression/plain-decoder.js';
 import { ZstdDecoder } from './compression/zstd-decoder.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 import { RingControl, RingProducer, SLOT_BYTES } from './ring.js';
-import { answerJob, type InflateJob, type InflateResult, type WorkerData } from './worker-protocol.js';
+import { answerJob, CLOSE, READY, type InflateJob, type InflateResult, type WorkerData } from './worker-protocol.js';
 
 const { ring, inflateEngine } = workerData as WorkerData;
 const producer = new RingProducer(ring);
@@ -48,6 +48,8 @@ async function inflate(job: InflateJob): Promise<InflateResult> {
   return { diffId: digestFrom(hash) as DiffId, size, compression, notes: decoder.notes };
 }
 
-parentPort!.on('message', (job: InflateJob) => {
+parentPort!.on('message', (job: InflateJob | typeof CLOSE) => {
+  if (job === CLOSE) return parentPort!.close();
   void answerJob(() => inflate(job)).then((reply) => parentPort!.postMessage(reply));
 });
+parentPort!.postMessage(READY);

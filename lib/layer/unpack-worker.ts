@@ -3,15 +3,18 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { dropThreadUmask } from '../sys/index.js';
 import { RingConsumer } from './ring.js';
 import { unpackLayer } from './unpack/unpacker.js';
-import { answerJob, type UnpackJob, type WorkerData } from './worker-protocol.js';
+import { answerJob, CLOSE, READY, type UnpackJob, type WorkerData } from './worker-protocol.js';
 
 const { ring } = workerData as WorkerData;
 const consumer = new RingConsumer(ring);
 const exactModes = dropThreadUmask();
 
-parentPort!.on('message', ({ root }: UnpackJob) => {
+parentPort!.on('message', (job: UnpackJob | typeof CLOSE) => {
+  if (job === CLOSE) return parentPort!.close();
+  const { root } = job;
   void answerJob(() => {
     consumer.reset();
     return unpackLayer(consumer, { root, exactModes, stopped: () => consumer.stopped });
   }).then((reply) => parentPort!.postMessage(reply));
 });
+parentPort!.postMessage(READY);

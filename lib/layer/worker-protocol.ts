@@ -18,6 +18,12 @@ export interface WorkerData {
   readonly inflateEngine: InflateEngineName | undefined;
 }
 
+/** Sent by a thread that has loaded all it needs. */
+export const READY = 'ready';
+
+/** Sent instead of a job: nothing more will come. */
+export const CLOSE = 'close';
+
 /** Work for the inflating thread. */
 export interface InflateJob {
   readonly fd: number;

@@ -256,6 +256,19 @@ describe('the threads of an applier', () => {
     await applier.close();
   });
 
+  it('may be ended at any moment while they start', async () => {
+    const room = new URL('../../lib/layer/index.js', import.meta.url).href;
+    const program = `const { createLayerApplier } = await import(${JSON.stringify(room)});
+      for (let ms = 0; ms < 60; ms += 10) {
+        const applier = createLayerApplier();
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        await applier.close();
+      }
+      createLayerApplier();
+      console.log('well');`;
+    expect(await run(process.execPath, ['--input-type=module', '-e', program])).to.equal('well\n');
+  });
+
   it('do not keep an idle process alive', async () => {
     const room = new URL('../../lib/layer/index.js', import.meta.url).href;
     const program = `const { createLayerApplier } = await import(${JSON.stringify(room)}); createLayerApplier();`;
