@@ -1,5 +1,5 @@
 import { NotFoundError, UsageError } from '../errors.js';
-import type { OperationDeps } from '../operations/index.js';
+import type { OperationDeps, RestoreDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
@@ -10,7 +10,7 @@ import { registrySetting } from './config-keys.js';
 import type { Options } from './options.js';
 
 /** Parts that work on the local store. */
-export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier'>;
+export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier'> & Pick<RestoreDeps, 'createApplier'>;
 
 /** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
 export class Composition {
@@ -130,6 +130,7 @@ export class Composition {
         isContainer: async (id) =>
           (await isLocked(`container-${id}`)) || (await metadata.containers.get(id)) !== undefined,
       }),
+      createApplier: async () => (await import('../layer/index.js')).createLayerApplier(),
       compareTrees: async (input) => (await import('../snapshot/index.js')).changes(input),
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
       progress: this.#progress,

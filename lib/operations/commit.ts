@@ -22,6 +22,7 @@ import { findContainer } from './find-container.js';
 import { withFrozen, type FrozenContainer } from './freeze-container.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
+import { restoreLayers, type RestoreDeps } from './restore-layers.js';
 import { sweepStore } from './sweep-store.js';
 
 /** What to commit and how. */
@@ -57,7 +58,7 @@ export interface CommitResult {
   readonly seconds: number;
 }
 
-type CommitDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>;
+type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> & RestoreDeps;
 
 /** A layer on top of `below`, or none when nothing changed. */
 interface NewLayer {
@@ -84,6 +85,7 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
   try {
     await sweepStore(deps);
     const base = await baseImage(deps, container);
+    if (!request.squash) await restoreLayers(deps, base, request);
     const config = parseImageConfig(
       await deps.content.read(base.id, { maxBytes: MAX_CONFIG_BYTES }),
       `config ${base.id}`,

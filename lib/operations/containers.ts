@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { AlreadyExistsError, StoreError, UsageError } from '../errors.js';
+import { AlreadyExistsError, UsageError } from '../errors.js';
 import type { ContainerRecord } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import { ADJECTIVES, NOUNS } from './container-names.js';
@@ -7,6 +7,7 @@ import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { findImage } from './find-image.js';
 import { lockStore } from './lock-store.js';
+import { restoreLayers, type RestoreDeps } from './restore-layers.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
 /** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it stands on. */
@@ -30,7 +31,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
  * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
  */
 export async function createContainer(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'>,
+  deps: RestoreDeps,
   {
     image,
     name,
@@ -53,7 +54,7 @@ export async function createContainer(
     // One at a time, so that no name is given twice.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
     try {
-      return await create(deps, image, name, signal);
+      return await create(deps, { image, name, bootId, signal });
     } finally {
       names.release();
     }
@@ -111,10 +112,8 @@ export async function containerPath(
 }
 
 async function create(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
-  image: string,
-  name: string | undefined,
-  signal: AbortSignal,
+  deps: RestoreDeps,
+  { image, name, bootId, signal }: { image: string; name: string | undefined; bootId: string; signal: AbortSignal },
 ): Promise<ContainerRecord> {
   const found = await findImage(deps, image);
   const taken = new Set((await deps.metadata.containers.list()).map((container) => container.name));
@@ -126,12 +125,7 @@ async function create(
     });
   }
   const base = found.record.chainIds.at(-1);
-  if (base !== undefined && !(await deps.snapshots.has(base))) {
-    throw new StoreError(`layer ${base} of the image is missing in the store`, {
-      path: deps.snapshots.layerPath(base),
-      hint: 'pull the image again',
-    });
-  }
+  await restoreLayers(deps, found.record, { bootId, signal });
   const id = randomBytes(32).toString('hex');
   const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {

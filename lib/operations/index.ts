@@ -24,4 +24,5 @@ export type { PushedState } from './push-blob.js';
 export * from './registry-queries.js';
 export * from './remove-image.js';
 export * from './resolve-image.js';
+export type { RestoreDeps } from './restore-layers.js';
 export * from './store-usage.js';

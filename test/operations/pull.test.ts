@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { createContentStore } from '../../lib/content/index.js';
-import { UnsupportedMediaTypeError } from '../../lib/errors.js';
+import { StoreError, UnsupportedMediaTypeError } from '../../lib/errors.js';
 import { createLayerApplier } from '../../lib/layer/index.js';
 import { createMetadataStore } from '../../lib/metadata/index.js';
-import { planPull, pullImage, type PullRequest, type PullResult } from '../../lib/operations/index.js';
+import { createContainer, planPull, pullImage, type PullRequest, type PullResult } from '../../lib/operations/index.js';
 import type { ProgressEvent } from '../../lib/progress/index.js';
 import { createSnapshotter, openStore } from '../../lib/snapshot/index.js';
 import { chainIds, digestHex, digestOf, hostPlatform, type ChainId, type DiffId } from '../../lib/spec/index.js';
@@ -207,6 +207,25 @@ describe('operations/pull', () => {
       expect(await marks()).to.deep.equal({ [one]: 'sealed this boot', [two]: 'unsealed next boot' });
       expect(statSync(local.snapshots.layerPath(bottom), { bigint: true }).dev).to.equal(kept.dev);
       expect(notes.join()).to.include('a layer written just before a restart');
+    });
+
+    it('a container is made of an image whose layers were dropped, without its registry', async () => {
+      const { id } = await pull(
+        stepsFor(
+          image,
+          layers.map((blob) => [blob]),
+        ),
+      );
+      const record = await createContainer(local, { image: id, name: 'box', bootId: 'next boot', signal: never });
+      const files = local.snapshots.containerPath(record.id);
+      expect(await readdir(files)).to.have.members(['one', 'two']);
+      expect(await marks()).to.deep.equal({ [one]: 'unsealed next boot', [two]: 'unsealed next boot' });
+
+      await local.content.delete(digestOf(layers[0]!));
+      const lost = createContainer(local, { image: id, name: 'two', bootId: 'third boot', signal: never });
+      const error = await rejection(lost);
+      expect(error).to.be.instanceOf(StoreError);
+      expect(error.hint).to.equal('pull the image again');
     });
 
     it('nothing is dropped while another process works in the store', async () => {
