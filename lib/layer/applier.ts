@@ -122,6 +122,7 @@ class ThreadedApplier implements LayerApplier {
 class JobThread<Job, Result> {
   readonly #worker: Worker;
   #settle: { resolve: (reply: WorkerReply<Result>) => void; reject: (error: Error) => void } | undefined;
+  #closing = false;
   #dead: Error | undefined;
 
   constructor(worker: Worker) {
@@ -129,7 +130,7 @@ class JobThread<Job, Result> {
     // Not idle until it has loaded its native code: a process that ends meanwhile would crash.
     worker.on('message', (reply: WorkerReply<Result> | typeof READY) => {
       if (reply === READY) {
-        if (this.#settle === undefined) worker.unref();
+        if (this.#settle === undefined && !this.#closing) worker.unref();
         return;
       }
       worker.unref();
@@ -151,6 +152,7 @@ class JobThread<Job, Result> {
   /** Lets the thread end by itself: one that is cut off while it loads native code takes the process down. */
   async close(): Promise<void> {
     if (this.#dead !== undefined) return;
+    this.#closing = true;
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
     this.#worker.ref();
     this.#worker.postMessage(CLOSE);
