@@ -11,3 +11,4 @@ export * from './manifest.js';
 export * from './media-type.js';
 export * from './platform.js';
 export * from './reference.js';
+export * from './transport.js';

@@ -1,0 +1,75 @@
+import type { Readable } from 'node:stream';
+import type { Descriptor, RawManifest } from './descriptor.js';
+import type { Digest } from './digest.js';
+
+/** What an image is asked for by in a source: its digest (which decides when both are given), or a tag. */
+export interface ImageSelector {
+  readonly tag?: string | undefined;
+  readonly digest?: Digest | undefined;
+}
+
+/** Bytes with a known digest and size, to be opened at any offset: that is what makes retry and resume possible. */
+export interface ReopenableBlob {
+  readonly descriptor: Descriptor;
+  /**
+   * Streams from `offset` bytes on, never earlier ones. The bytes are not verified: who takes them does. The caller ends
+   * or destroys the stream.
+   */
+  open(options: { readonly signal: AbortSignal; readonly offset: number }): Promise<Readable>;
+}
+
+/**
+ * Images to read: a repository at a registry, an OCI layout, an archive, the local store. Opening one has read next to
+ * nothing; `close` gives back what it holds. Methods throw NotFoundError, what the medium throws, AbortError.
+ */
+export interface ImageSource {
+  /** As the user would write it, `docker://host/repository` or `oci:/dir`: for messages. */
+  readonly name: string;
+  /** A manifest or index, bytes as they are. An empty selector means the only image, or that without a tag. */
+  manifest(selector: ImageSelector, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
+  /** A blob that a manifest of this source names. */
+  blob(descriptor: Descriptor): ReopenableBlob;
+  /** Tags, in the order of the medium. */
+  tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
+  close(): Promise<void>;
+}
+
+/**
+ * Where images go. Blobs first, then manifests by digest, then the top manifest by its tags, then `commit`; what is
+ * there already is asked for with `hasBlob` and `hasManifest`. Methods throw what the medium throws, AbortError.
+ */
+export interface ImageDestination {
+  /** As the user would write it: for messages. */
+  readonly name: string;
+  /** False: holds single images only, so an index must be resolved to one of its manifests first. */
+  readonly takesIndex: boolean;
+  /** Blobs that may be put at the same time; 1 for what is written from front to back. */
+  readonly parallelBlobs: number;
+  hasBlob(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /** Whether the manifest is there, and with it all that it names. */
+  hasManifest(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /** Takes a blob over without moving its bytes where source and destination are neighbours; false when it cannot be. */
+  mountBlob(descriptor: Descriptor, from: ImageSource, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /**
+   * Stores a blob and checks its digest. Opens `blob` again, at an offset, as often as it needs. `onProgress`: bytes
+   * stored so far; `onRetry`: one line for people. Throws DigestMismatchError, SizeMismatchError besides.
+   */
+  putBlob(
+    blob: ReopenableBlob,
+    options: {
+      readonly signal: AbortSignal;
+      readonly onProgress?: (transferred: number) => void;
+      readonly onRetry?: (message: string) => void;
+    },
+  ): Promise<void>;
+  /** Stores a manifest, bytes as they are: under a tag, or by its digest alone. */
+  putManifest(
+    manifest: RawManifest,
+    reference: { readonly tag?: string | undefined },
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** All is put: archives write their end, records become visible. */
+  commit(options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Gives back what it holds; without `commit` before, nothing half-written stays under a name. */
+  close(): Promise<void>;
+}
