@@ -19,6 +19,8 @@ export const MAX_XATTRS = 1024;
 export const MAX_PATH_BYTES = 4095;
 /** Components of a path inside the root. */
 export const MAX_PATH_DEPTH = 512;
+/** Both, for paths of entries and targets of hard links. */
+export const PATH_LIMITS = { maxBytes: MAX_PATH_BYTES, maxDepth: MAX_PATH_DEPTH };
 /** Data regions of one sparse file. */
 export const MAX_SPARSE_REGIONS = 262_144;
 /** Bytes of the header fields of one gzip member (extra, name, comment). */

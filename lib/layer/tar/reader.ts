@@ -2,22 +2,18 @@ import { LayerFormatError } from '../../errors.js';
 import { displayPath } from '../../sys/index.js';
 import { MAX_EXTENSION_BYTES, MAX_SPARSE_REGIONS } from '../limits.js';
 import type { ByteWindows } from './byte-windows.js';
-import { NO_XATTRS, TarMember } from './member.js';
 import { readPaxRecords, type PaxValues } from './extension.js';
-import { BLOCK_BYTES, FIELD, GNU_SPARSE, isBlank, isChecksumRight, parseNumber, sumOfBlock, TYPE } from './header.js';
+import { HeaderDecoder, refuseMember, type SaidBefore } from './header-decoder.js';
+import { BLOCK_BYTES, FIELD, GNU_SPARSE, isChecksumRight, parseNumber, sumOfBlock, TYPE } from './header.js';
 import { checkSparseMap, readGnuRegions } from './sparse.js';
-
-const MAX_ID = 0xffff_fffe;
-/** "ustar" + NUL; GNU's "ustar  " has other fields where POSIX has the prefix. */
-const POSIX_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
-const GNU_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0x20, 0x20, 0];
 
 /**
  * Reads the members of a tar stream, synchronously and without garbage for plain ones. Accepts what GNU tar accepts
  * and reads the same members from it, or throws LayerFormatError.
  */
 export class TarReader {
-  readonly entry = new TarMember();
+  readonly #decoder = new HeaderDecoder();
+  readonly entry = this.#decoder.entry;
   #windows: ByteWindows;
   /** Data of the current member not read yet, and the padding after it. */
   #left = 0;
@@ -25,11 +21,15 @@ export class TarReader {
   /** Bytes that may follow the hard link just read. */
   #linkData = 0;
   #scratch = Buffer.alloc(4096);
-  readonly #joined = new Uint8Array(256);
   #global: PaxValues = {};
   #pax: PaxValues | undefined;
   #longName: Buffer | undefined;
   #longLink: Buffer | undefined;
+  readonly #said: { -readonly [K in keyof SaidBefore]: SaidBefore[K] } = {
+    pax: this.#global,
+    longName: undefined,
+    longLink: undefined,
+  };
 
   constructor(windows: ByteWindows) {
     this.#windows = windows;
@@ -64,7 +64,7 @@ export class TarReader {
       if (type === TYPE.pax || type === TYPE.paxGlobal || type === TYPE.gnuLongName || type === TYPE.gnuLongLink) {
         this.#readExtension(type, at);
       } else {
-        this.#readHeader(type, at);
+        this.#readHeader(at);
         return true;
       }
     }
@@ -190,132 +190,20 @@ export class TarReader {
     return this.#scratch.subarray(0, size);
   }
 
-  #readHeader(rawType: number, at: number): void {
-    const entry = this.entry;
-    const { bytes } = this.#windows;
-    const pax = this.#pax === undefined ? this.#global : this.#mergedPax(this.#pax);
-    this.#setNames(at, pax);
-    const mode = this.#number(at, 'mode');
-    if (!(mode >= 0 && mode <= 0xffff_ffff)) this.#refuse('the mode is out of range');
-    entry.mode = mode & 0o7777;
-    entry.uid = pax.uid ?? this.#number(at, 'uid');
-    entry.gid = pax.gid ?? this.#number(at, 'gid');
-    if (!(entry.uid >= 0 && entry.uid <= MAX_ID && entry.gid >= 0 && entry.gid <= MAX_ID))
-      this.#refuse('the owner is out of range');
-    if (pax.mtime === undefined) {
-      entry.mtimeSeconds = this.#number(at, 'mtime');
-      entry.mtimeNanos = 0;
-    } else {
-      entry.mtimeSeconds = pax.mtime.seconds;
-      entry.mtimeNanos = pax.mtime.nanos;
-    }
-    if (!Number.isSafeInteger(entry.mtimeSeconds)) this.#refuse('the modification time is out of range');
-    entry.xattrs = pax.xattrs ?? NO_XATTRS;
-    entry.sparse = undefined;
-    const size = pax.size ?? parseNumber(bytes, at + FIELD.size[0], FIELD.size[1]);
-    if (!(size >= 0 && size <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is not a valid number');
-    entry.type = this.#kind(rawType, size);
-    const hasData = entry.type === TYPE.file;
-    entry.size = entry.realSize = hasData ? size : 0;
+  #readHeader(at: number): void {
+    const { entry } = this;
+    const pax = this.#pax === undefined ? this.#global : { ...this.#global, ...this.#pax };
+    const said = this.#said;
+    said.pax = pax;
+    said.longName = this.#longName;
+    said.longLink = this.#longLink;
+    const size = this.#decoder.decode(this.#windows.bytes, at, said);
     this.#left = entry.size;
     this.#padding = paddingOf(entry.size);
     this.#linkData = entry.type === TYPE.hardLink ? size : 0;
-    if (entry.type === TYPE.charDevice || entry.type === TYPE.blockDevice) {
-      if (!hasMagic(bytes, at, POSIX_MAGIC) && !hasMagic(bytes, at, GNU_MAGIC))
-        this.#refuse('a device in a header of a format without device numbers');
-      entry.devMajor = this.#number(at, 'devMajor');
-      entry.devMinor = this.#number(at, 'devMinor');
-      if (!(entry.devMajor >= 0 && entry.devMajor < 0x1000 && entry.devMinor >= 0 && entry.devMinor < 0x10_0000))
-        this.#refuse('the device number is out of range');
-    }
-    if (rawType === TYPE.gnuSparse) {
-      if (!hasMagic(bytes, at, GNU_MAGIC)) this.#refuse('an old GNU sparse file in a header that is not GNU’s');
-      this.#readOldSparse(at);
-    } else if (hasData && isSparse(pax)) this.#readPaxSparse(pax);
-  }
-
-  /** The type as `TarMember` has it: what historic variants mean. */
-  #kind(raw: number, size: number): number {
-    const entry = this.entry;
-    switch (raw) {
-      case TYPE.oldFile:
-      case TYPE.file:
-      case TYPE.contiguous:
-        if (entry.nameEnd === entry.nameStart || entry.nameBytes[entry.nameEnd - 1] !== 0x2f) return TYPE.file;
-        // v7 had no type for directories: a slash at the end tells them.
-        if (size > 0) this.#refuse('a directory with data');
-        return TYPE.directory;
-      case TYPE.gnuSparse:
-        return TYPE.file;
-      case TYPE.hardLink:
-      case TYPE.symlink:
-      case TYPE.charDevice:
-      case TYPE.blockDevice:
-      case TYPE.directory:
-      case TYPE.fifo:
-        return raw;
-      default:
-        return this.#refuse(`a member of the unknown type 0x${raw.toString(16)}`);
-    }
-  }
-
-  #mergedPax(own: PaxValues): PaxValues {
-    return { ...this.#global, ...own };
-  }
-
-  #setNames(at: number, pax: PaxValues): void {
-    const entry = this.entry;
-    const { bytes } = this.#windows;
-    const name = pax.sparseName ?? pax.path;
-    if (name !== undefined && this.#longName !== undefined && !name.equals(this.#longName))
-      this.#refuse('PAX and GNU give one member different names');
-    if (pax.linkPath !== undefined && this.#longLink !== undefined && !pax.linkPath.equals(this.#longLink))
-      this.#refuse('PAX and GNU give one member different link targets');
-    const long = name ?? this.#longName;
-    if (long !== undefined) {
-      entry.nameBytes = long;
-      entry.nameStart = 0;
-      entry.nameEnd = long.length;
-    } else {
-      entry.nameBytes = bytes;
-      entry.nameStart = at;
-      entry.nameEnd = endOfText(bytes, at, FIELD.name[1]);
-      if (bytes[at + FIELD.prefix[0]] !== 0 && hasMagic(bytes, at, POSIX_MAGIC)) this.#joinPrefix(at);
-    }
-    const link = pax.linkPath ?? this.#longLink;
-    if (link !== undefined) {
-      entry.linkBytes = link;
-      entry.linkStart = 0;
-      entry.linkEnd = link.length;
-    } else {
-      entry.linkBytes = bytes;
-      entry.linkStart = at + FIELD.linkName[0];
-      entry.linkEnd = endOfText(bytes, entry.linkStart, FIELD.linkName[1]);
-    }
-  }
-
-  #joinPrefix(at: number): void {
-    const entry = this.entry;
-    const { bytes } = this.#windows;
-    const prefixStart = at + FIELD.prefix[0];
-    const prefixEnd = endOfText(bytes, prefixStart, FIELD.prefix[1]);
-    const joined = this.#joined;
-    let length = 0;
-    for (let index = prefixStart; index < prefixEnd; index += 1) joined[length++] = bytes[index]!;
-    joined[length++] = 0x2f;
-    for (let index = entry.nameStart; index < entry.nameEnd; index += 1) joined[length++] = bytes[index]!;
-    entry.nameBytes = joined;
-    entry.nameStart = 0;
-    entry.nameEnd = length;
-  }
-
-  #number(at: number, field: 'mode' | 'uid' | 'gid' | 'mtime' | 'devMajor' | 'devMinor'): number {
-    const [offset, length] = FIELD[field];
-    const { bytes } = this.#windows;
-    const value = parseNumber(bytes, at + offset, length);
-    if (!Number.isNaN(value)) return value;
-    if (isBlank(bytes, at + offset, length)) return 0;
-    return this.#refuse(`the field ${field} is no number`);
+    if (entry.type !== TYPE.file) return;
+    if (this.#windows.bytes[at + FIELD.type[0]] === TYPE.gnuSparse) this.#readOldSparse(at);
+    else if (isSparse(pax)) this.#readPaxSparse(pax);
   }
 
   #readOldSparse(at: number): void {
@@ -411,27 +299,13 @@ export class TarReader {
   }
 
   #refuse(reason: string): never {
-    const name = displayPath(this.entry.name());
-    throw new LayerFormatError(`the layer has a member with no meaning: ${reason}${name === '' ? '' : ` (${name})`}`, {
-      entry: name,
-    });
+    return refuseMember(this.entry, reason);
   }
 }
 
 function paddingOf(size: number): number {
   const rest = size % BLOCK_BYTES;
   return rest === 0 ? 0 : BLOCK_BYTES - rest;
-}
-
-function endOfText(bytes: Uint8Array, at: number, length: number): number {
-  const end = at + length;
-  let index = at;
-  while (index < end && bytes[index] !== 0) index += 1;
-  return index;
-}
-
-function hasMagic(bytes: Uint8Array, at: number, magic: readonly number[]): boolean {
-  return magic.every((byte, index) => bytes[at + FIELD.magic[0] + index] === byte);
 }
 
 function isSparse(pax: PaxValues): boolean {

@@ -1,36 +1,21 @@
 import { closeSync, constants } from 'node:fs';
 import { LayerFormatError } from '../../errors.js';
-import {
-  DirChain,
-  hasSameInode,
-  PathHash,
-  PathHashSet,
-  RelativePath,
-  removeTree,
-  type DirHandle,
-} from '../../rootfs/index.js';
+import { DirChain, PathHash, PathHashSet, RelativePath, removeTree, type DirHandle } from '../../rootfs/index.js';
 import {
   addressOf,
   AT_FDCWD,
   directClose,
-  directFtruncate,
-  directLinkAt,
   directMkdirAt,
   directMknodAt,
   directOpenAt,
-  directPwrite,
   directSymlinkAt,
-  directWrite,
   displayPath,
   lastErrno,
   openAt,
-  openAt2,
   OPEN_DIRECTORY,
   O_CLOEXEC,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS,
 } from '../../sys/index.js';
-import { MAX_NOTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_TRAILING_BYTES } from '../limits.js';
+import { MAX_NOTES, MAX_PATH_BYTES, MAX_TRAILING_BYTES, PATH_LIMITS } from '../limits.js';
 import { StoppedError } from '../stopped-error.js';
 import type { ByteWindows } from '../tar/byte-windows.js';
 import { TYPE } from '../tar/header.js';
@@ -38,7 +23,9 @@ import type { TarMember } from '../tar/member.js';
 import { TarReader } from '../tar/reader.js';
 import { AttributeSetter } from './attributes.js';
 import { pathFailure, translateFailure, unpackFailure } from './failures.js';
+import { HardLinker } from './hard-links.js';
 import { AUFS_LINK_STORE, hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
+import { writeData } from './write-data.js';
 
 /** How a layer is unpacked. */
 export interface UnpackOptions {
@@ -56,7 +43,6 @@ export interface UnpackOutcome {
   readonly notes: readonly string[];
 }
 
-const LIMITS = { maxBytes: MAX_PATH_BYTES, maxDepth: MAX_PATH_DEPTH };
 const CREATE_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;
 const S_ISGID = 0o2000;
 const FILE_TYPE_BITS: Readonly<Record<number, number>> = {
@@ -91,8 +77,7 @@ class Unpacker {
   readonly #stopped: () => boolean;
   readonly #attributes: AttributeSetter;
   readonly #chain: DirChain;
-  readonly #path = new RelativePath(LIMITS);
-  readonly #target = new RelativePath(LIMITS);
+  readonly #path = new RelativePath(PATH_LIMITS);
   readonly #linkText = new Uint8Array(MAX_PATH_BYTES + 1);
   readonly #linkTextAddress = addressOf(this.#linkText);
   readonly #mentioned = new PathHashSet();
@@ -102,8 +87,7 @@ class Unpacker {
   #openFile = -1;
   /** Files that only hard links will name are kept at AUFS_LINK_STORE until the end. */
   #usesLinkStore = false;
-  /** Directory of the last hard link's target, when it is not on the way to the entry in work. */
-  #linkDir: { readonly fd: number; readonly path: Buffer } | undefined;
+  readonly #hardLinks: HardLinker;
 
   constructor(windows: ByteWindows, rootFd: number, options: UnpackOptions) {
     this.#windows = windows;
@@ -113,6 +97,7 @@ class Unpacker {
     this.#stopped = options.stopped;
     this.#attributes = new AttributeSetter(options.exactModes, (text) => this.#note(text));
     this.#chain = new DirChain(rootFd, (hash) => this.#mentioned.add(hash));
+    this.#hardLinks = new HardLinker(rootFd, this.#chain);
   }
 
   run(): UnpackOutcome {
@@ -134,7 +119,7 @@ class Unpacker {
   close(): void {
     if (this.#openFile >= 0) directClose(this.#openFile);
     this.#openFile = -1;
-    this.#dropLinkDir();
+    this.#hardLinks.forget();
     this.#chain.abandon();
   }
 
@@ -191,7 +176,7 @@ class Unpacker {
     const dir = this.#chain.enter(path.bytes, path.parentEnd, false);
     if (typeof dir === 'string') return;
     dir.touched = true;
-    this.#dropLinkDir();
+    this.#hardLinks.forget();
     hideLower(dir.fd, hiddenName(path), dir.hash, this.#mentioned);
   }
 
@@ -200,7 +185,7 @@ class Unpacker {
     const dir = this.#chain.enter(path.bytes, path.parentEnd, false);
     if (typeof dir === 'string') return;
     dir.touched = true;
-    this.#dropLinkDir();
+    this.#hardLinks.forget();
     hideLowerChildren(dir.fd, dir.hash, this.#mentioned);
   }
 
@@ -222,7 +207,7 @@ class Unpacker {
       case TYPE.symlink:
         return this.#symlink(dir);
       case TYPE.hardLink:
-        return this.#hardLink(dir);
+        return this.#hardLinks.make(member, path, dir);
       default:
         return this.#node(dir);
     }
@@ -238,43 +223,10 @@ class Unpacker {
       if (fd < 0) throw unpackFailure('openat', this.#path.toBuffer());
     }
     this.#openFile = fd;
-    if (member.sparse !== undefined) this.#writeSparse(fd, member.sparse, member.realSize);
-    else if (member.size > 0) this.#write(fd);
+    if (member.sparse !== undefined || member.size > 0) writeData(fd, this.#reader, this.#windows, this.#path);
     this.#attributes.file(fd, dir, member, this.#path);
     this.#openFile = -1;
     if (directClose(fd) < 0) throw unpackFailure('close', this.#path.toBuffer());
-  }
-
-  #write(fd: number): void {
-    const { address } = this.#windows;
-    for (let length = this.#reader.data(); length > 0; length = this.#reader.data()) {
-      let at = address + this.#windows.start;
-      for (let left = length; left > 0;) {
-        const written = directWrite(fd, at, left);
-        if (written < 0) throw unpackFailure('write', this.#path.toBuffer());
-        at += written;
-        left -= written;
-      }
-    }
-  }
-
-  #writeSparse(fd: number, map: readonly number[], size: number): void {
-    const { address } = this.#windows;
-    if (directFtruncate(fd, size) < 0) throw unpackFailure('ftruncate', this.#path.toBuffer());
-    for (let index = 0; index < map.length; index += 2) {
-      let offset = map[index]!;
-      let wanted = map[index + 1]!;
-      while (wanted > 0) {
-        const length = this.#reader.data(wanted);
-        for (let done = 0; done < length;) {
-          const written = directPwrite(fd, address + this.#windows.start + done, length - done, offset + done);
-          if (written < 0) throw unpackFailure('pwrite', this.#path.toBuffer());
-          done += written;
-        }
-        offset += length;
-        wanted -= length;
-      }
-    }
   }
 
   #directory(parent: DirHandle): void {
@@ -335,66 +287,6 @@ class Unpacker {
     this.#attributes.special(dir, name, member, this.#path);
   }
 
-  /** The link's own owner, mode and times are those of its target: not set again. */
-  #hardLink(dir: DirHandle): void {
-    const member = this.#member;
-    const target = this.#target;
-    const problem = target.assign(member.linkBytes, member.linkStart, member.linkEnd);
-    if (problem !== undefined) throw pathFailure(problem, member.linkName(), 'a hard link');
-    const from = target.isRoot ? undefined : this.#targetDir();
-    if (from === undefined) throw this.#badLink('leads to nothing');
-    const fromName = target.address + target.nameStart;
-    const toName = this.#path.address + this.#path.nameStart;
-    if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
-    let errno: string | undefined = lastErrno();
-    if (errno === 'EEXIST') {
-      const name = this.#path.bytes.subarray(this.#path.nameStart, this.#path.end);
-      if (hasSameInode(from, target.bytes.subarray(target.nameStart, target.end), dir.fd, name)) return;
-      removeTree(dir.fd, name);
-      const linked = directLinkAt(from, fromName, dir.fd, toName, 0) === 0;
-      errno = linked ? undefined : lastErrno();
-      // The name that was replaced may be a link which the kept directory was reached through.
-      this.#dropLinkDir();
-      if (errno === undefined) return;
-    }
-    if (errno === 'ENOENT') throw this.#badLink('leads to nothing');
-    if (errno === 'EPERM') throw this.#badLink('leads to a directory');
-    throw unpackFailure('linkat', this.#path.toBuffer(), errno);
-  }
-
-  #badLink(reason: string): LayerFormatError {
-    const entry = displayPath(this.#path.toBuffer());
-    const to = displayPath(this.#target.toBuffer());
-    return new LayerFormatError(`the layer has a hard link that ${reason}: ${entry} to ${to}`, { entry });
-  }
-
-  /** The open directory of a hard link's target; its last component is never followed. */
-  #targetDir(): number | undefined {
-    const { bytes, parentEnd } = this.#target;
-    const handle = this.#chain.find(bytes, parentEnd);
-    if (handle !== undefined) return handle.fd;
-    if (parentEnd === 0) return this.#rootFd;
-    const parent = bytes.subarray(0, parentEnd);
-    if (this.#linkDir?.path.equals(parent)) return this.#linkDir.fd;
-    this.#dropLinkDir();
-    try {
-      const fd = openAt2(this.#rootFd, parent, {
-        flags: constants.O_RDONLY | constants.O_DIRECTORY,
-        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-      });
-      this.#linkDir = { fd, path: Buffer.from(parent) };
-      return fd;
-    } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as { errno?: string }).errno ?? '')) return undefined;
-      throw error;
-    }
-  }
-
-  #dropLinkDir(): void {
-    if (this.#linkDir !== undefined) closeSync(this.#linkDir.fd);
-    this.#linkDir = undefined;
-  }
-
   /** After `syscall` failed because the name is taken: removes what has it. Any other failure is thrown. */
   #clear(dir: DirHandle, syscall: string): void {
     const errno = lastErrno();
@@ -404,7 +296,7 @@ class Unpacker {
 
   #remove(dir: DirHandle): void {
     // A directory kept for hard links may be what goes, or be reached through a link that goes.
-    this.#dropLinkDir();
+    this.#hardLinks.forget();
     removeTree(dir.fd, this.#path.bytes.subarray(this.#path.nameStart, this.#path.end));
   }
 
