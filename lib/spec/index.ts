@@ -11,4 +11,5 @@ export * from './manifest.js';
 export * from './media-type.js';
 export * from './platform.js';
 export * from './reference.js';
+export * from './referrers-tag.js';
 export * from './transport.js';
