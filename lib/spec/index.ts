@@ -13,3 +13,4 @@ export * from './platform.js';
 export * from './reference.js';
 export * from './referrers-tag.js';
 export * from './transport.js';
+export * from './v1/index.js';
