@@ -10,9 +10,19 @@ import { commitLarge, commitSmall } from './rows/commit.js';
 import { diff } from './rows/diff.js';
 import { nothingNew } from './rows/nothing-new.js';
 import { peakMemory } from './rows/peak-memory.js';
+import { pushSmall } from './rows/push.js';
 import { startUp } from './rows/start-up.js';
 
-const ROWS: readonly BenchRow[] = [coldPull, nothingNew, diff, commitSmall, commitLarge, startUp, peakMemory];
+const ROWS: readonly BenchRow[] = [
+  coldPull,
+  nothingNew,
+  diff,
+  commitSmall,
+  commitLarge,
+  pushSmall,
+  startUp,
+  peakMemory,
+];
 
 const { values: options } = parseArgs({
   options: { rows: { type: 'string' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false } },
