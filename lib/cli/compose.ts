@@ -132,6 +132,10 @@ export class Composition {
       }),
       createApplier: async () => (await import('../layer/index.js')).createLayerApplier(),
       compareTrees: async (input) => (await import('../snapshot/index.js')).changes(input),
+      trees: {
+        copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
+        locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
+      },
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
       progress: this.#progress,
     };

@@ -3,7 +3,7 @@ import type { LayerApplier, PackedLayer, PackInput } from '../layer/index.js';
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
-import type { Change } from '../rootfs/index.js';
+import type { Change, TreeAccess } from '../rootfs/index.js';
 import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
 
 /**
@@ -21,5 +21,7 @@ export interface OperationDeps {
   readonly compareTrees: (input: ChangesInput) => Promise<Change[]>;
   /** Writes changes as a layer (`packLayer` of the room layer). */
   readonly packLayer: (input: PackInput) => Promise<PackedLayer>;
+  /** Safe access inside containers (`createTreeAccess` of the room rootfs). */
+  readonly trees: TreeAccess;
   readonly progress: ProgressSink;
 }

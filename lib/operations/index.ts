@@ -5,6 +5,7 @@
  */
 export * from './commit.js';
 export * from './containers.js';
+export * from './copy-files.js';
 export * from './deps.js';
 export * from './diff.js';
 export * from './export-container.js';

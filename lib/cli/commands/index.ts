@@ -4,6 +4,7 @@ import { complete } from './complete.js';
 import { completion } from './completion.js';
 import { configShow } from './config-show.js';
 import { containers, create, mount, rm } from './containers.js';
+import { cp } from './cp.js';
 import { diff } from './diff.js';
 import { exportCommand, importCommand } from './export.js';
 import { history } from './history.js';
@@ -33,6 +34,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   containers,
   rm,
   mount,
+  cp,
   diff,
   commit,
   exportCommand,

@@ -1,0 +1,75 @@
+import { closeSync, constants } from 'node:fs';
+import {
+  AT_FDCWD,
+  chmodAt,
+  chmodFd,
+  chownAt,
+  chownFd,
+  fdPath,
+  isErrno,
+  listXattrs,
+  O_PATH,
+  openAt,
+  removeXattr,
+  setTimesAt,
+  setTimesFd,
+  setXattr,
+} from '../sys/index.js';
+import { fromByteString, toByteString } from './byte-path.js';
+import type { Metadata } from './read-metadata.js';
+
+/** Hears of an attribute that the file system refuses. */
+export type OnRefused = (attribute: string) => void;
+
+const MODE_BITS = 0o7777;
+
+/** Gives an open file, just written as `name` in `dir`, owner, mode, attributes and times of `from`. Throws SyscallError. */
+export function setFileAttributes(
+  { fd, dir, name }: { readonly fd: number; readonly dir: number; readonly name: Uint8Array },
+  from: Metadata,
+  onRefused: OnRefused,
+): void {
+  chownFd(fd, from.stat.uid, from.stat.gid);
+  chmodFd(fd, from.stat.mode & MODE_BITS);
+  copyXattrs(fdPath(dir, name), from, onRefused);
+  setTimesFd(fd, from.stat.mtimeNs);
+}
+
+/** The same for an open directory, after its entries are there. Throws SyscallError. */
+export function setDirectoryAttributes(fd: number, from: Metadata, onRefused: OnRefused): void {
+  chownFd(fd, from.stat.uid, from.stat.gid);
+  chmodFd(fd, from.stat.mode & MODE_BITS);
+  copyXattrs(fdPath(fd, '.'), from, onRefused);
+  setTimesFd(fd, from.stat.mtimeNs);
+}
+
+/** The same for what cannot be opened harmlessly: links, devices, fifos. No link is followed. Throws SyscallError. */
+export function setSpecialAttributes(dir: number, name: Uint8Array, from: Metadata, onRefused: OnRefused): void {
+  chownAt(dir, name, from.stat.uid, from.stat.gid);
+  if (from.type !== 'symlink') {
+    // By a descriptor, since fchmodat would follow a link that took the name's place meanwhile.
+    const fd = openAt(dir, name, O_PATH | constants.O_NOFOLLOW);
+    try {
+      chmodAt(AT_FDCWD, fdPath(fd), from.stat.mode & MODE_BITS);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  copyXattrs(fdPath(dir, name), from, onRefused);
+  setTimesAt(dir, name, from.stat.mtimeNs);
+}
+
+function copyXattrs(path: Buffer, { xattrs }: Metadata, onRefused: OnRefused): void {
+  for (const inherited of listXattrs(path)) {
+    const key = toByteString(inherited);
+    // A new file gets the default ACL of its directory, which the original did not have.
+    if (key.startsWith('system.posix_acl_') && !xattrs.has(key)) removeXattr(path, inherited);
+  }
+  for (const [key, value] of xattrs)
+    try {
+      setXattr(path, fromByteString(key), value);
+    } catch (error) {
+      if (!isErrno(error, 'ENOTSUP', 'EPERM', 'EINVAL')) throw error;
+      onRefused(key);
+    }
+}

@@ -1,0 +1,96 @@
+import { closeSync } from 'node:fs';
+import { basename } from 'node:path';
+import { UsageError } from '../errors.js';
+import { isErrno, mkdirAt } from '../sys/index.js';
+import { setDirectoryAttributes } from './copy-attributes.js';
+import { locate, namesEntries, noDirectory, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
+import { TreeCopier, type CopyTotals, type TreeEntry } from './copy-tree.js';
+import { entryType } from './entry-type.js';
+import { readMetadata } from './read-metadata.js';
+import type { ResolvedPath } from './resolve-in-root.js';
+import { runInSlices } from './walk-changes.js';
+
+/** What to copy where. */
+export interface CopyInput {
+  readonly from: CopyPlace;
+  readonly to: CopyPlace;
+  /** Copies what a link points to (inside its root) instead of the link, where `from` is one. */
+  readonly followLink: boolean;
+  /** `from` is an unpacked tar: directories that it only implied (dated 1970) leave those already there as they are. */
+  readonly keepImplied?: boolean;
+  readonly signal: AbortSignal;
+  /** Hears in one line what was left out. */
+  readonly onNote: (line: string) => void;
+}
+
+/**
+ * Copies a file or directory as `docker cp` does: into `to` where that is a directory, else under that name; the entries
+ * alone where `from` ends in `/.`. Owners, modes, times, attributes and hard links are kept. Paths in a root are resolved
+ * inside it, links included; nothing below the two places is followed. Devices go into roots only. Throws NotFoundError,
+ * UsageError, SyscallError, node's system errors, AbortError; what was copied by then stays.
+ */
+export async function copyPath(input: CopyInput): Promise<CopyTotals> {
+  const opened: Opened = [];
+  const copier = new TreeCopier({
+    devices: input.to.root !== undefined,
+    keepImplied: input.keepImplied === true,
+    onNote: input.onNote,
+  });
+  try {
+    await runInSlices(copy(input, copier, opened), input.signal);
+    return copier.totals;
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
+function* copy({ from, to, followLink }: CopyInput, copier: TreeCopier, opened: Opened): Generator<void, void> {
+  const entriesOnly = namesEntries(from.path);
+  const follow = followLink || entriesOnly || from.path.endsWith('/');
+  const source = locate(from, { keepLastLink: !follow }, opened);
+  if (source.stat === undefined) throw notFound(from.path);
+  const isDirectory = entryType(source.stat.mode) === 'directory';
+  if (!isDirectory && (entriesOnly || from.path.endsWith('/'))) throw noDirectory(from.path);
+  const target = locate(to, {}, opened);
+  const there = target.stat === undefined ? undefined : entryType(target.stat.mode);
+  if (!isDirectory && there !== 'directory' && /(^|\/)\.{0,2}$/.test(to.path)) {
+    throw there === undefined ? notFound(to.path) : noDirectory(to.path);
+  }
+  if (isDirectory && there !== undefined && there !== 'directory') {
+    throw new UsageError(`${to.path} is a ${there}, and ${from.path} a directory`, {
+      hint: 'choose another destination',
+    });
+  }
+  if (entriesOnly && there === 'directory') {
+    yield* copier.entriesOf(openEntry(source, opened), openEntry(target, opened));
+    return;
+  }
+  const name = Buffer.from(basename(from.path));
+  const place = there === 'directory' ? { dir: openEntry(target, opened), name } : target;
+  if (isDirectory) yield* copyDirectory(source, place, copier, opened);
+  else yield* copier.leaf(source, place);
+}
+
+function* copyDirectory(
+  source: ResolvedPath,
+  target: TreeEntry,
+  copier: TreeCopier,
+  opened: Opened,
+): Generator<void, void> {
+  const metadata = readMetadata(source.dir, source.name);
+  const from = openEntry(source, opened);
+  try {
+    mkdirAt(target.dir, target.name, 0o700);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+  let to: number;
+  try {
+    to = openEntry(target, opened);
+  } catch (error) {
+    if (!isErrno(error, 'ENOTDIR', 'ELOOP')) throw error;
+    throw noDirectory(Buffer.from(target.name).toString());
+  }
+  yield* copier.entriesOf(from, to);
+  setDirectoryAttributes(to, metadata, () => undefined);
+}

@@ -1,0 +1,271 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync } from 'node:fs';
+import { SyscallError, UsageError } from '../errors.js';
+import {
+  displayPath,
+  fdPath,
+  isErrno,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  O_PATH,
+  openAt,
+  OPEN_DIRECTORY,
+  renameAt,
+  statAt,
+  statAtIfThere,
+  symlinkAt,
+  unlinkAt,
+  type FileStat,
+} from '../sys/index.js';
+import { fromByteString, toByteString, type ByteString } from './byte-path.js';
+import { setDirectoryAttributes, setFileAttributes, setSpecialAttributes } from './copy-attributes.js';
+import { copyContent } from './copy-content.js';
+import { DirectoryStack } from './directory-stack.js';
+import { entryType } from './entry-type.js';
+import { openParent } from './open-parent.js';
+import { readMetadata, type Metadata } from './read-metadata.js';
+import { listNames } from './remove-tree.js';
+
+const { S_IFMT, S_IFDIR, S_IFREG, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, O_CREAT, O_EXCL, O_RDONLY } = constants;
+
+/** Something in an open directory. */
+export interface TreeEntry {
+  readonly dir: number;
+  readonly name: Uint8Array;
+}
+
+/** How trees are copied. */
+export interface CopyOptions {
+  /** Devices are made; without it they are left out. */
+  readonly devices: boolean;
+  /** Directories dated 1970 are ones that an unpacked tar only implied: those already there stay as they are. */
+  readonly keepImplied: boolean;
+  /** Hears in one line what was left out. */
+  readonly onNote: (line: string) => void;
+}
+
+/** What was copied. */
+export interface CopyTotals {
+  readonly entries: number;
+  /** Of file contents. */
+  readonly bytes: number;
+}
+
+/**
+ * Copies trees with owners, modes, times, attributes and hard links. Below the two places given, no link is followed on
+ * either side, whatever others change meanwhile; what is not a directory takes the place of what is not one. Links between
+ * what one copier copies stay links. Used once; nothing to close.
+ */
+export class TreeCopier {
+  readonly #options: CopyOptions;
+  /** First copy of each inode with several names: its path below the first place, and its inode. */
+  readonly #links = new Map<string, { readonly path: ByteString; readonly stat: FileStat }>();
+  readonly #noted = new Set<string>();
+  #entries = 0;
+  #bytes = 0;
+  #rootInode = '';
+
+  constructor(options: CopyOptions) {
+    this.#options = options;
+  }
+
+  get totals(): CopyTotals {
+    return { entries: this.#entries, bytes: this.#bytes };
+  }
+
+  /** Copies what is not a directory from `from` to `to`; a generator, so that the caller can give way. Throws SyscallError, UsageError. */
+  *leaf(from: TreeEntry, to: TreeEntry): Generator<void, void> {
+    yield* this.#leaf(from, { ...to, path: toByteString(to.name), top: to.dir });
+  }
+
+  /**
+   * Copies the entries of the open directory `from` into the open directory `to`, which may have some already; both stay
+   * open, and `to` keeps its own attributes. Throws SyscallError, UsageError.
+   */
+  *entriesOf(from: number, to: number): Generator<void, void> {
+    this.#rootInode = inodeKey(statAt(to, ''));
+    this.#refuseLoop(statAt(from, ''));
+    const source = new DirectoryStack(openAt(from, '.', OPEN_DIRECTORY));
+    try {
+      const target = new DirectoryStack(openAt(to, '.', OPEN_DIRECTORY));
+      try {
+        yield* this.#walk(source, target, to);
+      } finally {
+        target.close();
+      }
+    } finally {
+      source.close();
+    }
+  }
+
+  *#walk(source: DirectoryStack, target: DirectoryStack, top: number): Generator<void, void> {
+    const levels: { names: Buffer[]; path: ByteString; metadata?: Metadata; keep: boolean }[] = [
+      { names: listNames(source.fd), path: '', keep: true },
+    ];
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      yield;
+      const name = level.names.pop();
+      if (name === undefined) {
+        levels.pop();
+        if (level.metadata === undefined) continue;
+        if (!level.keep) setDirectoryAttributes(target.fd, this.#dated(level.metadata), this.#refused);
+        target.leave();
+        source.leave();
+        continue;
+      }
+      const stat = statAtIfThere(source.fd, name);
+      if (stat === undefined) continue;
+      const path = `${level.path}${level.path === '' ? '' : '/'}${toByteString(name)}`;
+      if ((stat.mode & S_IFMT) !== S_IFDIR) {
+        yield* this.#leaf({ dir: source.fd, name }, { dir: target.fd, name, path, top });
+        continue;
+      }
+      this.#refuseLoop(stat);
+      const metadata = readMetadata(source.fd, name);
+      source.enter(toByteString(name), stat);
+      const made = makeDirectory(target.fd, name);
+      target.enter(toByteString(name), statAt(target.fd, name));
+      this.#entries += 1;
+      const keep = !made && this.#options.keepImplied && isImplied(metadata);
+      levels.push({ names: listNames(source.fd), path, metadata, keep });
+    }
+  }
+
+  /** What a tar only implied is as old as its copy. */
+  #dated(metadata: Metadata): Metadata {
+    if (!this.#options.keepImplied || !isImplied(metadata)) return metadata;
+    return { ...metadata, stat: { ...metadata.stat, mtimeNs: BigInt(Date.now()) * 1_000_000n } };
+  }
+
+  /** A copy into itself would never end. */
+  #refuseLoop(stat: FileStat): void {
+    if (inodeKey(stat) === this.#rootInode)
+      throw new UsageError('a directory cannot be copied into itself', { hint: 'choose another destination' });
+  }
+
+  *#leaf(from: TreeEntry, to: TreeEntry & { readonly path: ByteString; readonly top: number }): Generator<void, void> {
+    const there = statAtIfThere(to.dir, to.name);
+    if (there !== undefined && (there.mode & S_IFMT) === S_IFDIR)
+      throw new UsageError(`${displayPath(to.name)} is a directory there, and no directory here`, {
+        hint: 'remove it first, or choose another destination',
+      });
+    const metadata = readMetadata(from.dir, from.name);
+    const { type, stat } = metadata;
+    const isDevice = type === 'character-device' || type === 'block-device';
+    if (type === 'socket' || (isDevice && !this.#options.devices)) {
+      this.#options.onNote(`${type} ${displayPath(to.name)} left out`);
+      return;
+    }
+    // Under another name first, so that what is there is replaced as a whole or stays, and no link is written through.
+    const temporary = Buffer.from(`.imgtool-${randomBytes(8).toString('hex')}`);
+    try {
+      if (!this.#link(stat, to, temporary)) {
+        if (type === 'file') yield* this.#file(from, { dir: to.dir, name: temporary }, metadata);
+        else this.#special({ dir: to.dir, name: temporary }, metadata);
+        if (stat.nlink > 1) this.#links.set(inodeKey(stat), { path: to.path, stat: statAt(to.dir, temporary) });
+      }
+      renameAt(to.dir, temporary, to.dir, to.name);
+      this.#entries += 1;
+    } finally {
+      // Still there after a failure, and when it is a link to what has the name already.
+      unlinkIfThere(to.dir, temporary);
+    }
+  }
+
+  /** Makes `temporary` a link to an earlier copy of the same inode; false when there is none or it cannot be. */
+  #link(stat: FileStat, { dir, top }: { readonly dir: number; readonly top: number }, temporary: Buffer): boolean {
+    const first = stat.nlink > 1 ? this.#links.get(inodeKey(stat)) : undefined;
+    if (first === undefined) return false;
+    try {
+      const parent = openParent(top, fromByteString(first.path));
+      try {
+        linkAt(parent.dir, parent.name, dir, temporary);
+      } finally {
+        closeSync(parent.dir);
+      }
+    } catch (error) {
+      if (isErrno(error, 'EMLINK', 'EXDEV', 'ENOENT', 'ENOTDIR', 'ELOOP', 'EPERM')) return false;
+      throw error;
+    }
+    if (inodeKey(statAt(dir, temporary)) === inodeKey(first.stat)) return true;
+    unlinkAt(dir, temporary);
+    return false;
+  }
+
+  *#file(from: TreeEntry, to: TreeEntry, metadata: Metadata): Generator<void, void> {
+    const source = openRegular(from, metadata.stat);
+    try {
+      const target = openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      try {
+        yield* copyContent(source, target, metadata.stat.size);
+        setFileAttributes({ fd: target, ...to }, metadata, this.#refused);
+      } finally {
+        closeSync(target);
+      }
+    } finally {
+      closeSync(source);
+    }
+    this.#bytes += Number(metadata.stat.size);
+  }
+
+  #special({ dir, name }: TreeEntry, metadata: Metadata): void {
+    const { stat, target } = metadata;
+    if (target !== undefined) symlinkAt(target, dir, name);
+    else mknodAt(dir, name, (stat.mode & S_IFMT) | 0o600, stat.rdevMajor, stat.rdevMinor);
+    setSpecialAttributes(dir, name, metadata, this.#refused);
+  }
+
+  readonly #refused = (attribute: string): void => {
+    if (this.#noted.has(attribute)) return;
+    this.#noted.add(attribute);
+    this.#options.onNote(`attribute ${displayPath(fromByteString(attribute))} left out: not possible there`);
+  };
+}
+
+function inodeKey(stat: FileStat): string {
+  return `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
+}
+
+/** Opens a regular file that was looked at; nothing else is ever opened, since opening a device or fifo has effects. */
+function openRegular({ dir, name }: TreeEntry, seen: FileStat): number {
+  const fd = openAt(dir, name, O_PATH | O_NOFOLLOW);
+  try {
+    const stat = statAt(fd, '');
+    if (inodeKey(stat) !== inodeKey(seen) || (stat.mode & S_IFMT) !== S_IFREG)
+      throw new SyscallError(`${displayPath(name)} was replaced while it was being read`, {
+        errno: 'ESTALE',
+        syscall: 'openat',
+      });
+    return openSync(fdPath(fd), O_RDONLY | O_NONBLOCK);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isImplied({ stat }: Metadata): boolean {
+  return stat.mtimeNs === 0n;
+}
+
+/** False when there is a directory already. */
+function makeDirectory(dir: number, name: Uint8Array): boolean {
+  try {
+    mkdirAt(dir, name, 0o700);
+    return true;
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    const type = entryType(statAt(dir, name).mode);
+    if (type === 'directory') return false;
+    throw new UsageError(`${displayPath(name)} is a ${type} there, and a directory here`, {
+      hint: 'remove it first, or choose another destination',
+    });
+  }
+}
+
+function unlinkIfThere(dir: number, name: Uint8Array): void {
+  try {
+    unlinkAt(dir, name);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}

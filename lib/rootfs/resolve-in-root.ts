@@ -1,0 +1,117 @@
+import { closeSync, constants } from 'node:fs';
+import { SyscallError } from '../errors.js';
+import { displayPath, mkdirAt, O_PATH, openAt, readlinkAt, statAtIfThere, type FileStat } from '../sys/index.js';
+import { fromByteString, pathComponents, toByteString, type ByteString } from './byte-path.js';
+
+const { S_IFMT, S_IFDIR, S_IFLNK, O_DIRECTORY, O_NOFOLLOW } = constants;
+/** As many links as the kernel follows in one path (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/** Where a path leads inside a root, all links resolved. */
+export interface ResolvedPath {
+  /** The directory it lies in, open for use as `dir`; the caller closes it. */
+  readonly dir: number;
+  /** Last component; empty for the root itself, which then is `dir`. */
+  readonly name: Buffer;
+  /** Path from the root without links, no slash at either end. */
+  readonly path: Buffer;
+  /** What is there; a link only where asked for. Undefined: nothing. */
+  readonly stat: FileStat | undefined;
+}
+
+/** How a path is followed. */
+export interface ResolveOptions {
+  /** A link as last component is not followed: it is what is found. */
+  readonly keepLastLink?: boolean;
+  /** Directories that are missing above the last component are made, mode 0755. */
+  readonly makeDirectories?: boolean;
+  /** Hears of each that was made: its path from the root. */
+  readonly onMade?: (path: Buffer) => void;
+}
+
+/**
+ * Follows `path` inside the directory `root`, component by component through open descriptors: absolute links and `..`
+ * start and stay at the root, whatever others rename meanwhile (CVE-2018-15664, CVE-2024-1753). The last component need
+ * not exist. Throws SyscallError.
+ */
+export function resolveInRoot(root: number, path: Uint8Array, options: ResolveOptions = {}): ResolvedPath {
+  const walk = new Walk(root);
+  try {
+    return walk.follow(path, options);
+  } finally {
+    walk.close();
+  }
+}
+
+class Walk {
+  readonly #levels: { readonly fd: number; readonly name: ByteString }[];
+
+  constructor(root: number) {
+    this.#levels = [{ fd: openAt(root, '.', O_PATH | O_DIRECTORY), name: '' }];
+  }
+
+  follow(given: Uint8Array, options: ResolveOptions): ResolvedPath {
+    const pending = pathComponents(toByteString(given)).reverse();
+    let links = 0;
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (name === '..') {
+        if (this.#levels.length > 1) this.#leave();
+        continue;
+      }
+      const dir = this.#levels.at(-1)!.fd;
+      let stat = statAtIfThere(dir, fromByteString(name));
+      if (stat === undefined && pending.length > 0 && options.makeDirectories === true) {
+        mkdirAt(dir, fromByteString(name), 0o755);
+        options.onMade?.(fromByteString(this.#path(name)));
+        stat = statAtIfThere(dir, fromByteString(name));
+      }
+      const type = stat === undefined ? undefined : stat.mode & S_IFMT;
+      if (type === S_IFLNK && !(options.keepLastLink === true && pending.length === 0)) {
+        if ((links += 1) > MAX_LINKS) throw failure('ELOOP', 'too many symbolic links', given);
+        const target = toByteString(readlinkAt(dir, fromByteString(name)));
+        while (target.startsWith('/') && this.#levels.length > 1) this.#leave();
+        pending.push(...pathComponents(target).reverse());
+      } else if (type === S_IFDIR) {
+        this.#levels.push({ fd: openAt(dir, fromByteString(name), O_PATH | O_DIRECTORY | O_NOFOLLOW), name });
+      } else if (pending.length > 0) {
+        if (stat === undefined) throw failure('ENOENT', 'no such file or directory', given);
+        throw failure('ENOTDIR', `${displayPath(fromByteString(this.#path(name)))} is not a directory`, given);
+      } else {
+        return this.#result(this.#levels.at(-1)!.fd, name, stat);
+      }
+    }
+    const last = this.#levels.at(-1)!;
+    if (this.#levels.length > 1) this.#levels.pop();
+    try {
+      const stat = statAtIfThere(last.fd, '');
+      return this.#result(this.#levels.at(-1)!.fd, last.name, stat);
+    } finally {
+      if (this.#levels.at(-1) !== last) closeSync(last.fd);
+    }
+  }
+
+  close(): void {
+    while (this.#levels.length > 0) this.#leave();
+  }
+
+  #leave(): void {
+    closeSync(this.#levels.pop()!.fd);
+  }
+
+  #path(name: ByteString): ByteString {
+    return [...this.#levels.slice(1).map((level) => level.name), name].filter((part) => part !== '').join('/');
+  }
+
+  #result(dir: number, name: ByteString, stat: FileStat | undefined): ResolvedPath {
+    return {
+      dir: openAt(dir, '.', O_PATH | O_DIRECTORY),
+      name: fromByteString(name),
+      path: fromByteString(this.#path(name)),
+      stat,
+    };
+  }
+}
+
+function failure(errno: string, why: string, path: Uint8Array): SyscallError {
+  return new SyscallError(`${displayPath(path)}: ${why}`, { errno, syscall: 'openat', path: displayPath(path) });
+}

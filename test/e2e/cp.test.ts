@@ -1,0 +1,133 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
+import { run } from '../helpers/run.js';
+import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+
+/** One of everything that can be copied out of a container. */
+const EVERYTHING = [
+  'mkdir -p a/b c; echo 1 >a/one; ln a/one a/b/two; ln -s /nowhere a/link; mkfifo a/pipe',
+  'truncate -s 3M sparse; echo end >>sparse; chown 3000000:5 a/one; chmod 4755 a/one; chmod 1777 c; chown 7:8 c',
+  `touch "$(printf 'bad\\377name')"; setcap cap_net_raw+ep a/one; setfattr -n user.note -v 0x00ff c; chmod 700 .`,
+  'touch -h -d "2001-02-03 04:05:06.789012345" a/link a/pipe a/one sparse; touch -d "1999-01-01 01:01:01.5" a/b a c .',
+].join('\n');
+
+describe('cp', () => {
+  let directory: string;
+  let root: string;
+  let files: string;
+  let box: string;
+  let inBox: (path: string) => string;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-cp-'));
+    [root, files] = [join(directory, 'root'), join(directory, 'files')];
+    const base = join(directory, 'base');
+    shell(directory, 'mkdir -p base/etc base/srv base/home; echo box >base/etc/name; chmod 1777 base/srv; mkdir files');
+    execFileSync('tar', ['-C', base, '-cf', join(directory, 'base.tar'), '.']);
+    await imgtool(root, 'import', join(directory, 'base.tar'), 'base:1');
+    shell(files, EVERYTHING);
+  });
+  after(async () => {
+    await run('umount', [root]).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    box = await imgtool(root, 'create', 'base:1');
+    const path = await imgtool(root, 'mount', box);
+    inBox = (name) => join(path, name);
+  });
+  afterEach(() => {
+    expect(readdirSync(join(root, 'work'))).to.deep.equal([]);
+  });
+
+  const cp = (...args: string[]): Promise<string> => imgtool(root, 'cp', ...args);
+  const failing = (args: string[], input = ''): { status: number | null; error: string } => {
+    const { status, stderr } = spawnSync(IMGTOOL, ['--root', root, 'cp', ...args], { input });
+    return { status, error: stderr.toString() };
+  };
+  /** A new directory of this machine. */
+  const place = (name: string): string => {
+    const path = join(directory, name);
+    mkdirSync(path);
+    return path;
+  };
+
+  it('keeps everything there is to a tree, into a container, between two and out again', async () => {
+    const [other, out] = [await imgtool(root, 'create', 'base:1'), join(directory, 'out')];
+    await cp(files, `${box}:/srv/new`);
+    expectSameTree(listTree(files), listTree(inBox('srv/new')));
+    expect(statSync(inBox('srv/new/sparse')).blocks).to.be.lessThan(2000);
+    await cp(`${box}:/srv/new`, `${other}:/home`);
+    await cp(`${other}:home/new`, out);
+    expectSameTree(listTree(files), listTree(out));
+    expect(await imgtool(root, 'diff', other)).to.match(/^C \/home\nA \/home\/new\nA \/home\/new\/a\n/);
+  });
+
+  it('says what does not fit', () => {
+    const one = join(files, 'a/one');
+    for (const [args, status, error] of [
+      [[`${box}:/none`, directory], 3, '/none does not exist'],
+      [[one, `${box}:/etc/name/`], 2, '/etc/name/ is not a directory'],
+      [[files, directory], 2, 'neither path is in a container'],
+      [['nobody:/x', directory], 3, 'no container nobody'],
+      [['-', directory], 2, 'no path in a container'],
+    ] as const) {
+      const result = failing([...args]);
+      expect(result.error, args.join(' ')).to.contain(error);
+      expect(result.status, args.join(' ')).to.equal(status);
+    }
+  });
+
+  it('a tar on standard output, and from standard input into a directory', async () => {
+    await cp(files, `${box}:/srv/all`);
+    const unpacked = place('unpacked');
+    const tar = execFileSync(IMGTOOL, ['--root', root, 'cp', `${box}:/srv/all`, '-'], { maxBuffer: 1 << 26 });
+    const flags = ['--xattrs', '--xattrs-include=*', '--numeric-owner', '-C', unpacked, '-xpf', '-'];
+    execFileSync('tar', flags, { input: tar });
+    expect(readdirSync(unpacked)).to.deep.equal(['all']);
+    expectSameTree(listTree(files), listTree(join(unpacked, 'all')));
+    const into = (input: Buffer): void =>
+      void execFileSync(IMGTOOL, ['--root', root, '--progress', 'none', 'cp', '-', `${box}:/home`], { input });
+    into(tar);
+    expectSameTree(listTree(files), listTree(inBox('home/all')));
+    into(execFileSync('gzip', ['-c'], { input: execFileSync('tar', ['-C', files, '-cf', '-', 'c']) }));
+    expect(readdirSync(inBox('home')).sort()).to.deep.equal(['all', 'c']);
+    const one = execFileSync(IMGTOOL, ['--root', root, 'cp', `${box}:/etc/name`, '-']);
+    expect(execFileSync('tar', ['-tf', '-'], { input: one }).toString()).to.equal('name\n');
+  });
+
+  it('directories that a tar only implies keep what they are', () => {
+    const before = statSync(inBox('srv'));
+    const input = execFileSync('tar', [
+      '-C',
+      join(directory, 'base'),
+      '-cf',
+      '-',
+      '--transform',
+      's,^,srv/,',
+      'etc/name',
+    ]);
+    execFileSync(IMGTOOL, ['--root', root, 'cp', '-', `${box}:/`], { input });
+    expect(readdirSync(inBox('srv/etc'))).to.deep.equal(['name']);
+    expect(statSync(inBox('srv')).mode).to.equal(before.mode);
+  });
+
+  it('a bad tar changes nothing', () => {
+    const whole = execFileSync('tar', ['-C', files, '-Scf', '-', 'a']);
+    const escape = execFileSync('tar', ['-C', files, '-SPcf', '-', '--transform', 's,^a/one,../../one,', 'c', 'a/one']);
+    for (const input of [whole.subarray(0, 700), escape, Buffer.from('no tar at all'.repeat(100))]) {
+      const { status } = spawnSync(IMGTOOL, ['--root', root, 'cp', '-', `${box}:/home`], { input });
+      expect(status).to.equal(6);
+      expect(readdirSync(inBox('home'))).to.deep.equal([]);
+    }
+  });
+});
+
+function shell(cwd: string, script: string): void {
+  execFileSync('sh', ['-ec', script], { cwd });
+}
