@@ -1,16 +1,9 @@
 import type PQueue from 'p-queue';
 
-/** What waits for one host. */
-interface Queues {
-  readonly all: PQueue;
-  /** Streamed uploads: what feeds them may come from the same host, and must not wait behind them. */
-  readonly uploads: PQueue;
-}
-
-/** One queue a host and direction: at most `parallel` transfers at a time, higher priority first, with pauses a host has asked for. */
+/** One queue a host: at most `parallel` transfers at a time, higher priority first, with pauses a host has asked for. */
 export class HostQueues {
   readonly #parallel: number;
-  readonly #queues = new Map<string, Queues>();
+  readonly #queues = new Map<string, PQueue>();
   readonly #pauses = new Map<string, { readonly until: number; readonly timer: NodeJS.Timeout }>();
 
   constructor(parallel: number) {
@@ -23,10 +16,10 @@ export class HostQueues {
    */
   async acquire(
     host: string,
-    options: { readonly priority: number; readonly signal: AbortSignal; readonly upload?: boolean },
+    options: { readonly priority: number; readonly signal: AbortSignal },
   ): Promise<() => void> {
-    const { signal, priority, upload = false } = options;
-    const queue = (await this.#queuesOf(host))[upload ? 'uploads' : 'all'];
+    const { signal, priority } = options;
+    const queue = await this.#queue(host);
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const slot = (): Promise<void> => {
@@ -43,15 +36,15 @@ export class HostQueues {
 
   /** Starts nothing new at `host` for `ms` milliseconds (`Retry-After`). */
   pause(host: string, ms: number): void {
-    const queues = this.#queues.get(host);
+    const queue = this.#queues.get(host);
     const until = Date.now() + ms;
     const earlier = this.#pauses.get(host);
-    if (queues === undefined || (earlier !== undefined && earlier.until >= until)) return;
+    if (queue === undefined || (earlier !== undefined && earlier.until >= until)) return;
     clearTimeout(earlier?.timer);
-    for (const queue of [queues.all, queues.uploads]) queue.pause();
+    queue.pause();
     const timer = setTimeout(() => {
       this.#pauses.delete(host);
-      start(queues);
+      queue.start();
     }, ms);
     this.#pauses.set(host, { until, timer });
   }
@@ -60,25 +53,18 @@ export class HostQueues {
   close(): void {
     for (const [host, { timer }] of this.#pauses) {
       clearTimeout(timer);
-      const queues = this.#queues.get(host);
-      if (queues !== undefined) start(queues);
+      this.#queues.get(host)?.start();
     }
     this.#pauses.clear();
   }
 
-  async #queuesOf(host: string): Promise<Queues> {
+  async #queue(host: string): Promise<PQueue> {
     const { default: Queue } = await import('p-queue');
-    let queues = this.#queues.get(host);
-    if (queues === undefined) {
-      const make = (): PQueue => new Queue({ concurrency: this.#parallel });
-      queues = { all: make(), uploads: make() };
-      this.#queues.set(host, queues);
+    let queue = this.#queues.get(host);
+    if (queue === undefined) {
+      queue = new Queue({ concurrency: this.#parallel });
+      this.#queues.set(host, queue);
     }
-    return queues;
+    return queue;
   }
-}
-
-function start({ all, uploads }: Queues): void {
-  all.start();
-  uploads.start();
 }

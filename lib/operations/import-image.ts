@@ -23,6 +23,7 @@ import { createdAt, putDocument } from './documents.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
 import { sweepStore } from './sweep-store.js';
+import { LAYER_TYPE } from './unpack-layers.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
@@ -53,8 +54,6 @@ export interface ImportResult {
 }
 
 type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
-
-const LAYER_TYPE = { gzip: MEDIA_TYPE.ociLayerGzip, zstd: MEDIA_TYPE.ociLayerZstd, none: MEDIA_TYPE.ociLayer } as const;
 
 /**
  * Makes an image of one layer of a tar, for the platform of this machine. The blob of the layer is the tar as it came.

@@ -57,7 +57,18 @@ export async function lookUpImage(
     readonly onNote: (line: string) => void;
   },
 ): Promise<FoundAtRegistry> {
-  const resolved = await resolveImage(repository, tagOrDigest(query.reference), query);
+  return describeImage(await resolveImage(repository, tagOrDigest(query.reference), query), query, options);
+}
+
+/** The same for an image that is resolved already. */
+export async function describeImage(
+  resolved: ResolvedImage,
+  query: ImageQuery,
+  options: {
+    readonly readConfig: (config: Descriptor) => Promise<Buffer>;
+    readonly onNote: (line: string) => void;
+  },
+): Promise<FoundAtRegistry> {
   const { manifest } = resolved;
   const where = `config ${manifest.config.digest}`;
   if (manifest.config.size > MAX_CONFIG_BYTES) {
@@ -95,10 +106,10 @@ export async function missingSteps(
 }
 
 /** Which layers must be fetched: those of `missing` whose blob is not here. */
-export async function blobStates(
+export async function blobStates<Step extends Pick<LayerStep, 'blob'>>(
   content: Pick<OperationDeps['content'], 'stat'> | undefined,
-  steps: readonly LayerStep[],
-  missing: readonly LayerStep[],
+  steps: readonly Step[],
+  missing: readonly Step[],
 ): Promise<PulledLayer[]> {
   return Promise.all(
     steps.map(async (step): Promise<PulledLayer> => {
@@ -115,12 +126,17 @@ export function bytesToFetch(layers: readonly PulledLayer[]): number {
 }
 
 /** An estimate of what layers take when unpacked. Bytes. */
-export function bytesUnpacked(steps: readonly LayerStep[]): number {
+export function bytesUnpacked(steps: readonly Pick<LayerStep, 'blob'>[]): number {
   const ratio = (mediaType: string): number => (/gzip|zstd/.test(mediaType) ? UNPACK_RATIO : 1);
   return Math.round(steps.reduce((sum, { blob }) => sum + blob.size * ratio(blob.mediaType), 0));
 }
 
-function checkPlatform(query: ImageQuery, config: ImageConfig, onNote: (line: string) => void): void {
+/** Throws NotFoundError when the image is for another platform than the one asked for; a remark when none was. */
+export function checkPlatform(
+  query: ImageQuery,
+  config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
+  onNote: (line: string) => void,
+): void {
   const { os, architecture, variant } = config;
   if (typeof os !== 'string' || typeof architecture !== 'string') return;
   const have: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };

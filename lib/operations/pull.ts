@@ -1,5 +1,4 @@
-import { DiskSpaceError, NotFoundError } from '../errors.js';
-import type { LayerApplier } from '../layer/index.js';
+import { NotFoundError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
 import {
@@ -17,19 +16,20 @@ import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
 import {
   blobStates,
-  bytesToFetch,
-  bytesUnpacked,
-  lookUpImage,
+  describeImage,
   missingSteps,
   MAX_CONFIG_BYTES,
   type FoundAtRegistry,
   type ImageQuery,
   type PulledLayer,
 } from './look-up-image.js';
+import { pullSchema1 } from './pull-schema1.js';
 import { recordImage } from './record-image.js';
-import { sealLayers } from './seal-layers.js';
+import { requireSpace } from './require-space.js';
+import { resolveDocument } from './resolve-image.js';
 import { sweepStore } from './sweep-store.js';
-import { unpackLayers, type LayerStep } from './unpack-layers.js';
+import { unpackLayers } from './unpack-layers.js';
+import { whileFetching } from './while-fetching.js';
 
 /** When the registry is asked: always; only if the image is missing; if its digest changed (or it is missing); never. */
 export type PullPolicy = 'always' | 'missing' | 'newer' | 'never';
@@ -43,7 +43,11 @@ export interface PullRequest extends ImageQuery {
   readonly bootId: string;
 }
 
-type PullDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'registry' | 'createApplier' | 'progress'>;
+/** What pulling needs. */
+export type PullDeps = Pick<
+  OperationDeps,
+  'content' | 'metadata' | 'snapshots' | 'registry' | 'createApplier' | 'progress'
+>;
 
 /** Result of a pull; `bytes` and `requests` as sent by the registry. */
 export interface PullResult {
@@ -101,7 +105,9 @@ async function bringIn(
   // Its threads take a while to start: let them while the registry is asked.
   const applier = deps.createApplier();
   try {
-    const found = await lookUpImage(repository, request, {
+    const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
+    if ('schema1' in resolved) return await pullSchema1(deps, repository, applier, { ...resolved, request });
+    const found = await describeImage(resolved, request, {
       readConfig: (config) => fetchConfig(deps, repository, config, request.signal),
       onNote: (line) => deps.progress.note(line),
     });
@@ -110,7 +116,11 @@ async function bringIn(
       const states = await blobStates(deps.content, found.steps, missing);
       await requireSpace(deps, missing, states, request.reserveBytes);
       try {
-        if (missing.length > 0) await fetchAndUnpack(deps, repository, applier, { missing, request });
+        const blobs = missing.map((step) => step.blob);
+        if (missing.length > 0)
+          await whileFetching(deps, repository, { blobs, ...request }, (arrivals, signal) =>
+            unpackLayers(deps, arrivals, applier, { steps: missing, bootId: request.bootId, signal }),
+          );
       } catch (error) {
         // Blobs of earlier runs are trusted until they make trouble.
         const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
@@ -122,31 +132,6 @@ async function bringIn(
     }
   } finally {
     await applier.close();
-  }
-}
-
-async function fetchAndUnpack(
-  deps: PullDeps,
-  repository: RepositoryReader,
-  applier: LayerApplier,
-  { missing, request }: { readonly missing: readonly LayerStep[]; readonly request: PullRequest },
-): Promise<void> {
-  const { bootId } = request;
-  // What earlier commands wrote is made safe while this one downloads.
-  const sealing = sealEarlier(deps, bootId);
-  const failure = new AbortController();
-  const signal = AbortSignal.any([request.signal, failure.signal]);
-  const arrivals = startArrivals(deps, repository, { blobs: missing.map((step) => step.blob), signal });
-  try {
-    await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
-  } catch (error) {
-    failure.abort(error);
-    // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
-    if (error instanceof DiskSpaceError) await deps.snapshots.sync();
-    throw error;
-  } finally {
-    await arrivals.close();
-    await sealing;
   }
 }
 
@@ -170,33 +155,6 @@ async function fetchConfig(
       if (repaired || !(await dropDamagedBlobs(deps, error, [config.digest]))) throw error;
     }
   }
-}
-
-/** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
-async function sealEarlier({ metadata, snapshots, progress }: PullDeps, bootId: string): Promise<void> {
-  try {
-    await sealLayers({ metadata, snapshots, bootId });
-  } catch (error) {
-    progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
-  }
-}
-
-async function requireSpace(
-  deps: PullDeps,
-  missing: readonly LayerStep[],
-  states: readonly PulledLayer[],
-  reserveBytes: number,
-): Promise<void> {
-  if (missing.length === 0) return;
-  const needed = bytesToFetch(states) + bytesUnpacked(missing);
-  const space = await deps.snapshots.space();
-  const available = Math.max(0, Math.min(space.dataFree, space.backingFree ?? Infinity) - reserveBytes);
-  if (needed <= available) return;
-  const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
-  throw new DiskSpaceError(
-    `the image needs about ${megabytes(needed)}, the store has ${megabytes(available)} beside the reserve of ${megabytes(reserveBytes)}`,
-    { needed, available, hint: 'remove images with imgtool rmi, or lower the reserve with --reserve' },
-  );
 }
 
 async function writeRecord(
@@ -264,8 +222,13 @@ async function isComplete(deps: PullDeps, record: ImageRecord): Promise<boolean>
   return top === undefined || (await deps.snapshots.has(top));
 }
 
+/** Images that came without config and manifest have the digest at their registry among their sources only. */
 function isFrom(record: ImageRecord, digest: Digest): boolean {
-  return record.manifest.digest === digest || record.index?.digest === digest;
+  return (
+    record.manifest.digest === digest ||
+    record.index?.digest === digest ||
+    record.sources.some((source) => source.endsWith(`@${digest}`))
+  );
 }
 
 function missingLocally(reference: Reference): NotFoundError {

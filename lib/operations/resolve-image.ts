@@ -4,13 +4,16 @@ import {
   formatPlatform,
   isConfigType,
   isLayerType,
+  isSchema1Type,
   parseManifest,
+  parseSchema1,
   platformScore,
   type Descriptor,
   type ImageIndex,
   type ImageManifest,
   type Platform,
   type RawManifest,
+  type Schema1Manifest,
 } from '../spec/index.js';
 
 /** One platform's manifest of an image, with the index it was chosen from. */
@@ -18,6 +21,12 @@ export interface ResolvedImage {
   readonly manifest: ImageManifest;
   readonly raw: RawManifest;
   readonly index: RawManifest | undefined;
+}
+
+/** An image of Docker's schema 1: it has no config and does not tell its diffIDs. */
+export interface ResolvedSchema1 {
+  readonly schema1: Schema1Manifest;
+  readonly raw: RawManifest;
 }
 
 /** Deeper nesting of indexes than anybody publishes (hostile-input.md, 21). */
@@ -32,10 +41,31 @@ export async function resolveImage(
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage> {
+  const document = await resolveDocument(repository, reference, options);
+  if (!('schema1' in document)) return document;
+  const { mediaType, digest } = document.raw.descriptor;
+  throw new UnsupportedMediaTypeError(`manifest ${digest} is of Docker's schema 1, which has no config`, {
+    mediaType,
+    hint: 'pull the image: that makes a config and a manifest of today for it',
+  });
+}
+
+/** As `resolveImage`, but with images of schema 1 too: their signatures, name and chain of parents are verified. */
+export async function resolveDocument(
+  repository: RepositoryReader,
+  reference: TagOrDigest,
+  options: { readonly platform: Platform; readonly signal: AbortSignal },
+): Promise<ResolvedImage | ResolvedSchema1> {
   let index: RawManifest | undefined;
   let raw = await repository.manifest(reference, options);
   for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
     const where = `manifest ${raw.descriptor.digest}`;
+    if (isSchema1Type(raw.descriptor.mediaType)) {
+      const schema1 = parseSchema1(raw.bytes, raw.descriptor.mediaType, where);
+      if (index === undefined && reference.digest === undefined)
+        requireName(schema1, { repository: repository.repository, tag: reference.tag! });
+      return { schema1, raw };
+    }
     const document = parseManifest(raw.bytes, raw.descriptor.mediaType, where);
     if (document.kind === 'manifest') {
       requireImage(document, where);
@@ -73,6 +103,16 @@ export function choosePlatform(index: ImageIndex, platform: Platform): Descripto
         ? undefined
         : `it offers ${[...new Set(offered)].slice(0, 20).join(', ')}; choose with --platform`,
   });
+}
+
+/** A signature is worth what is signed: another image's manifest, served under this name, is signed just as well. */
+function requireName(schema1: Schema1Manifest, asked: { readonly repository: string; readonly tag: string }): void {
+  if (schema1.name === asked.repository && schema1.tag === asked.tag) return;
+  const where = `manifest ${schema1.digest}`;
+  throw new InvalidManifestError(
+    `${where} is of ${JSON.stringify(`${schema1.name}:${schema1.tag}`).slice(0, 300)}, not of ${asked.repository}:${asked.tag}`,
+    { where, hint: 'if that is meant so (a mirror, a copied tag), pull it by its digest' },
+  );
 }
 
 function requireImage(manifest: ImageManifest, where: string): void {

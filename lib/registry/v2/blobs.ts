@@ -1,4 +1,4 @@
-import { RegistryError } from '../../errors.js';
+import { NotFoundError, RegistryError } from '../../errors.js';
 import type { StreamedResponse } from '../../http/index.js';
 import { redactUrl } from '../../http/index.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
@@ -18,18 +18,38 @@ export function blobSource(place: Place, descriptor: Descriptor, priority: numbe
 }
 
 /** HEAD of a blob. Throws as RepositoryWriter says. */
-export async function hasBlob(
+export async function hasBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  return (await headBlob(place, digest, signal)).found;
+}
+
+/** Size of a blob by HEAD. Throws as RepositoryReader says. */
+export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<number> {
+  const { found, length } = await headBlob(place, digest, signal);
+  const { host } = place.endpoint;
+  if (!found) {
+    throw new NotFoundError(`${host} has no blob ${digest} in ${place.repository}`, { kind: 'blob', subject: digest });
+  }
+  const size = Number(length ?? NaN);
+  if (Number.isSafeInteger(size) && size >= 0) return size;
+  throw new RegistryError(`${host} does not tell the size of blob ${digest}`, {
+    status: 200,
+    method: 'HEAD',
+    url: `/v2/${place.repository}/blobs/${digest}`,
+  });
+}
+
+async function headBlob(
   { endpoint, repository, scope }: Place,
   digest: Digest,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ readonly found: boolean; readonly length?: string | undefined }> {
   const path = `/v2/${repository}/blobs/${digest}`;
   const response = await endpoint.request({ method: 'HEAD', path, scope, signal }, 0);
   const subject = `${repository}@${digest}`;
   const asked: Asked = { method: 'HEAD', host: endpoint.host, repository, kind: 'blob', subject };
   if (isForeign(response)) throw notARegistry(response, asked);
-  if (response.status === 200) return true;
-  if (response.status === 404) return false;
+  if (response.status === 200) return { found: true, length: response.headers['content-length'] };
+  if (response.status === 404) return { found: false };
   throw errorFrom(response, asked);
 }
 

@@ -4,10 +4,11 @@ import type { BufferedResponse } from '../../http/index.js';
 import {
   baseMediaType,
   digestAlgorithm,
-  digestOf,
   isDigest,
   isIndexType,
   isManifestType,
+  isSchema1Type,
+  manifestDigest,
   MANIFEST_ACCEPT,
   MAX_MANIFEST_BYTES,
   MEDIA_TYPE,
@@ -63,9 +64,9 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     const stated = response.headers['docker-content-digest'];
     // A pin is what the caller trusts; without one, the header at least tells a damaged transfer (GO-2024-3038).
     const expected = reference.digest ?? (isDigest(stated) ? stated : undefined);
-    const actual = digestOf(bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
+    const mediaType = documentType(baseMediaType(response.headers['content-type']), bytes);
+    const actual = manifestDigest(bytes, mediaType, expected === undefined ? 'sha256' : digestAlgorithm(expected));
     if (expected === undefined || actual === expected) {
-      const mediaType = documentType(baseMediaType(response.headers['content-type']), bytes);
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });
@@ -107,15 +108,6 @@ export async function putManifest(
   });
 }
 
-/** DELETE of a manifest or a tag. Throws as RepositoryWriter.deleteManifest. */
-export async function deleteManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<void> {
-  const { endpoint, repository, scope } = place;
-  const path = `/v2/${repository}/manifests/${reference.digest ?? reference.tag}`;
-  const response = await endpoint.request({ method: 'DELETE', path, scope, signal }, MAX_ANSWER_BYTES);
-  if (response.status >= 200 && response.status < 300 && !isForeign(response)) return;
-  throw errorFrom(response, asked(place, 'DELETE', reference));
-}
-
 function send(
   place: Place,
   method: 'HEAD' | 'GET',
@@ -136,20 +128,18 @@ function send(
 }
 
 function isKnownType(mediaType: string): boolean {
-  return (
-    isIndexType(mediaType) ||
-    isManifestType(mediaType) ||
-    mediaType === MEDIA_TYPE.dockerSchema1 ||
-    mediaType === MEDIA_TYPE.dockerSchema1Signed
-  );
+  return isIndexType(mediaType) || isManifestType(mediaType) || isSchema1Type(mediaType);
 }
 
 /** Static file servers and some proxies send manifests as plain JSON or bytes: then the document says what it is. */
 function documentType(served: string, bytes: Buffer): string {
   if (isKnownType(served)) return served;
   try {
-    const stated = (JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown } | null)?.mediaType;
+    const document = JSON.parse(bytes.toString('utf8')) as Record<string, unknown> | null;
+    const stated = document?.mediaType;
     if (typeof stated === 'string' && isKnownType(stated)) return stated;
+    if (document?.schemaVersion === 1)
+      return document.signatures === undefined ? MEDIA_TYPE.dockerSchema1 : MEDIA_TYPE.dockerSchema1Signed;
   } catch {
     // Not JSON: whoever parses it says so.
   }

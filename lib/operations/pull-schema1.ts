@@ -1,0 +1,103 @@
+import type { LayerApplier } from '../layer/index.js';
+import type { ImageRecord } from '../metadata/index.js';
+import type { RepositoryReader } from '../registry/index.js';
+import {
+  formatReference,
+  MEDIA_TYPE,
+  modernConfig,
+  type Descriptor,
+  type Digest,
+  type Schema1Manifest,
+} from '../spec/index.js';
+import { mapLimited } from '../util/index.js';
+import { dropDamagedBlobs } from './drop-damaged-blobs.js';
+import { blobStates, checkPlatform, type PulledLayer } from './look-up-image.js';
+import type { PullDeps, PullRequest } from './pull.js';
+import { requireSpace } from './require-space.js';
+import { sealImage } from './seal-image.js';
+import type { LayerStep } from './unpack-layers.js';
+import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
+import { whileFetching } from './while-fetching.js';
+
+/** Sizes asked for at the same time. */
+const PARALLEL_SIZES = 8;
+
+/**
+ * Brings an image of Docker's schema 1 into the store: its layers are fetched and unpacked, and then it gets the config and
+ * manifest that it came without. Throws as `pullImage`.
+ */
+export async function pullSchema1(
+  deps: PullDeps,
+  repository: RepositoryReader,
+  applier: LayerApplier,
+  { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: PullRequest },
+): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
+  const { steps: chain, architecture } = schema1;
+  const config = (steps: readonly LayerStep[]): Buffer =>
+    modernConfig(
+      chain,
+      steps.map((step) => step.diffId),
+      { architecture },
+    );
+  const { os, architecture: arch } = JSON.parse(config([]).toString('utf8')) as { os: string; architecture: string };
+  checkPlatform(request, { os, architecture: arch }, (line) => deps.progress.note(line));
+  const blobs = await describeBlobs(deps, repository, {
+    digests: chain.filter(({ empty }) => !empty).map(({ blob }) => blob),
+    signal: request.signal,
+  });
+  const { steps, states } = await bringLayers(deps, repository, applier, { blobs, request });
+  const { host, repository: path, tag } = request.reference;
+  const record = await sealImage(deps, {
+    config: config(steps),
+    steps,
+    name: tag === undefined ? undefined : formatReference({ host, repository: path, tag }),
+    source: `${host}/${path}@${schema1.digest}`,
+    signal: request.signal,
+  });
+  return [record, states];
+}
+
+async function bringLayers(
+  deps: PullDeps,
+  repository: RepositoryReader,
+  applier: LayerApplier,
+  { blobs, request }: { readonly blobs: readonly Descriptor[]; readonly request: PullRequest },
+): Promise<{ steps: LayerStep[]; states: PulledLayer[] }> {
+  const all = blobs.map((blob) => ({ blob }));
+  for (let repaired = false; ; repaired = true) {
+    const below = await knownSteps(deps, blobs);
+    const missing = all.slice(below.length);
+    const states = await blobStates(deps.content, all, missing);
+    if (missing.length === 0) return { steps: below, states };
+    await requireSpace(deps, missing, states, request.reserveBytes);
+    const rest = missing.map(({ blob }) => blob);
+    try {
+      const steps = await whileFetching(deps, repository, { blobs: rest, ...request }, (arrivals, signal) =>
+        unpackUnsealed(deps, arrivals, applier, { below, blobs: rest, bootId: request.bootId, signal }),
+      );
+      return { steps, states };
+    } catch (error) {
+      const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
+      if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
+    }
+  }
+}
+
+/** Schema 1 tells no sizes: the store or the registry does. */
+async function describeBlobs(
+  { content }: PullDeps,
+  repository: RepositoryReader,
+  { digests, signal }: { readonly digests: readonly Digest[]; readonly signal: AbortSignal },
+): Promise<Descriptor[]> {
+  const distinct = [...new Set(digests)];
+  const sizes = await mapLimited(
+    distinct,
+    PARALLEL_SIZES,
+    async (digest) => (await content.stat(digest))?.size ?? (await repository.blobSize!(digest, { signal })),
+  );
+  return digests.map((digest) => ({
+    mediaType: MEDIA_TYPE.dockerLayerGzip,
+    digest,
+    size: sizes[distinct.indexOf(digest)]!,
+  }));
+}

@@ -1,0 +1,44 @@
+import { DiskSpaceError } from '../errors.js';
+import type { RepositoryReader } from '../registry/index.js';
+import type { Descriptor } from '../spec/index.js';
+import { startArrivals, type BlobArrivals } from './blob-arrivals.js';
+import type { OperationDeps } from './deps.js';
+import { sealLayers } from './seal-layers.js';
+
+type FetchDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
+
+/**
+ * Fetches `blobs` (oldest first) while `unpack` works on what has arrived, and makes what earlier commands wrote safe
+ * meanwhile. When `unpack` fails the downloads end. Resolves and throws as it does.
+ */
+export async function whileFetching<T>(
+  deps: FetchDeps,
+  repository: RepositoryReader,
+  options: { readonly blobs: readonly Descriptor[]; readonly bootId: string; readonly signal: AbortSignal },
+  unpack: (arrivals: BlobArrivals, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const sealing = sealEarlier(deps, options.bootId);
+  const failure = new AbortController();
+  const signal = AbortSignal.any([options.signal, failure.signal]);
+  const arrivals = startArrivals(deps, repository, { blobs: options.blobs, signal });
+  try {
+    return await unpack(arrivals, signal);
+  } catch (error) {
+    failure.abort(error);
+    // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
+    if (error instanceof DiskSpaceError) await deps.snapshots.sync();
+    throw error;
+  } finally {
+    await arrivals.close();
+    await sealing;
+  }
+}
+
+/** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
+async function sealEarlier({ metadata, snapshots, progress }: FetchDeps, bootId: string): Promise<void> {
+  try {
+    await sealLayers({ metadata, snapshots, bootId });
+  } catch (error) {
+    progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,103 @@
+import { InvalidManifestError } from '../errors.js';
+import { parseJson } from './config.js';
+import { digestOf, isDigest, type Digest, type DigestAlgorithm } from './digest.js';
+import { baseMediaType, MEDIA_TYPE } from './media-type.js';
+import type { V1Step } from './modern-config.js';
+import { readSignedDocument, verifySignatures } from './schema1-signature.js';
+
+/** One image of a schema 1 manifest's chain. */
+export interface Schema1Step extends V1Step {
+  readonly id: string;
+  readonly blob: Digest;
+}
+
+/** A Docker image manifest version 2, schema 1 (distribution manifest/schema1). */
+export interface Schema1Manifest {
+  readonly name: string;
+  readonly tag: string;
+  readonly architecture: string;
+  /** Oldest first. */
+  readonly steps: readonly Schema1Step[];
+  /** Of the payload, signatures left out: they may change, and with every fetch do. */
+  readonly digest: Digest;
+  readonly signed: boolean;
+}
+
+/** More than any engine stacks, configuration steps included. */
+const MAX_STEPS = 4096;
+
+/** Whether a manifest of this media type is of schema 1. */
+export function isSchema1Type(mediaType: string): boolean {
+  return mediaType === MEDIA_TYPE.dockerSchema1 || mediaType === MEDIA_TYPE.dockerSchema1Signed;
+}
+
+/**
+ * Digest of a manifest: of its bytes, but of the payload for a signed schema 1 manifest (distribution
+ * manifest/schema1). Throws InvalidManifestError for one that cannot be taken apart.
+ */
+export function manifestDigest(bytes: Buffer, mediaType: string, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  const signed = isSchema1Type(mediaType) ? readSignedDocument(bytes, 'the manifest') : undefined;
+  return digestOf(signed?.payload ?? bytes, algorithm);
+}
+
+/**
+ * Parses a schema 1 manifest and checks its signatures, lengths and chain of parents; what is outside the signed payload
+ * is not looked at. `where` names it in messages. Throws InvalidManifestError.
+ */
+export function parseSchema1(bytes: Buffer, contentType: string, where: string): Schema1Manifest {
+  const signed = readSignedDocument(bytes, where);
+  if (signed !== undefined) verifySignatures(signed, where);
+  else if (baseMediaType(contentType) === MEDIA_TYPE.dockerSchema1Signed) fail('has no signatures', where);
+  const payload = signed?.payload ?? bytes;
+  const document = parseJson(payload, where);
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) fail('is not a JSON object', where);
+  const { schemaVersion, name, tag, architecture, fsLayers, history } = document as Record<string, unknown>;
+  if (schemaVersion !== 1) fail(`has schemaVersion ${JSON.stringify(schemaVersion)?.slice(0, 40)}, not 1`, where);
+  if (typeof name !== 'string' || typeof tag !== 'string') fail('has no name or no tag', where);
+  if (!Array.isArray(fsLayers) || !Array.isArray(history)) fail('has no list of layers or no history', where);
+  if (fsLayers.length !== history.length || fsLayers.length === 0)
+    fail(`has ${fsLayers.length} layers for ${history.length} history entries`, where);
+  if (fsLayers.length > MAX_STEPS) fail(`has ${fsLayers.length} layers, over the limit of ${MAX_STEPS}`, where);
+  return {
+    name,
+    tag,
+    architecture: typeof architecture === 'string' && architecture !== '' ? architecture : 'amd64',
+    steps: chainOf(
+      fsLayers.map((layer, i) => stepOf(layer, history[i], `${where} history[${i}]`)),
+      where,
+    ),
+    digest: digestOf(payload),
+    signed: signed !== undefined,
+  };
+}
+
+/** Lists newest first become a chain, oldest first; repeated entries, which old clients wrote, count once. */
+function chainOf(newestFirst: readonly Schema1Step[], where: string): Schema1Step[] {
+  const steps = newestFirst.filter(({ id }, i) => id !== newestFirst[i + 1]?.id);
+  const seen = new Set<string>();
+  steps.forEach(({ id, json }, i) => {
+    const parent = json.parent === undefined || json.parent === '' ? undefined : json.parent;
+    if (parent !== steps[i + 1]?.id)
+      fail(`names ${JSON.stringify(parent)?.slice(0, 80)} as parent of ${id}, but lists another`, where);
+    if (seen.has(id)) fail(`lists ${id} twice`, where);
+    seen.add(id);
+  });
+  return steps.reverse();
+}
+
+function stepOf(layer: unknown, entry: unknown, where: string): Schema1Step {
+  const blob = (layer as { blobSum?: unknown } | null)?.blobSum;
+  if (!isDigest(blob)) fail(`has no valid blobSum: ${JSON.stringify(blob)?.slice(0, 100)}`, where);
+  const text = (entry as { v1Compatibility?: unknown } | null)?.v1Compatibility;
+  if (typeof text !== 'string') fail('has no v1Compatibility', where);
+  const json = parseJson(Buffer.from(text), where);
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) fail('is not a JSON object', where);
+  const { id, throwaway } = json as Record<string, unknown>;
+  // An ID is a name that a server chose: it never becomes a key for content (CVE-2014-8178).
+  if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) fail('has no valid id', where);
+  return { id, blob, json: json as Record<string, unknown>, empty: throwaway === true };
+}
+
+function fail(what: string, where: string): never {
+  throw new InvalidManifestError(`${where} ${what}`, { where });
+}

@@ -1,0 +1,212 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { expect } from 'chai';
+import { InvalidManifestError } from '../../lib/errors.js';
+import {
+  digestOf,
+  MEDIA_TYPE,
+  manifestDigest,
+  modernConfig,
+  parseSchema1,
+  signDocument,
+  type DiffId,
+} from '../../lib/spec/index.js';
+
+const ids = ['a', 'b', 'c'].map((char) => char.repeat(64)) as [string, string, string];
+const blobs = ['1', '2', '3'].map((char) => `sha256:${char.repeat(64)}`) as [string, string, string];
+
+interface Entry {
+  id?: unknown;
+  parent?: unknown;
+  [more: string]: unknown;
+}
+
+/** A manifest of three images, newest first; `change` spoils it. */
+function manifest(change: (document: Record<string, unknown>, entries: Entry[]) => void = () => undefined): Buffer {
+  const entries: Entry[] = [
+    { id: ids[2], parent: ids[1], created: '2020-01-03T00:00:00Z', config: { Cmd: ['sh'] }, architecture: 'arm64' },
+    { id: ids[1], parent: ids[0], container_config: { Cmd: ['/bin/sh', '-c', '#(nop) ENV a=b'] }, throwaway: true },
+    { id: ids[0], author: 'me', created: '2020-01-01T00:00:00Z', container_config: { Cmd: ['add a & b'] } },
+  ];
+  const document: Record<string, unknown> = {
+    schemaVersion: 1,
+    name: 'a/b',
+    tag: '1',
+    architecture: 'arm64',
+    fsLayers: [blobs[2], blobs[1], blobs[0]].map((blobSum) => ({ blobSum })),
+  };
+  change(document, entries);
+  document.history ??= entries.map((entry) => ({ v1Compatibility: JSON.stringify(entry) }));
+  return Buffer.from(JSON.stringify(document, undefined, 3));
+}
+
+const parse = (bytes: Buffer, type: string = MEDIA_TYPE.dockerSchema1Signed): ReturnType<typeof parseSchema1> =>
+  parseSchema1(bytes, type, 'it');
+
+/** The signatures of a signed document, to spoil. */
+function signaturesOf(bytes: Buffer): {
+  header: { jwk?: Record<string, unknown>; alg: string; x5c?: string[] };
+  signature: string;
+  protected: string;
+}[] {
+  return (JSON.parse(bytes.toString()) as { signatures: never[] }).signatures;
+}
+
+function withSignatures(payload: Buffer, signatures: readonly object[]): Buffer {
+  const end = payload.lastIndexOf('\n}');
+  return Buffer.from(`${payload.toString('utf8', 0, end)},"signatures":${JSON.stringify(signatures)}}`);
+}
+
+describe('spec/schema1', () => {
+  it('reads a signed manifest: oldest first, digest of the payload', () => {
+    const payload = manifest();
+    const got = parse(signDocument(payload));
+    expect(got).to.include({ name: 'a/b', tag: '1', architecture: 'arm64', signed: true, digest: digestOf(payload) });
+    expect(got.steps.map(({ id, blob, empty }) => [id, blob, empty])).to.deep.equal([
+      [ids[0], blobs[0], false],
+      [ids[1], blobs[1], true],
+      [ids[2], blobs[2], false],
+    ]);
+    expect(manifestDigest(signDocument(payload), MEDIA_TYPE.dockerSchema1Signed)).to.equal(digestOf(payload));
+    expect(signDocument(payload).equals(signDocument(payload)), 'a fresh key each time').to.equal(false);
+  });
+
+  it('reads an unsigned one only where it does not claim to be signed', () => {
+    expect(parse(manifest(), MEDIA_TYPE.dockerSchema1)).to.include({ signed: false, digest: digestOf(manifest()) });
+    expect(() => parse(manifest())).to.throw(InvalidManifestError, 'no signatures');
+  });
+
+  it('accepts RSA, several signatures, and any layout after the payload', () => {
+    const payload = manifest();
+    const [first] = signaturesOf(signDocument(payload));
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const second = {
+      header: { jwk: publicKey.export({ format: 'jwk' }), alg: 'RS256' },
+      protected: first!.protected,
+      signature: sign(
+        'sha256',
+        Buffer.from(`${first!.protected}.${payload.toString('base64url')}`),
+        privateKey,
+      ).toString('base64url'),
+    };
+    expect(parse(withSignatures(payload, [first!, second])).digest).to.equal(digestOf(payload));
+  });
+
+  it('an old client’s repeated entries count once', () => {
+    const got = parse(
+      signDocument(
+        manifest((document, entries) => {
+          entries.splice(1, 0, entries[1]!);
+          document.fsLayers = [blobs[2], blobs[1], blobs[1], blobs[0]].map((blobSum) => ({ blobSum }));
+        }),
+      ),
+    );
+    expect(got.steps.map(({ id }) => id)).to.deep.equal(ids);
+  });
+
+  it('what is outside the payload is not looked at', () => {
+    const text = signDocument(manifest()).toString();
+    const forged = Buffer.from(text.replace(/\n\}$/, ',"name":"evil","history":[]}'));
+    expect(parse(forged)).to.include({ name: 'a/b' });
+  });
+
+  describe('refuses a signature', () => {
+    const payload = manifest();
+    const good = (): ReturnType<typeof signaturesOf>[0] => signaturesOf(signDocument(payload))[0]!;
+    const cases: Record<string, () => Buffer> = {
+      'over other content': () => Buffer.from(signDocument(payload).toString().replace('"a/b"', '"a/c"')),
+      'of another key': () => withSignatures(payload, [{ ...good(), header: good().header }]),
+      'with the key ID of another key': () => {
+        const one = good();
+        return withSignatures(payload, [
+          { ...one, header: { ...one.header, jwk: { ...one.header.jwk, kid: 'AAAA:BBBB' } } },
+        ]);
+      },
+      'without algorithm': () => withSignatures(payload, [{ ...good(), header: { ...good().header, alg: 'none' } }]),
+      'that takes the key for a secret': () =>
+        withSignatures(payload, [{ ...good(), header: { ...good().header, alg: 'HS256' } }]),
+      'of an algorithm for other keys': () => {
+        const one = good();
+        return withSignatures(payload, [{ ...one, header: { ...one.header, alg: 'RS256' } }]);
+      },
+      'without key': () => withSignatures(payload, [{ ...good(), header: { alg: 'ES256' } }]),
+      'with a point that is on no curve': () => {
+        const one = good();
+        return withSignatures(payload, [
+          { ...one, header: { alg: 'ES256', jwk: { kty: 'EC', crv: 'P-256', x: 'AAAA', y: 'AAAA' } } },
+        ]);
+      },
+      'that covers more than there is': () => {
+        const header = { formatLength: 1e6, formatTail: 'Cn0' };
+        const protectedText = Buffer.from(JSON.stringify(header)).toString('base64url');
+        return withSignatures(payload, [{ ...good(), protected: protectedText }]);
+      },
+      'when two cover different content': () => {
+        const other = signaturesOf(signDocument(Buffer.from('{"a":1}')))[0]!;
+        return withSignatures(payload, [good(), other]);
+      },
+      'in an empty list': () => withSignatures(payload, []),
+      'that is no object': () => withSignatures(payload, ['x' as never]),
+    };
+    for (const [name, bytes] of Object.entries(cases))
+      it(name, () => {
+        expect(() => parse(bytes())).to.throw(InvalidManifestError);
+      });
+  });
+
+  describe('refuses', () => {
+    const cases: Record<string, Parameters<typeof manifest>[0]> = {
+      'more layers than history': (document) => (document.fsLayers as object[]).push({ blobSum: blobs[0] }),
+      'no layers': (document) => Object.assign(document, { fsLayers: [], history: [] }),
+      'a parent that is not the next entry': (_document, entries) => (entries[0]!.parent = ids[0]),
+      'a parent of the oldest': (_document, entries) => (entries[2]!.parent = ids[1]),
+      'a missing parent': (_document, entries) => delete entries[1]!.parent,
+      'a loop': (document, entries) => {
+        entries[2]!.parent = ids[2];
+        entries.push({ id: ids[2] });
+        (document.fsLayers as object[]).push({ blobSum: blobs[0] });
+      },
+      'an ID that is a path (CVE-2014-9358)': (_document, entries) => {
+        entries[2]!.id = '../../../../etc/passwd';
+        entries[1]!.parent = '../../../../etc/passwd';
+      },
+      'a blobSum that is no digest': (document) =>
+        (document.fsLayers = [blobs[2], `tarsum.v1+sha256:${'1'.repeat(64)}`, blobs[0]].map((blobSum) => ({
+          blobSum,
+        }))),
+      'history that is no JSON': (document) => (document.history = [1, 2, 3].map(() => ({ v1Compatibility: '{' }))),
+      'another schemaVersion': (document) => (document.schemaVersion = 2),
+      'no name': (document) => delete document.name,
+    };
+    for (const [name, change] of Object.entries(cases))
+      it(name, () => {
+        expect(() => parse(signDocument(manifest(change)))).to.throw(InvalidManifestError);
+      });
+  });
+
+  it('makes a config: the leaf’s, with layers and history', () => {
+    const { steps } = parse(signDocument(manifest()));
+    const diffIds = ['4', '5'].map((char) => `sha256:${char.repeat(64)}` as DiffId);
+    const text = modernConfig(steps, diffIds).toString();
+    expect(text).to.include('add a \\u0026 b');
+    expect(JSON.parse(text)).to.deep.equal({
+      architecture: 'arm64',
+      config: { Cmd: ['sh'] },
+      created: '2020-01-03T00:00:00Z',
+      history: [
+        { created: '2020-01-01T00:00:00Z', author: 'me', created_by: 'add a & b' },
+        { created_by: '/bin/sh -c #(nop) ENV a=b', empty_layer: true },
+        { created: '2020-01-03T00:00:00Z' },
+      ],
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: diffIds },
+    });
+    expect(Object.keys(JSON.parse(text) as object)).to.deep.equal([
+      'architecture',
+      'config',
+      'created',
+      'history',
+      'os',
+      'rootfs',
+    ]);
+  });
+});
