@@ -137,6 +137,7 @@ export class Composition {
         locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
       },
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
+      recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       progress: this.#progress,
     };
   }

@@ -8,6 +8,20 @@ import { canCompressZstd, zstdFrame } from '../sys/index.js';
 /** Bytes of tar that are compressed as one piece; part of the format, since it decides the bytes that come out. */
 export const COMPRESS_BLOCK = 1 << 20;
 
+/** Pieces of COMPRESS_BLOCK bytes, the last may be shorter. */
+export type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
+
+/** Twice as fast as zlib's own default of 6, for about 5 % more bytes. */
+const GZIP_LEVEL = 3;
+const ZSTD_LEVEL = 3;
+
+/** The blob that a tar becomes; without `level` at the usual one. Throws UnsupportedMediaTypeError: zstd without libzstd. */
+export function compress(tar: Blocks, compression: 'gzip' | 'zstd' | 'none', level: number | undefined): Blocks {
+  if (compression === 'gzip') return gzipBlocks(tar, level ?? GZIP_LEVEL);
+  if (compression === 'zstd') return zstdBlocks(tar, level ?? ZSTD_LEVEL);
+  return tar;
+}
+
 const WINDOW = 1 << 15;
 const deflate = promisify<Uint8Array, ZlibOptions, Buffer>(deflateRaw);
 
@@ -17,7 +31,7 @@ const deflate = promisify<Uint8Array, ZlibOptions, Buffer>(deflateRaw);
  * the zlib bundled with node, never on the number of cores. Memory: twice the cores in blocks. The blocks are kept until
  * compressed: the caller must not reuse their memory.
  */
-export async function* gzipBlocks(blocks: Iterable<Buffer>, level: number): AsyncGenerator<Buffer> {
+export async function* gzipBlocks(blocks: Blocks, level: number): AsyncGenerator<Buffer> {
   const limit = 2 * availableParallelism();
   const running: Promise<Buffer>[] = [];
   let crc = 0;
@@ -31,7 +45,7 @@ export async function* gzipBlocks(blocks: Iterable<Buffer>, level: number): Asyn
     running.push(job);
   };
   yield Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
-  for (const block of blocks) {
+  for await (const block of blocks) {
     crc = crc32(block, crc);
     size += block.length;
     start(block, constants.Z_SYNC_FLUSH);
@@ -48,13 +62,13 @@ export async function* gzipBlocks(blocks: Iterable<Buffer>, level: number): Asyn
 }
 
 /** One zstd frame for each block, all frames a valid stream together. Throws UnsupportedMediaTypeError without libzstd. */
-export async function* zstdBlocks(blocks: Iterable<Buffer>, level: number): AsyncGenerator<Buffer> {
+export async function* zstdBlocks(blocks: Blocks, level: number): AsyncGenerator<Buffer> {
   if (!canCompressZstd())
     throw new UnsupportedMediaTypeError('zstd layers cannot be written: libzstd.so.1 is not installed', {
       mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
       hint: 'install libzstd1 or use --compression gzip',
     });
-  for (const block of blocks) {
+  for await (const block of blocks) {
     yield zstdFrame(block, level);
     // Compression is synchronous: between blocks timers, signals and the writer get their turn.
     await setImmediate();

@@ -4,6 +4,7 @@
  */
 export * from './types.js';
 export { packLayer, type PackedLayer, type PackInput } from './pack.js';
+export { recompressLayer, type RecompressInput, type RecompressedLayer } from './recompress.js';
 export type { LayerChange } from './pack-plan.js';
 export { createLayerApplier, type LayerApplierOptions } from './applier.js';
 export { SourceFailedError } from './source-failed-error.js';

@@ -5,12 +5,8 @@ import { LayerFormatError } from '../errors.js';
 import { digestFrom, type DiffId } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
 import { BlobReader } from './compression/blob-reader.js';
-import type { Decoder } from './compression/decoder.js';
-import { DETECT_BYTES, detectCompression, type Compression } from './compression/detect.js';
-import { GzipDecoder } from './compression/gzip-decoder.js';
+import { decoderFor } from './compression/decoder-for.js';
 import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
-import { PlainDecoder } from './compression/plain-decoder.js';
-import { ZstdDecoder } from './compression/zstd-decoder.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 import { RingControl, RingProducer, SLOT_BYTES } from './ring.js';
 import { answerJob, CLOSE, READY, type InflateJob, type InflateResult, type WorkerData } from './worker-protocol.js';
@@ -21,17 +17,9 @@ const control = new RingControl(ring);
 const blob = new BlobReader(() => control.stopped);
 let engine: InflateEngine | undefined;
 
-const DECODERS: Readonly<Record<Compression, () => Decoder>> = {
-  gzip: () => new GzipDecoder(blob, (engine ??= loadInflateEngine(inflateEngine))),
-  zstd: () => new ZstdDecoder(blob),
-  none: () => new PlainDecoder(blob),
-};
-
 async function inflate(job: InflateJob): Promise<InflateResult> {
   blob.open(job.fd, new GrowingFile(job.growing));
-  blob.ensure(DETECT_BYTES);
-  const compression = detectCompression(blob.bytes.subarray(blob.start, blob.end));
-  const decoder = DECODERS[compression]();
+  const { compression, decoder } = decoderFor(blob, () => (engine ??= loadInflateEngine(inflateEngine)));
   const hash = createHash('sha256');
   let size = 0;
   for (let filled = SLOT_BYTES; filled === SLOT_BYTES;) {

@@ -5,14 +5,11 @@ import { pipeline } from 'node:stream/promises';
 import { LayerFormatError } from '../errors.js';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
-import { COMPRESS_BLOCK, gzipBlocks, zstdBlocks } from './compress.js';
+import { compress, COMPRESS_BLOCK } from './compress.js';
 import { planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
 import { assertSame, PackTree, readExactly } from './pack-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
-
-/** Twice as fast as zlib's own default of 6, for about 5 % more bytes. */
-const GZIP_LEVEL = 3;
 
 /** What to pack and where to. */
 export interface PackInput {
@@ -59,7 +56,7 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
     const blobHash = input.compression === 'none' ? undefined : createHash('sha256');
     let size = 0;
     const blob = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of compress(packer.blocks(), input)) {
+      for await (const chunk of compress(packer.blocks(), input.compression, input.level)) {
         blobHash?.update(chunk);
         size += chunk.length;
         yield chunk;
@@ -76,12 +73,6 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
   } finally {
     packer.close();
   }
-}
-
-function compress(tar: Iterable<Buffer>, input: PackInput): Iterable<Buffer> | AsyncIterable<Buffer> {
-  if (input.compression === 'gzip') return gzipBlocks(tar, input.level ?? GZIP_LEVEL);
-  if (input.compression === 'zstd') return zstdBlocks(tar, input.level ?? 3);
-  return tar;
 }
 
 /** Turns the plan into blocks of tar of equal length (the last may be shorter). */

@@ -16,6 +16,7 @@ import {
   type ImageConfig,
   type Reference,
 } from '../spec/index.js';
+import { bothOrFirstError } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { createdAt, putDocument } from './documents.js';
 import { findContainer } from './find-container.js';
@@ -264,14 +265,4 @@ function withoutBuildState(config: ImageConfig): ImageConfig {
   const copy: Record<string, unknown> = { ...config };
   for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
   return copy as unknown as ImageConfig;
-}
-
-/** Waits for both ends of a stream; the first failure is the one that tells why, the other end only fell with it. */
-async function bothOrFirstError<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  try {
-    return await Promise.all([a, b]);
-  } catch (error) {
-    await Promise.allSettled([a, b]);
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 import type { ContentStore } from '../content/index.js';
-import type { LayerApplier, PackedLayer, PackInput } from '../layer/index.js';
+import type { LayerApplier, PackedLayer, PackInput, RecompressedLayer, RecompressInput } from '../layer/index.js';
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
@@ -23,5 +23,7 @@ export interface OperationDeps {
   readonly packLayer: (input: PackInput) => Promise<PackedLayer>;
   /** Safe access inside containers (`createTreeAccess` of the room rootfs). */
   readonly trees: TreeAccess;
+  /** Writes a layer blob compressed in another way (`recompressLayer` of the room layer). */
+  readonly recompressLayer: (input: RecompressInput) => Promise<RecompressedLayer>;
   readonly progress: ProgressSink;
 }

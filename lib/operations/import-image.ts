@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { ImgtoolError, LayerFormatError, UnsupportedMediaTypeError, UsageError } from '../errors.js';
+import { LayerFormatError, UnsupportedMediaTypeError, UsageError } from '../errors.js';
 import type { AppliedLayer } from '../layer/index.js';
 import {
   applyConfigChange,
@@ -20,6 +20,7 @@ import {
 import { GrowingFile } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { createdAt, putDocument } from './documents.js';
+import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
 import { sweepStore } from './sweep-store.js';
@@ -78,7 +79,7 @@ export async function importImage(deps: ImportDeps, request: ImportRequest): Pro
     return result;
   } finally {
     store.release();
-    if (failed && blob !== undefined) await dropUnused(deps, blob.digest);
+    if (failed && blob !== undefined) await dropUnusedBlobs(deps, [blob.digest]);
   }
 }
 
@@ -240,28 +241,4 @@ async function makeImage(
   };
   const { id } = await recordImage(deps, image, { name, signal: request.signal });
   return { id, name, digest: manifest.digest, bytes: blob.size, entries };
-}
-
-/**
- * Deletes a blob that nothing came of. Only while nobody else works in the store, who might have found it there; else it
- * stays, for who collects garbage.
- */
-async function dropUnused(
-  { content, metadata }: Pick<OperationDeps, 'content' | 'metadata'>,
-  digest: Digest,
-): Promise<void> {
-  const alone = await metadata.tryLock('store', 'exclusive');
-  if (alone === undefined) return;
-  try {
-    const used = [
-      ...(await metadata.images.list()).flatMap(({ layers, config, manifest }) => [config, manifest, ...layers]),
-      ...(await metadata.layers.list()).flatMap((layer) => (layer.blob === undefined ? [] : [layer.blob])),
-    ];
-    if (!used.some((descriptor) => descriptor.digest === digest)) await content.delete(digest);
-  } catch (error) {
-    // What has failed before is what the user must hear of.
-    if (!(error instanceof ImgtoolError)) throw error;
-  } finally {
-    alone.release();
-  }
 }

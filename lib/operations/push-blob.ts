@@ -96,22 +96,31 @@ async function sourceOf(deps: PushBlobDeps, blob: Descriptor, places: BlobPlaces
   if ((await deps.content.stat(blob.digest)) !== undefined) {
     return { descriptor: blob, open: (options) => deps.content.open(blob.digest, options) };
   }
-  const place = places.of(blob)[0];
-  if (place === undefined) {
-    throw new NotFoundError(`blob ${blob.digest} is not in the store, and no registry is known to have it`, {
-      kind: 'blob',
-      subject: blob.digest,
-      hint: 'pull the image again',
-    });
-  }
+  const known = places.of(blob);
   return {
     descriptor: blob,
     open: async ({ signal, offset }) => {
-      const repository = await deps.registry.open(place, { signal });
-      const { body, restarted } = await repository.blob(blob).open({ signal, offset });
-      return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+      for (const place of known) {
+        const repository = await deps.registry.open(place, { signal });
+        try {
+          const { body, restarted } = await repository.blob(blob).open({ signal, offset });
+          return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+        } catch (error) {
+          if (!(error instanceof NotFoundError)) throw error;
+        }
+      }
+      throw blobIsNowhere(blob);
     },
   };
+}
+
+/** What is said of a blob that is neither here nor where it was. */
+export function blobIsNowhere({ digest }: Pick<Descriptor, 'digest'>): NotFoundError {
+  return new NotFoundError(`blob ${digest} is not in the store, and no registry is known to have it`, {
+    kind: 'blob',
+    subject: digest,
+    hint: 'pull the image again',
+  });
 }
 
 async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {

@@ -1,15 +1,17 @@
-import { InvalidReferenceError } from '../errors.js';
+import { InvalidReferenceError, NotFoundError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryWriter } from '../registry/index.js';
-import { formatReference, type Descriptor, type Digest, type RawManifest, type Reference } from '../spec/index.js';
+import { formatReference, type Descriptor, type Digest, type Reference } from '../spec/index.js';
 import { mapLimited } from '../util/index.js';
 import { BlobPlaces } from './blob-places.js';
 import type { OperationDeps } from './deps.js';
+import { dropUnusedBlobs } from './drop-unused-blobs.js';
+import { preparePush, type PrepareDeps, type PreparedImage, type PushConversion } from './prepare-push.js';
 import { isKeptElsewhere, MAX_MOUNT_SOURCES, pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
 import { recordImage } from './record-image.js';
 
 /** What to push and where to. */
-export interface PushRequest {
+export interface PushRequest extends PushConversion {
   readonly record: ImageRecord;
   /** Host and repository; its tag, if any, is set. */
   readonly reference: Reference;
@@ -53,53 +55,106 @@ export interface PushPlan {
 const PARALLEL_BLOBS = 6;
 const MAX_MOUNT_REPOSITORIES = 10;
 
+type PushDeps = PushBlobDeps & PrepareDeps;
+
 /**
- * Pushes an image: all blobs, each asked for once, then the manifest with its bytes as they are, the tags last. Running
- * again resumes. Throws NotFoundError (a blob is nowhere), InvalidReferenceError (the digest in the reference is another),
- * and what the registry throws.
+ * Pushes an image: all blobs, each asked for once, then the manifest with its bytes as they are (unless another format or
+ * compression is asked for), the tags last. Running again resumes. A layer whose blob is nowhere any more is packed anew.
+ * Throws NotFoundError (a blob is nowhere, its files neither), InvalidReferenceError (the digest in the reference is
+ * another), what `preparePush` throws and what the registry throws.
  */
-export async function pushImage(deps: PushBlobDeps, request: PushRequest): Promise<PushResult> {
+export async function pushImage(deps: PushDeps, request: PushRequest): Promise<PushResult> {
   const started = performance.now();
   const before = { ...deps.registry.statistics };
-  const { record, reference, signal } = request;
-  checkDigest(request);
+  const { reference, signal } = request;
+  const made: Digest[] = [];
   // Nobody removes blobs meanwhile.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
-    const manifest = await readManifest(deps, record);
     const places = new BlobPlaces(await deps.metadata.images.list());
     const writer = await openWriter(deps, request, places);
-    const known = await isKnownThere(writer, request);
-    const states = known ? undefined : await pushBlobs(deps, writer, { blobs: blobsOf(record), places, signal });
+    const { image, states, known } = await pushAllBlobs(deps, writer, { request, places, made });
+    const { manifest, record } = image;
+    const { digest } = manifest.descriptor;
     const tags = [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...request.tags])];
-    if (tags.length === 0 && !known) await writer.putManifest(manifest, { digest: record.manifest.digest }, { signal });
+    if (tags.length === 0 && !known) await writer.putManifest(manifest, { digest }, { signal });
     for (const tag of tags) await writer.putManifest(manifest, { tag }, { signal });
-    await addSource(deps, request);
+    if (!image.hasOtherBlobs) await addSource(deps, request, digest);
     const { statistics } = deps.registry;
     return {
       id: record.id,
       name: formatReference(reference),
-      digest: record.manifest.digest,
+      digest,
       tags,
-      layers: record.layers.map(({ digest, size }) => ({ digest, size, state: states?.get(digest) ?? 'present' })),
+      layers: record.layers.map((blob) => ({
+        digest: blob.digest,
+        size: blob.size,
+        state: states.get(blob.digest) ?? 'present',
+      })),
       bytes: statistics.bytesSent - before.bytesSent,
       requests: statistics.requests - before.requests,
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
     lock.release();
+    await dropUnusedBlobs(deps, made);
   }
 }
 
+/** Brings the blobs there; prepares again when one turns out to be lost where it was known to be. */
+async function pushAllBlobs(
+  deps: PushDeps,
+  writer: RepositoryWriter,
+  job: { readonly request: PushRequest; readonly places: BlobPlaces; readonly made: Digest[] },
+): Promise<{ readonly image: PreparedImage; readonly states: Map<Digest, PushedState>; readonly known: boolean }> {
+  const { request, places, made } = job;
+  const { signal } = request;
+  const states = new Map<Digest, PushedState>();
+  const lost = new Set<Digest>();
+  for (;;) {
+    const isThere = (digest: Digest): Promise<boolean> => isBlobThere(writer, digest, { states, signal });
+    const options = { ...conversionOf(request), places, lost, isThere, made, dry: false, signal };
+    const image = await preparePush(deps, request.record, options);
+    checkDigest(request, image);
+    const known = await isKnownThere(writer, image, signal);
+    if (known) return { image, states, known };
+    try {
+      const blobs = blobsOf(image.record).filter(({ digest }) => !states.has(digest));
+      await pushBlobs(deps, writer, { blobs, states, places, signal });
+      return { image, states, known };
+    } catch (error) {
+      const digest = error instanceof NotFoundError && error.kind === 'blob' ? error.subject : undefined;
+      const layer = request.record.layers.find((blob) => blob.digest === digest);
+      if (layer === undefined || lost.has(layer.digest)) throw error;
+      lost.add(layer.digest);
+    }
+  }
+}
+
+async function isBlobThere(
+  writer: RepositoryWriter,
+  digest: Digest,
+  { states, signal }: { readonly states: Map<Digest, PushedState>; readonly signal: AbortSignal },
+): Promise<boolean> {
+  if (!(await writer.hasBlob(digest, { signal }))) return false;
+  states.set(digest, 'present');
+  return true;
+}
+
 /** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */
-export async function planPush(deps: PushBlobDeps, request: PushRequest): Promise<PushPlan> {
-  const { record, reference, signal } = request;
-  checkDigest(request);
+export async function planPush(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
+  const { reference, signal } = request;
   const places = new BlobPlaces(await deps.metadata.images.list());
   const writer = await openWriter(deps, request, places);
-  const known = await isKnownThere(writer, request);
+  const there = new Map<Digest, PushedState>();
+  const isThere = (digest: Digest): Promise<boolean> => isBlobThere(writer, digest, { states: there, signal });
+  const options = { ...conversionOf(request), places, lost: new Set<Digest>(), isThere, made: [], dry: true, signal };
+  const image = await preparePush(deps, request.record, options);
+  checkDigest(request, image);
+  const { record } = image;
+  const known = await isKnownThere(writer, image, signal);
   const stateOf = async (blob: Descriptor): Promise<PushedState> => {
-    if (known || (await writer.hasBlob(blob.digest, { signal }))) return 'present';
+    if (known || there.has(blob.digest) || (await writer.hasBlob(blob.digest, { signal }))) return 'present';
     if (isKeptElsewhere(blob) && (await deps.content.stat(blob.digest)) === undefined) return 'skipped';
     for (const repository of places.mountable(blob, writer, MAX_MOUNT_SOURCES)) {
       const other = await deps.registry.openWriter({ host: writer.host, repository }, { signal });
@@ -117,25 +172,25 @@ export async function planPush(deps: PushBlobDeps, request: PushRequest): Promis
   });
   return {
     reference: formatReference(reference),
-    digest: record.manifest.digest,
+    digest: image.manifest.descriptor.digest,
     layers,
-    uploadBytes: sum('uploaded') + (known ? 0 : record.manifest.size),
+    uploadBytes: sum('uploaded') + (known ? 0 : image.manifest.bytes.length),
     mountBytes: sum('mounted'),
     presentBytes: sum('present'),
   };
 }
 
-function checkDigest({ record, reference }: PushRequest): void {
+function conversionOf({ format, compression }: PushRequest): PushConversion {
+  return { format, compression };
+}
+
+function checkDigest({ reference }: PushRequest, { manifest }: PreparedImage): void {
   const { digest } = reference;
-  if (digest === undefined || digest === record.manifest.digest) return;
-  throw new InvalidReferenceError(`the image's manifest is ${record.manifest.digest}, not ${digest}`, {
+  if (digest === undefined || digest === manifest.descriptor.digest) return;
+  throw new InvalidReferenceError(`the image's manifest is ${manifest.descriptor.digest}, not ${digest}`, {
     input: formatReference(reference),
     hint: 'leave the digest out: what is pushed decides it',
   });
-}
-
-async function readManifest({ content }: PushBlobDeps, record: ImageRecord): Promise<RawManifest> {
-  return { bytes: await content.read(record.manifest.digest), descriptor: record.manifest };
 }
 
 function openWriter(
@@ -149,8 +204,12 @@ function openWriter(
 }
 
 /** Whether the image is there already: asked only where it was before. */
-async function isKnownThere(writer: RepositoryWriter, { record, signal }: PushRequest): Promise<boolean> {
-  const { digest } = record.manifest;
+async function isKnownThere(
+  writer: RepositoryWriter,
+  { record, manifest }: PreparedImage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { digest } = manifest.descriptor;
   if (!record.sources.includes(`${writer.host}/${writer.repository}@${digest}`)) return false;
   return writer.hasManifest(digest, { signal });
 }
@@ -158,33 +217,37 @@ async function isKnownThere(writer: RepositoryWriter, { record, signal }: PushRe
 async function pushBlobs(
   deps: PushBlobDeps,
   writer: RepositoryWriter,
-  job: { readonly blobs: readonly Descriptor[]; readonly places: BlobPlaces; readonly signal: AbortSignal },
-): Promise<Map<Digest, PushedState>> {
+  job: {
+    readonly blobs: readonly Descriptor[];
+    readonly states: Map<Digest, PushedState>;
+    readonly places: BlobPlaces;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
   const failure = new AbortController();
   const signal = AbortSignal.any([job.signal, failure.signal]);
-  const states = new Map<Digest, PushedState>();
   // Whatever fails first ends the others; all have let go before it is told.
   let first: unknown;
   await mapLimited(job.blobs, PARALLEL_BLOBS, async (blob) => {
     if (failure.signal.aborted) return;
     try {
-      states.set(blob.digest, await pushBlob(deps, writer, { blob, places: job.places, signal }));
+      job.states.set(blob.digest, await pushBlob(deps, writer, { blob, places: job.places, signal }));
     } catch (error) {
       first ??= error;
       failure.abort(error);
     }
   });
   if (first !== undefined) throw first as Error;
-  return states;
 }
 
 /** From now on the blobs are known to be there. */
 async function addSource(
   deps: Pick<OperationDeps, 'metadata'>,
   { record, reference, signal }: PushRequest,
+  digest: Digest,
 ): Promise<void> {
   const { version: _version, names: _names, sources: _sources, pulled: _pulled, ...image } = record;
-  const source = `${reference.host}/${reference.repository}@${record.manifest.digest}`;
+  const source = `${reference.host}/${reference.repository}@${digest}`;
   await recordImage(deps, image, { source, signal });
 }
 

@@ -3,6 +3,7 @@
  */
 export * from './atomic-file.js';
 export * from './backoff.js';
+export * from './both-or-first-error.js';
 export * from './delay.js';
 export * from './escape-text.js';
 export * from './format-size.js';

@@ -87,6 +87,51 @@ describe('imgtool push', () => {
     expectSameTree(wanted, listTree(mounted, { withoutRoot: true }));
   });
 
+  it('writes another format and compression that podman and imgtool take, the tree the same', async () => {
+    const files = await imgtool(root, 'mount', await imgtool(root, 'create', source));
+    const wanted = listTree(files, { withoutRoot: true });
+    const targets = [
+      ['as/docker', '--format', 'v2s2'],
+      ['as/zstd', '--format', 'oci', '--compression', 'zstd:5'],
+    ] as const;
+    for (const [repository, ...flags] of targets) {
+      const name = `${registry.host}/${repository}:1`;
+      const plan = JSON.parse(await imgtool(root, 'push', source, name, ...flags, '--plan', '--json')) as Pushed;
+      const pushed = await pushJson(source, name, ...flags);
+      expect(pushed.digest).to.equal(plan.digest).and.not.equal(pulledDigest);
+      expect(await remoteDigest(name)).to.equal(pushed.digest);
+    }
+    const mounted = await podman.mountImage(await podman.pull(`${registry.host}/as/docker:1`));
+    expectSameTree(wanted, listTree(mounted, { withoutRoot: true }));
+    const other = join(directory, 'other');
+    try {
+      const again = await imgtool(
+        other,
+        'mount',
+        await imgtool(other, 'create', await imgtool(other, 'pull', `${registry.host}/as/zstd:1`)),
+      );
+      expectSameTree(wanted, listTree(again, { withoutRoot: true }));
+    } finally {
+      await run('umount', [other]).catch(() => undefined);
+    }
+  });
+
+  it('packs a layer anew whose blob is nowhere any more, and says that digests change', async () => {
+    const tar = join(directory, 'root.tar');
+    const files = await imgtool(root, 'mount', 'changed');
+    await run('tar', ['-C', files, '--format=gnu', '-cf', tar, '.']);
+    const id = await imgtool(root, 'import', tar, 'local/imported:1');
+    const { layers } = JSON.parse(await imgtool(root, 'inspect', 'local/imported:1')) as Pushed;
+    await unlink(join(root, 'blobs/sha256', layers[0]!.digest.slice('sha256:'.length)));
+    const name = `${registry.host}/packed/anew:1`;
+    const { stdout, stderr } = await promisify(execFile)(IMGTOOL, ['--root', root, 'push', 'local/imported:1', name]);
+    expect(stdout.trim()).to.equal(await remoteDigest(name));
+    expect(stderr).to.include(`layer ${layers[0]!.digest} is nowhere any more: packed anew`).and.include(id);
+    const mounted = await podman.mountImage(await podman.pull(name));
+    const imported = await imgtool(root, 'mount', await imgtool(root, 'create', id));
+    expectSameTree(listTree(imported, { withoutRoot: true }), listTree(mounted, { withoutRoot: true }));
+  });
+
   it('prints the digest, and says where it cannot go', async () => {
     expect(await imgtool(root, 'push', source, `${registry.host}/plain/small:1`)).to.equal(pulledDigest);
     const fail = async (...args: string[]): Promise<{ code: number; stderr: string }> => {
@@ -99,6 +144,10 @@ describe('imgtool push', () => {
     };
     expect((await fail('no/such:image')).code).to.equal(3);
     expect((await fail(source, '--tag', 'a/b')).code).to.equal(2);
+    for (const bad of ['gzip:0', 'zstd:99', 'xz', 'gzip:']) {
+      expect((await fail(source, '--compression', bad)).code, bad).to.equal(2);
+    }
+    expect((await fail(source, '--compression', 'zstd', '--format', 'v2s2')).code).to.equal(2);
     const refused = await fail(source, '127.0.0.1:1/x:1');
     expect(refused.code).to.equal(5);
     expect(refused.stderr).to.include('imgtool: ').and.include('hint: ');

@@ -4,3 +4,8 @@ import { execFileSync } from 'node:child_process';
 export function zstdCompress(data: Uint8Array, options: readonly string[] = []): Buffer {
   return execFileSync('zstd', ['-q', '-c', '-1', ...options], { input: data, maxBuffer: 256 << 20 });
 }
+
+/** What zstd frames hold, read by the zstd program. */
+export function zstdDecompress(data: Uint8Array): Buffer {
+  return execFileSync('zstd', ['-q', '-d', '-c'], { input: data, maxBuffer: 256 << 20 });
+}

@@ -3,21 +3,31 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { createContentStore, type ContentStore } from '../../lib/content/index.js';
-import { DigestMismatchError, InvalidReferenceError, NotFoundError, TransportError } from '../../lib/errors.js';
+import {
+  DigestMismatchError,
+  InvalidReferenceError,
+  NotFoundError,
+  TransportError,
+  UnsupportedMediaTypeError,
+} from '../../lib/errors.js';
+import { packLayer, recompressLayer } from '../../lib/layer/index.js';
 import { createMetadataStore, type ImageRecord, type MetadataStore } from '../../lib/metadata/index.js';
 import { planPush, pushImage, type PushRequest, type PushResult } from '../../lib/operations/index.js';
 import type { ProgressEvent } from '../../lib/progress/index.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../lib/server/index.js';
-import { digestHex, digestOf } from '../../lib/spec/index.js';
+import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
+import { digestHex, digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { rejection } from '../helpers/rejection.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
 import { storeImage } from '../helpers/stored-image.js';
+import { writeTar } from '../helpers/tar-writer.js';
+import { zstdDecompress } from '../helpers/zstd.js';
 
 const never = new AbortController().signal;
 const MiB = 2 ** 20;
@@ -29,6 +39,7 @@ describe('operations/push', () => {
   let content: ContentStore;
   let metadata: MetadataStore;
   let events: ProgressEvent[];
+  let notes: string[];
   before(async () => {
     registry = await startDockerRegistry();
   });
@@ -36,7 +47,7 @@ describe('operations/push', () => {
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'imgtool-push-'));
     for (const name of ['images', 'layers', 'containers', 'uploads', 'locks']) await mkdir(join(root, name));
-    [content, metadata, events] = [createContentStore({ root }), createMetadataStore({ root }), []];
+    [content, metadata, events, notes] = [createContentStore({ root }), createMetadataStore({ root }), [], []];
     await registry.forget();
   });
   afterEach(() => rm(root, { recursive: true }));
@@ -46,7 +57,12 @@ describe('operations/push', () => {
     content,
     metadata,
     registry: suite.client(options),
-    progress: { event: (event) => void events.push(event), note: () => undefined },
+    // No layer is unpacked: what is packed anew is tested with a real store.
+    snapshots: createSnapshotter({ root }),
+    compareTrees: changes,
+    packLayer,
+    recompressLayer,
+    progress: { event: (event) => void events.push(event), note: (line) => void notes.push(line) },
   });
   const request = (record: ImageRecord, repository: string, more: Partial<PushRequest> = {}): PushRequest => ({
     record,
@@ -188,6 +204,78 @@ describe('operations/push', () => {
     const other = { ...reference, digest: digestOf('other') };
     const refused = pushImage(deps(), request(record, '', { reference: other }));
     expect(await rejection(refused)).to.be.instanceOf(InvalidReferenceError);
+  });
+
+  describe('converted', () => {
+    /** Manifest of a tag and its layers as the registry has them, decompressed. */
+    const remote = async (repository: string): Promise<{ manifest: ImageManifest; diffIds: string[] }> => {
+      const reader = await suite.client().open({ host: registry.host, repository }, { signal: never });
+      const { bytes, descriptor } = await reader.manifest({ tag: '1' }, { signal: never });
+      const manifest = parseManifest(bytes, descriptor.mediaType, 'it') as ImageManifest;
+      const diffIds: string[] = [];
+      for (const blob of manifest.layers) {
+        const { body } = await reader.blob(blob).open({ signal: never });
+        const data = Buffer.concat((await body.toArray()) as Buffer[]);
+        expect(digestOf(data)).to.equal(blob.digest);
+        diffIds.push(digestOf(blob.mediaType.endsWith('zstd') ? zstdDecompress(data) : gunzipSync(data)));
+      }
+      return { manifest, diffIds };
+    };
+    const tar = (name: string, size: number): Buffer =>
+      gzipSync(writeTar([{ path: name, content: randomBytes(size) }]));
+
+    it('writes another format with the same blobs, and back again', async () => {
+      const record = await storeImage({ content, metadata }, [tar('a', 3000), tar('b', 10)]);
+      const docker = await pushImage(deps(), request(record, 'as/docker', { format: 'v2s2' }));
+      expect(docker.id).to.equal(record.id);
+      expect(docker.digest).to.not.equal(record.manifest.digest);
+      expect(notes.join('\n')).to.include(docker.digest);
+      const { manifest, diffIds } = await remote('as/docker');
+      expect(manifest.mediaType).to.equal(MEDIA_TYPE.dockerManifest);
+      expect(manifest.config).to.deep.equal({ ...record.config, mediaType: MEDIA_TYPE.dockerConfig });
+      const layers = record.layers.map((blob) => ({ ...blob, mediaType: MEDIA_TYPE.dockerLayerGzip }));
+      expect(manifest.layers).to.deep.equal(layers);
+      expect(diffIds).to.deep.equal(record.diffIds);
+      const again = await pushImage(deps(), request(await fresh(record), 'as/docker', { format: 'v2s2' }));
+      expect(states(again)).to.deep.equal(['present', 'present']);
+      const same = await pushImage(deps(), request(record, 'as/oci', { format: 'oci' }));
+      expect(same.digest).to.equal(record.manifest.digest);
+      expect((await fresh(record)).manifest).to.deep.equal(record.manifest);
+    });
+
+    it('compresses layers in another way, always alike, keeps those that are so already, and leaves nothing', async () => {
+      const record = await storeImage({ content, metadata }, [tar('a', 3 * MiB), tar('b', 10)]);
+      const blobs = async (): Promise<string[]> => (await readdir(join(root, 'blobs/sha256'))).sort();
+      const before = await blobs();
+      const compression = { kind: 'zstd' } as const;
+      const plan = await planPush(deps(), request(record, 'as/zstd', { compression }));
+      expect(await blobs()).to.deep.equal(before);
+      expect(await readdir(join(root, 'ingest')).catch(() => [])).to.deep.equal([]);
+      const pushed = await pushImage(deps(), request(record, 'as/zstd', { compression }));
+      expect(pushed.digest).to.equal(plan.digest);
+      expect(pushed.bytes).to.equal(plan.uploadBytes);
+      expect(await blobs()).to.deep.equal(before);
+      const { manifest, diffIds } = await remote('as/zstd');
+      expect(diffIds).to.deep.equal(record.diffIds);
+      expect(new Set(manifest.layers.map(({ mediaType }) => mediaType))).to.deep.equal(
+        new Set([MEDIA_TYPE.ociLayerZstd]),
+      );
+      for (const { digest } of record.layers) expect(notes.join('\n')).to.include(digest);
+      const again = await pushImage(deps(), request(record, 'as/zstd2', { compression }));
+      expect(again.digest).to.equal(pushed.digest);
+      const gzip = await pushImage(deps(), request(record, 'as/gzip', { compression: { kind: 'gzip' } }));
+      expect(gzip.digest).to.equal(record.manifest.digest);
+      const best = { kind: 'gzip', level: 9 } as const;
+      await pushImage(deps(), request(record, 'as/best', { compression: best, format: 'v2s2' }));
+      expect((await remote('as/best')).diffIds).to.deep.equal(record.diffIds);
+    });
+
+    it('refuses zstd in a Docker manifest', async () => {
+      const record = await storeImage({ content, metadata }, [tar('a', 10)]);
+      const refused = pushImage(deps(), request(record, 'no/zstd', { format: 'v2s2', compression: { kind: 'zstd' } }));
+      expect(await rejection(refused)).to.be.instanceOf(UnsupportedMediaTypeError);
+      expect(await seen()).to.deep.equal([]);
+    });
   });
 
   describe('interrupted', () => {

@@ -12,19 +12,32 @@ export const push: CommandSpec = {
   summary: 'send an image to a registry',
   description:
     'Prints the manifest digest. Only what the registry lacks is sent: what it has in another repository is mounted, and ' +
-    'an upload that was interrupted goes on where it stopped. A pulled image keeps its digest.',
+    'an upload that was interrupted goes on where it stopped. A pulled image keeps its digest, unless --format or ' +
+    '--compression ask for something else.',
   arguments: [
     { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' },
     { name: 'REF', summary: 'where to; the name of the image when not given', optional: true },
   ],
   options: [
     { name: 'tag', short: 't', value: 'TAG', repeat: true, summary: 'one more tag to set' },
+    {
+      name: 'format',
+      value: 'FORMAT',
+      choices: ['oci', 'v2s2'],
+      summary: 'write the manifest as OCI or as Docker schema 2; as it is when not given',
+    },
+    {
+      name: 'compression',
+      value: 'KIND[:LEVEL]',
+      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+    },
     { name: 'digestfile', value: 'FILE', summary: 'write the manifest digest to a file' },
     { name: 'plan', default: false, summary: 'say what would be sent, mounted and is there; change nothing' },
   ],
   examples: [
     { command: 'imgtool push localhost:5000/app:2', does: 'to where its name says' },
     { command: 'imgtool push app:2 localhost:5000/app:2 --tag latest', does: 'elsewhere, with two tags' },
+    { command: 'imgtool push app:2 --format oci --compression zstd', does: 'as OCI, its layers compressed with zstd' },
   ],
   async run(context) {
     const { args, options, signal, compose } = context;
@@ -33,6 +46,12 @@ export const push: CommandSpec = {
       if (!isTag(tag))
         throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
     }
+    const compression = parseCompression(options.text('compression'));
+    if (compression?.kind === 'zstd' && options.text('format') === 'v2s2') {
+      throw new UsageError('Docker manifests (v2s2) have no form for layers compressed with zstd', {
+        hint: 'use --compression gzip, or --format oci',
+      });
+    }
     const given = args[1] === undefined ? undefined : parseReference(args[1]);
     const [{ findImage }, local, remote] = await Promise.all([
       import('../../operations/index.js'),
@@ -40,7 +59,14 @@ export const push: CommandSpec = {
       compose.remote(),
     ]);
     const found = await findImage(local, args[0]!);
-    const request: PushRequest = { record: found.record, reference: given ?? ownName(found), tags, signal };
+    const request: PushRequest = {
+      record: found.record,
+      reference: given ?? ownName(found),
+      tags,
+      format: options.text('format') as PushRequest['format'],
+      compression,
+      signal,
+    };
     if (options.flag('plan')) {
       const { planPush } = await import('../../operations/index.js');
       return planned(await planPush({ ...local, ...remote }, request));
@@ -49,6 +75,20 @@ export const push: CommandSpec = {
     return pushed(context, await pushImage({ ...local, ...remote }, request));
   },
 };
+
+const MAX_LEVEL = { gzip: 9, zstd: 22 } as const;
+
+/** Parses `gzip` or `zstd`, with `:LEVEL` or without. Throws UsageError. */
+function parseCompression(text: string | undefined): PushRequest['compression'] {
+  if (text === undefined) return undefined;
+  const match = /^(gzip|zstd)(?::(\d{1,2}))?$/.exec(text);
+  const kind = match?.[1] as 'gzip' | 'zstd' | undefined;
+  const level = match?.[2] === undefined ? undefined : Number(match[2]);
+  if (kind !== undefined && (level === undefined || (level >= 1 && level <= MAX_LEVEL[kind]))) return { kind, level };
+  throw new UsageError(`--compression ${JSON.stringify(text.slice(0, 100))} is not known`, {
+    hint: 'use gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:22',
+  });
+}
 
 /** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
 function ownName({ record, name }: FoundImage): Reference {

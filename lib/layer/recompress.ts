@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
+import { addressOf } from '../sys/index.js';
+import { GrowingFile } from '../util/index.js';
+import { compress, COMPRESS_BLOCK } from './compress.js';
+import { BlobReader } from './compression/blob-reader.js';
+import { decoderFor } from './compression/decoder-for.js';
+import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
+
+/** A layer blob to compress in another way. */
+export interface RecompressInput {
+  /** File of the blob: gzip, zstd or a plain tar, told by its bytes. */
+  readonly path: string;
+  readonly compression: 'gzip' | 'zstd' | 'none';
+  /** Level of zlib (3 unless given) or zstd (3 unless given). */
+  readonly level?: number | undefined;
+  /** Takes the new blob; ended on success, destroyed with the error on failure. */
+  readonly output: Writable;
+  readonly signal: AbortSignal;
+  /** Called after every block with the bytes of tar so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** The blob that was written; bytes. */
+export interface RecompressedLayer {
+  /** Of the tar inside: to be compared with what it should be. */
+  readonly diffId: DiffId;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly tarSize: number;
+}
+
+let engine: InflateEngine | undefined;
+
+/**
+ * Writes the same tar as another blob, in one pass and constant memory; the same tar gives the same bytes as `packLayer`
+ * would. One at a time. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError, AbortError; `output` is then destroyed.
+ */
+export async function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
+  const { output, compression, level, signal } = input;
+  const tarHash = createHash('sha256');
+  const blobHash = createHash('sha256');
+  let [size, tarSize] = [0, 0];
+  const tar = async function* (fd: number): AsyncGenerator<Buffer> {
+    for await (const block of tarBlocks(fd)) {
+      tarHash.update(block);
+      tarSize += block.length;
+      input.onProgress?.(tarSize);
+      yield block;
+    }
+  };
+  const blob = async function* (fd: number): AsyncGenerator<Buffer> {
+    for await (const chunk of compress(tar(fd), compression, level)) {
+      blobHash.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  };
+  let fd: number | undefined;
+  try {
+    fd = openSync(input.path, 'r');
+    await pipeline(blob(fd), output, { signal });
+  } catch (error) {
+    if (!output.destroyed) output.destroy(error as Error);
+    throw error;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+  return { diffId: digestFrom(tarHash) as DiffId, digest: digestFrom(blobHash), size, tarSize };
+}
+
+/** The tar in a blob, in pieces of COMPRESS_BLOCK: how it was compressed must not show in how it is compressed again. */
+async function* tarBlocks(fd: number): AsyncGenerator<Buffer> {
+  const blob = new BlobReader(() => false);
+  blob.open(fd, GrowingFile.complete(fstatSync(fd).size));
+  const { decoder } = decoderFor(blob, () => (engine ??= loadInflateEngine()));
+  for (;;) {
+    const bytes = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+    const filled = await decoder.read({ bytes, address: addressOf(bytes) });
+    if (filled > 0) yield bytes.subarray(0, filled);
+    if (filled < bytes.length) return;
+  }
+}

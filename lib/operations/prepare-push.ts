@@ -1,0 +1,279 @@
+import { PassThrough, Writable } from 'node:stream';
+import { DigestMismatchError, NotFoundError } from '../errors.js';
+import type { ImageRecord } from '../metadata/index.js';
+import {
+  chainIds,
+  digestOf,
+  parseImageConfig,
+  parseManifest,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  type RawManifest,
+} from '../spec/index.js';
+import { bothOrFirstError } from '../util/index.js';
+import type { BlobPlaces } from './blob-places.js';
+import { startArrivals } from './blob-arrivals.js';
+import {
+  allowsCompression,
+  compressionOf,
+  convertManifest,
+  formatOf,
+  layerMediaType,
+  type LayerCompression,
+  type ManifestFormat,
+} from './convert-manifest.js';
+import type { OperationDeps } from './deps.js';
+import { MAX_CONFIG_BYTES } from './look-up-image.js';
+import { blobIsNowhere, isKeptElsewhere } from './push-blob.js';
+
+/** How an image is to be pushed; what is not given stays as it is. */
+export interface PushConversion {
+  readonly format?: ManifestFormat | undefined;
+  /** Layers that are compressed so already stay, unless a level is given. */
+  readonly compression?: { readonly kind: 'gzip' | 'zstd'; readonly level?: number | undefined } | undefined;
+}
+
+/** What preparing needs. */
+export type PrepareDeps = Pick<
+  OperationDeps,
+  'content' | 'registry' | 'snapshots' | 'compareTrees' | 'packLayer' | 'recompressLayer' | 'progress'
+>;
+
+/** An image as it goes to a registry. */
+export interface PreparedImage {
+  /** The image's record, with manifest, config and layers as they are sent. */
+  readonly record: ImageRecord;
+  readonly manifest: RawManifest;
+  /** Whether blobs are others than those of the image. */
+  readonly hasOtherBlobs: boolean;
+}
+
+/** How to prepare. */
+export interface PrepareOptions extends PushConversion {
+  readonly places: BlobPlaces;
+  /** Blobs that are where they were known to be no more. */
+  readonly lost: ReadonlySet<Digest>;
+  /** Whether the target has a blob. */
+  readonly isThere: (digest: Digest) => Promise<boolean>;
+  /** Told of blobs that are in the store only for this push. */
+  readonly made: Digest[];
+  /** Keeps nothing: finds out digests and sizes only. */
+  readonly dry: boolean;
+  readonly signal: AbortSignal;
+}
+
+interface PreparedLayer {
+  readonly blob: Descriptor;
+  readonly diffId: DiffId;
+}
+
+/**
+ * Makes what the registry is to get: the image as it is wherever possible. A layer that must be compressed in another way
+ * is; one whose blob is nowhere any more is packed anew from its files. Every digest that changes is noted. Throws
+ * NotFoundError (a blob is nowhere, its files neither), DigestMismatchError, UnsupportedMediaTypeError, LayerFormatError.
+ */
+export async function preparePush(
+  deps: PrepareDeps,
+  record: ImageRecord,
+  options: PrepareOptions,
+): Promise<PreparedImage> {
+  const raw: RawManifest = { bytes: await deps.content.read(record.manifest.digest), descriptor: record.manifest };
+  const format = options.format ?? formatOf(record.manifest.mediaType);
+  // A combination that cannot be is refused before any work.
+  if (options.compression !== undefined) layerMediaType(format, options.compression.kind, record.manifest.mediaType);
+  const layers: PreparedLayer[] = [];
+  // One after the other: each uses all cores.
+  for (const position of record.layers.keys())
+    layers.push(await prepareLayer(deps, { record, position, format }, options));
+  const hasOtherBlobs = layers.some(({ blob }, i) => blob.digest !== record.layers[i]!.digest);
+  const sameFormat = format === formatOf(record.manifest.mediaType);
+  if (sameFormat && !hasOtherBlobs) return { record, manifest: raw, hasOtherBlobs };
+
+  const diffIds = layers.map(({ diffId }) => diffId);
+  const config = await changedConfig(deps, { record, diffIds }, options);
+  const where = `manifest ${record.manifest.digest}`;
+  const document = parseManifest(raw.bytes, record.manifest.mediaType, where);
+  if (document.kind !== 'manifest') throw new TypeError(`${where} is an index`);
+  const blobs = layers.map(({ blob }) => blob);
+  const converted = convertManifest(document, { format, config, layers: blobs });
+  const bytes = Buffer.from(JSON.stringify(converted.document));
+  const manifest = { mediaType: converted.mediaType, digest: digestOf(bytes), size: bytes.length };
+  if (converted.lost.length > 0) deps.progress.note(`Docker manifests cannot hold ${converted.lost.join(' and ')}`);
+  deps.progress.note(`the manifest is ${manifest.digest}, not ${record.manifest.digest} as in the store`);
+  if (config.digest !== record.id) deps.progress.note(`the image's ID is ${config.digest} there, not ${record.id}`);
+  return {
+    record: { ...record, id: config.digest, manifest, config, layers: blobs, diffIds, chainIds: chainIds(diffIds) },
+    manifest: { bytes, descriptor: manifest },
+    hasOtherBlobs,
+  };
+}
+
+interface LayerJob {
+  readonly record: ImageRecord;
+  readonly position: number;
+  readonly format: ManifestFormat;
+}
+
+async function prepareLayer(deps: PrepareDeps, job: LayerJob, options: PrepareOptions): Promise<PreparedLayer> {
+  const { record, position, format } = job;
+  const { compression, places, lost } = options;
+  const blob = record.layers[position]!;
+  const diffId = record.diffIds[position]!;
+  const now = compressionOf(blob.mediaType);
+  const wanted = compression?.kind ?? (allowsCompression(format, now) ? now : 'gzip');
+  const describe = (kind: LayerCompression, changed: { digest: Digest; size: number }): Descriptor => {
+    const mediaType = layerMediaType(format, kind, blob.mediaType);
+    const { digest, size } = changed;
+    return digest === blob.digest ? { ...blob, mediaType } : { mediaType, digest, size };
+  };
+  const asItIs = { blob: format === formatOf(record.manifest.mediaType) ? blob : describe(now, blob), diffId };
+  if (isKeptElsewhere(blob) && (await deps.content.stat(blob.digest)) === undefined) return asItIs;
+
+  const here = (await deps.content.stat(blob.digest)) !== undefined;
+  const nowhere = !here && (lost.has(blob.digest) || places.of(blob).length === 0);
+  const stays = wanted === now && compression?.level === undefined;
+  if (stays && (!nowhere || (!lost.has(blob.digest) && (await options.isThere(blob.digest))))) return asItIs;
+  const target = { kind: wanted, level: compression?.level };
+  if (!here && !nowhere && options.dry) {
+    deps.progress.note(`layer ${blob.digest} is not here: its new digest and size are known when it is pushed`);
+    return asItIs;
+  }
+  if (nowhere || !(here || (await fetchFromPlace(deps, blob, options)))) {
+    const packed = await packAnew(deps, job, target, options);
+    return { blob: describe(wanted, packed), diffId: packed.diffId };
+  }
+  const result = await recompress(deps, job, target, options);
+  return { blob: describe(wanted, result), diffId };
+}
+
+/** How a new blob is compressed. */
+interface Target {
+  readonly kind: LayerCompression;
+  readonly level: number | undefined;
+}
+
+async function recompress(
+  deps: PrepareDeps,
+  { record, position }: LayerJob,
+  { kind, level }: Target,
+  options: PrepareOptions,
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const { digest } = record.layers[position]!;
+  const diffId = record.diffIds[position]!;
+  const result = await intoStore(deps, options, (output) =>
+    deps.recompressLayer({
+      path: deps.content.path(digest),
+      compression: kind,
+      level,
+      output,
+      signal: options.signal,
+      onProgress: (transferred) => packing(deps, diffId, transferred),
+    }),
+  );
+  if (result.diffId !== diffId) {
+    throw new DigestMismatchError(`layer ${digest} in the store is damaged: its diffID is ${result.diffId}`, {
+      expected: diffId,
+      actual: result.diffId,
+      hint: 'pull the image again, or repair the store with: imgtool store fsck',
+    });
+  }
+  packing(deps, diffId, result.tarSize, true);
+  if (result.digest !== digest) deps.progress.note(`layer ${digest} compressed with ${kind} is ${result.digest}`);
+  return result;
+}
+
+async function packAnew(
+  deps: PrepareDeps,
+  { record, position }: LayerJob,
+  { kind, level }: Target,
+  options: PrepareOptions,
+): Promise<{ readonly digest: Digest; readonly size: number; readonly diffId: DiffId }> {
+  const { signal } = options;
+  const [below, layer] = [record.chainIds[position - 1], record.chainIds[position]!];
+  const { digest } = record.layers[position]!;
+  const diffId = record.diffIds[position]!;
+  for (const needed of below === undefined ? [layer] : [below, layer]) {
+    if (await deps.snapshots.has(needed)) continue;
+    throw blobIsNowhere({ digest });
+  }
+  const lower = below === undefined ? undefined : deps.snapshots.layerPath(below);
+  const upper = deps.snapshots.layerPath(layer);
+  const onNote = (line: string): void => deps.progress.note(line);
+  const changes = await deps.compareTrees({ lower, upper, signal, onNote });
+  const packed = await intoStore(deps, options, (output) =>
+    deps.packLayer({
+      lower,
+      upper,
+      changes: lower === undefined ? [{ kind: 'C', path: Buffer.from('/') }, ...changes] : changes,
+      compression: kind,
+      ...(level === undefined ? {} : { level }),
+      output,
+      signal,
+      onProgress: (transferred) => packing(deps, diffId, transferred),
+    }),
+  );
+  for (const note of packed.notes) deps.progress.note(note);
+  packing(deps, diffId, packed.tarSize, true);
+  const same = packed.digest === digest ? 'with the same digest' : `as ${packed.digest}`;
+  deps.progress.note(`layer ${digest} is nowhere any more: packed anew from its files ${same}`);
+  return packed;
+}
+
+/** Stores what `write` writes; in a dry run it goes nowhere. */
+async function intoStore<T extends { readonly digest: Digest }>(
+  { content }: PrepareDeps,
+  { made, dry, signal }: PrepareOptions,
+  write: (output: Writable) => Promise<T>,
+): Promise<T> {
+  if (dry) return write(new Writable({ write: (_chunk, _encoding, done) => done() }));
+  const output = new PassThrough();
+  const [result] = await bothOrFirstError(write(output), content.ingestStream(output, { signal }));
+  made.push(result.digest);
+  return result;
+}
+
+/** Takes the blob into the store from the first place that still has it; false when none has. */
+async function fetchFromPlace(
+  deps: PrepareDeps,
+  blob: Descriptor,
+  { places, made, signal }: PrepareOptions,
+): Promise<boolean> {
+  for (const place of places.of(blob)) {
+    const repository = await deps.registry.open(place, { signal });
+    const arrivals = startArrivals(deps, repository, { blobs: [blob], signal });
+    try {
+      await arrivals.done(blob.digest);
+      made.push(blob.digest);
+      return true;
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    } finally {
+      await arrivals.close();
+    }
+  }
+  return false;
+}
+
+/** The config with other diffIDs; both formats have the same document, so it stays byte for byte where they are the same. */
+async function changedConfig(
+  { content }: PrepareDeps,
+  { record, diffIds }: { readonly record: ImageRecord; readonly diffIds: readonly DiffId[] },
+  { dry, made }: PrepareOptions,
+): Promise<Descriptor> {
+  if (diffIds.every((diffId, i) => diffId === record.diffIds[i])) return record.config;
+  const bytes = await content.read(record.config.digest, { maxBytes: MAX_CONFIG_BYTES });
+  const config = parseImageConfig(bytes, `config ${record.config.digest}`);
+  const changed = Buffer.from(JSON.stringify({ ...config, rootfs: { ...config.rootfs, diff_ids: diffIds } }));
+  const digest = digestOf(changed);
+  if (!dry) {
+    await content.put(changed, digest);
+    made.push(digest);
+  }
+  return { mediaType: record.config.mediaType, digest, size: changed.length };
+}
+
+function packing({ progress }: PrepareDeps, digest: Digest, transferred: number, done = false): void {
+  const state = done ? { state: 'done' as const, total: transferred } : { state: 'active' as const };
+  progress.event({ v: 1, kind: 'layer', action: 'pack', digest, transferred, ...state });
+}
