@@ -113,7 +113,8 @@ class Client implements HttpClient {
 
   async #send(hop: Hop, request: HttpRequest): Promise<Answer> {
     const { signal, priority = 0 } = request;
-    const release = await this.#queues.acquire(hop.url.host, { priority, signal });
+    const upload = typeof hop.body === 'function';
+    const release = await this.#queues.acquire(hop.url.host, { priority, signal, upload });
     const started = performance.now();
     const answer = await this.#sender.send(hop, { signal, responseMs: request.responseMs, closed: release });
     this.#log(`${hop.method} ${redactUrl(hop.url)}: ${answer.status} in ${Math.round(performance.now() - started)} ms`);

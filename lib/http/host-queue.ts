@@ -1,9 +1,16 @@
 import type PQueue from 'p-queue';
 
-/** One queue a host: at most `parallel` transfers at a time, higher priority first, with pauses a host has asked for. */
+/** What waits for one host. */
+interface Queues {
+  readonly all: PQueue;
+  /** Streamed uploads: what feeds them may come from the same host, and must not wait behind them. */
+  readonly uploads: PQueue;
+}
+
+/** One queue a host and direction: at most `parallel` transfers at a time, higher priority first, with pauses a host has asked for. */
 export class HostQueues {
   readonly #parallel: number;
-  readonly #queues = new Map<string, PQueue>();
+  readonly #queues = new Map<string, Queues>();
   readonly #pauses = new Map<string, { readonly until: number; readonly timer: NodeJS.Timeout }>();
 
   constructor(parallel: number) {
@@ -16,10 +23,10 @@ export class HostQueues {
    */
   async acquire(
     host: string,
-    options: { readonly priority: number; readonly signal: AbortSignal },
+    options: { readonly priority: number; readonly signal: AbortSignal; readonly upload?: boolean },
   ): Promise<() => void> {
-    const { signal, priority } = options;
-    const queue = await this.#queue(host);
+    const { signal, priority, upload = false } = options;
+    const queue = (await this.#queuesOf(host))[upload ? 'uploads' : 'all'];
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const slot = (): Promise<void> => {
@@ -36,15 +43,15 @@ export class HostQueues {
 
   /** Starts nothing new at `host` for `ms` milliseconds (`Retry-After`). */
   pause(host: string, ms: number): void {
-    const queue = this.#queues.get(host);
+    const queues = this.#queues.get(host);
     const until = Date.now() + ms;
     const earlier = this.#pauses.get(host);
-    if (queue === undefined || (earlier !== undefined && earlier.until >= until)) return;
+    if (queues === undefined || (earlier !== undefined && earlier.until >= until)) return;
     clearTimeout(earlier?.timer);
-    queue.pause();
+    for (const queue of [queues.all, queues.uploads]) queue.pause();
     const timer = setTimeout(() => {
       this.#pauses.delete(host);
-      queue.start();
+      start(queues);
     }, ms);
     this.#pauses.set(host, { until, timer });
   }
@@ -53,18 +60,25 @@ export class HostQueues {
   close(): void {
     for (const [host, { timer }] of this.#pauses) {
       clearTimeout(timer);
-      this.#queues.get(host)?.start();
+      const queues = this.#queues.get(host);
+      if (queues !== undefined) start(queues);
     }
     this.#pauses.clear();
   }
 
-  async #queue(host: string): Promise<PQueue> {
+  async #queuesOf(host: string): Promise<Queues> {
     const { default: Queue } = await import('p-queue');
-    let queue = this.#queues.get(host);
-    if (queue === undefined) {
-      queue = new Queue({ concurrency: this.#parallel });
-      this.#queues.set(host, queue);
+    let queues = this.#queues.get(host);
+    if (queues === undefined) {
+      const make = (): PQueue => new Queue({ concurrency: this.#parallel });
+      queues = { all: make(), uploads: make() };
+      this.#queues.set(host, queues);
     }
-    return queue;
+    return queues;
   }
+}
+
+function start({ all, uploads }: Queues): void {
+  all.start();
+  uploads.start();
 }

@@ -5,6 +5,7 @@ import { isRepositoryName } from '../spec/index.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { Endpoint } from './v2/endpoint.js';
 import { openReader, openWriter } from './v2/repository.js';
+import { listRepositories } from './v2/tags.js';
 
 /** Options of `createRegistryClient`; those of the HTTP client pass through. */
 export interface RegistryClientOptions extends HttpClientOptions {
@@ -46,6 +47,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
       [repository, ...mountFrom].forEach(checkName);
       return openWriter(endpointOf(host), repository, { mountFrom, retries: httpOptions.retries });
     },
+    catalog: (host, { signal }) => listRepositories(endpointOf(host), signal),
     get statistics() {
       return http.statistics;
     },

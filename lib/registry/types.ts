@@ -29,6 +29,14 @@ export interface RepositoryReader {
   blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
   /** All tags, paged through, bounded; order of the server. */
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
+  /** What refers to a manifest (signatures, SBOMs): by the referrers API, or the tag that stands in for it. */
+  referrers(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
+}
+
+/** What refers to a manifest; `tag`: the registry does not keep account itself, a tag does (distribution-spec, "Referrers Tag Schema"). */
+export interface Referrers {
+  readonly via: 'api' | 'tag';
+  readonly descriptors: readonly Descriptor[];
 }
 
 /** Bytes to upload. Reopenable: that is what makes retry and resume possible. */
@@ -87,6 +95,8 @@ export interface RepositoryWriter {
   cancelUpload(session: UploadSession, options: { readonly signal: AbortSignal }): Promise<void>;
   /** Publishes a manifest, bytes as they are, under a tag or its own digest. */
   putManifest(manifest: RawManifest, reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Removes a tag, or a manifest with all its tags. Throws NotFoundError besides; not every registry lets tags alone be removed. */
+  deleteManifest(reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<void>;
 }
 
 /** What a manifest is asked for by. */
@@ -104,6 +114,8 @@ export interface RegistryClient {
     reference: Pick<Reference, 'host' | 'repository'>,
     options: { readonly signal: AbortSignal; readonly mountFrom?: readonly string[] },
   ): Promise<RepositoryWriter>;
+  /** All repositories of a host, paged through, bounded. Many registries do not offer this. Throws as RepositoryReader does. */
+  catalog(host: string, options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   /** Requests sent, body bytes received and sent so far. */
   readonly statistics: { readonly requests: number; readonly bytesReceived: number; readonly bytesSent: number };
   close(): Promise<void>;

@@ -12,6 +12,8 @@ export * from './media-type.js';
 export * from './modern-config.js';
 export * from './platform.js';
 export * from './reference.js';
+export * from './referrers-tag.js';
 export * from './transport.js';
+export * from './v1/index.js';
 export * from './schema1-signature.js';
 export * from './schema1.js';

@@ -38,6 +38,8 @@ const DOCKER_HUB_API = 'registry-1.docker.io';
  */
 export class Endpoint {
   readonly host: string;
+  /** Whether the host answers the referrers API; undefined until it was asked. */
+  hasReferrersApi: boolean | undefined;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;

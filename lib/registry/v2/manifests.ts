@@ -108,6 +108,15 @@ export async function putManifest(
   });
 }
 
+/** DELETE of a manifest or a tag. Throws as RepositoryWriter.deleteManifest. */
+export async function deleteManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<void> {
+  const { endpoint, repository, scope } = place;
+  const path = `/v2/${repository}/manifests/${reference.digest ?? reference.tag}`;
+  const response = await endpoint.request({ method: 'DELETE', path, scope, signal }, MAX_ANSWER_BYTES);
+  if (response.status >= 200 && response.status < 300 && !isForeign(response)) return;
+  throw errorFrom(response, asked(place, 'DELETE', reference));
+}
+
 function send(
   place: Place,
   method: 'HEAD' | 'GET',

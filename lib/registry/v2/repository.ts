@@ -2,7 +2,8 @@ import type { Descriptor, RawManifest } from '../../spec/index.js';
 import type { BlobSource, RepositoryReader, RepositoryWriter } from '../types.js';
 import { blobSource, hasBlob, sizeOfBlob } from './blobs.js';
 import type { Endpoint } from './endpoint.js';
-import { fetchManifest, hasManifest, putManifest, resolveManifest, type Place } from './manifests.js';
+import { deleteManifest, fetchManifest, hasManifest, putManifest, resolveManifest, type Place } from './manifests.js';
+import { listReferrers } from './referrers.js';
 import { listTags } from './tags.js';
 import { cancelUpload, mountBlob, uploadBlob } from './uploads.js';
 
@@ -17,6 +18,7 @@ export function openReader(endpoint: Endpoint, repository: string): RepositoryRe
     blob: (descriptor, { priority = 0 } = {}): BlobSource => blobSource(place, descriptor, priority),
     blobSize: (digest, { signal }): Promise<number> => sizeOfBlob(place, digest, signal),
     tags: ({ signal }): AsyncIterable<string> => listTags(place, signal),
+    referrers: (digest, { signal }) => listReferrers(place, digest, signal),
   };
 }
 
@@ -41,5 +43,7 @@ export function openWriter(
     uploadBlob: (source, upload) => uploadBlob(place, source, { ...upload, retries }),
     cancelUpload: (session, { signal }) => cancelUpload(place, session, signal),
     putManifest: (manifest, reference, { signal }) => putManifest(place, manifest, { reference, signal }),
+    deleteManifest: (reference, { signal }) =>
+      deleteManifest({ ...place, scope: { ...place.scope, actions: 'pull,push,delete' } }, reference, signal),
   };
 }

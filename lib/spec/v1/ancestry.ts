@@ -1,0 +1,38 @@
+import { InvalidManifestError } from '../../errors.js';
+import { parseJson } from '../config.js';
+import { isV1Id, type V1Image } from './v1-image.js';
+
+/** More images on top of one another than any engine stacks. */
+export const MAX_V1_ANCESTRY = 1024;
+
+/**
+ * Parses the reply to `GET images/ID/ancestry`: the image first, its root last; returned root first. Throws
+ * InvalidManifestError for what is no such list, for a repeated ID and for IDs that are no hex.
+ */
+export function parseAncestry(bytes: Uint8Array, id: string): string[] {
+  const where = `the ancestry of ${id}`;
+  const fail = (why: string): never => {
+    throw new InvalidManifestError(`${where} ${why}`, { where });
+  };
+  const list = parseJson(bytes, where);
+  if (!Array.isArray(list) || list.length === 0) return fail('is not a list of image IDs');
+  if (list.length > MAX_V1_ANCESTRY) fail(`has ${list.length} images, over the limit of ${MAX_V1_ANCESTRY}`);
+  const odd: unknown = list.find((entry) => !isV1Id(entry));
+  if (odd !== undefined) fail(`names ${JSON.stringify(odd).slice(0, 100)}, which is no image ID`);
+  if (list[0] !== id) fail(`begins with another image, ${String(list[0])}`);
+  if (new Set(list).size !== list.length) fail('goes round in circles');
+  return (list as string[]).toReversed();
+}
+
+/** Checks that images (root first) are each other's parents. Throws InvalidManifestError. */
+export function checkV1Chain(images: readonly Pick<V1Image, 'id' | 'parent'>[]): void {
+  images.forEach(({ id, parent }, index) => {
+    const below = images[index - 1]?.id;
+    if (parent === below) return;
+    const where = `v1 image ${id}`;
+    throw new InvalidManifestError(
+      `${where} has the parent ${parent ?? '(none)'}, its place in the ancestry is on ${below ?? '(nothing)'}`,
+      { where },
+    );
+  });
+}

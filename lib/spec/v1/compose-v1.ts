@@ -1,0 +1,34 @@
+import { chainIds } from '../chain-id.js';
+import { digestHex, digestOf } from '../digest.js';
+import { parseImageConfig } from '../config.js';
+import { sortedJson } from './sorted-json.js';
+import type { V1Image } from './v1-image.js';
+import { parseV1Image } from './v1-image.js';
+
+/** Fields of a config that a v1 image does not have (docker image/v1/imagev1.go, MakeV1ConfigFromConfig). */
+const NOT_IN_V1: ReadonlySet<string> = new Set(['rootfs', 'history', 'os.version', 'os.features']);
+
+/**
+ * The v1 images of a modern one, root first, one a layer (docker distribution/push_v1.go): named after the ChainIDs, the
+ * top one after the image. An image without layers gives one, for which an empty tar has to serve as layer.
+ * Throws InvalidManifestError.
+ */
+export function composeV1Images(config: Uint8Array): V1Image[] {
+  const { rootfs } = parseImageConfig(config, 'the config');
+  const lower = chainIds(rootfs.diff_ids).slice(0, -1).map(digestHex);
+  const images = lower.map((id, index) => lowerV1Image(id, lower[index - 1]));
+  return [...images, topV1Image(config, images.at(-1)?.id)];
+}
+
+/** The v1 image of a layer below the top. */
+export function lowerV1Image(id: string, parent: string | undefined): V1Image {
+  return parseV1Image(Buffer.from(JSON.stringify({ id, ...(parent === undefined ? {} : { parent }) })), id);
+}
+
+/** The v1 image that carries the config: its ID is the image's, so the same config has the same one. */
+export function topV1Image(config: Uint8Array, parent: string | undefined): V1Image {
+  const id = digestHex(digestOf(config));
+  const fields = Object.entries(parseImageConfig(config, 'the config')).filter(([name]) => !NOT_IN_V1.has(name));
+  const document = { ...Object.fromEntries(fields), id, ...(parent === undefined ? {} : { parent }) };
+  return parseV1Image(Buffer.from(sortedJson(document)), id);
+}

@@ -1,0 +1,10 @@
+/**
+ * Images of Docker's first format (image/spec/v1.md): one JSON and one layer each, chained by `parent`; their IDs, their
+ * checksums, and the way to and from today's configs. Pure: no I/O, no state.
+ */
+export * from './ancestry.js';
+export * from './compose-v1.js';
+export * from './payload-checksum.js';
+export * from './seal-v1.js';
+export * from './tar-sum.js';
+export * from './v1-image.js';
