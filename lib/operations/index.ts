@@ -17,6 +17,7 @@ export * from './import-image.js';
 export * from './inspect-image.js';
 export type { ImageQuery, PulledLayer } from './look-up-image.js';
 export * from './list-images.js';
+export * from './log-in.js';
 export * from './name-image.js';
 export * from './plan-pull.js';
 export * from './pull.js';
