@@ -1,5 +1,6 @@
 import { UsageError } from '../../errors.js';
 import { hostPlatform, parsePlatform, type Platform } from '../../spec/index.js';
+import { parseSize } from '../../util/index.js';
 import type { OptionSpec } from '../option.js';
 import type { Options } from '../options.js';
 
@@ -16,6 +17,16 @@ export function platformOf(options: Options): { readonly platform: Platform; rea
   const text = options.text('platform');
   return { platform: text === undefined ? hostPlatform() : parsePlatform(text), platformGiven: text !== undefined };
 }
+
+/** `--reserve`, the same in every command that unpacks layers. */
+export const RESERVE: OptionSpec = {
+  name: 'reserve',
+  value: 'SIZE',
+  parse: parseSize,
+  default: 2 ** 30,
+  summary: 'bytes to leave free on the file system of the store',
+  shared: true,
+};
 
 /** `--change`, the same in every command that makes a config. */
 export const CHANGE: OptionSpec = {

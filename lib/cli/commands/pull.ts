@@ -1,9 +1,9 @@
 import { parseReference, parseRepository } from '../../spec/index.js';
-import { formatSize, parseSize } from '../../util/index.js';
+import { formatSize } from '../../util/index.js';
 import type { PullPlan, PullPolicy, PullRequest, PullResult } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
-import { PLATFORM, platformOf } from './common-options.js';
+import { PLATFORM, platformOf, RESERVE } from './common-options.js';
 
 export const pull: CommandSpec = {
   path: ['pull'],
@@ -23,14 +23,7 @@ export const pull: CommandSpec = {
     },
     { name: 'all-tags', short: 'a', default: false, summary: 'pull every tag of the repository' },
     { name: 'plan', default: false, summary: 'say what would be fetched and how much room there is; change nothing' },
-    {
-      name: 'reserve',
-      value: 'SIZE',
-      parse: parseSize,
-      default: 2 ** 30,
-      summary: 'bytes to leave free on the file system of the store',
-      shared: true,
-    },
+    RESERVE,
   ],
   examples: [
     { command: 'imgtool pull alpine:3.20', does: 'from Docker Hub' },
