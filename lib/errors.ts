@@ -188,6 +188,16 @@ export class LayerFormatError extends ImgtoolError {
   }
 }
 
+/** An image archive (OCI layout, docker-archive, v1) is damaged, incomplete or means two things. `entry`: the member, as named. */
+export class ArchiveFormatError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_ARCHIVE_FORMAT';
+  readonly entry: string | undefined;
+  constructor(message: string, options: ErrorOptions & { readonly entry?: string | undefined } = {}) {
+    super(message, options);
+    this.entry = options.entry;
+  }
+}
+
 /** A layer entry would touch something outside its root. */
 export class PathEscapeError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_PATH_ESCAPE';

@@ -11,7 +11,7 @@ interface Room {
 
 const LOW = ['errors', 'spec', 'progress'];
 const BASE = [...LOW, 'util', 'sys'];
-const DRIVERS = ['http', 'content', 'rootfs', 'metadata', 'auth', 'layer', 'snapshot', 'registry', 'server'];
+const DRIVERS = ['http', 'content', 'rootfs', 'metadata', 'auth', 'layer', 'snapshot', 'registry', 'server', 'archive'];
 
 /** The table of rooms of docs/architecture.md. */
 const ROOMS: Readonly<Record<string, Room>> = {
@@ -29,6 +29,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   snapshot: { values: [...BASE, 'rootfs'] },
   registry: { values: [...BASE, 'http', 'auth'] },
   server: { values: [...BASE, 'content'] },
+  archive: { values: BASE },
   operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
   cli: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
   index: { values: [...BASE, ...DRIVERS, 'operations'] },
@@ -38,7 +39,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
 const COMPOSE = 'lib/cli/compose.ts';
 
 /** Packages that one room alone may import. */
-const PACKAGE_OWNER: Readonly<Record<string, string>> = { got: 'http', koffi: 'sys' };
+const PACKAGE_OWNER: Readonly<Record<string, string>> = { got: 'http', koffi: 'sys', 'tar-stream': 'archive' };
 
 interface Import {
   readonly specifier: string;

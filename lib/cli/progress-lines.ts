@@ -1,8 +1,14 @@
 import { escapeText, formatSize } from '../util/index.js';
 import { isFinal, type ProgressItem, type ProgressTotals } from './progress-model.js';
 
-const DOING = { fetch: 'downloading', unpack: 'unpacking', pack: 'packing', upload: 'uploading' } as const;
-const DID = { fetch: 'downloaded', unpack: 'unpacked', pack: 'packed', upload: 'uploaded' } as const;
+const DOING = {
+  fetch: 'downloading',
+  unpack: 'unpacking',
+  pack: 'packing',
+  upload: 'uploading',
+  save: 'saving',
+} as const;
+const DID = { fetch: 'downloaded', unpack: 'unpacked', pack: 'packed', upload: 'uploaded', save: 'saved' } as const;
 const STATE_COLUMNS = 12;
 const BAR_COLUMNS = 24;
 

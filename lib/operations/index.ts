@@ -3,6 +3,7 @@
  * (interfaces of the drivers, made by the caller) and returns data. Constructs no driver and prints nothing. May import
  * `errors`, `spec`, `util`, `progress`, and types of the driver rooms.
  */
+export type { BringInRequest } from './bring-in-image.js';
 export * from './commit.js';
 export * from './containers.js';
 export * from './copy-files.js';
@@ -17,7 +18,7 @@ export * from './import-image.js';
 export * from './inspect-image.js';
 export type { ImageQuery, PulledLayer } from './look-up-image.js';
 export * from './list-images.js';
-export * from './log-in.js';
+export * from './load-images.js';
 export * from './name-image.js';
 export * from './plan-pull.js';
 export * from './pull.js';
@@ -27,4 +28,5 @@ export * from './registry-queries.js';
 export * from './remove-image.js';
 export * from './resolve-image.js';
 export type { RestoreDeps } from './restore-layers.js';
+export * from './save-images.js';
 export * from './store-usage.js';

@@ -1,53 +1,27 @@
 import { NotFoundError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
-import {
-  formatPlatform,
-  formatReference,
-  platformScore,
-  type Descriptor,
-  type Digest,
-  type Reference,
-} from '../spec/index.js';
-import { startArrivals } from './blob-arrivals.js';
+import { formatReference, platformScore, type Digest, type Reference } from '../spec/index.js';
+import { bringInImage, type BringInDeps, type BringInRequest } from './bring-in-image.js';
 import type { OperationDeps } from './deps.js';
-import { dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
-import {
-  blobStates,
-  describeImage,
-  missingSteps,
-  MAX_CONFIG_BYTES,
-  type FoundAtRegistry,
-  type ImageQuery,
-  type PulledLayer,
-} from './look-up-image.js';
+import type { PulledLayer } from './look-up-image.js';
 import { pullSchema1 } from './pull-schema1.js';
-import { recordImage } from './record-image.js';
-import { requireSpace } from './require-space.js';
+import { recordImage, type NewImage } from './record-image.js';
 import { resolveDocument } from './resolve-image.js';
 import { sweepStore } from './sweep-store.js';
-import { unpackLayers } from './unpack-layers.js';
-import { whileFetching } from './while-fetching.js';
 
 /** When the registry is asked: always; only if the image is missing; if its digest changed (or it is missing); never. */
 export type PullPolicy = 'always' | 'missing' | 'newer' | 'never';
 
 /** What to pull. */
-export interface PullRequest extends ImageQuery {
+export interface PullRequest extends BringInRequest {
   readonly policy: PullPolicy;
-  /** Bytes to leave free on the store's file system. */
-  readonly reserveBytes: number;
-  /** The boot this machine is in. */
-  readonly bootId: string;
 }
 
 /** What pulling needs. */
-export type PullDeps = Pick<
-  OperationDeps,
-  'content' | 'metadata' | 'snapshots' | 'registry' | 'createApplier' | 'progress'
->;
+export type PullDeps = BringInDeps & Pick<OperationDeps, 'registry' | 'createApplier'>;
 
 /** Result of a pull; `bytes` and `requests` as sent by the registry. */
 export interface PullResult {
@@ -107,87 +81,18 @@ async function bringIn(
   try {
     const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
     if ('schema1' in resolved) return await pullSchema1(deps, repository, applier, { ...resolved, request });
-    const found = await describeImage(resolved, request, {
-      readConfig: (config) => fetchConfig(deps, repository, config, request.signal),
-      onNote: (line) => deps.progress.note(line),
-    });
-    for (let repaired = false; ; repaired = true) {
-      const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
-      const states = await blobStates(deps.content, found.steps, missing);
-      await requireSpace(deps, missing, states, request.reserveBytes);
-      try {
-        const blobs = missing.map((step) => step.blob);
-        if (missing.length > 0)
-          await whileFetching(deps, repository, { blobs, ...request }, (arrivals, signal) =>
-            unpackLayers(deps, arrivals, applier, { steps: missing, bootId: request.bootId, signal }),
-          );
-      } catch (error) {
-        // Blobs of earlier runs are trusted until they make trouble.
-        const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
-        if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
-        continue;
-      }
-      request.signal.throwIfAborted();
-      return [await writeRecord(deps, request, found), states];
-    }
+    const { image, layers } = await bringInImage(deps, repository, applier, { resolved, request });
+    return [await writeRecord(deps, request, image), layers];
   } finally {
     await applier.close();
   }
 }
 
-/** Fetches the config into the store and reads it. */
-async function fetchConfig(
-  deps: PullDeps,
-  repository: RepositoryReader,
-  config: Descriptor,
-  signal: AbortSignal,
-): Promise<Buffer> {
-  for (let repaired = false; ; repaired = true) {
-    const arrivals = startArrivals(deps, repository, { blobs: [config], signal });
-    try {
-      await arrivals.done(config.digest);
-    } finally {
-      await arrivals.close();
-    }
-    try {
-      return await deps.content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES });
-    } catch (error) {
-      if (repaired || !(await dropDamagedBlobs(deps, error, [config.digest]))) throw error;
-    }
-  }
-}
-
-async function writeRecord(
-  deps: PullDeps,
-  request: PullRequest,
-  { resolved, config, steps }: FoundAtRegistry,
-): Promise<ImageRecord> {
-  const { raw, index, manifest } = resolved;
-  await deps.content.put(raw.bytes, raw.descriptor.digest);
-  if (index !== undefined) await deps.content.put(index.bytes, index.descriptor.digest);
-  const { reference } = request;
-  const id = manifest.config.digest;
-  const tagged = reference.tag === undefined ? undefined : nameOf(reference, reference.tag);
-  const platform = { os: config.os, architecture: config.architecture };
-  return recordImage(
-    deps,
-    {
-      id,
-      manifest: raw.descriptor,
-      config: manifest.config,
-      ...(index === undefined ? {} : { index: index.descriptor }),
-      layers: steps.map((step) => step.blob),
-      diffIds: steps.map((step) => step.diffId),
-      chainIds: steps.map((step) => step.chainId),
-      ...(typeof config.created === 'string' ? { created: config.created } : {}),
-      platform: formatPlatform(config.variant === undefined ? platform : { ...platform, variant: config.variant }),
-    },
-    {
-      name: tagged,
-      source: `${reference.host}/${reference.repository}@${raw.descriptor.digest}`,
-      signal: request.signal,
-    },
-  );
+/** Under the tag asked for, if any; its blobs are known to be in the repository. */
+function writeRecord(deps: PullDeps, { reference, signal }: PullRequest, image: NewImage): Promise<ImageRecord> {
+  const name = reference.tag === undefined ? undefined : nameOf(reference, reference.tag);
+  const source = `${reference.host}/${reference.repository}@${image.manifest.digest}`;
+  return recordImage(deps, image, { name, source, signal });
 }
 
 /** The local image of that name or digest if all its layers are there; `settled`: no need to ask the registry. */

@@ -1,5 +1,5 @@
 import type { ImageRecord } from '../metadata/index.js';
-import { digestHex } from '../spec/index.js';
+import { digestHex, type Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** An image to record: everything but what an earlier record of the same image decides. */
@@ -15,11 +15,22 @@ export async function recordImage(
   {
     name,
     source,
+    onTaken,
     signal,
-  }: { readonly name?: string | undefined; readonly source?: string; readonly signal: AbortSignal },
+  }: {
+    readonly name?: string | undefined;
+    readonly source?: string;
+    /** The error to throw, before anything is written, when another image has the name. */
+    readonly onTaken?: (name: string, holder: Digest) => Error;
+    readonly signal: AbortSignal;
+  },
 ): Promise<ImageRecord> {
   const lock = await metadata.lock('image-names', { mode: 'exclusive', signal });
   try {
+    if (name !== undefined && onTaken !== undefined) {
+      const holder = (await metadata.images.list()).find(({ id, names }) => id !== image.id && names.includes(name));
+      if (holder !== undefined) throw onTaken(name, holder.id);
+    }
     const old = await metadata.images.get(digestHex(image.id));
     const record: ImageRecord = {
       version: 1,

@@ -11,7 +11,7 @@ export type ProgressState = 'queued' | 'waiting' | 'active' | 'skipped' | 'mount
 export interface ProgressEvent {
   readonly v: 1;
   readonly kind: ProgressSubject;
-  readonly action: 'fetch' | 'unpack' | 'pack' | 'upload';
+  readonly action: 'fetch' | 'unpack' | 'pack' | 'upload' | 'save';
   /** Digest of the blob, or diffID of the layer. */
   readonly digest: string;
   readonly state: ProgressState;

@@ -6,13 +6,13 @@ import { basename, dirname, join } from 'node:path';
 export const TEMPORARY_PREFIX = '.new-';
 
 /**
- * Replaces `path` as a whole and durably: temporary file beside it, fsync, rename, fsync of the directory. Mode 0600.
- * On failure the old content stays and no temporary file. Throws node's system error.
+ * Replaces `path` as a whole and durably: temporary file beside it, fsync, rename, fsync of the directory. `mode` as
+ * is, 0600 when not given. On failure the old content stays and no temporary file. Throws node's system error.
  */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${randomBytes(6).toString('hex')}`);
   try {
-    const file = await open(temporary, 'wx', 0o600);
+    const file = await open(temporary, 'wx', mode);
     await withHandle(file, async () => {
       await file.writeFile(content);
       await file.sync();

@@ -12,13 +12,7 @@ export const PLATFORM: OptionSpec = {
   shared: true,
 };
 
-/** The platform asked for, and whether it was asked for. Throws UsageError. */
-export function platformOf(options: Options): { readonly platform: Platform; readonly platformGiven: boolean } {
-  const text = options.text('platform');
-  return { platform: text === undefined ? hostPlatform() : parsePlatform(text), platformGiven: text !== undefined };
-}
-
-/** `--reserve`, the same in every command that unpacks layers. */
+/** `--reserve`, the same in every command that brings images in. */
 export const RESERVE: OptionSpec = {
   name: 'reserve',
   value: 'SIZE',
@@ -27,6 +21,12 @@ export const RESERVE: OptionSpec = {
   summary: 'bytes to leave free on the file system of the store',
   shared: true,
 };
+
+/** The platform asked for, and whether it was asked for. Throws UsageError. */
+export function platformOf(options: Options): { readonly platform: Platform; readonly platformGiven: boolean } {
+  const text = options.text('platform');
+  return { platform: text === undefined ? hostPlatform() : parsePlatform(text), platformGiven: text !== undefined };
+}
 
 /** `--change`, the same in every command that makes a config. */
 export const CHANGE: OptionSpec = {

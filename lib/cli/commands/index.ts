@@ -10,11 +10,11 @@ import { exportCommand, importCommand } from './export.js';
 import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
-import { login, logout } from './login.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
 import { digest, tags } from './registry.js';
 import { rmi } from './rmi.js';
+import { load, save } from './save.js';
 import { serve } from './serve.js';
 import { storeDf, storeInfo, storeInit } from './store.js';
 import { tag, untag } from './tag.js';
@@ -31,6 +31,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   tag,
   untag,
   rmi,
+  save,
+  load,
   create,
   containers,
   rm,
@@ -42,8 +44,6 @@ export const COMMANDS: readonly CommandSpec[] = [
   importCommand,
   tags,
   digest,
-  login,
-  logout,
   serve,
   storeInit,
   storeDf,

@@ -1,0 +1,21 @@
+import type { Writable } from 'node:stream';
+import { OciDirectoryWriter } from './oci-directory-writer.js';
+import { TarArchiveWriter } from './tar-archive-writer.js';
+import type { ImageArchiveWriter } from './types.js';
+
+/** What to write and where to. */
+export type CreateArchiveOptions =
+  | { readonly format: 'oci-dir'; readonly directory: string; readonly signal: AbortSignal }
+  | {
+      readonly format: 'oci-archive' | 'docker-archive';
+      /** Ended by `finish`, destroyed by `discard`. */
+      readonly output: Writable;
+      /** Time of all members, seconds since 1970. Default 0. */
+      readonly mtime?: number | undefined;
+    };
+
+/** Begins an archive. Throws UsageError, ArchiveFormatError (an OCI layout that cannot be added to). */
+export async function createImageArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
+  if (options.format === 'oci-dir') return OciDirectoryWriter.open(options.directory, options.signal);
+  return new TarArchiveWriter(options.format, options.output, options.mtime ?? 0);
+}

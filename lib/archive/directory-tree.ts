@@ -1,0 +1,66 @@
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { ArchiveFormatError } from '../errors.js';
+import { missing, type FileTree } from './file-tree.js';
+
+/** The files of a directory. A file that is a link, a pipe or a device is refused. */
+export class DirectoryTree implements FileTree {
+  readonly title: string;
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.title = root;
+    this.#root = root;
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    const file = await this.#open(path);
+    if (file === undefined) return undefined;
+    try {
+      return (await file.stat()).size;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async open(
+    path: string,
+    options: { readonly offset?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Readable> {
+    const { offset = 0, signal } = options;
+    signal?.throwIfAborted();
+    const file = await this.#open(path);
+    if (file === undefined) throw missing(this, path);
+    return file.createReadStream({
+      start: offset,
+      highWaterMark: 256 * 1024,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #open(path: string): Promise<FileHandle | undefined> {
+    let file: FileHandle;
+    try {
+      // A pipe must not make anybody wait.
+      file = await open(join(this.#root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+      if (code === 'ELOOP' || code === 'ENXIO') throw this.#odd(path);
+      throw error;
+    }
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+    throw this.#odd(path);
+  }
+
+  #odd(path: string): ArchiveFormatError {
+    return new ArchiveFormatError(`${path} in ${this.title} is not a regular file`, { entry: path });
+  }
+}

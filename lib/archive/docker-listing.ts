@@ -1,0 +1,58 @@
+import { ArchiveFormatError, InvalidReferenceError } from '../errors.js';
+import { formatReference, parseJson, parseReference } from '../spec/index.js';
+import { readSmall, type FileTree } from './file-tree.js';
+import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
+import { memberName } from './member-name.js';
+
+/** One entry of `manifest.json`: paths of the archive. */
+export interface DockerListing {
+  readonly config: string;
+  /** Full references. */
+  readonly names: readonly string[];
+  /** Oldest first. */
+  readonly layers: readonly string[];
+}
+
+/** Reads `manifest.json` (moby image/spec/v1.2.md). Throws ArchiveFormatError, PathEscapeError, InvalidManifestError. */
+export async function readDockerListing(tree: FileTree): Promise<DockerListing[]> {
+  const document = parseJson(await readSmall(tree, 'manifest.json', MAX_LISTING_BYTES), 'manifest.json');
+  if (!Array.isArray(document)) throw new ArchiveFormatError(`manifest.json of ${tree.title} is not a list`);
+  if (document.length > MAX_IMAGES) throw new ArchiveFormatError(`${tree.title} has over ${MAX_IMAGES} images`);
+  return document.map((entry: unknown, i) => parseEntry(entry, `manifest.json[${i}]`));
+}
+
+/** The full references of each config path. Throws as `readDockerListing`. */
+export async function readDockerNames(tree: FileTree): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>();
+  for (const entry of await readDockerListing(tree)) {
+    names.set(entry.config, [...(names.get(entry.config) ?? []), ...entry.names]);
+  }
+  return names;
+}
+
+function parseEntry(entry: unknown, where: string): DockerListing {
+  const { Config: config, RepoTags: tags, Layers: layers } = (entry ?? {}) as Record<string, unknown>;
+  if (typeof config !== 'string' || !isStrings(layers ?? []) || !isStrings(tags ?? [])) {
+    throw new ArchiveFormatError(`${where} lacks Config, RepoTags or Layers`, { entry: 'manifest.json' });
+  }
+  return {
+    config: memberName(config),
+    names: [...new Set(((tags ?? []) as string[]).map((tag) => fullName(tag, where)))].sort(),
+    layers: ((layers ?? []) as string[]).map(memberName),
+  };
+}
+
+/** Throws ArchiveFormatError. */
+export function fullName(tag: string, where: string): string {
+  try {
+    const { digest, ...reference } = parseReference(tag);
+    if (digest === undefined) return formatReference(reference);
+  } catch (error) {
+    if (!(error instanceof InvalidReferenceError)) throw error;
+  }
+  throw new ArchiveFormatError(`${where} has a name that is none: ${JSON.stringify(tag.slice(0, 200))}`);
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+}

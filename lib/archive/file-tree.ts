@@ -1,0 +1,35 @@
+import type { Readable } from 'node:stream';
+import { ArchiveFormatError } from '../errors.js';
+
+/** Files by path, wherever they lie: in a directory or in a tar. Links are followed, never out. */
+export interface FileTree {
+  /** What to call it in messages. */
+  readonly title: string;
+  /** Bytes of a regular file; undefined when there is none. Throws ArchiveFormatError when it is something else. */
+  size(path: string): Promise<number | undefined>;
+  /** Streams a file from `offset` bytes on. Throws ArchiveFormatError when there is none. */
+  open(path: string, options?: { readonly offset?: number; readonly signal?: AbortSignal }): Promise<Readable>;
+  close(): Promise<void>;
+}
+
+/** A small file whole. Throws ArchiveFormatError when it is missing or larger than `maxBytes`. */
+export async function readSmall(tree: FileTree, path: string, maxBytes: number): Promise<Buffer> {
+  const size = await tree.size(path);
+  if (size === undefined) throw missing(tree, path);
+  if (size > maxBytes) {
+    throw new ArchiveFormatError(`${path} in ${tree.title} is ${size} bytes, over the limit of ${maxBytes}`, {
+      entry: path,
+    });
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of (await tree.open(path)) as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The error for a file that must be there. */
+export function missing(tree: FileTree, path: string): ArchiveFormatError {
+  return new ArchiveFormatError(`${tree.title} has no ${path}`, {
+    entry: path,
+    hint: 'the archive is incomplete: write it anew',
+  });
+}

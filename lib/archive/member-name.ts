@@ -1,0 +1,44 @@
+import { ArchiveFormatError, PathEscapeError } from '../errors.js';
+import { MAX_NAME_BYTES } from './limits.js';
+
+/**
+ * The name of a member without `./`, doubled and trailing slashes; '' for the root. Nothing is ever written under these
+ * names, but one that leads out has no meaning. Throws PathEscapeError, ArchiveFormatError.
+ */
+export function memberName(raw: string): string {
+  if (Buffer.byteLength(raw) > MAX_NAME_BYTES) {
+    throw new ArchiveFormatError(`the archive has a name of over ${MAX_NAME_BYTES} bytes`, {
+      entry: raw.slice(0, 100),
+    });
+  }
+  if (raw.startsWith('/') || raw.split('/').includes('..')) throw leadsOut(raw);
+  return joinParts(raw.split('/'));
+}
+
+/** What a symbolic link at `name` (a member's name) leads to inside the archive. Throws PathEscapeError, ArchiveFormatError. */
+export function linkedName(name: string, target: string): string {
+  if (Buffer.byteLength(target) > MAX_NAME_BYTES) {
+    throw new ArchiveFormatError(`the link ${name} has a target of over ${MAX_NAME_BYTES} bytes`, { entry: name });
+  }
+  if (target.startsWith('/')) throw leadsOut(name, target);
+  const parts = name.split('/').slice(0, -1);
+  for (const part of target.split('/')) {
+    if (part !== '..') parts.push(part);
+    else if (parts.filter(isPart).length === 0) throw leadsOut(name, target);
+    else parts.pop();
+  }
+  return joinParts(parts);
+}
+
+function joinParts(parts: readonly string[]): string {
+  return parts.filter(isPart).join('/');
+}
+
+function isPart(part: string): boolean {
+  return part !== '' && part !== '.';
+}
+
+function leadsOut(entry: string, target?: string): PathEscapeError {
+  const what = target === undefined ? entry : `${entry} -> ${target}`;
+  return new PathEscapeError(`the archive has a member that leads out of it: ${what.slice(0, 200)}`, { entry });
+}

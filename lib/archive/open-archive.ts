@@ -1,0 +1,100 @@
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { ArchiveFormatError, UsageError } from '../errors.js';
+import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
+import { DirectoryTree } from './directory-tree.js';
+import { openDockerArchive } from './docker-archive-reader.js';
+import type { FileTree } from './file-tree.js';
+import { openOciLayout } from './oci-layout-reader.js';
+import { readRange } from './read-range.js';
+import { spool } from './spool.js';
+import { indexTar } from './tar-index.js';
+import { TarTree } from './tar-tree.js';
+import type { ImageArchive } from './types.js';
+
+/** Where an archive comes from. */
+export interface OpenArchiveOptions {
+  /** A file or a directory, or the bytes of a file (consumed). */
+  readonly source: string | Readable;
+  /** What to call it in messages. */
+  readonly title: string;
+  /** Where bytes wait that come from a pipe or are compressed. */
+  readonly temporaryDirectory: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Opens an archive of any kind, told by its content; compressed with gzip or zstd or not. Throws UsageError (it cannot be
+ * read), ArchiveFormatError, PathEscapeError, UnsupportedMediaTypeError, InvalidManifestError, AbortError.
+ */
+export async function openImageArchive(options: OpenArchiveOptions): Promise<ImageArchive> {
+  const tree = await openTree(options);
+  try {
+    const kind = tree instanceof DirectoryTree ? 'oci-dir' : 'oci-archive';
+    if ((await tree.size('oci-layout')) !== undefined) return await openOciLayout(tree, kind);
+    if ((await tree.size('manifest.json')) !== undefined) return await openDockerArchive(tree);
+    throw new ArchiveFormatError(
+      `${tree.title} is no image archive: it has neither an oci-layout nor a manifest.json`,
+      {
+        hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved; "imgtool import" takes a tar of files',
+      },
+    );
+  } catch (error) {
+    await tree.close();
+    throw error;
+  }
+}
+
+async function openTree(options: OpenArchiveOptions): Promise<FileTree> {
+  const { source, title } = options;
+  if (typeof source !== 'string') return fromStream(source, options);
+  let file: FileHandle;
+  try {
+    if ((await stat(source)).isDirectory()) return new DirectoryTree(source);
+    file = await open(source, 'r');
+  } catch (error) {
+    throw new UsageError(`${title} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  try {
+    if (!(await file.stat()).isFile()) return await fromStream(file.createReadStream(), options);
+    const head = Buffer.alloc(DETECT_BYTES);
+    const { bytesRead } = await file.read(head, 0, DETECT_BYTES, 0);
+    const bytes = readRange(file, 0, Infinity, options.signal);
+    if (detectCompression(head.subarray(0, bytesRead), title) === 'none') {
+      return new TarTree(title, file, await indexTar(bytes, title, options.signal));
+    }
+    const tree = await fromStream(bytes, options);
+    await file.close();
+    return tree;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function fromStream(source: Readable, options: OpenArchiveOptions): Promise<FileTree> {
+  const { title, temporaryDirectory, signal } = options;
+  const { head, rest } = await peek(source, DETECT_BYTES);
+  const plain = decompress(rest, detectCompression(head, title), title);
+  const { file, result } = await spool(plain, temporaryDirectory, {
+    signal,
+    onCopy: (branch) => indexTar(branch, title, signal),
+  });
+  return new TarTree(title, file, result);
+}
+
+/** The first bytes of a stream, and all of it. */
+async function peek(source: Readable, bytes: number): Promise<{ head: Buffer; rest: Readable }> {
+  const chunks = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.length < bytes) {
+    const next = await chunks.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  const whole = async function* (): AsyncGenerator<Buffer> {
+    if (head.length > 0) yield head;
+    yield* { [Symbol.asyncIterator]: () => chunks };
+  };
+  return { head, rest: Readable.from(whole(), { objectMode: false }) };
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Transform, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+/**
+ * Copies a stream into a file without a name, which is gone when it is closed or the process dies; `onCopy` gets a branch
+ * of the bytes meanwhile. Throws what the disk says, AbortError.
+ */
+export async function spool<T>(
+  source: Readable,
+  directory: string,
+  { signal, onCopy }: { readonly signal: AbortSignal; readonly onCopy: (branch: Readable) => Promise<T> },
+): Promise<{ readonly file: FileHandle; readonly result: T }> {
+  const path = join(directory, `imgtool-${randomBytes(12).toString('hex')}`);
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await unlink(path);
+    let offset = 0;
+    const copy = new Transform({
+      readableHighWaterMark: 1024 * 1024,
+      transform(chunk: Buffer, _encoding, done) {
+        file.write(chunk, 0, chunk.length, offset).then(({ bytesWritten }) => {
+          offset += bytesWritten;
+          done(null, chunk);
+        }, done);
+      },
+    });
+    const [result] = await Promise.all([onCopy(copy), pipeline(source, copy, { signal, end: true })]);
+    return { file, result };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

@@ -1,0 +1,111 @@
+import type { Writable } from 'node:stream';
+import { UsageError } from '../errors.js';
+import {
+  digestAlgorithm,
+  MEDIA_TYPE,
+  parseManifest,
+  type Descriptor,
+  type Digest,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../spec/index.js';
+import { OCI_LAYOUT, setName } from './oci-index.js';
+import { blobPath } from './oci-layout-reader.js';
+import { TarOutput } from './tar-output.js';
+import type { ArchiveName, ImageArchiveWriter } from './types.js';
+import { verified } from './verified.js';
+
+/** An entry of `manifest.json`; keys in the order of docker. */
+interface DockerEntry {
+  readonly Config: string;
+  readonly RepoTags: string[];
+  readonly Layers: readonly string[];
+}
+
+/**
+ * Writes an OCI layout as a tar. A docker-archive is the same with a `manifest.json` that leads to the same blobs, as
+ * docker saves since version 25: old readers find what they know, new ones lose no byte.
+ */
+export class TarArchiveWriter implements ImageArchiveWriter {
+  readonly format: 'oci-archive' | 'docker-archive';
+  readonly #tar: TarOutput;
+  readonly #put = new Set<Digest>();
+  readonly #directories = new Set<string>();
+  readonly #docker = new Map<Digest, DockerEntry>();
+  #index: Descriptor[] = [];
+  #begun: Promise<void> | undefined;
+
+  constructor(format: 'oci-archive' | 'docker-archive', output: Writable, mtime: number) {
+    this.format = format;
+    this.#tar = new TarOutput(output, mtime);
+  }
+
+  has({ digest }: Pick<Descriptor, 'digest'>): Promise<boolean> {
+    return Promise.resolve(this.#put.has(digest));
+  }
+
+  async putBlob(
+    blob: ReopenableBlob,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    const { digest, size } = blob.descriptor;
+    if (this.#put.has(digest)) return;
+    this.#put.add(digest);
+    await this.#begin(digest);
+    await this.#tar.addFile(blobPath(digest), size, verified(blob, options));
+  }
+
+  async putManifest({ bytes, descriptor: { digest } }: RawManifest): Promise<void> {
+    if (this.#put.has(digest)) return;
+    this.#put.add(digest);
+    await this.#begin(digest);
+    await this.#tar.addBytes(blobPath(digest), bytes);
+  }
+
+  // Async, so that all errors reject.
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async addImage(manifest: RawManifest, name: ArchiveName): Promise<void> {
+    this.#index = setName(this.#index, manifest.descriptor, name);
+    if (this.format !== 'docker-archive') return;
+    const { bytes, descriptor } = manifest;
+    const document = parseManifest(bytes, descriptor.mediaType, `manifest ${descriptor.digest}`);
+    if (document.kind === 'index') {
+      throw new UsageError('a docker-archive holds single images, no index', { hint: 'choose one platform' });
+    }
+    const entry: DockerEntry = this.#docker.get(descriptor.digest) ?? {
+      Config: blobPath(document.config.digest),
+      RepoTags: [],
+      Layers: document.layers.map((layer) => blobPath(layer.digest)),
+    };
+    if (name.name !== undefined) {
+      for (const { RepoTags: tags } of this.#docker.values())
+        if (tags.includes(name.name)) tags.splice(tags.indexOf(name.name), 1);
+      entry.RepoTags.push(name.name);
+    }
+    this.#docker.set(descriptor.digest, entry);
+  }
+
+  async finish(): Promise<void> {
+    const json = (name: string, document: unknown): Promise<void> =>
+      this.#tar.addBytes(name, Buffer.from(JSON.stringify(document)));
+    await json('index.json', { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: this.#index });
+    if (this.format === 'docker-archive') await json('manifest.json', [...this.#docker.values()]);
+    await this.#tar.finish();
+  }
+
+  discard(): Promise<void> {
+    return this.#tar.discard();
+  }
+
+  /** The members that come before the first blob, and the directory of this one. */
+  async #begin(digest: Digest): Promise<void> {
+    this.#begun ??= this.#tar
+      .addBytes('oci-layout', Buffer.from(OCI_LAYOUT))
+      .then(() => this.#tar.addDirectory('blobs'));
+    await this.#begun;
+    const directory = `blobs/${digestAlgorithm(digest)}`;
+    if (this.#directories.has(directory)) return;
+    this.#directories.add(directory);
+    await this.#tar.addDirectory(directory);
+  }
+}

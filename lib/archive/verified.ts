@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import { DigestMismatchError, SizeMismatchError } from '../errors.js';
+import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../spec/index.js';
+
+/**
+ * The bytes of a blob, from its start; ends with DigestMismatchError or SizeMismatchError when they are not what its
+ * descriptor says, and never gives more than it says.
+ */
+export async function* verified(
+  blob: ReopenableBlob,
+  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+): AsyncGenerator<Buffer> {
+  const { digest, size } = blob.descriptor;
+  const algorithm = digestAlgorithm(digest);
+  const hash = createHash(algorithm);
+  let transferred = 0;
+  const source = await blob.open({ signal, offset: 0 });
+  try {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      signal.throwIfAborted();
+      transferred += chunk.length;
+      if (transferred > size) break;
+      hash.update(chunk);
+      yield chunk;
+      onProgress?.(transferred);
+    }
+  } finally {
+    source.destroy();
+  }
+  if (transferred !== size) {
+    throw new SizeMismatchError(
+      `blob ${digest} has ${transferred > size ? 'more' : transferred} bytes, not the ${size} its manifest says`,
+      { expected: size, actual: transferred },
+    );
+  }
+  const actual = digestFrom(hash, algorithm);
+  if (actual !== digest) {
+    throw new DigestMismatchError(`blob ${digest} has digest ${actual}`, { expected: digest, actual });
+  }
+}

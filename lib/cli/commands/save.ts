@@ -1,0 +1,126 @@
+import { stat } from 'node:fs/promises';
+import { UsageError } from '../../errors.js';
+import type { SavedImage } from '../../operations/index.js';
+import { createOutputFile } from '../../util/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { PLATFORM, platformOf, RESERVE, sourceDateEpoch } from './common-options.js';
+
+const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir'] as const;
+
+export const save: CommandSpec = {
+  path: ['save'],
+  group: 'Images',
+  summary: 'write images to an archive',
+  description:
+    'Layers and manifests are kept byte for byte, and the same images give the same archive. A docker-archive is an OCI ' +
+    'layout as well: docker, podman and skopeo read it. An image given by ID has no name in the archive.',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'image' }],
+  options: [
+    {
+      name: 'output',
+      short: 'o',
+      value: 'FILE',
+      summary: 'file (oci-dir: directory) to write; standard output when not given',
+    },
+    { name: 'format', value: 'FORMAT', choices: FORMATS, default: 'docker-archive', summary: 'what to write' },
+  ],
+  examples: [
+    { command: 'imgtool save app:1 app:2 -o apps.tar', does: 'two images into one archive' },
+    { command: 'imgtool save app:1 --format oci-dir -o layout', does: 'into an OCI layout, beside what is there' },
+    { command: 'imgtool save app:1 | ssh host docker load', does: 'to another machine' },
+  ],
+  async run(context) {
+    const format = context.options.text('format') as (typeof FORMATS)[number];
+    const path = context.options.text('output');
+    const toStdout = path === undefined || path === '-';
+    if (format === 'oci-dir') {
+      if (toStdout)
+        throw new UsageError('a directory cannot be written to standard output', { hint: 'name it with -o' });
+      return written(await saveTo(context, { format, directory: path, signal: context.signal }), path);
+    }
+    const mtime = sourceDateEpoch();
+    if (toStdout) {
+      await saveTo(context, { format, output: context.output(), mtime });
+      return undefined;
+    }
+    const file = await createOutputFile(path);
+    try {
+      const saved = await saveTo(context, { format, output: file.stream, mtime });
+      await file.keep();
+      return written(saved, path);
+    } finally {
+      await file.discard();
+    }
+  },
+};
+
+export const load: CommandSpec = {
+  path: ['load'],
+  group: 'Images',
+  summary: 'bring the images of an archive into the store',
+  description:
+    'What the archive is, its content tells: a docker-archive, an OCI layout (directory or tar), also compressed with gzip ' +
+    'or zstd. Prints the names of the images, or the ID of one without a name. A name that another image has is not taken ' +
+    'from it unless --replace is given.',
+  arguments: [],
+  options: [
+    { name: 'input', short: 'i', value: 'FILE', summary: 'file or directory to read; standard input when not given' },
+    { name: 'replace', default: false, summary: 'take names from the images that have them' },
+    PLATFORM,
+    RESERVE,
+  ],
+  examples: [
+    { command: 'imgtool load -i apps.tar', does: 'from a file' },
+    { command: 'docker save app:1 | imgtool load', does: 'from another engine' },
+  ],
+  async run({ options, compose, input, signal }) {
+    const path = options.text('input');
+    const fromStdin = path === undefined || path === '-';
+    if (!fromStdin) await expectThere(path);
+    const source = fromStdin ? input() : path;
+    const title = fromStdin ? 'standard input' : path;
+    const temporaryDirectory = process.env.TMPDIR ?? '/var/tmp';
+    const archive = await compose.openArchive({ source, title, temporaryDirectory, signal });
+    try {
+      const { loadImages } = await import('../../operations/index.js');
+      const images = await loadImages(await compose.unpacking(), {
+        archive,
+        replace: options.flag('replace'),
+        ...platformOf(options),
+        reserveBytes: options.number('reserve')!,
+        bootId: await compose.bootId(),
+        signal,
+      });
+      return {
+        json: { images },
+        text: images.flatMap(({ id, names }) => (names.length === 0 ? [id] : names)),
+        quiet: images.map(({ id }) => id),
+      };
+    } finally {
+      await archive.close();
+    }
+  },
+};
+
+async function saveTo(
+  { args, compose, progress, signal }: CommandContext,
+  target: Parameters<CommandContext['compose']['createArchive']>[0],
+): Promise<SavedImage[]> {
+  const { saveImages } = await import('../../operations/index.js');
+  const local = await compose.local();
+  const registry = async () => (await compose.remote()).registry;
+  const createArchive = () => compose.createArchive(target);
+  return saveImages({ ...local, progress, registry }, { images: args, createArchive, signal });
+}
+
+function written(images: readonly SavedImage[], path: string): CommandResult {
+  return { json: { images, path }, text: [] };
+}
+
+async function expectThere(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}

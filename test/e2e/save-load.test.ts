@@ -1,0 +1,174 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
+import { IMGTOOL, imgtool, mountNew } from '../helpers/imgtool.js';
+import { writeOciLayout } from '../helpers/oci-layout.js';
+import { makePodman, type Podman } from '../helpers/podman.js';
+import { run } from '../helpers/run.js';
+import { skopeoCopy } from '../helpers/skopeo.js';
+import { smallImage } from '../helpers/small-image.js';
+import { expectSameTree, listTree, type TreeEntry } from '../helpers/tree-listing.js';
+
+const NAME = 'docker.io/library/small:1';
+
+describe('save and load', () => {
+  let directory: string;
+  let btrfs: BtrfsLoop;
+  let podman: Podman;
+  let root: string;
+  let id: string;
+  let want: Map<string, TreeEntry>;
+
+  const at = (name: string): string => join(directory, name);
+  const fresh = (name: string): string => join(btrfs.path, name);
+  const tree = (path: string): Map<string, TreeEntry> => listTree(path, { withoutRoot: true });
+  const digestIn = async (store: string, image: string): Promise<string> =>
+    (JSON.parse(await imgtool(store, 'images', '--json')) as { id: string; digest: string }[]).find(
+      (i) => i.id === image,
+    )!.digest;
+  const leftovers = async (store: string): Promise<string[]> =>
+    (await Promise.all(['work', 'trash', 'ingest'].map((place) => readdir(join(store, place))))).flat();
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-save-'));
+    btrfs = await makeBtrfsLoop();
+    podman = await makePodman();
+    root = fresh('store');
+    const busybox = Buffer.from('not run here');
+    await writeOciLayout(at('layout'), [smallImage(busybox, 'small:1')]);
+    await writeOciLayout(at('other'), [smallImage(Buffer.from('another'), 'small:1')]);
+    expect(await imgtool(root, 'load', '-i', at('layout'))).to.equal(NAME);
+    id = await imgtool(root, 'load', '-i', at('layout'), '--quiet');
+    want = tree(await mountNew(root, 'small:1'));
+    expect(want.size).to.be.greaterThan(20);
+    for (const format of ['docker-archive', 'oci-archive'])
+      await imgtool(root, 'save', 'small:1', '--format', format, '-o', at(format));
+  });
+  after(async () => {
+    await podman.remove();
+    await btrfs.remove();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  for (const format of ['docker-archive', 'oci-archive'])
+    it(`podman loads what imgtool saves: ${format}`, async () => {
+      const said = await podman.podman('load', '-q', '-i', at(format));
+      expect(said).to.include(NAME);
+      expectSameTree(want, tree(await podman.mountImage(NAME)));
+      expect((await podman.podman('images', '-q', '--no-trunc')).trim()).to.equal(id);
+      await podman.podman('image', 'umount', NAME);
+      // The last one stays: the next tests save it.
+      if (format === 'docker-archive') await podman.podman('rmi', NAME);
+    });
+
+  for (const format of ['docker-archive', 'oci-archive'])
+    it(`imgtool loads what podman saves: ${format}`, async () => {
+      const path = at(`podman-${format}`);
+      await podman.podman('save', '-q', '--format', format, '-o', path, NAME);
+      const store = fresh(`from-podman-${format}`);
+      expect(await imgtool(store, 'load', '-i', path)).to.equal(NAME);
+      expectSameTree(want, tree(await mountNew(store, id)));
+      expect(await leftovers(store)).to.deep.equal([]);
+    });
+
+  it('skopeo and umoci read it, manifest digest kept', async () => {
+    const digest = await digestIn(root, id);
+    for (const source of [
+      `docker-archive:${at('docker-archive')}`,
+      `oci-archive:${at('docker-archive')}`,
+      `oci-archive:${at('oci-archive')}`,
+    ])
+      await skopeoCopy(source, `oci:${at('skopeo')}:1`);
+    expect((await run('skopeo', ['inspect', '--format', '{{.Digest}}', `oci:${at('skopeo')}:1`])).trim()).to.equal(
+      digest,
+    );
+    await imgtool(root, 'save', 'small:1', '--format', 'oci-dir', '-o', at('dir'));
+    await run('umoci', ['unpack', '--image', `${at('dir')}:${NAME}`, at('bundle')]);
+    expectSameTree(want, tree(at('bundle/rootfs')));
+  });
+
+  it('save | load through a pipe, compressed or not: the same manifest, byte for byte', async () => {
+    for (const [n, filter] of ['cat', 'zstd -q'].entries()) {
+      const store = fresh(`piped-${n}`);
+      const script = `"${IMGTOOL}" --root "${root}" --progress none save small:1 | ${filter} | "${IMGTOOL}" --root "${store}" --progress none load`;
+      expect(execFileSync('bash', ['-o', 'pipefail', '-c', script], { encoding: 'utf8' }).trim()).to.equal(NAME);
+      expect(await digestIn(store, id)).to.equal(await digestIn(root, id));
+      if (n > 0) continue;
+      await imgtool(store, 'save', 'small:1', '-o', at('again'));
+      expect((await readFile(at('again'))).equals(await readFile(at('docker-archive')))).to.equal(true);
+    }
+  });
+
+  it('two saves at once into one directory', async () => {
+    const store = fresh('two');
+    await imgtool(store, 'load', '-i', at('layout'));
+    await imgtool(store, 'tag', 'small:1', 'example.com/a:1');
+    await imgtool(store, 'tag', 'small:1', 'example.com/b:1');
+    await Promise.all(
+      ['a', 'b'].map((name) =>
+        imgtool(store, 'save', `example.com/${name}:1`, '--format', 'oci-dir', '-o', at('shared')),
+      ),
+    );
+    const found = fresh('found');
+    expect((await imgtool(found, 'load', '-i', at('shared'))).split('\n')).to.deep.equal([
+      'example.com/a:1',
+      'example.com/b:1',
+    ]);
+  });
+
+  it('a name that another image has is taken only with --replace', async () => {
+    const store = fresh('replace');
+    await imgtool(store, 'load', '-i', at('layout'));
+    const { status, stderr } = spawnSync(IMGTOOL, ['--root', store, 'load', '-i', at('other')], { encoding: 'utf8' });
+    expect(stderr)
+      .to.match(/is another image in the store already/)
+      .and.match(/^hint: .*--replace/m);
+    expect(status).to.equal(3);
+    expect(await imgtool(store, 'images', '-q')).to.equal(await imgtool(root, 'images', '-q'));
+    const said = spawnSync(IMGTOOL, ['--root', store, 'load', '--replace', '-q', '-i', at('other')], {
+      encoding: 'utf8',
+    });
+    expect(said.status, said.stderr).to.equal(0);
+    const images = JSON.parse(await imgtool(store, 'images', '--json')) as { id: string; names: string[] }[];
+    expect(images.find((image) => image.id === id)?.names).to.deep.equal([]);
+    expect(images.find((image) => image.id === said.stdout.trim())?.names).to.deep.equal([NAME]);
+  });
+
+  it('a layer that is not what the config says: exit 6, no image, nothing in work', async () => {
+    const store = fresh('hostile');
+    await skopeoCopy(`docker-archive:${at('docker-archive')}`, `docker-archive:${at('plain')}:small:1`);
+    const bytes = await readFile(at('plain'));
+    const where = bytes.indexOf('hello\n');
+    expect(where).to.be.greaterThan(0);
+    bytes[where] = 0x48;
+    await writeFile(at('plain'), bytes);
+    const { status, stderr } = spawnSync(IMGTOOL, ['--root', store, 'load', '-i', at('plain')], { encoding: 'utf8' });
+    expect(status, stderr).to.equal(6);
+    expect(await imgtool(store, 'images', '-q')).to.equal('');
+    expect(await leftovers(store)).to.deep.equal([]);
+  });
+
+  it('killed at any moment and run again: the image, and nothing else', async () => {
+    const store = fresh('killed');
+    for (const ms of [100, 200, 300]) {
+      const script = `"${IMGTOOL}" --root "${store}" load -i "${at('docker-archive')}" >/dev/null 2>&1 & sleep ${ms / 1000}; kill -9 $!; wait $!`;
+      spawnSync('bash', ['-c', script]);
+    }
+    expect(await imgtool(store, 'load', '-i', at('docker-archive'))).to.equal(NAME);
+    expectSameTree(want, tree(await mountNew(store, id)));
+    expect(await leftovers(store)).to.deep.equal([]);
+  });
+
+  it('what cannot be: said, with the right exit code', () => {
+    const status = (...args: string[]): number | null =>
+      spawnSync(IMGTOOL, ['--root', root, ...args], { input: '' }).status;
+    expect(status('load', '-i', at('nothing-there'))).to.equal(2);
+    expect(status('load')).to.equal(6);
+    expect(status('save', 'nobody')).to.equal(3);
+    expect(status('save', 'small:1', '--format', 'oci-dir')).to.equal(2);
+    expect(status('save', 'small:1', '-o', at('no/such/file'))).to.equal(2);
+  });
+});
