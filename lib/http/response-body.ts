@@ -28,12 +28,12 @@ export class ResponseBody extends Readable {
   #idleChecks = 0;
 
   constructor(source: Readable, owner: BodyOwner) {
-    super({ highWaterMark: 256 * 1024 });
+    // Chunks as objects: a stream of bytes joins what it holds, which copies every body once more.
+    super({ objectMode: true, highWaterMark: MAX_CHUNKS });
     this.#source = source;
     this.#owner = owner;
-    source.on('readable', () => {
-      if (this.#waiting) this.#move();
-    });
+    source.pause();
+    source.on('data', (chunk: Buffer) => this.#pass(chunk));
     source.once('end', () => this.push(null));
     source.once('error', (error) => this.destroy(this.#owner.failure(error)));
     source.once('close', () => {
@@ -47,7 +47,7 @@ export class ResponseBody extends Readable {
 
   override _read(): void {
     this.#waiting = true;
-    this.#move();
+    if (!this.#paused) this.#source.resume();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -58,25 +58,20 @@ export class ResponseBody extends Readable {
     callback(error);
   }
 
-  #move(): void {
-    if (this.#paused || this.destroyed) return;
-    for (;;) {
-      const chunk = this.#source.read() as Buffer | null;
-      if (chunk === null) return;
-      this.#idleChecks = 0;
-      this.#owner.received(chunk.length);
-      const pauseMs = this.#owner.limiter?.take(chunk.length) ?? 0;
-      this.#waiting = this.push(chunk);
-      if (pauseMs > 0) {
-        this.#paused = true;
-        setTimeout(() => {
-          this.#paused = false;
-          if (this.#waiting) this.#move();
-        }, pauseMs);
-        return;
-      }
-      if (!this.#waiting) return;
+  #pass(chunk: Buffer): void {
+    if (this.destroyed) return;
+    this.#idleChecks = 0;
+    this.#owner.received(chunk.length);
+    this.#waiting = this.push(chunk);
+    const pauseMs = this.#owner.limiter?.take(chunk.length) ?? 0;
+    if (pauseMs > 0) {
+      this.#paused = true;
+      setTimeout(() => {
+        this.#paused = false;
+        if (this.#waiting) this.#source.resume();
+      }, pauseMs);
     }
+    if (this.#paused || !this.#waiting) this.#source.pause();
   }
 
   #checkStall(): void {
@@ -86,6 +81,8 @@ export class ResponseBody extends Readable {
 }
 
 const CHECKS = 4;
+/** Of at most 64 KiB each. */
+const MAX_CHUNKS = 4;
 
 class StreamClosedError extends Error {
   readonly code = 'ECONNRESET';
