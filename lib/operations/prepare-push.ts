@@ -56,6 +56,8 @@ export interface PrepareOptions extends PushConversion {
   readonly lost: ReadonlySet<Digest>;
   /** Whether the target has a blob. */
   readonly isThere: (digest: Digest) => Promise<boolean>;
+  /** The manifest is written once more, in schema 1. */
+  readonly schema1?: boolean;
   /** Told of blobs that are in the store only for this push. */
   readonly made: Digest[];
   /** Keeps nothing: finds out digests and sizes only. */
@@ -100,7 +102,8 @@ export async function preparePush(
   const bytes = Buffer.from(JSON.stringify(converted.document));
   const manifest = { mediaType: converted.mediaType, digest: digestOf(bytes), size: bytes.length };
   if (converted.lost.length > 0) deps.progress.note(`Docker manifests cannot hold ${converted.lost.join(' and ')}`);
-  deps.progress.note(`the manifest is ${manifest.digest}, not ${record.manifest.digest} as in the store`);
+  if (options.schema1 !== true)
+    deps.progress.note(`the manifest is ${manifest.digest}, not ${record.manifest.digest} as in the store`);
   if (config.digest !== record.id) deps.progress.note(`the image's ID is ${config.digest} there, not ${record.id}`);
   return {
     record: { ...record, id: config.digest, manifest, config, layers: blobs, diffIds, chainIds: chainIds(diffIds) },

@@ -4,7 +4,7 @@ import type { RepositoryReader } from '../registry/index.js';
 import {
   formatReference,
   MEDIA_TYPE,
-  modernConfig,
+  sealV1Config,
   type Descriptor,
   type Digest,
   type Schema1Manifest,
@@ -33,22 +33,19 @@ export async function pullSchema1(
   { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: PullRequest },
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
   const { steps: chain, architecture } = schema1;
-  const config = (steps: readonly LayerStep[]): Buffer =>
-    modernConfig(
-      chain,
-      steps.map((step) => step.diffId),
-      { architecture },
-    );
-  const { os, architecture: arch } = JSON.parse(config([]).toString('utf8')) as { os: string; architecture: string };
-  checkPlatform(request, { os, architecture: arch }, (line) => deps.progress.note(line));
+  // Images of 2013 do not say what they are for: there was one kind.
+  const documents = chain.map(({ json }) => json);
+  const leaf = { architecture, os: 'linux', ...documents.at(-1)! };
+  checkPlatform(request, leaf, (line) => deps.progress.note(line));
   const blobs = await describeBlobs(deps, repository, {
     digests: chain.filter(({ empty }) => !empty).map(({ blob }) => blob),
     signal: request.signal,
   });
   const { steps, states } = await bringLayers(deps, repository, applier, { blobs, request });
   const { host, repository: path, tag } = request.reference;
+  const diffIds = steps.map((step) => step.diffId);
   const record = await sealImage(deps, {
-    config: config(steps),
+    config: sealV1Config([...documents.slice(0, -1), leaf], diffIds, { skipThrowaway: true }),
     steps,
     name: tag === undefined ? undefined : formatReference({ host, repository: path, tag }),
     source: `${host}/${path}@${schema1.digest}`,

@@ -1,9 +1,19 @@
 import { InvalidReferenceError, NotFoundError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryWriter } from '../registry/index.js';
-import { formatReference, type Descriptor, type Digest, type Reference } from '../spec/index.js';
+import {
+  digestOf,
+  EMPTY_LAYER,
+  formatReference,
+  type Descriptor,
+  type Digest,
+  type RawManifest,
+  type Reference,
+} from '../spec/index.js';
 import { mapLimited } from '../util/index.js';
 import { BlobPlaces } from './blob-places.js';
+import { asSchema1, type Schema1Image } from './as-schema1.js';
+import type { ManifestFormat } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { preparePush, type PrepareDeps, type PreparedImage, type PushConversion } from './prepare-push.js';
@@ -11,7 +21,9 @@ import { isKeptElsewhere, MAX_MOUNT_SOURCES, pushBlob, type PushBlobDeps, type P
 import { recordImage } from './record-image.js';
 
 /** What to push and where to. */
-export interface PushRequest extends PushConversion {
+export interface PushRequest extends Omit<PushConversion, 'format'> {
+  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. */
+  readonly format?: ManifestFormat | 'v2s1' | undefined;
   readonly record: ImageRecord;
   /** Host and repository; its tag, if any, is set. */
   readonly reference: Reference;
@@ -73,13 +85,14 @@ export async function pushImage(deps: PushDeps, request: PushRequest): Promise<P
   try {
     const places = new BlobPlaces(await deps.metadata.images.list());
     const writer = await openWriter(deps, request, places);
-    const { image, states, known } = await pushAllBlobs(deps, writer, { request, places, made });
+    const { image, schema1, states, known } = await pushAllBlobs(deps, writer, { request, places, made });
     const { manifest, record } = image;
-    const { digest } = manifest.descriptor;
-    const tags = [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...request.tags])];
+    const tags = tagsOf(request);
+    const manifests = schema1?.manifests ?? tags.map((tag) => ({ tag, raw: manifest }));
+    const { digest } = (manifests[0]?.raw ?? manifest).descriptor;
     if (tags.length === 0 && !known) await writer.putManifest(manifest, { digest }, { signal });
-    for (const tag of tags) await writer.putManifest(manifest, { tag }, { signal });
-    if (!image.hasOtherBlobs) await addSource(deps, request, digest);
+    for (const { tag, raw } of manifests) await writer.putManifest(raw, { tag }, { signal });
+    if (!image.hasOtherBlobs && schema1 === undefined) await addSource(deps, request, digest);
     const { statistics } = deps.registry;
     return {
       id: record.id,
@@ -106,7 +119,12 @@ async function pushAllBlobs(
   deps: PushDeps,
   writer: RepositoryWriter,
   job: { readonly request: PushRequest; readonly places: BlobPlaces; readonly made: Digest[] },
-): Promise<{ readonly image: PreparedImage; readonly states: Map<Digest, PushedState>; readonly known: boolean }> {
+): Promise<{
+  readonly image: PreparedImage;
+  readonly schema1: Schema1Image | undefined;
+  readonly states: Map<Digest, PushedState>;
+  readonly known: boolean;
+}> {
   const { request, places, made } = job;
   const { signal } = request;
   const states = new Map<Digest, PushedState>();
@@ -115,13 +133,16 @@ async function pushAllBlobs(
     const isThere = (digest: Digest): Promise<boolean> => isBlobThere(writer, digest, { states, signal });
     const options = { ...conversionOf(request), places, lost, isThere, made, dry: false, signal };
     const image = await preparePush(deps, request.record, options);
-    checkDigest(request, image);
-    const known = await isKnownThere(writer, image, signal);
-    if (known) return { image, states, known };
+    const schema1 = await schema1Of(deps, request, image);
+    const empty = digestOf(EMPTY_LAYER);
+    if (schema1?.blobs.some(({ digest }) => digest === empty) === true) made.push(await deps.content.put(EMPTY_LAYER));
+    checkDigest(request, schema1?.manifests[0]?.raw ?? image.manifest);
+    const known = schema1 === undefined && (await isKnownThere(writer, image, signal));
+    if (known) return { image, schema1, states, known };
     try {
-      const blobs = blobsOf(image.record).filter(({ digest }) => !states.has(digest));
+      const blobs = (schema1?.blobs ?? blobsOf(image.record)).filter(({ digest }) => !states.has(digest));
       await pushBlobs(deps, writer, { blobs, states, places, signal });
-      return { image, states, known };
+      return { image, schema1, states, known };
     } catch (error) {
       const digest = error instanceof NotFoundError && error.kind === 'blob' ? error.subject : undefined;
       const layer = request.record.layers.find((blob) => blob.digest === digest);
@@ -150,9 +171,12 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
   const isThere = (digest: Digest): Promise<boolean> => isBlobThere(writer, digest, { states: there, signal });
   const options = { ...conversionOf(request), places, lost: new Set<Digest>(), isThere, made: [], dry: true, signal };
   const image = await preparePush(deps, request.record, options);
-  checkDigest(request, image);
+  // What a dry run would change in the config is not stored.
+  const schema1 = await schema1Of(deps, request, image, request.record);
+  const manifest = schema1?.manifests[0]?.raw ?? image.manifest;
+  checkDigest(request, manifest);
   const { record } = image;
-  const known = await isKnownThere(writer, image, signal);
+  const known = schema1 === undefined && (await isKnownThere(writer, image, signal));
   const stateOf = async (blob: Descriptor): Promise<PushedState> => {
     if (known || there.has(blob.digest) || (await writer.hasBlob(blob.digest, { signal }))) return 'present';
     if (isKeptElsewhere(blob) && (await deps.content.stat(blob.digest)) === undefined) return 'skipped';
@@ -162,7 +186,7 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
     }
     return 'uploaded';
   };
-  const blobs = blobsOf(record);
+  const blobs = schema1?.blobs ?? blobsOf(record);
   const states = await mapLimited(blobs, PARALLEL_BLOBS, stateOf);
   const sum = (wanted: PushedState): number =>
     blobs.reduce((total, { size }, i) => total + (states[i] === wanted ? size : 0), 0);
@@ -172,22 +196,36 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
   });
   return {
     reference: formatReference(reference),
-    digest: image.manifest.descriptor.digest,
+    digest: manifest.descriptor.digest,
     layers,
-    uploadBytes: sum('uploaded') + (known ? 0 : image.manifest.bytes.length),
+    uploadBytes: sum('uploaded') + (known ? 0 : manifest.bytes.length),
     mountBytes: sum('mounted'),
     presentBytes: sum('present'),
   };
 }
 
-function conversionOf({ format, compression }: PushRequest): PushConversion {
-  return { format, compression };
+function conversionOf({ format, compression }: PushRequest): PushConversion & { readonly schema1: boolean } {
+  return format === 'v2s1' ? { format: 'v2s2', compression, schema1: true } : { format, compression, schema1: false };
 }
 
-function checkDigest({ reference }: PushRequest, { manifest }: PreparedImage): void {
+function schema1Of(
+  deps: PushDeps,
+  request: PushRequest,
+  image: PreparedImage,
+  { config }: Pick<ImageRecord, 'config'> = image.record,
+): Promise<Schema1Image> | undefined {
+  if (request.format !== 'v2s1') return undefined;
+  return asSchema1(deps, image, { repository: request.reference.repository, tags: tagsOf(request), config });
+}
+
+function tagsOf({ reference, tags }: PushRequest): string[] {
+  return [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...tags])];
+}
+
+function checkDigest({ reference }: PushRequest, { descriptor }: RawManifest): void {
   const { digest } = reference;
-  if (digest === undefined || digest === manifest.descriptor.digest) return;
-  throw new InvalidReferenceError(`the image's manifest is ${manifest.descriptor.digest}, not ${digest}`, {
+  if (digest === undefined || digest === descriptor.digest) return;
+  throw new InvalidReferenceError(`the image's manifest is ${descriptor.digest}, not ${digest}`, {
     input: formatReference(reference),
     hint: 'leave the digest out: what is pushed decides it',
   });

@@ -2,6 +2,7 @@
  * The vocabulary of container images: digests, descriptors, manifests, configs, references, platforms.
  * Pure: no I/O, no state. May import `errors` only.
  */
+export * from './build-schema1.js';
 export * from './chain-id.js';
 export * from './config-change.js';
 export * from './config.js';
@@ -9,11 +10,10 @@ export * from './descriptor.js';
 export * from './digest.js';
 export * from './manifest.js';
 export * from './media-type.js';
-export * from './modern-config.js';
 export * from './platform.js';
 export * from './reference.js';
 export * from './referrers-tag.js';
 export * from './transport.js';
-export * from './v1/index.js';
 export * from './schema1-signature.js';
 export * from './schema1.js';
+export * from './v1/index.js';

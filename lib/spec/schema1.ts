@@ -2,13 +2,16 @@ import { InvalidManifestError } from '../errors.js';
 import { parseJson } from './config.js';
 import { digestOf, isDigest, type Digest, type DigestAlgorithm } from './digest.js';
 import { baseMediaType, MEDIA_TYPE } from './media-type.js';
-import type { V1Step } from './modern-config.js';
 import { readSignedDocument, verifySignatures } from './schema1-signature.js';
+import type { V1Document } from './v1/v1-image.js';
 
 /** One image of a schema 1 manifest's chain. */
-export interface Schema1Step extends V1Step {
+export interface Schema1Step {
   readonly id: string;
   readonly blob: Digest;
+  readonly json: V1Document;
+  /** Changes no file: its blob is no layer. */
+  readonly empty: boolean;
 }
 
 /** A Docker image manifest version 2, schema 1 (distribution manifest/schema1). */
@@ -76,7 +79,7 @@ function chainOf(newestFirst: readonly Schema1Step[], where: string): Schema1Ste
   const steps = newestFirst.filter(({ id }, i) => id !== newestFirst[i + 1]?.id);
   const seen = new Set<string>();
   steps.forEach(({ id, json }, i) => {
-    const parent = json.parent === undefined || json.parent === '' ? undefined : json.parent;
+    const parent = json.parent === '' ? undefined : json.parent;
     if (parent !== steps[i + 1]?.id)
       fail(`names ${JSON.stringify(parent)?.slice(0, 80)} as parent of ${id}, but lists another`, where);
     if (seen.has(id)) fail(`lists ${id} twice`, where);
@@ -95,7 +98,7 @@ function stepOf(layer: unknown, entry: unknown, where: string): Schema1Step {
   const { id, throwaway } = json as Record<string, unknown>;
   // An ID is a name that a server chose: it never becomes a key for content (CVE-2014-8178).
   if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) fail('has no valid id', where);
-  return { id, blob, json: json as Record<string, unknown>, empty: throwaway === true };
+  return { id, blob, json: json as V1Document, empty: throwaway === true };
 }
 
 function fail(what: string, where: string): never {

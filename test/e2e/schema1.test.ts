@@ -75,6 +75,37 @@ describe('schema 1, with docker-registry and skopeo', () => {
     await skopeoCopy(`docker://${target}`, `oci:${directory}/back:1`);
   });
 
+  it('writes it, and skopeo and imgtool read it: same layers, same config, several tags', async () => {
+    const modern = `${registry.host}/new/small:1`;
+    const target = `${registry.host}/written/small`;
+    const plan = await imgtool(root, 'push', modern, `${target}:1`, '--format', 'v2s1', '--plan');
+    expect(plan).to.include('to upload').and.include('to mount');
+    const digest = await imgtool(root, 'push', modern, `${target}:1`, '--format', 'v2s1', '--tag', '2');
+    expect(digest).to.equal(await digestOf(`${target}:1`));
+    expect(JSON.parse(await rawManifest(`${target}:2`))).to.include({
+      schemaVersion: 1,
+      name: 'written/small',
+      tag: '2',
+    });
+    await skopeoCopy(`docker://${target}:2`, `docker://${registry.host}/back/small:1`, '--format=v2s2');
+    const other = join(directory, 'other');
+    try {
+      const ids = [`${target}:2`, `${registry.host}/back/small:1`].map((name) => imgtool(other, 'pull', name));
+      const documents = (await Promise.all(ids)).map((id) => imgtool(other, 'inspect', '--config', id));
+      const want = JSON.parse(await imgtool(root, 'inspect', '--config', modern)) as Record<string, unknown>;
+      for (const document of await Promise.all(documents)) {
+        const { config, rootfs, architecture, history } = JSON.parse(document) as Record<string, unknown>;
+        expect({ config, rootfs, architecture }).to.deep.equal(
+          Object.fromEntries(['config', 'rootfs', 'architecture'].map((name) => [name, want[name]])),
+        );
+        const made = (list: unknown): unknown[] => (list as { created_by: string }[]).map((step) => step.created_by);
+        expect(made(history)).to.deep.equal(made(want.history));
+      }
+    } finally {
+      await run('umount', [other]).catch(() => undefined);
+    }
+  });
+
   async function digestOf(name: string): Promise<string> {
     const args = ['inspect', '--tls-verify=false', '--format', '{{.Digest}}', `docker://${name}`];
     return (await run('skopeo', args)).trim();

@@ -1,14 +1,18 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { InvalidManifestError } from '../../lib/errors.js';
 import {
+  buildSchema1,
   digestOf,
+  EMPTY_LAYER,
   MEDIA_TYPE,
   manifestDigest,
-  modernConfig,
   parseSchema1,
+  sealV1Config,
   signDocument,
   type DiffId,
+  type Digest,
 } from '../../lib/spec/index.js';
 
 const ids = ['a', 'b', 'c'].map((char) => char.repeat(64)) as [string, string, string];
@@ -186,8 +190,11 @@ describe('spec/schema1', () => {
   it('makes a config: the leaf’s, with layers and history', () => {
     const { steps } = parse(signDocument(manifest()));
     const diffIds = ['4', '5'].map((char) => `sha256:${char.repeat(64)}` as DiffId);
-    const text = modernConfig(steps, diffIds).toString();
-    expect(text).to.include('add a \\u0026 b');
+    const text = sealV1Config(
+      steps.map(({ json }) => json),
+      diffIds,
+      { skipThrowaway: true },
+    ).toString();
     expect(JSON.parse(text)).to.deep.equal({
       architecture: 'arm64',
       config: { Cmd: ['sh'] },
@@ -197,16 +204,66 @@ describe('spec/schema1', () => {
         { created_by: '/bin/sh -c #(nop) ENV a=b', empty_layer: true },
         { created: '2020-01-03T00:00:00Z' },
       ],
-      os: 'linux',
       rootfs: { type: 'layers', diff_ids: diffIds },
     });
-    expect(Object.keys(JSON.parse(text) as object)).to.deep.equal([
-      'architecture',
-      'config',
-      'created',
-      'history',
-      'os',
-      'rootfs',
-    ]);
+  });
+
+  describe('building', () => {
+    const diffIds = ['1', '2'].map((char) => `sha256:${char.repeat(64)}`);
+    const layers = ['3', '4'].map((char) => `sha256:${char.repeat(64)}` as Digest);
+    const history = [{ created_by: 'a' }, { created_by: 'b', empty_layer: true }, { created_by: 'c' }];
+    const configOf = (fields: object): Buffer =>
+      Buffer.from(
+        JSON.stringify({
+          architecture: 'amd64',
+          os: 'linux',
+          rootfs: { type: 'layers', diff_ids: diffIds },
+          ...fields,
+        }),
+      );
+    const name = { name: 'a/b', tag: '1' };
+
+    it('has the IDs of Docker’s builder', () => {
+      const built = buildSchema1(configOf({ history }), layers, name);
+      const { steps } = parse(built.bytes);
+      expect(steps.map(({ id }) => id).slice(0, 2)).to.deep.equal([
+        '06a1e8e93f1a0dc75bf1a34fc1b419af9fe6c165ffb26aaeec21bddcb7dae78c',
+        'd36ea6fba23f4d4fe4963f283ccf2f03cee460514ae573191a7677ebdeb3585b',
+      ]);
+      expect(steps.map(({ blob, empty }) => [blob, empty])).to.deep.equal([
+        [layers[0], false],
+        [digestOf(EMPTY_LAYER), true],
+        [layers[1], false],
+      ]);
+      expect(digestOf(EMPTY_LAYER)).to.equal('sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4');
+      expect([...gunzipSync(EMPTY_LAYER)]).to.deep.equal(Array(1024).fill(0));
+    });
+
+    it('and reading give config and history back', () => {
+      const fields = { author: 'me', config: { Env: ['A=<&>'] }, created: '2020-01-01T00:00:00Z', variant: 'v2' };
+      const { steps } = parse(buildSchema1(configOf({ ...fields, history }), layers, name).bytes);
+      const config = JSON.parse(
+        sealV1Config(
+          steps.map(({ json }) => json),
+          diffIds as DiffId[],
+          { skipThrowaway: true },
+        ).toString(),
+      ) as { history: { created_by: string; empty_layer?: true }[] };
+      expect(config).to.deep.include(fields);
+      expect(config.history.map(({ created_by, empty_layer }) => [created_by, empty_layer])).to.deep.equal([
+        ['a', undefined],
+        ['b', true],
+        ['c', undefined],
+      ]);
+    });
+
+    it('makes up what a config without history does not tell', () => {
+      for (const fields of [{}, { history: [] }, { history: [history[1]] }])
+        expect(parse(buildSchema1(configOf(fields), layers, name).bytes).steps.map(({ blob }) => blob)).to.deep.equal(
+          layers,
+        );
+      const empty = buildSchema1(configOf({ rootfs: { type: 'layers', diff_ids: [] } }), [], name);
+      expect(parse(empty.bytes).steps.map(({ empty }) => empty)).to.deep.equal([true]);
+    });
   });
 });

@@ -23,8 +23,8 @@ export const push: CommandSpec = {
     {
       name: 'format',
       value: 'FORMAT',
-      choices: ['oci', 'v2s2'],
-      summary: 'write the manifest as OCI or as Docker schema 2; as it is when not given',
+      choices: ['oci', 'v2s2', 'v2s1'],
+      summary: 'write the manifest as OCI, as Docker schema 2 or 1; as it is when not given',
     },
     {
       name: 'compression',
@@ -47,8 +47,8 @@ export const push: CommandSpec = {
         throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
     }
     const compression = parseCompression(options.text('compression'));
-    if (compression?.kind === 'zstd' && options.text('format') === 'v2s2') {
-      throw new UsageError('Docker manifests (v2s2) have no form for layers compressed with zstd', {
+    if (compression?.kind === 'zstd' && /^v2s[12]$/.test(options.text('format') ?? '')) {
+      throw new UsageError('Docker manifests (v2s2, v2s1) have no form for layers compressed with zstd', {
         hint: 'use --compression gzip, or --format oci',
       });
     }
