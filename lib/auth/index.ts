@@ -1,7 +1,10 @@
 /**
- * From a 401 to an `Authorization` header: challenges, bearer tokens, where a password may go. Sends no request but to
- * token services and keeps nothing on disk. May import `errors`, `spec`, `progress`, `util`, `sys` and `http`.
+ * From a 401 to an `Authorization` header: challenges, bearer tokens, where a password may go; and the logins of the user:
+ * credentials files and helpers. Sends no request but to token services. May import `errors`, `spec`, `progress`, `util`,
+ * `sys` and `http`.
  */
 export { createAuthorizer, type AuthorizerOptions } from './authorizer.js';
 export { parseChallenges, type Challenge } from './challenge.js';
+export { createCredentialStore, type CredentialStoreOptions } from './credential-store.js';
+export { parseRegistryKey } from './registry-key.js';
 export * from './types.js';

@@ -5,19 +5,26 @@ import { isLoopbackHost, redactUrl } from '../http/index.js';
 const KNOWN_SERVICES: Readonly<Record<string, string>> = {
   'registry-1.docker.io': 'auth.docker.io',
   'registry.gitlab.com': 'gitlab.com',
+  'registry.digitalocean.com': 'api.digitalocean.com',
 };
 
 /**
  * Checks where a bearer challenge wants its token fetched (CVE-2026-33540). Plain http only from a registry that was
  * itself reached by plain http, and then on the loopback range or the same host; a loopback service never serves a
- * registry elsewhere; a password goes only to the registry's own host or a service known to belong to it.
+ * registry elsewhere; a password goes only to the registry's own host, a service known to belong to it, or the `trusted`
+ * host that the user named for it.
  * Throws AuthenticationError.
  */
 export function checkTokenRealm(
   realm: string | undefined,
-  options: { readonly registryUrl: string; readonly host: string; readonly withPassword: boolean },
+  options: {
+    readonly registryUrl: string;
+    readonly host: string;
+    readonly withPassword: boolean;
+    readonly trusted?: string | undefined;
+  },
 ): URL {
-  const { host, withPassword } = options;
+  const { host, withPassword, trusted } = options;
   const registry = new URL(options.registryUrl);
   const refuse = (why: string, hint?: string): never => {
     throw new AuthenticationError(`${host} asks for a token from ${redactUrl(realm ?? '')}: ${why}`, {
@@ -40,10 +47,11 @@ export function checkTokenRealm(
     refuse('a token service must answer https');
   }
   if (isLoopbackHost(url.host) && !isLoopbackHost(registry.host)) refuse('that is this machine, not the registry');
-  if (withPassword && !sameHost && !bothLoopback && KNOWN_SERVICES[registry.host] !== url.host) {
+  const belongs = sameHost || bothLoopback || url.host === trusted || url.host === KNOWN_SERVICES[registry.host];
+  if (withPassword && !belongs) {
     refuse(
       'that is another host, which must not get your password',
-      'get a token for this registry yourself and give it as the password, or pull without credentials',
+      `if it belongs to the registry, say so in the configuration: registries: {"${host}": {token-service: "${url.host}"}}`,
     );
   }
   return url;

@@ -56,6 +56,8 @@ export interface CommandContext {
   readonly input: () => Readable;
   /** Standard output for bytes as they are, with back-pressure; ending it leaves the process's own open. Throws UsageError when it is a terminal. */
   readonly output: () => Writable;
+  /** Asks the user for one line, shown while typed unless `hidden`. Throws UsageError without a terminal, AbortError. */
+  readonly ask: (question: string, options: { readonly hidden: boolean }) => Promise<string>;
   /** Makes the parts an operation needs; only what is asked for is loaded. */
   readonly compose: Composition;
 }

@@ -1,17 +1,25 @@
-import { NotFoundError, UsageError } from '../errors.js';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
+import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
+import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
 import type { OperationDeps, RestoreDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
-import type { RegistryClient } from '../registry/index.js';
+import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ConfigFile } from './config-file.js';
 import { readCertificates } from './certificates.js';
 import { registrySetting } from './config-keys.js';
+import { splitCredentials } from './creds.js';
 import type { Options } from './options.js';
 
 /** Parts that work on the local store. */
 export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier'> & Pick<RestoreDeps, 'createApplier'>;
+
+/** Credentials for one registry in place of those of --creds: `host` as the user wrote it, `creds` as USER[:PASS]. */
+export interface RemoteLogin {
+  readonly host: string;
+  readonly creds?: string | undefined;
+}
 
 /** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
 export class Composition {
@@ -19,12 +27,21 @@ export class Composition {
   readonly #files: readonly ConfigFile[];
   readonly #progress: ProgressSink;
   readonly #note = (line: string): void => this.#progress.note(line);
-  #registry: RegistryClient | undefined;
+  readonly #env: NodeJS.ProcessEnv;
+  /** By what `remote` was asked for. */
+  readonly #registries = new Map<string, Promise<RegistryClient>>();
+  #credentials: Promise<CredentialStore> | undefined;
 
-  constructor(options: Options, files: readonly ConfigFile[], progress: ProgressSink) {
+  constructor(
+    options: Options,
+    files: readonly ConfigFile[],
+    progress: ProgressSink,
+    env: NodeJS.ProcessEnv = process.env,
+  ) {
     this.#options = options;
     this.#files = files;
     this.#progress = progress;
+    this.#env = env;
   }
 
   /** Directory of the store. */
@@ -63,15 +80,53 @@ export class Composition {
     return openStore(this.root, { create: true, onNote: this.#note, ...options });
   }
 
-  /** Registries; nothing is sent before the first request. */
-  async remote(): Promise<Pick<OperationDeps, 'registry'>> {
-    this.#registry ??= await this.#client();
-    return { registry: this.#registry };
+  /**
+   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; `login` (default:
+   * --creds) takes its place at that host alone, so name the host that the user means.
+   */
+  async remote(login?: RemoteLogin): Promise<Pick<OperationDeps, 'registry'>> {
+    const key = JSON.stringify([login?.host, login?.creds]);
+    let client = this.#registries.get(key);
+    if (client === undefined) {
+      client = this.connect(this.#lookup(login));
+      this.#registries.set(key, client);
+    }
+    return { registry: await client };
   }
 
-  /** Everything a pull needs. */
-  async all(): Promise<OperationDeps> {
-    const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote()]);
+  /** A client that finds its logins so; closed by the caller. */
+  async connect(credentials: CredentialLookup): Promise<RegistryClient> {
+    const { createRegistryClient } = await import('../registry/index.js');
+    return createRegistryClient({ ...this.#clientOptions(), credentials });
+  }
+
+  /** The logins of the user. */
+  async credentials(): Promise<CredentialStore> {
+    const { createCredentialStore } = await import('../auth/index.js');
+    this.#credentials ??= Promise.resolve(
+      createCredentialStore({ env: this.#env, authfile: this.#options.text('authfile') }),
+    );
+    return this.#credentials;
+  }
+
+  /** Reads HOST or HOST/PATH. Throws InvalidReferenceError. */
+  async registryKey(text: string): Promise<RegistryKey> {
+    const [{ parseRegistryKey }, { parseReference }] = await Promise.all([
+      import('../auth/index.js'),
+      import('../spec/index.js'),
+    ]);
+    const key = parseRegistryKey(text);
+    const reference = `${key.host}/${key.path || 'x'}`;
+    if (parseReference(reference).host === key.host) return key;
+    throw new InvalidReferenceError(`${JSON.stringify(text.slice(0, 300))} is not the name of a registry`, {
+      input: text,
+      hint: 'write HOST[:PORT]; a name without a dot, other than localhost, is one of Docker Hub',
+    });
+  }
+
+  /** Everything a pull needs; `login` as for `remote`. */
+  async all(login?: RemoteLogin): Promise<OperationDeps> {
+    const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote(login)]);
     return { ...unpacking, ...remote };
   }
 
@@ -107,7 +162,7 @@ export class Composition {
 
   /** Closes what was opened. */
   async close(): Promise<void> {
-    await this.#registry?.close();
+    for (const client of this.#registries.values()) await (await client).close();
   }
 
   async #findStore(): Promise<StoreRoot | undefined> {
@@ -153,34 +208,35 @@ export class Composition {
     };
   }
 
-  async #client(): Promise<RegistryClient> {
-    const { createRegistryClient } = await import('../registry/index.js');
+  /** --creds go to the host they are meant for; where that was not said, to the first that asks. */
+  #lookup(login: RemoteLogin | undefined): CredentialLookup {
+    const creds = login?.creds ?? this.#options.text('creds');
+    let host = login?.host;
+    return async (asking, request) => {
+      if (creds !== undefined && (host ??= asking) === asking) return { ...splitCredentials(creds), source: '--creds' };
+      return (await this.credentials()).find(asking, request);
+    };
+  }
+
+  #clientOptions(): RegistryClientOptions {
     const options = this.#options;
     refuseUnsupported(options);
     const certDir = options.text('cert-dir');
     const tls = certDir === undefined ? undefined : readCertificates(certDir);
     const limitRate = options.number('limit-rate');
     const timeoutMs = options.number('timeout')! * 1000;
-    const creds = options.text('creds');
     const verifyAll = options.flag('tls-verify');
-    return createRegistryClient({
+    return {
       parallel: options.number('parallel')!,
       retries: options.number('retry')!,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       ...(limitRate === undefined ? {} : { limitRate }),
       ...(tls === undefined ? {} : { tls: () => tls }),
+      tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
-      ...(creds === undefined ? {} : { credentials: () => Promise.resolve(splitCredentials(creds)) }),
       ...(options.text('log-level') === 'debug' ? { log: (line) => this.#progress.note(line) } : {}),
-    });
+    };
   }
-}
-
-function splitCredentials(text: string): { username: string; password: string; source: string } {
-  const colon = text.indexOf(':');
-  return colon < 0
-    ? { username: text, password: '', source: '--creds' }
-    : { username: text.slice(0, colon), password: text.slice(colon + 1), source: '--creds' };
 }
 
 /** A flag that would do nothing is an error, not a silence. */
@@ -188,8 +244,5 @@ function refuseUnsupported(options: Options): void {
   const version = options.text('registry-version');
   if (version === '1') {
     throw new UsageError('registry protocol v1 is not supported', { hint: 'leave out --registry-version' });
-  }
-  if (options.text('authfile') !== undefined) {
-    throw new UsageError('--authfile is not supported', { hint: 'give credentials with --creds' });
   }
 }

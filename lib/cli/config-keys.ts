@@ -7,8 +7,15 @@ import { configPathOf } from './option.js';
 
 /** Key that holds settings of single registries, by host. */
 export const REGISTRIES_KEY = 'registries';
-/** What can be set for one registry. */
-export const REGISTRY_KEYS = ['tls-verify'] as const;
+/** What can be set for one registry, and of which kind it is. */
+export const REGISTRY_KEYS = { 'tls-verify': 'boolean', 'token-service': 'string' } as const;
+
+/** Settings of one registry. */
+export interface RegistrySettings {
+  readonly 'tls-verify': boolean;
+  /** Host of its token service, which may get passwords. */
+  readonly 'token-service': string;
+}
 
 /** Refuses keys that mean nothing, so that a slip does not pass unnoticed. Throws UsageError. */
 export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
@@ -30,16 +37,16 @@ export function checkConfigFile({ path, document }: ConfigFile, commands: readon
 }
 
 /** Settings of one registry of the files, the first file that has one winning. */
-export function registrySetting(
+export function registrySetting<K extends keyof RegistrySettings>(
   files: readonly ConfigFile[],
   host: string,
-  key: (typeof REGISTRY_KEYS)[number],
-): boolean | undefined {
+  key: K,
+): RegistrySettings[K] | undefined {
   for (const { document } of files) {
     const registries = document[REGISTRIES_KEY];
     const settings = isMapping(registries) ? registries[host] : undefined;
     const value = isMapping(settings) ? settings[key] : undefined;
-    if (typeof value === 'boolean') return value;
+    if (typeof value === REGISTRY_KEYS[key]) return value as RegistrySettings[K];
   }
   return undefined;
 }
@@ -49,9 +56,11 @@ function checkRegistries(value: unknown, path: string): void {
   for (const [host, settings] of Object.entries(value)) {
     if (!isMapping(settings)) throw new UsageError(`${REGISTRIES_KEY}.${host} in ${path} is not a mapping`);
     for (const [key, setting] of Object.entries(settings)) {
-      if (!REGISTRY_KEYS.some((name) => name === key)) throw unknownKey(key, REGISTRY_KEYS, path);
-      if (typeof setting !== 'boolean')
-        throw new UsageError(`${REGISTRIES_KEY}.${host}.${key} in ${path} is not true or false`);
+      const kind = Object.hasOwn(REGISTRY_KEYS, key) ? REGISTRY_KEYS[key as keyof RegistrySettings] : undefined;
+      if (kind === undefined) throw unknownKey(key, Object.keys(REGISTRY_KEYS), path);
+      if (typeof setting === kind) continue;
+      const wanted = kind === 'boolean' ? 'true or false' : 'text';
+      throw new UsageError(`${REGISTRIES_KEY}.${host}.${key} in ${path} is not ${wanted}`);
     }
   }
 }

@@ -136,7 +136,10 @@ function badCommandLine(
   argv: readonly string[],
   commands: readonly CommandSpec[],
 ): BadCommandLineError {
-  const [first, ...others] = error.message.replace(/^error: /, '').split('\n');
+  const [first, ...others] = error.message
+    .replace(/^error: /, '')
+    .replace(/(--[\w-]+)=[^']*/, '$1')
+    .split('\n');
   const suggestion = /\(Did you mean (?:one of )?(.*)\?\)/.exec(others.join(' '))?.[1];
   const words = argv.filter((arg) => !arg.startsWith('-'));
   const command = commands.find(

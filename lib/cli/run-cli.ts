@@ -1,6 +1,7 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import type { CommandResult, CommandSpec } from './command.js';
+import { ask as askUser, type TerminalInput } from './ask.js';
+import type { CommandContext, CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
 import { Composition } from './compose.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
@@ -16,7 +17,7 @@ import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
 /** What the program touches of its process. */
 export interface ProcessIo {
   /** Opened when a command wants it; without it there is none. */
-  readonly stdin?: () => Readable & { readonly isTTY?: boolean };
+  readonly stdin?: () => TerminalInput;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly env: NodeJS.ProcessEnv;
@@ -70,16 +71,18 @@ async function runCommand(
   args: readonly string[],
   options: Options,
   files: readonly ConfigFile[],
-  { signal, stdin }: ProcessIo,
+  { signal, stdin, stderr, env }: ProcessIo,
   terminal: Terminal,
 ): Promise<void> {
   const progress = terminal.progress();
-  const compose = new Composition(options, files, progress);
+  const compose = new Composition(options, files, progress, env);
   try {
     const print = (result: CommandResult): void => terminal.result(result);
-    const input = (): Readable => byteInput(stdin);
+    const input = (): TerminalInput => byteInput(stdin);
     const output = (): Writable => terminal.byteStream();
-    const result = await command.run({ args, options, signal, progress, print, input, output, compose });
+    const ask: CommandContext['ask'] = (question, { hidden }) =>
+      askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
+    const result = await command.run({ args, options, signal, progress, print, input, output, ask, compose });
     terminal.endProgress();
     if (result !== undefined) print(result);
   } finally {
@@ -87,7 +90,7 @@ async function runCommand(
   }
 }
 
-function byteInput(stdin: ProcessIo['stdin']): Readable {
+function byteInput(stdin: ProcessIo['stdin']): TerminalInput {
   const stream = stdin?.();
   if (stream === undefined || stream.isTTY === true) {
     throw new UsageError('standard input is a terminal', { hint: 'redirect it from a file or a program' });

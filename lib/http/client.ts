@@ -87,6 +87,7 @@ class Client implements HttpClient {
       url: new URL(request.url),
       headers: request.headers ?? {},
       body: request.body,
+      secretBody: request.secretBody === true,
     };
     for (;;) {
       const { url }: Hop = hop;

@@ -15,6 +15,7 @@ export interface Hop {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: RequestBody | undefined;
+  readonly secretBody: boolean;
 }
 
 /**
@@ -35,6 +36,10 @@ export function nextHop(hop: Hop, status: number, location: string | undefined, 
     fail(`redirects from https to plain http (${url.host}): refused`);
   }
   const method = status === 303 && !reads ? 'GET' : hop.method;
+  const body = method === hop.method ? hop.body : undefined;
+  if (hop.secretBody && body !== undefined && url.origin !== hop.url.origin) {
+    fail(`redirects a secret to another host (${url.host}): refused`);
+  }
   const key = `${method} ${url.href}`;
   if (visited.has(key)) fail('redirects in a loop');
   visited.add(key);
@@ -43,7 +48,8 @@ export function nextHop(hop: Hop, status: number, location: string | undefined, 
     method,
     url,
     headers: url.origin === hop.url.origin ? hop.headers : withoutSecrets(hop.headers),
-    body: method === hop.method ? hop.body : undefined,
+    body,
+    secretBody: hop.secretBody,
   };
 }
 

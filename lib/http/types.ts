@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** With a stream, give `content-length` in `headers` unless the body is to be sent chunked. */
   readonly body?: RequestBody;
+  /** The body is for this host alone: a redirect that would send it to another one is an error. */
+  readonly secretBody?: boolean;
   readonly signal: AbortSignal;
   /** Higher starts first within the limit of the host. Default 0. */
   readonly priority?: number;

@@ -1,61 +1,75 @@
 import { NotFoundError, UsageError } from '../errors.js';
 import type { Change } from '../rootfs/index.js';
-import type { ChainId } from '../spec/index.js';
+import { parseReference, type ChainId, type Platform } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { findImage } from './find-image.js';
 import { withFrozen } from './freeze-container.js';
+import { RemoteTrees, type RemoteImage, type RemoteTreeDeps } from './remote-trees.js';
+import type { LayerStep } from './unpack-layers.js';
 
-type DiffDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
+type DiffDeps = Pick<OperationDeps, 'compareTrees'> & RemoteTreeDeps;
 
-/** A tree in the store: a layer (undefined: the empty tree), or a container to be frozen. */
+/** What to compare. */
+export interface DiffRequest {
+  /** A container, an image, or `docker://REF`: an image at its registry. */
+  readonly subject: string;
+  readonly other: string | undefined;
+  /** For images at registries. */
+  readonly platform: Platform;
+  readonly platformGiven: boolean;
+  /** Bytes to leave free on the store's file system when layers have to be fetched. */
+  readonly reserveBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** A tree to compare: a layer (undefined: the empty tree), a container to be frozen, layers at a registry. */
 type Tree =
-  { readonly layer: ChainId | undefined } | { readonly container: string; readonly base: ChainId | undefined };
+  | { readonly layer: ChainId | undefined }
+  | { readonly container: string; readonly base: ChainId | undefined }
+  | { readonly image: RemoteImage; readonly steps: readonly LayerStep[] };
 
 /**
- * What changed in `subject` (container or image) since `other`; without it since what a container was made from, or since
- * the layer below an image's top one. Sorted bytewise by path. Takes a time that depends on the number of changes where
- * one tree is a snapshot of the other. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ * What changed in `subject` since `other`; without it since what a container was made from, or since the layer below an
+ * image's top one. Sorted bytewise by path. Takes a time that depends on the number of changes where one tree is a snapshot
+ * of the other. Of an image at a registry, only layers that are not here are fetched; nothing of it stays. Throws
+ * NotFoundError, UsageError, SyscallError, AbortError, what the registry and unpacking throw.
  */
-export async function diffTrees(
-  deps: DiffDeps,
-  {
-    subject,
-    other,
-    signal,
-  }: { readonly subject: string; readonly other: string | undefined; readonly signal: AbortSignal },
-): Promise<Change[]> {
+export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<Change[]> {
+  const { subject, other, signal } = request;
   const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const remote = new RemoteTrees(deps);
   try {
-    const upper = await findTree(deps, subject);
-    const lower = other === undefined ? undefined : await findTree(deps, other);
-    return await withPath(deps, upper, signal, async (upperPath) => {
-      if (lower !== undefined) {
-        return withPath(deps, lower, signal, (lowerPath) => compare(deps, lowerPath, upperPath, signal));
-      }
-      const below = 'container' in upper ? upper.base : await parentOf(deps, upper.layer);
-      return compare(deps, await layerPath(deps, below), upperPath, signal);
-    });
+    const upper = await findTree(deps, remote, { input: subject, request });
+    const lower =
+      other === undefined ? await below(deps, upper) : await findTree(deps, remote, { input: other, request });
+    const [top, bottom] = [topOf(upper), topOf(lower)];
+    if (top !== undefined && top === bottom) return [];
+    await shareLayers(remote, [upper, lower], request);
+    const path = (tree: Tree, work: (path: string | undefined) => Promise<Change[]>): Promise<Change[]> =>
+      withPath(deps, remote, { tree, request }, work);
+    return await path(upper, (upperPath) =>
+      path(lower, async (lowerPath) => {
+        if (upperPath === undefined) throw new UsageError('an image without layers has nothing to compare');
+        const onNote = (line: string): void => deps.progress.note(line);
+        return deps.compareTrees({ lower: lowerPath, upper: upperPath, signal, onNote });
+      }),
+    );
   } finally {
+    await remote.close();
     store.release();
+    await remote.dropBlobs();
   }
 }
 
-function compare(
+async function findTree(
   deps: DiffDeps,
-  lower: string | undefined,
-  upper: string | undefined,
-  signal: AbortSignal,
-): Promise<Change[]> {
-  if (upper === undefined) throw new UsageError('an image without layers has nothing to compare');
-  return deps.compareTrees({ lower, upper, signal, onNote: (line) => deps.progress.note(line) });
-}
-
-async function findTree(deps: DiffDeps, input: string): Promise<Tree> {
+  remote: RemoteTrees,
+  { input, request }: { readonly input: string; readonly request: DiffRequest },
+): Promise<Tree> {
   if (input.startsWith('docker://')) {
-    throw new UsageError(`${input} is at a registry, and only what is in the store can be compared`, {
-      hint: `fetch it first: imgtool pull ${input}`,
-    });
+    const image = await remote.find({ ...request, reference: parseReference(input) });
+    return { image, steps: image.steps };
   }
   try {
     const { id, base } = await findContainer(deps, input);
@@ -70,18 +84,40 @@ async function findTree(deps: DiffDeps, input: string): Promise<Tree> {
     throw new NotFoundError(`there is no container and no image ${input} in the store`, {
       kind: 'image',
       subject: input,
-      hint: 'see "imgtool containers" and "imgtool images"',
+      hint: 'see "imgtool containers" and "imgtool images"; docker://REF is an image at its registry',
     });
   }
 }
 
+/** What a tree is compared with when nothing is said. */
+async function below(deps: DiffDeps, tree: Tree): Promise<Tree> {
+  if ('container' in tree) return { layer: tree.base };
+  if ('steps' in tree) return { image: tree.image, steps: tree.steps.slice(0, -1) };
+  return { layer: await parentOf(deps, tree.layer) };
+}
+
+/** The layer that a tree is; undefined where that is not known. */
+function topOf(tree: Tree): ChainId | undefined {
+  if ('container' in tree) return undefined;
+  return 'steps' in tree ? tree.steps.at(-1)?.chainId : tree.layer;
+}
+
+/** Makes what two remote trees have in common first, so that it is fetched and unpacked once. */
+async function shareLayers(remote: RemoteTrees, [a, b]: readonly [Tree, Tree], request: DiffRequest): Promise<void> {
+  if (!('steps' in a && 'steps' in b)) return;
+  const end = a.steps.findIndex(({ chainId }, i) => chainId !== b.steps[i]?.chainId);
+  await remote.pathOf(a.image, end < 0 ? a.steps : a.steps.slice(0, end), request);
+}
+
 async function withPath<T>(
   deps: DiffDeps,
-  tree: Tree,
-  signal: AbortSignal,
+  remote: RemoteTrees,
+  { tree, request }: { readonly tree: Tree; readonly request: DiffRequest },
   work: (path: string | undefined) => Promise<T>,
 ): Promise<T> {
+  const { signal } = request;
   if ('container' in tree) return withFrozen(deps, { id: tree.container, signal }, ({ path }) => work(path));
+  if ('steps' in tree) return work(await remote.pathOf(tree.image, tree.steps, request));
   return work(await layerPath(deps, tree.layer));
 }
 

@@ -19,6 +19,7 @@ export * from './inspect-image.js';
 export type { ImageQuery, PulledLayer } from './look-up-image.js';
 export * from './list-images.js';
 export * from './load-images.js';
+export * from './log-in.js';
 export * from './name-image.js';
 export * from './plan-pull.js';
 export * from './pull.js';

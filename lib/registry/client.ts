@@ -1,9 +1,10 @@
 import { InvalidReferenceError } from '../errors.js';
-import { createAuthorizer, type Credentials } from '../auth/index.js';
+import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { Endpoint } from './v2/endpoint.js';
+import { ping } from './v2/ping.js';
 import { openReader, openWriter } from './v2/repository.js';
 import { listRepositories } from './v2/tags.js';
 
@@ -12,18 +13,24 @@ export interface RegistryClientOptions extends HttpClientOptions {
   /** False for a host accepts any certificate and plain http there. Default: true for every host. */
   readonly tlsVerify?: boolean | ((host: string) => boolean);
   /** Credentials for `host[:port]`; default: none. */
-  readonly credentials?: (host: string) => Promise<Credentials | undefined>;
+  readonly credentials?: CredentialLookup;
+  /** The host of a registry's token service, where it is another one that may get passwords. Default: those known. */
+  readonly tokenService?: AuthorizerOptions['tokenService'];
 }
 
 /** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const { tlsVerify = true, credentials, ...httpOptions } = options;
+  const { tlsVerify = true, credentials, tokenService, ...httpOptions } = options;
   const verifies = (host: string): boolean => (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
   const http = createHttpClient({
     ...httpOptions,
     tls: (host) => (verifies(host) ? httpOptions.tls?.(host) : { ...httpOptions.tls?.(host), verify: false }),
   });
-  const authorizer = createAuthorizer(credentials === undefined ? { http } : { http, credentials });
+  const authorizer = createAuthorizer({
+    http,
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(tokenService === undefined ? {} : { tokenService }),
+  });
   const endpoints = new Map<string, Endpoint>();
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
@@ -48,6 +55,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
       return openWriter(endpointOf(host), repository, { mountFrom, retries: httpOptions.retries });
     },
     catalog: (host, { signal }) => listRepositories(endpointOf(host), signal),
+    ping: (host, { signal }) => ping(endpointOf(host), signal),
     get statistics() {
       return http.statistics;
     },

@@ -116,6 +116,11 @@ export interface RegistryClient {
   ): Promise<RepositoryWriter>;
   /** All repositories of a host, paged through, bounded. Many registries do not offer this. Throws as RepositoryReader does. */
   catalog(host: string, options: { readonly signal: AbortSignal }): AsyncIterable<string>;
+  /**
+   * Asks a host whether it speaks the protocol and lets us in. Throws AuthenticationError when it refuses the credentials
+   * or wants some, RegistryError, TransportError, AbortError.
+   */
+  ping(host: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /** Requests sent, body bytes received and sent so far. */
   readonly statistics: { readonly requests: number; readonly bytesReceived: number; readonly bytesSent: number };
   close(): Promise<void>;

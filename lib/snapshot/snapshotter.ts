@@ -22,6 +22,10 @@ export interface FreezingSnapshotter extends Snapshotter {
    * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
    */
   freeze(key: string, containerId: string): Promise<string>;
+  /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
+  freezeWork(key: string, from: string): Promise<string>;
+  /** As `prepare`, on top of what `freezeWork(from)` made. */
+  prepareOn(key: string, from: string): Promise<string>;
 }
 
 const KEY = /^[0-9a-f]{1,128}$/;
@@ -41,6 +45,17 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
   const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
   const workPath = (key: string): string => join(work, checkKey(key));
   const trash = join(root, 'trash');
+  const make = async (key: string, path: string, of: { path: string; readOnly: boolean }): Promise<string> => {
+    const { snapshotWork } = await native();
+    own.add(key);
+    try {
+      await snapshotWork(path, of);
+    } catch (error) {
+      own.delete(key);
+      throw error;
+    }
+    return path;
+  };
 
   return {
     layerPath,
@@ -84,6 +99,8 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
       }
       return path;
     },
+    freezeWork: (key, from) => make(key, unnamedPath(key), { path: workPath(from), readOnly: true }),
+    prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),
     async removeWork(key) {
       const { removeTree } = await native();
       for (const path of [workPath(key), unnamedPath(key)]) await removeTree(path, trash);

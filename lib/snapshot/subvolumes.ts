@@ -89,6 +89,11 @@ export async function freezeContainer(path: string, container: { id: string; pat
   });
 }
 
+/** Makes a snapshot of work at `path`. */
+export async function snapshotWork(path: string, work: { path: string; readOnly: boolean }): Promise<void> {
+  await translated(path, () => snapshot(work.path, path, work.readOnly));
+}
+
 /** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */
 export async function publish(paths: { work: string; unnamed: string; target: string; trash: string }): Promise<void> {
   await translated(paths.target, async () => {

@@ -79,10 +79,10 @@ describe('auth', () => {
 
     it('sends nothing unasked, and remembers what it was asked for', async () => {
       const made = authorizer(true);
-      expect(made.header(scope)).to.equal(undefined);
+      expect(await made.header(scope, signal)).to.equal(undefined);
       expect(await made.answer(scope, refusal, signal)).to.equal(BASIC);
-      expect(made.header(scope)).to.equal(BASIC);
-      expect(made.header({ ...scope, host: 'other' })).to.equal(undefined);
+      expect(await made.header(scope, signal)).to.equal(BASIC);
+      expect(await made.header({ ...scope, host: 'other' }, signal)).to.equal(undefined);
     });
 
     it('without credentials says how to log in', async () => {
@@ -127,7 +127,7 @@ describe('auth', () => {
         ',scope="repository:a/b:pull,push,delete repository:secret:pull"',
       );
       expect(header).to.equal('Bearer abc');
-      expect(made.header(scopeOf(service.host))).to.equal('Bearer abc');
+      expect(await made.header(scopeOf(service.host), signal)).to.equal('Bearer abc');
     });
 
     it('sends the password to the registry itself, and takes access_token as well', async () => {

@@ -1,6 +1,7 @@
 import type { Change } from '../../rootfs/index.js';
 import { formatSize, pathText } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
+import { PLATFORM, platformOf, RESERVE } from './common-options.js';
 
 export const diff: CommandSpec = {
   path: ['diff'],
@@ -8,19 +9,28 @@ export const diff: CommandSpec = {
   summary: 'list what changed in a container or an image',
   description:
     'A: added, C: changed, D: deleted. A container is compared with what it was made from, an image with the layer ' +
-    'below its top one, unless OTHER is given. The time it takes depends on the number of changes, not on the image.',
+    'below its top one, unless OTHER is given. The time it takes depends on the number of changes, not on the image. ' +
+    'docker://REF is an image at its registry: only layers that are not here are fetched, and nothing of it stays.',
   arguments: [
-    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique prefix of one', completes: 'container' },
-    { name: 'OTHER', summary: 'container or image to compare with', optional: true, completes: 'image' },
+    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique prefix of one, or docker://REF', completes: 'container' },
+    { name: 'OTHER', summary: 'container, image or docker://REF to compare with', optional: true, completes: 'image' },
   ],
-  options: [{ name: 'stat', default: false, summary: 'sizes, what changed of each path, and sums' }],
+  options: [{ name: 'stat', default: false, summary: 'sizes, what changed of each path, and sums' }, PLATFORM, RESERVE],
   examples: [
     { command: 'imgtool diff box', does: 'what changed since the container was made' },
     { command: 'imgtool diff app:2 app:1 --stat', does: 'between two images' },
+    { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'with what the registry has' },
   ],
   async run({ args, options, signal, compose }) {
     const { diffTrees } = await import('../../operations/index.js');
-    const list = await diffTrees(await compose.local(), { subject: args[0]!, other: args[1], signal });
+    const [subject, other] = args as [string, string | undefined];
+    const isRemote = [subject, other].some((input) => input?.startsWith('docker://'));
+    // A store is made only where a layer may have to be unpacked.
+    const local = isRemote ? await compose.unpacking() : await compose.local();
+    const list = await diffTrees(
+      { ...local, openRegistry: async () => (await compose.remote()).registry },
+      { subject, other, ...platformOf(options), reserveBytes: options.number('reserve')!, signal },
+    );
     return {
       json: list.map(toJson),
       text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${pathText(path).text}`),

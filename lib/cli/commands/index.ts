@@ -10,6 +10,7 @@ import { exportCommand, importCommand } from './export.js';
 import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
+import { login, logout } from './login.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
 import { digest, tags } from './registry.js';
@@ -44,6 +45,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   importCommand,
   tags,
   digest,
+  login,
+  logout,
   serve,
   storeInit,
   storeDf,

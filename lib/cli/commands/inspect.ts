@@ -24,9 +24,11 @@ export const inspect: CommandSpec = {
   async run({ args, options, signal, compose }) {
     const { inspectImage, inspectRemoteImage } = await import('../../operations/index.js');
     const image = args[0]!;
-    const found = image.startsWith('docker://')
-      ? await inspectRemoteImage(await compose.remote(), parseReference(image), { ...platformOf(options), signal })
-      : await inspectImage(await compose.local(), image);
+    const reference = image.startsWith('docker://') ? parseReference(image) : undefined;
+    const found =
+      reference === undefined
+        ? await inspectImage(await compose.local(), image)
+        : await inspectRemoteImage(await compose.remote(reference), reference, { ...platformOf(options), signal });
     if (options.flag('raw')) return { bytes: options.flag('config') ? found.config : found.raw };
     const document: unknown = options.flag('config') ? JSON.parse(found.config.toString('utf8')) : found.image;
     return { json: document, text: jsonText(document, 2).split('\n') };

@@ -40,7 +40,7 @@ export const pull: CommandSpec = {
     }
     const repository = parseRepository(args[0]!);
     const { listTags } = await import('../../operations/index.js');
-    const references = (await listTags(await context.compose.remote(), repository, context)).map((tag) => ({
+    const references = (await listTags(await context.compose.remote(repository), repository, context)).map((tag) => ({
       ...repository,
       tag,
     }));
@@ -55,7 +55,7 @@ async function fetch(
   reference: PullRequest['reference'],
 ): Promise<PullResult> {
   const { pullImage } = await import('../../operations/index.js');
-  const [deps, bootId] = await Promise.all([compose.all(), compose.bootId()]);
+  const [deps, bootId] = await Promise.all([compose.all(reference), compose.bootId()]);
   return pullImage(deps, { reference, ...requestOf(options), bootId, signal });
 }
 
@@ -64,7 +64,7 @@ async function plan(
   reference: PullRequest['reference'],
 ): Promise<PullPlan> {
   const { planPull } = await import('../../operations/index.js');
-  const [local, remote] = await Promise.all([compose.localIfThere(), compose.remote()]);
+  const [local, remote] = await Promise.all([compose.localIfThere(), compose.remote(reference)]);
   return planPull({ progress, ...local, ...remote }, { reference, ...platformOf(options), signal });
 }
 

@@ -53,15 +53,13 @@ export const push: CommandSpec = {
       });
     }
     const given = args[1] === undefined ? undefined : parseReference(args[1]);
-    const [{ findImage }, local, remote] = await Promise.all([
-      import('../../operations/index.js'),
-      compose.local(),
-      compose.remote(),
-    ]);
+    const [{ findImage }, local] = await Promise.all([import('../../operations/index.js'), compose.local()]);
     const found = await findImage(local, args[0]!);
+    const reference = given ?? ownName(found);
+    const remote = await compose.remote(reference);
     const request: PushRequest = {
       record: found.record,
-      reference: given ?? ownName(found),
+      reference,
       tags,
       format: options.text('format') as PushRequest['format'],
       compression,

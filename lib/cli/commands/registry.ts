@@ -11,7 +11,7 @@ export const tags: CommandSpec = {
   async run({ args, signal, compose }) {
     const repository = parseRepository(args[0]!);
     const { listTags } = await import('../../operations/index.js');
-    const list = await listTags(await compose.remote(), repository, { signal });
+    const list = await listTags(await compose.remote(repository), repository, { signal });
     return { json: list, text: list };
   },
 };
@@ -27,7 +27,11 @@ export const digest: CommandSpec = {
   async run({ args, signal, compose }) {
     const reference = parseReference(args[0]!);
     const { resolveDigest } = await import('../../operations/index.js');
-    const { digest: found, mediaType, size } = await resolveDigest(await compose.remote(), reference, { signal });
+    const {
+      digest: found,
+      mediaType,
+      size,
+    } = await resolveDigest(await compose.remote(reference), reference, { signal });
     return { json: { digest: found, mediaType, size }, text: [found] };
   },
 };

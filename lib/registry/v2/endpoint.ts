@@ -28,6 +28,8 @@ export interface EndpointOptions {
 
 const MAX_ERROR_BYTES = 64 * 1024;
 const BODY_RETRIES = 3;
+/** How often one request is given another token. */
+const MAX_ANSWERS = 4;
 const DOCKER_HUB = 'docker.io';
 const DOCKER_HUB_API = 'registry-1.docker.io';
 
@@ -54,26 +56,24 @@ export class Endpoint {
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
   }
 
-  /** Sends; a 401 is answered once. Any other status resolves. Throws AuthenticationError, TransportError, AbortError. */
+  /**
+   * Sends; a 401 is answered once, and again where the token ran out while the request waited for its turn. Any other
+   * status resolves. Throws AuthenticationError, TransportError, AbortError.
+   */
   async stream(request: EndpointRequest): Promise<StreamedResponse> {
     const { authorizer } = this.#options;
-    const header = authorizer.header(request.scope);
-    const response = await this.#send(request, header);
-    // A 401 from another host (a storage service behind a redirect) is not the registry's challenge.
-    if (response.status !== 401 || new URL(response.url).origin !== this.#base) return response;
-    response.body.destroy();
-    const answer = await authorizer.answer(
-      request.scope,
-      { url: response.url, challenge: response.headers['www-authenticate'], refused: header },
-      request.signal,
-    );
-    const second = await this.#send(request, answer);
-    if (second.status !== 401) return second;
-    second.body.destroy();
-    throw new AuthenticationError(
-      `${this.host} does not let us ${describeScope(request.scope)}, or there is no such repository`,
-      { host: this.host, hint: `check the name, or log in with: imgtool login ${this.host}` },
-    );
+    const { scope, signal } = request;
+    let header = await authorizer.header(scope, signal);
+    for (let answers = 0; ; answers++) {
+      const response = await this.#send(request, header);
+      // A 401 from another host (a storage service behind a redirect) is not the registry's challenge.
+      if (response.status !== 401 || new URL(response.url).origin !== this.#base) return response;
+      response.body.destroy();
+      const mayHelp = answers === 0 || (answers < MAX_ANSWERS && header !== undefined && authorizer.hasExpired(header));
+      if (!mayHelp) throw this.#refused(scope);
+      const challenge = response.headers['www-authenticate'];
+      header = await authorizer.answer(scope, { url: response.url, challenge, refused: header }, signal);
+    }
   }
 
   /**
@@ -96,6 +96,13 @@ export class Endpoint {
   /** Absolute URL of `path` at this host; only after a first response. */
   url(path: string): URL {
     return new URL(path, this.#base ?? this.#candidates[0]);
+  }
+
+  #refused(scope: AuthScope): AuthenticationError {
+    return new AuthenticationError(
+      `${this.host} does not let us ${describeScope(scope)}, or there is no such repository`,
+      { host: this.host, hint: `check the name, or log in with: imgtool login ${this.host}` },
+    );
   }
 
   async #send(request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {

@@ -1,0 +1,105 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AuthenticationError, UsageError } from '../errors.js';
+
+/** Where a credentials file may be. */
+export interface AuthFilePath {
+  readonly path: string;
+  /** The user named it: it must be there to be read from. */
+  readonly explicit: boolean;
+}
+
+/** The parts of a credentials file that matter here, as they are in the file. */
+export interface AuthFile {
+  readonly path: string;
+  /** Entries by key. */
+  readonly auths: ReadonlyMap<string, unknown>;
+  /** Helper names by key; empty ones are left out. */
+  readonly helpers: ReadonlyMap<string, string>;
+  /** The helper for all other hosts. */
+  readonly store: string | undefined;
+  /** The text; undefined when there is no file. */
+  readonly text: string | undefined;
+}
+
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Where credentials are looked for, first one first: what the user names (`--authfile`, `REGISTRY_AUTH_FILE`) alone,
+ * else Docker's config.json, then the files of containers-auth.json(5).
+ */
+export function authFilePaths(
+  authfile: string | undefined,
+  options: { readonly env: NodeJS.ProcessEnv; readonly home: string; readonly uid: number },
+): readonly AuthFilePath[] {
+  const { env, home, uid } = options;
+  const named = authfile ?? (env.REGISTRY_AUTH_FILE || undefined);
+  if (named !== undefined) return [{ path: named, explicit: true }];
+  const runtime = env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'containers') : `/run/containers/${uid}`;
+  const config = env.XDG_CONFIG_HOME || join(home, '.config');
+  return [
+    join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
+    join(runtime, 'auth.json'),
+    join(config, 'containers/auth.json'),
+  ].map((path) => ({ path, explicit: false }));
+}
+
+/** Reads a credentials file; one that is not there is empty unless it is explicit. Throws UsageError, AuthenticationError. */
+export async function readAuthFile({ path, explicit }: AuthFilePath): Promise<AuthFile> {
+  const text = await readText(path, explicit);
+  const document = text === undefined || text.trim() === '' ? {} : parse(text, path);
+  const store = document.credsStore;
+  return {
+    path,
+    text: text === undefined || text.trim() === '' ? undefined : text,
+    auths: new Map(Object.entries(mapping(document.auths, `auths in ${path}`))),
+    helpers: new Map(
+      Object.entries(mapping(document.credHelpers, `credHelpers in ${path}`)).flatMap(([key, name]) =>
+        typeof name === 'string' && name !== '' ? [[key, name] as const] : [],
+      ),
+    ),
+    store: typeof store === 'string' && store !== '' ? store : undefined,
+  };
+}
+
+async function readText(path: string, explicit: boolean): Promise<string | undefined> {
+  try {
+    if ((await stat(path)).size > MAX_BYTES) throw broken(path, 'is too large');
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof AuthenticationError) throw cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    const missing = code === 'ENOENT' || code === 'ENOTDIR';
+    // What this user may not read is not meant for them, where nobody named it.
+    if (!explicit && (missing || code === 'EACCES')) return undefined;
+    throw new UsageError(`cannot read the credentials file ${path} (${code})`, {
+      hint: missing ? 'check --authfile or REGISTRY_AUTH_FILE, or make the file with: imgtool login' : undefined,
+      cause,
+    });
+  }
+}
+
+/** The parser's own message may quote the file, secrets included: it is left out. */
+function parse(text: string, path: string): Record<string, unknown> {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw broken(path, 'is not JSON');
+  }
+  return mapping(document, path);
+}
+
+function mapping(value: unknown, what: string): Record<string, unknown> {
+  if (value === undefined || value === null) return {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw broken(what, 'is not a JSON object');
+}
+
+function broken(what: string, why: string): AuthenticationError {
+  return new AuthenticationError(`the credentials file ${what} ${why}`, {
+    host: '',
+    credentialSource: what,
+    hint: 'repair the file, or name another one with --authfile',
+  });
+}

@@ -1,0 +1,40 @@
+/** A token as it was fetched; times of `performance.now()`. */
+export interface FetchedToken {
+  /** The `Authorization` header. */
+  readonly header: string;
+  /** From when on another one is fetched before it is used. */
+  readonly renewAt: number;
+  readonly expires: number;
+}
+
+/** A bearer token that is kept, shared by all who need it at once, and renewed before it expires. */
+export class BearerToken {
+  readonly #fetch: (signal: AbortSignal) => Promise<FetchedToken>;
+  #held: FetchedToken | undefined;
+  #running: Promise<FetchedToken> | undefined;
+
+  constructor(fetch: (signal: AbortSignal) => Promise<FetchedToken>) {
+    this.#fetch = fetch;
+  }
+
+  /** The header, another one than `refused` unless the service gives no other. Throws what fetching throws. */
+  async header(signal: AbortSignal, refused?: string): Promise<string> {
+    const held = this.#held;
+    // Many requests are refused at once when a token runs out: the first one's new token serves them all.
+    if (held !== undefined && held.header !== refused && performance.now() < held.renewAt) return held.header;
+    this.#running ??= this.#fetch(signal).finally(() => (this.#running = undefined));
+    try {
+      this.#held = await this.#running;
+      return this.#held.header;
+    } catch (error) {
+      // The one who fetched for all was cancelled; this request was not.
+      if ((error as Error).name === 'AbortError' && !signal.aborted) return this.header(signal, refused);
+      throw error;
+    }
+  }
+
+  /** Whether `header` is the present token and has not run out. */
+  isValid(header: string): boolean {
+    return this.#held?.header === header && performance.now() < this.#held.expires;
+  }
+}

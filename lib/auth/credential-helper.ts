@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import { isAbsolute } from 'node:path';
+import { AuthenticationError } from '../errors.js';
+import type { Login } from './types.js';
+
+/** How helpers are run. */
+export interface HelperOptions {
+  /** Their environment; programs are searched in the absolute directories of its PATH. */
+  readonly env: NodeJS.ProcessEnv;
+  /** How long a helper may take; it may ask the user something. Default 60,000. Milliseconds. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** A helper and what it is asked about. */
+export interface HelperCall {
+  /** As in the file: the program is `docker-credential-NAME`. */
+  readonly name: string;
+  /** What helpers know the registry by. */
+  readonly server: string;
+  /** The file that names the helper. */
+  readonly file: string;
+  readonly signal: AbortSignal;
+}
+
+const MAX_BYTES = 64 * 1024;
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/**
+ * Asks a credential helper (docker-credential-helpers, "development"); undefined when it has none. A user name of `<token>`
+ * says that the password is a refresh token. Throws AuthenticationError without anything of what the helper printed,
+ * AbortError.
+ */
+export async function askHelper(call: HelperCall, options: HelperOptions): Promise<Login | undefined> {
+  const { exitCode, output } = await runHelper(call, { verb: 'get', input: call.server }, options);
+  if (exitCode !== 0) {
+    if (/^\s*credentials not found/i.test(output)) return undefined;
+    throw failed(call, 'get', `failed with exit code ${exitCode}`);
+  }
+  let answer: { Username?: unknown; Secret?: unknown } | null;
+  try {
+    answer = JSON.parse(output) as typeof answer;
+  } catch {
+    answer = null;
+  }
+  const [username, password] = [answer?.Username, answer?.Secret];
+  if (typeof username !== 'string' || typeof password !== 'string')
+    throw failed(call, 'get', 'printed something that is no credentials');
+  return password === '' ? undefined : { username, password };
+}
+
+/** Gives a login to a helper to keep. Throws as `askHelper`. */
+export async function storeWithHelper(call: HelperCall, login: Login, options: HelperOptions): Promise<void> {
+  const input = JSON.stringify({ ServerURL: call.server, Username: login.username, Secret: login.password });
+  const { exitCode } = await runHelper(call, { verb: 'store', input }, options);
+  if (exitCode !== 0) throw failed(call, 'store', `failed with exit code ${exitCode}`);
+}
+
+/** Makes a helper forget. Throws as `askHelper`. */
+export async function eraseFromHelper(call: HelperCall, options: HelperOptions): Promise<void> {
+  const { exitCode } = await runHelper(call, { verb: 'erase', input: call.server }, options);
+  if (exitCode !== 0) throw failed(call, 'erase', `failed with exit code ${exitCode}`);
+}
+
+function runHelper(
+  call: HelperCall,
+  { verb, input }: { readonly verb: 'get' | 'store' | 'erase'; readonly input: string },
+  { env, timeoutMs = DEFAULT_TIMEOUT_MS }: HelperOptions,
+): Promise<{ exitCode: number; output: string }> {
+  // A name with a slash would be a program anywhere.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw failed(call, verb, 'has no possible name');
+  call.signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const child = spawn(`docker-credential-${call.name}`, [verb], { stdio: 'pipe', env: helperEnvironment(env) });
+    let output = '';
+    let bytes = 0;
+    const end = (settle: () => void): void => {
+      clearTimeout(timer);
+      call.signal.removeEventListener('abort', abort);
+      child.kill('SIGKILL');
+      // What the helper left running may hold the pipes.
+      for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
+      settle();
+    };
+    const fail = (why: string): void => end(() => reject(failed(call, verb, why)));
+    const abort = (): void => end(() => reject(call.signal.reason as Error));
+    const timer = setTimeout(() => fail(`did not end within ${Math.ceil(timeoutMs / 1000)} s`), timeoutMs);
+    call.signal.addEventListener('abort', abort, { once: true });
+    const count = (chunk: Buffer): void => {
+      bytes += chunk.length;
+      if (bytes > MAX_BYTES) fail('printed far too much');
+    };
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString('utf8');
+      count(chunk);
+    });
+    child.stderr.on('data', count);
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      const missing = error.code === 'ENOENT';
+      end(() => reject(missing ? notInstalled(call) : failed(call, verb, `cannot be run (${error.code})`)));
+    });
+    child.once('close', (exitCode, signal) => {
+      if (exitCode === null) fail(`was killed by ${signal}`);
+      else end(() => resolve({ exitCode, output }));
+    });
+  });
+}
+
+function helperEnvironment({ IMGTOOL_CREDS: _secret, ...env }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...env, PATH: (env.PATH ?? '').split(':').filter(isAbsolute).join(':') };
+}
+
+function notInstalled({ name, server, file }: HelperCall): AuthenticationError {
+  return new AuthenticationError(`the credential helper docker-credential-${name} is not installed`, {
+    host: server,
+    credentialSource: `docker-credential-${name}`,
+    hint: `install it, or take it out of ${file}`,
+  });
+}
+
+function failed({ name, server, file }: HelperCall, verb: string, why: string): AuthenticationError {
+  return new AuthenticationError(`the credential helper docker-credential-${name} (of ${file}) ${why}`, {
+    host: server,
+    credentialSource: `docker-credential-${name}`,
+    hint: verb === 'get' ? `see what it says: echo ${server} | docker-credential-${name} get` : undefined,
+  });
+}

@@ -1,0 +1,156 @@
+import { homedir } from 'node:os';
+import { authFilePaths, readAuthFile, type AuthFile, type AuthFilePath } from './auth-file.js';
+import { encodeLogin, parseAuthEntry } from './auth-entry.js';
+import {
+  askHelper,
+  eraseFromHelper,
+  storeWithHelper,
+  type HelperCall,
+  type HelperOptions,
+} from './credential-helper.js';
+import { editAuthFile } from './edit-auth-file.js';
+import { EXACT_HOST, fileKey, parseRegistryKey, rankOf, sameKey, serverName } from './registry-key.js';
+import type { Credentials, CredentialStore, KeptLogin, Login, RegistryKey } from './types.js';
+
+/** Options of `createCredentialStore`. */
+export interface CredentialStoreOptions {
+  /** Default: the process's. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** The only file to use; default: those of Docker and containers. */
+  readonly authfile?: string | undefined;
+  /** How long a credential helper may take. Default 60,000. Milliseconds. */
+  readonly helperTimeoutMs?: number | undefined;
+}
+
+/** The logins of this user; reads files and runs helpers only when asked. */
+export function createCredentialStore(options: CredentialStoreOptions = {}): CredentialStore {
+  return new FileCredentialStore(options);
+}
+
+/** What helpers call a login whose password is a refresh token. */
+const TOKEN_USER = '<token>';
+/** Helpers give out short-lived secrets: how long one is used without asking again. Milliseconds. */
+const REUSE_MS = 5 * 60_000;
+
+interface Candidate {
+  readonly rank: number;
+  readonly load: () => Promise<Credentials | undefined>;
+}
+
+class FileCredentialStore implements CredentialStore {
+  readonly #paths: readonly AuthFilePath[];
+  readonly #helpers: HelperOptions;
+  readonly #found = new Map<string, { readonly at: number; readonly answer: Promise<Credentials | undefined> }>();
+
+  constructor({ env = process.env, authfile, helperTimeoutMs }: CredentialStoreOptions) {
+    const home = env.HOME || homedir();
+    this.#paths = authFilePaths(authfile, { env, home, uid: process.getuid?.() ?? 0 });
+    this.#helpers = { env, timeoutMs: helperTimeoutMs };
+  }
+
+  readonly find: CredentialStore['find'] = (host, { repository, signal }) => {
+    const key = `${host}/${repository ?? ''}`;
+    const known = this.#found.get(key);
+    if (known !== undefined && performance.now() - known.at < REUSE_MS) return known.answer;
+    const answer = this.#find(host, repository, signal);
+    this.#found.set(key, { at: performance.now(), answer });
+    answer.catch(() => this.#found.delete(key));
+    return answer;
+  };
+
+  async save(key: RegistryKey, login: Login, { signal }: { readonly signal: AbortSignal }): Promise<KeptLogin> {
+    this.#found.clear();
+    const { path } = this.#paths[0]!;
+    const file = await readAuthFile({ path, explicit: false });
+    const helper = key.path === '' ? helperOf(file, key.host) : undefined;
+    if (helper !== undefined) {
+      const call = { name: helper, server: serverName(key.host), file: path, signal };
+      await storeWithHelper(call, login, this.#helpers);
+    }
+    await editAuthFile(path, signal, (entries) => {
+      removeKey(entries, key);
+      // Docker lists what a helper keeps by an empty entry.
+      entries.set(fileKey(key), helper === undefined ? JSON.stringify({ auth: encodeLogin(login) }) : '{}');
+      return true;
+    });
+    return { file: path, helper };
+  }
+
+  async remove(key: RegistryKey, { signal }: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]> {
+    this.#found.clear();
+    const removed: KeptLogin[] = [];
+    for (const { path } of this.#paths) {
+      const file = await readAuthFile({ path, explicit: false });
+      const helper = key.path === '' ? helperOf(file, key.host) : undefined;
+      let erased = false;
+      if (helper !== undefined) {
+        const call: HelperCall = { name: helper, server: serverName(key.host), file: path, signal };
+        // Helpers fail to erase what they do not have.
+        erased = (await askHelper(call, this.#helpers)) !== undefined;
+        if (erased) await eraseFromHelper(call, this.#helpers);
+      }
+      let listed = false;
+      if ([...file.auths.keys()].some((name) => sameKey(parseRegistryKey(name), key))) {
+        await editAuthFile(path, signal, (entries) => (listed = removeKey(entries, key)));
+      }
+      if (erased || listed) removed.push({ file: path, helper: erased ? helper : undefined });
+    }
+    return removed;
+  }
+
+  async #find(host: string, repository: string | undefined, signal: AbortSignal): Promise<Credentials | undefined> {
+    const files = await Promise.all(this.#paths.map(readAuthFile));
+    const candidates = files.flatMap((file) => this.#candidates(file, { host, repository, signal }));
+    // Sorting is stable: of equals, the first file wins.
+    candidates.sort((one, other) => other.rank - one.rank);
+    for (const { load } of candidates) {
+      const found = await load();
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** What one file has for a repository. A helper that fails ends the search: no other secret takes its place (CVE-2021-41092). */
+  #candidates(
+    file: AuthFile,
+    wanted: { readonly host: string; readonly repository: string | undefined; readonly signal: AbortSignal },
+  ): Candidate[] {
+    const { host, repository, signal } = wanted;
+    const rank = (key: string): number | undefined => rankOf(parseRegistryKey(key), host, repository);
+    const byHelper = (name: string) => async (): Promise<Credentials | undefined> => {
+      const call = { name, server: serverName(host), file: file.path, signal };
+      const login = await askHelper(call, this.#helpers);
+      return login === undefined ? undefined : fromHelper(login, `docker-credential-${name}`);
+    };
+    const candidates: (Candidate | { rank: undefined; load: Candidate['load'] })[] = [
+      ...[...file.helpers].map(([key, name]) => ({ rank: rank(key), load: byHelper(name) })),
+      ...(file.store === undefined || helperOf(file, host) !== file.store
+        ? []
+        : [{ rank: EXACT_HOST, load: byHelper(file.store) }]),
+      ...[...file.auths].map(([key, entry]) => ({
+        rank: rank(key),
+        // eslint-disable-next-line @typescript-eslint/require-await
+        load: async () => parseAuthEntry(entry, { key, file: file.path }),
+      })),
+    ];
+    return candidates.filter((candidate): candidate is Candidate => candidate.rank !== undefined);
+  }
+}
+
+/** The helper that keeps the login of a host: its own, else the one for all. */
+function helperOf(file: AuthFile, host: string): string | undefined {
+  const own = [...file.helpers].find(([key]) => rankOf(parseRegistryKey(key), host) === EXACT_HOST);
+  return own?.[1] ?? file.store;
+}
+
+function fromHelper({ username, password }: Login, source: string): Credentials {
+  return username === TOKEN_USER
+    ? { username: '', password: '', identityToken: password, source }
+    : { username, password, source };
+}
+
+/** Removes all spellings of a key; tells whether there was one. */
+function removeKey(entries: Map<string, string>, key: RegistryKey): boolean {
+  const names = [...entries.keys()].filter((name) => sameKey(parseRegistryKey(name), key));
+  return names.map((name) => entries.delete(name)).some(Boolean);
+}

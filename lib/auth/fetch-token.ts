@@ -1,0 +1,150 @@
+import { AuthenticationError, RegistryError } from '../errors.js';
+import { redactUrl, type BufferedResponse, type HttpClient } from '../http/index.js';
+import type { FetchedToken } from './bearer-token.js';
+import { deniesPush, tokenClaims } from './json-web-token.js';
+import type { AuthScope, Credentials } from './types.js';
+
+/** What to ask which token service for. */
+export interface TokenRequest {
+  /** Checked: it may get the credentials. */
+  readonly realm: URL;
+  readonly service: string | undefined;
+  readonly scope: AuthScope;
+  /** What to ask for where `scope` names no repository. */
+  readonly challengeScope: string | undefined;
+  readonly credentials: Credentials | undefined;
+}
+
+const MAX_TOKEN_BYTES = 64 * 1024;
+/** A token is renewed this long before it expires, or after three quarters of a shorter life. Milliseconds. */
+const RENEW_BEFORE_MS = 10_000;
+/** What a token without `expires_in` is good for (distribution "token/jwt"). Seconds. */
+const DEFAULT_LIFETIME_S = 60;
+const CLIENT_ID = 'imgtool';
+
+/** The scopes to ask for: our own; the registry's only where we have none. Sorted, each once. */
+export function tokenScopes({ scope, challengeScope }: TokenRequest): readonly string[] {
+  if (scope.repository === undefined) return challengeScope === undefined ? [] : [challengeScope];
+  const sources = [...new Set(scope.mountFrom)].filter((from) => from !== scope.repository).sort();
+  return [`repository:${scope.repository}:${scope.actions}`, ...sources.map((from) => `repository:${from}:pull`)];
+}
+
+/**
+ * Fetches a bearer token: by POST with a refresh token (distribution "token/oauth"), else by GET (distribution
+ * "token/jwt"). Throws AuthenticationError when it is refused or does not allow to push where that is wanted,
+ * RegistryError, TransportError, AbortError.
+ */
+export async function fetchToken(http: HttpClient, request: TokenRequest, signal: AbortSignal): Promise<FetchedToken> {
+  const asked = performance.now();
+  const { scope, credentials } = request;
+  const { host } = scope;
+  const response = await ask(http, request, signal);
+  // Some services refuse all when one source of a mount is not ours to read: the push can do without.
+  if (isRefusal(response) && (scope.mountFrom?.length ?? 0) > 0) {
+    return fetchToken(http, { ...request, scope: { ...scope, mountFrom: [] } }, signal);
+  }
+  const place = {
+    status: response.status,
+    method: credentials?.identityToken === undefined ? 'GET' : 'POST',
+    url: redactUrl(request.realm),
+  };
+  if (isRefusal(response)) throw refused(request);
+  if (response.status !== 200) {
+    throw new RegistryError(`the token service of ${host} answered ${response.status}`, place);
+  }
+  const { token, seconds } = parseAnswer(response.body);
+  if (token === undefined) throw new RegistryError(`the token service of ${host} sent no usable token`, place);
+  const claims = tokenClaims(token);
+  const { repository, actions, mountFrom = [] } = scope;
+  if (repository !== undefined && actions !== 'pull' && deniesPush(claims, repository, mountFrom)) {
+    throw noPush(request, repository);
+  }
+  const lifetimeMs = (seconds ?? claims.lifetime ?? DEFAULT_LIFETIME_S) * 1000;
+  return {
+    header: `Bearer ${token}`,
+    renewAt: asked + lifetimeMs - Math.min(RENEW_BEFORE_MS, lifetimeMs / 4),
+    expires: asked + lifetimeMs,
+  };
+}
+
+function ask(http: HttpClient, request: TokenRequest, signal: AbortSignal): Promise<BufferedResponse> {
+  const { realm, service, credentials } = request;
+  const url = new URL(realm);
+  const common = { signal, priority: Number.MAX_SAFE_INTEGER };
+  const limit = { maxBytes: MAX_TOKEN_BYTES };
+  if (credentials?.identityToken !== undefined) {
+    const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: CLIENT_ID });
+    if (service !== undefined) form.set('service', service);
+    form.set('scope', tokenScopes(request).join(' '));
+    form.set('refresh_token', credentials.identityToken);
+    return http.request(
+      {
+        ...common,
+        method: 'POST',
+        url: url.href,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: Buffer.from(form.toString()),
+        secretBody: true,
+      },
+      limit,
+    );
+  }
+  if (service !== undefined) url.searchParams.set('service', service);
+  for (const wanted of tokenScopes(request)) url.searchParams.append('scope', wanted);
+  if (credentials !== undefined) url.searchParams.set('account', credentials.username);
+  const headers = credentials === undefined ? {} : { authorization: basicHeader(credentials) };
+  return http.request({ ...common, method: 'GET', url: url.href, headers }, limit);
+}
+
+/** The `Authorization` header of the Basic scheme (RFC 7617). */
+export function basicHeader({ username, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+}
+
+/** What to do when credentials are missing or wrong. */
+export function loginHint(host: string): string {
+  return `log in with: imgtool login ${host}`;
+}
+
+/** OAuth2 services answer 400 to a refresh token that is no longer good (RFC 6749, 5.2). */
+function isRefusal({ status, body }: BufferedResponse): boolean {
+  return status === 401 || status === 403 || (status === 400 && /invalid_grant/.test(body.toString('latin1')));
+}
+
+function refused({ scope, credentials }: TokenRequest): AuthenticationError {
+  const { host, repository } = scope;
+  const whom =
+    credentials === undefined ? 'gives no anonymous token' : `refused the credentials of ${credentials.source}`;
+  return new AuthenticationError(`the token service of ${host} ${whom} for ${repository ?? 'this registry'}`, {
+    host,
+    scheme: 'bearer',
+    credentialSource: credentials?.source,
+    hint: loginHint(host),
+  });
+}
+
+function noPush({ scope: { host }, credentials }: TokenRequest, repository: string): AuthenticationError {
+  const who = credentials === undefined ? 'anybody' : credentials.username || 'this login';
+  return new AuthenticationError(`the token service of ${host} does not let ${who} push to ${repository}`, {
+    host,
+    scheme: 'bearer',
+    credentialSource: credentials?.source,
+    hint: credentials === undefined ? loginHint(host) : `check the name, or ask for the right to push to ${repository}`,
+  });
+}
+
+/** `seconds`: undefined when the answer does not say. `token`: undefined when it has none that fits into a header. */
+function parseAnswer(body: Buffer): { token: string | undefined; seconds: number | undefined } {
+  let answer: Record<string, unknown> | null;
+  try {
+    answer = JSON.parse(body.toString('utf8')) as Record<string, unknown> | null;
+  } catch {
+    answer = null;
+  }
+  const token = answer?.token ?? answer?.access_token;
+  const seconds = answer?.expires_in;
+  return {
+    token: typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined,
+    seconds: typeof seconds === 'number' && seconds > 0 ? seconds : undefined,
+  };
+}

@@ -1,0 +1,101 @@
+import type { Readable } from 'node:stream';
+import type { Login, RegistryKey } from '../../auth/index.js';
+import { AuthenticationError, UsageError } from '../../errors.js';
+import { splitCredentials } from '../creds.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+
+const HOST = { name: 'HOST', summary: 'HOST[:PORT]; HOST/PATH for the repositories below a path' };
+
+export const login: CommandSpec = {
+  path: ['login'],
+  group: 'Registries',
+  summary: 'log in to a registry',
+  description:
+    "The registry checks the login before it is kept: in Docker's config.json (or --authfile, or REGISTRY_AUTH_FILE), by the " +
+    'credential helper that the file names for the registry, else in the file itself. Asks for what is not given.',
+  arguments: [HOST],
+  options: [
+    { name: 'username', short: 'u', value: 'USER', summary: 'user name' },
+    { name: 'password-stdin', default: false, summary: 'read the password (or access token) from standard input' },
+    { name: 'get-login', default: false, summary: 'print the user name that is logged in; change nothing' },
+  ],
+  examples: [
+    { command: 'imgtool login registry.example.com', does: 'ask for user name and password' },
+    { command: 'imgtool login ghcr.io -u me --password-stdin <token.txt', does: 'without a terminal' },
+    { command: 'imgtool login registry.example.com --get-login', does: 'who am I there' },
+  ],
+  async run(context) {
+    const { args, options, signal, compose, progress } = context;
+    const key = await compose.registryKey(args[0]!);
+    if (options.flag('get-login')) return loggedIn(context, key);
+    const given = await loginOf(context);
+    const { logIn } = await import('../../operations/index.js');
+    const credentials = await compose.credentials();
+    const done = await logIn({ credentials, connect: (find) => compose.connect(find) }, { key, login: given, signal });
+    if (!done.checked) progress.note(`${key.host} did not ask for a login: it is kept unchecked`);
+    if (done.helper === undefined) progress.note(`the password is kept in ${done.file}, not encrypted`);
+    progress.note(`logged in to ${args[0]!} as ${done.username}`);
+    return { json: done, text: [] };
+  },
+};
+
+export const logout: CommandSpec = {
+  path: ['logout'],
+  group: 'Registries',
+  summary: 'forget the login of a registry',
+  description: 'From all files that imgtool reads, and from the credential helpers they name.',
+  arguments: [HOST],
+  options: [],
+  examples: [{ command: 'imgtool logout registry.example.com', does: 'what is public stays to be pulled' }],
+  async run({ args, signal, compose, progress }) {
+    const key = await compose.registryKey(args[0]!);
+    const removed = await (await compose.credentials()).remove(key, { signal });
+    const what = removed.length === 0 ? 'was not logged in to' : 'logged out of';
+    progress.note(`${what} ${args[0]!}`);
+    return { json: { host: key.host, removed }, text: [] };
+  },
+};
+
+async function loggedIn({ args, compose, signal }: CommandContext, key: RegistryKey): Promise<CommandResult> {
+  const found = await (await compose.credentials()).find(key.host, { repository: key.path, signal });
+  if (found === undefined) {
+    const host = args[0]!;
+    throw new AuthenticationError(`not logged in to ${host}`, { host, hint: `log in with: imgtool login ${host}` });
+  }
+  const username = found.username || '<token>';
+  return { json: { host: key.host, username, source: found.source }, text: [username] };
+}
+
+async function loginOf({ options, input, ask }: CommandContext): Promise<Login> {
+  const creds = options.text('creds');
+  const { username: known, password: given } = creds === undefined ? {} : splitCredentials(creds);
+  const fromInput = options.flag('password-stdin');
+  const named = options.text('username') ?? known;
+  if (fromInput && named === undefined) {
+    throw new UsageError('--password-stdin needs a user name', { hint: 'give it with -u' });
+  }
+  const username = named ?? (await ask('User name: ', { hidden: false })).trim();
+  if (username === '' || username.includes(':')) {
+    throw new UsageError(username === '' ? 'the user name is empty' : 'a user name cannot hold a colon', {
+      hint: 'the password is given by --password-stdin, or typed when asked for',
+    });
+  }
+  const password = fromInput ? await readPassword(input()) : given || (await ask('Password: ', { hidden: true }));
+  if (password === '') throw new UsageError('the password is empty');
+  return { username, password };
+}
+
+const MAX_PASSWORD_BYTES = 64 * 1024;
+
+async function readPassword(input: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MAX_PASSWORD_BYTES) throw new UsageError('standard input holds more than a password');
+  }
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+}

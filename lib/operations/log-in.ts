@@ -1,0 +1,50 @@
+import type { CredentialLookup, CredentialStore, KeptLogin, Login, RegistryKey } from '../auth/index.js';
+import { AuthenticationError } from '../errors.js';
+import type { RegistryClient } from '../registry/index.js';
+
+/** What logging in needs. */
+export interface LoginDeps {
+  readonly credentials: CredentialStore;
+  /** Makes a client that has these logins and no others; the operation closes it. */
+  readonly connect: (find: CredentialLookup) => Promise<Pick<RegistryClient, 'ping' | 'close'>>;
+}
+
+/** Where a login is kept now. */
+export interface LoginResult extends KeptLogin {
+  readonly host: string;
+  readonly username: string;
+  /** False: the registry let us in without asking who we are. */
+  readonly checked: boolean;
+}
+
+/**
+ * Has the registry check a login, then keeps it. Throws AuthenticationError when it is wrong or a helper fails (nothing is
+ * kept then), RegistryError, TransportError, UsageError when it cannot be written, AbortError.
+ */
+export async function logIn(
+  { credentials, connect }: LoginDeps,
+  request: { readonly key: RegistryKey; readonly login: Login; readonly signal: AbortSignal },
+): Promise<LoginResult> {
+  const { key, login, signal } = request;
+  const { host } = key;
+  let checked = false;
+  const client = await connect(() => {
+    checked = true;
+    return Promise.resolve({ ...login, source: 'this login' });
+  });
+  try {
+    await client.ping(host, { signal });
+  } catch (error) {
+    if (!(error instanceof AuthenticationError) || !checked) throw error;
+    throw new AuthenticationError(`${host} refused the login of ${login.username}`, {
+      host,
+      scheme: error.scheme,
+      hint: error.hint?.includes('imgtool login') === true ? 'check user name and password' : error.hint,
+      cause: error,
+    });
+  } finally {
+    await client.close();
+  }
+  const kept = await credentials.save(key, login, { signal });
+  return { host, username: login.username, checked, ...kept };
+}
