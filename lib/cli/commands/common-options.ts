@@ -28,16 +28,6 @@ export function platformOf(options: Options): { readonly platform: Platform; rea
   return { platform: text === undefined ? hostPlatform() : parsePlatform(text), platformGiven: text !== undefined };
 }
 
-/** `--reserve`, the same in every command that unpacks layers. */
-export const RESERVE: OptionSpec = {
-  name: 'reserve',
-  value: 'SIZE',
-  parse: parseSize,
-  default: 2 ** 30,
-  summary: 'bytes to leave free on the file system of the store',
-  shared: true,
-};
-
 /** `--change`, the same in every command that makes a config. */
 export const CHANGE: OptionSpec = {
   name: 'change',
