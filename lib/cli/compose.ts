@@ -1,7 +1,7 @@
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
 import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
-import type { OperationDeps, RestoreDeps } from '../operations/index.js';
+import type { GarbageDeps, OperationDeps, RestoreDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
@@ -13,7 +13,9 @@ import { splitCredentials } from './creds.js';
 import type { Options } from './options.js';
 
 /** Parts that work on the local store. */
-export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier'> & Pick<RestoreDeps, 'createApplier'>;
+export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier' | 'content'> &
+  Pick<RestoreDeps, 'createApplier'> &
+  Pick<GarbageDeps, 'content'>;
 
 /** Credentials for one registry in place of those of --creds: `host` as the user wrote it, `creds` as USER[:PASS]. */
 export interface RemoteLogin {

@@ -21,6 +21,8 @@ const DEFAULT_READ_BYTES = 16 * 1024 * 1024;
 export interface ContentMaintenance {
   /** What unfinished writes have left behind or are still writing. */
   leftovers(): AsyncIterable<Leftover>;
+  /** Removes one that no process is writing; the caller makes sure that none begins. Throws StoreError, SyscallError. */
+  removeLeftover(leftover: Leftover): Promise<void>;
 }
 
 /** The content store in the directory `root`, which exists; what is missing below it is made when needed. */
@@ -37,6 +39,10 @@ export function createContentStore({ root }: { readonly root: string }): Content
     list: () => listBlobs(root),
     sweep: () => sweepTemporaryFiles(root),
     leftovers: () => listLeftovers(root),
+    removeLeftover: ({ path }) =>
+      rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+        throw diskFailure(error, path);
+      }),
   };
 }
 

@@ -18,6 +18,6 @@ export async function requireSpace(
   const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   throw new DiskSpaceError(
     `the image needs about ${megabytes(needed)}, the store has ${megabytes(available)} beside the reserve of ${megabytes(reserveBytes)}`,
-    { needed, available, hint: 'remove images with imgtool rmi, or lower the reserve with --reserve' },
+    { needed, available, hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve' },
   );
 }

@@ -18,6 +18,7 @@ import { rmi } from './rmi.js';
 import { load, save } from './save.js';
 import { serve } from './serve.js';
 import { storeDf, storeInfo, storeInit } from './store.js';
+import { storeGc } from './store-gc.js';
 import { tag, untag } from './tag.js';
 import { tree } from './tree.js';
 
@@ -50,6 +51,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   serve,
   storeInit,
   storeDf,
+  storeGc,
   storeInfo,
   completion,
   configShow,

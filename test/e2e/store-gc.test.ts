@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { imgtool, startServe } from '../helpers/imgtool.js';
+import { run } from '../helpers/run.js';
+import { skopeoCopy } from '../helpers/skopeo.js';
+import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+
+interface Collected {
+  readonly images: readonly { readonly names: readonly string[] }[];
+  readonly layers: readonly object[];
+  readonly blobs: readonly { readonly digest: string }[];
+  readonly downloads: readonly object[];
+  readonly bytes: number;
+}
+
+describe('imgtool store gc', () => {
+  let directory: string;
+  let root: string;
+  let name: string;
+  let server: Awaited<ReturnType<typeof startServe>>;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-gc-'));
+    root = join(directory, 'root');
+    server = await startServe(join(directory, 'registry'));
+    name = `${server.host}/some/small:1`;
+    await writeSmallImage(join(directory, 'layout'));
+    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
+    await imgtool(root, 'pull', name);
+    await imgtool(root, 'create', '--name', 'box', name);
+  });
+  after(async () => {
+    await server.stop();
+    await run('umount', [root]).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const gc = async (...flags: string[]): Promise<Collected> =>
+    JSON.parse(await imgtool(root, 'store', 'gc', ...flags, '--json')) as Collected;
+  const contents = async (): Promise<string[]> => {
+    const places = ['blobs/sha256', 'ingest', 'layers', 'images', 'uploads', 'work', 'trash'];
+    const lists = places.map(async (place) => (await readdir(join(root, place))).map((entry) => `${place}/${entry}`));
+    return (await Promise.all(lists)).flat().sort();
+  };
+  /** An image of one more layer with `text` in it. */
+  const commit = async (text: string, ...more: string[]): Promise<void> => {
+    execFileSync('sh', ['-c', `echo ${text} >file`], { cwd: await imgtool(root, 'mount', 'box') });
+    await imgtool(root, 'commit', 'box', ...more);
+  };
+
+  it('finds nothing where all is needed', async () => {
+    const before = await contents();
+    expect(await gc()).to.deep.include({ images: [], layers: [], blobs: [], downloads: [], bytes: 0 });
+    expect(await contents()).to.deep.equal(before);
+  });
+
+  it('removes what nothing needs, after saying so in a dry run that changes nothing', async () => {
+    const before = await contents();
+    await commit('one', 'local/one:1');
+    const made = (await contents()).filter((path) => !before.includes(path));
+    // A crash between the record and the rest of rmi, a download of last week, a blob of nobody.
+    await rm(
+      join(
+        root,
+        made.find((path) => path.startsWith('images/'))!,
+      ),
+    );
+    const download = join(root, `ingest/sha256-${'a'.repeat(64)}`);
+    await mkdir(download);
+    await writeFile(join(download, 'data'), 'begun');
+    await utimes(join(download, 'data'), 1e9, 1e9);
+    await writeFile(join(root, `blobs/sha256/${'b'.repeat(64)}`), 'nobody');
+
+    const dirty = await contents();
+    const plan = await gc('--dry-run');
+    expect(await contents()).to.deep.equal(dirty);
+    expect(plan.layers).to.have.length(1);
+    expect(plan.blobs).to.have.length(4);
+    expect(plan.downloads).to.have.length(1);
+    expect(await gc()).to.deep.equal({ ...plan, dryRun: false });
+    expect(await contents()).to.deep.equal(before);
+  });
+
+  it('--drop-blobs gives up what a registry has, and the image can still be used, pushed and committed', async () => {
+    await commit('two', 'local/two:1');
+    const wanted = listTree(await imgtool(root, 'mount', 'box'));
+    const { blobs } = await gc('--drop-blobs');
+    const { layers } = JSON.parse(await imgtool(root, 'inspect', 'local/two:1')) as { layers: { digest: string }[] };
+    const shared = new Set(layers.slice(0, -1).map(({ digest }) => digest));
+    expect(new Set(blobs.map(({ digest }) => digest))).to.deep.equal(shared);
+    const target = `${server.host}/else/two:1`;
+    await imgtool(root, 'push', 'local/two:1', target);
+    const other = join(directory, 'other');
+    try {
+      const files = await imgtool(other, 'mount', await imgtool(other, 'create', await imgtool(other, 'pull', target)));
+      expectSameTree(wanted, listTree(files));
+    } finally {
+      await run('umount', [other]).catch(() => undefined);
+    }
+  });
+
+  it('--keep-storage takes the oldest images first, and none that a container uses', async () => {
+    await commit('three', 'local/three:1');
+    const { images } = await gc('--keep-storage', '1', '--dry-run');
+    expect(images.flatMap(({ names }) => names)).to.deep.equal(['docker.io/local/two:1', 'docker.io/local/three:1']);
+    const all = await gc('--keep-storage', '1TiB');
+    expect(all.images).to.deep.equal([]);
+    await gc('--keep-storage', '1');
+    const left = JSON.parse(await imgtool(root, 'images', '--json')) as { names: string[] }[];
+    expect(left.map(({ names }) => names)).to.deep.equal([[name]]);
+    expect(await imgtool(root, 'diff', 'box')).to.include('/file');
+  });
+});
