@@ -11,7 +11,19 @@ interface Room {
 
 const LOW = ['errors', 'spec', 'progress'];
 const BASE = [...LOW, 'util', 'sys'];
-const DRIVERS = ['http', 'content', 'rootfs', 'metadata', 'auth', 'layer', 'snapshot', 'registry', 'server', 'archive'];
+const DRIVERS = [
+  'http',
+  'hosts',
+  'content',
+  'rootfs',
+  'metadata',
+  'auth',
+  'layer',
+  'snapshot',
+  'registry',
+  'server',
+  'archive',
+];
 
 /** The table of rooms of docs/architecture.md. */
 const ROOMS: Readonly<Record<string, Room>> = {
@@ -21,6 +33,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   util: { values: LOW },
   sys: { values: LOW },
   http: { values: BASE },
+  hosts: { values: BASE },
   content: { values: BASE },
   rootfs: { values: BASE },
   metadata: { values: BASE },
@@ -39,7 +52,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
 const COMPOSE = 'lib/cli/compose.ts';
 
 /** Packages that one room alone may import. */
-const PACKAGE_OWNER: Readonly<Record<string, string>> = { got: 'http', koffi: 'sys', 'tar-stream': 'archive' };
+const PACKAGE_OWNER: Readonly<Record<string, string>> = {
+  got: 'http',
+  koffi: 'sys',
+  'smol-toml': 'hosts',
+  'tar-stream': 'archive',
+};
 
 interface Import {
   readonly specifier: string;

@@ -7,7 +7,6 @@ import type { RegistryClient, RegistryClientOptions } from '../registry/index.js
 import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ConfigFile } from './config-file.js';
-import { readCertificates } from './certificates.js';
 import { registrySetting } from './config-keys.js';
 import { splitCredentials } from './creds.js';
 import type { Options } from './options.js';
@@ -99,7 +98,7 @@ export class Composition {
   /** A client that finds its logins so; closed by the caller. */
   async connect(credentials: CredentialLookup): Promise<RegistryClient> {
     const { createRegistryClient } = await import('../registry/index.js');
-    return createRegistryClient({ ...this.#clientOptions(), credentials });
+    return createRegistryClient({ ...(await this.#clientOptions()), credentials });
   }
 
   /** The logins of the user. */
@@ -220,11 +219,11 @@ export class Composition {
     };
   }
 
-  #clientOptions(): RegistryClientOptions {
+  async #clientOptions(): Promise<RegistryClientOptions> {
+    const { hostCertificates, proxyFor, thisMachine } = await import('../hosts/index.js');
+    const machine = thisMachine();
     const options = this.#options;
     refuseUnsupported(options);
-    const certDir = options.text('cert-dir');
-    const tls = certDir === undefined ? undefined : readCertificates(certDir);
     const limitRate = options.number('limit-rate');
     const timeoutMs = options.number('timeout')! * 1000;
     const verifyAll = options.flag('tls-verify');
@@ -233,8 +232,10 @@ export class Composition {
       retries: options.number('retry')!,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       ...(limitRate === undefined ? {} : { limitRate }),
-      ...(tls === undefined ? {} : { tls: () => tls }),
       tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
+      tls: hostCertificates(machine, options.text('cert-dir')),
+      proxy: proxyFor(machine),
+      warn: this.#note,
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
       ...(options.text('log-level') === 'debug' ? { log: (line) => this.#progress.note(line) } : {}),
     };

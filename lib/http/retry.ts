@@ -15,6 +15,8 @@ const RETRY_CODE: Readonly<Record<string, number>> = {
   ERR_HTTP_CONTENT_LENGTH_MISMATCH: Infinity,
   // A registry that restarts is back soon; one that is not there should be said soon.
   ECONNREFUSED: 2,
+  // A proxy that cannot reach the registry.
+  EPROXYGATEWAY: 2,
 };
 
 /** A longer pause than this is not slept through: the caller is told instead. Milliseconds. */

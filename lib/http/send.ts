@@ -1,12 +1,15 @@
 import { once } from 'node:events';
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { Got, OptionsInit, Request as GotRequest } from 'got';
+import { Agents, CONNECT_MS, type Route } from './agents.js';
+import { isLoopbackHost } from './loopback.js';
 import type { Hop } from './redirect.js';
 import { RateLimiter } from './rate-limiter.js';
 import { ResponseBody } from './response-body.js';
-import { describeFailure, StallError, type Failure } from './transport-failure.js';
+import { describeFailure, ProxyRefusal, StallError, type Failure } from './transport-failure.js';
 import type { HttpClientOptions, HttpHeaders, RequestBody } from './types.js';
 
 /** One answer to one hop, not yet followed or retried. The slot of the host is held until `body` is closed. */
@@ -39,13 +42,15 @@ export interface SendOptions {
 /** Sends single requests through got, with the connections of one client. Loads got on the first one. */
 export class Sender {
   readonly #options: HttpClientOptions;
-  readonly #agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  readonly #agents: Agents;
+  readonly #warned = new Set<string>();
   readonly #limiter: RateLimiter | undefined;
   #got: Got | undefined;
   readonly statistics = { requests: 0, bytesReceived: 0, bytesSent: 0 };
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
+    this.#agents = new Agents(options);
     this.#limiter = options.limitRate === undefined ? undefined : new RateLimiter(options.limitRate);
   }
 
@@ -58,8 +63,9 @@ export class Sender {
     };
     try {
       const got = (this.#got ??= (await import('got')).got);
+      const route = await this.#agents.route(hop.url);
       options.signal.throwIfAborted();
-      return await this.#exchange(got, hop, { ...options, closed });
+      return await this.#exchange(got, hop, route, { ...options, closed });
     } catch (error) {
       closed();
       throw error;
@@ -68,15 +74,14 @@ export class Sender {
 
   /** Ends the idle connections. */
   close(): void {
-    this.#agents.http.destroy();
-    this.#agents.https.destroy();
+    this.#agents.close();
   }
 
-  async #exchange(got: Got, hop: Hop, options: SendOptions): Promise<Answer> {
+  async #exchange(got: Got, hop: Hop, route: Route, options: SendOptions): Promise<Answer> {
     const { signal } = options;
-    const facts = { host: hop.url.host, secure: hop.url.protocol === 'https:' };
+    const facts = { host: hop.url.host, secure: hop.url.protocol === 'https:', proxy: route.proxy };
     this.statistics.requests++;
-    const stream = got.stream(hop.url, this.#gotOptions(hop, options.responseMs));
+    const stream = got.stream(hop.url, this.#gotOptions(hop, route, options.responseMs));
     const abort = (): void => void stream.destroy();
     signal.addEventListener('abort', abort, { once: true });
     let native: ClientRequest | undefined;
@@ -91,6 +96,9 @@ export class Sender {
       signal.throwIfAborted();
       const response = first[0] as IncomingMessage | undefined;
       if (response === undefined) throw Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+      // A registry never answers so: it is the proxy that speaks.
+      if (response.statusCode === 407) throw new ProxyRefusal(407);
+      this.#warn(hop.url, native?.socket);
       const body = new ResponseBody(stream, {
         signal,
         stallMs: this.#options.timeouts?.stallMs ?? STALL_MS,
@@ -112,10 +120,19 @@ export class Sender {
     }
   }
 
-  #gotOptions(hop: Hop, responseMs: number | undefined): StreamOptions {
-    const { timeouts, tls } = this.#options;
-    const connectMs = timeouts?.connectMs ?? 15_000;
-    const secure = tls?.(hop.url.host);
+  /** What is not protected is said, once for a host. */
+  #warn({ protocol, host }: URL, socket: ClientRequest['socket'] | undefined): void {
+    if (isLoopbackHost(host) || this.#warned.has(host)) return;
+    const plain = protocol === 'http:';
+    if (!plain && (socket as TLSSocket | null | undefined)?.authorized !== false) return;
+    this.#warned.add(host);
+    const what = plain ? 'plain http: nothing is encrypted' : 'https without a certificate that can be trusted';
+    this.#options.warn?.(`warning: ${host} is spoken to by ${what}`);
+  }
+
+  #gotOptions(hop: Hop, route: Route, responseMs: number | undefined): StreamOptions {
+    const { timeouts } = this.#options;
+    const connectMs = timeouts?.connectMs ?? CONNECT_MS;
     const reads = hop.method === 'GET' || hop.method === 'HEAD';
     return {
       method: hop.method,
@@ -126,19 +143,14 @@ export class Sender {
         ...hop.headers,
       },
       ...(reads ? {} : { body: this.#bodyOf(hop.body ?? NO_BYTES) }),
-      agent: this.#agents,
+      agent: { http: route.agent, https: route.agent as HttpsAgent },
       timeout: {
         lookup: connectMs,
         connect: connectMs,
         secureConnect: connectMs,
         response: responseMs ?? timeouts?.responseMs ?? 60_000,
       },
-      https: {
-        rejectUnauthorized: secure?.verify ?? true,
-        ...(secure?.ca === undefined ? {} : { certificateAuthority: [...secure.ca] }),
-        ...(secure?.cert === undefined ? {} : { certificate: secure.cert }),
-        ...(secure?.key === undefined ? {} : { key: secure.key }),
-      },
+      https: { rejectUnauthorized: route.tls?.verify ?? true },
       // Redirects, retries, statuses and encodings are this room's own.
       followRedirect: false,
       retry: { limit: 0 },

@@ -10,6 +10,8 @@ export interface Failure {
 interface Exchange {
   readonly host: string;
   readonly secure: boolean;
+  /** `host[:port]` of the proxy between. */
+  readonly proxy?: string | undefined;
   /** Whether response headers had arrived. */
   readonly answered: boolean;
 }
@@ -19,6 +21,17 @@ export class StallError extends Error {
   readonly code = 'ETIMEDOUT';
   constructor(ms: number) {
     super(`no byte moved for ${ms / 1000} s`);
+  }
+}
+
+/** A proxy that lets nothing through: its status, or that it did not answer. */
+export class ProxyRefusal extends Error {
+  readonly code: string;
+  readonly status: number | 'silent';
+  constructor(status: number | 'silent') {
+    super(`the proxy answered ${status}`);
+    this.code = typeof status === 'number' && status >= 500 ? 'EPROXYGATEWAY' : 'EPROXY';
+    this.status = status;
   }
 }
 
@@ -34,6 +47,7 @@ const CERTIFICATE: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by an unknown authority',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate is signed by an unknown authority',
   UNABLE_TO_GET_ISSUER_CERT: 'its certificate is signed by an unknown authority',
+  CERT_REVOKED: 'its certificate was revoked',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
@@ -54,18 +68,33 @@ interface NodeError extends Error {
   readonly syscall?: string;
   /** Of got's TimeoutError: which wait ran out. */
   readonly event?: string;
+  /** Of a name that does not fit: the certificate. */
+  readonly cert?: { readonly subjectaltname?: string };
 }
 
-function diagnose(error: NodeError, code: string | undefined, { host, secure, answered }: Exchange): Diagnosis {
+function diagnose(error: NodeError, code: string | undefined, exchange: Exchange): Diagnosis {
+  const { secure, answered, proxy } = exchange;
+  if (error instanceof ProxyRefusal) return refusedByProxy(error.status, exchange);
+  // Whoever is looked up and connected to, it is the proxy; TLS is spoken with the host behind it.
+  const nearest = code !== undefined && BEFORE_TUNNEL.has(code);
+  const host = proxy !== undefined && nearest ? `the proxy ${proxy}` : exchange.host;
   if (error.event !== undefined) return timedOut(error.event, host);
   if (error instanceof StallError) {
     return { phase: 'body', message: `the transfer with ${host} stalled: ${error.message}` };
   }
   if (code === 'ENOTFOUND') {
-    return { phase: 'lookup', message: `host ${host} is unknown`, hint: 'check the spelling, and that DNS works here' };
+    return {
+      phase: 'lookup',
+      message: `host ${proxy ?? host} is unknown`,
+      hint: 'check the spelling, and that DNS works here',
+    };
   }
   if (code === 'EAI_AGAIN') {
-    return { phase: 'lookup', message: `host ${host} could not be looked up: DNS does not answer`, hint: NETWORK_HINT };
+    return {
+      phase: 'lookup',
+      message: `host ${proxy ?? host} could not be looked up: DNS does not answer`,
+      hint: NETWORK_HINT,
+    };
   }
   if (code === 'ECONNREFUSED') {
     const hint = 'check host and port, and that the registry is running';
@@ -74,9 +103,10 @@ function diagnose(error: NodeError, code: string | undefined, { host, secure, an
   if (code !== undefined && UNREACHABLE.has(code)) {
     return { phase: 'connect', message: `${host} cannot be reached (${code})`, hint: NETWORK_HINT };
   }
-  if (code !== undefined && code in CERTIFICATE) {
-    const hint = 'give its authority with --cert-dir, or accept it with --tls-verify=false';
-    return { phase: 'tls', message: `${host} cannot be trusted: ${CERTIFICATE[code]}`, hint };
+  if (code !== undefined && code in CERTIFICATE) return distrusted(error, code, host);
+  if (code !== undefined && WANTS_CLIENT_CERTIFICATE.test(code)) {
+    const hint = `put client.cert and client.key into /etc/docker/certs.d/${host} or a directory for --cert-dir`;
+    return { phase: 'tls', message: `${host} wants a certificate of the client`, hint };
   }
   if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
     const hint = 'if plain http is meant, say so with --tls-verify=false';
@@ -97,6 +127,37 @@ function diagnose(error: NodeError, code: string | undefined, { host, secure, an
   const what = lost ? 'closed the connection' : `failed: ${oneLine(error.message) || (code ?? 'unknown reason')}`;
   const when = answered ? 'in the middle of a body' : 'before it answered';
   return { phase, message: lost ? `${host} ${what} ${when}` : `the request to ${host} ${what}` };
+}
+
+/** Codes of failures that come before a proxy has said anything. */
+const BEFORE_TUNNEL: ReadonlySet<string> = new Set([...UNREACHABLE, 'ECONNREFUSED']);
+
+const WANTS_CLIENT_CERTIFICATE = /^ERR_SSL_\w*(CERTIFICATE_REQUIRED|ALERT_BAD_CERTIFICATE|HANDSHAKE_FAILURE)$/;
+
+function distrusted(error: NodeError, code: string, host: string): Diagnosis {
+  let why = CERTIFICATE[code]!;
+  let hint = 'give its authority with --cert-dir, or accept it with --tls-verify=false';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const names = error.cert?.subjectaltname;
+    if (names !== undefined && names !== '') why = `its certificate is for ${oneLine(names)}`;
+    hint = 'use a name that the certificate is for, or accept it with --tls-verify=false';
+  } else if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
+    hint = 'check the clock of this machine; if it is right, the registry needs a new certificate';
+  }
+  return { phase: 'tls', message: `${host} cannot be trusted: ${why}`, hint };
+}
+
+function refusedByProxy(status: number | 'silent', { host, proxy = 'between' }: Exchange): Diagnosis {
+  const phase = 'connect';
+  if (status === 'silent') {
+    return { phase, message: `the proxy ${proxy} did not answer in time`, hint: 'give it longer with --timeout' };
+  }
+  if (status === 407 || status === 401) {
+    const hint = 'give user and password in the address: http://USER:PASSWORD@HOST:PORT';
+    return { phase, message: `the proxy ${proxy} wants a user name and password`, hint };
+  }
+  const hint = 'if it can be reached without the proxy, add it to NO_PROXY';
+  return { phase, message: `the proxy ${proxy} does not let us to ${host} (status ${status})`, hint };
 }
 
 const NETWORK_HINT = 'check the network connection';

@@ -50,6 +50,7 @@ export interface StreamedResponse extends HttpResponse {
 
 /** TLS options of one host; PEM text. */
 export interface TlsOptions {
+  /** Authorities trusted besides the system's. */
   readonly ca?: readonly string[];
   readonly cert?: string;
   readonly key?: string;
@@ -82,6 +83,10 @@ export interface HttpClientOptions {
   readonly userAgent?: string;
   /** TLS options for `host[:port]`; default: the system's, verified. */
   readonly tls?: (host: string) => TlsOptions | undefined;
+  /** The proxy for a URL, `http:` or `https:`, with user and password where it wants them; default: none. */
+  readonly proxy?: (url: URL) => string | undefined;
+  /** Told once for each host that is spoken to by plain http or without trust in its certificate; loopback is exempt. */
+  readonly warn?: (line: string) => void;
   /** Takes one redacted line for each request and retry (`--log-level debug`). */
   readonly log?: (line: string) => void;
 }
