@@ -1,10 +1,9 @@
-/** A token as it was fetched; times of `performance.now()`. */
+/** A token as it was fetched; `renewAt` is a time of `performance.now()`. */
 export interface FetchedToken {
   /** The `Authorization` header. */
   readonly header: string;
   /** From when on another one is fetched before it is used. */
   readonly renewAt: number;
-  readonly expires: number;
 }
 
 /** A bearer token that is kept, shared by all who need it at once, and renewed before it expires. */
@@ -33,8 +32,8 @@ export class BearerToken {
     }
   }
 
-  /** Whether `header` is the present token and has not run out. */
+  /** Whether `header` is the present token and far from running out, by clocks that may differ. */
   isValid(header: string): boolean {
-    return this.#held?.header === header && performance.now() < this.#held.expires;
+    return this.#held?.header === header && performance.now() < this.#held.renewAt;
   }
 }

@@ -63,7 +63,6 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   return {
     header: `Bearer ${token}`,
     renewAt: asked + lifetimeMs - Math.min(RENEW_BEFORE_MS, lifetimeMs / 4),
-    expires: asked + lifetimeMs,
   };
 }
 

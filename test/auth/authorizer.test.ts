@@ -1,7 +1,17 @@
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { createAuthorizer, parseChallenges, type Authorizer, type AuthScope } from '../../lib/auth/index.js';
+import {
+  createAuthorizer,
+  parseChallenges,
+  type Authorizer,
+  type AuthScope,
+  type Credentials,
+  type Refusal,
+} from '../../lib/auth/index.js';
 import { AuthenticationError, RegistryError } from '../../lib/errors.js';
 import { createHttpClient, type HttpClient } from '../../lib/http/index.js';
+import { digestOf } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 import { startScript, type Reply, type ScriptedServer, type Step } from '../helpers/scripted-registry.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
@@ -24,8 +34,8 @@ describe('auth', () => {
     for (const service of running) service.verify();
   });
 
-  const authorizer = (known = false): Authorizer =>
-    createAuthorizer({ http, credentials: () => Promise.resolve(known ? KNOWN : undefined) });
+  const authorizer = (known = false, more: Partial<Credentials> = {}): Authorizer =>
+    createAuthorizer({ http, credentials: () => Promise.resolve(known ? { ...KNOWN, ...more } : undefined) });
   const tokens = async (...steps: Step[]): Promise<ScriptedServer> => {
     const service = await startScript(steps);
     services.push(service);
@@ -204,6 +214,87 @@ describe('auth', () => {
     });
   });
 
+  describe('tokens', () => {
+    const jwt = (claims: object): string =>
+      `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2lnbmF0dXJl`;
+    const body = (answer: object): Reply => ({ body: JSON.stringify(answer) });
+    const refusalOf = (service: ScriptedServer, more = ''): Refusal => ({
+      url: service.url,
+      challenge: `Basic realm="a, b",Bearer realm="${service.url}/token"${more}`,
+      refused: undefined,
+    });
+
+    for (const [what, first] of [
+      ['says so', { token: 'one', expires_in: 0.02 }],
+      ['is a JSON web token that says so', { token: jwt({ iat: 1000, exp: 1000.02 }) }],
+    ] as const)
+      it(`are renewed before a request when one that ran out ${what}`, async () => {
+        const service = await tokens(
+          token(`/token?${PULL}`, body(first)),
+          token(`/token?${PULL}`, body({ token: 'two' })),
+        );
+        const made = authorizer();
+        const one = await made.answer(scopeOf(service.host), refusalOf(service), signal);
+        while (!made.hasExpired(one)) await sleep(5);
+        const headers = await Promise.all([1, 2, 3].map(() => made.header(scopeOf(service.host), signal)));
+        expect(headers).to.deep.equal(Array(3).fill('Bearer two'));
+        expect(made.hasExpired('Bearer two')).to.equal(false);
+      });
+
+    it('of the same scope are one, whatever led to it; another account or scope has its own', async () => {
+      const service = await tokens(
+        token(`/token?${PULL}`, body({ token: 'pull' })),
+        token(`/token?${PULL}%2Cpush`, body({ token: 'push' })),
+      );
+      const made = authorizer();
+      const scope = scopeOf(service.host);
+      expect(await made.answer(scope, refusalOf(service), signal)).to.equal('Bearer pull');
+      // Nothing to mount from but itself is nothing more.
+      const same = { ...scope, mountFrom: ['a/b'] };
+      expect(await made.answer(same, refusalOf(service, ',scope="x"'), signal)).to.equal('Bearer pull');
+      const push: AuthScope = { ...scope, actions: 'pull,push' };
+      expect(await made.answer(push, refusalOf(service), signal)).to.equal('Bearer push');
+    });
+
+    const access = (name: string, ...actions: string[]): object => ({ type: 'repository', name, actions });
+    for (const [what, claims, allowed] of [
+      ['names push', { access: [access('a/b', 'pull', 'push')] }, true],
+      ['names everything', { access: [access('a/b', '*')] }, true],
+      ['names it in one of two entries', { access: [access('a/b', 'pull'), access('a/b', 'push')] }, true],
+      ['says nothing of access', { sub: 'me' }, true],
+      ['knows the repository by another name', { access: [access('mirror/a/b', 'pull', 'push')] }, true],
+      ['names pull alone', { access: [access('a/b', 'pull')] }, false],
+      ['grants nothing', { access: [] }, false],
+      ['grants the source of a mount alone', { access: [access('c', 'pull')] }, false],
+      ['grants something else', { access: [{ type: 'registry', name: 'a/b', actions: ['push'] }] }, false],
+      ['holds rubbish', { access: [null, 3, { type: 'repository', name: 'a/b', actions: 'push' }] }, false],
+    ] as const)
+      it(`whose claim ${what} ${allowed ? 'may' : 'do not'} push`, async () => {
+        const service = await tokens(
+          token(`/token?${PULL}%2Cpush&scope=repository%3Ac%3Apull`, body({ token: jwt(claims) })),
+        );
+        const scope: AuthScope = { ...scopeOf(service.host), actions: 'pull,push', mountFrom: ['c'] };
+        const answer = authorizer().answer(scope, refusalOf(service), signal);
+        if (allowed) {
+          expect(await answer).to.match(/^Bearer /);
+          return;
+        }
+        const error = await rejection(answer);
+        expect(error).to.be.instanceOf(AuthenticationError);
+        expect(error.message).to.include('push to a/b');
+      });
+
+    it('that the user has are sent as they are, and not again when they are refused', async () => {
+      const made = authorizer(true, { registryToken: 'own' });
+      const refusal = { url: 'https://reg.example/v2/', challenge: 'Bearer realm="https://else.example/t"' };
+      const scope = scopeOf('reg.example');
+      expect(await made.answer(scope, { ...refusal, refused: undefined }, signal)).to.equal('Bearer own');
+      expect(await rejection(made.answer(scope, { ...refusal, refused: 'Bearer own' }, signal))).to.be.instanceOf(
+        AuthenticationError,
+      );
+    });
+  });
+
   describe('where a token may be fetched (CVE-2026-33540, case 23)', () => {
     const refuses: readonly (readonly [what: string, registry: string, realm: string, known: boolean])[] = [
       ['a password to another host', 'https://reg.example/v2/', 'https://evil.example/token', true],
@@ -218,6 +309,44 @@ describe('auth', () => {
       ['nothing', 'https://reg.example/v2/', '', false],
       ['the known service of another registry', 'https://reg.example/v2/', 'https://auth.docker.io/token', true],
     ];
+    it('lets the password go to another host that the user named, and to that alone', async () => {
+      const asked: string[] = [];
+      const made = createAuthorizer({
+        http: {
+          ...http,
+          request: ({ url }) => {
+            asked.push(new URL(url).host);
+            return Promise.resolve({
+              status: 200,
+              headers: {},
+              url,
+              body: Buffer.from('{"token":"t"}'),
+              truncated: false,
+            });
+          },
+        },
+        credentials: () => Promise.resolve(KNOWN),
+        tokenService: (host) => (host === 'reg.example' ? 'auth.example' : undefined),
+      });
+      const ask = (host: string, realm: string): Promise<string> =>
+        made.answer(
+          scopeOf(host),
+          { url: `https://${host}/v2/`, challenge: `Bearer realm="${realm}"`, refused: undefined },
+          signal,
+        );
+      expect(await ask('reg.example', 'https://auth.example/token')).to.equal('Bearer t');
+      for (const realm of [
+        'https://auth.example:444/token',
+        'http://auth.example/token',
+        'https://a.auth.example/token',
+      ])
+        expect(await rejection(ask('reg.example', realm))).to.be.instanceOf(AuthenticationError);
+      const refused = await rejection(ask('other.example', 'https://auth.example/token'));
+      expect(refused).to.be.instanceOf(AuthenticationError);
+      expect(refused.hint).to.include('token-service');
+      expect(asked).to.deep.equal(['auth.example']);
+    });
+
     for (const [what, url, realm, known] of refuses) {
       it(`refuses ${what}`, async () => {
         const requests = http.statistics.requests;
@@ -254,6 +383,35 @@ describe('auth', () => {
       const error = await rejection(repository.manifest({ tag: '1' }, { signal }));
       expect(error).to.be.instanceOf(AuthenticationError);
       expect(error.message).to.include('does not let us read a/b');
+    });
+
+    it('goes on with another token when the first is refused in the middle of an upload', async () => {
+      const server = await suite.serve();
+      const asks: Reply = { status: 401, headers: { 'www-authenticate': `Bearer realm="${server.url}/token"` } };
+      const up = '/v2/a/b/blobs/uploads/';
+      const step = (method: string, path: string, authorization: string | undefined, reply: Reply): Step => ({
+        method,
+        path,
+        expect: { authorization },
+        reply,
+      });
+      const bytes = Buffer.alloc(5 << 20, 1);
+      const digest = digestOf(bytes);
+      const push = `/token?${PULL}%2Cpush`;
+      server.add(
+        step('POST', up, undefined, asks),
+        token(push, { body: '{"token":"one","expires_in":300}' }),
+        step('POST', up, 'Bearer one', { status: 202, headers: { location: '/up/1' } }),
+        step('PATCH', '/up/1', 'Bearer one', asks),
+        token(push, { body: '{"token":"two","expires_in":300}' }),
+        step('PATCH', '/up/1', 'Bearer two', { status: 202, headers: { location: '/up/2' } }),
+        step('PUT', `/up/2?digest=${encodeURIComponent(digest)}`, 'Bearer two', { status: 201 }),
+      );
+      const writer = await suite.client().openWriter({ host: server.host, repository: 'a/b' }, { signal });
+      const descriptor = { mediaType: 'application/octet-stream', digest, size: bytes.length };
+      await writer.uploadBlob({ descriptor, open: () => Promise.resolve(Readable.from([bytes])) }, { signal });
+      const sent = server.requests.findLast(({ method }) => method === 'PATCH');
+      expect(sent?.body.equals(bytes)).to.equal(true);
     });
 
     it('sends its token with every further request, without being asked again', async () => {
