@@ -280,3 +280,13 @@ export class DiskSpaceError extends ImgtoolError {
     this.available = options.available;
   }
 }
+
+/** Some of what was asked for is done, the rest failed; `failures`: one line for each. */
+export class PartialError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_PARTIAL';
+  readonly failures: readonly string[];
+  constructor(message: string, options: ErrorOptions & { readonly failures: readonly string[] }) {
+    super(message, options);
+    this.failures = options.failures;
+  }
+}

@@ -6,6 +6,7 @@ import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
+import type { CopyTransports } from '../operations/index.js';
 import type { ConfigFile } from './config-file.js';
 import { registrySetting } from './config-keys.js';
 import { splitCredentials } from './creds.js';
@@ -159,6 +160,21 @@ export class Composition {
   /** Begins an archive of images; the caller finishes or discards it. */
   async createArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
     return (await import('../archive/index.js')).createImageArchive(options);
+  }
+
+  /** What images are copied between; a store is opened only when it is one end. */
+  async transports(): Promise<CopyTransports> {
+    const { registry } = await this.remote();
+    const unknown = ({ transport }: { readonly transport: string }): never => {
+      throw new UsageError(`${transport}: cannot be copied from or to`, { hint: 'use docker://REF' });
+    };
+    return {
+      registry,
+      progress: this.#progress,
+      parallel: this.#options.number('parallel')!,
+      openSource: (name) => Promise.resolve().then(() => unknown(name)),
+      openDestination: (name) => Promise.resolve().then(() => unknown(name)),
+    };
   }
 
   /** Closes what was opened. */

@@ -51,6 +51,7 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_SUBVOLUME: EXIT.store,
   ERR_IMGTOOL_COMMAND: EXIT.store,
   ERR_IMGTOOL_DISK_SPACE: EXIT.space,
+  ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };
 
 const SPACE_ERRNO: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);

@@ -8,6 +8,7 @@ export * from './collect-garbage.js';
 export * from './commit.js';
 export * from './containers.js';
 export * from './copy-files.js';
+export * from './copy/index.js';
 export * from './deps.js';
 export * from './diff.js';
 export * from './export-container.js';

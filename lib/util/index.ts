@@ -15,3 +15,4 @@ export * from './output-file.js';
 export * from './parse-size.js';
 export * from './path-text.js';
 export * from './run-process.js';
+export * from './semaphore.js';

@@ -5,6 +5,7 @@ import { completion } from './completion.js';
 import { configShow } from './config-show.js';
 import { containers, create, mount, rm } from './containers.js';
 import { cp } from './cp.js';
+import { copy } from './copy.js';
 import { diff } from './diff.js';
 import { exportCommand, importCommand } from './export.js';
 import { history } from './history.js';
@@ -44,6 +45,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   commit,
   exportCommand,
   importCommand,
+  copy,
   tags,
   digest,
   login,

@@ -1,0 +1,116 @@
+import { NotFoundError } from '../../errors.js';
+import {
+  digestHex,
+  digestOf,
+  isIndexType,
+  isManifestType,
+  MEDIA_TYPE,
+  referrersTag,
+  type Descriptor,
+  type Digest,
+  type ImageSource,
+  type RawManifest,
+} from '../../spec/index.js';
+import { copyTree, eachTarget, type CopyDeps, type TargetCopy } from './copy-tree.js';
+import { RegistryDestination, RegistrySource } from './registry-transport.js';
+import { parseNode } from './walk-manifests.js';
+
+/** Suffixes of the tags that cosign keeps signatures, attestations and SBOMs under (cosign, "SIGNATURE_SPEC.md"). */
+const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
+const MAX_DEPTH = 3;
+
+interface Job {
+  readonly source: ImageSource;
+  readonly top: RawManifest;
+  readonly copies: readonly TargetCopy[];
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Copies what refers to `top` and to the manifests it names: referrers, those of referrers, and what cosign keeps under
+ * tags. Where the target's registry keeps no account of referrers, their tag is kept up. Sources that are no registries
+ * have none. Throws what source and targets throw.
+ */
+export async function copyReferrers(deps: CopyDeps, job: Job): Promise<void> {
+  const { source } = job;
+  if (!(source instanceof RegistrySource)) return;
+  const node = parseNode(job.top);
+  const subjects = [...node.children.map(({ digest }) => digest), job.top.descriptor.digest];
+  for (const subject of subjects) await copyReferrersOf(deps, source, { ...job, subject, depth: 0 });
+}
+
+async function copyReferrersOf(
+  deps: CopyDeps,
+  source: RegistrySource,
+  job: Job & { readonly subject: Digest; readonly depth: number },
+): Promise<void> {
+  const { copies, signal, subject, depth } = job;
+  if (depth > MAX_DEPTH) return;
+  const { via, descriptors } = await source.reader.referrers(subject, { signal });
+  for (const { digest } of descriptors) {
+    await copyReferrersOf(deps, source, { ...job, subject: digest, depth: depth + 1 });
+    await copyIfThere(deps, source, { digest }, copies, signal);
+  }
+  if (descriptors.length > 0) {
+    const list = via === 'tag' ? await source.manifest({ tag: referrersTag(subject) }, { signal }) : undefined;
+    await eachTarget(copies, signal, (_target, copy) => keepAccount(copy, { subject, descriptors, list }, signal));
+  }
+  const stem = `sha256-${digestHex(subject)}`;
+  for (const suffix of COSIGN_SUFFIXES) {
+    if (subject.startsWith('sha256:')) await copyIfThere(deps, source, { tag: `${stem}.${suffix}` }, copies, signal);
+  }
+}
+
+/** Copies a manifest with what it needs, if it is there. */
+async function copyIfThere(
+  deps: CopyDeps,
+  source: RegistrySource,
+  selector: { readonly digest: Digest } | { readonly tag: string },
+  copies: readonly TargetCopy[],
+  signal: AbortSignal,
+): Promise<void> {
+  let raw: RawManifest;
+  try {
+    raw = await source.manifest(selector, { signal });
+  } catch (error) {
+    // A referrer may be listed and gone, and most images have no signature.
+    if (error instanceof NotFoundError) return;
+    throw error;
+  }
+  await copyTree(deps, { source, top: raw, copies, signal });
+  const tag = 'tag' in selector ? selector.tag : undefined;
+  await eachTarget(copies, signal, async (_target, copy) => {
+    if (tag !== undefined || !copy.has(raw.descriptor)) await copy.putManifest(raw, tag, signal);
+  });
+}
+
+/** Adds to the tag that lists referrers where the registry itself does not (distribution-spec, "Referrers Tag Schema"). */
+async function keepAccount(
+  copy: TargetCopy,
+  source: {
+    readonly subject: Digest;
+    readonly descriptors: readonly Descriptor[];
+    /** The source's own list: taken as it is where there is none yet. */
+    readonly list: RawManifest | undefined;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { subject, descriptors, list } = source;
+  const { destination } = copy.target;
+  if (!(destination instanceof RegistryDestination)) return;
+  const { via, descriptors: there } = await destination.reader.referrers(subject, { signal });
+  if (via === 'api') return;
+  const known = new Set(there.map(({ digest }) => digest));
+  const added = descriptors.filter(
+    ({ digest, mediaType }) => !known.has(digest) && (isManifestType(mediaType) || isIndexType(mediaType)),
+  );
+  if (added.length === 0) return;
+  const merged = list !== undefined && there.length === 0 ? list : indexOf([...there, ...added]);
+  await copy.putManifest(merged, referrersTag(subject), signal);
+}
+
+function indexOf(manifests: readonly Descriptor[]): RawManifest {
+  const mediaType = MEDIA_TYPE.ociIndex;
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
+  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+}

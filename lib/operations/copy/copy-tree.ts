@@ -1,0 +1,196 @@
+import { setMaxListeners } from 'node:events';
+import type { ProgressSink } from '../../progress/index.js';
+import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
+import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
+import { copyBlob, type CopiedState } from './copy-blob.js';
+import { walkManifests, type ManifestNode } from './walk-manifests.js';
+
+/** What copies that run side by side share: how many blobs move at the same time, and each of them once. */
+export class CopyLimits {
+  readonly blobs: Semaphore;
+  readonly perBlob = new KeyedMutex();
+
+  /** `parallel`: blobs under way at the same time. */
+  constructor(parallel: number) {
+    this.blobs = new Semaphore(parallel);
+  }
+}
+
+/** One place to copy to. Without tags the manifest is put by its digest alone. */
+export interface CopyTarget {
+  readonly destination: ImageDestination;
+  readonly tags: readonly string[];
+}
+
+/** A blob of the result; bytes. */
+export interface CopiedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly state: CopiedState;
+}
+
+/** What became of one target. */
+export interface CopiedTarget {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly blobs: readonly CopiedBlob[];
+  /** Manifests put, referrers included. */
+  readonly manifests: number;
+  readonly error?: Error;
+}
+
+/** What copying needs besides source and targets. */
+export interface CopyDeps {
+  readonly progress: ProgressSink;
+  readonly limits: CopyLimits;
+}
+
+const PARALLEL_MANIFESTS = 6;
+
+/** One target while it is copied to. */
+export class TargetCopy {
+  readonly target: CopyTarget;
+  readonly #blobs = new Map<Digest, CopiedBlob>();
+  /** Manifests that are there. */
+  readonly #there = new Set<Digest>();
+  #manifests = 0;
+  error: Error | undefined;
+
+  constructor(target: CopyTarget) {
+    this.target = target;
+  }
+
+  /** Whether the manifest is known to be there. */
+  has({ digest }: Descriptor): boolean {
+    return this.#there.has(digest);
+  }
+
+  /** Asks whether the manifest is there. */
+  async find(manifest: Descriptor, signal: AbortSignal): Promise<boolean> {
+    if (this.has(manifest)) return true;
+    const there = await this.target.destination.hasManifest(manifest, { signal });
+    if (there) this.#there.add(manifest.digest);
+    return there;
+  }
+
+  async putManifest(raw: RawManifest, tag: string | undefined, signal: AbortSignal): Promise<void> {
+    await this.target.destination.putManifest(raw, { tag }, { signal });
+    this.#there.add(raw.descriptor.digest);
+    this.#manifests++;
+  }
+
+  took({ digest, size }: Descriptor, state: CopiedState): void {
+    this.#blobs.set(digest, { digest, size, state });
+  }
+
+  result(): CopiedTarget {
+    const { destination, tags } = this.target;
+    const blobs = [...this.#blobs.values()];
+    const error = this.error === undefined ? {} : { error: this.error };
+    return { name: destination.name, tags, blobs, manifests: this.#manifests, ...error };
+  }
+}
+
+/** Copies blobs and manifests under `top`, but not `top` itself. */
+export async function copyTree(
+  deps: CopyDeps,
+  job: {
+    readonly source: ImageSource;
+    readonly top: RawManifest;
+    readonly copies: readonly TargetCopy[];
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { source, top, copies, signal } = job;
+  const isThere = async (manifest: Descriptor): Promise<boolean> => {
+    await eachTarget(copies, signal, async (_target, copy) => void (await copy.find(manifest, signal)));
+    return working(copies).every((copy) => copy.has(manifest));
+  };
+  await isThere(top.descriptor);
+  const nodes = await walkManifests(source, top, { isThere, signal });
+  await copyBlobs(deps, { source, nodes, copies, signal });
+  for (const kind of ['manifest', 'index'] as const) {
+    const ready = nodes.filter((node) => node.kind === kind && node.raw !== top);
+    await eachTarget(copies, signal, async (_target, copy) => {
+      const missing = ready.filter(({ raw }) => !copy.has(raw.descriptor));
+      // Indexes may name one another: in order.
+      await mapLimited(missing, kind === 'index' ? 1 : PARALLEL_MANIFESTS, ({ raw }) =>
+        copy.putManifest(raw, undefined, signal),
+      );
+    });
+  }
+}
+
+async function copyBlobs(
+  { progress, limits }: CopyDeps,
+  job: {
+    readonly source: ImageSource;
+    readonly nodes: readonly ManifestNode[];
+    readonly copies: readonly TargetCopy[];
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { source, copies } = job;
+  const failure = new AbortController();
+  const signal = AbortSignal.any([job.signal, failure.signal]);
+  // Many transfers listen to it.
+  setMaxListeners(0, signal);
+  const wanted = new Map<Digest, { blob: Descriptor; copies: Set<TargetCopy> }>();
+  for (const { raw, blobs } of job.nodes) {
+    for (const blob of blobs) {
+      const entry = wanted.get(blob.digest) ?? { blob, copies: new Set() };
+      wanted.set(blob.digest, entry);
+      for (const copy of copies) if (copy.has(raw.descriptor)) copy.took(blob, 'present');
+      for (const copy of copies) if (!copy.has(raw.descriptor)) entry.copies.add(copy);
+    }
+  }
+  const parallel = Math.min(...copies.map(({ target }) => target.destination.parallelBlobs), wanted.size);
+  // Whatever ends all of it first ends the others; all have let go before it is told.
+  let first: unknown;
+  await mapLimited([...wanted.values()], parallel, async ({ blob, copies: takers }) => {
+    if (failure.signal.aborted) return;
+    try {
+      await limits.perBlob.run(blob.digest, () =>
+        limits.blobs.run(async () => {
+          const open = working([...takers]);
+          const destinations = open.map(({ target }) => target.destination);
+          if (open.length === 0) return;
+          const outcome = await copyBlob(blob, { source, destinations, progress, signal });
+          for (const copy of open) {
+            const state = outcome.get(copy.target.destination)!;
+            if (state instanceof Error) copy.error ??= state;
+            else copy.took(blob, state);
+          }
+          if (working(copies).length === 0) throw copies[0]!.error!;
+        }),
+      );
+    } catch (error) {
+      first ??= error;
+      failure.abort(error);
+    }
+  });
+  if (first !== undefined) throw first as Error;
+}
+
+/** Works on all targets that have not failed, side by side; one that fails is out. Throws AbortError, and the error when none is left. */
+export async function eachTarget(
+  copies: readonly TargetCopy[],
+  signal: AbortSignal,
+  work: (target: CopyTarget, copy: TargetCopy) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    working(copies).map(async (copy) => {
+      try {
+        await work(copy.target, copy);
+      } catch (error) {
+        signal.throwIfAborted();
+        copy.error = error as Error;
+      }
+    }),
+  );
+  if (copies.length > 0 && working(copies).length === 0) throw copies[0]!.error!;
+}
+
+function working(copies: readonly TargetCopy[]): TargetCopy[] {
+  return copies.filter(({ error }) => error === undefined);
+}

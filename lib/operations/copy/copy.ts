@@ -1,0 +1,163 @@
+import { InvalidReferenceError, UsageError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import type { ProgressSink } from '../../progress/index.js';
+import {
+  formatReference,
+  type Digest,
+  type ImageDestination,
+  type ImageSource,
+  type Reference,
+} from '../../spec/index.js';
+import { copyImage } from './copy-image.js';
+import { CopyLimits, type CopiedBlob, type CopyTarget } from './copy-tree.js';
+import { KnownBlobs } from './known-blobs.js';
+import { openRegistryDestination, openRegistrySource } from './registry-transport.js';
+import type { Selection } from './select-manifest.js';
+import { parseTransportName, type TransportName } from './transport-name.js';
+
+/** Ends of a copy that are no registry. */
+export type OtherTransport = Exclude<TransportName, { readonly transport: 'docker' }>;
+
+/** What `copy` works with. */
+export interface CopyTransports {
+  readonly registry: RegistryClient;
+  readonly progress: ProgressSink;
+  /** Blobs under way at the same time. */
+  readonly parallel: number;
+  /** Opens what is no registry, to read. Throws NotFoundError, UsageError. */
+  readonly openSource: (name: OtherTransport, options: { readonly signal: AbortSignal }) => Promise<ImageSource>;
+  /** Opens what is no registry, to write. Throws AlreadyExistsError, UsageError. */
+  readonly openDestination: (
+    name: OtherTransport,
+    options: { readonly signal: AbortSignal },
+  ) => Promise<ImageDestination>;
+}
+
+/** What to copy, as the user names it. */
+export interface CopyOrder {
+  readonly source: string;
+  readonly destinations: readonly string[];
+  /** Further tags to set at each destination. */
+  readonly tags: readonly string[];
+  readonly selection: Selection;
+  readonly preserveDigests: boolean;
+  readonly referrers: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** One destination of the result. */
+export interface CopyOutcome {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly layers: readonly CopiedBlob[];
+  readonly error?: string;
+}
+
+/** Result of a copy; `layers` (the config among them): of the first destination. Bytes are those sent. */
+export interface CopyResult {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly layers: readonly CopiedBlob[];
+  readonly targets: readonly CopyOutcome[];
+  readonly bytes: number;
+  readonly requests: number;
+  readonly seconds: number;
+}
+
+/** Copies an image between any two transports, to several destinations in one read. Throws as `copyImage` and the transports do. */
+export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
+  const started = performance.now();
+  const before = { ...deps.registry.statistics };
+  const { signal } = order;
+  const names = [order.source, ...order.destinations].map(parseTransportName);
+  const [from, ...to] = names as [TransportName, ...TransportName[]];
+  const known = new KnownBlobs();
+  const opened: { close(): Promise<void> }[] = [];
+  try {
+    const source = await openSource(deps, from, signal);
+    opened.push(source);
+    const targets: CopyTarget[] = [];
+    for (const name of to) {
+      const destination = await openDestination(deps, name, { from, known, signal });
+      opened.push(destination);
+      targets.push({ destination, tags: tagsOf(name, from, order.tags) });
+    }
+    const selector = selectorOf(from);
+    const copied = await copyImage(
+      { progress: deps.progress, limits: new CopyLimits(deps.parallel) },
+      { ...order, source, selector, targets },
+    );
+    checkDigests(to, copied.digest);
+    const { statistics } = deps.registry;
+    return {
+      digest: copied.digest,
+      mediaType: copied.mediaType,
+      layers: copied.targets[0]?.blobs ?? [],
+      targets: copied.targets.map(({ tags, blobs, error }, i) => ({
+        name: nameOf(to[i]!),
+        tags,
+        layers: blobs,
+        ...(error === undefined ? {} : { error: error.message }),
+      })),
+      bytes: statistics.bytesSent - before.bytesSent,
+      requests: statistics.requests - before.requests,
+      seconds: (performance.now() - started) / 1000,
+    };
+  } finally {
+    for (const end of opened) await end.close();
+  }
+}
+
+function openSource(deps: CopyTransports, name: TransportName, signal: AbortSignal): Promise<ImageSource> {
+  if (name.transport !== 'docker') return deps.openSource(name, { signal });
+  return openRegistrySource(deps.registry, name.reference, { signal });
+}
+
+function openDestination(
+  deps: CopyTransports,
+  name: TransportName,
+  { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
+): Promise<ImageDestination> {
+  if (name.transport !== 'docker') return deps.openDestination(name, { signal });
+  const neighbour = from.transport === 'docker' && isNeighbour(from.reference, name.reference);
+  const mountFrom = neighbour ? [from.reference.repository] : [];
+  return openRegistryDestination(deps.registry, name.reference, { signal, known, mountFrom });
+}
+
+function isNeighbour(a: Reference, b: Reference): boolean {
+  return a.host === b.host && a.repository !== b.repository;
+}
+
+function selectorOf(name: TransportName): { tag?: string | undefined; digest?: Digest | undefined } {
+  if ('reference' in name) return { tag: name.reference.tag, digest: name.reference.digest };
+  return { tag: name.transport === 'store' ? name.name : name.tag };
+}
+
+/** The tags to set at one destination: its own first; a layout without one takes that of the source. */
+function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
+  const own = selectorOf(name).tag;
+  const inherits = own === undefined && !('reference' in name);
+  const first = inherits && from.transport === 'docker' ? from.reference.tag : own;
+  if (name.transport === 'store' && more.length > 0) {
+    throw new UsageError('--additional-tag is not for store:', { hint: 'give names with: imgtool tag' });
+  }
+  return [...new Set([...(first === undefined ? [] : [first]), ...more])];
+}
+
+/** A destination with a digest says what it expects to be there afterwards. */
+function checkDigests(names: readonly TransportName[], digest: Digest): void {
+  for (const name of names) {
+    if (name.transport !== 'docker' || name.reference.digest === undefined || name.reference.digest === digest)
+      continue;
+    throw new InvalidReferenceError(`what was copied is ${digest}, not ${name.reference.digest}`, {
+      input: formatReference(name.reference),
+      hint: 'leave the digest of the destination out: what is copied decides it',
+    });
+  }
+}
+
+function nameOf(name: TransportName): string {
+  if ('reference' in name) return `${name.transport}://${formatReference(name.reference)}`;
+  if (name.transport === 'store') return `store:${name.name}`;
+  return `${name.transport}:${name.path}${name.tag === undefined ? '' : `:${name.tag}`}`;
+}

@@ -1,0 +1,171 @@
+import { Readable } from 'node:stream';
+import type { RegistryClient, RepositoryReader, RepositoryWriter, UploadSession } from '../../registry/index.js';
+import type {
+  Descriptor,
+  Digest,
+  ImageDestination,
+  ImageSelector,
+  ImageSource,
+  RawManifest,
+  Reference,
+  ReopenableBlob,
+} from '../../spec/index.js';
+import { KnownBlobs } from './known-blobs.js';
+
+/** Repositories a mount is tried from. */
+const MAX_MOUNT_SOURCES = 3;
+
+type Repository = Pick<Reference, 'host' | 'repository'>;
+interface Signal {
+  readonly signal: AbortSignal;
+}
+
+/** A repository at a registry, to read from. */
+export class RegistrySource implements ImageSource {
+  readonly reader: RepositoryReader;
+
+  constructor(reader: RepositoryReader) {
+    this.reader = reader;
+  }
+
+  get name(): string {
+    return `docker://${this.reader.host}/${this.reader.repository}`;
+  }
+
+  manifest({ tag, digest }: ImageSelector, options: Signal): Promise<RawManifest> {
+    return this.reader.manifest(digest === undefined ? { tag: tag ?? 'latest' } : { digest }, options);
+  }
+
+  blob(descriptor: Descriptor): ReopenableBlob {
+    const source = this.reader.blob(descriptor);
+    return {
+      descriptor,
+      open: async ({ signal, offset }) => {
+        const { body, restarted } = await source.open({ signal, offset });
+        return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+      },
+    };
+  }
+
+  tags(options: Signal): AsyncIterable<string> {
+    return this.reader.tags(options);
+  }
+
+  /** The client that opened the repository is its creator's. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** A repository at a registry, to write to. Knows what it and its neighbours have as far as `known` tells. */
+export class RegistryDestination implements ImageDestination {
+  readonly takesIndex = true;
+  readonly parallelBlobs = Infinity;
+  readonly writer: RepositoryWriter;
+  /** The same repository, to ask what is there. */
+  readonly reader: RepositoryReader;
+  readonly #known: KnownBlobs;
+  /** Opened by mounts that came to nothing; for the uploads that follow. */
+  readonly #sessions = new Map<Digest, UploadSession>();
+
+  constructor(writer: RepositoryWriter, reader: RepositoryReader, known: KnownBlobs) {
+    this.writer = writer;
+    this.reader = reader;
+    this.#known = known;
+  }
+
+  get name(): string {
+    return `docker://${this.writer.host}/${this.writer.repository}`;
+  }
+
+  async hasBlob({ digest }: Descriptor, options: Signal): Promise<boolean> {
+    const { host, repository } = this.writer;
+    if (this.#known.has(host, repository, digest)) return true;
+    if (!(await this.writer.hasBlob(digest, options))) return false;
+    this.#known.add(host, repository, digest);
+    return true;
+  }
+
+  hasManifest({ digest }: Descriptor, options: Signal): Promise<boolean> {
+    return this.writer.hasManifest(digest, options);
+  }
+
+  async mountBlob({ digest }: Descriptor, from: ImageSource, options: Signal): Promise<boolean> {
+    const { host, repository } = this.writer;
+    const places = this.#known.others(host, repository, digest, MAX_MOUNT_SOURCES);
+    if (from instanceof RegistrySource && from.reader.host === host && from.reader.repository !== repository) {
+      places.unshift(from.reader.repository);
+    }
+    for (const place of new Set(places)) {
+      const { mounted, session } = await this.writer.mountBlob(digest, place, options);
+      if (mounted) {
+        this.#known.add(host, repository, digest);
+        return true;
+      }
+      const earlier = this.#sessions.get(digest);
+      if (earlier !== undefined && session !== undefined) await this.writer.cancelUpload(earlier, options);
+      if (session !== undefined) this.#sessions.set(digest, session);
+    }
+    return false;
+  }
+
+  async putBlob(
+    blob: ReopenableBlob,
+    options: Signal & {
+      readonly onProgress?: (transferred: number) => void;
+      readonly onRetry?: (message: string) => void;
+    },
+  ): Promise<void> {
+    const { digest } = blob.descriptor;
+    const session = this.#sessions.get(digest);
+    this.#sessions.delete(digest);
+    await this.writer.uploadBlob(blob, { ...options, session, sessionIsNew: true });
+    this.#known.add(this.writer.host, this.writer.repository, digest);
+  }
+
+  putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }, options: Signal): Promise<void> {
+    const reference = tag === undefined ? { digest: manifest.descriptor.digest } : { tag };
+    return this.writer.putManifest(manifest, reference, options);
+  }
+
+  /** Each manifest was published as it was put. */
+  commit(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Opens a repository to copy from; sends nothing. */
+export async function openRegistrySource(
+  registry: RegistryClient,
+  repository: Repository,
+  options: Signal,
+): Promise<RegistrySource> {
+  return new RegistrySource(await registry.open(repository, options));
+}
+
+/** Opens a repository to copy to; sends nothing. `mountFrom`: repositories of the same host that blobs may be taken from. */
+export async function openRegistryDestination(
+  registry: RegistryClient,
+  repository: Repository,
+  options: Signal & { readonly mountFrom?: readonly string[]; readonly known?: KnownBlobs },
+): Promise<RegistryDestination> {
+  const { signal, mountFrom = [], known = new KnownBlobs() } = options;
+  const [writer, reader] = await Promise.all([
+    registry.openWriter(repository, { signal, mountFrom }),
+    registry.open(repository, { signal }),
+  ]);
+  return new RegistryDestination(writer, reader, known);
+}
+
+async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {
+  let left = bytes;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    const rest = chunk.subarray(Math.min(left, chunk.length));
+    left -= chunk.length - rest.length;
+    if (rest.length > 0) yield rest;
+  }
+}

@@ -1,0 +1,76 @@
+import { UsageError } from '../../errors.js';
+import {
+  digestAlgorithm,
+  digestOf,
+  formatPlatform,
+  parseManifest,
+  type Descriptor,
+  type ImageIndex,
+  type ImageSource,
+  type Platform,
+  type RawManifest,
+} from '../../spec/index.js';
+import { choosePlatform } from '../resolve-image.js';
+
+/** What of an index is wanted: all of it, some platforms, or the image for one. */
+export type Selection =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'platforms'; readonly platforms: readonly Platform[] }
+  | { readonly kind: 'one'; readonly platform: Platform };
+
+/** An attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
+const ABOUT = 'vnd.docker.reference.digest';
+const MAX_INDEX_DEPTH = 3;
+
+/**
+ * What is to be copied of `raw`: itself, a manifest of it, or an index rewritten to fewer platforms (`rewritten`).
+ * Throws NotFoundError for a platform that is not offered, UsageError when `preserveDigests` forbids rewriting.
+ */
+export async function selectManifest(
+  source: ImageSource,
+  raw: RawManifest,
+  options: {
+    readonly selection: Selection;
+    readonly preserveDigests: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<{ readonly raw: RawManifest; readonly rewritten: boolean }> {
+  const { selection, signal } = options;
+  if (selection.kind === 'all') return { raw, rewritten: false };
+  let current = raw;
+  for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
+    const document = parseManifest(
+      current.bytes,
+      current.descriptor.mediaType,
+      `manifest ${current.descriptor.digest}`,
+    );
+    if (document.kind === 'manifest') break;
+    if (selection.kind === 'platforms') return subset(current, document, selection.platforms, options.preserveDigests);
+    const { digest } = choosePlatform(document, selection.platform);
+    current = await source.manifest({ digest }, { signal });
+  }
+  return { raw: current, rewritten: false };
+}
+
+function subset(
+  raw: RawManifest,
+  index: ImageIndex,
+  platforms: readonly Platform[],
+  preserveDigests: boolean,
+): { raw: RawManifest; rewritten: boolean } {
+  const chosen = new Set(platforms.map((platform) => choosePlatform(index, platform).digest));
+  const keeps = ({ digest, annotations }: Descriptor): boolean =>
+    chosen.has(digest) || chosen.has((annotations?.[ABOUT] ?? '') as Descriptor['digest']);
+  if (index.manifests.every(keeps)) return { raw, rewritten: false };
+  if (preserveDigests) {
+    throw new UsageError(
+      `an index of ${platforms.map(formatPlatform).join(', ')} alone has another digest than ${raw.descriptor.digest}`,
+      { hint: 'leave out --preserve-digests, or copy the whole index with --all' },
+    );
+  }
+  const document = JSON.parse(raw.bytes.toString('utf8')) as { manifests: Descriptor[] };
+  const bytes = Buffer.from(JSON.stringify({ ...document, manifests: document.manifests.filter(keeps) }));
+  const { mediaType, digest } = raw.descriptor;
+  const descriptor = { mediaType, digest: digestOf(bytes, digestAlgorithm(digest)), size: bytes.length };
+  return { raw: { bytes, descriptor }, rewritten: true };
+}
