@@ -4,5 +4,7 @@
  * May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export * from './types.js';
+export { ArchiveDestination, openArchiveDestination, type ArchiveDestinationOptions } from './archive-destination.js';
+export { ArchiveSource, openArchiveSource } from './archive-source.js';
 export { openImageArchive, type OpenArchiveOptions } from './open-archive.js';
 export { createImageArchive, type CreateArchiveOptions } from './create-archive.js';

@@ -1,0 +1,108 @@
+import {
+  formatReference,
+  parseReference,
+  type Descriptor,
+  type ImageDestination,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../spec/index.js';
+import { createOutputFile, type OutputFile } from '../util/index.js';
+import { createImageArchive } from './create-archive.js';
+import type { ArchiveName, ImageArchiveWriter } from './types.js';
+
+/** Where to copy to. */
+export interface ArchiveDestinationOptions {
+  /** As the user writes it: `oci:layout:1`. */
+  readonly name: string;
+  readonly format: 'oci-dir' | 'oci-archive' | 'docker-archive';
+  readonly path: string;
+  /** What follows the path: the tag of a layout, the reference in a docker-archive. */
+  readonly tag?: string | undefined;
+  /** Time of the members of a tar, seconds since 1970. Default 0. */
+  readonly mtime?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** An archive or OCI layout to copy to. A file takes its name in `commit`, replacing what was there. */
+export class ArchiveDestination implements ImageDestination {
+  readonly name: string;
+  readonly takesIndex: boolean;
+  readonly parallelBlobs: number;
+  readonly #writer: ImageArchiveWriter;
+  readonly #file: OutputFile | undefined;
+  readonly #tag: string | undefined;
+  #listed = false;
+  #untagged: RawManifest | undefined;
+  #committed = false;
+
+  /** Use `openArchiveDestination`. */
+  constructor(options: ArchiveDestinationOptions, writer: ImageArchiveWriter, file: OutputFile | undefined) {
+    this.name = options.name;
+    this.takesIndex = options.format !== 'docker-archive';
+    this.parallelBlobs = options.format === 'oci-dir' ? 4 : 1;
+    this.#tag = options.tag;
+    this.#writer = writer;
+    this.#file = file;
+  }
+
+  hasBlob(descriptor: Descriptor): Promise<boolean> {
+    return this.#writer.has(descriptor);
+  }
+
+  hasManifest(descriptor: Descriptor): Promise<boolean> {
+    return this.#writer.has(descriptor);
+  }
+
+  mountBlob(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  putBlob(
+    blob: ReopenableBlob,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    return this.#writer.putBlob(blob, options);
+  }
+
+  async putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }): Promise<void> {
+    await this.#writer.putManifest(manifest);
+    if (tag === undefined) {
+      this.#untagged = manifest;
+      return;
+    }
+    await this.#writer.addImage(manifest, this.#nameOf(tag));
+    this.#listed = true;
+  }
+
+  async commit(): Promise<void> {
+    // The image comes last, after the manifests it consists of.
+    if (!this.#listed && this.#untagged !== undefined) await this.#writer.addImage(this.#untagged, {});
+    await this.#writer.finish();
+    await this.#file?.keep();
+    this.#committed = true;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#committed) await this.#writer.discard();
+    await this.#file?.discard();
+  }
+
+  /** A docker-archive has full names: without one a further tag is of no repository. */
+  #nameOf(tag: string): ArchiveName {
+    if (this.takesIndex) return { refName: tag };
+    if (this.#tag === undefined) return {};
+    const { digest: _digest, ...reference } = parseReference(this.#tag);
+    return { name: formatReference(tag === this.#tag ? reference : { ...reference, tag }) };
+  }
+}
+
+/** Opens an archive or layout to copy to. Throws UsageError, ArchiveFormatError, InvalidReferenceError. */
+export async function openArchiveDestination(options: ArchiveDestinationOptions): Promise<ArchiveDestination> {
+  const { format, path, tag, mtime, signal } = options;
+  if (format === 'oci-dir') {
+    return new ArchiveDestination(options, await createImageArchive({ format, directory: path, signal }), undefined);
+  }
+  if (format === 'docker-archive' && tag !== undefined) parseReference(tag);
+  const file = await createOutputFile(path);
+  return new ArchiveDestination(options, await createImageArchive({ format, output: file.stream, mtime }), file);
+}

@@ -1,0 +1,96 @@
+import { InvalidReferenceError, NotFoundError } from '../errors.js';
+import {
+  formatReference,
+  parseReference,
+  type Descriptor,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../spec/index.js';
+import { openImageArchive } from './open-archive.js';
+import type { ArchivedImage, ImageArchive } from './types.js';
+
+/** How many names an error lists. */
+const LISTED = 10;
+
+/** Images of an archive or OCI layout, to copy from. */
+export class ArchiveSource implements ImageSource {
+  readonly name: string;
+  readonly #archive: ImageArchive;
+
+  /** Takes over `archive`. */
+  constructor(name: string, archive: ImageArchive) {
+    this.name = name;
+    this.#archive = archive;
+  }
+
+  /** `tag`: what an OCI layout calls it (`org.opencontainers.image.ref.name`), or a reference. Throws NotFoundError besides. */
+  manifest({ tag, digest }: ImageSelector): Promise<RawManifest> {
+    return this.#archive.manifest(digest ?? this.#find(tag).descriptor.digest);
+  }
+
+  blob(descriptor: Descriptor): ReopenableBlob {
+    return this.#archive.blob(descriptor);
+  }
+
+  /** Also the full names of images that have no tag of a layout. */
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async *tags(): AsyncGenerator<string> {
+    for (const image of this.#archive.images) yield* labelsOf(image);
+  }
+
+  close(): Promise<void> {
+    return this.#archive.close();
+  }
+
+  #find(tag: string | undefined): ArchivedImage {
+    const { images } = this.#archive;
+    const found = tag === undefined ? nameless(images) : named(images, tag);
+    if (found !== undefined) return found;
+    const labels = images.flatMap(labelsOf);
+    const more = labels.length > LISTED ? ` and ${labels.length - LISTED} more` : '';
+    throw new NotFoundError(
+      tag === undefined ? `${this.name} has ${images.length} images: say which` : `${this.name} has no image ${tag}`,
+      {
+        kind: 'image',
+        subject: tag ?? this.name,
+        hint: labels.length === 0 ? undefined : `it has ${labels.slice(0, LISTED).join(', ')}${more}`,
+      },
+    );
+  }
+}
+
+/** Opens an archive or layout to copy from. Throws as `openImageArchive`. */
+export async function openArchiveSource(options: {
+  /** As the user writes it: `oci-archive:app.tar`. */
+  readonly name: string;
+  readonly path: string;
+  readonly temporaryDirectory: string;
+  readonly signal: AbortSignal;
+}): Promise<ArchiveSource> {
+  const { name, path, temporaryDirectory, signal } = options;
+  return new ArchiveSource(name, await openImageArchive({ source: path, title: path, temporaryDirectory, signal }));
+}
+
+function labelsOf({ refNames, names }: ArchivedImage): readonly string[] {
+  return refNames.length > 0 ? refNames : names;
+}
+
+/** The only image, or the only one without a name. */
+function nameless(images: readonly ArchivedImage[]): ArchivedImage | undefined {
+  const candidates = images.length === 1 ? images : images.filter((image) => labelsOf(image).length === 0);
+  return candidates.length === 1 ? candidates[0] : undefined;
+}
+
+function named(images: readonly ArchivedImage[], tag: string): ArchivedImage | undefined {
+  const exact = images.find(({ refNames }) => refNames.includes(tag));
+  if (exact !== undefined) return exact;
+  try {
+    const full = formatReference(parseReference(tag));
+    return images.find(({ names }) => names.includes(full));
+  } catch (error) {
+    if (error instanceof InvalidReferenceError) return undefined;
+    throw error;
+  }
+}
