@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import { OciDirectoryWriter } from './oci-directory-writer.js';
 import { TarArchiveWriter } from './tar-archive-writer.js';
 import type { ImageArchiveWriter } from './types.js';
+import { V1ArchiveWriter } from './v1-archive-writer.js';
 
 /** What to write and where to. */
 export type CreateArchiveOptions =
@@ -12,10 +13,19 @@ export type CreateArchiveOptions =
       readonly output: Writable;
       /** Time of all members, seconds since 1970. Default 0. */
       readonly mtime?: number | undefined;
+    }
+  | {
+      readonly format: 'v1';
+      readonly output: Writable;
+      readonly mtime?: number | undefined;
+      /** Where layers wait while they are decompressed. */
+      readonly temporaryDirectory: string;
     };
 
 /** Begins an archive. Throws UsageError, ArchiveFormatError (an OCI layout that cannot be added to). */
 export async function createImageArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
   if (options.format === 'oci-dir') return OciDirectoryWriter.open(options.directory, options.signal);
+  if (options.format === 'v1')
+    return new V1ArchiveWriter(options.output, options.mtime ?? 0, options.temporaryDirectory);
   return new TarArchiveWriter(options.format, options.output, options.mtime ?? 0);
 }

@@ -1,11 +1,19 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ArchiveFormatError, UnsupportedMediaTypeError } from '../errors.js';
+import { MEDIA_TYPE } from '../spec/index.js';
 import { addressOf, ZstdDecompress } from '../sys/index.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 
 /** How bytes are compressed: told by the first of them. */
 export type Compression = 'gzip' | 'zstd' | 'none';
+
+/** Media types of layers that come without one. */
+export const LAYER_TYPE: Readonly<Record<Compression, string>> = {
+  none: MEDIA_TYPE.dockerLayer,
+  gzip: MEDIA_TYPE.dockerLayerGzip,
+  zstd: MEDIA_TYPE.ociLayerZstd,
+};
 
 /** Bytes that `detectCompression` looks at. */
 export const DETECT_BYTES = 6;

@@ -40,6 +40,10 @@ export class DirectoryTree implements FileTree {
     });
   }
 
+  names(): Iterable<string> {
+    return [];
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -10,18 +10,12 @@ import {
   type Digest,
   type RawManifest,
 } from '../spec/index.js';
-import { DETECT_BYTES, detectCompression, type Compression } from './decompress.js';
+import { DETECT_BYTES, detectCompression, LAYER_TYPE, type Compression } from './decompress.js';
 import { readDockerListing, type DockerListing } from './docker-listing.js';
 import { missing, readSmall, type FileTree } from './file-tree.js';
 import { MAX_CONFIG_BYTES } from './limits.js';
 import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
-
-const LAYER_TYPE: Readonly<Record<Compression, string>> = {
-  none: MEDIA_TYPE.dockerLayer,
-  gzip: MEDIA_TYPE.dockerLayerGzip,
-  zstd: MEDIA_TYPE.ociLayerZstd,
-};
 
 /**
  * Opens an archive with a `manifest.json`; takes over `tree`. It has no manifests, so each image gets one of schema 2 made

@@ -9,6 +9,8 @@ export interface FileTree {
   size(path: string): Promise<number | undefined>;
   /** Streams a file from `offset` bytes on. Throws ArchiveFormatError when there is none. */
   open(path: string, options?: { readonly offset?: number; readonly signal?: AbortSignal }): Promise<Readable>;
+  /** Paths of all files of a tar; of a directory none. */
+  names(): Iterable<string>;
   close(): Promise<void>;
 }
 

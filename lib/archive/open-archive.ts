@@ -1,16 +1,18 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { ArchiveFormatError, UsageError } from '../errors.js';
 import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
 import { DirectoryTree } from './directory-tree.js';
 import { openDockerArchive } from './docker-archive-reader.js';
 import type { FileTree } from './file-tree.js';
 import { openOciLayout } from './oci-layout-reader.js';
+import { peek } from './peek.js';
 import { readRange } from './read-range.js';
 import { spool } from './spool.js';
 import { indexTar } from './tar-index.js';
 import { TarTree } from './tar-tree.js';
 import type { ImageArchive } from './types.js';
+import { isV1Archive, openV1Archive } from './v1-archive-reader.js';
 
 /** Where an archive comes from. */
 export interface OpenArchiveOptions {
@@ -33,8 +35,9 @@ export async function openImageArchive(options: OpenArchiveOptions): Promise<Ima
     const kind = tree instanceof DirectoryTree ? 'oci-dir' : 'oci-archive';
     if ((await tree.size('oci-layout')) !== undefined) return await openOciLayout(tree, kind);
     if ((await tree.size('manifest.json')) !== undefined) return await openDockerArchive(tree);
+    if (await isV1Archive(tree)) return await openV1Archive(tree, options.signal);
     throw new ArchiveFormatError(
-      `${tree.title} is no image archive: it has neither an oci-layout nor a manifest.json`,
+      `${tree.title} is no image archive: it has no oci-layout, manifest.json or repositories`,
       {
         hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved; "imgtool import" takes a tar of files',
       },
@@ -74,27 +77,11 @@ async function openTree(options: OpenArchiveOptions): Promise<FileTree> {
 
 async function fromStream(source: Readable, options: OpenArchiveOptions): Promise<FileTree> {
   const { title, temporaryDirectory, signal } = options;
-  const { head, rest } = await peek(source, DETECT_BYTES);
+  const { head, rest } = await peek(source as AsyncIterable<Buffer>, DETECT_BYTES);
   const plain = decompress(rest, detectCompression(head, title), title);
   const { file, result } = await spool(plain, temporaryDirectory, {
     signal,
     onCopy: (branch) => indexTar(branch, title, signal),
   });
   return new TarTree(title, file, result);
-}
-
-/** The first bytes of a stream, and all of it. */
-async function peek(source: Readable, bytes: number): Promise<{ head: Buffer; rest: Readable }> {
-  const chunks = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
-  while (head.length < bytes) {
-    const next = await chunks.next();
-    if (next.done === true) break;
-    head = Buffer.concat([head, next.value]);
-  }
-  const whole = async function* (): AsyncGenerator<Buffer> {
-    if (head.length > 0) yield head;
-    yield* { [Symbol.asyncIterator]: () => chunks };
-  };
-  return { head, rest: Readable.from(whole(), { objectMode: false }) };
 }

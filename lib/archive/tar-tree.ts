@@ -36,6 +36,10 @@ export class TarTree implements FileTree {
     return readRange(this.#file, member.offset + offset, member.offset + member.size, signal);
   }
 
+  names(): Iterable<string> {
+    return this.#members.keys();
+  }
+
   close(): Promise<void> {
     return this.#file.close();
   }

@@ -44,7 +44,7 @@ describe('save and load', () => {
     id = await imgtool(root, 'load', '-i', at('layout'), '--quiet');
     want = tree(await mountNew(root, 'small:1'));
     expect(want.size).to.be.greaterThan(20);
-    for (const format of ['docker-archive', 'oci-archive'])
+    for (const format of ['docker-archive', 'oci-archive', 'v1'])
       await imgtool(root, 'save', 'small:1', '--format', format, '-o', at(format));
   });
   after(async () => {
@@ -53,7 +53,7 @@ describe('save and load', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  for (const format of ['docker-archive', 'oci-archive'])
+  for (const format of ['v1', 'docker-archive', 'oci-archive'])
     it(`podman loads what imgtool saves: ${format}`, async () => {
       const said = await podman.podman('load', '-q', '-i', at(format));
       expect(said).to.include(NAME);
@@ -61,7 +61,7 @@ describe('save and load', () => {
       expect((await podman.podman('images', '-q', '--no-trunc')).trim()).to.equal(id);
       await podman.podman('image', 'umount', NAME);
       // The last one stays: the next tests save it.
-      if (format === 'docker-archive') await podman.podman('rmi', NAME);
+      if (format !== 'oci-archive') await podman.podman('rmi', NAME);
     });
 
   for (const format of ['docker-archive', 'oci-archive'])

@@ -5,7 +5,7 @@ import { createOutputFile } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { PLATFORM, platformOf, RESERVE, sourceDateEpoch } from './common-options.js';
 
-const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir'] as const;
+const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
 
 export const save: CommandSpec = {
   path: ['save'],
@@ -13,7 +13,7 @@ export const save: CommandSpec = {
   summary: 'write images to an archive',
   description:
     'Layers and manifests are kept byte for byte, and the same images give the same archive. A docker-archive is an OCI ' +
-    'layout as well: docker, podman and skopeo read it. An image given by ID has no name in the archive.',
+    'layout as well: docker, podman and skopeo read it. A v1 archive is for what is older than docker 1.10. An image given by ID has no name in the archive.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'image' }],
   options: [
     {
@@ -40,12 +40,17 @@ export const save: CommandSpec = {
     }
     const mtime = sourceDateEpoch();
     if (toStdout) {
-      await saveTo(context, { format, output: context.output(), mtime });
+      await saveTo(context, { format, output: context.output(), mtime, temporaryDirectory: temporaryDirectory() });
       return undefined;
     }
     const file = await createOutputFile(path);
     try {
-      const saved = await saveTo(context, { format, output: file.stream, mtime });
+      const saved = await saveTo(context, {
+        format,
+        output: file.stream,
+        mtime,
+        temporaryDirectory: temporaryDirectory(),
+      });
       await file.keep();
       return written(saved, path);
     } finally {
@@ -59,7 +64,7 @@ export const load: CommandSpec = {
   group: 'Images',
   summary: 'bring the images of an archive into the store',
   description:
-    'What the archive is, its content tells: a docker-archive, an OCI layout (directory or tar), also compressed with gzip ' +
+    'What the archive is, its content tells: a docker-archive, an OCI layout (directory or tar), a v1 archive, also compressed with gzip ' +
     'or zstd. Prints the names of the images, or the ID of one without a name. A name that another image has is not taken ' +
     'from it unless --replace is given.',
   arguments: [],
@@ -79,8 +84,7 @@ export const load: CommandSpec = {
     if (!fromStdin) await expectThere(path);
     const source = fromStdin ? input() : path;
     const title = fromStdin ? 'standard input' : path;
-    const temporaryDirectory = process.env.TMPDIR ?? '/var/tmp';
-    const archive = await compose.openArchive({ source, title, temporaryDirectory, signal });
+    const archive = await compose.openArchive({ source, title, temporaryDirectory: temporaryDirectory(), signal });
     try {
       const { loadImages } = await import('../../operations/index.js');
       const images = await loadImages(await compose.unpacking(), {
@@ -101,6 +105,11 @@ export const load: CommandSpec = {
     }
   },
 };
+
+/** Where bytes wait that cannot be passed on at once: not /tmp, which may lie in memory. */
+function temporaryDirectory(): string {
+  return process.env.TMPDIR ?? '/var/tmp';
+}
 
 async function saveTo(
   { args, compose, progress, signal }: CommandContext,

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { ArchiveFormatError } from '../errors.js';
+import {
+  digestFrom,
+  digestOf,
+  isV1Id,
+  MAX_V1_ANCESTRY,
+  MAX_V1_JSON_BYTES,
+  MEDIA_TYPE,
+  parseJson,
+  parseV1Image,
+  sealV1Config,
+  type Descriptor,
+  type DiffId,
+  type RawManifest,
+  type V1Image,
+} from '../spec/index.js';
+import { decompress, detectCompression, DETECT_BYTES, LAYER_TYPE } from './decompress.js';
+import { fullName } from './docker-listing.js';
+import { readSmall, type FileTree } from './file-tree.js';
+import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
+import { peek } from './peek.js';
+import { SynthesizedArchive } from './synthesized-archive.js';
+import type { ImageArchive } from './types.js';
+
+/** The layer of an image that changes metadata only: a tar of nothing. */
+export const EMPTY_TAR = Buffer.alloc(1024);
+/** What docker took images for that do not say it. */
+const DEFAULTS = { os: 'linux', architecture: 'amd64' };
+
+/** A v1 layer: its blob as it is, and what it is uncompressed. */
+interface V1Layer {
+  readonly blob: Descriptor;
+  readonly diffId: DiffId;
+}
+
+/** Whether a tar has images of Docker's first format: a `repositories` file, or folders that are called by image IDs. */
+export async function isV1Archive(tree: FileTree): Promise<boolean> {
+  return (await tree.size('repositories')) !== undefined || v1Ids(tree).length > 0;
+}
+
+/**
+ * Opens an archive of v1 images (image/spec/v1.md, "Combined Image JSON + Filesystem Changeset Format"); takes over `tree`.
+ * Its images get a config and a manifest, for which all layers are read. Those with a name count, without any name those
+ * that no other is built on. Throws ArchiveFormatError, InvalidManifestError, UnsupportedMediaTypeError.
+ */
+export async function openV1Archive(tree: FileTree, signal: AbortSignal): Promise<ImageArchive> {
+  const archive = new SynthesizedArchive(tree, 'v1');
+  const layers = new Map<string, V1Layer>();
+  for (const [id, names] of await readHeads(tree)) {
+    const chain = await readChain(tree, id);
+    for (const image of chain) {
+      if (layers.has(image.id)) continue;
+      signal.throwIfAborted();
+      layers.set(image.id, await describeLayer(tree, archive, image.id));
+    }
+    archive.addImage(buildManifest(archive, chain, layers), [...names].sort());
+  }
+  return archive;
+}
+
+/** The images to load, with their full references. */
+async function readHeads(tree: FileTree): Promise<Map<string, Set<string>>> {
+  const heads = new Map<string, Set<string>>();
+  if ((await tree.size('repositories')) !== undefined) {
+    const bad = (): never => {
+      throw new ArchiveFormatError(`repositories of ${tree.title} is not a table of names, tags and image IDs`);
+    };
+    const isTable = (value: unknown): value is Record<string, unknown> =>
+      typeof value === 'object' && value !== null && !Array.isArray(value);
+    const document = parseJson(await readSmall(tree, 'repositories', MAX_LISTING_BYTES), 'repositories');
+    if (!isTable(document)) return bad();
+    for (const [repository, tags] of Object.entries(document)) {
+      if (!isTable(tags)) return bad();
+      for (const [tag, id] of Object.entries(tags)) {
+        if (!isV1Id(id)) return bad();
+        heads.set(id, (heads.get(id) ?? new Set()).add(fullName(`${repository}:${tag}`, 'repositories')));
+      }
+    }
+  }
+  if (heads.size > MAX_IMAGES) throw new ArchiveFormatError(`${tree.title} has over ${MAX_IMAGES} images`);
+  if (heads.size > 0) return heads;
+  const ids = v1Ids(tree);
+  const parents = new Set<string | undefined>();
+  for (const id of ids) parents.add((await readImage(tree, id)).parent);
+  return new Map(ids.filter((id) => !parents.has(id)).map((id) => [id, new Set()]));
+}
+
+function v1Ids(tree: FileTree): string[] {
+  return [...tree.names()].flatMap((name) => {
+    const [id, file] = name.split('/');
+    return file === 'json' && isV1Id(id) ? [id] : [];
+  });
+}
+
+async function readImage(tree: FileTree, id: string): Promise<V1Image> {
+  return parseV1Image(await readSmall(tree, `${id}/json`, MAX_V1_JSON_BYTES), id);
+}
+
+/** An image and all it is built on, root first. */
+async function readChain(tree: FileTree, head: string): Promise<V1Image[]> {
+  const chain: V1Image[] = [];
+  const seen = new Set<string>();
+  for (let id: string | undefined = head; id !== undefined;) {
+    if (seen.has(id))
+      throw new ArchiveFormatError(`the images of ${tree.title} are each other's parents`, { entry: id });
+    if (seen.size === MAX_V1_ANCESTRY) {
+      throw new ArchiveFormatError(`image ${head} is built on more than ${MAX_V1_ANCESTRY} others`, { entry: head });
+    }
+    seen.add(id);
+    const image: V1Image = await readImage(tree, id);
+    chain.unshift(image);
+    id = image.parent;
+  }
+  return chain;
+}
+
+async function describeLayer(tree: FileTree, archive: SynthesizedArchive, id: string): Promise<V1Layer> {
+  const path = `${id}/layer.tar`;
+  const size = (await tree.size(path)) ?? 0;
+  if (size === 0) {
+    const diffId = digestOf(EMPTY_TAR);
+    archive.addBytes(diffId, EMPTY_TAR);
+    return { blob: { mediaType: LAYER_TYPE.none, digest: diffId, size: EMPTY_TAR.length }, diffId: diffId as DiffId };
+  }
+  const [whole, plain] = [createHash('sha256'), createHash('sha256')];
+  const hashed = async function* (): AsyncGenerator<Buffer> {
+    for await (const chunk of (await tree.open(path)) as AsyncIterable<Buffer>) {
+      whole.update(chunk);
+      yield chunk;
+    }
+  };
+  const { head, rest } = await peek(hashed(), DETECT_BYTES);
+  const compression = detectCompression(head, path);
+  for await (const chunk of decompress(rest, compression, path) as AsyncIterable<Buffer>) plain.update(chunk);
+  const digest = digestFrom(whole);
+  archive.addFile(digest, path);
+  return { blob: { mediaType: LAYER_TYPE[compression], digest, size }, diffId: digestFrom(plain) as DiffId };
+}
+
+function buildManifest(
+  archive: SynthesizedArchive,
+  chain: readonly V1Image[],
+  layers: ReadonlyMap<string, V1Layer>,
+): RawManifest {
+  const own = chain.map(({ id }) => layers.get(id)!);
+  const leaf = chain.at(-1)!.document;
+  const documents = [...chain.slice(0, -1).map(({ document }) => document), { ...DEFAULTS, ...leaf }];
+  const config = sealV1Config(
+    documents,
+    own.map(({ diffId }) => diffId),
+  );
+  const digest = digestOf(config);
+  archive.addBytes(digest, config);
+  const mediaType = MEDIA_TYPE.ociManifest;
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType,
+      config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
+      layers: own.map(({ blob }) => blob),
+    }),
+  );
+  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+}

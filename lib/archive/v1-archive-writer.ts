@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import type { Readable, Writable } from 'node:stream';
+import { ArchiveFormatError, UsageError } from '../errors.js';
+import {
+  composeV1Images,
+  digestFrom,
+  digestHex,
+  familiarReference,
+  isConfigType,
+  parseImageConfig,
+  parseManifest,
+  parseReference,
+  type Descriptor,
+  type Digest,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../spec/index.js';
+import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
+import { MAX_CONFIG_BYTES } from './limits.js';
+import { peek } from './peek.js';
+import { readRange } from './read-range.js';
+import { spool } from './spool.js';
+import { TarOutput } from './tar-output.js';
+import type { ArchiveName, ImageArchiveWriter } from './types.js';
+import { EMPTY_TAR } from './v1-archive-reader.js';
+import { verified } from './verified.js';
+
+/** An entry of `manifest.json`. */
+interface DockerEntry {
+  readonly Config: string;
+  readonly RepoTags: string[];
+  readonly Layers: readonly string[];
+}
+
+/**
+ * Writes images in Docker's first format, and a `manifest.json` beside them, as docker 1.10 to 24 did. Layers are
+ * uncompressed files called by their diffIDs, to which the images' `layer.tar` are links.
+ */
+export class V1ArchiveWriter implements ImageArchiveWriter {
+  readonly format = 'v1';
+  readonly #tar: TarOutput;
+  readonly #temporaryDirectory: string;
+  readonly #put = new Set<Digest>();
+  readonly #configs = new Map<Digest, Buffer>();
+  /** Members that are there, those of layers by their diffIDs. */
+  readonly #members = new Set<string>();
+  readonly #repositories = new Map<string, Map<string, string>>();
+  readonly #images = new Map<Digest, DockerEntry>();
+
+  constructor(output: Writable, mtime: number, temporaryDirectory: string) {
+    this.#tar = new TarOutput(output, mtime);
+    this.#temporaryDirectory = temporaryDirectory;
+  }
+
+  has({ digest }: Pick<Descriptor, 'digest'>): Promise<boolean> {
+    return Promise.resolve(this.#put.has(digest));
+  }
+
+  async putBlob(
+    blob: ReopenableBlob,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    const { digest, size, mediaType } = blob.descriptor;
+    if (this.#put.has(digest)) return;
+    this.#put.add(digest);
+    const bytes = verified(blob, options);
+    if (isConfigType(mediaType)) return this.#putConfig(digest, size, bytes);
+    const { head, rest } = await peek(bytes, DETECT_BYTES);
+    const compression = detectCompression(head, `blob ${digest}`);
+    if (compression === 'none') return this.#addOnce(layerName(digest), size, rest);
+    await this.#putPlain(decompress(rest, compression, `blob ${digest}`), options.signal);
+  }
+
+  /** The format has none. */
+  putManifest({ descriptor }: RawManifest): Promise<void> {
+    this.#put.add(descriptor.digest);
+    return Promise.resolve();
+  }
+
+  async addImage({ bytes, descriptor }: RawManifest, { name }: ArchiveName): Promise<void> {
+    const document = parseManifest(bytes, descriptor.mediaType, `manifest ${descriptor.digest}`);
+    if (document.kind === 'index') {
+      throw new UsageError('a v1 archive holds single images, no index', { hint: 'choose one platform' });
+    }
+    const { digest } = document.config;
+    const config = this.#configs.get(digest);
+    if (config === undefined) throw new ArchiveFormatError(`config ${digest} was not written`);
+    const layers = parseImageConfig(config, `config ${digest}`).rootfs.diff_ids.map(layerName);
+    if (layers.length !== document.layers.length || layers.some((layer) => !this.#members.has(layer))) {
+      throw new ArchiveFormatError(`the layers of image ${digest} are not what its config says`);
+    }
+    const top = await this.#addV1Images(config, layers);
+    const entry = this.#images.get(digest) ?? { Config: `${digestHex(digest)}.json`, RepoTags: [], Layers: layers };
+    this.#images.set(digest, entry);
+    if (name === undefined) return;
+    entry.RepoTags.push(name);
+    const { tag = 'latest', ...reference } = parseReference(name);
+    const repository = familiarReference(reference);
+    this.#repositories.set(repository, (this.#repositories.get(repository) ?? new Map<string, string>()).set(tag, top));
+  }
+
+  async finish(): Promise<void> {
+    const json = (name: string, document: unknown): Promise<void> =>
+      this.#tar.addBytes(name, Buffer.from(JSON.stringify(document)));
+    await json('manifest.json', [...this.#images.values()]);
+    const repositories = [...this.#repositories].map(([name, tags]) => [name, Object.fromEntries(tags)]);
+    if (repositories.length > 0) await json('repositories', Object.fromEntries(repositories));
+    await this.#tar.finish();
+  }
+
+  discard(): Promise<void> {
+    return this.#tar.discard();
+  }
+
+  async #putConfig(digest: Digest, size: number, bytes: AsyncIterable<Buffer>): Promise<void> {
+    if (size > MAX_CONFIG_BYTES) {
+      throw new ArchiveFormatError(`config ${digest} is ${size} bytes, over the limit of ${MAX_CONFIG_BYTES}`);
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of bytes) chunks.push(chunk);
+    const config = Buffer.concat(chunks);
+    this.#configs.set(digest, config);
+    await this.#addOnce(`${digestHex(digest)}.json`, config.length, [config]);
+  }
+
+  /** A tar's size comes before its bytes, so they wait in a file. */
+  async #putPlain(plain: Readable, signal: AbortSignal): Promise<void> {
+    const { file, result } = await spool(plain, this.#temporaryDirectory, {
+      signal,
+      onCopy: async (branch) => {
+        const hash = createHash('sha256');
+        let size = 0;
+        for await (const chunk of branch as AsyncIterable<Buffer>) {
+          hash.update(chunk);
+          size += chunk.length;
+        }
+        return { diffId: digestFrom(hash), size };
+      },
+    });
+    try {
+      const { diffId, size } = result;
+      await this.#addOnce(layerName(diffId), size, readRange(file, 0, size, signal) as AsyncIterable<Buffer>);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Writes the v1 images that are not there yet. Resolves with the ID of the top one. */
+  async #addV1Images(config: Buffer, layers: readonly string[]): Promise<string> {
+    const images = composeV1Images(config);
+    for (const [i, { id, bytes }] of images.entries()) {
+      if (this.#members.has(id)) continue;
+      this.#members.add(id);
+      await this.#tar.addDirectory(id);
+      await this.#tar.addBytes(`${id}/VERSION`, Buffer.from('1.0'));
+      await this.#tar.addBytes(`${id}/json`, bytes);
+      const layer = layers[i];
+      if (layer === undefined) await this.#tar.addBytes(`${id}/layer.tar`, EMPTY_TAR);
+      else await this.#tar.addLink(`${id}/layer.tar`, `../${layer}`);
+    }
+    return images.at(-1)!.id;
+  }
+
+  async #addOnce(name: string, size: number, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    if (this.#members.has(name)) return;
+    this.#members.add(name);
+    await this.#tar.addFile(name, size, content);
+  }
+}
+
+function layerName(diffId: Digest): string {
+  return `${digestHex(diffId)}.tar`;
+}
