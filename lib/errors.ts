@@ -266,6 +266,16 @@ export class CommandError extends ImgtoolError {
   }
 }
 
+/** A container's command could not be started; `exitCode` as docker has it: 127 not there, 126 not executable, else 125. */
+export class ContainerStartError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_CONTAINER_START';
+  readonly exitCode: number;
+  constructor(message: string, options: ErrorOptions & { readonly exitCode?: 125 | 126 | 127 } = {}) {
+    super(message, options);
+    this.exitCode = options.exitCode ?? 125;
+  }
+}
+
 /** There is not enough room; all figures in bytes. */
 export class DiskSpaceError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_DISK_SPACE';

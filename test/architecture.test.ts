@@ -23,6 +23,7 @@ const DRIVERS = [
   'registry',
   'server',
   'archive',
+  'runtime',
 ];
 
 /** The table of rooms of docs/architecture.md. */
@@ -39,6 +40,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   metadata: { values: BASE },
   auth: { values: [...BASE, 'http'] },
   layer: { values: [...BASE, 'rootfs'] },
+  runtime: { values: [...BASE, 'rootfs'] },
   snapshot: { values: [...BASE, 'rootfs'] },
   registry: { values: [...BASE, 'http', 'auth'] },
   server: { values: [...BASE, 'content'] },

@@ -39,7 +39,7 @@ export interface CommandSpec {
   /** Not in help. */
   readonly hidden?: boolean;
   /** Resolves with what to print at the end, if anything. */
-  readonly run: (context: CommandContext) => Promise<CommandResult | undefined>;
+  readonly run: (context: CommandContext) => Promise<CommandResult | CommandExit | undefined>;
 }
 
 /** What a command is given. */
@@ -58,6 +58,8 @@ export interface CommandContext {
   readonly output: () => Writable;
   /** Asks the user for one line, shown while typed unless `hidden`. Throws UsageError without a terminal, AbortError. */
   readonly ask: (question: string, options: { readonly hidden: boolean }) => Promise<string>;
+  /** Passes the process's signals to `handler` instead of ending the command, until the function returned is called. */
+  readonly takeSignals: (handler: (signal: NodeJS.Signals) => void) => () => void;
   /** Makes the parts an operation needs; only what is asked for is loaded. */
   readonly compose: Composition;
 }
@@ -74,3 +76,8 @@ export type CommandResult =
     }
   /** Bytes as they are, whatever the flags say. */
   | { readonly bytes: Uint8Array };
+
+/** Nothing to print, and the exit code of a program that was run. */
+export interface CommandExit {
+  readonly exitCode: number;
+}

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
 import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
@@ -219,9 +220,25 @@ export class Composition {
         copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
         locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
       },
+      runtime: this.#runtime(root),
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       progress: this.#progress,
+    };
+  }
+
+  /** Loaded when it is used. */
+  #runtime(root: string): OperationDeps['runtime'] {
+    const load = async (): Promise<OperationDeps['runtime']> => {
+      const { createContainerRuntime } = await import('../runtime/index.js');
+      return createContainerRuntime({ directory: join(root, 'run'), onNote: this.#note });
+    };
+    return {
+      begin: async (...args) => (await load()).begin(...args),
+      run: async (...args) => (await load()).run(...args),
+      settle: async (...args) => (await load()).settle(...args),
+      list: async () => (await load()).list(),
+      removeMountPoints: async (...args) => (await load()).removeMountPoints(...args),
     };
   }
 

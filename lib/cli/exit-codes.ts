@@ -1,4 +1,4 @@
-import { ImgtoolError, SyscallError } from '../errors.js';
+import { ContainerStartError, ImgtoolError, SyscallError } from '../errors.js';
 
 /** The process's exit codes (docs/cli.md); never renumbered. */
 export const EXIT = {
@@ -13,6 +13,7 @@ export const EXIT = {
   space: 8,
   interrupted: 9,
   partial: 10,
+  notStarted: 125,
 } as const;
 
 /** What each exit code means, for help and docs. */
@@ -28,6 +29,7 @@ export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
   [EXIT.space, 'disk space or quota'],
   [EXIT.interrupted, 'interrupted (SIGINT, SIGTERM); partial work is kept and resumable'],
   [EXIT.partial, 'partial success; the report says which part'],
+  [EXIT.notStarted, '`run`: the command could not be started; 126: it is not executable, 127: it is not there'],
 ]);
 
 /** Error code → exit code: the only such table. */
@@ -50,6 +52,7 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_STORE: EXIT.store,
   ERR_IMGTOOL_SUBVOLUME: EXIT.store,
   ERR_IMGTOOL_COMMAND: EXIT.store,
+  ERR_IMGTOOL_CONTAINER_START: EXIT.notStarted,
   ERR_IMGTOOL_DISK_SPACE: EXIT.space,
   ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };
@@ -69,6 +72,7 @@ export function exitCodeOf(error: unknown): number {
   if (isAbort(error)) return EXIT.interrupted;
   const errno = error instanceof SyscallError ? error.errno : (error as NodeJS.ErrnoException | undefined)?.code;
   if (errno !== undefined && SPACE_ERRNO.has(errno)) return EXIT.space;
+  if (error instanceof ContainerStartError) return error.exitCode;
   if (error instanceof ImgtoolError) return EXIT_OF_ERROR[error.code] ?? EXIT.failure;
   return EXIT.failure;
 }

@@ -23,6 +23,8 @@ export interface ProcessIo {
   readonly env: NodeJS.ProcessEnv;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
+  /** See `CommandContext`; without it signals are never passed on. */
+  readonly takeSignals?: CommandContext['takeSignals'];
 }
 
 /** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
@@ -52,8 +54,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       logLevel: options.text('log-level') as LogLevel,
     });
     checkChoices(command, args);
-    await runCommand(command, args, options, files, io, terminal);
-    return EXIT.success;
+    return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
     terminal.endProgress();
     if (io.signal.reason === READER_GONE) return EXIT.success;
@@ -71,9 +72,9 @@ async function runCommand(
   args: readonly string[],
   options: Options,
   files: readonly ConfigFile[],
-  { signal, stdin, stderr, env }: ProcessIo,
+  { signal, stdin, stderr, env, takeSignals = () => () => undefined }: ProcessIo,
   terminal: Terminal,
-): Promise<void> {
+): Promise<number> {
   const progress = terminal.progress();
   const compose = new Composition(options, files, progress, env);
   try {
@@ -82,9 +83,12 @@ async function runCommand(
     const output = (): Writable => terminal.byteStream();
     const ask: CommandContext['ask'] = (question, { hidden }) =>
       askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
-    const result = await command.run({ args, options, signal, progress, print, input, output, ask, compose });
+    const context = { args, options, signal, progress, print, input, output, ask, takeSignals, compose };
+    const result = await command.run(context);
     terminal.endProgress();
+    if (result !== undefined && 'exitCode' in result) return result.exitCode;
     if (result !== undefined) print(result);
+    return EXIT.success;
   } finally {
     await compose.close();
   }

@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { NotFoundError, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import type { ContainerRecord, ImageRecord } from '../metadata/index.js';
 import {
   applyConfigChange,
@@ -7,7 +7,6 @@ import {
   formatReference,
   MEDIA_TYPE,
   nextChainId,
-  parseImageConfig,
   type Descriptor,
   type DiffId,
   type Digest,
@@ -17,6 +16,7 @@ import {
   type Reference,
 } from '../spec/index.js';
 import { bothOrFirstError } from '../util/index.js';
+import { imageOfContainer, readImageConfig } from './image-of-container.js';
 import type { OperationDeps } from './deps.js';
 import { createdAt, putDocument } from './documents.js';
 import { findContainer } from './find-container.js';
@@ -59,15 +59,15 @@ export interface CommitResult {
   readonly seconds: number;
 }
 
-type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> & RestoreDeps;
+type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> &
+  RestoreDeps &
+  Partial<Pick<OperationDeps, 'runtime'>>;
 
 /** A layer on top of `below`, or none when nothing changed. */
 interface NewLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
 }
-
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /**
  * Makes an image of a container: freeze, find what changed, pack only that, and turn the frozen snapshot itself into the
@@ -85,12 +85,9 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
-    const base = await baseImage(deps, container);
+    const base = await imageOfContainer(deps, container);
     if (!request.squash) await restoreLayers(deps, base, request);
-    const config = parseImageConfig(
-      await deps.content.read(base.id, { maxBytes: MAX_CONFIG_BYTES }),
-      `config ${base.id}`,
-    );
+    const config = await readImageConfig(deps, base);
     const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, config.config ?? {});
     const { record, layer } = await withFrozen(deps, { id: container.id, signal }, async (frozen) => {
       const made = await makeLayer(deps, { request, container, base, frozen });
@@ -111,16 +108,6 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
   } finally {
     store.release();
   }
-}
-
-async function baseImage(deps: CommitDeps, container: ContainerRecord): Promise<ImageRecord> {
-  const image = await deps.metadata.images.get(digestHex(container.image));
-  if (image !== undefined) return image;
-  throw new NotFoundError(`the image ${container.image} that the container was made from is not in the store`, {
-    kind: 'image',
-    subject: container.image,
-    hint: `pull it again: imgtool pull ${container.imageName}`,
-  });
 }
 
 async function makeLayer(

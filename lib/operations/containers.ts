@@ -37,11 +37,14 @@ export async function createContainer(
     name,
     bootId,
     signal,
+    onId,
   }: {
     readonly image: string;
     readonly name: string | undefined;
     readonly bootId: string;
     readonly signal: AbortSignal;
+    /** Hears of the ID before there is anything with it. */
+    readonly onId?: (id: string) => Promise<void>;
   },
 ): Promise<ContainerRecord> {
   if (name !== undefined && !NAME.test(name)) {
@@ -54,7 +57,7 @@ export async function createContainer(
     // One at a time, so that no name is given twice.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
     try {
-      return await create(deps, { image, name, bootId, signal });
+      return await create(deps, { image, name, bootId, signal, onId });
     } finally {
       names.release();
     }
@@ -81,28 +84,6 @@ export async function listContainers(deps: Pick<OperationDeps, 'metadata' | 'sna
     .sort((a, b) => b.created.localeCompare(a.created) || a.id.localeCompare(b.id));
 }
 
-/** Removes a container and its files. Throws NotFoundError, UsageError. */
-export async function removeContainer(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
-  { container, signal }: { readonly container: string; readonly signal: AbortSignal },
-): Promise<ContainerRecord> {
-  const record = await findContainer(deps, container);
-  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
-  try {
-    const lock = await deps.metadata.lock(`container-${record.id}`, { mode: 'exclusive', signal });
-    try {
-      // The record goes first: after a crash nothing visible is half there.
-      await deps.metadata.containers.delete(record.id);
-      await deps.snapshots.removeContainer(record.id);
-      return record;
-    } finally {
-      lock.release();
-    }
-  } finally {
-    store.release();
-  }
-}
-
 /** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */
 export async function containerPath(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
@@ -113,7 +94,19 @@ export async function containerPath(
 
 async function create(
   deps: RestoreDeps,
-  { image, name, bootId, signal }: { image: string; name: string | undefined; bootId: string; signal: AbortSignal },
+  {
+    image,
+    name,
+    bootId,
+    signal,
+    onId,
+  }: {
+    image: string;
+    name: string | undefined;
+    bootId: string;
+    signal: AbortSignal;
+    onId: ((id: string) => Promise<void>) | undefined;
+  },
 ): Promise<ContainerRecord> {
   const found = await findImage(deps, image);
   const taken = new Set((await deps.metadata.containers.list()).map((container) => container.name));
@@ -129,6 +122,7 @@ async function create(
   const id = randomBytes(32).toString('hex');
   const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {
+    await onId?.(id);
     await deps.snapshots.createContainer(id, base);
     const record: ContainerRecord = {
       version: 1,

@@ -4,6 +4,7 @@ import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { Change, TreeAccess } from '../rootfs/index.js';
+import type { ContainerRuntime } from '../runtime/index.js';
 import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
 
 /**
@@ -25,5 +26,7 @@ export interface OperationDeps {
   readonly trees: TreeAccess;
   /** Writes a layer blob compressed in another way (`recompressLayer` of the room layer). */
   readonly recompressLayer: (input: RecompressInput) => Promise<RecompressedLayer>;
+  /** Runs commands in containers. */
+  readonly runtime: ContainerRuntime;
   readonly progress: ProgressSink;
 }

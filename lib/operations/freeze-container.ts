@@ -11,17 +11,20 @@ export interface FrozenContainer {
 
 /**
  * Freezes container `id` while `work` runs, and removes the snapshot afterwards unless `work` has made a layer of it.
- * The container may be used and changed meanwhile. Throws NotFoundError when it has no files any more.
+ * The container may run and be changed meanwhile; what its run made for mounting is not in the snapshot. Throws NotFoundError when it has no files any more.
  */
 export async function withFrozen<T>(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>,
   { id, signal }: { readonly id: string; readonly signal: AbortSignal },
   work: (frozen: FrozenContainer) => Promise<T>,
 ): Promise<T> {
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
   try {
-    const path = await deps.snapshots.freeze(key, id);
+    const { runtime } = deps;
+    const path = await deps.snapshots.freeze(key, id, {
+      ...(runtime === undefined ? {} : { prepare: (copy) => runtime.removeMountPoints(id, copy) }),
+    });
     return await work({ key, path });
   } finally {
     await deps.snapshots.removeWork(key);

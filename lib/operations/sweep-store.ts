@@ -1,11 +1,14 @@
 import type { OperationDeps } from './deps.js';
+import { settleRuns } from './settle-runs.js';
 
 /** Removes what processes that died have left; downloads that can be resumed stay. Cheap when there is nothing. */
 export async function sweepStore({
   content,
   metadata,
   snapshots,
-}: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>): Promise<void> {
+  runtime,
+}: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>): Promise<void> {
+  if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime });
   const { images, layers, containers } = metadata;
   await Promise.all([snapshots.sweep(), content.sweep(), images.sweep(), layers.sweep(), containers.sweep()]);
 }

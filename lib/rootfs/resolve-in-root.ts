@@ -1,6 +1,6 @@
 import { closeSync, constants } from 'node:fs';
 import { SyscallError } from '../errors.js';
-import { displayPath, mkdirAt, O_PATH, openAt, readlinkAt, statAtIfThere, type FileStat } from '../sys/index.js';
+import { displayPath, O_PATH, openAt, readlinkAt, statAtIfThere, type FileStat } from '../sys/index.js';
 import { fromByteString, pathComponents, toByteString, type ByteString } from './byte-path.js';
 
 const { S_IFMT, S_IFDIR, S_IFLNK, O_DIRECTORY, O_NOFOLLOW } = constants;
@@ -23,10 +23,8 @@ export interface ResolvedPath {
 export interface ResolveOptions {
   /** A link as last component is not followed: it is what is found. */
   readonly keepLastLink?: boolean;
-  /** Directories that are missing above the last component are made, mode 0755. */
-  readonly makeDirectories?: boolean;
-  /** Hears of each that was made: its path from the root. */
-  readonly onMade?: (path: Buffer) => void;
+  /** Makes a directory that is missing above the last component, `path` from the root; without it that is an error. */
+  readonly makeDirectory?: (missing: { readonly dir: number; readonly name: Buffer; readonly path: Buffer }) => void;
 }
 
 /**
@@ -60,9 +58,8 @@ class Walk {
       }
       const dir = this.#levels.at(-1)!.fd;
       let stat = statAtIfThere(dir, fromByteString(name));
-      if (stat === undefined && pending.length > 0 && options.makeDirectories === true) {
-        mkdirAt(dir, fromByteString(name), 0o755);
-        options.onMade?.(fromByteString(this.#path(name)));
+      if (stat === undefined && pending.length > 0 && options.makeDirectory !== undefined) {
+        options.makeDirectory({ dir, name: fromByteString(name), path: fromByteString(this.#path(name)) });
         stat = statAtIfThere(dir, fromByteString(name));
       }
       const type = stat === undefined ? undefined : stat.mode & S_IFMT;

@@ -15,13 +15,19 @@ export interface SnapshotterOptions {
   readonly isContainer?: (id: string) => boolean | Promise<boolean>;
 }
 
+/** How containers are frozen. */
+export interface FreezeOptions {
+  /** Changes the snapshot before it becomes read-only. */
+  readonly prepare?: (path: string) => Promise<void>;
+}
+
 /** A snapshotter that can freeze containers too. */
 export interface FreezingSnapshotter extends Snapshotter {
   /**
    * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
    * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
    */
-  freeze(key: string, containerId: string): Promise<string>;
+  freeze(key: string, containerId: string, options?: FreezeOptions): Promise<string>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
   freezeWork(key: string, from: string): Promise<string>;
   /** As `prepare`, on top of what `freezeWork(from)` made. */
@@ -87,12 +93,12 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
         parent === undefined ? undefined : { layer: parent, path: layerPath(parent) },
       );
     },
-    async freeze(key, containerId) {
+    async freeze(key, containerId, { prepare } = {}) {
       const { freezeContainer } = await native();
       const path = unnamedPath(key);
       own.add(key);
       try {
-        await freezeContainer(path, { id: containerId, path: containerPath(containerId) });
+        await freezeContainer(path, { id: containerId, path: containerPath(containerId), prepare });
       } catch (error) {
         own.delete(key);
         throw error;

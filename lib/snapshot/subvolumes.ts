@@ -75,8 +75,11 @@ export async function makeContainer(path: string, parent: ParentLayer | undefine
   return path;
 }
 
-/** Makes a read-only snapshot of a container at `path`. */
-export async function freezeContainer(path: string, container: { id: string; path: string }): Promise<void> {
+/** Makes a read-only snapshot of a container at `path`, after `prepare` has changed it. */
+export async function freezeContainer(
+  path: string,
+  container: { id: string; path: string; prepare: ((path: string) => Promise<void>) | undefined },
+): Promise<void> {
   await translated(path, async () => {
     const fd = openDirectory(container.path);
     if (fd === undefined)
@@ -85,7 +88,10 @@ export async function freezeContainer(path: string, container: { id: string; pat
         subject: container.id,
       });
     closeSync(fd);
-    await snapshot(container.path, path, true);
+    await snapshot(container.path, path, container.prepare === undefined);
+    if (container.prepare === undefined) return;
+    await container.prepare(path);
+    await withDirectory(path, (frozen) => setSubvolumeReadOnly(frozen, true));
   });
 }
 

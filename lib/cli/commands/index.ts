@@ -17,6 +17,7 @@ import { push } from './push.js';
 import { digest, tags } from './registry.js';
 import { rmi } from './rmi.js';
 import { load, save } from './save.js';
+import { run } from './run.js';
 import { serve } from './serve.js';
 import { storeDf, storeInfo, storeInit } from './store.js';
 import { storeGc } from './store-gc.js';
@@ -40,6 +41,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   containers,
   rm,
   mount,
+  run,
   cp,
   diff,
   commit,

@@ -1,0 +1,81 @@
+import { resolve } from 'node:path';
+import { isatty } from 'node:tty';
+import { UsageError } from '../../errors.js';
+import type { RunRequest } from '../../operations/index.js';
+import type { CommandSpec } from '../command.js';
+
+export const run: CommandSpec = {
+  path: ['run'],
+  group: 'Containers',
+  summary: 'run a command in a container',
+  description:
+    'TARGET is a container, or an image of which a container is made. Without CMD the command of the image runs. Standard ' +
+    'input, output and error are those of the command, with a terminal when input and output are one; signals are passed ' +
+    'on. The exit code is that of the command; 125 when it could not be started, 126 when it is not executable, 127 when ' +
+    'it is not there. Needs crun or runc.',
+  arguments: [
+    { name: 'TARGET', summary: 'container or image: name, ID or unique prefix of one', completes: 'container' },
+    { name: 'CMD', summary: 'the command and its arguments, after --', optional: true, variadic: true },
+  ],
+  options: [
+    { name: 'rm', default: false, summary: 'remove the container when the command has ended' },
+    { name: 'name', value: 'NAME', summary: 'name of the container that is made of an image' },
+    { name: 'env', short: 'e', value: 'K=V', repeat: true, summary: 'variable; K alone takes its value from here' },
+    { name: 'workdir', short: 'w', value: 'DIR', summary: 'working directory in the container' },
+    { name: 'user', short: 'u', value: 'USER', summary: 'USER[:GROUP], names or numbers' },
+    {
+      name: 'volume',
+      short: 'v',
+      value: 'A:B[:ro]',
+      repeat: true,
+      summary: 'mount directory or file A of this machine at B',
+    },
+    {
+      name: 'network',
+      value: 'MODE',
+      choices: ['host', 'none'],
+      default: 'host',
+      summary: 'network of this machine, or none but a loopback device',
+    },
+    { name: 'entrypoint', value: 'CMD', summary: "program in place of the image's entry point; empty for none" },
+    { name: 'runtime', value: 'PROGRAM', summary: 'OCI runtime: name or path; crun or runc when not given' },
+  ],
+  examples: [
+    { command: 'imgtool run box -- apt-get install -y curl', does: 'change a container; "imgtool diff box" shows how' },
+    { command: 'imgtool run --rm -v "$PWD:/src" -w /src golang:1.22 -- go test ./...', does: 'a tool from an image' },
+    { command: 'imgtool run --rm --network none -u nobody alpine -- id', does: 'without network, as another user' },
+  ],
+  async run({ args, options, signal, compose, takeSignals }) {
+    const { runInContainer } = await import('../../operations/index.js');
+    const entrypoint = options.text('entrypoint');
+    const exitCode = await runInContainer(await compose.local(), {
+      target: args[0]!,
+      command: args.slice(1),
+      name: options.text('name'),
+      remove: options.flag('rm'),
+      ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
+      env: options.list('env'),
+      workdir: options.text('workdir'),
+      user: options.text('user'),
+      volumes: options.list('volume').map(parseVolume),
+      network: options.text('network') === 'none' ? 'none' : 'host',
+      program: options.text('runtime'),
+      terminal: isatty(0) && isatty(1),
+      takeSignals,
+      bootId: await compose.bootId(),
+      signal,
+    });
+    return { exitCode };
+  },
+};
+
+function parseVolume(text: string): RunRequest['volumes'][number] {
+  const [source, target, mode, ...more] = text.split(':');
+  const known = mode === undefined || mode === 'ro' || mode === 'rw';
+  if (!source || !target?.startsWith('/') || !known || more.length > 0) {
+    throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is no volume`, {
+      hint: 'write PATH-HERE:/PATH-IN-THE-CONTAINER, with :ro for one that is not written to',
+    });
+  }
+  return { source: resolve(source), target, readOnly: mode === 'ro' };
+}

@@ -1,0 +1,103 @@
+import { NotFoundError, UsageError } from '../errors.js';
+import type { ContainerRecord, HeldLock } from '../metadata/index.js';
+import type { RunInput } from '../runtime/index.js';
+import { createContainer } from './containers.js';
+import type { OperationDeps } from './deps.js';
+import { findContainer } from './find-container.js';
+import { imageOfContainer, readImageConfig } from './image-of-container.js';
+import { isRunning, removeIdle } from './remove-container.js';
+import type { RestoreDeps } from './restore-layers.js';
+import { settleRuns } from './settle-runs.js';
+
+/** What to run where. */
+export interface RunRequest extends Omit<RunInput, 'id' | 'rootfs' | 'execution'> {
+  /** A container (name, ID, unique prefix), else an image, of which a container is made. */
+  readonly target: string;
+  /** Name of the container that is made. */
+  readonly name: string | undefined;
+  /** Removes the container afterwards, however the command ends. */
+  readonly remove: boolean;
+  readonly bootId: string;
+}
+
+type RunDeps = RestoreDeps & Pick<OperationDeps, 'runtime'>;
+
+/**
+ * Runs a command in a container, or in a new one of an image, and resolves with its exit code. One command runs in a
+ * container at a time; a new container whose command did not even start is removed. Throws NotFoundError, AlreadyExistsError (another one runs; name taken), UsageError,
+ * ContainerStartError, CommandError (no runtime), StoreError, SyscallError, AbortError.
+ */
+export async function runInContainer(deps: RunDeps, request: RunRequest): Promise<number> {
+  const { metadata, snapshots, runtime } = deps;
+  await settleRuns(deps);
+  const { record, running, isNew } = await begin(deps, request);
+  try {
+    let ended = false;
+    try {
+      // It may have been removed before the lock was ours.
+      await findContainer(deps, record.id);
+      const config = await readImageConfig(deps, await imageOfContainer(deps, record));
+      const code = await runtime.run({
+        ...request,
+        id: record.id,
+        rootfs: snapshots.containerPath(record.id),
+        execution: config.config ?? {},
+      });
+      ended = true;
+      return code;
+    } finally {
+      await runtime.settle(record.id, snapshots.containerPath(record.id));
+      // Whatever interrupted it: what was asked for is done.
+      if (request.remove || (isNew && !ended))
+        await removeIdle({ metadata, snapshots }, record.id, new AbortController().signal);
+    }
+  } finally {
+    running.release();
+  }
+}
+
+async function begin(
+  deps: RunDeps,
+  request: RunRequest,
+): Promise<{ record: ContainerRecord; running: HeldLock; isNew: boolean }> {
+  const { target, name, remove, bootId, signal } = request;
+  const existing = await containerIfThere(deps, target);
+  if (existing !== undefined) {
+    if (name !== undefined) {
+      throw new UsageError(`${target} is a container, and has a name`, { hint: 'leave out --name' });
+    }
+    const running = await deps.metadata.tryLock(`running-${existing.id}`, 'exclusive');
+    if (running === undefined) throw isRunning(existing);
+    await deps.runtime.begin(existing.id, { remove });
+    return { record: existing, running, isNew: false };
+  }
+  let running: HeldLock | undefined;
+  try {
+    const record = await createContainer(deps, {
+      image: target,
+      name,
+      bootId,
+      signal,
+      onId: async (id) => {
+        running = await deps.metadata.lock(`running-${id}`, { mode: 'exclusive', signal });
+        await deps.runtime.begin(id, { remove });
+      },
+    });
+    return { record, running: running!, isNew: true };
+  } catch (error) {
+    running?.release();
+    throw error;
+  }
+}
+
+async function containerIfThere(
+  deps: Pick<OperationDeps, 'metadata'>,
+  target: string,
+): Promise<ContainerRecord | undefined> {
+  try {
+    return await findContainer(deps, target);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,23 @@
+import type { OperationDeps } from './deps.js';
+import { removeIdle } from './remove-container.js';
+
+/**
+ * Ends the commands whose imgtool died, and removes what their runs left, containers that were to be removed included.
+ * Cheap when there is nothing.
+ */
+export async function settleRuns({
+  metadata,
+  snapshots,
+  runtime,
+}: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>): Promise<void> {
+  for (const id of await runtime.list()) {
+    const running = await metadata.tryLock(`running-${id}`, 'exclusive');
+    if (running === undefined) continue;
+    try {
+      const remove = await runtime.settle(id, snapshots.containerPath(id));
+      if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);
+    } finally {
+      running.release();
+    }
+  }
+}

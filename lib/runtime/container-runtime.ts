@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import { ContainerStartError } from '../errors.js';
+import { writeFileAtomic } from '../util/index.js';
+import { containerSpec } from './container-spec.js';
+import { findUser } from './find-user.js';
+import { makeMountPoints, removeMountPoints } from './mount-points.js';
+import { planMounts } from './plan-mounts.js';
+import { deleteContainer, findRuntime, runContainer, type RuntimePlace } from './runtime-program.js';
+import type { ContainerRuntime, RunInput } from './types.js';
+
+/** Where runs keep what belongs to them. */
+export interface RuntimeOptions {
+  /** A directory of the store; made when it is missing. */
+  readonly directory: string;
+  /** Hears in one line what is done otherwise than usual. */
+  readonly onNote: (line: string) => void;
+}
+
+/** What is kept of a run beside the runtime's own files. */
+interface RunRecord {
+  readonly remove: boolean;
+  /** Undefined until the runtime is chosen. */
+  readonly program?: string;
+}
+
+const JOURNAL = 'mount-points';
+const RECORD = 'run.json';
+
+/** A runtime that works through crun or runc. Each run has a directory, which is the last of it to go. */
+export function createContainerRuntime({ directory, onNote }: RuntimeOptions): ContainerRuntime {
+  const runDirectory = (id: string): string => join(directory, id);
+  const journalOf = (id: string): string => join(runDirectory(id), JOURNAL);
+  const writeRecord = (id: string, record: RunRecord): Promise<void> =>
+    writeFileAtomic(join(runDirectory(id), RECORD), JSON.stringify(record));
+
+  const start = async (input: RunInput, place: RuntimePlace): Promise<number> => {
+    const cwd = posix.resolve('/', input.workdir ?? input.execution.WorkingDir ?? '/');
+    const hostname = input.id.slice(0, 12);
+    const user = findUser(input.rootfs, input.user ?? input.execution.User ?? '');
+    const { mounts, points } = planMounts(input, { directory: place.directory, hostname, cwd });
+    const attempt = async (use: boolean): Promise<number> => {
+      const spec = containerSpec(input, { user, mounts, cwd, hostname, cgroups: use });
+      await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
+      return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
+    };
+    // Before anything is made in the container's files: what does not make sense is an error here.
+    containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
+    makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
+    input.signal.throwIfAborted();
+    try {
+      return await attempt(true);
+    } catch (error) {
+      if (!(error instanceof ContainerStartError) || error.exitCode !== 125) throw error;
+      const code = await attempt(false);
+      onNote(`no control group for the container: ${error.message}`);
+      return code;
+    }
+  };
+
+  const clear = async (id: string, rootfs: string): Promise<void> => {
+    if (existsSync(rootfs)) removeMountPoints(rootfs, journalOf(id));
+    await rm(runDirectory(id), { recursive: true, force: true });
+  };
+
+  return {
+    async begin(id, { remove }) {
+      await mkdir(runDirectory(id), { recursive: true, mode: 0o700 });
+      await writeRecord(id, { remove });
+    },
+    async run(input) {
+      const { id, rootfs } = input;
+      try {
+        const place = { program: findRuntime(input.program), id, rootfs, directory: runDirectory(id) };
+        await writeRecord(id, { ...(await readRecord(runDirectory(id))), program: place.program });
+        return await start(input, place);
+      } finally {
+        await clear(id, rootfs);
+      }
+    },
+    async settle(id, rootfs) {
+      if (!existsSync(runDirectory(id))) return false;
+      const { remove, program: used } = await readRecord(runDirectory(id));
+      if (used !== undefined) {
+        await deleteContainer({ program: used, id, rootfs, directory: runDirectory(id) });
+      }
+      await clear(id, rootfs);
+      return remove;
+    },
+    async list() {
+      try {
+        return await readdir(directory);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+        throw error;
+      }
+    },
+    removeMountPoints(id, copy) {
+      removeMountPoints(copy, journalOf(id));
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A record cut off by a crash says as much as none: nothing was started. */
+async function readRecord(directory: string): Promise<RunRecord> {
+  try {
+    return JSON.parse(await readFile(join(directory, RECORD), 'utf8')) as RunRecord;
+  } catch {
+    return { remove: false };
+  }
+}

@@ -1,0 +1,148 @@
+import { UsageError } from '../errors.js';
+import { defaultCapabilities } from './capabilities.js';
+import type { ContainerUser } from './find-user.js';
+import type { RunInput } from './types.js';
+
+/** A mount of the runtime specification (runtime-spec config.md, "Mounts"). */
+export interface SpecMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** Docker's default mounts (moby, oci/defaults.go), without the cgroup file system. */
+export const DEFAULT_MOUNTS: readonly SpecMount[] = [
+  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+  },
+  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
+  },
+];
+
+const MASKED_PATHS = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+];
+
+const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/** Nothing but making nodes, and using the harmless ones (moby, oci/devices). */
+const DEVICE_RULES = [
+  { allow: false, access: 'rwm' },
+  { allow: true, type: 'c', access: 'm' },
+  { allow: true, type: 'b', access: 'm' },
+  ...[
+    [1, 3],
+    [1, 5],
+    [1, 7],
+    [1, 8],
+    [1, 9],
+    [5, 0],
+    [5, 1],
+    [5, 2],
+  ].map(([major, minor]) => ({ allow: true, type: 'c', major, minor, access: 'rwm' })),
+  { allow: true, type: 'c', major: 136, access: 'rwm' },
+];
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** What of the spec is found out before. */
+export interface SpecParts {
+  readonly user: ContainerUser;
+  readonly mounts: readonly SpecMount[];
+  readonly cwd: string;
+  readonly hostname: string;
+  /** With control groups: which devices may be used is enforced. */
+  readonly cgroups: boolean;
+}
+
+/** The document that an OCI runtime starts a container from (runtime-spec config.md). Throws UsageError (no command). */
+export function containerSpec(input: RunInput, { user, mounts, cwd, hostname, cgroups }: SpecParts): object {
+  // Without the rules for devices, a container's root that may make nodes could reach the disks of this machine.
+  const capabilities = defaultCapabilities({ mknod: cgroups });
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: input.terminal,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
+      args: commandLine(input),
+      env: environment(input, { hostname, home: user.home }),
+      cwd,
+      // As execve(2) would leave them: other users get none, but their set-user-ID programs may.
+      capabilities:
+        user.uid === 0
+          ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
+          : { bounding: capabilities },
+      noNewPrivileges: false,
+    },
+    root: { path: input.rootfs, readonly: false },
+    hostname,
+    mounts,
+    linux: {
+      namespaces: ['pid', 'mount', 'ipc', 'uts', ...(input.network === 'none' ? ['network'] : [])].map((type) => ({
+        type,
+      })),
+      ...(cgroups ? { cgroupsPath: `/imgtool-${input.id}`, resources: { devices: DEVICE_RULES } } : {}),
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READONLY_PATHS,
+    },
+  };
+}
+
+function commandLine({ execution, entrypoint, command }: RunInput): string[] {
+  // As docker: with another entry point, the image's own command has no meaning.
+  const rest = command.length > 0 ? command : entrypoint === undefined ? (execution.Cmd ?? []) : [];
+  const argv = [...(entrypoint ?? execution.Entrypoint ?? []), ...rest];
+  if (argv.length > 0 && argv[0] !== '') return argv;
+  throw new UsageError('the image says no command to run', { hint: 'give one after --' });
+}
+
+function environment(input: RunInput, { hostname, home }: { hostname: string; home: string }): string[] {
+  const variables = new Map<string, string>([
+    ['PATH', DEFAULT_PATH],
+    ['HOSTNAME', hostname],
+    ...(input.terminal ? ([['TERM', 'xterm']] as const) : []),
+    ['HOME', home],
+  ]);
+  for (const [text, isOwn] of [
+    ...(input.execution.Env ?? []).map((entry) => [entry, false] as const),
+    ...input.env.map((entry) => [entry, true] as const),
+  ]) {
+    const equals = text.indexOf('=');
+    const name = equals < 0 ? text : text.slice(0, equals);
+    // What an image says never asks for a value of this machine.
+    const value = equals >= 0 ? text.slice(equals + 1) : isOwn ? process.env[name] : undefined;
+    if (name === '' || text.includes('\0')) {
+      throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is no variable`, { hint: 'write NAME=VALUE' });
+    }
+    if (value !== undefined) variables.set(name, value);
+  }
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}

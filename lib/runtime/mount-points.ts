@@ -1,0 +1,116 @@
+import { appendFileSync, closeSync, constants, existsSync, readFileSync } from 'node:fs';
+import { openParent, resolveInRoot } from '../rootfs/index.js';
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  isErrno,
+  mkdirAt,
+  openAt,
+  OPEN_DIRECTORY,
+  setTimesAt,
+  statAt,
+  statAtIfThere,
+  unlinkAt,
+} from '../sys/index.js';
+
+/** Where something is mounted: absolute path in the container. */
+export interface MountPoint {
+  readonly path: string;
+  readonly kind: 'directory' | 'file';
+}
+
+/** Something made to be mounted on. */
+interface MadeEntry {
+  readonly kind: MountPoint['kind'];
+  /** Path from the root. */
+  readonly path: Buffer;
+  /** Time of the directory it is in, before. */
+  readonly parentMtimeNs: bigint;
+}
+
+const { S_IFMT, S_IFREG, O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
+const DONE = 'done';
+
+/**
+ * Makes what is missing of the mount points in `root`, so that the runtime makes nothing itself. Each is written down in
+ * the file `journal` before it is made; times of directories stay as they are. Throws SyscallError.
+ */
+export function makeMountPoints(root: string, points: readonly MountPoint[], journal: string): void {
+  const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    for (const { path, kind } of points) {
+      const make = (dir: number, name: Buffer, at: Buffer, as: MountPoint['kind']): void => {
+        const { mtimeNs } = statAt(dir, '');
+        appendFileSync(journal, `${as} ${mtimeNs} ${at.toString('hex')}\n`);
+        if (as === 'directory') mkdirAt(dir, name, 0o755);
+        else closeSync(openAt(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644));
+        setTimesAt(dir, '.', mtimeNs);
+      };
+      const found = resolveInRoot(rootFd, Buffer.from(path), {
+        makeDirectory: (missing) => make(missing.dir, missing.name, missing.path, 'directory'),
+      });
+      try {
+        if (found.stat === undefined) make(found.dir, found.name, found.path, kind);
+      } finally {
+        closeSync(found.dir);
+      }
+    }
+    appendFileSync(journal, `${DONE}\n`);
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+/**
+ * Removes from `root`, or a copy of it, what `makeMountPoints` made and nobody has used since. Times of directories stay as
+ * they are. Throws SyscallError.
+ */
+export function removeMountPoints(root: string, journal: string): void {
+  const { made, done } = readJournal(journal);
+  if (made.length === 0) return;
+  const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    for (const entry of made.reverse()) removeEntry(rootFd, entry, done);
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+function removeEntry(root: number, { kind, path, parentMtimeNs }: MadeEntry, done: boolean): void {
+  try {
+    const { dir, name } = openParent(root, path);
+    try {
+      const { mtimeNs } = statAt(dir, '');
+      if (kind === 'directory') {
+        unlinkAt(dir, name, AT_REMOVEDIR);
+      } else {
+        const stat = statAtIfThere(dir, name);
+        if (stat === undefined || (stat.mode & S_IFMT) !== S_IFREG || stat.size > 0n) return;
+        unlinkAt(dir, name);
+      }
+      // Not done: the process died perhaps between making it and giving the directory its time back.
+      setTimesAt(dir, '.', done ? mtimeNs : parentMtimeNs);
+    } finally {
+      closeSync(dir);
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENOTEMPTY', 'EEXIST')) throw error;
+  }
+}
+
+function readJournal(journal: string): { made: MadeEntry[]; done: boolean } {
+  const lines = existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : [];
+  const made = lines.flatMap((line) => {
+    const match = /^(directory|file) (-?\d+) ((?:[0-9a-f]{2})+)$/.exec(line);
+    return match === null
+      ? []
+      : [
+          {
+            kind: match[1] as MountPoint['kind'],
+            path: Buffer.from(match[3]!, 'hex'),
+            parentMtimeNs: BigInt(match[2]!),
+          },
+        ];
+  });
+  return { made, done: lines.includes(DONE) };
+}

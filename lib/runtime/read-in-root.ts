@@ -1,0 +1,52 @@
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { UsageError } from '../errors.js';
+import { resolveInRoot } from '../rootfs/index.js';
+import { AT_FDCWD, fdPath, isErrno, O_PATH, openAt, OPEN_DIRECTORY, statAt } from '../sys/index.js';
+
+const { S_IFMT, S_IFREG, O_NOFOLLOW, O_RDONLY, O_NONBLOCK } = constants;
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * The text of a file in `root`, links followed inside it; undefined when there is no regular file. Throws UsageError when it
+ * has more than 4 MiB, SyscallError.
+ */
+export function readInRoot(root: string, path: string): string | undefined {
+  const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    const found = resolveInRoot(rootFd, Buffer.from(path));
+    try {
+      if (found.stat === undefined) return undefined;
+      const fd = openAt(found.dir, found.name, O_PATH | O_NOFOLLOW);
+      try {
+        const { mode, size } = statAt(fd, '');
+        if ((mode & S_IFMT) !== S_IFREG) return undefined;
+        if (size > MAX_BYTES) throw new UsageError(`${path} in the container is too large`);
+        return readAll(openSync(fdPath(fd), O_RDONLY | O_NONBLOCK));
+      } finally {
+        closeSync(fd);
+      }
+    } finally {
+      closeSync(found.dir);
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+    throw error;
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+/** Reads at most the limit, however the file grows meanwhile; closes it. */
+function readAll(fd: number): string {
+  try {
+    const bytes = Buffer.alloc(MAX_BYTES);
+    let length = 0;
+    for (;;) {
+      const read = readSync(fd, bytes, length, MAX_BYTES - length, length);
+      if (read === 0) return bytes.toString('utf8', 0, length);
+      length += read;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

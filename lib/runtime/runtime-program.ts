@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { CommandError, ContainerStartError } from '../errors.js';
+import { runProcess, SYSTEM_PATH } from '../util/index.js';
+import type { TakeSignals } from './types.js';
+
+/** How control groups are dealt with. */
+export interface CgroupChoice {
+  /** The container gets one of its own. */
+  readonly use: boolean;
+}
+
+/** The signals that a command is given when imgtool gets them. */
+const KILL_AFTER = 3;
+
+/**
+ * Path of an OCI runtime: `wanted` (a name or path), else crun or runc. Throws CommandError when there is none.
+ */
+export function findRuntime(wanted: string | undefined): string {
+  const names = wanted === undefined ? ['crun', 'runc'] : [wanted];
+  for (const name of names) {
+    const paths = name.includes('/') ? [name] : SYSTEM_PATH.split(':').map((directory) => join(directory, name));
+    const path = paths.find(isExecutable);
+    if (path !== undefined) return path;
+  }
+  throw new CommandError(wanted === undefined ? 'there is no OCI runtime' : `there is no OCI runtime ${wanted}`, {
+    argv: [names[0]!],
+    hint: 'install crun or runc, for example: apt-get install crun',
+  });
+}
+
+/** Where a runtime works on one container. */
+export interface RuntimePlace {
+  readonly program: string;
+  readonly id: string;
+  readonly rootfs: string;
+  /** Holds `config.json`; gets the runtime's state. */
+  readonly directory: string;
+}
+
+/**
+ * Runs the container with this process's standard streams; resolves with the command's exit code. Throws
+ * ContainerStartError when the command did not start.
+ */
+export async function runContainer(
+  place: RuntimePlace,
+  { cgroups, takeSignals }: { readonly cgroups: CgroupChoice; readonly takeSignals: TakeSignals },
+): Promise<number> {
+  const { directory, id } = place;
+  const [pidFile, log] = [join(directory, 'pid'), join(directory, 'log')];
+  for (const path of [pidFile, log]) rmSync(path, { force: true });
+  const [program, ...args] = commandLine(place, cgroups, ['run', '--bundle', directory, '--pid-file', pidFile, id]);
+  // A session of its own: signals of a terminal come to this process alone, and are passed on once.
+  const child = spawn(program, args, {
+    stdio: ['inherit', 'inherit', 'inherit'],
+    detached: true,
+    env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
+  });
+  let interruptions = 0;
+  const giveBack = takeSignals((signal) => {
+    if (signal === 'SIGINT' || signal === 'SIGTERM') interruptions += 1;
+    if (interruptions >= KILL_AFTER) killInit(pidFile);
+    else child.kill(signal);
+  });
+  try {
+    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (...ending) => resolve(ending));
+    });
+    if (existsSync(pidFile)) return code ?? 128 + 9;
+    throw await notStarted(log, code === null ? `the runtime was ended by ${signal}` : undefined);
+  } finally {
+    giveBack();
+  }
+}
+
+/** Ends and forgets a container of which something may be left; does not fail when nothing is. */
+export async function deleteContainer(place: RuntimePlace): Promise<void> {
+  try {
+    await runProcess(commandLine(place, { use: true }, ['delete', '--force', place.id]), {});
+  } catch (error) {
+    if (!(error instanceof CommandError) || !/does not exist|no such file/i.test(error.message)) throw error;
+  }
+}
+
+/**
+ * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it, and
+ * without rules for devices the container's files are mounted so that no device in them works. Dies with this process.
+ */
+function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
+  const isCrun = basename(place.program).startsWith('crun');
+  const hidden = '/sys/fs/cgroup/unified';
+  const script = [
+    ...(existsSync(hidden) ? [`umount -l ${hidden}`] : []),
+    ...(cgroups.use ? [] : ['mount --bind "$1" "$1"', 'mount -o remount,bind,nodev "$1"']),
+    'shift',
+    'exec "$@"',
+  ].join('; ');
+  return [
+    ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh', place.rootfs] as const),
+    place.program,
+    ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'json'],
+    ...(isCrun ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
+    ...args,
+  ];
+}
+
+/** Kills the container's first process, and all others with it. */
+function killInit(pidFile: string): void {
+  try {
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    if (pid > 1) process.kill(pid, 'SIGKILL');
+  } catch {
+    // Not started, or ended already.
+  }
+}
+
+/** What the runtime said of its failure. */
+async function notStarted(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
+  const lines = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n');
+  const messages = lines.flatMap((line) => {
+    try {
+      return (JSON.parse(line) as { msg?: string }).msg ?? [];
+    } catch {
+      return [];
+    }
+  });
+  const message = otherwise ?? messages.at(-1) ?? 'the runtime gave no reason';
+  if (/not found in \$PATH|no such file or directory.*exec|exec.*no such file or directory/i.test(message)) {
+    return new ContainerStartError(message.replace(/^.*?(executable file)/, '$1'), { exitCode: 127 });
+  }
+  if (/exec.*(permission denied|not permitted)|exec format error/i.test(message)) {
+    return new ContainerStartError(message, { exitCode: 126 });
+  }
+  return new ContainerStartError(message);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

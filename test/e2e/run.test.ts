@@ -1,0 +1,220 @@
+import { execFileSync, spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'chai';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
+import { run } from '../helpers/run.js';
+import { BUSYBOX } from '../helpers/small-image.js';
+
+const APPLETS = 'sh cat id env echo ls mount mkdir rm sleep true tty stat touch mknod kill grep wc';
+
+describe('run', () => {
+  let directory: string;
+  let root: string;
+  let box: string;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-run-'));
+    root = join(directory, 'root');
+    // No /dev, /proc, /sys, /etc/hosts: nothing of what a runtime would need.
+    const script = `mkdir -p base/bin base/etc base/srv; cp ${BUSYBOX} base/bin/busybox
+      for a in ${APPLETS}; do ln -s busybox base/bin/$a; done
+      printf '%s\n' root:x:0:0::/root:/bin/sh app:x:1000:100::/srv:/bin/sh >base/etc/passwd
+      printf '%s\n' app:x:1000: extra:x:77:app >base/etc/group; echo x >base/etc/plain
+      ln -s ${directory}/outside/resolv base/etc/resolv.conf; mkdir outside; tar -C base -cf base.tar .
+      mkdir bare; cp ${BUSYBOX} bare/sh; tar -C bare -cf bare.tar sh`;
+    execFileSync('sh', ['-ec', script], { cwd: directory });
+    const changes = ['CMD ["sh", "-c", "echo image"]', 'ENV A=image', 'ENV B=image', 'WORKDIR /srv'];
+    await imgtool(root, 'import', join(directory, 'base.tar'), 'base:1', ...changes.flatMap((c) => ['--change', c]));
+    await imgtool(root, 'import', join(directory, 'bare.tar'), 'bare:1', '--change', 'ENTRYPOINT ["/sh", "-c"]');
+    box = await imgtool(root, 'create', '--name', 'box', 'base:1');
+  });
+  after(async () => {
+    await run('umount', [root]).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  });
+  afterEach(() => {
+    expect(readdirSync(join(directory, 'outside'))).to.deep.equal([]);
+  });
+
+  const inBox = (args: string[], input = ''): SpawnSyncReturns<string> =>
+    spawnSync(IMGTOOL, ['--root', root, '--progress', 'none', 'run', ...args], { input, encoding: 'utf8' });
+  const leftovers = (): string[] => readdirSync(join(root, 'run'));
+  const start = async (...args: string[]): Promise<ChildProcess> => {
+    const child = spawn(IMGTOOL, ['--root', root, 'run', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    expect(String((await once(child.stdout, 'data'))[0])).to.equal('ready\n');
+    return child;
+  };
+  const ended = async (child: ChildProcess): Promise<number | null> =>
+    child.exitCode ?? ((await once(child, 'exit')) as [number | null])[0];
+
+  it('makes a container of an image, runs its command, and changes nothing that diff would see', async () => {
+    const result = inBox(['--name', 'made', 'base:1']);
+    expect([result.stdout, result.stderr, result.status]).to.deep.equal(['image\n', '', 0]);
+    expect(await imgtool(root, 'diff', 'made')).to.equal('');
+    await imgtool(root, 'rm', 'made');
+    const bare = inBox(['--name', 'bare', 'bare:1', '--', 'exit 4']);
+    expect([bare.stdout, bare.stderr, bare.status]).to.deep.equal(['', '', 4]);
+    expect(await imgtool(root, 'diff', 'bare')).to.equal('');
+    expect(leftovers()).to.deep.equal([]);
+  });
+
+  it('with --rm nothing is left', async () => {
+    const before = await imgtool(root, 'containers', '--quiet');
+    const result = inBox(['--rm', 'base:1', '--', 'sh', '-c', 'cat; echo err >&2; exit 9'], 'from stdin');
+    expect([result.stdout, result.stderr, result.status]).to.deep.equal(['from stdin', 'err\n', 9]);
+    expect(await imgtool(root, 'containers', '--quiet')).to.equal(before);
+  });
+
+  it('what the command changes is what diff shows and commit packs', async () => {
+    const script = 'echo new >/srv/new; rm /etc/plain; mkdir /etc/dir';
+    expect(inBox(['box', '--', 'sh', '-c', script]).status).to.equal(0);
+    expect(await imgtool(root, 'diff', 'box')).to.equal('C /etc\nA /etc/dir\nD /etc/plain\nC /srv\nA /srv/new');
+    await imgtool(root, 'commit', 'box', 'changed:1');
+    expect(inBox(['--rm', 'changed:1', '--', 'cat', '/srv/new']).stdout).to.equal('new\n');
+  });
+
+  it('environment, user, groups, working directory', () => {
+    const script = 'echo $A $B $C $D $HOME; id -u; id -g; id -G; echo $PWD; grep CapEff /proc/self/status';
+    const flags = [
+      '--env',
+      'A=flag',
+      '-e',
+      'C=c c',
+      '--env',
+      'IMGTOOL_NONE',
+      '--user',
+      'app',
+      '--workdir',
+      '/work/new',
+    ];
+    const lines = inBox([...flags, 'box', '--', 'sh', '-c', script])
+      .stdout.trim()
+      .split('\n');
+    expect(lines).to.deep.equal([
+      'flag image c c /srv',
+      '1000',
+      '100',
+      '100 77',
+      '/work/new',
+      'CapEff:\t0000000000000000',
+    ]);
+    const unknown = inBox(['-u', 'nobody', 'box', '--', 'true']);
+    expect([unknown.status, unknown.stderr]).to.deep.equal([
+      2,
+      'imgtool: run box true failed: there is no user nobody in the container\nhint: give a number, or a name of its /etc/passwd\n',
+    ]);
+  });
+
+  it('volumes, read-only ones too, and the limits of a container', async () => {
+    const [rw, ro] = ['rw', 'ro'].map((name) => join(directory, name));
+    for (const path of [rw!, ro!]) mkdirSync(path);
+    writeFileSync(join(ro!, 'file'), 'here\n');
+    const script = `cat /mnt/ro/file; echo out >/mnt/rw/out; echo no 2>/dev/null >/mnt/ro/no || echo refused
+      ls -A /sys/class/net; echo 1 2>/dev/null >/proc/sys/vm/swappiness || echo read-only
+      mknod /tmp-disk b 253 0 2>/dev/null; cat /tmp-disk >/dev/null 2>&1 || echo no device; rm -f /tmp-disk; cat /etc/hostname`;
+    const flags = ['--network', 'none', '-v', `${rw}:/mnt/rw`, '--volume', `${ro}:/mnt/ro:ro`];
+    const { stdout } = inBox([...flags, 'box', '--', 'sh', '-c', script]);
+    expect(stdout.trim().split('\n')).to.deep.equal([
+      'here',
+      'refused',
+      'lo',
+      'read-only',
+      'no device',
+      box.slice(0, 12),
+    ]);
+    expect(readFileSync(join(rw!, 'out'), 'utf8')).to.equal('out\n');
+    expect(readdirSync(ro!)).to.deep.equal(['file']);
+    expect(await imgtool(root, 'diff', 'box')).not.to.contain('mnt');
+    const missing = inBox(['-v', `${directory}/none:/x`, 'box', '--', 'true']);
+    expect([missing.status, existsSync(join(directory, 'none'))]).to.deep.equal([3, false]);
+  });
+
+  it('what cannot be started has the exit codes of docker, and no new container is left', async () => {
+    const before = await imgtool(root, 'containers', '--quiet');
+    for (const [args, status, error] of [
+      [['base:1', '--', 'nosuch'], 127, 'nosuch'],
+      [['base:1', '--', '/etc/passwd'], 126, ''],
+      [['--runtime', 'no-such-runtime', 'base:1'], 7, 'hint: install crun or runc'],
+      [['--name', 'other', 'box', '--', 'true'], 2, 'leave out --name'],
+      [['none:1'], 3, 'none:1'],
+      [['--entrypoint', '', 'base:1'], 2, 'no command to run'],
+    ] as const) {
+      const result = inBox([...args]);
+      expect(result.status, args.join(' ')).to.equal(status);
+      expect(result.stderr, args.join(' '))
+        .to.contain(error)
+        .and.not.match(/\n\s+at /);
+    }
+    expect(await imgtool(root, 'containers', '--quiet')).to.equal(before);
+    expect(leftovers()).to.deep.equal([]);
+  });
+
+  it('passes signals on; meanwhile the container can be looked at, and not be removed', async () => {
+    const script = 'trap "echo got >/srv/got; exit 33" TERM; echo ready; while :; do sleep 0.1; done';
+    const name = await imgtool(root, 'create', 'base:1');
+    const child = await start(name, '--', 'sh', '-c', script);
+    expect(await imgtool(root, 'diff', name)).to.equal('');
+    for (const args of [
+      ['run', name, '--', 'true'],
+      ['rm', name],
+    ]) {
+      const refused = spawnSync(IMGTOOL, ['--root', root, ...args], { encoding: 'utf8' });
+      expect([refused.status, refused.stderr]).to.satisfy(
+        ([status, text]: [number, string]) => status === 3 && text.includes('a command runs in container'),
+      );
+    }
+    child.kill('SIGTERM');
+    expect(await ended(child)).to.equal(33);
+    expect(await imgtool(root, 'diff', name)).to.equal('C /srv\nA /srv/got');
+    expect(leftovers()).to.deep.equal([]);
+  });
+
+  it('the third signal kills a command that does not listen', async () => {
+    const child = await start('--rm', 'base:1', '--', 'sh', '-c', 'trap "" INT; echo ready; while :; do sleep 1; done');
+    while (child.exitCode === null) {
+      child.kill('SIGINT');
+      await sleep(100);
+    }
+    expect(await ended(child)).to.equal(137);
+  });
+
+  it('after kill -9 the next command ends and removes what was left', async () => {
+    const pids: number[] = [];
+    const before = await imgtool(root, 'containers', '--quiet');
+    for (const flags of [['--rm', 'base:1'], ['box']]) {
+      const child = await start(...flags, '--', 'sh', '-c', 'echo ready; exec sleep 1000');
+      const id = leftovers().find((name) => pids.length === 0 || name === box)!;
+      pids.push(Number(readFileSync(join(root, 'run', id, 'pid'), 'utf8')));
+      child.kill('SIGKILL');
+      await ended(child);
+      if (flags[0] === 'box') expect(await imgtool(root, 'diff', 'box')).not.to.match(/ \/(dev|proc|sys)/);
+      expect(inBox(['box', '--', 'true']).status).to.equal(0);
+      expect(leftovers()).to.deep.equal([]);
+      await gone(pids.at(-1)!);
+      expect(await imgtool(root, 'containers', '--quiet')).to.equal(before);
+    }
+  });
+
+  it('gives the command a terminal when it has one', () => {
+    const command = `${IMGTOOL} --root ${root} run box -- sh -c 'tty; echo $TERM'`;
+    const output = execFileSync('script', ['-qec', command, '/dev/null'], { input: '', encoding: 'utf8' });
+    expect(output).to.contain('/dev/pts/0\r\nxterm\r\n');
+  });
+});
+
+/** Waits until a process has ended; what nobody waits for stays as a zombie. */
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      if (/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return;
+    } catch {
+      return;
+    }
+    await sleep(20);
+  }
+}
