@@ -1,4 +1,4 @@
-import { closeSync, constants, readSync } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { LayerFormatError } from '../errors.js';
 import {
   AT_FDCWD,
@@ -9,6 +9,7 @@ import {
   listXattrs,
   openAt,
   openAt2,
+  readBytes,
   OPEN_DIRECTORY,
   readlinkAt,
   RESOLVE_BENEATH,
@@ -64,8 +65,8 @@ export class PackTree {
     });
   }
 
-  /** Opens a regular file for reading and makes sure it is the one that was looked at. The caller closes it. */
-  openFile(parent: Buffer, name: Buffer, seen: FileStat): number {
+  /** Opens a regular file for reading and makes sure it is the one that was `seen`; `path` is for errors. The caller closes it. */
+  openFile(parent: Buffer, name: Buffer, { seen, path }: { readonly seen: FileStat; readonly path: Buffer }): number {
     const dir = this.#directory(parent);
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     let fd: number;
@@ -76,7 +77,7 @@ export class PackTree {
       fd = openAt(dir, name, flags);
     }
     try {
-      assertSame(fd, seen, name);
+      assertSame(fd, seen, path);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -94,10 +95,11 @@ export class PackTree {
   }
 }
 
-/** Reads exactly `length` bytes into `out`; throws LayerFormatError when the file is shorter by now. */
+/** Reads exactly `length` bytes into `out`; throws LayerFormatError when the file is shorter by now, SyscallError. */
 export function readExactly(fd: number, out: Buffer, position: number, name: Buffer): void {
   for (let done = 0; done < out.length;) {
-    const count = readSync(fd, out, done, out.length - done, position + done);
+    const at = { offset: done, length: out.length - done, position: position + done, path: name };
+    const count = readBytes(fd, out, at);
     if (count === 0) throw changedFile(name);
     done += count;
   }

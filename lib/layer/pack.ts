@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { LayerFormatError } from '../errors.js';
+import { LayerFormatError, SyscallError } from '../errors.js';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
 import { compress, COMPRESS_BLOCK } from './compress.js';
@@ -110,7 +110,7 @@ class Packer {
       if (planned.action === 'whiteout') {
         yield* this.#write(whiteout(planned));
         this.entries++;
-      } else yield* this.#entry(planned);
+      } else yield* named(this.#entry(planned), planned);
     }
     yield* this.#write(Buffer.alloc(2 * TAR_BLOCK));
     if (this.#used > 0) yield this.#finishBlock();
@@ -130,7 +130,7 @@ class Packer {
     yield* this.#write(encodeHeader(head));
     this.entries++;
     if (head.type !== '0') return;
-    const fd = this.#upper.openFile(parent, name, stat);
+    const fd = this.#upper.openFile(parent, name, { seen: stat, path });
     try {
       yield* this.#copy(fd, head.size, path);
       assertSame(fd, stat, path);
@@ -217,6 +217,18 @@ class Packer {
     this.tarSize += block.length;
     this.#input.onProgress?.(this.tarSize);
     return block;
+  }
+}
+
+/** What failed at an entry says its whole path: calls know names in a directory only. */
+function* named(entry: Iterable<Buffer>, { parent, name }: PlannedEntry): Generator<Buffer> {
+  try {
+    yield* entry;
+  } catch (error) {
+    const path = displayPath(joinPath(parent, name));
+    if (!(error instanceof SyscallError) || error.path === path) throw error;
+    const { errno, syscall } = error;
+    throw new SyscallError(`/${path} cannot be read: ${error.message}`, { errno, syscall, path, cause: error });
   }
 }
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { readlinkAt, type FileStat } from '../sys/index.js';
 import { fromByteString, type ByteString } from './byte-path.js';
 import type { ChangedAspect } from './change.js';
-import { contentEqual } from './content-equal.js';
+import { contentEqual, type FilePlace } from './content-equal.js';
 import { readXattrs, type Xattrs } from './read-metadata.js';
 import type { DataHint } from './suspects.js';
 
@@ -16,13 +16,13 @@ const { S_IFMT, S_IFREG, S_IFLNK } = constants;
 
 /**
  * What differs between two entries of the same name, hard links apart. `data` tells where the bytes of two files of equal
- * size have to be looked at. Gives way (yields) while it reads long files. Throws SyscallError.
+ * size have to be looked at; `path` is for errors. Gives way (yields) while it reads long files. Throws SyscallError.
  */
 export function* compareEntries(
   name: ByteString,
   lower: EntryPlace,
   upper: EntryPlace,
-  data: DataHint,
+  { data, path }: { readonly data: DataHint; readonly path: ByteString },
 ): Generator<void, ChangedAspect[]> {
   const [a, b] = [lower.stat, upper.stat];
   const type = b.mode & S_IFMT;
@@ -32,8 +32,8 @@ export function* compareEntries(
   if (type === S_IFREG) {
     if (a.size !== b.size) changed.push('content');
     else if (data !== 'none') {
-      const places = [lower, upper].map(({ dir }) => ({ dir, name: bytes })) as [Place, Place];
-      const equal = yield* contentEqual(...places, Number(b.size), data === 'whole' ? undefined : data);
+      const file = ({ dir }: EntryPlace): FilePlace => ({ dir, name: bytes, path: fromByteString(path) });
+      const equal = yield* contentEqual(file(lower), file(upper), Number(b.size), data === 'whole' ? undefined : data);
       if (!equal) changed.push('content');
     }
   } else if (a.rdevMajor !== b.rdevMajor || a.rdevMinor !== b.rdevMinor) changed.push('content');
@@ -43,11 +43,6 @@ export function* compareEntries(
   if (!sameXattrs(readXattrs(lower.dir, bytes), readXattrs(upper.dir, bytes))) changed.push('xattr');
   if (type === S_IFLNK && !readlinkAt(lower.dir, bytes).equals(readlinkAt(upper.dir, bytes))) changed.push('link');
   return changed;
-}
-
-interface Place {
-  readonly dir: number;
-  readonly name: Buffer;
 }
 
 function sameXattrs(a: Xattrs, b: Xattrs): boolean {

@@ -186,7 +186,7 @@ export class TreeComparison {
     ] as const;
     const shared = !isDirectory(upper) && (lower.nlink > 1 || upper.nlink > 1);
     const key = shared ? `${lower.ino} ${upper.ino}` : '';
-    const changed = this.#linkedAspects.get(key) ?? (yield* compareEntries(name, ...places, data));
+    const changed = this.#linkedAspects.get(key) ?? (yield* compareEntries(name, ...places, { data, path }));
     if (shared) this.#linkedAspects.set(key, changed);
     if (changed.length > 0) this.#found.set(path, describe('C', path, { lower, upper }, changed));
   }

@@ -1,5 +1,5 @@
-import { closeSync, constants, readSync } from 'node:fs';
-import { isErrno, openAt, type SysPath } from '../sys/index.js';
+import { closeSync, constants } from 'node:fs';
+import { isErrno, openAt, readBytes, type SysPath } from '../sys/index.js';
 
 /** Part of a file, bytes. */
 export interface ByteRange {
@@ -11,6 +11,8 @@ export interface ByteRange {
 export interface FilePlace {
   readonly dir: number;
   readonly name: SysPath;
+  /** Where it lies in its tree: for errors. */
+  readonly path: SysPath;
 }
 
 const BLOCK = 1 << 20;
@@ -36,7 +38,7 @@ export function* contentEqual(
         const end = Math.min(size, range.offset + range.length);
         for (let at = range.offset; at < end; at += BLOCK) {
           const length = Math.min(BLOCK, end - at);
-          const got = [readFully(fdA, left, at, length), readFully(fdB, right, at, length)];
+          const got = [readFully(fdA, left, at, length, a.path), readFully(fdB, right, at, length, b.path)];
           if (got[0] !== got[1] || left.compare(right, 0, got[1], 0, got[0]) !== 0) return false;
           if (length === BLOCK) yield;
         }
@@ -61,10 +63,10 @@ function openFile({ dir, name }: FilePlace): number {
   }
 }
 
-function readFully(fd: number, into: Buffer, position: number, length: number): number {
+function readFully(fd: number, into: Buffer, position: number, length: number, path: SysPath): number {
   let done = 0;
   while (done < length) {
-    const got = readSync(fd, into, done, length - done, position + done);
+    const got = readBytes(fd, into, { offset: done, length: length - done, position: position + done, path });
     if (got === 0) break;
     done += got;
   }

@@ -13,6 +13,7 @@ export * from './flock.js';
 export * from './isal.js';
 export * from './loop-device.js';
 export * from './mount.js';
+export * from './read-bytes.js';
 export * from './xattr.js';
 export * from './zstd-compress.js';
 export * from './zstd-decompress.js';

@@ -1,0 +1,18 @@
+import { readSync } from 'node:fs';
+import { syscallError, type SysPath } from './errno.js';
+
+/**
+ * Reads up to `length` bytes at `position` of an open file into `into` at `offset`; 0 at its end. Throws SyscallError that
+ * names `path`.
+ */
+export function readBytes(
+  fd: number,
+  into: Buffer,
+  where: { readonly offset: number; readonly length: number; readonly position: number; readonly path: SysPath },
+): number {
+  try {
+    return readSync(fd, into, where.offset, where.length, where.position);
+  } catch (error) {
+    throw syscallError('read', where.path, (error as NodeJS.ErrnoException).code);
+  }
+}
