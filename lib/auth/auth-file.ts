@@ -18,10 +18,14 @@ export interface AuthFile {
   readonly helpers: ReadonlyMap<string, string>;
   /** The helper for all other hosts. */
   readonly store: string | undefined;
+  /** The `HttpHeaders` that Docker passes on to registries: those called `X-Meta-…`; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
   /** The text; undefined when there is no file. */
   readonly text: string | undefined;
 }
 
+/** All other headers are for Docker's daemon. */
+const META_HEADER = /^x-meta-[A-Za-z0-9-]+$/i;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
@@ -59,6 +63,13 @@ export async function readAuthFile({ path, explicit }: AuthFilePath): Promise<Au
       ),
     ),
     store: typeof store === 'string' && store !== '' ? store : undefined,
+    headers: Object.fromEntries(
+      Object.entries(mapping(document.HttpHeaders, `HttpHeaders in ${path}`)).flatMap(([name, value]) =>
+        META_HEADER.test(name) && typeof value === 'string' && /^[\x20-\x7e]*$/.test(value)
+          ? [[name.toLowerCase(), value] as const]
+          : [],
+      ),
+    ),
   };
 }
 

@@ -58,6 +58,12 @@ class FileCredentialStore implements CredentialStore {
     return answer;
   };
 
+  async requestHeaders(): Promise<Readonly<Record<string, string>>> {
+    const files = await Promise.all(this.#paths.map(readAuthFile));
+    // The first file wins.
+    return Object.assign({}, ...files.reverse().map(({ headers }) => headers)) as Record<string, string>;
+  }
+
   async save(key: RegistryKey, login: Login, { signal }: { readonly signal: AbortSignal }): Promise<KeptLogin> {
     this.#found.clear();
     const { path } = this.#paths[0]!;

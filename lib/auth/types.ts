@@ -42,6 +42,8 @@ export interface KeptLogin {
 export interface CredentialStore {
   /** The login of the most specific key; of equally specific ones, that of the first file. */
   readonly find: CredentialLookup;
+  /** Headers that the files want sent with every request to a registry. Throws AuthenticationError, UsageError. */
+  requestHeaders(): Promise<Readonly<Record<string, string>>>;
   /** Keeps a login under `key`. Throws AuthenticationError when the helper fails, UsageError when the file cannot be written. */
   save(key: RegistryKey, login: Login, options: { readonly signal: AbortSignal }): Promise<KeptLogin>;
   /** Forgets the login of exactly `key`, in all files. Throws as `save`. */

@@ -100,7 +100,11 @@ export class Composition {
   /** A client that finds its logins so; closed by the caller. */
   async connect(credentials: CredentialLookup): Promise<RegistryClient> {
     const { createRegistryClient } = await import('../registry/index.js');
-    return createRegistryClient({ ...(await this.#clientOptions()), credentials });
+    return createRegistryClient({
+      ...(await this.#clientOptions()),
+      credentials,
+      requestHeaders: async () => (await this.credentials()).requestHeaders(),
+    });
   }
 
   /** The logins of the user. */

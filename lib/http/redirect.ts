@@ -67,5 +67,10 @@ export function resolveLocation(location: string, base: URL): URL | undefined {
 }
 
 function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !SECRET_HEADERS.has(name.toLowerCase())));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isSecret(name.toLowerCase())));
+}
+
+/** `X-Meta-…` are headers of the user for registries (Docker's `HttpHeaders`). */
+function isSecret(name: string): boolean {
+  return SECRET_HEADERS.has(name) || name.startsWith('x-meta-');
 }

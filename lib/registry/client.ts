@@ -3,7 +3,7 @@ import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from 
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
-import { Endpoint } from './v2/endpoint.js';
+import { Endpoint, type EndpointOptions } from './v2/endpoint.js';
 import { ping } from './v2/ping.js';
 import { openReader, openWriter } from './v2/repository.js';
 import { listRepositories } from './v2/tags.js';
@@ -14,13 +14,15 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly tlsVerify?: boolean | ((host: string) => boolean);
   /** Credentials for `host[:port]`; default: none. */
   readonly credentials?: CredentialLookup;
+  /** Headers for every request to a registry; never for another host that it leads to. Default: none. */
+  readonly requestHeaders?: EndpointOptions['requestHeaders'];
   /** The host of a registry's token service, where it is another one that may get passwords. Default: those known. */
   readonly tokenService?: AuthorizerOptions['tokenService'];
 }
 
 /** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const { tlsVerify = true, credentials, tokenService, ...httpOptions } = options;
+  const { tlsVerify = true, credentials, tokenService, requestHeaders, ...httpOptions } = options;
   const verifies = (host: string): boolean => (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
   const http = createHttpClient({
     ...httpOptions,
@@ -35,7 +37,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host) });
+      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders });
       endpoints.set(host, endpoint);
     }
     return endpoint;

@@ -132,6 +132,22 @@ describe('credential store', () => {
       expect(await found('null.example')).to.equal(undefined);
     });
 
+    it('gives out the headers that Docker passes on to registries, and no others', async () => {
+      await write(docker(), {
+        HttpHeaders: {
+          'X-Meta-Team': 'a',
+          'x-meta-bad': 'a\r\nX: y',
+          Authorization: 'secret',
+          'User-Agent': 'x',
+          'X-Meta-N': 1,
+        },
+      });
+      await write(join(directory, 'run/containers/auth.json'), {
+        HttpHeaders: { 'X-Meta-Team': 'b', 'X-Meta-Site': 'c' },
+      });
+      expect(await store().requestHeaders()).to.deep.equal({ 'x-meta-team': 'a', 'x-meta-site': 'c' });
+    });
+
     for (const [what, content] of [
       ['is not JSON', '{"auths": {"reg.example": {"auth": "c2VjcmV0OnNlY3JldA=="},'],
       ['is a list', '[]'],

@@ -60,8 +60,8 @@ describe('imgtool login and logout', () => {
 
   /** Runs imgtool with a home of its own; checks that no secret is in what it prints. */
   const imgtool = async (args: readonly string[], input = '', env: Record<string, string> = {}): Promise<Outcome> => {
-    const common = ['--root', join(directory, 'root'), '--progress', 'none', '--cert-dir', join(directory, 'certs')];
-    const child = spawn(IMGTOOL, [...common, ...args], {
+    const common = ['--root', join(directory, 'root'), '--cert-dir', join(directory, 'certs')];
+    const child = spawn(IMGTOOL, ['--log-level', 'debug', ...common, ...args], {
       env: {
         ...process.env,
         HOME: directory,

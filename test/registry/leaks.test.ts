@@ -7,7 +7,13 @@ import { digestOf, type Descriptor } from '../../lib/spec/index.js';
 import { Readable } from 'node:stream';
 
 const { signal } = new AbortController();
-const SECRETS = ['pass-secret', 'token-secret', 'cookie-secret', Buffer.from('me:pass-secret').toString('base64')];
+const SECRETS = [
+  'meta-secret',
+  'pass-secret',
+  'token-secret',
+  'cookie-secret',
+  Buffer.from('me:pass-secret').toString('base64'),
+];
 const bytes = Buffer.from('a small blob');
 const blob: Descriptor = { mediaType: 'application/octet-stream', digest: digestOf(bytes), size: bytes.length };
 
@@ -48,6 +54,7 @@ describe('secrets stay with the registry', () => {
         challenge = scheme === 'Basic' ? 'Basic realm="r"' : `Bearer realm="${baseOf(registry)}/token",service="s"`;
         client = createRegistryClient({
           retries: 0,
+          requestHeaders: () => Promise.resolve({ 'x-meta-team': 'meta-secret' }),
           credentials: () => Promise.resolve({ username: 'me', password: 'pass-secret', source: 'a file' }),
         });
       });
@@ -63,6 +70,8 @@ describe('secrets stay with the registry', () => {
       const host = (): string => baseOf(registry).slice('http://'.length);
       const check = (): void => {
         expect(atRegistry.some(({ authorized }) => authorized)).to.equal(true);
+        const asked = atRegistry.filter(({ text }) => text.startsWith('/v2/'));
+        expect(asked.every(({ text }) => text.includes('meta-secret'))).to.equal(true);
         expect(atOther.length).to.be.greaterThan(0);
         for (const { text, authorized } of atOther) {
           expect(authorized).to.equal(false);

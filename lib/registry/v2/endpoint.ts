@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly host: string;
   /** False: any certificate, and plain http where https does not answer. */
   readonly tlsVerify: boolean;
+  /** Further headers for requests to the host itself; asked once. */
+  readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
@@ -46,6 +48,7 @@ export class Endpoint {
   readonly #candidates: readonly string[];
   #base: string | undefined;
   #finding: Promise<unknown> | undefined;
+  #headers: Promise<Readonly<Record<string, string>>> | undefined;
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -166,16 +169,13 @@ export class Endpoint {
     }
   }
 
-  #sendTo(base: string, request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
+  async #sendTo(base: string, request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
     const { path, scope: _scope, headers, ...rest } = request;
     const url = new URL(path, base);
-    // Only the host itself gets the header: an upload location elsewhere does not.
-    const own = authorization !== undefined && url.origin === base;
-    return this.#options.http.stream({
-      ...rest,
-      url: url.href,
-      headers: own ? { ...headers, authorization } : { ...headers },
-    });
+    // Only the host itself gets them: an upload location elsewhere does not.
+    const own = url.origin === base ? await (this.#headers ??= this.#options.requestHeaders?.()) : undefined;
+    const secret = url.origin === base && authorization !== undefined ? { authorization } : {};
+    return this.#options.http.stream({ ...rest, url: url.href, headers: { ...own, ...headers, ...secret } });
   }
 }
 
