@@ -2,12 +2,13 @@ import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
 import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
-import type { GarbageDeps, OperationDeps, RestoreDeps } from '../operations/index.js';
+import type { CopyTransports, GarbageDeps, OperationDeps, OtherTransport, RestoreDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
 import type { RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
-import type { CopyTransports } from '../operations/index.js';
+import type { ImageDestination, ImageSource } from '../spec/index.js';
+import { sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
 import type { ConfigFile } from './config-file.js';
 import { registrySetting } from './config-keys.js';
 import { splitCredentials } from './creds.js';
@@ -170,21 +171,37 @@ export class Composition {
   /** What images are copied between; a store is opened only when it is one end. */
   async transports(): Promise<CopyTransports> {
     const { registry } = await this.remote();
-    const unknown = ({ transport }: { readonly transport: string }): never => {
-      throw new UsageError(`${transport}: cannot be copied from or to`, { hint: 'use docker://REF' });
-    };
     return {
       registry,
       progress: this.#progress,
       parallel: this.#options.number('parallel')!,
-      openSource: (name) => Promise.resolve().then(() => unknown(name)),
-      openDestination: (name) => Promise.resolve().then(() => unknown(name)),
+      openSource: (name, { signal }) => this.#openSource(name, signal),
+      openDestination: (name, { signal }) => this.#openDestination(name, signal),
     };
   }
 
   /** Closes what was opened. */
   async close(): Promise<void> {
     for (const client of this.#registries.values()) await (await client).close();
+  }
+
+  async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
+    if (!('path' in name)) throw notCopied(name);
+    const { openArchiveSource } = await import('../archive/index.js');
+    return openArchiveSource({
+      name: archiveName(name),
+      path: name.path,
+      temporaryDirectory: spoolDirectory(),
+      signal,
+    });
+  }
+
+  async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
+    if (!('path' in name)) throw notCopied(name);
+    const { openArchiveDestination } = await import('../archive/index.js');
+    const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
+    const { path, tag } = name;
+    return openArchiveDestination({ name: archiveName(name), format, path, tag, mtime: sourceDateEpoch(), signal });
   }
 
   async #findStore(): Promise<StoreRoot | undefined> {
@@ -285,4 +302,14 @@ function refuseUnsupported(options: Options): void {
   if (version === '1') {
     throw new UsageError('registry protocol v1 is not supported', { hint: 'leave out --registry-version' });
   }
+}
+
+function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonly path: string }>): string {
+  return `${transport}:${path}${tag === undefined ? '' : `:${tag}`}`;
+}
+
+function notCopied({ transport }: OtherTransport): UsageError {
+  return new UsageError(`${transport}: cannot be copied from or to`, {
+    hint: 'use docker://REF, oci:DIR, oci-archive:FILE or docker-archive:FILE',
+  });
 }

@@ -44,3 +44,8 @@ export function sourceDateEpoch(): number | undefined {
   if (/^\d{1,11}$/.test(text)) return Number(text);
   throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text.slice(0, 100))}, not seconds since 1970`);
 }
+
+/** Where bytes wait that cannot be passed on at once: TMPDIR, else /var/tmp, because /tmp may lie in memory. */
+export function spoolDirectory(): string {
+  return process.env.TMPDIR ?? '/var/tmp';
+}

@@ -3,7 +3,7 @@ import { UsageError } from '../../errors.js';
 import type { SavedImage } from '../../operations/index.js';
 import { createOutputFile } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { PLATFORM, platformOf, RESERVE, sourceDateEpoch } from './common-options.js';
+import { PLATFORM, platformOf, RESERVE, sourceDateEpoch, spoolDirectory } from './common-options.js';
 
 const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
 
@@ -40,7 +40,7 @@ export const save: CommandSpec = {
     }
     const mtime = sourceDateEpoch();
     if (toStdout) {
-      await saveTo(context, { format, output: context.output(), mtime, temporaryDirectory: temporaryDirectory() });
+      await saveTo(context, { format, output: context.output(), mtime, temporaryDirectory: spoolDirectory() });
       return undefined;
     }
     const file = await createOutputFile(path);
@@ -49,7 +49,7 @@ export const save: CommandSpec = {
         format,
         output: file.stream,
         mtime,
-        temporaryDirectory: temporaryDirectory(),
+        temporaryDirectory: spoolDirectory(),
       });
       await file.keep();
       return written(saved, path);
@@ -84,7 +84,7 @@ export const load: CommandSpec = {
     if (!fromStdin) await expectThere(path);
     const source = fromStdin ? input() : path;
     const title = fromStdin ? 'standard input' : path;
-    const archive = await compose.openArchive({ source, title, temporaryDirectory: temporaryDirectory(), signal });
+    const archive = await compose.openArchive({ source, title, temporaryDirectory: spoolDirectory(), signal });
     try {
       const { loadImages } = await import('../../operations/index.js');
       const images = await loadImages(await compose.unpacking(), {
@@ -105,11 +105,6 @@ export const load: CommandSpec = {
     }
   },
 };
-
-/** Where bytes wait that cannot be passed on at once: not /tmp, which may lie in memory. */
-function temporaryDirectory(): string {
-  return process.env.TMPDIR ?? '/var/tmp';
-}
 
 async function saveTo(
   { args, compose, progress, signal }: CommandContext,
