@@ -70,6 +70,20 @@ export class DirectoryLayout {
     return join(this.referrers(repository, subject), `${digestAlgorithm(digest)}-${digestHex(digest)}`);
   }
 
+  /** Images of protocol v1, a directory each. */
+  get v1Images(): string {
+    return join(this.root, 'v1', 'images');
+  }
+
+  v1Image(id: string): string {
+    return join(this.v1Images, id);
+  }
+
+  /** Holds the ID of the v1 image that a manifest was made of. */
+  v1ImageOf(repository: string, manifest: Digest): string {
+    return join(this.repository(repository), '_v1', digestAlgorithm(manifest), digestHex(manifest));
+  }
+
   uploads(repository: string): string {
     return join(this.repository(repository), '_uploads');
   }

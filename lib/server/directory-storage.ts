@@ -6,6 +6,8 @@ import { DirectoryReader } from './directory-reader.js';
 import { DirectoryWriter } from './directory-writer.js';
 import { unless } from './file-operations.js';
 import type { RegistryStorage, RegistryWriter } from './types.js';
+import { DirectoryV1 } from './v1/directory-v1.js';
+import type { V1Storage } from './v1/types.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -42,6 +44,7 @@ export async function openDirectoryStorage(options: DirectoryStorageOptions): Pr
 
 class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   readonly writer?: RegistryWriter;
+  readonly v1: V1Storage;
   readonly #lock: FileHandle | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
@@ -53,8 +56,12 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
     writable: { readonly lock: FileHandle; readonly uploadExpiryMs: number } | undefined,
   ) {
     super(layout);
-    if (writable === undefined) return;
+    if (writable === undefined) {
+      this.v1 = new DirectoryV1(layout);
+      return;
+    }
     const writer = new DirectoryWriter(layout, this);
+    this.v1 = new DirectoryV1(layout, (file, digest, link) => writer.publishTo(file, digest, link));
     this.writer = writer;
     this.#lock = writable.lock;
     const sweep = (): void => {

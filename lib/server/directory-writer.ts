@@ -9,6 +9,7 @@ import { DirectoryUploads } from './directory-uploads.js';
 import { namesIn, readIfPresent, replaceFile, syncDirectories, unless, withDirectory } from './file-operations.js';
 import { encodeManifestFile } from './manifest-file.js';
 import type { BlobUpload, ManifestPublication, RegistryWriter } from './types.js';
+import { expireV1Images } from './v1/directory-v1.js';
 
 /**
  * Changes a registry directory. Every step is one rename, link or unlink, ordered so that whatever is visible is whole:
@@ -97,12 +98,21 @@ export class DirectoryWriter implements RegistryWriter {
     });
   }
 
+  /** Makes a verified file a shared blob and links it to `target`, a name outside the repositories. */
+  async publishTo(file: string, digest: Digest, target: string): Promise<void> {
+    await this.#blobs.run(digest, async () => {
+      await this.#share(file, digest);
+      await this.#link(digest, target);
+    });
+  }
+
   /** Removes what crashes and vanished clients left behind. Runs beside requests. Throws AbortError. */
   async sweep(uploadDeadlineMs: number, signal: AbortSignal): Promise<void> {
     for (const repository of await repositoriesWith(this.#layout, '_uploads')) {
       signal.throwIfAborted();
       await this.#uploads.expire(repository, uploadDeadlineMs);
     }
+    await expireV1Images(this.#layout, uploadDeadlineMs);
     for (const algorithm of ['sha256', 'sha512']) {
       for (const hex of await namesIn(this.#layout.sharedBlobs(algorithm))) {
         signal.throwIfAborted();
@@ -114,16 +124,23 @@ export class DirectoryWriter implements RegistryWriter {
 
   async #publish(file: string, repository: string, digest: Digest): Promise<void> {
     await this.#blobs.run(digest, async () => {
-      const shared = this.#layout.sharedBlob(digest);
-      if ((await unless(stat(shared))) === undefined) await withDirectory(shared, () => rename(file, shared));
+      await this.#share(file, digest);
       await this.#reference(repository, digest);
     });
   }
 
-  /** Links the shared blob into the repository; the caller holds the blob's lock. */
-  async #reference(repository: string, digest: Digest): Promise<void> {
+  async #share(file: string, digest: Digest): Promise<void> {
     const shared = this.#layout.sharedBlob(digest);
-    const own = this.#layout.blob(repository, digest);
+    if ((await unless(stat(shared))) === undefined) await withDirectory(shared, () => rename(file, shared));
+  }
+
+  /** Links the shared blob into the repository; the caller holds the blob's lock. */
+  #reference(repository: string, digest: Digest): Promise<void> {
+    return this.#link(digest, this.#layout.blob(repository, digest));
+  }
+
+  async #link(digest: Digest, own: string): Promise<void> {
+    const shared = this.#layout.sharedBlob(digest);
     const add = (): Promise<unknown> => withDirectory(own, () => unless(link(shared, own), 'EEXIST'));
     try {
       await add();

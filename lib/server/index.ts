@@ -6,3 +6,4 @@
 export { openDirectoryStorage, type DirectoryStorageOptions } from './directory-storage.js';
 export { startRegistryServer } from './registry-server.js';
 export type * from './types.js';
+export type * from './v1/types.js';

@@ -11,6 +11,7 @@ import {
   type ImageManifest,
 } from '../spec/index.js';
 import type { Exchange } from './exchange.js';
+import { readBody } from './read-body.js';
 import { RequestError } from './request-error.js';
 import type { ManifestKey, ManifestPublication, RegistryStorage } from './types.js';
 
@@ -64,17 +65,9 @@ export async function deleteManifest(exchange: Exchange, repository: string, key
 }
 
 async function readManifest(exchange: Exchange): Promise<Buffer> {
-  const tooLarge = (): RequestError =>
-    new RequestError(413, 'SIZE_INVALID', `a manifest may have ${MAX_MANIFEST_BYTES} bytes at most`);
-  if ((exchange.contentLength ?? 0) > MAX_MANIFEST_BYTES) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let total = 0;
-  for await (const chunk of exchange.body()) {
-    total += chunk.length;
-    if (total > MAX_MANIFEST_BYTES) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  const bytes = await readBody(exchange, MAX_MANIFEST_BYTES);
+  if (bytes !== undefined) return bytes;
+  throw new RequestError(413, 'SIZE_INVALID', `a manifest may have ${MAX_MANIFEST_BYTES} bytes at most`);
 }
 
 function parse(bytes: Buffer, contentType: string): ImageManifest | ImageIndex {

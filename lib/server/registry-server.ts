@@ -7,6 +7,10 @@ import { Exchange } from './exchange.js';
 import { RequestError } from './request-error.js';
 import { parseTarget } from './route.js';
 import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from './types.js';
+import { dispatchV1 } from './v1/dispatch.js';
+import { V1Images } from './v1/images.js';
+import { isV1Url } from './v1/route.js';
+import type { V1Storage } from './v1/types.js';
 
 const LOOPBACK = '127.0.0.1';
 const IDLE_MS = 120_000;
@@ -49,12 +53,22 @@ function withoutWriter(storage: RegistryStorage): RegistryStorage {
     statBlob: (repository, digest) => storage.statBlob(repository, digest),
     openBlob: (repository, digest) => storage.openBlob(repository, digest),
     referrers: (repository, subject) => storage.referrers(repository, subject),
+    ...(storage.v1 === undefined ? {} : { v1: readOnlyV1(storage.v1) }),
     close: () => storage.close(),
+  };
+}
+
+function readOnlyV1(v1: V1Storage): V1Storage {
+  return {
+    find: (id) => v1.find(id),
+    openLayer: (id) => v1.openLayer(id),
+    imageOf: (repository, manifest) => v1.imageOf(repository, manifest),
   };
 }
 
 class RegistryServer implements RunningServer {
   readonly #storage: RegistryStorage;
+  readonly #v1: V1Images;
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #inFlight = new Set<Promise<void>>();
@@ -67,6 +81,7 @@ class RegistryServer implements RunningServer {
 
   constructor(storage: RegistryStorage, options: ServerOptions) {
     this.#storage = storage;
+    this.#v1 = new V1Images(storage);
     this.#options = options;
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
     // Uploads may take hours, so no limit on a whole request; a silent connection is closed by the idle timeout.
@@ -129,13 +144,11 @@ class RegistryServer implements RunningServer {
     const startedMs = performance.now();
     const ended = new Promise<void>((resolve) => response.once('close', resolve));
     const exchange = new Exchange(request, response, this.#storage);
-    response.setHeader('Docker-Distribution-API-Version', 'registry/2.0');
     if (this.#closing !== undefined) response.setHeader('Connection', 'close');
     let failure: unknown;
     try {
-      const { route, query } = parseTarget(request.url ?? '', request.method ?? '');
-      exchange.query = query;
-      await dispatch(exchange, route);
+      if (isV1Url(request.url ?? '')) await dispatchV1(exchange, this.#v1);
+      else await this.#dispatch(exchange);
     } catch (error) {
       failure = answerFailure(exchange, error);
     }
@@ -143,6 +156,14 @@ class RegistryServer implements RunningServer {
     if (!request.destroyed && !request.complete) request.resume();
     await ended;
     this.#report(exchange, { startedMs, failure });
+  }
+
+  async #dispatch(exchange: Exchange): Promise<void> {
+    const { request, response } = exchange;
+    response.setHeader('Docker-Distribution-API-Version', 'registry/2.0');
+    const { route, query } = parseTarget(request.url ?? '', request.method ?? '');
+    exchange.query = query;
+    await dispatch(exchange, route);
   }
 
   #report(exchange: Exchange, { startedMs, failure }: { startedMs: number; failure: unknown }): void {
@@ -174,7 +195,7 @@ function answerFailure(exchange: Exchange, error: unknown): unknown {
     return error;
   }
   const known = error instanceof RequestError ? error : internalError(error);
-  const body = known.body();
+  const body = isV1Url(request.url ?? '') ? JSON.stringify({ error: known.message }) : known.body();
   exchange.answer(known.status, { 'Content-Type': 'application/json', ...known.headers }, body);
   return error instanceof RequestError ? undefined : error;
 }

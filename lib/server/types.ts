@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Descriptor, Digest, RawManifest } from '../spec/index.js';
+import type { V1Storage } from './v1/types.js';
 
 /** A published blob, open for reading; the caller closes `handle`. */
 export interface OpenBlob {
@@ -26,6 +27,8 @@ export interface RegistryStorage {
   openBlob(repository: string, digest: Digest): Promise<OpenBlob | undefined>;
   /** Descriptors of the manifests whose `subject` is that digest, sorted by digest, with artifactType and annotations. */
   referrers(repository: string, subject: Digest): Promise<readonly Descriptor[]>;
+  /** Images pushed over protocol v1; absent where there are none: images of today are readable over v1 all the same. */
+  readonly v1?: V1Storage;
   /** Absent when nothing can be changed: every write is then answered with 405 UNSUPPORTED. */
   readonly writer?: RegistryWriter;
   /** Lets go of locks and timers; the data stays. */

@@ -1,0 +1,135 @@
+import { createGzip } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { createHash } from 'node:crypto';
+import {
+  digestFrom,
+  digestOf,
+  EMPTY_LAYER,
+  MEDIA_TYPE,
+  parseV1Image,
+  sealV1Config,
+  type Descriptor,
+  type Digest,
+  type DiffId,
+  type RawManifest,
+  type V1Document,
+} from '../../spec/index.js';
+import type { Exchange } from '../exchange.js';
+import type { RegistryStorage, RegistryWriter } from '../types.js';
+import { tarOf } from './inspect-layer.js';
+import type { ServedLayer, ServedV1Image } from './types.js';
+import { v1Error } from './v1-error.js';
+
+/** What to tag: a chain of images, root first. */
+export interface TagJob {
+  readonly repository: string;
+  readonly tag: string;
+  readonly chain: readonly ServedV1Image[];
+}
+
+/**
+ * Tags a v1 image. That makes it an image of today: it gets a config and a manifest, and is readable over v2 from then on. One
+ * that is an image of today already keeps its manifest. Throws RequestError.
+ */
+export async function tagImage(exchange: Exchange, { repository, tag, chain }: TagJob): Promise<void> {
+  const { storage, writer } = exchange;
+  const leaf = chain.at(-1)!;
+  if (leaf.modern !== undefined) return copyManifest(storage, writer, { ...leaf.modern, to: repository, tag });
+  const layers: { blob: Descriptor; diffId: DiffId }[] = [];
+  for (const { layer } of chain) layers.push(await bringLayer(writer, repository, layer));
+  const documents = chain.map(({ json }) => parseV1Image(json).document);
+  // Images of 2013 do not say what they are for: there was one kind.
+  const top: V1Document = { architecture: 'amd64', os: 'linux', ...documents.at(-1)! };
+  const diffIds = layers.map(({ diffId }) => diffId);
+  const configBytes = sealV1Config([...documents.slice(0, -1), top], diffIds);
+  const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(configBytes), size: configBytes.length };
+  await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPE.ociManifest,
+      config,
+      layers: layers.map(({ blob }) => blob),
+    }),
+  );
+  const descriptor = { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf(bytes), size: bytes.length };
+  await storage.v1?.writer?.setImageOf(repository, descriptor.digest, leaf.id);
+  await writer.putManifest(repository, { manifest: { bytes, descriptor }, tag });
+}
+
+/** The image as it is, under one more tag or in one more repository. */
+async function copyManifest(
+  storage: RegistryStorage,
+  writer: RegistryWriter,
+  { repository: from, manifest: digest, to, tag }: NonNullable<ServedV1Image['modern']> & { to: string; tag: string },
+): Promise<void> {
+  const manifest: RawManifest | undefined = await storage.findManifest(from, { digest });
+  if (manifest === undefined) throw v1Error(404, 'Image not found');
+  const { config, layers } = JSON.parse(manifest.bytes.toString()) as { config: Descriptor; layers: Descriptor[] };
+  if (from !== to) for (const blob of [config, ...layers]) await writer.mountBlob(to, blob.digest, from);
+  await writer.putManifest(to, { manifest, tag });
+}
+
+/** Makes a layer part of the repository, in a form that manifests know. */
+async function bringLayer(
+  writer: RegistryWriter,
+  repository: string,
+  layer: ServedLayer | undefined,
+): Promise<{ blob: Descriptor; diffId: DiffId }> {
+  if (layer === undefined || layer.blob.size === 0) {
+    const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(EMPTY_LAYER), size: EMPTY_LAYER.length };
+    await putBlob(writer, repository, blob.digest, Readable.from([EMPTY_LAYER]));
+    return { blob, diffId: digestOf(Buffer.alloc(1024)) as DiffId };
+  }
+  const { blob, diffId } = layer;
+  if (/xz|bzip2/.test(blob.mediaType)) return { blob: await recompress(writer, repository, layer), diffId };
+  const { mediaType, digest, size } = blob;
+  if (!(await writer.mountBlob(repository, digest))) throw v1Error(400, `Layer ${digest} is missing`);
+  return { blob: { mediaType, digest, size }, diffId };
+}
+
+async function recompress(writer: RegistryWriter, repository: string, layer: ServedLayer): Promise<Descriptor> {
+  const opened = await layer.open();
+  if (opened === undefined) throw v1Error(400, `Layer ${layer.blob.digest} is missing`);
+  try {
+    const compression = layer.blob.mediaType.endsWith('xz') ? 'xz' : 'bzip2';
+    const tar = Readable.from(tarOf(opened.handle, compression, new AbortController().signal), { objectMode: false });
+    const gzip = createGzip();
+    tar.on('error', (error) => gzip.destroy(error));
+    const hash = createHash('sha256');
+    let size = 0;
+    const counted = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of tar.pipe(gzip) as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    };
+    const digest = await putBlob(writer, repository, () => digestFrom(hash), counted());
+    return { mediaType: MEDIA_TYPE.ociLayerGzip, digest, size };
+  } finally {
+    await opened.handle.close();
+  }
+}
+
+async function putBlob(
+  writer: RegistryWriter,
+  repository: string,
+  digest: Digest | (() => Digest),
+  source: AsyncIterable<Buffer>,
+): Promise<Digest> {
+  if (typeof digest === 'string' && (await writer.mountBlob(repository, digest))) return digest;
+  const upload = await writer.startUpload(repository);
+  const turn = (await upload.acquire())!;
+  try {
+    await turn.append(source);
+    const actual = typeof digest === 'string' ? digest : digest();
+    await turn.commit(actual);
+    return actual;
+  } catch (error) {
+    await turn.cancel();
+    throw error;
+  } finally {
+    turn.release();
+  }
+}

@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { CommandError } from '../errors.js';
+import { SYSTEM_PATH } from './run-process.js';
+
+const KEPT_BYTES = 4096;
+
+/**
+ * Pipes `source` through a program, run by argv without a shell, and yields its output; neither side is read faster than the
+ * other takes. Throws CommandError when the program is missing (`exitCode` undefined) or fails, and what the source throws.
+ * The program is gone when the generator has ended, however it did.
+ */
+export async function* filterProcess(
+  argv: readonly [string, ...string[]],
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly signal: AbortSignal; readonly hint?: string },
+): AsyncGenerator<Buffer> {
+  const { signal, hint } = options;
+  signal.throwIfAborted();
+  const [program, ...rest] = argv;
+  const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: SYSTEM_PATH, LC_ALL: 'C' } });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-KEPT_BYTES)));
+  let missing: Error | undefined;
+  child.once('error', (error) => (missing = error));
+  const closed = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+  const kill = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  let fault: { readonly error: unknown } | undefined;
+  // A program that stops reading is judged by its exit code.
+  child.stdin.on('error', () => undefined);
+  const feeding = feed(source, child.stdin).catch((error: unknown) => {
+    fault = { error };
+    kill();
+  });
+  try {
+    yield* child.stdout as AsyncIterable<Buffer>;
+    const exitCode = await closed;
+    signal.throwIfAborted();
+    if (fault !== undefined) throw fault.error as Error;
+    if (missing !== undefined || exitCode !== 0) {
+      const why = missing === undefined ? (stderr.trim().split('\n').at(-1) ?? '') : 'the program is not installed';
+      throw new CommandError(`${program} failed: ${why || `exit code ${exitCode}`}`, {
+        argv,
+        exitCode: missing === undefined ? (exitCode ?? -1) : undefined,
+        stderr,
+        hint,
+        cause: missing,
+      });
+    }
+  } finally {
+    signal.removeEventListener('abort', kill);
+    kill();
+    child.stdin.destroy();
+    await closed;
+    await feeding;
+  }
+}
+
+async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
+  for await (const chunk of source) {
+    if (to.destroyed || to.writableEnded) return;
+    if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => undefined);
+  }
+  to.end();
+}
