@@ -4,6 +4,7 @@ import { isLoopbackHost, redactUrl } from '../http/index.js';
 /** Token services on another host than their registry, known to belong to it. */
 const KNOWN_SERVICES: Readonly<Record<string, string>> = {
   'registry-1.docker.io': 'auth.docker.io',
+  'registry.hub.docker.com': 'auth.docker.io',
   'registry.gitlab.com': 'gitlab.com',
   'registry.digitalocean.com': 'api.digitalocean.com',
 };

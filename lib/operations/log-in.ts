@@ -35,11 +35,12 @@ export async function logIn(
   try {
     await client.ping(host, { signal });
   } catch (error) {
-    if (!(error instanceof AuthenticationError) || !checked) throw error;
+    // What is no matter of user name and password, such as where the token service is, says more as it is.
+    if (!(error instanceof AuthenticationError) || !checked || !suggestsLogin(error)) throw error;
     throw new AuthenticationError(`${host} refused the login of ${login.username}`, {
       host,
       scheme: error.scheme,
-      hint: error.hint?.includes('imgtool login') === true ? 'check user name and password' : error.hint,
+      hint: 'check user name and password',
       cause: error,
     });
   } finally {
@@ -47,4 +48,8 @@ export async function logIn(
   }
   const kept = await credentials.save(key, login, { signal });
   return { host, username: login.username, checked, ...kept };
+}
+
+function suggestsLogin({ hint }: AuthenticationError): boolean {
+  return hint?.includes('imgtool login') === true;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCli } from '../../lib/cli/index.js';
+import { startScript } from '../helpers/scripted-registry.js';
 
 describe('command line: logins', () => {
   let home: string;
@@ -48,10 +49,36 @@ describe('command line: logins', () => {
     expect(await nameOf('https://index.docker.io/v1/')).to.equal('<token>');
   });
 
-  it('without a terminal says what to give', async () => {
-    const { code, stderr } = await imgtool(['login', 'reg.example']);
-    expect(code).to.equal(2);
-    expect(stderr).to.include('--password-stdin');
+  for (const [what, args, hint] of [
+    ['no terminal to ask on', ['reg.example'], '--password-stdin'],
+    ['a password without a user name', ['reg.example', '--password-stdin'], '-u'],
+    ['a user name with a password in it', ['reg.example', '-u', 'a:b', '--password-stdin'], '--password-stdin'],
+    ['no registry', ['not a host', '-u', 'me', '--password-stdin'], 'HOST'],
+    ['a name of Docker Hub', ['library', '-u', 'me', '--password-stdin'], 'localhost'],
+  ] as const)
+    it(`${what} is a usage error that says what to give`, async () => {
+      const { code, stderr } = await imgtool(['login', ...args]);
+      expect(code).to.equal(2);
+      expect(stderr.split('\n')[1])
+        .to.match(/^hint: /)
+        .and.include(hint);
+    });
+
+  it('a login that the registry would have us send elsewhere says so, not that it was wrong', async () => {
+    const server = await startScript([
+      {
+        method: 'GET',
+        path: '/v2/',
+        reply: { status: 401, headers: { 'www-authenticate': 'Bearer realm="https://else.example/token"' } },
+      },
+    ]);
+    try {
+      const { code, stderr } = await imgtool(['login', server.host, '--creds', 'me:hidden']);
+      expect(code).to.equal(4);
+      expect(stderr).to.include('another host').and.include('token-service').and.not.include('hidden');
+    } finally {
+      await server.close();
+    }
   });
 
   it('no password of a wrong command line is repeated', async () => {

@@ -122,18 +122,6 @@ describe('imgtool login and logout', () => {
     expect(await readFile(config(), 'utf8').catch(() => undefined)).to.equal(undefined);
   });
 
-  it('what is missing or makes no sense is a usage error', async () => {
-    for (const args of [
-      [registry.host, '--password-stdin'],
-      [registry.host, '-u', USER, '--password=secret'],
-      ['not a host', '-u', 'a:b', '--password-stdin'],
-    ]) {
-      const { code, stderr } = await imgtool(['login', ...args], PASSWORD);
-      expect(code, args.join(' ')).to.equal(2);
-      expect(stderr).to.include('hint: ');
-    }
-  });
-
   it('a helper keeps the secret where the file names one', async () => {
     await mkdir(join(directory, 'docker'));
     await writeFile(config(), JSON.stringify({ credHelpers: { [registry.host]: 'keep' } }));
