@@ -20,6 +20,10 @@ export interface ContainerSummary {
   readonly digest: Digest | null;
   readonly created: string;
   readonly size: number;
+  /** Bytes written to it since, as far as they are on disk. */
+  readonly exclusiveSize: number;
+  /** Whether a command runs in it. */
+  readonly running: boolean;
   /** Directory of its files. */
   readonly path: string;
 }
@@ -67,11 +71,14 @@ export async function createContainer(
 }
 
 /** The containers of the store, newest first. Waits for no lock. */
-export async function listContainers(deps: Pick<OperationDeps, 'metadata' | 'snapshots'>): Promise<ContainerSummary[]> {
-  const { images, layers, containers } = await readRecords(deps);
+export async function listContainers(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>,
+): Promise<ContainerSummary[]> {
+  const [{ images, layers, containers }, running] = await Promise.all([readRecords(deps), deps.runtime.list()]);
   const sizes = new LayerSizes(layers, images);
-  return containers
-    .map((container) => ({
+  const list: ContainerSummary[] = [];
+  for (const container of containers)
+    list.push({
       id: container.id,
       names: [container.name],
       image: container.image,
@@ -79,9 +86,11 @@ export async function listContainers(deps: Pick<OperationDeps, 'metadata' | 'sna
       digest: images.find(({ id }) => id === container.image)?.manifest.digest ?? null,
       created: container.created,
       size: sizes.below(container.base),
+      exclusiveSize: await deps.snapshots.writtenBytes(container.id),
+      running: running.includes(container.id),
       path: deps.snapshots.containerPath(container.id),
-    }))
-    .sort((a, b) => b.created.localeCompare(a.created) || a.id.localeCompare(b.id));
+    });
+  return list.sort((a, b) => b.created.localeCompare(a.created) || a.id.localeCompare(b.id));
 }
 
 /** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */

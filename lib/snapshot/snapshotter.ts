@@ -28,6 +28,8 @@ export interface FreezingSnapshotter extends Snapshotter {
    * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
    */
   freeze(key: string, containerId: string, options?: FreezeOptions): Promise<string>;
+  /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
+  writtenBytes(containerId: string): Promise<number>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
   freezeWork(key: string, from: string): Promise<string>;
   /** As `prepare`, on top of what `freezeWork(from)` made. */
@@ -107,6 +109,9 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     },
     freezeWork: (key, from) => make(key, unnamedPath(key), { path: workPath(from), readOnly: true }),
     prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),
+    async writtenBytes(containerId) {
+      return (await native()).writtenBytes(containerPath(containerId));
+    },
     async removeWork(key) {
       const { removeTree } = await native();
       for (const path of [workPath(key), unnamedPath(key)]) await removeTree(path, trash);

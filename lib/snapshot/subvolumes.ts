@@ -8,6 +8,7 @@ import {
   OPEN_DIRECTORY,
   RENAME_NOREPLACE,
   SUBVOLUME_ROOT_INODE,
+  bytesWrittenAfter,
   chmodFd,
   setTimesFd,
   createSubvolume,
@@ -18,6 +19,7 @@ import {
   setSubvolumeReadOnly,
   snapshotSubvolume,
   statAt,
+  subvolumeInfo,
   syncBtrfs,
 } from '../sys/index.js';
 import { removeSubvolume } from './remove-subvolume.js';
@@ -98,6 +100,17 @@ export async function freezeContainer(
 /** Makes a snapshot of work at `path`. */
 export async function snapshotWork(path: string, work: { path: string; readOnly: boolean }): Promise<void> {
   await translated(path, () => snapshot(work.path, path, work.readOnly));
+}
+
+/** Bytes written to the subvolume at `path` since it was made; 0 when it is gone. */
+export async function writtenBytes(path: string): Promise<number> {
+  const fd = openDirectory(path);
+  if (fd === undefined) return 0;
+  try {
+    return await translated(path, () => Promise.resolve(bytesWrittenAfter(fd, subvolumeInfo(fd).originTransaction)));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */

@@ -7,7 +7,7 @@ const HEAD = 112;
 const ROOM = 128 * 1024;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 const [ROOT_TREE, UUID_TREE] = [1n, 9n];
-const [INODE_REF, INODE_EXTREF, ROOT_ITEM, UUID_SUBVOLUME] = [12, 13, 132, 251] as const;
+const [INODE_REF, INODE_EXTREF, EXTENT_DATA, ROOT_ITEM, UUID_SUBVOLUME] = [12, 13, 108, 132, 251] as const;
 /** Offsets of parent_uuid and otransid in struct btrfs_root_item. */
 const [ROOT_PARENT_UUID, ROOT_OTRANSID] = [263, 303];
 
@@ -71,16 +71,34 @@ export function subvolumeOrigin(fd: number, uuid: string): SubvolumeOrigin | und
   };
 }
 
+/**
+ * Bytes of file contents written to the subvolume that `fd` lies in after `transaction`, as far as they have reached the
+ * tree. Older parts of the tree are not read.
+ */
+export function bytesWrittenAfter(fd: number, transaction: bigint): number {
+  const first = { objectId: 0n, type: 0, offset: 0n };
+  const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
+  let bytes = 0;
+  for (const { key, data } of searchTree(fd, 0n, first, last, transaction + 1n)) {
+    // struct btrfs_file_extent_item: the leaf may hold older extents too, and holes have no place on disk.
+    if (key.type !== EXTENT_DATA || data.readBigUInt64LE(0) <= transaction) continue;
+    const isInline = data.readUInt8(20) === 0;
+    if (isInline) bytes += Number(data.readBigUInt64LE(8));
+    else if (data.readBigUInt64LE(21) !== 0n) bytes += Number(data.readBigUInt64LE(45));
+  }
+  return bytes;
+}
+
 /** Shared by all searches. */
 let buffer: Buffer | undefined;
 
-function searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey): TreeItem[] {
+function searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, oldest = 0n): TreeItem[] {
   const found: TreeItem[] = [];
   let from = first;
   const search = (buffer ??= Buffer.allocUnsafeSlow(HEAD + ROOM));
   for (;;) {
     search.fill(0, 0, HEAD);
-    const limits = [tree, from.objectId, last.objectId, from.offset, last.offset, 0n, MAX_U64];
+    const limits = [tree, from.objectId, last.objectId, from.offset, last.offset, oldest, MAX_U64];
     limits.forEach((limit, index) => search.writeBigUInt64LE(limit, index * 8));
     search.writeUInt32LE(from.type, 56);
     search.writeUInt32LE(last.type, 60);

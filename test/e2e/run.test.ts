@@ -159,6 +159,8 @@ describe('run', () => {
     const name = await imgtool(root, 'create', 'base:1');
     const child = await start(name, '--', 'sh', '-c', script);
     expect(await imgtool(root, 'diff', name)).to.equal('');
+    const list = JSON.parse(await imgtool(root, 'containers', '--json')) as { id: string; running: boolean }[];
+    expect(list.filter(({ running }) => running).map(({ id }) => id)).to.deep.equal([name]);
     for (const args of [
       ['run', name, '--', 'true'],
       ['rm', name],

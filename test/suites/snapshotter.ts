@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidReferenceError, NotFoundError, SubvolumeError } from '../../lib/errors.js';
 import type { FreezingSnapshotter } from '../../lib/snapshot/index.js';
@@ -72,6 +72,38 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     await snapshots.removeContainer(id);
     await snapshots.removeContainer(id);
     expect(existsSync(join(root, 'containers', id))).to.equal(false);
+  });
+
+  it('tells how much was written to a container', async () => {
+    const base = await layerOf(undefined, 'base');
+    const id = newKey();
+    const container = await snapshots.createContainer(id, base);
+    await snapshots.sync();
+    expect(await snapshots.writtenBytes(id)).to.equal(0);
+    const sizes = [10, 300_000, 4096 * 25];
+    for (const size of sizes) writeFileSync(join(container, `added-${size}`), 'y'.repeat(size));
+    truncateSync(join(container, 'added-10'), 1 << 30);
+    await snapshots.sync();
+    // Whole blocks of 4 KiB, for all but what is kept in the tree itself.
+    const written = await snapshots.writtenBytes(id);
+    expect(written).to.be.within(10 + 300_000 + 4096 * 25, 4096 + 303_104 + 4096 * 25);
+    expect(await snapshots.writtenBytes(newKey())).to.equal(0);
+    await snapshots.removeContainer(id);
+  });
+
+  it('lets a snapshot be changed before it is read-only', async () => {
+    const [id, key] = [newKey(), newKey()];
+    const container = await snapshots.createContainer(id, await layerOf(undefined, 'base'));
+    const prepare = (path: string): Promise<void> => {
+      writeFileSync(join(path, 'prepared'), '');
+      return Promise.resolve();
+    };
+    const frozen = await snapshots.freeze(key, id, { prepare });
+    expect(existsSync(join(frozen, 'prepared'))).to.equal(true);
+    expect(existsSync(join(container, 'prepared'))).to.equal(false);
+    expect(() => writeFileSync(join(frozen, 'late'), '')).to.throw('EROFS');
+    await snapshots.removeWork(key);
+    await snapshots.removeContainer(id);
   });
 
   it('freezes a container into a layer; the container goes on', async () => {

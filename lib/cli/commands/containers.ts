@@ -27,7 +27,8 @@ export const containers: CommandSpec = {
   aliases: ['ps'],
   group: 'Containers',
   summary: 'list the containers',
-  description: 'SIZE is that of the image below. With --quiet only IDs are printed.',
+  description:
+    'SIZE is that of the image below, CHANGED what was written to the container since. With --quiet only IDs are printed.',
   arguments: [],
   options: [],
   examples: [{ command: 'imgtool containers --json', does: 'the list for a program' }],
@@ -37,13 +38,23 @@ export const containers: CommandSpec = {
     return {
       json: list,
       text: {
-        columns: ['CONTAINER ID', 'NAME', 'IMAGE', 'CREATED', { title: 'SIZE', align: 'right' }],
-        rows: list.map(({ id, names, imageName, created, size }) => [
+        columns: [
+          'CONTAINER ID',
+          'NAME',
+          'IMAGE',
+          'CREATED',
+          { title: 'SIZE', align: 'right' },
+          { title: 'CHANGED', align: 'right' },
+          'STATUS',
+        ],
+        rows: list.map(({ id, names, imageName, created, size, exclusiveSize, running }) => [
           id.slice(0, 12),
           names.join(', '),
           imageName,
           formatAge(created),
           formatSize(size),
+          formatSize(exclusiveSize),
+          running ? 'running' : '',
         ]),
       },
       quiet: list.map(({ id }) => id),
