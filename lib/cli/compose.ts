@@ -5,7 +5,7 @@ import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
 import type { CopyTransports, GarbageDeps, OperationDeps, OtherTransport, RestoreDeps } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
-import type { RunningServer, ServerOptions } from '../server/index.js';
+import type { RequestLog, RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
 import { sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
@@ -51,6 +51,10 @@ export class Composition {
   /** Directory of the store. */
   get root(): string {
     return this.#options.text('root')!;
+  }
+
+  get #debugs(): boolean {
+    return this.#options.text('log-level') === 'debug';
   }
 
   /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
@@ -155,7 +159,10 @@ export class Composition {
   /** Starts the embedded registry. */
   async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly'>): Promise<RunningServer> {
     const { startRegistryServer } = await import('../server/index.js');
-    return startRegistryServer(options);
+    return startRegistryServer({
+      ...options,
+      ...(this.#debugs ? { onRequest: (log) => this.#note(logLine(log)) } : {}),
+    });
   }
 
   /** Opens an archive of images; the caller closes it. */
@@ -291,7 +298,7 @@ export class Composition {
       proxy: proxyFor(machine),
       warn: this.#note,
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
-      ...(options.text('log-level') === 'debug' ? { log: (line) => this.#progress.note(line) } : {}),
+      ...(this.#debugs ? { log: (line) => this.#progress.note(line) } : {}),
     };
   }
 }
@@ -312,4 +319,21 @@ function notCopied({ transport }: OtherTransport): UsageError {
   return new UsageError(`${transport}: cannot be copied from or to`, {
     hint: 'use docker://REF, oci:DIR, oci-archive:FILE or docker-archive:FILE',
   });
+}
+
+/** One answered request, for people. */
+function logLine({
+  remote,
+  method,
+  url,
+  status,
+  bytesReceived,
+  bytesSent,
+  durationMs,
+  complete,
+  error,
+}: RequestLog): string {
+  const outcome = complete ? '' : ', cut off';
+  const cause = error === undefined ? '' : `: ${error instanceof Error ? error.message : 'unknown'}`;
+  return `${remote} ${method} ${url} ${status}, ${bytesReceived} B in, ${bytesSent} B out, ${durationMs.toFixed(0)} ms${outcome}${cause}`;
 }
