@@ -9,11 +9,13 @@ import {
   type RawManifest,
   type Reference,
 } from '../spec/index.js';
+import type { RepositoryReader } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
 import { findImage } from './find-image.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 import { readBlob } from './read-blob.js';
-import { resolveImage } from './resolve-image.js';
+import { resolveDocument, type ResolvedSchema1 } from './resolve-image.js';
+import { configOfSchema1, layersOfSchema1 } from './schema1-image.js';
 
 /** One layer as inspected: sizes in bytes. */
 export interface InspectedLayer {
@@ -29,7 +31,8 @@ export interface InspectedLayer {
 
 /** What there is to know of an image, local or at a registry. */
 export interface InspectedImage {
-  readonly id: Digest;
+  /** Null where nobody can tell before it is pulled: images of schema 1 at a registry. */
+  readonly id: Digest | null;
   readonly names: readonly string[];
   readonly digest: Digest;
   readonly mediaType: string;
@@ -105,19 +108,22 @@ export async function inspectRemoteImage(
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<Inspection> {
   const repository = await deps.registry.open(reference, options);
-  const { manifest, raw, index } = await resolveImage(repository, tagOrDigest(reference), options);
+  const resolved = await resolveDocument(repository, tagOrDigest(reference), options);
+  const { host, repository: path, tag } = reference;
+  const names = tag === undefined ? [] : [`${host}/${path}:${tag}`];
+  if ('schema1' in resolved) return inspectSchema1(repository, resolved, { names, signal: options.signal });
+  const { manifest, raw, index } = resolved;
   const bytes = await readBlob(repository.blob(manifest.config), {
     maxBytes: MAX_CONFIG_BYTES,
     signal: options.signal,
   });
   const config = parseImageConfig(bytes, `config ${manifest.config.digest}`);
-  const { host, repository: path, tag } = reference;
   return {
     raw: (index ?? raw).bytes,
     config: bytes,
     image: {
       id: manifest.config.digest,
-      names: tag === undefined ? [] : [`${host}/${path}:${tag}`],
+      names,
       digest: raw.descriptor.digest,
       mediaType: raw.descriptor.mediaType,
       ...(index === undefined ? {} : { index: index.descriptor.digest, platforms: platformsOf(index) }),
@@ -129,6 +135,29 @@ export async function inspectRemoteImage(
         diffId: config.rootfs.diff_ids[position] ?? null,
       })),
       size: manifest.layers.reduce((total, { size }) => total + size, 0),
+    },
+  };
+}
+
+/** What its manifest tells of an image of schema 1: all but its diffIDs, and with them its ID. */
+async function inspectSchema1(
+  repository: RepositoryReader,
+  { schema1, raw }: ResolvedSchema1,
+  { names, signal }: { readonly names: readonly string[]; readonly signal: AbortSignal },
+): Promise<Inspection> {
+  const layers = await layersOfSchema1({}, repository, { schema1, signal });
+  const config = configOfSchema1(schema1, []);
+  return {
+    raw: raw.bytes,
+    config,
+    image: {
+      id: null,
+      names,
+      digest: schema1.digest,
+      mediaType: raw.descriptor.mediaType,
+      ...ofConfig(parseImageConfig(config, `manifest ${schema1.digest}`)),
+      layers: layers.map(({ digest, mediaType, size }) => ({ digest, mediaType, size, diffId: null })),
+      size: layers.reduce((total, { size }) => total + size, 0),
     },
   };
 }

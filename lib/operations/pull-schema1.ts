@@ -1,26 +1,16 @@
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
-import {
-  formatReference,
-  MEDIA_TYPE,
-  sealV1Config,
-  type Descriptor,
-  type Digest,
-  type Schema1Manifest,
-} from '../spec/index.js';
-import { mapLimited } from '../util/index.js';
+import { formatReference, type Descriptor, type Schema1Manifest } from '../spec/index.js';
 import { dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { blobStates, checkPlatform, type PulledLayer } from './look-up-image.js';
 import type { PullDeps, PullRequest } from './pull.js';
 import { requireSpace } from './require-space.js';
+import { configOfSchema1, layersOfSchema1, leafOf } from './schema1-image.js';
 import { sealImage } from './seal-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
 import { whileFetching } from './while-fetching.js';
-
-/** Sizes asked for at the same time. */
-const PARALLEL_SIZES = 8;
 
 /**
  * Brings an image of Docker's schema 1 into the store: its layers are fetched and unpacked, and then it gets the config and
@@ -32,20 +22,15 @@ export async function pullSchema1(
   applier: LayerApplier,
   { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: PullRequest },
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
-  const { steps: chain, architecture } = schema1;
-  // Images of 2013 do not say what they are for: there was one kind.
-  const documents = chain.map(({ json }) => json);
-  const leaf = { architecture, os: 'linux', ...documents.at(-1)! };
-  checkPlatform(request, leaf, (line) => deps.progress.note(line));
-  const blobs = await describeBlobs(deps, repository, {
-    digests: chain.filter(({ empty }) => !empty).map(({ blob }) => blob),
-    signal: request.signal,
-  });
+  checkPlatform(request, leafOf(schema1), (line) => deps.progress.note(line));
+  const blobs = await layersOfSchema1(deps, repository, { schema1, signal: request.signal });
   const { steps, states } = await bringLayers(deps, repository, applier, { blobs, request });
   const { host, repository: path, tag } = request.reference;
-  const diffIds = steps.map((step) => step.diffId);
   const record = await sealImage(deps, {
-    config: sealV1Config([...documents.slice(0, -1), leaf], diffIds, { skipThrowaway: true }),
+    config: configOfSchema1(
+      schema1,
+      steps.map((step) => step.diffId),
+    ),
     steps,
     name: tag === undefined ? undefined : formatReference({ host, repository: path, tag }),
     source: `${host}/${path}@${schema1.digest}`,
@@ -78,23 +63,4 @@ async function bringLayers(
       if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
     }
   }
-}
-
-/** Schema 1 tells no sizes: the store or the registry does. */
-async function describeBlobs(
-  { content }: PullDeps,
-  repository: RepositoryReader,
-  { digests, signal }: { readonly digests: readonly Digest[]; readonly signal: AbortSignal },
-): Promise<Descriptor[]> {
-  const distinct = [...new Set(digests)];
-  const sizes = await mapLimited(
-    distinct,
-    PARALLEL_SIZES,
-    async (digest) => (await content.stat(digest))?.size ?? (await repository.blobSize!(digest, { signal })),
-  );
-  return digests.map((digest) => ({
-    mediaType: MEDIA_TYPE.dockerLayerGzip,
-    digest,
-    size: sizes[distinct.indexOf(digest)]!,
-  }));
 }

@@ -60,6 +60,17 @@ describe('schema 1, with docker-registry and skopeo', () => {
     expect(summary(got!)).to.deep.equal(summary(want!));
   });
 
+  it('tells what a pull would do, and what there is, before it is here', async () => {
+    const other = join(directory, 'none');
+    expect(await imgtool(other, 'pull', '--plan', old))
+      .to.include('to fetch')
+      .and.include('no store yet');
+    expect(await imgtool(root, 'pull', '--plan', old)).to.include('to fetch 0B');
+    const found = JSON.parse(await imgtool(other, 'inspect', `docker://${old}`)) as Record<string, unknown>;
+    expect(found).to.include({ id: null, digest: await digestOf(old), os: 'linux' });
+    expect(found.config).to.deep.include({ Cmd: ['/bin/sh'] });
+  });
+
   it('knows it again without fetching anything, by tag and by digest', async () => {
     const id = await imgtool(root, 'pull', old);
     await registry.forget();
