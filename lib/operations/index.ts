@@ -4,6 +4,7 @@
  * `errors`, `spec`, `util`, `progress`, and types of the driver rooms.
  */
 export type { BringInRequest } from './bring-in-image.js';
+export * from './change-image.js';
 export * from './collect-garbage.js';
 export * from './commit.js';
 export * from './containers.js';

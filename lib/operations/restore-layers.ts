@@ -47,8 +47,11 @@ export async function restoreLayers(
   }
 }
 
-/** Blobs that are here count as arrived. */
-function blobsOfStore(content: OperationDeps['content'], steps: readonly LayerStep[]): BlobArrivals {
+/** Blobs that are here count as arrived; to be closed. */
+export function blobsOfStore(
+  content: OperationDeps['content'],
+  steps: readonly Pick<LayerStep, 'blob'>[],
+): BlobArrivals {
   const sizes = new Map(steps.map(({ blob }) => [blob.digest, blob.size]));
   const fds = new Map<string, number>();
   return {

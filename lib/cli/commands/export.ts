@@ -74,8 +74,8 @@ export const importCommand: CommandSpec = {
   },
 };
 
-/** Throws UsageError when the file cannot be read, before anything else is done. */
-async function openFile(path: string): Promise<Readable> {
+/** Opens a file to read. Throws UsageError when it cannot be read. */
+export async function openFile(path: string): Promise<Readable> {
   try {
     const file = await open(path, 'r');
     if ((await file.stat()).isDirectory()) {

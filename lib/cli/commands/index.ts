@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command.js';
+import { append, config, flatten, rebase } from './change-image.js';
 import { commit } from './commit.js';
 import { complete } from './complete.js';
 import { completion } from './completion.js';
@@ -45,6 +46,10 @@ export const COMMANDS: readonly CommandSpec[] = [
   cp,
   diff,
   commit,
+  config,
+  append,
+  flatten,
+  rebase,
   exportCommand,
   importCommand,
   copy,
