@@ -8,7 +8,7 @@ import type { RegistryClient, RegistryClientOptions } from '../registry/index.js
 import type { RequestLog, RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
-import { sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
+import { DEFAULT_RESERVE_BYTES, sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
 import type { ConfigFile } from './config-file.js';
 import { registrySetting } from './config-keys.js';
 import { splitCredentials } from './creds.js';
@@ -193,7 +193,12 @@ export class Composition {
   }
 
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
-    if (!('path' in name)) throw notCopied(name);
+    if (name.transport === 'docker-v1') throw notCopied(name);
+    if (name.transport === 'store') {
+      const [{ openStoreSource }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
+      const registry = async (): Promise<RegistryClient> => (await this.remote()).registry;
+      return openStoreSource({ ...local, registry }, name.name, { signal });
+    }
     const { openArchiveSource } = await import('../archive/index.js');
     return openArchiveSource({
       name: archiveName(name),
@@ -204,7 +209,15 @@ export class Composition {
   }
 
   async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
-    if (!('path' in name)) throw notCopied(name);
+    if (name.transport === 'docker-v1') throw notCopied(name);
+    if (name.transport === 'store') {
+      const [{ openStoreDestination }, deps, bootId] = await Promise.all([
+        import('../operations/index.js'),
+        this.unpacking(),
+        this.bootId(),
+      ]);
+      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULT_RESERVE_BYTES, bootId, signal });
+    }
     const { openArchiveDestination } = await import('../archive/index.js');
     const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
     const { path, tag } = name;
@@ -317,7 +330,7 @@ function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonl
 
 function notCopied({ transport }: OtherTransport): UsageError {
   return new UsageError(`${transport}: cannot be copied from or to`, {
-    hint: 'use docker://REF, oci:DIR, oci-archive:FILE or docker-archive:FILE',
+    hint: 'use docker://REF, store:NAME, oci:DIR, oci-archive:FILE or docker-archive:FILE',
   });
 }
 

@@ -92,7 +92,11 @@ async function mountFromAny(
 }
 
 /** The blob in the store; one that is not there any more is streamed from where it is known to be. */
-async function sourceOf(deps: PushBlobDeps, blob: Descriptor, places: BlobPlaces): Promise<UploadSource> {
+export async function sourceOf(
+  deps: Pick<PushBlobDeps, 'content' | 'registry'>,
+  blob: Descriptor,
+  places: BlobPlaces,
+): Promise<UploadSource> {
   if ((await deps.content.stat(blob.digest)) !== undefined) {
     return { descriptor: blob, open: (options) => deps.content.open(blob.digest, options) };
   }

@@ -78,6 +78,26 @@ describe('copy: to and from archives', () => {
     expect((await readFile(at('a.tar'))).equals(await readFile(at('b.tar')))).to.equal(true);
   });
 
+  it('registry → store → docker-archive → store → registry: the digest stays, the image is unpacked', async () => {
+    const inStore = async (...args: string[]): Promise<string> =>
+      (await run(IMGTOOL, ['--progress', 'none', '--root', at('root'), ...args])).trim();
+    try {
+      expect(await inStore('copy', `docker://${registry.host}/app:1`, 'store:example.com/app:1')).to.equal(digest);
+      expect(await inStore('copy', 'store:example.com/app:1', `docker-archive:${at('s.tar')}:b:1`)).to.equal(digest);
+      expect(await inStore('copy', `docker-archive:${at('s.tar')}`, 'store:b:1')).to.equal(digest);
+      expect(await inStore('copy', 'store:b:1', `docker://${registry.host}/from-store:1`)).to.equal(digest);
+      expect(await digestOf(`docker://${registry.host}/from-store:1`)).to.equal(digest);
+      const tree = await inStore('mount', await inStore('create', 'b:1'));
+      expect((await readdir(tree)).sort()).to.deep.equal(['one', 'two']);
+      const [image, ...more] = JSON.parse(await inStore('images', '--json')) as { names: string[] }[];
+      expect([image?.names, more]).to.deep.equal([['docker.io/library/b:1', 'example.com/app:1'], []]);
+    } finally {
+      await run('umount', [at('root')]).catch(() => undefined);
+      for (const name of ['root', 'root.btrfs', 'root.btrfs.lock'])
+        await rm(at(name), { recursive: true, force: true });
+    }
+  });
+
   it('what cannot be: said, with the right exit code, and nothing is left', async () => {
     const before = await readdir(directory);
     const status = (...args: string[]): number | null => spawnSync(IMGTOOL, ['copy', ...args]).status;

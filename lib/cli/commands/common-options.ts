@@ -12,12 +12,15 @@ export const PLATFORM: OptionSpec = {
   shared: true,
 };
 
+/** Bytes that are left free on the file system of the store when nobody says otherwise. */
+export const DEFAULT_RESERVE_BYTES = 2 ** 30;
+
 /** `--reserve`, the same in every command that brings images in. */
 export const RESERVE: OptionSpec = {
   name: 'reserve',
   value: 'SIZE',
   parse: parseSize,
-  default: 2 ** 30,
+  default: DEFAULT_RESERVE_BYTES,
   summary: 'bytes to leave free on the file system of the store',
   shared: true,
 };

@@ -5,4 +5,5 @@ export { CopyLimits, type CopiedBlob, type CopiedTarget, type CopyDeps, type Cop
 export * from './known-blobs.js';
 export * from './registry-transport.js';
 export type { Selection } from './select-manifest.js';
+export * from './store-transport.js';
 export * from './transport-name.js';

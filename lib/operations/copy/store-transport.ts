@@ -1,0 +1,215 @@
+import { pipeline } from 'node:stream/promises';
+import { UsageError } from '../../errors.js';
+import type { HeldLock } from '../../metadata/index.js';
+import type { RepositoryReader } from '../../registry/index.js';
+import {
+  formatReference,
+  hostPlatform,
+  parseManifest,
+  parseReference,
+  type Descriptor,
+  type Digest,
+  type ImageDestination,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+  type Reference,
+  type ReopenableBlob,
+} from '../../spec/index.js';
+import { bringInImage } from '../bring-in-image.js';
+import type { OperationDeps } from '../deps.js';
+import { dropUnusedBlobs } from '../drop-unused-blobs.js';
+import { findAmong } from '../find-image.js';
+import { lockStore } from '../lock-store.js';
+import { recordImage } from '../record-image.js';
+import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
+import { sweepStore } from '../sweep-store.js';
+
+interface Signal {
+  readonly signal: AbortSignal;
+}
+
+type SourceDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
+
+/** One image of the local store, to copy from. Holds the store, so that nobody removes its blobs. */
+class StoreSource implements ImageSource {
+  readonly name: string;
+  readonly #image: StoredImage;
+  readonly #close: () => Promise<void>;
+
+  constructor(name: string, image: StoredImage, close: () => Promise<void>) {
+    this.name = name;
+    this.#image = image;
+    this.#close = close;
+  }
+
+  manifest(_selector: ImageSelector): Promise<RawManifest> {
+    return Promise.resolve(this.#image.manifest);
+  }
+
+  blob(descriptor: Descriptor): ReopenableBlob {
+    return this.#image.blob(descriptor);
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async *tags(): AsyncGenerator<string> {
+    yield* this.#image.record.names;
+  }
+
+  close(): Promise<void> {
+    return this.#close();
+  }
+}
+
+/** Opens an image of the store (name, ID or prefix of one) to copy from. Throws NotFoundError, UsageError. */
+export async function openStoreSource(deps: SourceDeps, image: string, { signal }: Signal): Promise<ImageSource> {
+  const made: Digest[] = [];
+  const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const close = async (): Promise<void> => {
+    lock.release();
+    await dropUnusedBlobs(deps, made.splice(0));
+  };
+  try {
+    const images = await deps.metadata.images.list();
+    const { record } = findAmong(images, image);
+    return new StoreSource(`store:${image}`, await openStoredImage(deps, record, { images, made, signal }), close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What a store needs to take images. */
+export type StoreDestinationDeps = Pick<
+  OperationDeps,
+  'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'
+>;
+
+/** How a store takes images. */
+export interface StoreDestinationOptions extends Signal {
+  /** Bytes to leave free on the store's file system. */
+  readonly reserveBytes: number;
+  readonly bootId: string;
+}
+
+/** The local store, to copy to: blobs first; in `commit` they are unpacked and the image gets its name. */
+class StoreDestination implements ImageDestination {
+  readonly name: string;
+  readonly takesIndex = false;
+  readonly parallelBlobs = Infinity;
+  readonly #deps: StoreDestinationDeps;
+  readonly #reference: Reference;
+  readonly #options: StoreDestinationOptions;
+  readonly #lock: HeldLock;
+  #manifest: RawManifest | undefined;
+
+  constructor(deps: StoreDestinationDeps, reference: Reference, options: StoreDestinationOptions, lock: HeldLock) {
+    this.name = `store:${formatReference(reference)}`;
+    this.#deps = deps;
+    this.#reference = reference;
+    this.#options = options;
+    this.#lock = lock;
+  }
+
+  async hasBlob({ digest, size }: Descriptor): Promise<boolean> {
+    return (await this.#deps.content.stat(digest))?.size === size;
+  }
+
+  /** Never skipped: an image that is there gets its name all the same. */
+  hasManifest(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  mountBlob(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  async putBlob(
+    blob: ReopenableBlob,
+    { signal, onProgress }: Signal & { readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    const ingest = await this.#deps.content.beginIngest(blob.descriptor, { signal });
+    if (ingest === undefined) return;
+    try {
+      await pipeline(
+        await blob.open({ signal, offset: ingest.offset }),
+        async (chunks: AsyncIterable<Buffer>) => {
+          for await (const chunk of chunks) {
+            await ingest.write(chunk);
+            onProgress?.(ingest.offset);
+          }
+        },
+        { signal },
+      );
+      await ingest.commit();
+    } finally {
+      await ingest.release();
+    }
+  }
+
+  putManifest(manifest: RawManifest): Promise<void> {
+    this.#manifest = manifest;
+    return Promise.resolve();
+  }
+
+  async commit({ signal }: Signal): Promise<void> {
+    const raw = this.#manifest;
+    if (raw === undefined) return;
+    const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${raw.descriptor.digest}`);
+    if (manifest.kind === 'index') throw new TypeError('an index was put into a store');
+    const { reserveBytes, bootId } = this.#options;
+    const reference = { ...this.#reference, digest: raw.descriptor.digest };
+    const platform = { platform: hostPlatform(), platformGiven: false };
+    const applier = this.#deps.createApplier();
+    try {
+      const { image } = await bringInImage(this.#deps, nowhere(this.name), applier, {
+        resolved: { manifest, raw, index: undefined },
+        request: { reference, ...platform, reserveBytes, bootId, signal },
+      });
+      await recordImage(this.#deps, image, { name: formatReference(this.#reference), signal });
+    } finally {
+      await applier.close();
+    }
+  }
+
+  close(): Promise<void> {
+    this.#lock.release();
+    return Promise.resolve();
+  }
+}
+
+/** Opens the local store to copy to. Throws InvalidReferenceError, UsageError (a digest is no name), AbortError. */
+export async function openStoreDestination(
+  deps: StoreDestinationDeps,
+  name: string,
+  options: StoreDestinationOptions,
+): Promise<ImageDestination> {
+  const reference = parseReference(name);
+  if (reference.digest !== undefined) {
+    throw new UsageError('a digest cannot be given as a name', { hint: 'write store:HOST/REPOSITORY:TAG' });
+  }
+  const lock = await lockStore(deps, options);
+  try {
+    await sweepStore(deps);
+    return new StoreDestination(deps, reference, options, lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** A repository that is asked for nothing: all blobs are in the store by then. */
+function nowhere(name: string): RepositoryReader {
+  const never = (): never => {
+    throw new TypeError(`${name}: a blob went missing while it was being used`);
+  };
+  return {
+    host: 'store',
+    repository: 'image',
+    resolve: never,
+    manifest: never,
+    blob: (descriptor) => ({ descriptor, open: never }),
+    tags: never,
+    referrers: never,
+  };
+}

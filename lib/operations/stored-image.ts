@@ -1,0 +1,73 @@
+import type { ImageRecord } from '../metadata/index.js';
+import type { RegistryClient } from '../registry/index.js';
+import type { Descriptor, Digest, RawManifest, ReopenableBlob } from '../spec/index.js';
+import { BlobPlaces } from './blob-places.js';
+import { preparePush, type PrepareDeps } from './prepare-push.js';
+import { isKeptElsewhere, sourceOf } from './push-blob.js';
+
+/** What reading images of the store needs; registries only when a blob is not in the store any more. */
+export type StoredImageDeps = Omit<PrepareDeps, 'registry'> & { readonly registry: () => Promise<RegistryClient> };
+
+/** An image of the store with all its bytes. */
+export interface StoredImage {
+  readonly record: ImageRecord;
+  readonly manifest: RawManifest;
+  /** Layers oldest first, then the config; without those that are kept elsewhere on purpose. */
+  readonly blobs: readonly Descriptor[];
+  /** A blob, from the store or a registry that is known to have it. Throws NotFoundError when it is opened and nowhere. */
+  blob(descriptor: Descriptor): ReopenableBlob;
+}
+
+/**
+ * Gets hold of all bytes of an image: a layer whose blob is nowhere any more is packed anew from its files, and then digests
+ * change, which is said. Call with the store locked. `made` is told of blobs that are in the store only for this. Throws
+ * NotFoundError when a blob is nowhere and its files neither.
+ */
+export async function openStoredImage(
+  deps: StoredImageDeps,
+  image: ImageRecord,
+  options: { readonly images: readonly ImageRecord[]; readonly made: Digest[]; readonly signal: AbortSignal },
+): Promise<StoredImage> {
+  const { images, made, signal } = options;
+  const places = new BlobPlaces(images);
+  const { record, manifest } = await completed(deps, image, { places, made, signal });
+  const blobs: Descriptor[] = [];
+  for (const blob of [...record.layers, record.config]) {
+    if (!isKeptElsewhere(blob) || (await deps.content.stat(blob.digest)) !== undefined) blobs.push(blob);
+  }
+  return {
+    record,
+    manifest,
+    blobs,
+    blob: (descriptor) => ({
+      descriptor,
+      open: async (where) => {
+        if ((await deps.content.stat(descriptor.digest)) !== undefined) {
+          return deps.content.open(descriptor.digest, where);
+        }
+        const source = sourceOf({ ...deps, registry: await deps.registry() }, descriptor, places);
+        return (await source).open(where);
+      },
+    }),
+  };
+}
+
+/** The image as it is, or with layers packed anew. */
+async function completed(
+  deps: StoredImageDeps,
+  record: ImageRecord,
+  options: { readonly places: BlobPlaces; readonly made: Digest[]; readonly signal: AbortSignal },
+): Promise<{ readonly record: ImageRecord; readonly manifest: RawManifest }> {
+  const asItIs = { bytes: await deps.content.read(record.manifest.digest), descriptor: record.manifest };
+  for (const layer of record.layers) {
+    const here = (await deps.content.stat(layer.digest)) !== undefined;
+    if (here || isKeptElsewhere(layer) || options.places.of(layer).length > 0) continue;
+    return preparePush({ ...deps, registry: await deps.registry() }, record, {
+      ...options,
+      lost: new Set(),
+      isThere: () => Promise.resolve(false),
+      dry: false,
+    });
+  }
+  return { record, manifest: asItIs };
+}
