@@ -294,8 +294,9 @@ export class Composition {
   }
 
   async #clientOptions(): Promise<RegistryClientOptions> {
-    const { hostCertificates, proxyFor, thisMachine } = await import('../hosts/index.js');
-    const machine = thisMachine();
+    const { hostCertificates, proxyFor, registrySources, thisMachine } = await import('../hosts/index.js');
+    const machine = thisMachine(this.#env);
+    const sources = await registrySources(machine);
     const options = this.#options;
     refuseUnsupported(options);
     const limitRate = options.number('limit-rate');
@@ -309,8 +310,9 @@ export class Composition {
       tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
       tls: hostCertificates(machine, options.text('cert-dir')),
       proxy: proxyFor(machine),
+      sources: sources.of,
       warn: this.#note,
-      tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? true),
+      tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? !sources.insecure(host)),
       ...(this.#debugs ? { log: (line) => this.#progress.note(line) } : {}),
     };
   }

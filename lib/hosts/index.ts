@@ -6,3 +6,4 @@ export type { Certificates } from './certificates.js';
 export { hostCertificates } from './host-certificates.js';
 export { thisMachine, type MachineEnvironment } from './machine.js';
 export { proxyFor } from './proxy.js';
+export { registrySources, type RegistrySource, type RegistrySources } from './registry-sources.js';

@@ -2,6 +2,7 @@ import { InvalidReferenceError } from '../errors.js';
 import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
+import { mirroredReader } from './mirrored-reader.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { Endpoint, type EndpointOptions } from './v2/endpoint.js';
 import { ping } from './v2/ping.js';
@@ -18,12 +19,27 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly requestHeaders?: EndpointOptions['requestHeaders'];
   /** The host of a registry's token service, where it is another one that may get passwords. Default: those known. */
   readonly tokenService?: AuthorizerOptions['tokenService'];
+  /** Where a repository is read from: mirrors in their order, then itself. Default: only from itself. */
+  readonly sources?: (host: string, repository: string) => readonly [...RepositorySource[], RepositorySource];
+}
+
+/** A place to read a repository from. */
+export interface RepositorySource {
+  readonly host: string;
+  readonly repository: string;
+  /** Any certificate and plain http will do there. */
+  readonly insecure?: boolean;
+  /** The only kind of reference it may be asked for; default: both. */
+  readonly only?: 'digest' | 'tag';
 }
 
 /** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const { tlsVerify = true, credentials, tokenService, requestHeaders, ...httpOptions } = options;
-  const verifies = (host: string): boolean => (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
+  const { tlsVerify = true, credentials, tokenService, requestHeaders, sources, ...httpOptions } = options;
+  const insecure = new Set<string>();
+  const [down, told] = [new Set<string>(), new Set<string>()];
+  const verifies = (host: string): boolean =>
+    !insecure.has(host) && (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
   const http = createHttpClient({
     ...httpOptions,
     tls: (host) => (verifies(host) ? httpOptions.tls?.(host) : { ...httpOptions.tls?.(host), verify: false }),
@@ -42,13 +58,26 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     }
     return endpoint;
   };
+  const passedOver = (mirror: string, line: string): void => {
+    httpOptions.log?.(line);
+    if (!told.has(mirror)) httpOptions.warn?.(`warning: ${line}`);
+    told.add(mirror);
+  };
+  const openAt = (source: RepositorySource): RepositoryReader => {
+    checkName(source.repository);
+    if (source.insecure === true) insecure.add(source.host);
+    return openReader(endpointOf(source.host), source.repository);
+  };
   return {
     // Async, so that all errors reject.
     // eslint-disable-next-line @typescript-eslint/require-await
     open: async ({ host, repository }, { signal }): Promise<RepositoryReader> => {
       signal.throwIfAborted();
-      checkName(repository);
-      return openReader(endpointOf(host), repository);
+      const places = sources?.(host, repository) ?? [{ host, repository }];
+      const itself = { ...openAt(places.at(-1)!), host, repository };
+      if (places.length === 1) return itself;
+      const mirrors = places.slice(0, -1).map((place) => ({ reader: openAt(place), only: place.only }));
+      return mirroredReader(mirrors, itself, { down, onFailure: passedOver });
     },
     // eslint-disable-next-line @typescript-eslint/require-await
     openWriter: async ({ host, repository }, { signal, mountFrom = [] }): Promise<RepositoryWriter> => {

@@ -109,4 +109,27 @@ describe('imgtool on a private network', () => {
       .to.match(/the proxy 127\.0\.0\.1:\d+ wants a user name and password/)
       .and.not.match(/wrong/);
   });
+
+  it('reads through a mirror of registries.conf, and without it when it is down', async () => {
+    const config = { proxy: { remoteurl: plain.url } };
+    const mirror = await startDockerRegistry({ config });
+    const conf = join(directory, 'registries.conf');
+    writeFileSync(conf, `[[registry]]\nlocation="${plain.host}"\n[[registry.mirror]]\nlocation="${mirror.host}"\n`);
+    const env = { CONTAINERS_REGISTRIES_CONF: conf };
+    const image = `${plain.host}/small:1`;
+    const ours = async (registry: DockerRegistry): Promise<number> =>
+      (await registry.requests()).filter(({ userAgent }) => userAgent.startsWith('imgtool')).length;
+    try {
+      await plain.forget();
+      expect(await run(['digest', image], env)).to.deep.equal({ code: 0, stdout: digest, stderr: '' });
+      expect([await ours(mirror), await ours(plain)]).to.deep.equal([1, 0]);
+    } finally {
+      await mirror.stop();
+    }
+    const around = await run(['digest', image], env);
+    expect([around.code, around.stdout, await ours(plain)]).to.deep.equal([0, digest, 1]);
+    expect(around.stderr).to.match(
+      /^imgtool: warning: mirror 127\.0\.0\.1:\d+: .* refused the connection; asking the next/,
+    );
+  });
 });

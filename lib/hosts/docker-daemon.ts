@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import { join } from 'node:path';
+import { UsageError } from '../errors.js';
+import type { MachineEnvironment } from './machine.js';
+
+/** What Docker's daemon.json says about registries. */
+export interface DaemonRegistries {
+  /** Mirrors of Docker Hub, in order; plain http counts as insecure. */
+  readonly mirrors: readonly { readonly host: string; readonly insecure: boolean }[];
+  /** Whether `host[:port]` is in `insecure-registries`. */
+  readonly insecure: (host: string) => boolean;
+}
+
+/** Reads the daemon.json of a rootless Docker, else the machine's. Throws UsageError for one that makes no sense. */
+export function readDaemonRegistries({ home }: MachineEnvironment): DaemonRegistries {
+  for (const path of [join(home, '.config/docker/daemon.json'), '/etc/docker/daemon.json']) {
+    let text: string;
+    try {
+      text = readFileSync(path, 'utf8');
+    } catch {
+      continue;
+    }
+    try {
+      return parse(JSON.parse(text) as Record<string, unknown>);
+    } catch (cause) {
+      throw new UsageError(`${path} makes no sense: ${(cause as Error).message}`, { cause });
+    }
+  }
+  return { mirrors: [], insecure: () => false };
+}
+
+function parse(config: Record<string, unknown>): DaemonRegistries {
+  const texts = (name: string): string[] => {
+    const value = config[name] ?? [];
+    if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) {
+      throw new Error(`${name} is not a list of texts`);
+    }
+    return value;
+  };
+  const hosts = new Set<string>();
+  const blocks = new BlockList();
+  for (const entry of texts('insecure-registries')) {
+    const [address = '', bits] = entry.split('/');
+    const family = isIP(address);
+    if (bits === undefined || family === 0) hosts.add(entry.replace(/^https?:\/\//, ''));
+    else blocks.addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
+  }
+  const inBlock = (host: string): boolean => {
+    const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '');
+    const family = isIP(name);
+    return family !== 0 && blocks.check(name, family === 4 ? 'ipv4' : 'ipv6');
+  };
+  return {
+    mirrors: texts('registry-mirrors').map((text) => {
+      const url = new URL(text.includes('://') ? text : `https://${text}`);
+      return { host: url.host, insecure: url.protocol === 'http:' };
+    }),
+    insecure: (host) => hosts.has(host) || inBlock(host),
+  };
+}

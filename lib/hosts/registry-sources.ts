@@ -1,0 +1,103 @@
+import { UsageError } from '../errors.js';
+import { readDaemonRegistries, type DaemonRegistries } from './docker-daemon.js';
+import type { MachineEnvironment } from './machine.js';
+import { readRegistriesConf, type RegistryTable } from './registries-conf.js';
+
+/** A place to read a repository from. */
+export interface RegistrySource {
+  /** `host[:port]`. */
+  readonly host: string;
+  readonly repository: string;
+  /** Any certificate and plain http will do. */
+  readonly insecure: boolean;
+  /** The only kind of reference it may be asked for; default: both. Blobs have digests. */
+  readonly only?: 'digest' | 'tag';
+}
+
+/** Where repositories are read from on this machine. */
+export interface RegistrySources {
+  /** Places to read a repository from: mirrors in their order, then itself. Throws UsageError when it is blocked. */
+  readonly of: (host: string, repository: string) => readonly [...RegistrySource[], RegistrySource];
+  /** Whether any certificate and plain http will do for everything at `host[:port]`. */
+  readonly insecure: (host: string) => boolean;
+}
+
+const HUB = 'docker.io';
+
+/** Joins registries.conf and, for Docker Hub where that names no mirror, Docker's daemon.json. Throws UsageError. */
+export async function registrySources(machine: MachineEnvironment): Promise<RegistrySources> {
+  return joinSources(await readRegistriesConf(machine), readDaemonRegistries(machine));
+}
+
+/** As `registrySources`, of what was read. */
+export function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries): RegistrySources {
+  return {
+    of: (host, repository) => {
+      const found = longest(tables, host, repository);
+      if (found?.table.blocked === true) {
+        throw new UsageError(`${host}/${repository} is blocked in ${found.table.file}`, {
+          hint: 'its owner does not want images from there; see "blocked" in that file',
+        });
+      }
+      const own = found === undefined ? undefined : rewrite(found.table.location, found);
+      const itself = {
+        ...(own ?? { host, repository }),
+        insecure: found?.table.insecure === true || daemon.insecure(own?.host ?? host),
+      };
+      const mirrors = (found?.table.mirrors ?? []).map(({ location, insecure, pull }) => ({
+        ...(rewrite(location, found!) ?? { host, repository }),
+        insecure,
+        ...(pull === 'all' ? {} : { only: pull === 'tag-only' ? ('tag' as const) : ('digest' as const) }),
+      }));
+      if (mirrors.length > 0 || host !== HUB) return [...mirrors, itself];
+      return [...daemon.mirrors.map((mirror) => ({ ...mirror, repository })), itself];
+    },
+    insecure: (host) =>
+      daemon.insecure(host) ||
+      tables.some(({ prefix, insecure }) => insecure && matchLength(prefix, host) !== undefined),
+  };
+}
+
+interface Match {
+  readonly table: RegistryTable;
+  /** What is behind the part of the name that matched: empty, or with a slash or colon at its start. */
+  readonly rest: string;
+}
+
+/** The table with the longest prefix that a name matches. */
+function longest(tables: readonly RegistryTable[], host: string, repository: string): Match | undefined {
+  const name = `${host}/${repository}`;
+  let best: Match | undefined;
+  for (const table of tables) {
+    const length = matchLength(table.prefix, name);
+    if (length === undefined || (best !== undefined && best.table.prefix.length >= table.prefix.length)) continue;
+    best = { table, rest: name.slice(length) };
+  }
+  return best;
+}
+
+/** How much of `name` the prefix covers, if it matches: whole components only. */
+function matchLength(prefix: string, name: string): number | undefined {
+  if (prefix.startsWith('*.')) {
+    const at = name.indexOf(prefix.slice(1));
+    // Only within the host name, and something must stand for the star.
+    if (at <= 0 || name.slice(0, at).includes('/')) return undefined;
+    return boundary(name, at + prefix.length - 1);
+  }
+  return name.startsWith(prefix) ? boundary(name, prefix.length) : undefined;
+}
+
+function boundary(name: string, length: number): number | undefined {
+  return length === name.length || name[length] === '/' ? length : undefined;
+}
+
+/** Puts a location in the place of what matched; undefined when there is none to put. */
+function rewrite(
+  location: string,
+  { rest }: Match,
+): { readonly host: string; readonly repository: string } | undefined {
+  if (location === '') return undefined;
+  const name = `${location}${rest}`;
+  const slash = name.indexOf('/');
+  return { host: name.slice(0, slash), repository: name.slice(slash + 1) };
+}

@@ -1,0 +1,62 @@
+import { ImgtoolError, TransportError } from '../errors.js';
+import type { RepositoryReader, TagOrDigest } from './types.js';
+
+/** A repository that may be read from, and for which kind of reference. */
+export interface MirrorChoice {
+  readonly reader: RepositoryReader;
+  readonly only?: 'digest' | 'tag' | undefined;
+}
+
+/** Options of `mirroredReader`. */
+export interface MirroredReaderOptions {
+  /** Hosts that could not be reached: not asked again. Shared by the readers of a client. */
+  readonly down: Set<string>;
+  /** Told why the next one is asked. */
+  readonly onFailure: (mirror: string, line: string) => void;
+}
+
+/**
+ * A repository read from the first of its mirrors that can give what is asked, and last from itself; it goes by the name
+ * of the latter. A mirror that fails in any way is passed over; the error of the last one is thrown. Tags and referrers are
+ * listed at the source alone, as mirrors know only what was asked of them.
+ */
+export function mirroredReader(
+  mirrors: readonly MirrorChoice[],
+  itself: RepositoryReader,
+  { down, onFailure }: MirroredReaderOptions,
+): RepositoryReader {
+  async function first<T>(
+    kind: 'digest' | 'tag',
+    signal: AbortSignal,
+    ask: (reader: RepositoryReader) => Promise<T>,
+  ): Promise<T> {
+    for (const { reader, only } of mirrors) {
+      if (down.has(reader.host) || (only !== undefined && only !== kind)) continue;
+      try {
+        return await ask(reader);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof ImgtoolError)) throw error;
+        if (error instanceof TransportError) down.add(reader.host);
+        onFailure(reader.host, `mirror ${reader.host}: ${error.message}; asking the next`);
+      }
+    }
+    return ask(itself);
+  }
+  const kindOf = ({ digest }: TagOrDigest): 'digest' | 'tag' => (digest === undefined ? 'tag' : 'digest');
+  return {
+    host: itself.host,
+    repository: itself.repository,
+    resolve: (reference, options) =>
+      first(kindOf(reference), options.signal, (reader) => reader.resolve(reference, options)),
+    manifest: (reference, options) =>
+      first(kindOf(reference), options.signal, (reader) => reader.manifest(reference, options)),
+    blob: (descriptor, options) => ({
+      descriptor,
+      open: (request) => first('digest', request.signal, (reader) => reader.blob(descriptor, options).open(request)),
+    }),
+    ...(itself.blobSize === undefined ? {} : { blobSize: (digest, options) => itself.blobSize!(digest, options) }),
+    tags: (options) => itself.tags(options),
+    referrers: (digest, options) => itself.referrers(digest, options),
+  };
+}
