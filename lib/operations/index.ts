@@ -36,3 +36,4 @@ export * from './run-container.js';
 export type { RestoreDeps } from './restore-layers.js';
 export * from './save-images.js';
 export * from './store-usage.js';
+export * from './sync/index.js';

@@ -68,3 +68,45 @@ export async function putArtifact(
     artifact.tag,
   );
 }
+
+/** Puts an image of one config and the given layers (any bytes); resolves with its descriptor. */
+export async function putImage(
+  url: string,
+  repository: string,
+  tag: string,
+  image: { readonly layers: readonly (string | Buffer)[]; readonly created?: string; readonly label?: string },
+): Promise<{ readonly mediaType: string; readonly digest: string; readonly size: number }> {
+  const config = Buffer.from(
+    JSON.stringify({
+      ...{ created: image.created ?? '2024-01-01T00:00:00Z', architecture: 'amd64', os: 'linux' },
+      config: { Labels: { label: image.label ?? tag } },
+      rootfs: { type: 'layers', diff_ids: image.layers.map((layer) => digestOf(Buffer.from(layer))) },
+    }),
+  );
+  const layers = [];
+  for (const layer of image.layers) {
+    const bytes = Buffer.from(layer);
+    const digest = await putBlob(url, repository, bytes);
+    layers.push({ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: bytes.length });
+  }
+  const digest = await putBlob(url, repository, config);
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const described = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: config.length };
+  return putManifest(url, repository, { ...{ schemaVersion: 2 }, mediaType, ...{ config: described, layers } }, tag);
+}
+
+/** Digest of each tag of a repository, as its registry tells. */
+export async function digestsOf(url: string, repository: string): Promise<Map<string, string>> {
+  const response = await fetch(`${url}/v2/${repository}/tags/list`);
+  if (response.status === 404) return new Map();
+  const { tags } = (await (await ok(response)).json()) as { tags: string[] | null };
+  const accept = 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json';
+  const digests = new Map<string, string>();
+  for (const tag of (tags ?? []).sort()) {
+    const found = await ok(
+      await fetch(`${url}/v2/${repository}/manifests/${tag}`, { method: 'HEAD', headers: { accept } }),
+    );
+    digests.set(tag, found.headers.get('docker-content-digest') ?? '');
+  }
+  return digests;
+}

@@ -22,6 +22,7 @@ import { run } from './run.js';
 import { serve } from './serve.js';
 import { storeDf, storeInfo, storeInit } from './store.js';
 import { storeGc } from './store-gc.js';
+import { sync } from './sync.js';
 import { tag, untag } from './tag.js';
 import { tree } from './tree.js';
 
@@ -53,6 +54,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   exportCommand,
   importCommand,
   copy,
+  sync,
   tags,
   digest,
   login,

@@ -14,6 +14,8 @@ export interface CopyRequest {
   readonly preserveDigests: boolean;
   /** Copies what refers to the image too: signatures, SBOMs, attestations. */
   readonly referrers: boolean;
+  /** Says nothing of a rewritten index. */
+  readonly quiet?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -33,7 +35,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   const { source, selector, signal } = request;
   const found = await source.manifest(selector, { signal });
   const { raw, rewritten } = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
-  if (rewritten) {
+  if (rewritten && request.quiet !== true) {
     deps.progress.note(`the index is rewritten to the platforms asked for: it has digest ${raw.descriptor.digest} now`);
   }
   const copies = request.targets.map((target) => new TargetCopy(target));

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { NotFoundError, UsageError } from '../../errors.js';
 import {
   digestAlgorithm,
   digestOf,
@@ -15,7 +15,8 @@ import { choosePlatform } from '../resolve-image.js';
 /** What of an index is wanted: all of it, some platforms, or the image for one. */
 export type Selection =
   | { readonly kind: 'all' }
-  | { readonly kind: 'platforms'; readonly platforms: readonly Platform[] }
+  /** `lenient`: those that are offered will do. */
+  | { readonly kind: 'platforms'; readonly platforms: readonly Platform[]; readonly lenient?: boolean }
   | { readonly kind: 'one'; readonly platform: Platform };
 
 /** An attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
@@ -45,7 +46,7 @@ export async function selectManifest(
       `manifest ${current.descriptor.digest}`,
     );
     if (document.kind === 'manifest') break;
-    if (selection.kind === 'platforms') return subset(current, document, selection.platforms, options.preserveDigests);
+    if (selection.kind === 'platforms') return subset(current, document, selection, options.preserveDigests);
     const { digest } = choosePlatform(document, selection.platform);
     current = await source.manifest({ digest }, { signal });
   }
@@ -55,12 +56,22 @@ export async function selectManifest(
 function subset(
   raw: RawManifest,
   index: ImageIndex,
-  platforms: readonly Platform[],
+  { platforms, lenient = false }: Extract<Selection, { readonly kind: 'platforms' }>,
   preserveDigests: boolean,
 ): { raw: RawManifest; rewritten: boolean } {
-  const chosen = new Set(platforms.map((platform) => choosePlatform(index, platform).digest));
+  const chosen = new Set<string>();
+  let absent: unknown;
+  for (const platform of platforms) {
+    try {
+      chosen.add(choosePlatform(index, platform).digest);
+    } catch (error) {
+      if (!lenient || !(error instanceof NotFoundError)) throw error;
+      absent = error;
+    }
+  }
+  if (chosen.size === 0) throw absent as Error;
   const keeps = ({ digest, annotations }: Descriptor): boolean =>
-    chosen.has(digest) || chosen.has((annotations?.[ABOUT] ?? '') as Descriptor['digest']);
+    chosen.has(digest) || chosen.has(annotations?.[ABOUT] ?? '');
   if (index.manifests.every(keeps)) return { raw, rewritten: false };
   if (preserveDigests) {
     throw new UsageError(

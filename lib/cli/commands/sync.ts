@@ -1,0 +1,229 @@
+import { readFile } from 'node:fs/promises';
+import { PartialError, StoreError, UsageError } from '../../errors.js';
+import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
+import { parsePlatform } from '../../spec/index.js';
+import { delay, formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { wholeNumber } from '../option.js';
+import type { Options } from '../options.js';
+import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from '../sync-state.js';
+
+export const sync: CommandSpec = {
+  path: ['sync'],
+  group: 'Registries',
+  summary: 'mirror repositories: what is new is copied, what is there costs one question',
+  description:
+    'Takes a file (docs/mirroring.md; the form of skopeo-sync is understood too, with targets given after it), or a ' +
+    'source and targets: HOST/REPOSITORY, HOST/REPOSITORY:TAG, or HOST/ for all that its catalog lists. Manifests are ' +
+    'copied byte for byte. Running again goes on where an earlier run stopped.\n' +
+    'Nothing is removed at targets without --delete-extra; what is removed is kept in ' +
+    '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson, so that it can be put back.',
+  arguments: [
+    { name: 'FILE|SRC', summary: 'file of mirrors, or what to mirror', completes: 'file' },
+    { name: 'DST', summary: 'where to; several are served by one read', optional: true, variadic: true },
+  ],
+  options: [
+    { name: 'tags', value: 'GLOB', repeat: true, summary: 'only tags like this; * stands for anything' },
+    { name: 'exclude', value: 'GLOB', repeat: true, summary: 'no tags like this' },
+    { name: 'tags-regex', value: 'REGEX', repeat: true, summary: 'only tags that match' },
+    { name: 'exclude-regex', value: 'REGEX', repeat: true, summary: 'no tags that match' },
+    { name: 'semver', value: 'RANGE', repeat: true, summary: 'only versions in the range, as npm writes them' },
+    { name: 'newest', value: 'N', parse: wholeNumber(1), summary: 'of these, the newest N' },
+    {
+      name: 'newest-by',
+      value: 'WHAT',
+      choices: ['semver', 'created'],
+      default: 'semver',
+      summary: 'what makes a tag newer: its version, or when its image was created',
+    },
+    { name: 'since', value: 'AGE', summary: 'only images created no longer ago: 12h, 30d, 2w' },
+    {
+      name: 'platform',
+      value: 'OS/ARCH[/VARIANT]',
+      repeat: true,
+      summary: 'of indexes only these platforms; the index is rewritten',
+      shared: true,
+    },
+    { name: 'referrers', default: false, summary: 'signatures, SBOMs and attestations too' },
+    { name: 'scoped', default: false, summary: 'put host and path of the source below the target' },
+    { name: 'delete-extra', default: false, summary: 'remove tags at targets that the source does not have' },
+    {
+      name: 'max-delete',
+      value: 'N',
+      parse: wholeNumber(0),
+      default: 10,
+      summary: 'remove nothing from a repository where more tags than this are extra',
+    },
+    { name: 'protect', value: 'GLOB', repeat: true, summary: 'tags that are never removed' },
+    { name: 'dry-run', default: false, summary: 'say what would be copied and removed; change nothing' },
+    { name: 'keep-going', default: false, summary: 'go on after a failure; exit code 10 when some of it failed' },
+    { name: 'watch', value: 'INTERVAL', summary: 'do it again and again: 90s, 15m, 6h' },
+    { name: 'hook', value: 'WORDS', summary: 'program to run for each changed tag; {source} {target} {tag} {digest}' },
+    { name: 'metrics-file', value: 'FILE', summary: 'figures for Prometheus; as JSON in FILE.json' },
+  ],
+  examples: [
+    {
+      command: "imgtool sync alpine mirror:5000/alpine --semver '>=3.18' --newest 5",
+      does: 'the five newest versions',
+    },
+    { command: 'imgtool sync mirrors.yaml --dry-run', does: 'what a file would do' },
+    { command: 'imgtool sync old:5000/ east:5000 west:5000 --keep-going', does: 'a whole registry to two others' },
+  ],
+  async run(context) {
+    const { options, signal } = context;
+    const { parseAge } = await import('../../operations/index.js');
+    const rules = await rulesOf(context);
+    const watch = options.text('watch');
+    const request: SyncRequest = {
+      rules,
+      dryRun: options.flag('dry-run'),
+      keepGoing: options.flag('keep-going'),
+      signal,
+    };
+    if (watch === undefined) return syncOnce(context, request);
+    const intervalMs = parseAge(watch);
+    for (;;) {
+      try {
+        context.print(await syncOnce(context, request));
+      } catch (error) {
+        signal.throwIfAborted();
+        context.progress.note(`this run failed, the next one follows: ${(error as Error).message}`);
+      }
+      // Many mirrors of one registry shall not come at the same moment.
+      await delay(intervalMs * (0.9 + Math.random() / 5), signal);
+    }
+  },
+};
+
+async function syncOnce(context: CommandContext, request: SyncRequest): Promise<CommandResult> {
+  const { compose, progress, options } = context;
+  const { sync: syncNow } = await import('../../operations/index.js');
+  const { registry, parallel } = await compose.transports();
+  const memory = await SyncMemoryFile.open(process.env);
+  const journal = deletedTagsPath(process.env);
+  let report: SyncReport;
+  try {
+    report = await syncNow(
+      {
+        ...{ registry, progress, parallel, memory },
+        recordDeletion: (deleted) => keepDeletedTag(journal, deleted),
+        runHook: (argv, hookSignal) => runProcess(argv, { signal: hookSignal }),
+      },
+      request,
+    );
+  } finally {
+    await memory.save();
+  }
+  await writeMetrics(options.text('metrics-file'), report);
+  if (report.failed === 0) return { json: report, text: textOf(report) };
+  context.print({ json: report, text: textOf(report) });
+  const failures = report.tags.flatMap(({ state, target, tag, error }) =>
+    state === 'failed' ? [`${target}:${tag}: ${error}`] : [],
+  );
+  throw new PartialError(`${report.failed} tags failed: ${failures.slice(0, 5).join('; ')}`, {
+    failures,
+    hint: 'running it again copies what is missing',
+  });
+}
+
+async function writeMetrics(path: string | undefined, report: SyncReport): Promise<void> {
+  if (path === undefined) return;
+  const { prometheusText } = await import('../../operations/index.js');
+  try {
+    await writeFileAtomic(path, prometheusText(report, Date.now()));
+    await writeFileAtomic(`${path}.json`, `${JSON.stringify(report)}\n`);
+  } catch (error) {
+    throw new StoreError(`cannot write ${path}: ${(error as Error).message}`, { path, cause: error });
+  }
+}
+
+function textOf(report: SyncReport): string[] {
+  const did = {
+    ...{ copied: 'copied', deleted: 'removed', failed: 'failed', 'up-to-date': 'up to date' },
+    ...{ 'planned-copy': 'to copy', 'planned-delete': 'to remove' },
+  } as const;
+  const lines = report.tags.map(({ state, source, target, tag }) =>
+    state === 'deleted' || state === 'planned-delete'
+      ? `${did[state]} ${target}:${tag}`
+      : `${did[state]} ${source}:${tag} -> ${target}:${tag}`,
+  );
+  return [...lines, sumOf(report)];
+}
+
+function sumOf(report: SyncReport): string {
+  const { copied, deleted, upToDate, failed, bytes, requests, seconds } = report;
+  if (report.dryRun) {
+    const counts = [`${copied} tags to copy`, `${deleted} to remove`, `${upToDate} up to date`];
+    if (failed > 0) counts.push(`${failed} failed`);
+    return `${counts.join(', ')}: about ${formatSize(bytes)}, ${report.plannedRequests ?? 0} requests`;
+  }
+  const counts = [`${copied} tags copied`, `${deleted} removed`, `${upToDate} up to date`];
+  if (failed > 0) counts.push(`${failed} failed`);
+  return `${counts.join(', ')}: ${formatSize(bytes)} sent, ${requests} requests, ${seconds.toFixed(1)} s`;
+}
+
+/** The mirrors asked for, by file or by flags. */
+async function rulesOf({ args, options }: CommandContext): Promise<readonly SyncRule[]> {
+  const [first, ...targets] = args as [string, ...string[]];
+  const { readSyncFile } = await import('../../operations/index.js');
+  if (!/\.ya?ml$|\.json$/.test(first) && targets.length > 0) return [await ruleFromFlags(first, targets, options)];
+  let text: string;
+  try {
+    text = await readFile(first, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read ${first}: ${(error as Error).message}`, {
+      hint: 'give a file of mirrors, or a source and a target: imgtool sync SRC DST',
+      cause: error,
+    });
+  }
+  const given = RULE_OPTIONS.filter((name) => isGiven(options, name));
+  if (given.length > 0) {
+    throw new UsageError(`--${given[0]} goes with a source and a target`, { hint: `write it into ${first}` });
+  }
+  return readSyncFile(text, first, { targets, scoped: options.flag('scoped') });
+}
+
+/** What a file says for each of its mirrors. */
+const RULE_OPTIONS = [
+  ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'since', 'referrers'],
+  ...['delete-extra', 'protect', 'hook'],
+] as const;
+
+function isGiven(options: Options, name: string): boolean {
+  const { value } = options.all().find(({ spec }) => spec.name === name)!;
+  return value !== undefined && value !== false;
+}
+
+async function ruleFromFlags(first: string, targets: readonly string[], options: Options): Promise<SyncRule> {
+  const operations = await import('../../operations/index.js');
+  const { checkRanges, parseAge, parseRegex, parseSyncSource, parseSyncTarget } = operations;
+  const { host, repository, tag } = parseSyncSource(first);
+  const kind = repository === undefined ? 'registry' : 'repository';
+  await checkRanges(options.list('semver'));
+  const since = options.text('since');
+  return {
+    host,
+    repositories: repository === undefined ? undefined : [repository],
+    targets: targets.map((text) => {
+      const target = parseSyncTarget(text, options.flag('scoped') ? 'list' : kind);
+      return options.flag('scoped') ? { ...target, keep: 'host' } : target;
+    }),
+    tags: {
+      exact: tag === undefined ? undefined : [tag],
+      allow: options.list('tags'),
+      deny: options.list('exclude'),
+      allowRegex: options.list('tags-regex').map(parseRegex),
+      denyRegex: options.list('exclude-regex').map(parseRegex),
+      semver: options.list('semver'),
+      newest: options.number('newest'),
+      newestBy: options.text('newest-by') as 'semver' | 'created',
+      sinceMs: since === undefined ? undefined : parseAge(since),
+    },
+    platforms: options.list('platform').flatMap((text) => text.split(',').map(parsePlatform)),
+    referrers: options.flag('referrers'),
+    deleteExtra: options.flag('delete-extra')
+      ? { maxDelete: options.number('max-delete')!, protect: options.list('protect') }
+      : undefined,
+    hook: (options.text('hook') ?? '').split(/\s+/).filter((word) => word !== ''),
+  };
+}

@@ -1,0 +1,88 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { StoreError } from '../errors.js';
+import type { DeletedTag, SyncMemory } from '../operations/index.js';
+import { writeFileAtomic } from '../util/index.js';
+
+/** Older facts are forgotten beyond this many. */
+const MAX_FACTS = 50_000;
+
+/** `SyncMemory` in a file of the user's cache: whatever is wrong with it, it is begun anew. */
+export class SyncMemoryFile implements SyncMemory {
+  readonly #path: string;
+  readonly #facts: Map<string, string>;
+  #changed = false;
+
+  private constructor(path: string, facts: Map<string, string>) {
+    this.#path = path;
+    this.#facts = facts;
+  }
+
+  /** Reads what earlier runs have kept. */
+  static async open(env: NodeJS.ProcessEnv): Promise<SyncMemoryFile> {
+    const path = join(xdg(env, 'XDG_CACHE_HOME', '.cache'), 'imgtool/sync.json');
+    const facts = new Map<string, string>();
+    try {
+      const { version, facts: kept } = JSON.parse(await readFile(path, 'utf8')) as {
+        version?: unknown;
+        facts?: object;
+      };
+      for (const [key, value] of Object.entries(version === 1 ? (kept ?? {}) : {}))
+        if (typeof value === 'string') facts.set(key, value);
+    } catch {
+      // Not there, or of no use: only time is lost.
+    }
+    return new SyncMemoryFile(path, facts);
+  }
+
+  get(key: string): string | undefined {
+    return this.#facts.get(key);
+  }
+
+  set(key: string, value: string): void {
+    this.#facts.delete(key);
+    this.#facts.set(key, value);
+    this.#changed = true;
+    if (this.#facts.size > MAX_FACTS) this.#facts.delete(this.#facts.keys().next().value!);
+  }
+
+  /** Keeps it for the next run. A cache that cannot be written is no failure. */
+  async save(): Promise<void> {
+    if (!this.#changed) return;
+    try {
+      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+      await writeFileAtomic(this.#path, JSON.stringify({ version: 1, facts: Object.fromEntries(this.#facts) }));
+      this.#changed = false;
+    } catch {
+      // A full or read-only home: the next run asks again.
+    }
+  }
+}
+
+/** Where removed tags are kept, one JSON document a line. */
+export function deletedTagsPath(env: NodeJS.ProcessEnv): string {
+  return join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'imgtool/deleted-tags.ndjson');
+}
+
+/** Keeps a tag that is about to be removed, manifest included, so that it can be put back. Throws StoreError. */
+export async function keepDeletedTag(path: string, { target, tag, manifest }: DeletedTag): Promise<void> {
+  const { digest, mediaType } = manifest.descriptor;
+  const entry = { time: new Date().toISOString(), target, tag, digest, mediaType };
+  const line = JSON.stringify({ ...entry, manifest: manifest.bytes.toString('base64') });
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await appendFile(path, `${line}\n`, { mode: 0o600, flush: true });
+  } catch (error) {
+    throw new StoreError(`cannot keep a record of what is removed in ${path}: ${(error as Error).message}`, {
+      path,
+      cause: error,
+    });
+  }
+}
+
+/** The XDG base directory specification asks to ignore relative paths. */
+function xdg(env: NodeJS.ProcessEnv, variable: string, fallback: string): string {
+  const value = env[variable];
+  return value?.startsWith('/') === true ? value : join(homedir(), fallback);
+}

@@ -1,0 +1,36 @@
+import { parseImageConfig, parseManifest, hostPlatform, isConfigType, type Digest } from '../../spec/index.js';
+import { choosePlatform } from '../resolve-image.js';
+import { readBlob } from '../read-blob.js';
+import type { RegistrySource } from '../copy/registry-transport.js';
+
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
+export async function imageCreated(
+  source: RegistrySource,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let raw = await source.manifest({ digest }, { signal });
+  let document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${digest}`);
+  if (document.kind === 'index') {
+    const entries = document.manifests;
+    const entry = entries.length === 0 ? undefined : entryFor(document);
+    if (entry === undefined) return undefined;
+    raw = await source.manifest({ digest: entry.digest }, { signal });
+    document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${entry.digest}`);
+  }
+  if (document.kind === 'index' || !isConfigType(document.config.mediaType)) return undefined;
+  const bytes = await readBlob(source.reader.blob(document.config), { maxBytes: MAX_CONFIG_BYTES, signal });
+  const created = Date.parse(parseImageConfig(bytes, `config ${document.config.digest}`).created ?? '');
+  return Number.isNaN(created) ? undefined : created;
+}
+
+/** That of this machine, or the first: all of an index are built together. */
+function entryFor(index: Parameters<typeof choosePlatform>[0]): ReturnType<typeof choosePlatform> | undefined {
+  try {
+    return choosePlatform(index, hostPlatform());
+  } catch {
+    return index.manifests[0];
+  }
+}

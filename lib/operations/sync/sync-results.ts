@@ -1,0 +1,90 @@
+import { ImgtoolError } from '../../errors.js';
+import type { CopiedTarget } from '../copy/copy-tree.js';
+import type { SyncedTag, SyncReport, TargetTotals } from './types.js';
+
+/** Tags told one by one in a report: beyond this they are only counted. */
+const MAX_LISTED = 100_000;
+
+/** Adds up what becomes of each tag. */
+export class SyncResults {
+  readonly #tags: SyncedTag[] = [];
+  readonly #totals = new Map<string, TargetTotals>();
+  repositories = 0;
+  plannedBytes = 0;
+  plannedRequests = 0;
+  firstError: Error | undefined;
+
+  /** Takes what became of one tag at one target. */
+  add(tag: SyncedTag): void {
+    const totals = this.#totalsOf(tag.target);
+    if (tag.state === 'up-to-date') {
+      totals.upToDate++;
+      return;
+    }
+    if (tag.state === 'copied' || tag.state === 'planned-copy') totals.copied++;
+    else if (tag.state === 'failed') totals.failed++;
+    else totals.deleted++;
+    if (this.#tags.length < MAX_LISTED) this.#tags.push(tag);
+  }
+
+  /** Takes the blobs of one copy. */
+  addBlobs(target: string, { blobs }: CopiedTarget): void {
+    const totals = this.#totalsOf(target);
+    for (const { size, state } of blobs) {
+      if (state === 'uploaded') {
+        totals.uploaded++;
+        totals.bytes += size;
+      } else if (state === 'mounted') totals.mounted++;
+      else totals.present++;
+    }
+  }
+
+  /** Takes a failure; only errors that a caller can meet are told, anything else is a bug and thrown. */
+  fail(place: { readonly source: string; readonly target: string; readonly tag: string }, error: unknown): void {
+    if (!(error instanceof ImgtoolError)) throw error;
+    this.firstError ??= error;
+    this.add({ ...place, state: 'failed', error: error.message });
+  }
+
+  /** Everything so far. */
+  report(facts: { readonly dryRun: boolean; readonly requests: number; readonly seconds: number }): SyncReport {
+    const targets = [...this.#totals.values()];
+    const sum = (key: Exclude<keyof TargetTotals, 'target'>): number =>
+      targets.reduce((total, totals) => total + totals[key], 0);
+    return {
+      ...facts,
+      repositories: this.repositories,
+      copied: sum('copied'),
+      upToDate: sum('upToDate'),
+      deleted: sum('deleted'),
+      failed: sum('failed'),
+      tags: [...this.#tags].sort((a, b) => order(a) - order(b) || compare(a, b)),
+      targets,
+      bytes: facts.dryRun ? this.plannedBytes : sum('bytes'),
+      ...(facts.dryRun ? { plannedRequests: this.plannedRequests } : {}),
+    };
+  }
+
+  #totalsOf(target: string): TargetTotals {
+    const host = target.slice(0, target.indexOf('/'));
+    let totals = this.#totals.get(host);
+    if (totals === undefined) {
+      totals = {
+        ...{ target: host, bytes: 0, uploaded: 0, mounted: 0, present: 0 },
+        ...{ copied: 0, upToDate: 0, deleted: 0, failed: 0 },
+      };
+      this.#totals.set(host, totals);
+    }
+    return totals;
+  }
+}
+
+/** Failures last, where they are seen. */
+function order({ state }: SyncedTag): number {
+  return state === 'failed' ? 1 : 0;
+}
+
+function compare(a: SyncedTag, b: SyncedTag): number {
+  const [left, right] = [`${a.target} ${a.tag}`, `${b.target} ${b.tag}`];
+  return left < right ? -1 : left > right ? 1 : 0;
+}

@@ -1,0 +1,87 @@
+import type { ProgressSink } from '../../progress/index.js';
+import type { RegistryClient } from '../../registry/index.js';
+import type { Digest, RawManifest } from '../../spec/index.js';
+import type { SyncRule } from './sync-rule.js';
+
+/** Facts that follow from digests alone, kept from run to run; what a HEAD can tell is never among them. */
+export interface SyncMemory {
+  get(key: string): string | undefined;
+  set(key: string, value: string): void;
+}
+
+/** A tag that is about to be removed: enough to put it back. */
+export interface DeletedTag {
+  /** `host/repository`. */
+  readonly target: string;
+  readonly tag: string;
+  readonly manifest: RawManifest;
+}
+
+/** What `sync` works with. */
+export interface SyncDeps {
+  readonly registry: RegistryClient;
+  readonly progress: ProgressSink;
+  readonly memory: SyncMemory;
+  /** Blobs, and tags, under way at the same time. */
+  readonly parallel: number;
+  /** Told before a tag is removed; must have kept it when it resolves. */
+  readonly recordDeletion: (deleted: DeletedTag) => Promise<void>;
+  /** Runs a hook; rejects when it fails. */
+  readonly runHook: (argv: readonly [string, ...string[]], signal: AbortSignal) => Promise<unknown>;
+}
+
+/** What to mirror and how. */
+export interface SyncRequest {
+  readonly rules: readonly SyncRule[];
+  /** Plans only: nothing is changed anywhere. */
+  readonly dryRun: boolean;
+  /** Goes on after a failure. */
+  readonly keepGoing: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What became of a tag at a target; `planned-…`: what a run would do. */
+export type SyncState = 'up-to-date' | 'copied' | 'deleted' | 'failed' | 'planned-copy' | 'planned-delete';
+
+/** One tag at one target. */
+export interface SyncedTag {
+  /** `host/repository`. */
+  readonly source: string;
+  readonly target: string;
+  /** `*`: the repository as a whole. */
+  readonly tag: string;
+  readonly state: SyncState;
+  readonly digest?: Digest;
+  readonly error?: string;
+}
+
+/** Sums of one target host. */
+export interface TargetTotals {
+  readonly target: string;
+  /** Bytes of blobs sent. */
+  bytes: number;
+  uploaded: number;
+  mounted: number;
+  present: number;
+  copied: number;
+  upToDate: number;
+  deleted: number;
+  failed: number;
+}
+
+/** Report of a run; with `dryRun` what a run would do, its bytes and requests. `tags`: what is not up to date. */
+export interface SyncReport {
+  readonly dryRun: boolean;
+  readonly repositories: number;
+  readonly copied: number;
+  readonly upToDate: number;
+  readonly deleted: number;
+  readonly failed: number;
+  readonly tags: readonly SyncedTag[];
+  readonly targets: readonly TargetTotals[];
+  readonly bytes: number;
+  readonly requests: number;
+  readonly seconds: number;
+  /** Of a plan: requests that copying would take. */
+  readonly plannedRequests?: number;
+}

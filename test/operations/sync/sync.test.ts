@@ -1,0 +1,339 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { AuthenticationError, RegistryError, TransportError, UsageError } from '../../../lib/errors.js';
+import {
+  ALL_TAGS,
+  prometheusText,
+  sync,
+  type DeletedTag,
+  type SyncReport,
+  type SyncRequest,
+  type SyncRule,
+  type TagRules,
+} from '../../../lib/operations/index.js';
+import { startRegistryServer, type RunningServer } from '../../../lib/server/index.js';
+import { digestsOf, putArtifact, putImage, putManifest } from '../../helpers/artifacts.js';
+import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
+import { randomSource } from '../../helpers/random-source.js';
+import { rejection } from '../../helpers/rejection.js';
+import { scriptedSuite } from '../../helpers/scripted-suite.js';
+
+const never = new AbortController().signal;
+
+describe('operations/sync', () => {
+  const suite = scriptedSuite();
+  let source: DockerRegistry;
+  let target: DockerRegistry;
+  let deleted: DeletedTag[];
+  let hooks: string[][];
+  let memory: Map<string, string>;
+  before(async () => {
+    [source, target] = await Promise.all([startDockerRegistry(), startDockerRegistry()]);
+  });
+  after(() => Promise.all([source.stop(), target.stop()]));
+  beforeEach(async () => {
+    [deleted, hooks, memory] = [[], [], new Map<string, string>()];
+    await Promise.all([source.forget(), target.forget()]);
+  });
+
+  interface Mirror extends Partial<Omit<SyncRule, 'tags' | 'targets'>> {
+    readonly tags?: Partial<TagRules>;
+    readonly targets?: readonly string[];
+  }
+  const ruleFor = (repository: string, { tags, targets, ...more }: Mirror): SyncRule => ({
+    ...{ host: source.host, repositories: [repository], platforms: [], referrers: false, deleteExtra: undefined },
+    hook: [],
+    ...more,
+    tags: { ...ALL_TAGS, ...tags },
+    targets: (targets ?? [target.host]).map((host) => ({ host, prefix: '', keep: 'path' })),
+  });
+  const mirror = (rules: readonly SyncRule[], more: Partial<SyncRequest> = {}): Promise<SyncReport> =>
+    sync(
+      {
+        registry: suite.client({ retries: 0 }),
+        progress: { event: () => undefined, note: () => undefined },
+        memory,
+        parallel: 6,
+        recordDeletion: (entry) => Promise.resolve(void deleted.push(entry)),
+        runHook: (argv) => Promise.resolve(void hooks.push([...argv])),
+      },
+      { rules, dryRun: false, keepGoing: false, signal: never, ...more },
+    );
+  const kinds = async (registry: DockerRegistry): Promise<Record<string, number>> => {
+    const counts: Record<string, number> = {};
+    for (const { method, uri } of await registry.requests()) {
+      const kind = /\/(blobs\/uploads|blobs|manifests|tags\/list)/.exec(uri)?.[1] ?? uri;
+      counts[`${method} ${kind}`] = (counts[`${method} ${kind}`] ?? 0) + 1;
+    }
+    return counts;
+  };
+
+  it('copies what is selected, then asks once a tag and side; only what moves is copied again', async () => {
+    for (const tag of ['1.0', '1.1', '2.0', 'latest'])
+      await putImage(source.url, 'plain/app', tag, { layers: ['shared', tag] });
+    const rules = [ruleFor('plain/app', { tags: { semver: ['*'] }, hook: ['run', '{tag}', '{target}', '{digest}'] })];
+    const first = await mirror(rules);
+    expect(first).to.include({ copied: 3, upToDate: 0, failed: 0, deleted: 0, repositories: 1 });
+    const there = await digestsOf(source.url, 'plain/app');
+    expect([...(await digestsOf(target.url, 'plain/app'))]).to.deep.equal(
+      [...there].filter(([tag]) => tag !== 'latest'),
+    );
+    expect(hooks.map(([, tag]) => tag).sort()).to.deep.equal(['1.0', '1.1', '2.0']);
+    expect(hooks[0]).to.deep.equal([
+      ...['run', hooks[0]![1], `${target.host}/plain/app:${hooks[0]![1]}`, there.get(hooks[0]![1]!)],
+    ]);
+    // The layer they share was sent once.
+    expect(first.targets[0]).to.include({ uploaded: 7, target: target.host });
+
+    await Promise.all([source.forget(), target.forget()]);
+    const second = await mirror(rules);
+    expect(second).to.include({ copied: 0, upToDate: 3, bytes: 0, requests: 7 });
+    expect(second.tags).to.deep.equal([]);
+    expect(await kinds(source)).to.deep.equal({ 'GET tags/list': 1, 'HEAD manifests': 3 });
+    expect(await kinds(target)).to.deep.equal({ 'HEAD manifests': 3 });
+
+    await putImage(source.url, 'plain/app', '2.0', { layers: ['shared', 'moved'] });
+    const third = await mirror(rules);
+    expect(third).to.include({ copied: 1, upToDate: 2 });
+    expect(third.tags).to.have.length(1);
+    const moved = (await digestsOf(source.url, 'plain/app')).get('2.0');
+    expect((await digestsOf(target.url, 'plain/app')).get('2.0')).to.equal(moved);
+  });
+
+  it('plans without changing anything', async () => {
+    await putImage(source.url, 'plan/app', '1', { layers: [randomBytes(50_000)] });
+    await putImage(source.url, 'plan/app', '2', { layers: [randomBytes(1000)] });
+    const rules = [ruleFor('plan/app', {})];
+    const plan = await mirror(rules, { dryRun: true });
+    expect(plan).to.include({ copied: 2, dryRun: true });
+    expect(plan.tags.map(({ state }) => state)).to.deep.equal(['planned-copy', 'planned-copy']);
+    expect((await target.requests()).every(({ method }) => method === 'HEAD' || method === 'GET')).to.equal(true);
+    const { bytes } = await mirror(rules);
+    expect(plan.bytes).to.equal(bytes);
+  });
+
+  it('takes the newest and the young by when they were created, and remembers what a digest says', async () => {
+    const day = (ago: number): string => new Date(Date.now() - ago * 86_400_000).toISOString();
+    for (const [tag, ago] of [
+      ['old', 100],
+      ['b', 3],
+      ['a', 1],
+      ['c', 20],
+    ] as const)
+      await putImage(source.url, 'dated/app', tag, { layers: [tag], created: day(ago) });
+    const newest = ruleFor('dated/app', { tags: { newest: 2, newestBy: 'created' } });
+    expect((await mirror([newest])).copied).to.equal(2);
+    expect([...(await digestsOf(target.url, 'dated/app')).keys()]).to.deep.equal(['a', 'b']);
+    await source.forget();
+    expect((await mirror([newest])).upToDate).to.equal(2);
+    expect(await kinds(source)).to.deep.equal({ 'GET tags/list': 1, 'HEAD manifests': 6 });
+    await mirror([ruleFor('dated/app', { tags: { sinceMs: 30 * 86_400_000 } })]);
+    expect([...(await digestsOf(target.url, 'dated/app')).keys()]).to.deep.equal(['a', 'b', 'c']);
+  });
+
+  it('rewrites indexes to platforms, and knows next time without reading them', async () => {
+    const index = 'application/vnd.oci.image.index.v1+json';
+    const manifests = [];
+    for (const architecture of ['amd64', 'arm64', 's390x']) {
+      const image = await putImage(source.url, 'multi/app', `tmp-${architecture}`, { layers: [architecture] });
+      manifests.push({ ...image, platform: { os: 'linux', architecture } });
+    }
+    await putManifest(source.url, 'multi/app', { mediaType: index, ...{ schemaVersion: 2, manifests } }, '1');
+    const platforms = ['amd64', 's390x'].map((architecture) => ({ os: 'linux', architecture }));
+    const rule = ruleFor('multi/app', { platforms, tags: { exact: ['1'] } });
+    expect((await mirror([rule])).copied).to.equal(1);
+    const accept = { headers: { accept: index } };
+    const copied = (await (await fetch(`${target.url}/v2/multi/app/manifests/1`, accept)).json()) as object;
+    expect(copied).to.deep.include({ manifests: [manifests[0], manifests[2]] });
+    await source.forget();
+    expect((await mirror([rule])).upToDate).to.equal(1);
+    expect(await kinds(source)).to.deep.equal({ 'HEAD manifests': 1 });
+    // The target decides, not what was remembered.
+    await putImage(target.url, 'multi/app', '1', { layers: ['changed'] });
+    expect((await mirror([rule])).copied).to.equal(1);
+  });
+
+  it('brings signatures that came later', async () => {
+    const subject = await putImage(source.url, 'signed/app', '1', { layers: ['x'] });
+    const rule = ruleFor('signed/app', { tags: { allow: ['1'] }, referrers: true });
+    await mirror([rule]);
+    const cosign = `${subject.digest.replace(':', '-')}.sig`;
+    await putArtifact(source.url, 'signed/app', { content: 'signature', tag: cosign });
+    expect((await mirror([rule])).upToDate).to.equal(1);
+    expect(await digestsOf(target.url, 'signed/app')).to.deep.equal(await digestsOf(source.url, 'signed/app'));
+  });
+
+  describe('removing what is extra', () => {
+    const gone = { maxDelete: 2, protect: ['keep-*'] };
+    const fill = async (repository: string): Promise<SyncRule> => {
+      for (const tag of ['1', '2']) await putImage(source.url, repository, tag, { layers: [tag] });
+      const rule = ruleFor(repository, { deleteExtra: gone });
+      await mirror([rule]);
+      return rule;
+    };
+
+    it('removes it, keeps a record, and spares tags with the same manifest', async () => {
+      const rule = await fill('extra/app');
+      for (const tag of ['keep-me', 'gone-1'])
+        await putImage(target.url, 'extra/app', tag, { layers: ['s'], label: 's' });
+      await putImage(target.url, 'extra/app', 'gone-2', { layers: ['other'] });
+      const before = await digestsOf(target.url, 'extra/app');
+      const plan = await mirror([rule], { dryRun: true });
+      expect(plan.tags.map(({ state, tag }) => `${state} ${tag}`)).to.deep.equal([
+        'planned-delete gone-1',
+        'planned-delete gone-2',
+      ]);
+      expect(await digestsOf(target.url, 'extra/app')).to.deep.equal(before);
+      const report = await mirror([rule]);
+      expect(report).to.include({ deleted: 2, failed: 0 });
+      expect([...(await digestsOf(target.url, 'extra/app')).keys()]).to.deep.equal(['1', '2', 'keep-me']);
+      expect(deleted.map(({ tag, manifest }) => [tag, manifest.descriptor.digest])).to.deep.equal(
+        ['gone-1', 'gone-2'].map((tag) => [tag, before.get(tag)]),
+      );
+    });
+
+    it('refuses when there is too much of it, or nothing is left at the source', async () => {
+      const rule = await fill('many/app');
+      for (const tag of ['x', 'y', 'z']) await putImage(target.url, 'many/app', tag, { layers: [tag] });
+      const refusal = await rejection(mirror([rule]));
+      expect(refusal).to.be.instanceOf(UsageError);
+      expect(refusal.message).to.include('3 tags').and.include('over the limit of 2');
+      const none = ruleFor('many/app', { tags: { allow: ['nothing'] }, deleteExtra: { maxDelete: 99, protect: [] } });
+      expect((await rejection(mirror([none]))).message)
+        .to.include('5 tags')
+        .and.include('stay');
+      expect((await digestsOf(target.url, 'many/app')).size).to.equal(5);
+      expect(deleted).to.deep.equal([]);
+    });
+
+    it('says so when a registry does not allow it', async () => {
+      const strict = await startDockerRegistry({
+        config: { storage: { inmemory: {}, delete: { enabled: false } } },
+      });
+      try {
+        const rule = {
+          ...(await fill('strict/app')),
+          ...ruleFor('strict/app', { targets: [strict.host], deleteExtra: gone }),
+        };
+        await putImage(strict.url, 'strict/app', 'extra', { layers: ['e'] });
+        const refusal = await rejection(mirror([rule]));
+        expect(refusal).to.be.instanceOf(RegistryError);
+        expect(refusal.message).to.include('does not allow tags of strict/app to be removed');
+        expect([...(await digestsOf(strict.url, 'strict/app')).keys()]).to.deep.equal(['1', '2', 'extra']);
+      } finally {
+        await strict.stop();
+      }
+    });
+  });
+
+  it('serves one target when another is down, with keepGoing; else it fails', async () => {
+    await putImage(source.url, 'down/app', '1', { layers: ['1'] });
+    const rule = ruleFor('down/app', { targets: ['127.0.0.1:1', target.host] });
+    expect(await rejection(mirror([rule]))).to.be.instanceOf(TransportError);
+    const report = await mirror([rule], { keepGoing: true });
+    expect(report.failed).to.equal(1);
+    expect(report.tags.at(-1)).to.include({ state: 'failed', target: '127.0.0.1:1/down/app' });
+    expect((await digestsOf(target.url, 'down/app')).size).to.equal(1);
+    const text = prometheusText(report, 5000);
+    expect(text).to.include('imgtool_sync_errors{target="127.0.0.1:1"} 1\n');
+    expect(text).to.include(`imgtool_sync_errors{target="${target.host}"} 0\n`);
+    expect(text).to.match(/^(# (HELP|TYPE) \w+ .+\n|\w+(\{target="[^"]*"\})? \d+(\.\d+)?\n)+$/);
+  });
+
+  it('says when a catalog is forbidden', async () => {
+    const closed = await suite.serve({
+      ...{ method: 'GET', path: '/v2/_catalog?n=1000' },
+      reply: { status: 403, headers: { 'content-type': 'application/json' } },
+    });
+    const rule: SyncRule = { ...ruleFor('x', {}), host: closed.host, repositories: undefined };
+    const refusal = await rejection(mirror([rule]));
+    expect(refusal).to.be.instanceOf(AuthenticationError);
+    expect(refusal.message).to.include(closed.host);
+  });
+
+  it('mirrors all of a registry, and refuses to send two repositories to one place', async () => {
+    const whole = await startDockerRegistry();
+    try {
+      for (const repository of ['a/one', 'b/one', 'two'])
+        await putImage(whole.url, repository, '1', { layers: [repository] });
+      const rule: SyncRule = { ...ruleFor('x', {}), host: whole.host, repositories: undefined };
+      expect(await mirror([{ ...rule, targets: [{ host: target.host, prefix: 'all', keep: 'path' }] }])).to.include({
+        ...{ repositories: 3, copied: 3 },
+      });
+      expect((await digestsOf(target.url, 'all/b/one')).size).to.equal(1);
+      const clash = { ...rule, targets: [{ host: target.host, prefix: 'base', keep: 'base' }] } as const;
+      expect((await rejection(mirror([clash]))).message).to.include('would both go to');
+    } finally {
+      await whole.stop();
+    }
+  });
+});
+
+describe('operations/sync against a model', () => {
+  const suite = scriptedSuite();
+  let directory: string;
+  let servers: RunningServer[];
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'imgtool-sync-'));
+    servers = [];
+    for (const name of ['source', 'one', 'two'])
+      servers.push(await startRegistryServer({ dir: join(directory, name) }));
+  });
+  after(async () => {
+    await Promise.all(servers.map((server) => server.close()));
+    await rm(directory, { recursive: true });
+  });
+
+  it('targets equal the model after each run, whatever was set, moved and removed between', async function () {
+    const { seed, below } = randomSource();
+    this.test!.title += ` (seed ${seed})`;
+    const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
+    const [source, ...targets] = servers.map(({ host, port }) => `${host}:${port}`);
+    const url = `http://${source!}`;
+    const model = new Map<string, string>();
+    const protectedTags = new Map<string, Map<string, string>>(targets.map((name) => [name, new Map()]));
+    const rule: SyncRule = {
+      ...{ host: source!, repositories: ['model/app'], platforms: [], referrers: false, hook: [] },
+      tags: ALL_TAGS,
+      targets: targets.map((host) => ({ host, prefix: '', keep: 'path' })),
+      deleteExtra: { maxDelete: 100, protect: ['keep-*'] },
+    };
+    for (let round = 0; round < 8; round++) {
+      for (let step = 0; step < 4; step++) {
+        const tag = `t${below(6)}`;
+        if (below(5) === 0 && model.size > 1 && model.has(tag)) {
+          await fetch(`${url}/v2/model/app/manifests/${tag}`, { method: 'DELETE' });
+          model.delete(tag);
+        } else {
+          const layers = [pick(['base', 'other']), `layer ${below(4)}`];
+          const image = await putImage(url, 'model/app', tag, { layers, label: pick(['a', 'b']) });
+          model.set(tag, image.digest);
+        }
+      }
+      const name = pick(targets);
+      const label = below(2) === 0 ? 'keep-x' : `extra${round}`;
+      const stray = await putImage(`http://${name}`, 'model/app', label, { layers: ['base'], label: pick(['a', 's']) });
+      if (label === 'keep-x') protectedTags.get(name)!.set('keep-x', stray.digest);
+      await sync(
+        {
+          registry: suite.client(),
+          progress: { event: () => undefined, note: () => undefined },
+          memory: new Map(),
+          parallel: 4,
+          recordDeletion: () => Promise.resolve(),
+          runHook: () => Promise.resolve(),
+        },
+        { rules: [rule], dryRun: false, keepGoing: false, signal: never },
+      );
+      for (const target of targets) {
+        const want = new Map([...model, ...protectedTags.get(target)!]);
+        expect([...(await digestsOf(`http://${target}`, 'model/app'))], `round ${round}`).to.deep.equal(
+          [...want].sort(([a], [b]) => (a < b ? -1 : 1)),
+        );
+      }
+    }
+  });
+});
