@@ -23,6 +23,7 @@ export {
   type RepositoryReader,
   type RepositoryWriter,
 } from './registry/index.js';
+export { createContainerRuntime, type ContainerRuntime } from './runtime/index.js';
 export { startRegistryServer, type RunningServer } from './server/index.js';
 export {
   changes,

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
 import { writeFileAtomic } from '../util/index.js';
+import { checkCommand } from './check-command.js';
 import { containerSpec } from './container-spec.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, removeMountPoints } from './mount-points.js';
@@ -45,8 +46,9 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
       return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
     };
-    // Before anything is made in the container's files: what does not make sense is an error here.
-    containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
+    // Before anything is made in the container's files. With volumes the program may be in one of them.
+    const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
+    if (input.volumes.length === 0) checkCommand(input.rootfs, process);
     makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
     input.signal.throwIfAborted();
     try {

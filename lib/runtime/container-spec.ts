@@ -83,28 +83,39 @@ export interface SpecParts {
   readonly cgroups: boolean;
 }
 
+/** What is started, and how (runtime-spec config.md, "Process"). */
+export interface SpecProcess {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+}
+
 /** The document that an OCI runtime starts a container from (runtime-spec config.md). Throws UsageError (no command). */
-export function containerSpec(input: RunInput, { user, mounts, cwd, hostname, cgroups }: SpecParts): object {
+export function containerSpec(
+  input: RunInput,
+  { user, mounts, cwd, hostname, cgroups }: SpecParts,
+): { readonly process: SpecProcess; readonly [field: string]: unknown } {
   // Without the rules for devices, a container's root that may make nodes could reach the disks of this machine.
   const capabilities = defaultCapabilities({ mknod: cgroups });
+  const process = {
+    terminal: input.terminal,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
+    args: commandLine(input),
+    env: environment(input, { hostname, home: user.home }),
+    cwd,
+    // As execve(2) would leave them: other users get none, but their set-user-ID programs may.
+    capabilities:
+      user.uid === 0
+        ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
+        : { bounding: capabilities },
+    noNewPrivileges: false,
+  };
   return {
     ociVersion: '1.0.2',
-    process: {
-      terminal: input.terminal,
-      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
-      args: commandLine(input),
-      env: environment(input, { hostname, home: user.home }),
-      cwd,
-      // As execve(2) would leave them: other users get none, but their set-user-ID programs may.
-      capabilities:
-        user.uid === 0
-          ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
-          : { bounding: capabilities },
-      noNewPrivileges: false,
-    },
+    process,
     root: { path: input.rootfs, readonly: false },
     hostname,
-    mounts,
+    ...(cgroups ? { mounts } : withoutDevices(mounts, input.rootfs)),
     linux: {
       namespaces: ['pid', 'mount', 'ipc', 'uts', ...(input.network === 'none' ? ['network'] : [])].map((type) => ({
         type,
@@ -112,6 +123,19 @@ export function containerSpec(input: RunInput, { user, mounts, cwd, hostname, cg
       ...(cgroups ? { cgroupsPath: `/imgtool-${input.id}`, resources: { devices: DEVICE_RULES } } : {}),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
+    },
+  };
+}
+
+/**
+ * Without rules for devices, none works but those of the /dev made for the container. The runtime takes no options for the
+ * root, so a hook sets that one, in the container's namespace and before anything of the container runs.
+ */
+function withoutDevices(mounts: readonly SpecMount[], rootfs: string): object {
+  return {
+    mounts: mounts.map((mount) => (mount.type === 'bind' ? { ...mount, options: [...mount.options, 'nodev'] } : mount)),
+    hooks: {
+      createContainer: [{ path: '/bin/mount', args: ['mount', '-o', 'remount,bind,nodev', rootfs] }],
     },
   };
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants as files, existsSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { basename, join } from 'node:path';
 import { CommandError, ContainerStartError } from '../errors.js';
 import { runProcess, SYSTEM_PATH } from '../util/index.js';
@@ -60,8 +61,8 @@ export async function runContainer(
   });
   let interruptions = 0;
   const giveBack = takeSignals((signal) => {
-    if (signal === 'SIGINT' || signal === 'SIGTERM') interruptions += 1;
-    if (interruptions >= KILL_AFTER) killInit(pidFile);
+    if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') interruptions += 1;
+    if (interruptions >= KILL_AFTER) killInit(place);
     else child.kill(signal);
   });
   try {
@@ -69,8 +70,11 @@ export async function runContainer(
       child.once('error', reject);
       child.once('exit', (...ending) => resolve(ending));
     });
-    if (existsSync(pidFile)) return code ?? 128 + 9;
-    throw await notStarted(log, code === null ? `the runtime was ended by ${signal}` : undefined);
+    // A runtime that was killed leaves the container.
+    if (code === null) await deleteContainer(place);
+    if (existsSync(pidFile)) return code ?? 128 + constants.signals[signal!];
+    if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
+    throw await notStarted(log, signal === null ? undefined : `the runtime was ended by ${signal}`);
   } finally {
     giveBack();
   }
@@ -81,37 +85,35 @@ export async function deleteContainer(place: RuntimePlace): Promise<void> {
   try {
     await runProcess(commandLine(place, { use: true }, ['delete', '--force', place.id]), {});
   } catch (error) {
-    if (!(error instanceof CommandError) || !/does not exist|no such file/i.test(error.message)) throw error;
+    if (!(error instanceof CommandError)) throw error;
+    // There was no such container, or the program is gone: what may still run of it is found by its root.
+    killInit(place);
   }
 }
 
 /**
- * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it, and
- * without rules for devices the container's files are mounted so that no device in them works. Dies with this process.
+ * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it. Dies with
+ * this process.
  */
 function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
   const isCrun = basename(place.program).startsWith('crun');
   const hidden = '/sys/fs/cgroup/unified';
-  const script = [
-    ...(existsSync(hidden) ? [`umount -l ${hidden}`] : []),
-    ...(cgroups.use ? [] : ['mount --bind "$1" "$1"', 'mount -o remount,bind,nodev "$1"']),
-    'shift',
-    'exec "$@"',
-  ].join('; ');
+  const script = [...(existsSync(hidden) ? [`umount -l ${hidden} 2>/dev/null || :`] : []), 'exec "$@"'].join('; ');
   return [
-    ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh', place.rootfs] as const),
+    ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh'] as const),
     place.program,
-    ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'json'],
+    ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'text'],
     ...(isCrun ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
     ...args,
   ];
 }
 
-/** Kills the container's first process, and all others with it. */
-function killInit(pidFile: string): void {
+/** Kills the container's first process, and with it all others; not one that got its number since. */
+function killInit({ directory, id }: RuntimePlace): void {
   try {
-    const pid = Number(readFileSync(pidFile, 'utf8'));
-    if (pid > 1) process.kill(pid, 'SIGKILL');
+    const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
+    const itsRoot = `/${id}/rootfs / `;
+    if (pid > 1 && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(itsRoot)) process.kill(pid, 'SIGKILL');
   } catch {
     // Not started, or ended already.
   }
@@ -120,14 +122,9 @@ function killInit(pidFile: string): void {
 /** What the runtime said of its failure. */
 async function notStarted(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
   const lines = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n');
-  const messages = lines.flatMap((line) => {
-    try {
-      return (JSON.parse(line) as { msg?: string }).msg ?? [];
-    } catch {
-      return [];
-    }
-  });
-  const message = otherwise ?? messages.at(-1) ?? 'the runtime gave no reason';
+  // crun writes `TIME: MESSAGE`, runc `time="…" level=error msg="…"`.
+  const messages = lines.map((line) => /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? line.replace(/^\S+Z: /, ''));
+  const message = otherwise ?? (messages.at(-1) || 'the runtime gave no reason');
   if (/not found in \$PATH|no such file or directory.*exec|exec.*no such file or directory/i.test(message)) {
     return new ContainerStartError(message.replace(/^.*?(executable file)/, '$1'), { exitCode: 127 });
   }
@@ -139,7 +136,7 @@ async function notStarted(log: string, otherwise: string | undefined): Promise<C
 
 function isExecutable(path: string): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, files.X_OK);
     return true;
   } catch {
     return false;

@@ -137,8 +137,13 @@ describe('run', () => {
   it('what cannot be started has the exit codes of docker, and no new container is left', async () => {
     const before = await imgtool(root, 'containers', '--quiet');
     for (const [args, status, error] of [
-      [['base:1', '--', 'nosuch'], 127, 'nosuch'],
-      [['base:1', '--', '/etc/passwd'], 126, ''],
+      [
+        ['base:1', '--', 'nosuch'],
+        127,
+        "imgtool: run base:1 nosuch failed: there is no nosuch in the container's PATH\nhint: PATH is",
+      ],
+      [['base:1', '--', '/etc/passwd'], 126, '/etc/passwd is not an executable file'],
+      [['-v', `${directory}:/mnt`, 'base:1', '--', '/mnt/none'], 127, '/mnt/none'],
       [['--runtime', 'no-such-runtime', 'base:1'], 7, 'hint: install crun or runc'],
       [['--name', 'other', 'box', '--', 'true'], 2, 'leave out --name'],
       [['none:1'], 3, 'none:1'],
@@ -200,6 +205,20 @@ describe('run', () => {
       await gone(pids.at(-1)!);
       expect(await imgtool(root, 'containers', '--quiet')).to.equal(before);
     }
+  });
+
+  it('without control groups no device in the files of the container works', async () => {
+    // Stands for a machine whose control groups cannot be used.
+    const program = join(directory, 'crun-alone');
+    const script = '#!/bin/sh\ncase "$*" in *cgroupfs*run*) exit 1;; esac\nexec crun "$@"\n';
+    writeFileSync(program, script, { mode: 0o755 });
+    const name = await imgtool(root, 'create', 'base:1');
+    await run('mknod', [join(await imgtool(root, 'mount', name), 'zero'), 'c', '1', '5']);
+    const command = 'mknod /disk b 253 0; true </zero; true </dev/zero && echo ok; exit 5';
+    const result = inBox(['--runtime', program, name, '--', 'sh', '-c', command]);
+    expect([result.stdout, result.status]).to.deep.equal(['ok\n', 5]);
+    expect(result.stderr).to.match(/mknod: .*not permitted[^]*zero: Permission denied[^]*no control group/);
+    expect(leftovers()).to.deep.equal([]);
   });
 
   it('gives the command a terminal when it has one', () => {
