@@ -121,6 +121,26 @@ describe('diff and commit', () => {
         ['A', '/srv/renamed'],
       ],
     },
+    {
+      title: 'a directory replaced by a new one of that name',
+      script: 'rm -r usr/bin; mkdir usr/bin; echo x >usr/bin/only; touch -d 2001-01-01 usr usr/bin',
+      want: [
+        ['C', '/usr', 'mtime'],
+        ['C', '/usr/bin', 'mtime'],
+        ['A', '/usr/bin/only'],
+        ['D', '/usr/bin/ping'],
+        ['D', '/usr/bin/su'],
+      ],
+    },
+    {
+      title: 'a hard link added',
+      script: 'ln srv/noted srv/again; touch -d 2001-01-01 srv',
+      want: [
+        ['C', '/srv', 'mtime'],
+        ['A', '/srv/again'],
+        ['C', '/srv/noted', 'link'],
+      ],
+    },
   ];
   for (const [number, { title, script, want }] of single.entries())
     it(`sees ${title}, packs it, and it is right elsewhere`, async () => {

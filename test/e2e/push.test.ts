@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { appendFile, mkdir, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,14 @@ interface Pushed {
   readonly bytes: number;
   readonly layers: readonly { readonly digest: string; readonly size: number; readonly state: string }[];
 }
+
+/** What a differential layer has to carry. */
+const EDITS = [
+  'mkdir more; echo 1 >more/one; ln more/one more/two; ln -s /nowhere more/dangling; mkfifo more/pipe; mknod more/node c 1 3',
+  'chown 1234:4321 more/one; chmod 4755 more/one; setfattr -n user.bytes -v 0x00ff more/one; setcap cap_net_raw+ep more/two',
+  'chmod 1777 more; touch -h -d "2001-02-03 04:05:06.789012345" more/one more/dangling more/pipe more',
+  'rm -r etc/ssl 2>/dev/null || true; mv srv served; echo file >srv; chmod 700 etc; touch "$(printf \'bad\\377name\')"',
+];
 
 describe('imgtool push', () => {
   let directory: string;
@@ -64,6 +72,7 @@ describe('imgtool push', () => {
     await unlink(join(files, 'usr/bin/ping'));
     await mkdir(join(files, 'srv/added'), { mode: 0o750 });
     await writeFile(join(files, 'srv/added/file'), 'added\n');
+    execFileSync('sh', ['-ec', EDITS.join('\n')], { cwd: files });
     const name = `${registry.host}/base/small:2`;
     await imgtool(root, 'commit', 'changed', name);
     await registry.forget();
