@@ -5,6 +5,7 @@
  */
 export type { BringInRequest } from './bring-in-image.js';
 export * from './change-image.js';
+export * from './check-store.js';
 export * from './collect-garbage.js';
 export * from './commit.js';
 export * from './containers.js';

@@ -1,6 +1,7 @@
 import { PassThrough, Writable } from 'node:stream';
-import { DigestMismatchError, NotFoundError } from '../errors.js';
+import { DigestMismatchError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
+import type { RegistryClient } from '../registry/index.js';
 import {
   chainIds,
   digestOf,
@@ -13,7 +14,6 @@ import {
 } from '../spec/index.js';
 import { bothOrFirstError } from '../util/index.js';
 import type { BlobPlaces } from './blob-places.js';
-import { startArrivals } from './blob-arrivals.js';
 import {
   allowsCompression,
   compressionOf,
@@ -24,6 +24,7 @@ import {
   type ManifestFormat,
 } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
+import { fetchFromPlaces } from './fetch-from-places.js';
 import { MAX_CONFIG_BYTES } from './look-up-image.js';
 import { blobIsNowhere, isKeptElsewhere } from './push-blob.js';
 
@@ -142,7 +143,7 @@ async function prepareLayer(deps: PrepareDeps, job: LayerJob, options: PrepareOp
     deps.progress.note(`layer ${blob.digest} is not here: its new digest and size are known when it is pushed`);
     return asItIs;
   }
-  if (nowhere || !(here || (await fetchFromPlace(deps, blob, options)))) {
+  if (nowhere || !(here || (await fetchMissing(deps, blob, options)))) {
     const packed = await packAnew(deps, job, target, options);
     return { blob: describe(wanted, packed), diffId: packed.diffId };
   }
@@ -236,26 +237,11 @@ async function intoStore<T extends { readonly digest: Digest }>(
   return result;
 }
 
-/** Takes the blob into the store from the first place that still has it; false when none has. */
-async function fetchFromPlace(
-  deps: PrepareDeps,
-  blob: Descriptor,
-  { places, made, signal }: PrepareOptions,
-): Promise<boolean> {
-  for (const place of places.of(blob)) {
-    const repository = await deps.registry.open(place, { signal });
-    const arrivals = startArrivals(deps, repository, { blobs: [blob], signal });
-    try {
-      await arrivals.done(blob.digest);
-      made.push(blob.digest);
-      return true;
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
-    } finally {
-      await arrivals.close();
-    }
-  }
-  return false;
+async function fetchMissing(deps: PrepareDeps, blob: Descriptor, options: PrepareOptions): Promise<boolean> {
+  const openRegistry = (): Promise<RegistryClient> => Promise.resolve(deps.registry);
+  const found = await fetchFromPlaces({ ...deps, openRegistry }, blob, options);
+  if (found) options.made.push(blob.digest);
+  return found;
 }
 
 /** The config with other diffIDs; both formats have the same document, so it stays byte for byte where they are the same. */

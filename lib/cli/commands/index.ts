@@ -21,6 +21,7 @@ import { load, save } from './save.js';
 import { run } from './run.js';
 import { serve } from './serve.js';
 import { storeDf, storeInfo, storeInit } from './store.js';
+import { storeFsck } from './store-fsck.js';
 import { storeGc } from './store-gc.js';
 import { sync } from './sync.js';
 import { tag, untag } from './tag.js';
@@ -63,6 +64,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   storeInit,
   storeDf,
   storeGc,
+  storeFsck,
   storeInfo,
   completion,
   configShow,
