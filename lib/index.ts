@@ -7,6 +7,14 @@ export * from './errors.js';
 export * from './operations/index.js';
 export * from './progress/index.js';
 export * from './spec/index.js';
+export {
+  createImageArchive,
+  openArchiveDestination,
+  openArchiveSource,
+  openImageArchive,
+  type ImageArchive,
+  type ImageArchiveWriter,
+} from './archive/index.js';
 export { createCredentialStore, type Credentials, type CredentialStore } from './auth/index.js';
 export { createContentStore, type ContentStore } from './content/index.js';
 export { createLayerApplier, packLayer, type LayerApplier, type PackedLayer } from './layer/index.js';
