@@ -300,6 +300,7 @@ export class Composition {
     const options = this.#options;
     refuseUnsupported(options);
     const limitRate = options.number('limit-rate');
+    const connections = options.number('connections');
     const timeoutMs = options.number('timeout')! * 1000;
     const verifyAll = options.flag('tls-verify');
     return {
@@ -307,6 +308,7 @@ export class Composition {
       retries: options.number('retry')!,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       ...(limitRate === undefined ? {} : { limitRate }),
+      ...(connections === undefined ? {} : { connections }),
       tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
       tls: hostCertificates(machine, options.text('cert-dir')),
       proxy: proxyFor(machine),

@@ -40,6 +40,12 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       summary: 'registry protocol to speak',
     },
     { name: 'parallel', value: 'N', parse: wholeNumber(1), default: 6, summary: 'transfers at once to one registry' },
+    {
+      name: 'connections',
+      value: 'N',
+      parse: wholeNumber(1),
+      summary: 'parts of one large blob to fetch at once; default: several where one connection is slow',
+    },
     { name: 'limit-rate', value: 'BYTES', parse: parseSize, summary: 'bytes a second for all transfers together' },
     { name: 'retry', value: 'N', parse: wholeNumber(0), default: 3, summary: 'times a failed request is tried again' },
     {

@@ -2,6 +2,7 @@ import { DigestMismatchError, SizeMismatchError, TransportError } from '../error
 import type { Ingest } from '../content/index.js';
 import type { BlobSource } from '../registry/index.js';
 import { backoffMs, delay } from '../util/index.js';
+import { receiveParts, UNHURRIED_BYTES } from './receive-parts.js';
 
 /** Options of `fetchBlob`. */
 export interface FetchBlobOptions {
@@ -27,6 +28,19 @@ export interface FetchBlobResult {
 /** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
 const PROGRESS_BYTES = 64 * 1024;
 const DEFAULT_RETRIES = 5;
+/** From this size on several parts are worth their requests. Bytes. */
+const LARGE_BYTES = 24 * 1024 * 1024;
+/** Parts wait in memory for those before them. Bytes. */
+const PART_BYTES = 4 * 1024 * 1024;
+/** A connection that takes longer for a part is helped by others, unless their number was said. */
+const SLOW_PART_MS = 500;
+const AUTO_CONNECTIONS = 6;
+
+/** What has come so far, and whether the last answer was the range asked for. */
+interface State {
+  received: number;
+  ranged: boolean;
+}
 
 /**
  * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
@@ -38,7 +52,7 @@ export async function fetchBlob(
   ingest: Ingest,
   options: FetchBlobOptions,
 ): Promise<FetchBlobResult> {
-  const state = { received: 0 };
+  const state: State = { received: 0, ranged: false };
   let refetched = false;
   try {
     for (;;) {
@@ -59,18 +73,38 @@ export async function fetchBlob(
   }
 }
 
-async function receiveAll(
+/** Receives what is missing: in one stream, or the bulk of a large blob in several parts where that is quicker. */
+async function receiveAll(source: BlobSource, ingest: Ingest, options: FetchBlobOptions, state: State): Promise<void> {
+  const { size } = ingest.descriptor;
+  const { connections = 1 } = source;
+  const most = connections === 'auto' ? AUTO_CONNECTIONS : connections;
+  if (most > 1 && size - ingest.offset >= LARGE_BYTES) {
+    // The first part shows whether the server knows ranges, and how fast one connection is.
+    const started = performance.now();
+    await receive(source, ingest, { ...options, until: ingest.offset + PART_BYTES }, state);
+    const slow = performance.now() - started > SLOW_PART_MS;
+    if (state.ranged && ingest.offset < size && (slow || connections !== 'auto')) {
+      await receiveParts(source, ingest, { ...options, connections: most, partBytes: PART_BYTES }, state);
+    }
+  }
+  await receive(source, ingest, { ...options, until: size }, state);
+}
+
+/** Receives in one stream up to byte `until`, going on where connections break. */
+async function receive(
   source: BlobSource,
   ingest: Ingest,
-  options: FetchBlobOptions,
-  state: { received: number },
+  options: FetchBlobOptions & { readonly until: number },
+  state: State,
 ): Promise<void> {
-  const { signal, retries = DEFAULT_RETRIES } = options;
-  const { size } = ingest.descriptor;
+  const { signal, until, retries = DEFAULT_RETRIES } = options;
+  const part = until < ingest.descriptor.size;
   let failures = 0;
-  while (ingest.offset < size) {
+  while (ingest.offset < until) {
     const start = ingest.offset;
-    const { body, restarted } = await source.open({ signal, offset: start });
+    const length = part ? { length: until - start } : {};
+    const { body, restarted, ranged = false } = await source.open({ signal, offset: start, ...length });
+    state.ranged = ranged;
     // What is here already is skipped when it is sent again: it goes through the digest all the same.
     let skip = restarted ? start : 0;
     try {
@@ -86,10 +120,12 @@ async function receiveAll(
       if (ingest.offset === start) return;
     } catch (error) {
       signal.throwIfAborted();
-      failures = ingest.offset - start >= PROGRESS_BYTES ? 1 : failures + 1;
+      const brought = ingest.offset - start;
+      failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
       if (!(error instanceof TransportError) || failures > retries) throw error;
       options.onRetry?.(`${error.message}; going on at byte ${ingest.offset}`);
-      await delay(backoffMs(failures, options.backoffBaseMs), signal);
+      // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
+      if (brought < UNHURRIED_BYTES) await delay(backoffMs(failures, options.backoffBaseMs), signal);
     }
   }
 }

@@ -19,6 +19,8 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly requestHeaders?: EndpointOptions['requestHeaders'];
   /** The host of a registry's token service, where it is another one that may get passwords. Default: those known. */
   readonly tokenService?: AuthorizerOptions['tokenService'];
+  /** Parts of one large blob to fetch at once. Default `auto`: several where one connection is slow. */
+  readonly connections?: number | 'auto';
   /** Where a repository is read from: mirrors in their order, then itself. Default: only from itself. */
   readonly sources?: (host: string, repository: string) => readonly [...RepositorySource[], RepositorySource];
 }
@@ -35,7 +37,7 @@ export interface RepositorySource {
 
 /** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const { tlsVerify = true, credentials, tokenService, requestHeaders, sources, ...httpOptions } = options;
+  const { tlsVerify = true, credentials, tokenService, requestHeaders, sources, connections, ...httpOptions } = options;
   const insecure = new Set<string>();
   const [down, told] = [new Set<string>(), new Set<string>()];
   const verifies = (host: string): boolean =>
@@ -53,7 +55,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders });
+      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders, connections });
       endpoints.set(host, endpoint);
     }
     return endpoint;

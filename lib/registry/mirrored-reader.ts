@@ -53,6 +53,7 @@ export function mirroredReader(
       first(kindOf(reference), options.signal, (reader) => reader.manifest(reference, options)),
     blob: (descriptor, options) => ({
       descriptor,
+      connections: itself.blob(descriptor).connections ?? 1,
       open: (request) => first('digest', request.signal, (reader) => reader.blob(descriptor, options).open(request)),
     }),
     ...(itself.blobSize === undefined ? {} : { blobSize: (digest, options) => itself.blobSize!(digest, options) }),

@@ -4,15 +4,18 @@ import type { Descriptor, Digest, RawManifest, Reference } from '../spec/index.j
 /** Bytes a registry can give. Reopenable: that is what makes retry and resume possible. */
 export interface BlobSource {
   readonly descriptor: Descriptor;
+  /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
+  readonly connections?: number | 'auto';
   /**
    * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the
-   * Range and sends from 0. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
+   * Range and sends from 0. With `length`, only so many bytes come where `ranged` says so; otherwise all the rest does. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
    * AuthenticationError, RegistryError, TransportError, AbortError. A cut connection surfaces as TransportError on the stream.
    */
   open(options: {
     readonly signal: AbortSignal;
     readonly offset?: number;
-  }): Promise<{ readonly body: Readable; readonly restarted: boolean }>;
+    readonly length?: number;
+  }): Promise<{ readonly body: Readable; readonly restarted: boolean; readonly ranged?: boolean }>;
 }
 
 /** One repository at a registry, read side. */

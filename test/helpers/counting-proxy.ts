@@ -76,7 +76,7 @@ async function relay(
 }
 
 /** Resolves when `outgoing` takes more or is closed; leaves no listener behind. */
-async function drained(outgoing: ServerResponse): Promise<void> {
+export async function drained(outgoing: ServerResponse): Promise<void> {
   const done = new AbortController();
   try {
     await Promise.race(['drain', 'close'].map((event) => once(outgoing, event, { signal: done.signal })));

@@ -10,9 +10,11 @@ import { errorFrom, errorFromStream, isForeign, notARegistry, type Asked } from 
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
   return {
     descriptor,
-    open: async ({ signal, offset = 0 }) => {
-      const response = await get(place, descriptor, { signal, offset, priority });
-      return { body: response.body, restarted: offset > 0 && response.status === 200 };
+    connections: place.endpoint.connections,
+    open: async ({ signal, offset = 0, length }) => {
+      const response = await get(place, descriptor, { signal, offset, length, priority });
+      const { status } = response;
+      return { body: response.body, restarted: offset > 0 && status === 200, ranged: status === 206 };
     },
   };
 }
@@ -56,14 +58,21 @@ async function headBlob(
 async function get(
   place: Place,
   descriptor: Descriptor,
-  options: { readonly signal: AbortSignal; readonly offset: number; readonly priority: number },
+  options: {
+    readonly signal: AbortSignal;
+    readonly offset: number;
+    readonly length: number | undefined;
+    readonly priority: number;
+  },
 ): Promise<StreamedResponse> {
-  const { offset, signal, priority } = options;
+  const { offset, length, signal, priority } = options;
   const { endpoint, repository, scope } = place;
+  const end = length === undefined ? '' : offset + length - 1;
+  const range = offset > 0 || length !== undefined ? `bytes=${offset}-${end}` : undefined;
   const response = await endpoint.stream({
     method: 'GET',
     path: `/v2/${repository}/blobs/${descriptor.digest}`,
-    headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
+    headers: range === undefined ? {} : { range },
     scope,
     signal,
     priority,
@@ -82,7 +91,7 @@ async function get(
   // The blob there ends before our offset, so what we hold is not its beginning: take it from the start.
   if (response.status === 416 && offset > 0) {
     response.body.destroy();
-    return get(place, descriptor, { ...options, offset: 0 });
+    return get(place, descriptor, { ...options, offset: 0, length: undefined });
   }
   if (response.status === 206) {
     checkContentRange(response, { offset, asked });

@@ -22,6 +22,8 @@ export interface EndpointOptions {
   readonly authorizer: Authorizer;
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
+  /** Parts of one blob to fetch at once. Default `auto`. */
+  readonly connections?: number | 'auto' | undefined;
   /** False: any certificate, and plain http where https does not answer. */
   readonly tlsVerify: boolean;
   /** Further headers for requests to the host itself; asked once. */
@@ -57,6 +59,11 @@ export class Endpoint {
     const schemes = isLoopbackHost(api) ? ['http', 'https'] : options.tlsVerify ? ['https'] : ['https', 'http'];
     this.#candidates = schemes.map((scheme) => new URL(`${scheme}://${api}`).origin);
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
+  }
+
+  /** Parts of one blob to fetch at once. */
+  get connections(): number | 'auto' {
+    return this.#options.connections ?? 'auto';
   }
 
   /**
