@@ -157,7 +157,7 @@ export class Composition {
   }
 
   /** Starts the embedded registry. */
-  async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly'>): Promise<RunningServer> {
+  async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly' | 'v1Tokens'>): Promise<RunningServer> {
     const { startRegistryServer } = await import('../server/index.js');
     return startRegistryServer({
       ...options,

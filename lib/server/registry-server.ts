@@ -10,6 +10,7 @@ import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from '
 import { dispatchV1 } from './v1/dispatch.js';
 import { V1Images } from './v1/images.js';
 import { isV1Url } from './v1/route.js';
+import { V1Tokens } from './v1/tokens.js';
 import type { V1Storage } from './v1/types.js';
 
 const LOOPBACK = '127.0.0.1';
@@ -69,6 +70,7 @@ function readOnlyV1(v1: V1Storage): V1Storage {
 class RegistryServer implements RunningServer {
   readonly #storage: RegistryStorage;
   readonly #v1: V1Images;
+  readonly #tokens: V1Tokens | undefined;
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #inFlight = new Set<Promise<void>>();
@@ -82,6 +84,7 @@ class RegistryServer implements RunningServer {
   constructor(storage: RegistryStorage, options: ServerOptions) {
     this.#storage = storage;
     this.#v1 = new V1Images(storage);
+    this.#tokens = options.v1Tokens === true ? new V1Tokens() : undefined;
     this.#options = options;
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
     // Uploads may take hours, so no limit on a whole request; a silent connection is closed by the idle timeout.
@@ -147,7 +150,7 @@ class RegistryServer implements RunningServer {
     if (this.#closing !== undefined) response.setHeader('Connection', 'close');
     let failure: unknown;
     try {
-      if (isV1Url(request.url ?? '')) await dispatchV1(exchange, this.#v1);
+      if (isV1Url(request.url ?? '')) await dispatchV1(exchange, this.#v1, this.#tokens);
       else await this.#dispatch(exchange);
     } catch (error) {
       failure = answerFailure(exchange, error);

@@ -131,6 +131,8 @@ export interface ServerOptions {
   readonly readOnly?: boolean;
   /** Age in ms after which an untouched upload session is dropped. @default 24 hours */
   readonly uploadExpiryMs?: number;
+  /** Over protocol v1, images and tags want the token that the index gives to whoever asks: for testing clients. @default false */
+  readonly v1Tokens?: boolean;
   /** Silence in ms after which a connection is closed. @default 2 minutes */
   readonly idleTimeoutMs?: number;
   /** How long in ms `close` lets requests in flight finish. @default 5 seconds */

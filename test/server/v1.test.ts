@@ -346,6 +346,43 @@ describe('server: protocol v1', () => {
     expect((await Promise.all(tries)).map(({ status }) => status)).to.deep.equal(Array(4).fill(405));
   });
 
+  it('in token mode the registry half wants what the index half gives, for one repository and one kind of access', async () => {
+    await registry.restart({ v1Tokens: true });
+    const ask = { 'x-docker-token': 'true' };
+    const tokenOf = ({ headers }: Answer): { authorization: string } => {
+      expect(headers['www-authenticate']).to.equal(headers['x-docker-token']);
+      return { authorization: `Token ${String(headers['x-docker-token'])}` };
+    };
+    const [own, layer] = [id('a'), gzipSync(tarOf('one'))];
+    const json = jsonOf(own);
+    const none = await put(`images/${own}/json`, json);
+    expect([none.status, none.headers['www-authenticate']]).to.deep.equal([401, 'Token']);
+    expect((await put('repositories/a/b/', '[]')).headers).not.to.have.property('x-docker-token');
+    const write = tokenOf(await put('repositories/a/b/', JSON.stringify([{ id: own }]), ask));
+    // A probe with a token to write is refused, not answered with 404.
+    expect((await get(`images/${own}/json`, write)).status).to.equal(401);
+    const other = await put(`images/${id('b')}/json`, jsonOf(id('b')), write);
+    expect(`${other.status} ${other.body}`).to.equal('400 {"error":"This image does not belong to the repository"}');
+    const sum = { 'x-docker-checksum-payload': payloadChecksum(Buffer.from(json), layer) };
+    const pushed = [
+      await put(`images/${own}/json`, json, write),
+      await put(`images/${own}/layer`, layer, write),
+      await put(`images/${own}/checksum`, '', { ...sum, ...write }),
+      await put('repositories/a/b/tags/1', JSON.stringify(own), write),
+    ];
+    expect(pushed.map(({ status }) => status)).to.deep.equal(Array(4).fill(200));
+    expect((await put('repositories/a/other/tags/1', JSON.stringify(own), write)).status).to.equal(401);
+    const read = tokenOf(await get('repositories/a/b/images', ask));
+    expect(parsed(await get('repositories/a/b/tags/1', read))).to.equal(own);
+    expect((await registry.send('HEAD', `/v1/images/${own}/json`, { headers: read })).status).to.equal(401);
+    expect((await registry.send('DELETE', '/v1/repositories/a/b/', { headers: write })).status).to.equal(401);
+    const remove = tokenOf(await registry.send('DELETE', '/v1/repositories/a/b/images', { headers: ask }));
+    expect((await registry.send('DELETE', '/v1/repositories/a/b/', { headers: remove })).status).to.equal(200);
+    // A signature of one token with the claims of another.
+    const forged = { authorization: write.authorization.replace('access=write', 'access=read') };
+    expect((await get(`images/${own}/json`, forged)).status).to.equal(401);
+  });
+
   describe('refuses', () => {
     const cases: [name: string, method: string, path: string, body: string, status: number][] = [
       ['an ID that is a path', 'GET', 'images/..%2f..%2fregistry.json/json', '', 404],

@@ -8,7 +8,7 @@ export const serve: CommandSpec = {
   group: 'Registries',
   summary: 'run a registry that serves a directory',
   description:
-    'OCI distribution-spec 1.1 over plain http, without authentication: keep it on the loopback address. Prints its URL and ' +
+    "OCI distribution-spec 1.1 and Docker's registry protocol v1 over plain http, without authentication: keep it on the loopback address. Prints its URL and " +
     'runs until it is interrupted.',
   arguments: [],
   options: [
@@ -20,6 +20,11 @@ export const serve: CommandSpec = {
     },
     { name: 'dir', value: 'DIR', summary: 'directory that holds the repositories; ROOT-registry when not given' },
     { name: 'read-only', default: false, summary: 'refuse pushes and deletions' },
+    {
+      name: 'v1-tokens',
+      default: false,
+      summary: 'want the tokens of protocol v1, to test clients; everybody gets them',
+    },
   ],
   examples: [
     { command: 'imgtool serve --dir /srv/registry', does: 'a registry on localhost:5000' },
@@ -32,6 +37,7 @@ export const serve: CommandSpec = {
       dir,
       listen: { host, port },
       readOnly: options.flag('read-only'),
+      v1Tokens: options.flag('v1-tokens'),
     });
     try {
       print({ json: { url: server.url, dir }, text: [server.url] });

@@ -12,7 +12,11 @@ import {
   search,
 } from './repository-handlers.js';
 import { parseV1Target, type V1Route } from './route.js';
+import type { V1Tokens } from './tokens.js';
 import { v1Error } from './v1-error.js';
+
+/** What the index half answers: it gives tokens, and wants none. */
+const INDEX: ReadonlySet<V1Route['kind']> = new Set(['ping', 'users', 'search', 'repository', 'index', 'access']);
 
 type Handler = () => Promise<void> | void;
 
@@ -27,21 +31,28 @@ const NO_DETAILS = {
 };
 
 /**
- * Serves one request of Docker's registry protocol v1, as a standalone registry: index and registry in one. Throws RequestError.
+ * Serves one request of Docker's registry protocol v1, as a standalone registry: index and registry in one. With `tokens` the
+ * registry half wants those that the index half gives. Throws RequestError.
  */
-export async function dispatchV1(exchange: Exchange, images: V1Images): Promise<void> {
+export async function dispatchV1(exchange: Exchange, images: V1Images, tokens: V1Tokens | undefined): Promise<void> {
   const { route, query } = parseV1Target(exchange.request.url ?? '');
   exchange.query = query;
   exchange.response.setHeader('X-Docker-Registry-Version', '0.9.1');
   exchange.response.setHeader('X-Docker-Registry-Standalone', 'True');
-  const methods = methodsOf(exchange, images, route);
+  const methods = methodsOf(exchange, { images, tokens }, route);
   const method = exchange.request.method === 'HEAD' ? 'GET' : (exchange.request.method ?? '');
   const handler = methods[method];
   if (handler === undefined) throw v1Error(405, 'Method not allowed', { Allow: Object.keys(methods).join(', ') });
+  const isIndex = INDEX.has(route.kind) && !(route.kind === 'repository' && method === 'DELETE');
+  if (!isIndex) tokens?.require(exchange, route);
   await handler();
 }
 
-function methodsOf(exchange: Exchange, images: V1Images, route: V1Route): Partial<Record<string, Handler>> {
+function methodsOf(
+  exchange: Exchange,
+  { images, tokens }: { readonly images: V1Images; readonly tokens: V1Tokens | undefined },
+  route: V1Route,
+): Partial<Record<string, Handler>> {
   switch (route.kind) {
     case 'ping':
       return { GET: () => exchange.json(true) };
@@ -52,14 +63,20 @@ function methodsOf(exchange: Exchange, images: V1Images, route: V1Route): Partia
       return { GET: () => search(exchange) };
     case 'repository':
       return {
-        PUT: () => putIndex(exchange, 200),
+        PUT: () => putIndex(exchange, 200, (ids) => tokens?.give(exchange, route.repository, ids)),
         DELETE: () => deleteRepository(exchange, images, route.repository),
       };
     case 'index':
       return {
-        GET: () => getIndex(exchange, images, route.repository),
-        PUT: () => putIndex(exchange, 204),
-        DELETE: () => exchange.answer(204, {}),
+        GET: () => {
+          tokens?.give(exchange, route.repository);
+          return getIndex(exchange, images, route.repository);
+        },
+        PUT: () => putIndex(exchange, 204, (ids) => tokens?.give(exchange, route.repository, ids)),
+        DELETE: () => {
+          tokens?.give(exchange, route.repository);
+          exchange.answer(204, {});
+        },
       };
     case 'tags':
       return {

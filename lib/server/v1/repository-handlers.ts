@@ -27,12 +27,17 @@ export async function getIndex(exchange: Exchange, images: V1Images, name: strin
 }
 
 /** PUT repositories/R/ and repositories/R/images: what is about to be pushed, or was. A registry that is its own index checks it only. */
-export async function putIndex(exchange: Exchange, status: 200 | 204): Promise<void> {
+export async function putIndex(
+  exchange: Exchange,
+  status: 200 | 204,
+  onList: (ids: readonly string[]) => void,
+): Promise<void> {
   // A read-only registry says so before anything is sent.
   void exchange.writer;
   const list = await readJson(exchange);
   if (!Array.isArray(list) || !list.every((entry) => isLooseV1Id((entry as { id?: unknown } | null)?.id)))
     throw v1Error(400, 'Invalid data: not a list of images');
+  onList(list.map((entry: { id: string }) => entry.id));
   const headers = { 'Content-Type': 'application/json', ...endpoints(exchange) };
   if (status === 204) return exchange.answer(204, headers);
   exchange.json('', headers);
