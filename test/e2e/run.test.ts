@@ -43,6 +43,9 @@ describe('run', () => {
 
   const inBox = (args: string[], input = ''): SpawnSyncReturns<string> =>
     spawnSync(IMGTOOL, ['--root', root, '--progress', 'none', 'run', ...args], { input, encoding: 'utf8' });
+  /** Without what is said on machines whose control groups cannot be used. */
+  const errorsOf = ({ stderr }: SpawnSyncReturns<string>): string =>
+    stderr.replace(/^imgtool: no control group for the container: .*\n/m, '');
   const leftovers = (): string[] => readdirSync(join(root, 'run'));
   const start = async (...args: string[]): Promise<ChildProcess> => {
     const child = spawn(IMGTOOL, ['--root', root, 'run', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -54,11 +57,11 @@ describe('run', () => {
 
   it('makes a container of an image, runs its command, and changes nothing that diff would see', async () => {
     const result = inBox(['--name', 'made', 'base:1']);
-    expect([result.stdout, result.stderr, result.status]).to.deep.equal(['image\n', '', 0]);
+    expect([result.stdout, errorsOf(result), result.status]).to.deep.equal(['image\n', '', 0]);
     expect(await imgtool(root, 'diff', 'made')).to.equal('');
     await imgtool(root, 'rm', 'made');
     const bare = inBox(['--name', 'bare', 'bare:1', '--', 'exit 4']);
-    expect([bare.stdout, bare.stderr, bare.status]).to.deep.equal(['', '', 4]);
+    expect([bare.stdout, errorsOf(bare), bare.status]).to.deep.equal(['', '', 4]);
     expect(await imgtool(root, 'diff', 'bare')).to.equal('');
     expect(leftovers()).to.deep.equal([]);
   });
@@ -66,7 +69,7 @@ describe('run', () => {
   it('with --rm nothing is left', async () => {
     const before = await imgtool(root, 'containers', '--quiet');
     const result = inBox(['--rm', 'base:1', '--', 'sh', '-c', 'cat; echo err >&2; exit 9'], 'from stdin');
-    expect([result.stdout, result.stderr, result.status]).to.deep.equal(['from stdin', 'err\n', 9]);
+    expect([result.stdout, errorsOf(result), result.status]).to.deep.equal(['from stdin', 'err\n', 9]);
     expect(await imgtool(root, 'containers', '--quiet')).to.equal(before);
   });
 
