@@ -45,8 +45,8 @@ export async function findChanges(input: ChangesInput): Promise<Change[]> {
 }
 
 /**
- * The same by `btrfs send` alone: both read-only subvolumes, `upper` a snapshot of `lower` or of a snapshot of it. Throws
- * SendSurprise when that is not so or anything else is not as expected, SyscallError, AbortError.
+ * The same by `btrfs send` alone: both read-only subvolumes, one a snapshot of the other, or both of a
+ * third. Throws SendSurprise when that is not so or anything else is not as expected, SyscallError, AbortError.
  */
 export async function sendChanges(input: {
   readonly lower: string;
@@ -59,7 +59,7 @@ export async function sendChanges(input: {
     for (const path of [input.lower, input.upper]) opened.push(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
     const [lower, upper] = opened as [number, number];
     const info = subvolumeInfo(lower);
-    assertAncestor(lower, info, subvolumeInfo(upper));
+    assertRelated(lower, info, subvolumeInfo(upper));
     const replay = await readStream(upper, info.id, opened);
     input.signal?.throwIfAborted();
     comparison = new TreeComparison(lower, upper, { onPartial: assertComplete });
@@ -72,15 +72,26 @@ export async function sendChanges(input: {
   }
 }
 
-/** Throws SendSurprise unless `upper` is a snapshot of `lower`, or of a snapshot of it, and both are as they were since. */
-function assertAncestor(fd: number, lower: SubvolumeInfo, upper: SubvolumeInfo): void {
+/**
+ * Throws SendSurprise unless one tree is a snapshot of the other, or of a snapshot of it, or both are snapshots of one tree
+ * as it was at two moments. Then no inode number means two things: `send` would mix them up.
+ */
+function assertRelated(fd: number, lower: SubvolumeInfo, upper: SubvolumeInfo): void {
   if (!lower.readOnly || !upper.readOnly) throw new SendSurprise('a tree is not read-only');
-  let child: SubvolumeOrigin | undefined = upper;
-  while (child?.parentUuid !== undefined && child.parentUuid !== lower.uuid)
+  if (descends(fd, upper, lower) || descends(fd, lower, upper)) return;
+  const untouched = [lower, upper].every((tree) => tree.changeTransaction <= tree.originTransaction);
+  if (lower.parentUuid !== undefined && lower.parentUuid === upper.parentUuid && untouched) return;
+  throw new SendSurprise('one tree is no snapshot of the other');
+}
+
+/** Whether `tree` is a snapshot of `ancestor`, or of a snapshot of it. Throws SendSurprise: it changed since. */
+function descends(fd: number, tree: SubvolumeInfo, ancestor: SubvolumeInfo): boolean {
+  let child: SubvolumeOrigin | undefined = tree;
+  while (child?.parentUuid !== undefined && child.parentUuid !== ancestor.uuid)
     child = subvolumeOrigin(fd, child.parentUuid);
-  if (child?.parentUuid === undefined) throw new SendSurprise('one tree is no snapshot of the other');
-  if (lower.changeTransaction > child.originTransaction)
-    throw new SendSurprise('the lower tree was written to after the snapshot was made');
+  if (child?.parentUuid === undefined) return false;
+  if (ancestor.changeTransaction <= child.originTransaction) return true;
+  throw new SendSurprise('the lower tree was written to after the snapshot was made');
 }
 
 /** Lets the kernel write the stream, without file data, into memory, and follows it. */

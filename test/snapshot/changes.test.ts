@@ -178,7 +178,9 @@ describe('snapshot/changes', () => {
     const notes: string[] = [];
     const found = await changes({ lower: base, upper: frozen, onNote: (line) => notes.push(line) });
     expect(renderChanges(found)).to.include('A /d0/nested directory');
-    await changes({ lower: frozen, upper: base, onNote: (line) => notes.push(line) });
+    btrfs('subvolume', 'create', join(dir, 'other'));
+    btrfs('subvolume', 'snapshot', '-r', join(dir, 'other'), join(dir, 'unrelated'));
+    await changes({ lower: join(dir, 'unrelated'), upper: base, onNote: (line) => notes.push(line) });
     expect(notes.join('\n')).to.match(/holds a subvolume\n.*no snapshot of the other/);
   });
 
@@ -237,6 +239,24 @@ describe('snapshot/changes', () => {
           expect(sent.filter((line) => !/^C \S+ \S+ link( |$)/.test(line)).map(kindAndPath)).to.have.members(
             naiveDiff(join(dir, 'lower'), join(dir, 'upper')),
           );
+        // Backwards, and between two moments of one tree.
+        if (done % (10 * TREES) === 0) {
+          for (let tree = 0; tree < TREES; tree++) applyEdits(join(dir, `edited/t${tree}`), random);
+          await snapshot('edited', 'later', true);
+          for (const [from, to] of [
+            ['upper', 'lower'],
+            ['upper', 'later'],
+            ['later', 'upper'],
+          ] as const) {
+            const trees = { lower: join(dir, from), upper: join(dir, to) };
+            const [back, walk] = [await sendChanges(trees), await walkChanges(trees.lower, trees.upper)];
+            expect(
+              renderChanges(back),
+              `IMGTOOL_TEST_SEED=${seed}, ${from} to ${to}, after ${done} scripts`,
+            ).to.deep.equal(renderChanges(walk));
+          }
+          await destroySubvolume(root, 'later');
+        }
         for (const name of ['edited', 'upper']) await destroySubvolume(root, name);
       }
     } finally {
