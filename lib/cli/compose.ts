@@ -298,7 +298,6 @@ export class Composition {
     const machine = thisMachine(this.#env);
     const sources = await registrySources(machine);
     const options = this.#options;
-    refuseUnsupported(options);
     const limitRate = options.number('limit-rate');
     const connections = options.number('connections');
     const timeoutMs = options.number('timeout')! * 1000;
@@ -314,17 +313,10 @@ export class Composition {
       proxy: proxyFor(machine),
       sources: sources.of,
       warn: this.#note,
+      registryVersion: options.text('registry-version') as NonNullable<RegistryClientOptions['registryVersion']>,
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? !sources.insecure(host)),
       ...(this.#debugs ? { log: (line) => this.#progress.note(line) } : {}),
     };
-  }
-}
-
-/** A flag that would do nothing is an error, not a silence. */
-function refuseUnsupported(options: Options): void {
-  const version = options.text('registry-version');
-  if (version === '1') {
-    throw new UsageError('registry protocol v1 is not supported', { hint: 'leave out --registry-version' });
   }
 }
 

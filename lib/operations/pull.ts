@@ -7,7 +7,9 @@ import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
+import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { pullSchema1 } from './pull-schema1.js';
+import { pullV1 } from './pull-v1.js';
 import { recordImage, type NewImage } from './record-image.js';
 import { resolveDocument } from './resolve-image.js';
 import { sweepStore } from './sweep-store.js';
@@ -54,20 +56,32 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
   const present = (record: ImageRecord): PulledLayer[] =>
     record.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 
+  const fetched: Digest[] = [];
   const lock = await lockStore(deps, request);
   try {
     const local = await findComplete(deps, request);
     if (local.named !== undefined && local.settled) return finish(local.named, present(local.named));
     if (request.policy === 'never') throw missingLocally(request.reference);
-    const repository = await deps.registry.open(request.reference, request);
-    if (local.named !== undefined) {
-      const head = await repository.resolve(tagOrDigest(request.reference), request);
-      if (isFrom(local.named, head.digest)) return finish(local.named, present(local.named));
+    let v1 = await deps.registry.openV1(request.reference, request);
+    if (v1 === undefined) {
+      const repository = await deps.registry.open(request.reference, request);
+      try {
+        if (local.named !== undefined) {
+          const head = await repository.resolve(tagOrDigest(request.reference), request);
+          if (isFrom(local.named, head.digest)) return finish(local.named, present(local.named));
+        }
+        await sweepStore(deps);
+        return finish(...(await bringIn(deps, repository, request)));
+      } catch (error) {
+        v1 = await deps.registry.openV1(request.reference, { signal: request.signal, after: error });
+        if (v1 === undefined) throw error;
+      }
     }
     await sweepStore(deps);
-    return finish(...(await bringIn(deps, repository, request)));
+    return finish(...(await pullV1(deps, v1, { request, named: local.named, fetched })));
   } finally {
     lock.release();
+    await dropUnusedBlobs(deps, fetched);
   }
 }
 

@@ -1,17 +1,37 @@
 import type { Descriptor, Reference } from '../spec/index.js';
+import type { V1SearchResult as SearchResult } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
 
 /** The tags of a repository, in the order of its registry. Throws what the registry throws. */
 export async function listTags(
   deps: Pick<OperationDeps, 'registry'>,
-  repository: Pick<Reference, 'host' | 'repository'>,
+  repository: Pick<Reference, 'host' | 'repository' | 'registryVersion'>,
   options: { readonly signal: AbortSignal },
 ): Promise<string[]> {
-  const reader = await deps.registry.open(repository, options);
-  const tags: string[] = [];
-  for await (const tag of reader.tags(options)) tags.push(tag);
-  return tags;
+  let v1 = await deps.registry.openV1(repository, options);
+  if (v1 === undefined) {
+    const reader = await deps.registry.open(repository, options);
+    const tags: string[] = [];
+    try {
+      for await (const tag of reader.tags(options)) tags.push(tag);
+      return tags;
+    } catch (error) {
+      v1 = await deps.registry.openV1(repository, { ...options, after: error });
+      if (v1 === undefined) throw error;
+    }
+  }
+  return [...(await v1.tags(options)).keys()];
+}
+
+/** Searches a registry's index (protocol v1) for repositories. Throws what the registry throws. */
+export async function searchRegistry(
+  deps: Pick<OperationDeps, 'registry'>,
+  query: { readonly host: string; readonly term: string; readonly limit: number },
+  options: { readonly signal: AbortSignal },
+): Promise<SearchResult[]> {
+  const { host, term, limit } = query;
+  return deps.registry.search(host, term, { limit, ...options });
 }
 
 /** What a reference leads to at its registry, in one request and without the document. Throws NotFoundError. */

@@ -11,6 +11,8 @@ export interface ImageToSeal {
   readonly config: Buffer;
   /** Oldest first. */
   readonly steps: readonly LayerStep[];
+  /** Annotations of the layers, parallel to `steps`. */
+  readonly annotations?: readonly Readonly<Record<string, string>>[];
   readonly name?: string | undefined;
   /** `host/repository@digest` it came from. */
   readonly source?: string;
@@ -23,11 +25,16 @@ export interface ImageToSeal {
  */
 export async function sealImage(
   deps: Pick<OperationDeps, 'content' | 'metadata'>,
-  { config: bytes, steps, name, source, signal }: ImageToSeal,
+  { config: bytes, steps, annotations, name, source, signal }: ImageToSeal,
 ): Promise<ImageRecord> {
   const digest = await deps.content.put(bytes, digestOf(bytes));
   const config = { mediaType: MEDIA_TYPE.ociConfig, digest, size: bytes.length };
-  const layers = steps.map(({ blob: { mediaType, digest, size } }) => ({ mediaType, digest, size }));
+  const layers = steps.map(({ blob: { mediaType, digest, size } }, index) => ({
+    mediaType,
+    digest,
+    size,
+    ...(annotations?.[index] === undefined ? {} : { annotations: annotations[index] }),
+  }));
   const manifest = await putDocument(
     deps,
     { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers },

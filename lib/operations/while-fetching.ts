@@ -17,25 +17,44 @@ export async function whileFetching<T>(
   options: { readonly blobs: readonly Descriptor[]; readonly bootId: string; readonly signal: AbortSignal },
   unpack: (arrivals: BlobArrivals, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const sealing = sealEarlier(deps, options.bootId);
-  const failure = new AbortController();
-  const signal = AbortSignal.any([options.signal, failure.signal]);
-  const arrivals = startArrivals(deps, repository, { blobs: options.blobs, signal });
+  return whileSealing(deps, options.bootId, async () => {
+    const failure = new AbortController();
+    const signal = AbortSignal.any([options.signal, failure.signal]);
+    const arrivals = startArrivals(deps, repository, { blobs: options.blobs, signal });
+    try {
+      return await unpack(arrivals, signal);
+    } catch (error) {
+      failure.abort(error);
+      throw error;
+    } finally {
+      await arrivals.close();
+    }
+  });
+}
+
+/** Does `work` while what earlier commands wrote is made safe. */
+export async function whileSealing<T>(
+  deps: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
+  bootId: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const sealing = sealEarlier(deps, bootId);
   try {
-    return await unpack(arrivals, signal);
+    return await work();
   } catch (error) {
-    failure.abort(error);
     // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
     if (error instanceof DiskSpaceError) await deps.snapshots.sync();
     throw error;
   } finally {
-    await arrivals.close();
     await sealing;
   }
 }
 
 /** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
-async function sealEarlier({ metadata, snapshots, progress }: FetchDeps, bootId: string): Promise<void> {
+async function sealEarlier(
+  { metadata, snapshots, progress }: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
+  bootId: string,
+): Promise<void> {
   try {
     await sealLayers({ metadata, snapshots, bootId });
   } catch (error) {

@@ -4,6 +4,7 @@ import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
 import { mirroredReader } from './mirrored-reader.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
+import { createV1Protocol, type RegistryVersion } from './v1/protocol.js';
 import { Endpoint, type EndpointOptions } from './v2/endpoint.js';
 import { ping } from './v2/ping.js';
 import { openReader, openWriter } from './v2/repository.js';
@@ -23,6 +24,8 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly connections?: number | 'auto';
   /** Where a repository is read from: mirrors in their order, then itself. Default: only from itself. */
   readonly sources?: (host: string, repository: string) => readonly [...RepositorySource[], RepositorySource];
+  /** Which protocol to speak; default `auto`: v2, and v1 where the host speaks nothing else. */
+  readonly registryVersion?: RegistryVersion;
 }
 
 /** A place to read a repository from. */
@@ -37,19 +40,36 @@ export interface RepositorySource {
 
 /** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const { tlsVerify = true, credentials, tokenService, requestHeaders, sources, connections, ...httpOptions } = options;
+  const {
+    tlsVerify = true,
+    credentials,
+    tokenService,
+    requestHeaders,
+    sources,
+    connections,
+    registryVersion,
+    ...given
+  } = options;
   const insecure = new Set<string>();
   const [down, told] = [new Set<string>(), new Set<string>()];
   const verifies = (host: string): boolean =>
     !insecure.has(host) && (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
-  const http = createHttpClient({
-    ...httpOptions,
-    tls: (host) => (verifies(host) ? httpOptions.tls?.(host) : { ...httpOptions.tls?.(host), verify: false }),
-  });
+  const httpOptions: HttpClientOptions = {
+    ...given,
+    tls: (host) => (verifies(host) ? given.tls?.(host) : { ...given.tls?.(host), verify: false }),
+  };
+  const http = createHttpClient(httpOptions);
   const authorizer = createAuthorizer({
     http,
     ...(credentials === undefined ? {} : { credentials }),
     ...(tokenService === undefined ? {} : { tokenService }),
+  });
+  const v1 = createV1Protocol({
+    http,
+    httpOptions,
+    registryVersion: registryVersion ?? 'auto',
+    tlsVerify: verifies,
+    credentials: (host, request) => credentials?.(host, request) ?? Promise.resolve(undefined),
   });
   const endpoints = new Map<string, Endpoint>();
   const endpointOf = (host: string): Endpoint => {
@@ -89,10 +109,17 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     },
     catalog: (host, { signal }) => listRepositories(endpointOf(host), signal),
     ping: (host, { signal }) => ping(endpointOf(host), signal),
+    openV1: (reference, how) => v1.open(reference, how),
+    search: (host, term, how) => v1.search(host, term, how),
     get statistics() {
-      return http.statistics;
+      const [a, b] = [http.statistics, v1.statistics];
+      return {
+        requests: a.requests + b.requests,
+        bytesReceived: a.bytesReceived + b.bytesReceived,
+        bytesSent: a.bytesSent + b.bytesSent,
+      };
     },
-    close: () => http.close(),
+    close: async () => void (await Promise.all([http.close(), v1.close()])),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Descriptor, Digest, RawManifest, Reference } from '../spec/index.js';
+import type { V1Repository, V1SearchResult } from './v1/types.js';
 
 /** Bytes a registry can give. Reopenable: that is what makes retry and resume possible. */
 export interface BlobSource {
@@ -124,6 +125,20 @@ export interface RegistryClient {
    * or wants some, RegistryError, TransportError, AbortError.
    */
   ping(host: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  /**
+   * The repository by protocol v1, when that is asked for, or when the host is known to speak nothing else; undefined: use
+   * `open`. `after`: what a v2 request to the host ended with: only that is a reason to find out. Throws TransportError, AbortError.
+   */
+  openV1(
+    reference: Pick<Reference, 'host' | 'repository' | 'registryVersion'>,
+    options: { readonly signal: AbortSignal; readonly after?: unknown },
+  ): Promise<V1Repository | undefined>;
+  /** Searches an index (protocol v1) for repositories; `limit` results at most. Throws as V1Repository does. */
+  search(
+    host: string,
+    term: string,
+    options: { readonly limit: number; readonly signal: AbortSignal },
+  ): Promise<V1SearchResult[]>;
   /** Requests sent, body bytes received and sent so far. */
   readonly statistics: { readonly requests: number; readonly bytesReceived: number; readonly bytesSent: number };
   close(): Promise<void>;

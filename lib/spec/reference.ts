@@ -10,6 +10,8 @@ export interface Reference {
   /** Absent only when a digest is given. */
   readonly tag?: string;
   readonly digest?: Digest;
+  /** 1 when `docker-v1://` was written before it: to be spoken to by registry protocol v1. No part of the name. */
+  readonly registryVersion?: 1;
 }
 
 const DEFAULT_HOST = 'docker.io';
@@ -19,7 +21,7 @@ const HOST =
   /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)(?::\d{1,5})?$/;
 
 /**
- * Parses `[docker://]HOST[:PORT]/REPO[:TAG][@DIGEST]` and Docker's short forms (`alpine` is
+ * Parses `[docker://|docker-v1://]HOST[:PORT]/REPO[:TAG][@DIGEST]` and Docker's short forms (`alpine` is
  * `docker.io/library/alpine:latest`). Grammar: distribution's reference package. Throws InvalidReferenceError.
  */
 export function parseReference(input: string): Reference {
@@ -29,7 +31,8 @@ export function parseReference(input: string): Reference {
       hint: 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20',
     });
   };
-  let rest = input.startsWith('docker://') ? input.slice('docker://'.length) : input;
+  const prefix = /^docker(-v1)?:\/\//.exec(input);
+  let rest = input.slice(prefix?.[0].length ?? 0);
   let digest: Digest | undefined;
   const at = rest.indexOf('@');
   if (at >= 0) {
@@ -47,19 +50,25 @@ export function parseReference(input: string): Reference {
   }
   const { host, repository } = splitRepository(rest, bad);
   if (tag === undefined && digest === undefined) tag = 'latest';
-  return { host, repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+  return {
+    host,
+    repository,
+    ...(tag === undefined ? {} : { tag }),
+    ...(digest === undefined ? {} : { digest }),
+    ...(prefix?.[1] === undefined ? {} : { registryVersion: 1 }),
+  };
 }
 
 /** Parses `HOST/REPO` without tag or digest, short forms included. Throws InvalidReferenceError. */
-export function parseRepository(input: string): { readonly host: string; readonly repository: string } {
-  const { host, repository, tag, digest } = parseReference(input);
+export function parseRepository(input: string): Pick<Reference, 'host' | 'repository' | 'registryVersion'> {
+  const { host, repository, tag, digest, registryVersion } = parseReference(input);
   if (digest !== undefined || (tag !== undefined && input.endsWith(`:${tag}`))) {
     throw new InvalidReferenceError(`${JSON.stringify(input)} names one image, not a repository`, {
       input,
       hint: 'leave out the tag and the digest',
     });
   }
-  return { host, repository };
+  return { host, repository, ...(registryVersion === undefined ? {} : { registryVersion }) };
 }
 
 /** The full form, `host/repository[:tag][@digest]`; parses back to the same reference. */

@@ -15,7 +15,7 @@ import { inspect } from './inspect.js';
 import { login, logout } from './login.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
-import { digest, tags } from './registry.js';
+import { digest, search, tags } from './registry.js';
 import { rmi } from './rmi.js';
 import { load, save } from './save.js';
 import { run } from './run.js';
@@ -60,6 +60,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   digest,
   login,
   logout,
+  search,
   serve,
   storeInit,
   storeDf,

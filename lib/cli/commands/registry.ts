@@ -1,5 +1,6 @@
 import { parseReference, parseRepository } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
+import { wholeNumber } from '../option.js';
 
 export const tags: CommandSpec = {
   path: ['tags'],
@@ -33,5 +34,39 @@ export const digest: CommandSpec = {
       size,
     } = await resolveDigest(await compose.remote(reference), reference, { signal });
     return { json: { digest: found, mediaType, size }, text: [found] };
+  },
+};
+
+export const search: CommandSpec = {
+  path: ['search'],
+  group: 'Registries',
+  summary: 'search a registry for repositories',
+  description: 'Asks the index of registry protocol v1, which Docker Hub and few others still answer.',
+  arguments: [
+    { name: 'HOST', summary: 'registry, such as docker.io' },
+    { name: 'TERM', summary: 'what to look for' },
+  ],
+  options: [
+    { name: 'limit', value: 'N', parse: wholeNumber(1), default: 25, summary: 'results at most, 1000 and no more' },
+  ],
+  examples: [{ command: 'imgtool search docker.io busybox --limit 5', does: 'name, stars and description of each' }],
+  async run({ args, options, signal, compose }) {
+    const { host } = parseReference(`${args[0]!}/search`);
+    const { searchRegistry } = await import('../../operations/index.js');
+    const limit = Math.min(options.number('limit')!, 1000);
+    const found = await searchRegistry(await compose.remote(), { host, term: args[1]!, limit }, { signal });
+    return {
+      json: found,
+      text: {
+        columns: ['NAME', { title: 'STARS', align: 'right' }, 'OFFICIAL', 'DESCRIPTION'],
+        rows: found.map(({ name, stars, official, description }) => [
+          name,
+          stars === undefined ? '' : String(stars),
+          official ? 'yes' : '',
+          description.replace(/\s+/g, ' ').trim(),
+        ]),
+      },
+      quiet: found.map(({ name }) => name),
+    };
   },
 };

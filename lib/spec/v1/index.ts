@@ -7,4 +7,5 @@ export * from './compose-v1.js';
 export * from './payload-checksum.js';
 export * from './seal-v1.js';
 export * from './tar-sum.js';
+export * from './v1-annotations.js';
 export * from './v1-image.js';

@@ -1,0 +1,259 @@
+import { setMaxListeners } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { DigestMismatchError, UsageError } from '../errors.js';
+import type { LayerApplier } from '../layer/index.js';
+import type { ImageRecord } from '../metadata/index.js';
+import type { ProgressState } from '../progress/index.js';
+import type { V1RemoteImage, V1Repository } from '../registry/index.js';
+import {
+  annotateV1,
+  beginPayloadChecksum,
+  checkV1Chain,
+  digestFrom,
+  formatReference,
+  MEDIA_TYPE,
+  sealV1Config,
+  v1ImageOf,
+  type Descriptor,
+  type Digest,
+} from '../spec/index.js';
+import { GrowingFile } from '../util/index.js';
+import type { BlobArrivals } from './blob-arrivals.js';
+import type { OperationDeps } from './deps.js';
+import { checkPlatform, type PulledLayer } from './look-up-image.js';
+import type { PullDeps, PullRequest } from './pull.js';
+import { requireSpace } from './require-space.js';
+import { sealImage } from './seal-image.js';
+import type { LayerStep } from './unpack-layers.js';
+import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
+import { whileSealing } from './while-fetching.js';
+
+/** A layer of a v1 image, in the store. */
+interface V1Layer {
+  readonly blob: Descriptor;
+  readonly payload: Digest;
+  readonly state: 'fetched' | 'present';
+}
+
+/** What a pull by protocol v1 works with. */
+export interface PullV1 {
+  readonly request: PullRequest;
+  /** The image that has the name now: nothing is to be done when the tag still leads to it. */
+  readonly named: ImageRecord | undefined;
+  /** Blobs that were fetched stand here until the image is recorded: for the caller to drop those that nothing came of. */
+  readonly fetched: Digest[];
+}
+
+/**
+ * Brings an image of registry protocol v1 into the store: the JSONs and layers of all its ancestors are asked for at once, the
+ * layers unpacked root first as they come, and then it gets a config and a manifest. The JSONs are kept in the manifest.
+ * Throws as `pullImage`; UsageError for a digest, which v1 does not know.
+ */
+export async function pullV1(
+  deps: PullDeps,
+  repository: V1Repository,
+  { request, named, fetched }: PullV1,
+): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
+  const { reference, signal } = request;
+  const { tag } = reference;
+  if (tag === undefined || reference.digest !== undefined) {
+    throw new UsageError(`${reference.host} speaks registry protocol v1, which has no digests`, {
+      hint: 'give a tag instead',
+    });
+  }
+  // Its threads take a while to start: let them while the registry is asked.
+  const applier = deps.createApplier();
+  try {
+    const id = await repository.resolve(tag, { signal });
+    const top = named?.layers.at(-1);
+    if (named !== undefined && top !== undefined && v1ImageOf(top)?.image.id === id) {
+      return [named, named.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }))];
+    }
+    const ids = await repository.ancestry(id, { signal });
+    const { images, steps, layers } = await whileSealing(deps, request.bootId, () =>
+      bringLayers(deps, repository, applier, { ids, fetched, request }),
+    );
+    const record = await sealImage(deps, {
+      // Old images may not say what they are for.
+      config: sealV1Config(
+        images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document })),
+        steps.map((step) => step.diffId),
+      ),
+      steps,
+      annotations: images.map((image, index) => annotateV1(image, layers[index]!.payload)),
+      name: formatReference({ host: reference.host, repository: reference.repository, tag }),
+      signal,
+    });
+    fetched.length = 0;
+    return [record, layers.map(({ blob: { digest, size }, state }) => ({ digest, size, state }))];
+  } finally {
+    await applier.close();
+  }
+}
+
+async function bringLayers(
+  deps: PullDeps,
+  repository: V1Repository,
+  applier: LayerApplier,
+  {
+    ids,
+    request,
+    fetched,
+  }: { readonly ids: readonly string[]; readonly request: PullRequest; readonly fetched: Digest[] },
+): Promise<{ images: V1RemoteImage[]; steps: LayerStep[]; layers: V1Layer[] }> {
+  const failure = new AbortController();
+  const signal = AbortSignal.any([request.signal, failure.signal]);
+  // Every request listens to it.
+  setMaxListeners(0, signal);
+  const local = await layersById(deps);
+  const coming = ids.map((id) => watched(repository.image(id, { signal })));
+  const layers = ids.map((id, position) => {
+    const known = local.get(id) ?? [];
+    return watched(bringLayer(deps, repository, { id, position, image: coming[position]!, known, fetched, signal }));
+  });
+  const arrivals = arrivedBlobs(deps.content);
+  try {
+    const images = await Promise.all(coming);
+    checkV1Chain(images);
+    await checkImages(deps, images, request);
+    const below = await knownBelow(deps, ids, { local, layers });
+    const blobs = async function* (): AsyncGenerator<Descriptor> {
+      for (const layer of layers.slice(below.length)) yield (await layer).blob;
+    };
+    const { bootId } = request;
+    const steps = await unpackUnsealed(deps, arrivals, applier, { below, blobs: blobs(), bootId, signal });
+    return { images, steps, layers: await Promise.all(layers) };
+  } catch (error) {
+    failure.abort(error);
+    throw error;
+  } finally {
+    await Promise.allSettled([...coming, ...layers]);
+    await arrivals.close();
+  }
+}
+
+/** The same promise; that nobody has waited for it when it failed is no crash. */
+function watched<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** Throws NotFoundError for another platform than the one asked for, DiskSpaceError. */
+async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], request: PullRequest): Promise<void> {
+  const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
+  checkPlatform(request, { os, architecture }, (line) => deps.progress.note(line));
+  const states = images.map(({ layerSize: size = 0, id }): PulledLayer => ({
+    digest: `sha256:${id}` as Digest,
+    size,
+    state: 'fetched',
+  }));
+  const steps = states.map(({ digest, size }) => ({ blob: { mediaType: MEDIA_TYPE.ociLayerGzip, digest, size } }));
+  await requireSpace(deps, steps, states, request.reserveBytes);
+}
+
+/** Layers of the store's images that were v1 images, by ID: a hint where to look, no more. */
+async function layersById({ metadata }: Pick<OperationDeps, 'metadata'>): Promise<Map<string, Descriptor[]>> {
+  const found = new Map<string, Descriptor[]>();
+  for (const layer of (await metadata.images.list()).flatMap((record) => record.layers)) {
+    const id = v1ImageOf(layer)?.image.id;
+    if (id !== undefined) found.set(id, [...(found.get(id) ?? []), layer]);
+  }
+  return found;
+}
+
+/** The layers at the bottom that are unpacked already: nothing of them need be fetched for that. */
+async function knownBelow(
+  deps: PullDeps,
+  ids: readonly string[],
+  { local, layers }: { readonly local: ReadonlyMap<string, unknown>; readonly layers: readonly Promise<V1Layer>[] },
+): Promise<LayerStep[]> {
+  const blobs: Descriptor[] = [];
+  for (const [index, id] of ids.entries()) {
+    if (!local.has(id)) break;
+    const { blob, state } = await layers[index]!;
+    if (state !== 'present') break;
+    blobs.push(blob);
+  }
+  return knownSteps(deps, blobs);
+}
+
+async function bringLayer(
+  deps: PullDeps,
+  repository: V1Repository,
+  job: {
+    readonly id: string;
+    readonly position: number;
+    readonly image: Promise<V1RemoteImage>;
+    readonly known: readonly Descriptor[];
+    readonly fetched: Digest[];
+    readonly signal: AbortSignal;
+  },
+): Promise<V1Layer> {
+  const { id, position, image, known, fetched, signal } = job;
+  const event = (state: ProgressState, more: object = {}): void =>
+    deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
+  // Only who may have the layer waits for what the registry says of it.
+  if (known.length > 0) {
+    const present = await presentLayer(deps, await image, known);
+    if (present !== undefined) {
+      event('skipped');
+      return present;
+    }
+  }
+  let total = 0;
+  const { result, payloadChecksum } = await repository.readLayer(id, {
+    image,
+    signal,
+    priority: -position,
+    consume: async (body) => {
+      const blob = await deps.content.ingestStream(body, { signal });
+      fetched.push(blob.digest);
+      return blob;
+    },
+    onProgress: (transferred) => event('active', { transferred: (total = transferred) }),
+    onRetry: (message) => event('retrying', { message }),
+  });
+  event('done', { transferred: total, total });
+  // The unpacker tells the compression; until then nobody asks for it.
+  return { blob: { mediaType: MEDIA_TYPE.ociLayer, ...result }, payload: payloadChecksum, state: 'fetched' };
+}
+
+/** A blob of the store that is proven to be the layer of `image`: by the registry's own checksum over JSON and layer. */
+async function presentLayer(
+  { content }: Pick<OperationDeps, 'content'>,
+  image: V1RemoteImage,
+  known: readonly Descriptor[],
+): Promise<V1Layer | undefined> {
+  for (const { mediaType, digest, size } of known) {
+    if (image.payloadChecksums.length === 0 || (await content.stat(digest)) === undefined) continue;
+    const hash = beginPayloadChecksum(image.bytes);
+    try {
+      for await (const chunk of await content.open(digest)) hash.update(chunk as Buffer);
+    } catch (error) {
+      if (error instanceof DigestMismatchError) continue;
+      throw error;
+    }
+    const payload = digestFrom(hash);
+    if (image.payloadChecksums.includes(payload))
+      return { blob: { mediaType, digest, size }, payload, state: 'present' };
+  }
+  return undefined;
+}
+
+/** Blobs that are in the store whole before anybody asks. */
+function arrivedBlobs(content: OperationDeps['content']): BlobArrivals {
+  const fds: number[] = [];
+  return {
+    readable: async (digest) => {
+      const { size } = (await content.stat(digest))!;
+      const fd = openSync(content.path(digest), 'r');
+      fds.push(fd);
+      return { fd, growing: GrowingFile.complete(size) };
+    },
+    done: () => Promise.resolve('fetched'),
+    close: () => {
+      for (const fd of fds) closeSync(fd);
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,126 @@
+import { RegistryError, TransportError } from '../../errors.js';
+import { isLoopbackHost, redactUrl, type HttpClient, type HttpHeaders } from '../../http/index.js';
+import { baseMediaType } from '../../spec/index.js';
+import { CookieJar } from './cookie-jar.js';
+
+/** User and password for one host. */
+export interface V1Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** What the parts of the v1 client share. */
+export interface V1HostOptions {
+  /** `host[:port]` as the user wrote it. */
+  readonly host: string;
+  /** For layers: its limit for each host is that of transfers. */
+  readonly transfers: HttpClient;
+  /** For documents, so that they need not wait until layers have come. */
+  readonly documents: HttpClient;
+  /** False: any certificate, and plain http where https does not answer. */
+  readonly tlsVerify: boolean;
+  readonly credentials: (request: {
+    readonly repository?: string;
+    readonly signal: AbortSignal;
+  }) => Promise<V1Credentials | undefined>;
+  /** Wait before the first retry, doubled for each further one. Milliseconds. */
+  readonly backoffBaseMs: number | undefined;
+}
+
+const DOCKER_HUB = 'docker.io';
+const DOCKER_HUB_INDEX = 'index.docker.io';
+const MAX_PING_BYTES = 64 * 1024;
+/** Servers of before and after 0.9 tell what checksum to expect by this name (docker-registry toolkit.py DockerVersion). */
+export const V1_USER_AGENT = 'docker/1.12.0 imgtool';
+
+/** A host that speaks (or may speak) protocol v1: where it is, and the cookies it has given. */
+export class V1Host {
+  readonly options: V1HostOptions;
+  readonly cookies = new CookieJar();
+  readonly #candidates: readonly string[];
+  #base: Promise<string> | undefined;
+
+  constructor(options: V1HostOptions) {
+    this.options = options;
+    const api = options.host === DOCKER_HUB ? DOCKER_HUB_INDEX : options.host;
+    const schemes = isLoopbackHost(api) ? ['http', 'https'] : options.tlsVerify ? ['https'] : ['https', 'http'];
+    this.#candidates = schemes.map((scheme) => new URL(`${scheme}://${api}`).origin);
+  }
+
+  /**
+   * Origin of the index, without a slash at its end. Where only one scheme can be, nothing is sent. Throws TransportError,
+   * RegistryError when no v1 registry answers there.
+   */
+  base(signal: AbortSignal): Promise<string> {
+    this.#base ??= (this.#candidates.length === 1 ? Promise.resolve(this.#candidates[0]!) : this.#find(signal)).catch(
+      (error: unknown) => {
+        this.#base = undefined;
+        throw error;
+      },
+    );
+    return this.#base;
+  }
+
+  /** Whether `GET /v1/_ping` is answered as a v1 registry does, and `GET /v2/` not as a v2 one. Throws AbortError. */
+  async isV1(signal: AbortSignal): Promise<boolean> {
+    for (const base of this.#candidates) {
+      try {
+        const { status, headers } = await this.#get(`${base}/v2/`, signal);
+        if ((status === 200 || status === 401) && /^registry\/2/.test(apiVersion(headers))) return false;
+        if (!(await this.#pings(base, signal))) continue;
+        this.#base = Promise.resolve(base);
+        return true;
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+      }
+    }
+    return false;
+  }
+
+  async #find(signal: AbortSignal): Promise<string> {
+    let first: TransportError | undefined;
+    for (const base of this.#candidates) {
+      try {
+        if (await this.#pings(base, signal)) return base;
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        first ??= error;
+      }
+    }
+    if (first !== undefined) throw first;
+    const url = `${this.#candidates[0]}/v1/_ping`;
+    throw new RegistryError(`${this.options.host} does not speak registry protocol v1`, {
+      status: 404,
+      method: 'GET',
+      url: redactUrl(url),
+      hint: 'leave out --registry-version 1 and docker-v1://',
+    });
+  }
+
+  /** Some answer with JSON, some with text; a page is another kind of server. */
+  async #pings(base: string, signal: AbortSignal): Promise<boolean> {
+    const { status, headers } = await this.#get(`${base}/v1/_ping`, signal);
+    const registry = 'x-docker-registry-version' in headers || 'x-docker-registry-standalone' in headers;
+    const type = baseMediaType(headers['content-type']);
+    // Some want a login for the ping too.
+    if (status === 401) return registry || 'www-authenticate' in headers;
+    return status === 200 && (registry || !/html/.test(type));
+  }
+
+  async #get(url: string, signal: AbortSignal): Promise<{ status: number; headers: HttpHeaders }> {
+    const {
+      status,
+      headers,
+      url: from,
+    } = await this.options.documents.request(
+      { method: 'GET', url, headers: { 'user-agent': V1_USER_AGENT }, signal, retries: 1 },
+      { maxBytes: MAX_PING_BYTES },
+    );
+    this.cookies.take(from, headers['set-cookie']);
+    return { status, headers };
+  }
+}
+
+function apiVersion(headers: HttpHeaders): string {
+  return [headers['docker-distribution-api-version'] ?? ''].flat().join(',');
+}

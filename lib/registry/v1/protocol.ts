@@ -1,0 +1,95 @@
+import { InvalidReferenceError, NotFoundError, RegistryError, AuthenticationError } from '../../errors.js';
+import { createHttpClient, type HttpClient, type HttpClientOptions } from '../../http/index.js';
+import { isRepositoryName, type Reference } from '../../spec/index.js';
+import { V1Host, type V1HostOptions } from './host.js';
+import { openV1Repository } from './repository.js';
+import { searchIndex } from './search.js';
+import type { V1Repository, V1SearchResult } from './types.js';
+
+/** Which protocol to speak: `auto` is v2, and v1 where nothing else is spoken. */
+export type RegistryVersion = 'auto' | '1' | '2';
+
+/** Options of `createV1Protocol`. */
+export interface V1ProtocolOptions {
+  readonly http: HttpClient;
+  /** What `http` was made with: documents get a client of their own. */
+  readonly httpOptions: HttpClientOptions;
+  readonly registryVersion: RegistryVersion;
+  readonly tlsVerify: (host: string) => boolean;
+  readonly credentials: (
+    host: string,
+    request: Parameters<V1HostOptions['credentials']>[0],
+  ) => ReturnType<V1HostOptions['credentials']>;
+}
+
+/** The v1 part of a registry client. */
+export interface V1Protocol {
+  open(
+    reference: Pick<Reference, 'host' | 'repository' | 'registryVersion'>,
+    options: { readonly signal: AbortSignal; readonly after?: unknown },
+  ): Promise<V1Repository | undefined>;
+  search(
+    host: string,
+    term: string,
+    options: { readonly limit: number; readonly signal: AbortSignal },
+  ): Promise<V1SearchResult[]>;
+  readonly statistics: HttpClient['statistics'];
+  close(): Promise<void>;
+}
+
+/** Makes the v1 part of a registry client; nothing is sent before its first request. */
+export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
+  const { registryVersion } = options;
+  const documents = createHttpClient(options.httpOptions);
+  const hosts = new Map<string, V1Host>();
+  const known = new Map<string, boolean>();
+  const hostOf = (name: string): V1Host => {
+    let host = hosts.get(name);
+    if (host === undefined) {
+      host = new V1Host({
+        host: name,
+        transfers: options.http,
+        documents,
+        tlsVerify: options.tlsVerify(name),
+        credentials: (request) => options.credentials(name, request),
+        backoffBaseMs: options.httpOptions.backoffBaseMs,
+      });
+      hosts.set(name, host);
+    }
+    return host;
+  };
+  return {
+    open: async ({ host, repository, registryVersion: forced }, { signal, after }) => {
+      signal.throwIfAborted();
+      // The name becomes part of a URL path: a caller that did not parse it must not reach another one.
+      if (!isRepositoryName(repository)) {
+        throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {
+          input: repository,
+        });
+      }
+      if (forced !== 1 && registryVersion !== '1') {
+        if (registryVersion === '2') return undefined;
+        if (!known.has(host)) {
+          if (!mayBeV1(after)) return undefined;
+          known.set(host, await hostOf(host).isV1(signal));
+        }
+        if (known.get(host) !== true) return undefined;
+      }
+      return openV1Repository(hostOf(host), repository);
+    },
+    search: (host, term, { limit, signal }) => searchIndex(hostOf(host), term, { limit, signal }),
+    get statistics() {
+      return documents.statistics;
+    },
+    close: () => documents.close(),
+  };
+}
+
+/** Whether looking up an image by protocol v2 failed in a way that a registry of protocol v1 makes it fail. */
+function mayBeV1(error: unknown): boolean {
+  if (error instanceof NotFoundError) return error.kind !== 'blob';
+  return (
+    error instanceof AuthenticationError ||
+    (error instanceof RegistryError && error.status >= 400 && error.status < 429)
+  );
+}

@@ -1,0 +1,208 @@
+import { Readable } from 'node:stream';
+import { DigestMismatchError, RegistryError, SizeMismatchError, TransportError } from '../../errors.js';
+import { redactUrl, type StreamedResponse } from '../../http/index.js';
+import { beginPayloadChecksum, digestFrom, type Digest } from '../../spec/index.js';
+import { backoffMs, delay } from '../../util/index.js';
+import { modernCompression } from './modern-compression.js';
+import { imageAsked, type V1Place } from './place.js';
+import { isUploading, v1StreamError } from './responses.js';
+import { TarSumCheck } from './tar-sum-check.js';
+import type { ReadLayer, ReadLayerOptions } from './types.js';
+
+/** Breaks in a row that may bring nothing. */
+const RETRIES = 5;
+/** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
+const PROGRESS_BYTES = 64 * 1024;
+
+/** Reads a layer as V1Repository.readLayer says. */
+export async function readLayer<T>(place: V1Place, id: string, options: ReadLayerOptions<T>): Promise<ReadLayer<T>> {
+  // Whoever awaits it here sees its failure; a failure before that is no crash.
+  options.image.catch(() => undefined);
+  return place.session.atAny(options.signal, async (endpoint, last) => {
+    for (let again = false; ; again = true) {
+      try {
+        return await readOnce(place, id, { ...options, endpoint, last });
+      } catch (error) {
+        if (again || !(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
+        options.onRetry?.(`${error.message}; fetching it again`);
+      }
+    }
+  });
+}
+
+type Reading<T> = ReadLayerOptions<T> & { readonly endpoint: string; readonly last: boolean };
+
+async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Promise<ReadLayer<T>> {
+  const outcome: { checksum?: Digest; failure?: unknown } = {};
+  const bytes = async function* (): AsyncGenerator<Buffer> {
+    try {
+      outcome.checksum = yield* checked(place, id, options);
+    } catch (error) {
+      outcome.failure = error;
+      throw error;
+    }
+  };
+  const layer = await modernCompression(bytes(), options.signal);
+  try {
+    const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }));
+    return { result, payloadChecksum: outcome.checksum!, converted: layer.converted };
+  } catch (error) {
+    // What the consumer makes of a broken stream says less than what broke it.
+    throw (outcome.failure ?? error) as Error;
+  } finally {
+    await layer.close();
+  }
+}
+
+/** The bytes as sent; ends only when they fit what the registry says of them. Returns the payload checksum. */
+async function* checked<T>(place: V1Place, id: string, options: Reading<T>): AsyncGenerator<Buffer, Digest> {
+  const received = receive(place, id, options);
+  // The first bytes are on their way while the JSON is.
+  const first = received.next();
+  first.catch(() => undefined);
+  const image = await options.image.catch(async (error: unknown) => {
+    await received.return(undefined);
+    throw error;
+  });
+  const hash = beginPayloadChecksum(image.bytes);
+  const tarSum =
+    image.tarSum === undefined || image.payloadChecksums.length > 0
+      ? undefined
+      : new TarSumCheck(image.tarSum, image.bytes);
+  try {
+    for (let next = await first; next.done !== true; next = await received.next()) {
+      hash.update(next.value);
+      await tarSum?.write(next.value);
+      yield next.value;
+    }
+    const checksum = digestFrom(hash);
+    if (image.payloadChecksums.length > 0 && !image.payloadChecksums.includes(checksum)) {
+      throw wrong(place, id, image.payloadChecksums[0]!, checksum);
+    }
+    const sum = await tarSum?.end();
+    if (sum !== undefined && sum !== image.tarSum) throw wrong(place, id, image.tarSum!, sum);
+    return checksum;
+  } finally {
+    await received.return(undefined);
+    tarSum?.close();
+  }
+}
+
+function wrong(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
+  return new DigestMismatchError(
+    `the layer of v1 image ${id} has the checksum ${actual}, the registry says ${expected}`,
+    { expected, actual, hint: `the image is damaged at ${place.session.host.options.host}: push it there again` },
+  );
+}
+
+/** The bytes as sent, from the first to the last, over as many connections as it takes. */
+async function* receive<T>(place: V1Place, id: string, options: Reading<T>): AsyncGenerator<Buffer> {
+  const { signal, onProgress, onRetry } = options;
+  const { backoffBaseMs } = place.session.host.options;
+  let received = 0;
+  let failures = 0;
+  let ranges = false;
+  let announced: number | undefined;
+  /** What the registry says of the layer counts for more than the length of one answer. */
+  const size = async (): Promise<number | undefined> => (await options.image).layerSize ?? announced;
+  for (;;) {
+    const start = received;
+    try {
+      const range = start > 0 && ranges ? rangeAfter(start, await size()) : undefined;
+      const answer = await get(place, id, { ...options, range, start });
+      if (answer === undefined) return;
+      const { response } = answer;
+      const length = lengthOf(response);
+      if (start === 0) {
+        ranges = /\bbytes\b/i.test([response.headers['accept-ranges'] ?? ''].flat().join());
+        announced = length;
+      }
+      let { skip } = answer;
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        const useful = chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - useful.length;
+        if (useful.length === 0) continue;
+        received += useful.length;
+        onProgress?.(received);
+        yield useful;
+      }
+      const isFramed = length !== undefined || 'transfer-encoding' in response.headers;
+      const expected = isFramed ? undefined : await size();
+      if (expected === undefined || received >= expected) return;
+      const { host } = new URL(options.endpoint);
+      const message = `the layer of v1 image ${id} ended at byte ${received} of ${expected}`;
+      throw new TransportError(message, { host, phase: 'body' });
+    } catch (error) {
+      signal.throwIfAborted();
+      failures = received - start >= PROGRESS_BYTES ? 1 : failures + 1;
+      if (isUploading(error) && failures <= RETRIES) {
+        // The JSON is there when the image is.
+        await options.image;
+        await delay(backoffMs(failures, backoffBaseMs), signal);
+        continue;
+      }
+      if (!(error instanceof TransportError) || error.phase !== 'body') throw error;
+      // A length that was announced too large ends in an error after the last byte.
+      if (received === (await size())) return;
+      if (failures > RETRIES) throw error;
+      onRetry?.(`${error.message}; going on at byte ${received}`);
+      await delay(backoffMs(failures, backoffBaseMs), signal);
+    }
+  }
+}
+
+/**
+ * The range that brings what follows `offset`: its end is the last byte, one more stalls the Python server, and a range of
+ * one byte is 416 there. Undefined when there is nothing to ask a range for.
+ */
+export function rangeAfter(offset: number, size: number | undefined): { start: number; end: number } | undefined {
+  if (size === undefined || size < 2 || offset >= size) return undefined;
+  const start = Math.min(offset, size - 2);
+  return { start, end: size - 1 };
+}
+
+async function get<T>(
+  place: V1Place,
+  id: string,
+  options: Reading<T> & { readonly start: number; readonly range: { start: number; end: number } | undefined },
+): Promise<{ readonly response: StreamedResponse; readonly skip: number } | undefined> {
+  const { session } = place;
+  const { endpoint, last, range, start, signal, priority = 0 } = options;
+  const response = await session.stream(endpoint, {
+    method: 'GET',
+    path: `images/${id}/layer`,
+    headers: range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` },
+    signal,
+    priority,
+    ...(last ? {} : { retries: 1, connectRetries: 0 }),
+  });
+  if (response.status === 200) return { response, skip: start };
+  if (response.status === 206 && range !== undefined) {
+    const from = /^(?:bytes )?(\d+)-/.exec(response.headers['content-range'] ?? '')?.[1];
+    if (Number(from) === range.start) return { response, skip: start - range.start };
+    response.body.destroy();
+    throw new RegistryError(
+      `${session.host.options.host} sent another range of the layer of ${id} than the one asked for`,
+      {
+        status: response.status,
+        method: 'GET',
+        url: redactUrl(response.url),
+      },
+    );
+  }
+  if (response.status === 416 && range !== undefined) {
+    response.body.destroy();
+    return get(place, id, { ...options, range: undefined });
+  }
+  // The Python server has no answer of zero bytes.
+  if (response.status === 416 && start === 0 && (await options.image).layerSize === 0) {
+    response.body.destroy();
+    return undefined;
+  }
+  throw await v1StreamError(response, imageAsked(place, id));
+}
+
+function lengthOf({ headers }: StreamedResponse): number | undefined {
+  const text = headers['content-length'];
+  return text === undefined || !/^\d{1,15}$/.test(text) ? undefined : Number(text);
+}

@@ -1,0 +1,67 @@
+import { AuthenticationError, NotFoundError, RegistryError, type ImgtoolError, type ThingKind } from '../../errors.js';
+import { readCapped, redactText, redactUrl, type BufferedResponse, type StreamedResponse } from '../../http/index.js';
+import { escapeText } from '../../util/index.js';
+
+/** What was asked for, for the message of an error. */
+export interface Asked {
+  readonly method: string;
+  /** `host[:port]` as the user wrote it. */
+  readonly host: string;
+  readonly kind: ThingKind;
+  /** What people call it: `host/repo:tag`, an ID. */
+  readonly subject: string;
+}
+
+const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_MESSAGE_LENGTH = 300;
+
+/** As `v1Error`, for a streamed response: reads a part of its body and closes it. */
+export async function v1StreamError(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
+  return v1Error({ ...response, ...(await readCapped(response.body, MAX_ERROR_BYTES)) }, asked);
+}
+
+/** The error for an answer of a v1 registry that is not what was hoped for. */
+export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError {
+  const { host, kind, subject, method } = asked;
+  const { status } = response;
+  const text = v1ErrorText(response.body);
+  const why = text === '' ? '' : `: ${text}`;
+  if (status === 404) {
+    const hint = kind === 'tag' ? 'see what there is: imgtool tags' : 'check the spelling';
+    return new NotFoundError(`${host} has no ${kind} ${subject}${why}`, { kind, subject, hint });
+  }
+  if (status === 401 || status === 403) {
+    return new AuthenticationError(`${host} refuses access to ${subject}${why}`, {
+      host,
+      hint: `check the name, or log in with: imgtool login ${host}`,
+    });
+  }
+  return new RegistryError(`${host} answered ${status} for ${subject}${why}`, {
+    status,
+    method,
+    url: redactUrl(response.url),
+    diagnostics: text === '' ? [] : [{ code: '', message: text }],
+    hint: /being uploaded/i.test(text)
+      ? 'somebody is pushing this image just now, or stopped in the middle: try again later, or push it again'
+      : status >= 500
+        ? 'the fault is at the registry: try again later'
+        : undefined,
+  });
+}
+
+/** Whether a read failed because the image is being uploaded (docker-registry images.py). */
+export function isUploading(error: unknown): boolean {
+  return error instanceof RegistryError && error.status === 400 && /being uploaded/i.test(error.message);
+}
+
+/** The text of `{"error": "text"}`; of anything else nothing, it is a proxy's page. */
+export function v1ErrorText(body: Buffer): string {
+  try {
+    const text = (JSON.parse(body.toString('utf8')) as { error?: unknown } | null)?.error;
+    return typeof text === 'string'
+      ? redactText(escapeText(text.slice(0, 4096).trim())).slice(0, MAX_MESSAGE_LENGTH)
+      : '';
+  } catch {
+    return '';
+  }
+}

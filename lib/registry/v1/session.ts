@@ -1,0 +1,195 @@
+import {
+  AuthenticationError,
+  DigestMismatchError,
+  InvalidManifestError,
+  NotFoundError,
+  RegistryError,
+  TransportError,
+} from '../../errors.js';
+import {
+  resolveLocation,
+  type BufferedResponse,
+  type HttpHeaders,
+  type HttpRequest,
+  type StreamedResponse,
+} from '../../http/index.js';
+import { V1_USER_AGENT, type V1Credentials, type V1Host } from './host.js';
+
+/** A request of this protocol: `path` follows `/v1/`. */
+export type V1Request = Omit<HttpRequest, 'url'> & { readonly path: string };
+
+const MAX_ENDPOINTS = 20;
+const MAX_REDIRECTS = 3;
+const PUT_REDIRECT: ReadonlySet<number> = new Set([301, 302, 303]);
+
+/**
+ * What one use of a repository has to remember: the newest token, the endpoints that the index named. Requests to the index
+ * carry user and password and ask for a token; those to an endpoint carry the token. A password goes to the index alone.
+ */
+export class V1Session {
+  readonly host: V1Host;
+  readonly #repository: string | undefined;
+  #credentials: Promise<V1Credentials | undefined> | undefined;
+  #token: string | undefined;
+  #endpoints: readonly string[] | undefined;
+  /** The endpoint that worked last; those before it did not. */
+  #preferred = 0;
+
+  constructor(host: V1Host, repository?: string) {
+    this.host = host;
+    this.#repository = repository;
+  }
+
+  /** Origins that hold the images: those the index has named, or undefined when it named none. */
+  get namedEndpoints(): readonly string[] | undefined {
+    return this.#endpoints;
+  }
+
+  /** Sends to the index. A PUT that is redirected is repeated there. Any status resolves. Throws TransportError, AbortError. */
+  async index(request: V1Request, maxBytes: number): Promise<BufferedResponse> {
+    const base = await this.host.base(request.signal);
+    const { path, ...rest } = request;
+    const basic = await this.#basic(request.signal);
+    let url = new URL(`${base}/v1/${path}`);
+    for (let hops = 0; ; hops++) {
+      // Elsewhere nobody is entitled to the password.
+      const own = url.origin === base && basic !== undefined ? { authorization: basic } : {};
+      const headers = { 'x-docker-token': 'true', ...request.headers, ...own };
+      const sent = this.#headers(url.href, headers);
+      const response = await this.host.options.documents.request(
+        { ...rest, url: url.href, headers: sent },
+        { maxBytes },
+      );
+      this.#learn(base, response.url, response.headers);
+      const location = PUT_REDIRECT.has(response.status) ? response.headers.location : undefined;
+      const next = location === undefined ? undefined : resolveLocation(location, url);
+      if (request.method !== 'PUT' || next === undefined || hops >= MAX_REDIRECTS) return response;
+      if (url.protocol === 'https:' && next.protocol !== 'https:') return response;
+      url = next;
+    }
+  }
+
+  /** Sends to an endpoint and reads the body into memory. Throws as `index`. */
+  async request(endpoint: string, request: V1Request, maxBytes: number): Promise<BufferedResponse> {
+    return this.#authorized(endpoint, request, (sent) =>
+      this.host.options.documents.request(sent, { maxBytes }).then((response) => ({ response })),
+    );
+  }
+
+  /** Sends to an endpoint and hands over the body as it comes. Throws as `index`. */
+  async stream(endpoint: string, request: V1Request): Promise<StreamedResponse> {
+    return this.#authorized(endpoint, request, (sent) =>
+      this.host.options.transfers
+        .stream(sent)
+        .then((response) => ({ response, close: () => void response.body.destroy() })),
+    );
+  }
+
+  /** Origins to read from: those that were named, else the index itself. */
+  async endpoints(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#endpoints ?? [await this.host.base(signal)];
+  }
+
+  /**
+   * Does `work` at the first endpoint where it works, and remembers that one. `last` tells whether there is another one.
+   * Throws the first NotFoundError, or else what the first endpoint's `work` threw.
+   */
+  async atAny<T>(signal: AbortSignal, work: (endpoint: string, last: boolean) => Promise<T>): Promise<T> {
+    const all = await this.endpoints(signal);
+    const failures: unknown[] = [];
+    for (let at = this.#preferred; at < all.length; at++) {
+      try {
+        const result = await work(all[at]!, at === all.length - 1);
+        this.#preferred = Math.max(this.#preferred, at);
+        return result;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isEndpointFailure(error)) throw error;
+        failures.push(error);
+      }
+    }
+    throw (failures.find((error) => error instanceof NotFoundError) ?? failures[0]) as Error;
+  }
+
+  async #authorized<R extends { readonly status: number; readonly url: string; readonly headers: HttpHeaders }>(
+    endpoint: string,
+    { path, ...request }: V1Request,
+    send: (request: HttpRequest) => Promise<{ readonly response: R; readonly close?: () => void }>,
+  ): Promise<R> {
+    const base = await this.host.base(request.signal);
+    const url = `${endpoint}/v1/${path}`;
+    const basic = endpoint === base ? await this.#basic(request.signal) : undefined;
+    // A registry that is its own index takes the password with every request, over https.
+    const first = this.#token ?? (url.startsWith('https:') ? basic : undefined);
+    const attempt = async (authorization: string | undefined): Promise<{ response: R; close?: () => void }> => {
+      const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
+      const sent = await send({ ...request, url, headers: this.#headers(url, headers) });
+      this.#learn(base, sent.response.url, sent.response.headers);
+      return sent;
+    };
+    const { response, close } = await attempt(first);
+    const challenge = response.headers['www-authenticate'] ?? '';
+    const wantsPassword =
+      response.status === 401 && basic !== undefined && basic !== first && /^basic\b/i.test(challenge);
+    if (!wantsPassword || new URL(response.url).origin !== endpoint) return response;
+    close?.();
+    return (await attempt(basic)).response;
+  }
+
+  #headers(url: string, headers: Readonly<Record<string, string>>): Record<string, string> {
+    const cookie = this.host.cookies.header(url);
+    return { 'user-agent': V1_USER_AGENT, ...headers, ...(cookie === undefined ? {} : { cookie }) };
+  }
+
+  #learn(base: string, url: string, headers: HttpHeaders): void {
+    this.host.cookies.take(url, headers['set-cookie']);
+    const { origin } = new URL(url);
+    // A storage service behind a redirect has nothing to say about access.
+    if (origin !== base && this.#endpoints?.includes(origin) !== true) return;
+    const token = [headers['x-docker-token'] ?? []].flat().join(',').trim();
+    // What is not plain text could break out of the header.
+    if (token !== '' && /^[\x20-\x7e]+$/.test(token) && token.toLowerCase() !== 'true') {
+      this.#token = `Token ${token.replace(/^token\s+/i, '')}`;
+    }
+    if (origin !== base) return;
+    const named = [headers['x-docker-endpoints'] ?? []].flat().join(',');
+    const endpoints = named.split(',').flatMap((entry) => originOf(entry.trim(), base) ?? []);
+    if (endpoints.length === 0) return;
+    this.#endpoints = [...new Set(endpoints)].slice(0, MAX_ENDPOINTS);
+    this.#preferred = 0;
+  }
+
+  async #basic(signal: AbortSignal): Promise<string | undefined> {
+    this.#credentials ??= this.host.options.credentials(
+      this.#repository === undefined ? { signal } : { repository: this.#repository, signal },
+    );
+    const credentials = await this.#credentials;
+    if (credentials === undefined) return undefined;
+    const { username, password } = credentials;
+    return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+  }
+}
+
+const ENDPOINT_FAILURES = [
+  TransportError,
+  RegistryError,
+  NotFoundError,
+  AuthenticationError,
+  InvalidManifestError,
+  DigestMismatchError,
+];
+
+/** Whether another endpoint may do better. */
+function isEndpointFailure(error: unknown): boolean {
+  return ENDPOINT_FAILURES.some((kind) => error instanceof kind);
+}
+
+/** `host[:port]` of `X-Docker-Endpoints`, by the scheme of the index; undefined for what is no host. */
+function originOf(entry: string, base: string): string | undefined {
+  if (!/^[A-Za-z0-9.:[\]-]+$/.test(entry)) return undefined;
+  try {
+    return new URL(`${new URL(base).protocol}//${entry}`).origin;
+  } catch {
+    return undefined;
+  }
+}
