@@ -118,7 +118,15 @@ class Client implements HttpClient {
     const release = await this.#queues.acquire(hop.url.host, { priority, signal, upload });
     const started = performance.now();
     const answer = await this.#sender.send(hop, { signal, responseMs: request.responseMs, closed: release });
-    this.#log(`${hop.method} ${redactUrl(hop.url)}: ${answer.status} in ${Math.round(performance.now() - started)} ms`);
+    const what = `${hop.method} ${redactUrl(hop.url)}: ${answer.status}`;
+    const afterMs = (): string => `${Math.round(performance.now() - started)} ms`;
+    this.#log(`${what} in ${afterMs()}`);
+    if (this.#options.log !== undefined) {
+      const { body } = answer;
+      body.once('close', () => {
+        if (body.received > 0) this.#log(`${what}, ${body.received} bytes after ${afterMs()}`);
+      });
+    }
     return answer;
   }
 

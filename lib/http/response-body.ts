@@ -23,6 +23,8 @@ export class ResponseBody extends Readable {
   readonly #owner: BodyOwner;
   readonly #watch: NodeJS.Timeout;
   readonly #abort: () => void;
+  /** Bytes that have come so far. */
+  received = 0;
   #waiting = false;
   #paused = false;
   #idleChecks = 0;
@@ -61,6 +63,7 @@ export class ResponseBody extends Readable {
   #pass(chunk: Buffer): void {
     if (this.destroyed) return;
     this.#idleChecks = 0;
+    this.received += chunk.length;
     this.#owner.received(chunk.length);
     this.#waiting = this.push(chunk);
     const pauseMs = this.#owner.limiter?.take(chunk.length) ?? 0;

@@ -16,7 +16,7 @@ import type { HttpClientOptions, HttpHeaders, RequestBody } from './types.js';
 export interface Answer {
   readonly status: number;
   readonly headers: HttpHeaders;
-  readonly body: Readable;
+  readonly body: ResponseBody;
 }
 
 /** A try that failed before its response headers came. */

@@ -12,6 +12,7 @@ import { nothingNew } from './rows/nothing-new.js';
 import { peakMemory } from './rows/peak-memory.js';
 import { pushSmall } from './rows/push.js';
 import { startUp } from './rows/start-up.js';
+import { throttledPull } from './rows/throttled-pull.js';
 
 const ROWS: readonly BenchRow[] = [
   coldPull,
@@ -21,6 +22,7 @@ const ROWS: readonly BenchRow[] = [
   commitLarge,
   pushSmall,
   startUp,
+  throttledPull,
   peakMemory,
 ];
 

@@ -432,6 +432,14 @@ describe('http client', () => {
     expect(lines[0]).to.match(/^GET http:\/\/127\.0\.0\.1:\d+\/x\?X-Amz-Signature=\*\*\*&n=1: 500 in \d+ ms$/);
     expect(lines.join()).not.to.contain('abcdef');
   });
+
+  it('tells how many bytes came, and in what time', async () => {
+    const server = await serve({ method: 'GET', path: '/', reply: { body: 'hello' } });
+    const lines: string[] = [];
+    await get(client({ log: (line) => lines.push(line) }), `${server.url}/`);
+    while (lines.length < 2) await sleep(5);
+    expect(lines[1]).to.match(/^GET http:\/\/127\.0\.0\.1:\d+\/: 200, 5 bytes after \d+ ms$/);
+  });
 });
 
 function* blocks(): Generator<Buffer> {
