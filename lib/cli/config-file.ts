@@ -38,7 +38,8 @@ function readIfThere(path: string): string | undefined {
 }
 
 async function parse(text: string, path: string): Promise<Record<string, unknown>> {
-  const { parse: parseYaml } = await import('yaml');
+  // Bundled, a CommonJS package has nothing but its default.
+  const { parse: parseYaml } = (await import('yaml')).default;
   let document: unknown;
   try {
     document = parseYaml(text);

@@ -16,6 +16,16 @@ import { login, logout } from './login.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
 import { digest, search, tags } from './registry.js';
+import {
+  blobGet,
+  blobHead,
+  catalog,
+  deleteCommand,
+  manifestDelete,
+  manifestGet,
+  manifestPut,
+  referrers,
+} from './registry-documents.js';
 import { rmi } from './rmi.js';
 import { load, save } from './save.js';
 import { run } from './run.js';
@@ -58,6 +68,14 @@ export const COMMANDS: readonly CommandSpec[] = [
   sync,
   tags,
   digest,
+  catalog,
+  manifestGet,
+  manifestPut,
+  manifestDelete,
+  blobGet,
+  blobHead,
+  referrers,
+  deleteCommand,
   login,
   logout,
   search,

@@ -134,7 +134,8 @@ export const DEFAULT_MAX_DELETE = 10;
  * Reads a sync file, in the form of docs/mirroring.md or in skopeo's (skopeo-sync(1)). Throws UsageError with the line.
  */
 export async function readSyncFile(text: string, title: string, options: SyncFileOptions): Promise<SyncRule[]> {
-  const { parseDocument, LineCounter: Lines, isAlias, isMap, isSeq } = await import('yaml');
+  // Bundled, a CommonJS package has nothing but its default.
+  const { parseDocument, LineCounter: Lines, isAlias, isMap, isSeq } = (await import('yaml')).default;
   const lines = new Lines();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [fault] = document.errors;

@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+import { UsageError } from '../../errors.js';
+import { parseReference } from '../../spec/index.js';
+import { createOutputFile } from '../../util/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+
+const REF = { name: 'REF', summary: 'HOST/REPOSITORY[:TAG][@DIGEST]' };
+const BLOB = { name: 'REF', summary: 'HOST/REPOSITORY@DIGEST' };
+
+export const catalog: CommandSpec = {
+  path: ['catalog'],
+  group: 'Registries',
+  summary: 'list the repositories of a registry',
+  description: 'Not every registry offers this; the large public ones do not.',
+  arguments: [{ name: 'HOST', summary: 'HOST[:PORT]' }],
+  options: [],
+  examples: [{ command: 'imgtool catalog localhost:5000', does: 'one repository a line' }],
+  async run({ args, signal, compose }) {
+    const { listRepositories, parseSyncSource } = await import('../../operations/index.js');
+    const { host, repository } = parseSyncSource(args[0]!.endsWith('/') ? args[0]! : `${args[0]}/`);
+    if (repository !== undefined) throw new UsageError(`${args[0]} is not a registry`, { hint: 'write HOST[:PORT]' });
+    const list = await listRepositories(await compose.remote({ host }), host, { signal });
+    return { json: list, text: list };
+  },
+};
+
+export const manifestGet: CommandSpec = {
+  path: ['manifest', 'get'],
+  group: 'Registries',
+  summary: 'print a manifest or index byte for byte',
+  arguments: [REF],
+  options: [],
+  examples: [{ command: 'imgtool manifest get alpine:3.20 | sha256sum', does: 'its digest, computed' }],
+  async run({ args, signal, compose }) {
+    const reference = parseReference(args[0]!);
+    const { getManifest } = await import('../../operations/index.js');
+    const { bytes } = await getManifest(await compose.remote(reference), reference, { signal });
+    return { bytes };
+  },
+};
+
+export const manifestPut: CommandSpec = {
+  path: ['manifest', 'put'],
+  group: 'Registries',
+  summary: 'publish a manifest or index, bytes as they are',
+  description: 'What it names must be at the registry. Prints its digest.',
+  arguments: [REF, { name: 'FILE', summary: 'file, or - for standard input', completes: 'file' }],
+  options: [],
+  examples: [{ command: 'imgtool manifest put localhost:5000/app:1 index.json', does: 'under a tag' }],
+  async run({ args, signal, compose, input }) {
+    const reference = parseReference(args[0]!);
+    const bytes = args[1] === '-' ? await buffer(input()) : await readBytes(args[1]!);
+    const { publishManifest } = await import('../../operations/index.js');
+    const descriptor = await publishManifest(await compose.remote(reference), reference, { bytes, signal });
+    return { json: descriptor, text: [descriptor.digest] };
+  },
+};
+
+export const manifestDelete: CommandSpec = {
+  path: ['manifest', 'delete'],
+  group: 'Registries',
+  summary: 'remove a manifest and all its tags, as "imgtool delete"',
+  arguments: [REF],
+  options: [],
+  examples: [{ command: 'imgtool manifest delete localhost:5000/app@sha256:…', does: 'by digest' }],
+  run: (context) => removeManifest(context, { tagOnly: false, dryRun: false }),
+};
+
+export const deleteCommand: CommandSpec = {
+  path: ['delete'],
+  group: 'Registries',
+  summary: 'remove an image from a registry',
+  description:
+    'Removes the manifest, and with it every tag that leads to it: they are named. Blobs stay until the registry ' +
+    'collects them.',
+  arguments: [REF],
+  options: [
+    { name: 'tag-only', default: false, summary: 'the tag alone; others of the same manifest stay' },
+    { name: 'dry-run', default: false, summary: 'name what would go' },
+  ],
+  examples: [
+    { command: 'imgtool delete localhost:5000/app:1 --dry-run', does: 'which tags would lose their manifest' },
+    { command: 'imgtool delete localhost:5000/app:1 --tag-only', does: 'one tag less' },
+  ],
+  run: (context) =>
+    removeManifest(context, { tagOnly: context.options.flag('tag-only'), dryRun: context.options.flag('dry-run') }),
+};
+
+export const blobGet: CommandSpec = {
+  path: ['blob', 'get'],
+  group: 'Registries',
+  summary: 'write a blob to a file or standard output, verified',
+  arguments: [BLOB],
+  options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; standard output when not given' }],
+  examples: [{ command: 'imgtool blob get localhost:5000/app@sha256:… -o layer.tar.gz', does: 'a layer as it is' }],
+  async run({ args, options, signal, compose, output }) {
+    const reference = parseReference(args[0]!);
+    const { readRemoteBlob } = await import('../../operations/index.js');
+    const remote = await compose.remote(reference);
+    const path = options.text('output');
+    if (path === undefined || path === '-') {
+      await readRemoteBlob(remote, reference, { output: output(), signal });
+      return undefined;
+    }
+    const file = await createOutputFile(path);
+    try {
+      await readRemoteBlob(remote, reference, { output: file.stream, signal });
+      await file.keep();
+      return { json: { digest: reference.digest, path }, text: [] };
+    } finally {
+      await file.discard();
+    }
+  },
+};
+
+export const blobHead: CommandSpec = {
+  path: ['blob', 'head'],
+  group: 'Registries',
+  summary: 'say whether a repository has a blob, and its size in bytes',
+  arguments: [BLOB],
+  options: [],
+  examples: [{ command: 'imgtool blob head localhost:5000/app@sha256:…', does: 'exit code 3 when it has not' }],
+  async run({ args, signal, compose }) {
+    const reference = parseReference(args[0]!);
+    const { findBlob } = await import('../../operations/index.js');
+    const size = await findBlob(await compose.remote(reference), reference, { signal });
+    return { json: { digest: reference.digest, size }, text: [String(size)] };
+  },
+};
+
+export const referrers: CommandSpec = {
+  path: ['referrers'],
+  group: 'Registries',
+  summary: 'list what refers to an image: signatures, SBOMs, attestations',
+  arguments: [REF],
+  options: [],
+  examples: [{ command: 'imgtool referrers localhost:5000/app:1', does: 'digest and type, one a line' }],
+  async run({ args, signal, compose }) {
+    const reference = parseReference(args[0]!);
+    const { listImageReferrers } = await import('../../operations/index.js');
+    const list = await listImageReferrers(await compose.remote(reference), reference, { signal });
+    return {
+      json: list,
+      text: list.map(({ digest, artifactType, mediaType }) => `${digest}  ${artifactType ?? mediaType}`),
+      quiet: list.map(({ digest }) => digest),
+    };
+  },
+};
+
+async function removeManifest(
+  { args, signal, compose, progress }: CommandContext,
+  how: { readonly tagOnly: boolean; readonly dryRun: boolean },
+): Promise<CommandResult> {
+  const reference = parseReference(args[0]!);
+  if (how.tagOnly && (reference.tag === undefined || reference.digest !== undefined))
+    throw new UsageError('--tag-only needs a reference with a tag and without a digest');
+  const { deleteRemoteManifest } = await import('../../operations/index.js');
+  const { digest, tags } = await deleteRemoteManifest(await compose.remote(reference), reference, { ...how, signal });
+  const name = `${reference.host}/${reference.repository}`;
+  const others = tags.filter((tag) => tag !== reference.tag);
+  if (others.length > 0) {
+    progress.note(`${others.join(', ')} ${others.length === 1 ? 'loses its' : 'lose their'} manifest too`);
+  }
+  const lines = tags.map((tag) => `${name}:${tag}`);
+  return { json: { digest, tags, removed: !how.dryRun }, text: how.tagOnly ? lines : [`${name}@${digest}`, ...lines] };
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
