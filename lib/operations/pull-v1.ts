@@ -12,7 +12,6 @@ import {
   digestFrom,
   formatReference,
   MEDIA_TYPE,
-  sealV1Config,
   v1ImageOf,
   type Descriptor,
   type Digest,
@@ -26,6 +25,7 @@ import { requireSpace } from './require-space.js';
 import { sealImage } from './seal-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
+import { configOfV1 } from './v1-images.js';
 import { whileSealing } from './while-fetching.js';
 
 /** A layer of a v1 image, in the store. */
@@ -74,9 +74,8 @@ export async function pullV1(
       bringLayers(deps, repository, applier, { ids, fetched, request }),
     );
     const record = await sealImage(deps, {
-      // Old images may not say what they are for.
-      config: sealV1Config(
-        images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document })),
+      config: configOfV1(
+        images,
         steps.map((step) => step.diffId),
       ),
       steps,

@@ -1,6 +1,6 @@
-import { InvalidReferenceError, NotFoundError } from '../errors.js';
+import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
-import type { RepositoryWriter } from '../registry/index.js';
+import type { RepositoryWriter, V1Repository } from '../registry/index.js';
 import {
   digestOf,
   EMPTY_LAYER,
@@ -18,12 +18,13 @@ import type { OperationDeps } from './deps.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { preparePush, type PrepareDeps, type PreparedImage, type PushConversion } from './prepare-push.js';
 import { isKeptElsewhere, MAX_MOUNT_SOURCES, pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
+import { pushV1 } from './push-v1.js';
 import { recordImage } from './record-image.js';
 
 /** What to push and where to. */
 export interface PushRequest extends Omit<PushConversion, 'format'> {
-  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. */
-  readonly format?: ManifestFormat | 'v2s1' | undefined;
+  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. `v1`: by registry protocol v1. */
+  readonly format?: ManifestFormat | 'v2s1' | 'v1' | undefined;
   readonly record: ImageRecord;
   /** Host and repository; its tag, if any, is set. */
   readonly reference: Reference;
@@ -76,6 +77,54 @@ type PushDeps = PushBlobDeps & PrepareDeps;
  * another), what `preparePush` throws and what the registry throws.
  */
 export async function pushImage(deps: PushDeps, request: PushRequest): Promise<PushResult> {
+  const { reference, signal, format, compression } = request;
+  const named = format === 'v1' ? { ...reference, registryVersion: 1 as const } : reference;
+  const v1 = await deps.registry.openV1(named, { signal });
+  if (v1 !== undefined) return pushByV1(deps, v1, request);
+  try {
+    return await pushByV2(deps, request);
+  } catch (error) {
+    if (format !== undefined || compression !== undefined) throw error;
+    const found = await deps.registry.openV1(reference, { signal, after: asLookUp(error) });
+    if (found === undefined) throw error;
+    return pushByV1(deps, found, request);
+  }
+}
+
+/** Where there is no v2 registry at all, it is a blob that is not found. */
+function asLookUp(error: unknown): unknown {
+  if (!(error instanceof NotFoundError)) return error;
+  return new NotFoundError(error.message, { kind: 'repository', subject: error.subject, cause: error });
+}
+
+async function pushByV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushResult> {
+  const started = performance.now();
+  const before = { ...deps.registry.statistics };
+  const { format, compression, signal } = request;
+  if ((format !== undefined && format !== 'v1') || compression !== undefined) {
+    throw new UsageError(
+      `${repository.host} speaks registry protocol v1, which has no manifests and takes layers as they are`,
+      {
+        hint: 'leave out --format and --compression',
+      },
+    );
+  }
+  const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
+  try {
+    const result = await pushV1(deps, repository, { ...request, tags: tagsOf(request) });
+    const { statistics } = deps.registry;
+    return {
+      ...result,
+      bytes: statistics.bytesSent - before.bytesSent,
+      requests: statistics.requests - before.requests,
+      seconds: (performance.now() - started) / 1000,
+    };
+  } finally {
+    lock.release();
+  }
+}
+
+async function pushByV2(deps: PushDeps, request: PushRequest): Promise<PushResult> {
   const started = performance.now();
   const before = { ...deps.registry.statistics };
   const { reference, signal } = request;
@@ -165,6 +214,9 @@ async function isBlobThere(
 /** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */
 export async function planPush(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
   const { reference, signal } = request;
+  if (request.format === 'v1' || (await deps.registry.openV1(reference, { signal })) !== undefined) {
+    throw new UsageError('a push by registry protocol v1 cannot be planned', { hint: 'leave out --plan' });
+  }
   const places = new BlobPlaces(await deps.metadata.images.list());
   const writer = await openWriter(deps, request, places);
   const there = new Map<Digest, PushedState>();
@@ -205,7 +257,8 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
 }
 
 function conversionOf({ format, compression }: PushRequest): PushConversion & { readonly schema1: boolean } {
-  return format === 'v2s1' ? { format: 'v2s2', compression, schema1: true } : { format, compression, schema1: false };
+  if (format === 'v2s1') return { format: 'v2s2', compression, schema1: true };
+  return { format: format === 'v1' ? undefined : format, compression, schema1: false };
 }
 
 function schema1Of(

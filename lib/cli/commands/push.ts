@@ -23,8 +23,9 @@ export const push: CommandSpec = {
     {
       name: 'format',
       value: 'FORMAT',
-      choices: ['oci', 'v2s2', 'v2s1'],
-      summary: 'write the manifest as OCI, as Docker schema 2 or 1; as it is when not given',
+      choices: ['oci', 'v2s2', 'v2s1', 'v1'],
+      summary:
+        'write the manifest as OCI, as Docker schema 2 or 1; v1: by registry protocol v1; as it is when not given',
     },
     {
       name: 'compression',

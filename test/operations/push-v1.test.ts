@@ -1,0 +1,247 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { createContentStore, type ContentStore } from '../../lib/content/index.js';
+import { RegistryError, UsageError } from '../../lib/errors.js';
+import { createLayerApplier, packLayer, recompressLayer, type LayerApplier } from '../../lib/layer/index.js';
+import { createMetadataStore, type MetadataStore } from '../../lib/metadata/index.js';
+import {
+  commitContainer,
+  createContainer,
+  findImage,
+  pullImage,
+  pushImage,
+  type PushRequest,
+  type PushResult,
+} from '../../lib/operations/index.js';
+import type { RegistryClientOptions } from '../../lib/registry/index.js';
+import { changes, createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { digestHex, digestOf, hostPlatform, parseReference } from '../../lib/spec/index.js';
+import { btrfsDirectory } from '../helpers/btrfs.js';
+import { rejection } from '../helpers/rejection.js';
+import { scriptedSuite } from '../helpers/scripted-suite.js';
+import { storeImage } from '../helpers/stored-image.js';
+import { writeTar } from '../helpers/tar-writer.js';
+import { V1Registry, type V1RegistryOptions } from '../helpers/v1-registry.js';
+
+const signal = new AbortController().signal;
+const bootId = 'this boot';
+const idOf = (name: string): string => digestHex(digestOf(`image ${name}`));
+const layerOf = (path: string): Buffer => gzipSync(Buffer.from(writeTar([{ path, content: path }])));
+
+describe('operations/push by protocol v1', () => {
+  const suite = scriptedSuite();
+  let applier: LayerApplier;
+  let registries: V1Registry[];
+  let local: Omit<Parameters<typeof pushImage>[0] & Parameters<typeof commitContainer>[0], 'registry'> & {
+    content: ContentStore;
+    metadata: MetadataStore;
+    snapshots: FreezingSnapshotter;
+    createApplier: () => LayerApplier;
+  };
+  before(() => {
+    applier = createLayerApplier();
+  });
+  after(() => applier.close());
+  beforeEach(async () => {
+    const { root } = await openStore(join(await mkdtemp(join(btrfsDirectory('v1'), 'x-')), 'root'), { create: true });
+    registries = [];
+    local = {
+      content: createContentStore({ root }),
+      metadata: createMetadataStore({ root }),
+      snapshots: createSnapshotter({ root }),
+      createApplier: () => ({ apply: (input) => applier.apply(input), close: () => Promise.resolve() }),
+      compareTrees: changes,
+      packLayer,
+      recompressLayer,
+      progress: { event: () => undefined, note: () => undefined },
+    };
+  });
+  afterEach(async () => {
+    for (const registry of registries) await registry.close();
+    for (const registry of registries) registry.verify();
+  });
+
+  async function serve(options: V1RegistryOptions = {}): Promise<V1Registry> {
+    const registry = await V1Registry.start(options);
+    registries.push(registry);
+    return registry;
+  }
+
+  async function pull(host: string): Promise<string> {
+    const reference = { host, repository: 'a/b', tag: '1' };
+    const request = { platform: hostPlatform(), platformGiven: false, policy: 'always', reserveBytes: 0 } as const;
+    return (await pullImage({ ...local, registry: suite.client() }, { ...request, reference, bootId, signal })).id;
+  }
+
+  async function push(
+    image: string,
+    target: string,
+    more: Partial<PushRequest> = {},
+    client: RegistryClientOptions = {},
+  ): Promise<PushResult> {
+    const { record } = await findImage(local, image);
+    const request: PushRequest = {
+      record,
+      reference: parseReference(target),
+      tags: [],
+      compression: undefined,
+      signal,
+    };
+    return pushImage({ ...local, registry: suite.client(client) }, { ...request, ...more });
+  }
+
+  /** Commits a new file on top of an image. */
+  async function commitFile(image: string, name: string): Promise<string> {
+    const { id } = await createContainer(local, { image, name: undefined, bootId, signal });
+    await writeFile(join(local.snapshots.containerPath(id), name), name);
+    return commit(id, []);
+  }
+
+  async function commit(container: string, changed: readonly string[]): Promise<string> {
+    const request = { container, changes: changed, squash: false, emptyOk: true, bootId, signal };
+    return (await commitContainer(local, request)).id;
+  }
+
+  const chain = [
+    { id: idOf('root'), layer: layerOf('one'), json: { created: '2014-03-01T10:00:00Z', unheard: [1] } },
+    { id: idOf('leaf'), layer: layerOf('two'), json: { config: { Env: ['A=1'] } } },
+  ];
+  const uploads = (registry: V1Registry): string[] =>
+    registry.paths('PUT').filter((path) => path.startsWith('images/'));
+
+  it('gives an image back as it was: same IDs, JSONs and layers, byte for byte', async () => {
+    const [from, to] = [await serve(), await serve()];
+    from.add('a/b', '1', chain);
+    const result = await push(await pull(from.host), `${to.host}/c/d:2`, { tags: ['latest'] });
+    expect(result.layers.map(({ state }) => state)).to.deep.equal(['uploaded', 'uploaded']);
+    for (const { id } of chain) {
+      expect(to.images.get(id)!.json.equals(from.images.get(id)!.json)).to.equal(true);
+      expect(to.images.get(id)!.layer!.equals(from.images.get(id)!.layer!)).to.equal(true);
+      expect(to.images.get(id)!.checksum).to.equal(from.images.get(id)!.checksum);
+    }
+    expect([...to.tags.get('c/d')!]).to.deep.equal([
+      ['2', idOf('leaf')],
+      ['latest', idOf('leaf')],
+    ]);
+    // Root first, one after the other, each with its checksum before the next.
+    expect(uploads(to)).to.deep.equal(
+      chain.flatMap(({ id }) => ['json', 'layer', 'checksum'].map((what) => `images/${id}/${what}`)),
+    );
+    expect(to.paths('PUT').at(-1)).to.equal('repositories/c/d/images');
+    const again = await push(result.id, `${to.host}/c/d:2`);
+    expect(again.layers.map(({ state }) => state)).to.deep.equal(['present', 'present']);
+  });
+
+  it('pushes of a commit only the new image, and of a commit on that only the newer one', async () => {
+    const registry = await serve();
+    registry.add('a/b', '1', chain);
+    const first = await commitFile(await pull(registry.host), 'three');
+    await push(first, `${registry.host}/a/b:2`);
+    const firstId = first.slice('sha256:'.length);
+    expect(uploads(registry)).to.deep.equal(['json', 'layer', 'checksum'].map((what) => `images/${firstId}/${what}`));
+    const second = await commitFile(first, 'four');
+    const before = uploads(registry).length;
+    await push(second, `${registry.host}/a/b:3`);
+    const secondId = second.slice('sha256:'.length);
+    expect(uploads(registry).slice(before)).to.deep.equal(
+      ['json', 'layer', 'checksum'].map((what) => `images/${secondId}/${what}`),
+    );
+    const json = JSON.parse(registry.images.get(secondId)!.json.toString()) as Record<string, unknown>;
+    expect(json).to.include({ id: secondId, parent: firstId });
+    expect(json).to.not.have.any.keys('rootfs', 'history');
+  });
+
+  it('adds an image of no files where only the config has changed', async () => {
+    const registry = await serve();
+    registry.add('a/b', '1', chain);
+    const { id } = await createContainer(local, { image: await pull(registry.host), name: undefined, bootId, signal });
+    const image = await commit(id, ['ENV B=2']);
+    await push(image, `${registry.host}/a/b:2`);
+    const top = registry.images.get(image.slice('sha256:'.length))!;
+    expect(JSON.parse(top.json.toString())).to.deep.include({ parent: idOf('leaf'), config: { Env: ['A=1', 'B=2'] } });
+    expect(top.layer).to.have.length(32);
+  });
+
+  it('gives the layers of a modern image the IDs that Docker gave them', async () => {
+    const registry = await serve();
+    const record = await storeImage(local, [layerOf('one'), layerOf('two')]);
+    await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' });
+    expect([...registry.images.keys()]).to.deep.equal([digestHex(record.chainIds[0]!), digestHex(record.id)]);
+    expect(registry.images.get(digestHex(record.chainIds[0]!))!.json.toString()).to.equal(
+      `{"id":"${digestHex(record.chainIds[0]!)}"}`,
+    );
+    expect([...registry.index.get('a/b')!]).to.deep.equal([...registry.images.keys()]);
+  });
+
+  for (const tokens of ['plain', 'doubled'] as const) {
+    it(`with a token that may write, and so cannot ask what is there; with cookies (${tokens})`, async () => {
+      const registry = await serve({ tokens, login: 'user:secret', cookies: false });
+      const record = await storeImage(local, [layerOf('one'), layerOf('two')]);
+      const credentials = () => Promise.resolve({ username: 'user', password: 'secret', source: 'test' });
+      await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' }, { credentials });
+      expect(registry.images.size).to.equal(2);
+      // Once more: each JSON is answered 409.
+      const again = await push(record.id, `${registry.host}/a/b:2`, { format: 'v1' }, { credentials });
+      expect(again.layers.map(({ state }) => state)).to.deep.equal(['present', 'present']);
+      expect([...registry.tags.get('a/b')!.keys()]).to.deep.equal(['1', '2']);
+    });
+  }
+
+  it('keeps the cookie that a layer was answered with', async () => {
+    const registry = await serve({ cookies: true });
+    const record = await storeImage(local, [layerOf('one'), layerOf('two')]);
+    await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' });
+    expect(registry.images.size).to.equal(2);
+  });
+
+  it('pushes to every endpoint of the index', async () => {
+    const [one, two] = [await serve(), await serve()];
+    const index = await serve({ endpoints: () => [one.host, two.host] });
+    const record = await storeImage(local, [layerOf('one')]);
+    for (const endpoint of [one, two]) endpoint.index.set('a/b', new Set([digestHex(record.id)]));
+    await push(record.id, `${index.host}/a/b:1`, { format: 'v1' });
+    expect([one, two].map((endpoint) => endpoint.tags.get('a/b')?.get('1'))).to.deep.equal([
+      digestHex(record.id),
+      digestHex(record.id),
+    ]);
+    expect(index.images.size).to.equal(0);
+    expect(index.requests.at(-1)!.headers['x-docker-endpoints']).to.equal(`${one.host},${two.host}`);
+  });
+
+  it('says that an index without endpoints takes nothing', async () => {
+    const registry = await serve({ endpoints: () => 'none' });
+    const record = await storeImage(local, [layerOf('one')]);
+    const error = await rejection(push(record.id, `${registry.host}/a/b:1`, { format: 'v1' }));
+    expect(error).to.be.instanceOf(RegistryError);
+    expect(error.message).to.match(/names no endpoints/);
+  });
+
+  it('sends an image again whose layer arrived broken', async () => {
+    let broken = false;
+    const registry = await serve({
+      intercept: ({ path, method }) => {
+        const stored = [...registry.images.values()][0];
+        if (method === 'PUT' && path.endsWith('/checksum') && !broken && stored?.layer !== undefined) {
+          broken = true;
+          stored.layer = Buffer.from('damaged on the way');
+        }
+        return false;
+      },
+    });
+    const record = await storeImage(local, [layerOf('one')]);
+    await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' });
+    expect(registry.tags.get('a/b')!.get('1')).to.equal(digestHex(record.id));
+    expect(uploads(registry)).to.have.length(6);
+  });
+
+  it('refuses what v1 does not know: digests, formats', async () => {
+    const registry = await serve();
+    const record = await storeImage(local, [layerOf('one')]);
+    const digest = `docker-v1://${registry.host}/a/b@${record.manifest.digest}`;
+    expect(await rejection(push(record.id, digest))).to.be.instanceOf(UsageError);
+    const oci = push(record.id, `docker-v1://${registry.host}/a/b:1`, { format: 'oci' });
+    expect(await rejection(oci)).to.be.instanceOf(UsageError);
+  });
+});
