@@ -10,6 +10,7 @@ import {
   DigestMismatchError,
   InvalidReferenceError,
   NotFoundError,
+  RegistryError,
   TransportError,
   UnsupportedMediaTypeError,
 } from '../../lib/errors.js';
@@ -23,6 +24,7 @@ import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
+import { startFlakyProxy } from '../helpers/flaky-proxy.js';
 import { rejection } from '../helpers/rejection.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
 import { storeImage } from '../helpers/stored-image.js';
@@ -275,6 +277,52 @@ describe('operations/push', () => {
       const refused = pushImage(deps(), request(record, 'no/zstd', { format: 'v2s2', compression: { kind: 'zstd' } }));
       expect(await rejection(refused)).to.be.instanceOf(UnsupportedMediaTypeError);
       expect(await seen()).to.deep.equal([]);
+    });
+  });
+
+  describe('a registry that answers 429, 500 and 503', () => {
+    const push = async (answer: (request: number) => number | undefined): Promise<void> => {
+      const server = await startRegistryServer({ dir: join(root, 'registry'), listen: { port: 0 } });
+      const proxy = await startFlakyProxy(new URL(server.url).host, answer);
+      try {
+        const record = await storeImage({ content, metadata }, [layer(), gzipSync(randomBytes(9 * MiB), { level: 0 })]);
+        const reference = { host: proxy.host, repository: 'a/b', tag: '1' };
+        await pushImage(deps({ retries: 8 }), { ...request(record, ''), reference });
+        const reader = await suite.client().open({ ...reference, host: new URL(server.url).host }, { signal: never });
+        expect((await reader.resolve({ tag: '1' }, { signal: never })).digest).to.equal(record.manifest.digest);
+        for (const blob of record.layers) {
+          const { body } = await reader.blob(blob).open({ signal: never });
+          expect(digestOf(Buffer.concat((await body.toArray()) as Buffer[]))).to.equal(blob.digest);
+        }
+        expect(proxy.refused).to.be.greaterThan(2);
+        expect(await metadata.uploads.list()).to.deep.equal([]);
+      } finally {
+        await proxy.close();
+        await server.close();
+      }
+    };
+
+    it('now and then: the push ends right', async () => {
+      const statuses = [429, 503, 500];
+      await push((n) => (n % 3 === 1 ? statuses[((n / 3) % 3) | 0] : undefined));
+    });
+
+    it('always: the push ends with an error that says so, and publishes nothing', async () => {
+      for (const status of [429, 500]) {
+        const server = await startRegistryServer({ dir: join(root, 'registry'), listen: { port: 0 } });
+        const proxy = await startFlakyProxy(new URL(server.url).host, (n) => (n > 3 ? status : undefined));
+        try {
+          const record = await storeImage({ content, metadata }, [layer(), layer()]);
+          const reference = { host: proxy.host, repository: 'c/d', tag: '1' };
+          const error = await rejection(pushImage(deps({ retries: 1 }), { ...request(record, ''), reference }));
+          expect(error).to.be.instanceOf(RegistryError);
+          expect(error.message).to.include(String(status));
+          expect((await fresh(record)).sources).to.deep.equal([]);
+        } finally {
+          await proxy.close();
+          await server.close();
+        }
+      }
     });
   });
 
