@@ -60,7 +60,8 @@ export class Agents {
 async function proxyAgent(proxy: string, secure: boolean, timeoutMs: number, options: object): Promise<HttpAgent> {
   if (secure) return new (await import('./tunnel-agent.js')).TunnelAgent(new URL(proxy), timeoutMs, options);
   // Old proxies (tinyproxy 1.11) pass the registry's keep-alive on and close all the same.
-  return new (await import('http-proxy-agent')).HttpProxyAgent(proxy, { ...options, keepAlive: false });
+  // Bundled, a CommonJS package has nothing but its default.
+  return new (await import('http-proxy-agent')).default.HttpProxyAgent(proxy, { ...options, keepAlive: false });
 }
 
 /** Made once for a host: parsing the system's authorities for each connection would cost more than the handshake. */

@@ -8,6 +8,7 @@ import { measureRow, type BenchRow, type ParticipantResult } from './row.js';
 import { coldPull } from './rows/cold-pull.js';
 import { commitLarge, commitSmall } from './rows/commit.js';
 import { diff } from './rows/diff.js';
+import { coldCopy, noopSync } from './rows/mirror.js';
 import { nothingNew } from './rows/nothing-new.js';
 import { peakMemory } from './rows/peak-memory.js';
 import { pushSmall } from './rows/push.js';
@@ -17,6 +18,8 @@ import { throttledPull } from './rows/throttled-pull.js';
 const ROWS: readonly BenchRow[] = [
   coldPull,
   nothingNew,
+  coldCopy,
+  noopSync,
   diff,
   commitSmall,
   commitLarge,

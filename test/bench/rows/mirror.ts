@@ -1,0 +1,78 @@
+import { putImage } from '../../helpers/artifacts.js';
+import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
+import { run } from '../../helpers/run.js';
+import { timeProgram, type BenchRow, type Participant } from '../row.js';
+
+const INSECURE = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+const SKOPEO = ['--insecure-policy'];
+let source: DockerRegistry | undefined;
+let target: DockerRegistry | undefined;
+
+/** A copy of the image to an empty registry. */
+export const coldCopy: BenchRow = {
+  name: 'cold copy to another registry',
+  unit: 's',
+  runs: 5,
+  participants: ({ imgtool, image }) => {
+    const cold = (name: string, program: string, args: (to: string) => readonly string[]): Participant => ({
+      name,
+      run: async () => {
+        const empty = await startDockerRegistry();
+        try {
+          const value = await timeProgram(program, args(`${empty.host}/bench/image:1`));
+          return { value, counts: { requests: (await empty.requests()).length } };
+        } finally {
+          await empty.stop();
+        }
+      },
+    });
+    return Promise.resolve([
+      cold('imgtool copy', imgtool, (to) => ['--progress', 'none', 'copy', image.reference, to]),
+      cold('skopeo copy', 'skopeo', (to) => [
+        ...[...SKOPEO, 'copy', '--quiet', ...INSECURE],
+        ...[`docker://${image.reference}`, `docker://${to}`],
+      ]),
+    ]);
+  },
+};
+
+/** A mirror run over many tags of which none is new. */
+export const noopSync: BenchRow = {
+  name: 'sync with nothing new',
+  unit: 's',
+  runs: 5,
+  participants: async ({ imgtool, quick }) => {
+    [source, target] = await Promise.all([startDockerRegistry(), startDockerRegistry()]);
+    for (let i = 0; i < (quick ? 20 : 200); i++) {
+      await putImage(source.url, 'bench/app', `1.${i}`, { layers: ['shared', `layer ${i}`] });
+    }
+    const from = `${source.host}/bench/app`;
+    return [
+      again('imgtool sync', imgtool, ['--progress', 'none', 'sync', from, `${target.host}/imgtool/app`]),
+      again('skopeo sync', 'skopeo', [
+        ...[...SKOPEO, 'sync', '--src', 'docker', '--dest', 'docker', ...INSECURE],
+        ...[from, `${target.host}/skopeo`],
+      ]),
+    ];
+  },
+  finish: async () => {
+    await Promise.all([source?.stop(), target?.stop()]);
+    source = target = undefined;
+  },
+};
+
+/** The first run copies, untimed; each run then times the same command again. */
+function again(name: string, program: string, args: readonly string[]): Participant {
+  let copied = false;
+  return {
+    name,
+    run: async () => {
+      if (!copied) await run(program, args);
+      copied = true;
+      await Promise.all([source!.forget(), target!.forget()]);
+      const value = await timeProgram(program, args);
+      const requests = (await source!.requests()).length + (await target!.requests()).length;
+      return { value, counts: { requests } };
+    },
+  };
+}
