@@ -432,8 +432,9 @@ describe('registry v2, writing', () => {
         expect(proxy.cuts).to.deep.equal([]);
         expect(retries.length).to.be.within(3, 6);
         await expectThere(bytes);
-        // Only what did not arrive is sent again; docker-registry forgets a session whose connection broke.
-        if (kind === 'imgtool serve') expect(proxy.received).to.be.lessThan(13 * MiB);
+        // What the server had not read when it was asked is sent again, which is little unless the machine is busy:
+        // starting over each time would be 18 MiB. docker-registry forgets a session whose connection broke.
+        if (kind === 'imgtool serve') expect(proxy.received).to.be.lessThan(17 * MiB);
       });
 
       it('publishes manifests by tag and by digest, and refuses one whose blobs are missing', async () => {
