@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -25,7 +25,7 @@ describe('protocol v1: imgtool and its own registry, in token mode', () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  it('an image that was pushed over v1 is pulled over both, and the files are the same', async () => {
+  it('an image that was pushed over v1 is pulled over both, and a commit on it goes back', async () => {
     const layers = [
       writeTar([
         { path: 'etc', type: 'dir' },
@@ -63,6 +63,15 @@ describe('protocol v1: imgtool and its own registry, in token mode', () => {
     const over2 = listTree(await mountNew(root, await imgtool(root, 'pull', '--policy', 'always', name)));
     expectSameTree(over2, over1);
     expect([...over1.keys()]).to.deep.equal(['.', 'etc', 'etc/one', 'etc/two']);
+    // A commit goes back over v1, on top of what is there.
+    const container = await imgtool(root, 'create', name);
+    await writeFile(join(await imgtool(root, 'mount', container), 'new'), 'new');
+    const next = `${registry.server.address}/old/app:2`;
+    await imgtool(root, 'commit', container, next);
+    await imgtool(root, 'push', '--registry-version', '1', next);
+    await imgtool(root, 'rmi', '-f', next);
+    const committed = listTree(await mountNew(root, await imgtool(root, 'pull', next)));
+    expect([...committed.keys()]).to.deep.equal(['.', 'etc', 'etc/one', 'etc/two', 'new']);
     // And back to v1: what was made over v2 is shown there too.
     await imgtool(root, 'push', name, `${registry.server.address}/new/app:1`);
     const again = await imgtool(root, 'pull', '--registry-version', '1', `${registry.server.address}/new/app:1`);
