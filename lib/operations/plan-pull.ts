@@ -1,3 +1,4 @@
+import { UsageError } from '../errors.js';
 import type { RepositoryReader } from '../registry/index.js';
 import { formatPlatform, formatReference, type Digest, type Schema1Manifest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
@@ -41,6 +42,9 @@ type PlanDeps = Pick<OperationDeps, 'registry' | 'progress'> &
  */
 export async function planPull(deps: PlanDeps, request: ImageQuery): Promise<PullPlan> {
   const { content, snapshots } = deps;
+  if ((await deps.registry.openV1(request.reference, request)) !== undefined) {
+    throw new UsageError('a pull by registry protocol v1 cannot be planned', { hint: 'leave out --plan' });
+  }
   const repository = await deps.registry.open(request.reference, request);
   const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
   const { digest, all, missing } =

@@ -1,3 +1,4 @@
+import { UsageError } from '../errors.js';
 import type { Descriptor, Reference } from '../spec/index.js';
 import type { V1SearchResult as SearchResult } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
@@ -40,6 +41,9 @@ export async function resolveDigest(
   reference: Reference,
   options: { readonly signal: AbortSignal },
 ): Promise<Descriptor> {
+  if ((await deps.registry.openV1(reference, options)) !== undefined) {
+    throw new UsageError('registry protocol v1 has no digests', { hint: 'leave out --registry-version 1' });
+  }
   const reader = await deps.registry.open(reference, options);
   return reader.resolve(tagOrDigest(reference), options);
 }
