@@ -40,7 +40,7 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
   return [
     `Usage: ${PROGRAM} [OPTIONS] COMMAND`,
     '',
-    'Container images on btrfs: pull them, look into them, make containers from them.',
+    'Container images on btrfs: pull, change, run, commit and push them, at a cost that follows the changes; copy and mirror them.',
     ...groups,
     '',
     'Global options, before or after the command:',

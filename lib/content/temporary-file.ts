@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, tryFlock } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
+import { statBlob } from './blobs.js';
 import { listLeftovers } from './leftovers.js';
 import { INGEST } from './paths.js';
 
@@ -22,10 +23,17 @@ export function createTemporaryFile(root: string): { readonly fd: number; readon
   }
 }
 
-/** Removes the temporary files of processes that have died; unfinished downloads stay, to be resumed. */
+/**
+ * Removes the temporary files of processes that have died. Unfinished downloads stay, to be resumed, unless their blob is
+ * there: their process died between publishing it and tidying up, or another one was faster.
+ */
 export async function sweepTemporaryFiles(root: string): Promise<void> {
   for await (const { path, digest, active } of listLeftovers(root)) {
-    if (digest !== undefined || active) continue;
+    if (active) continue;
+    if (digest !== undefined) {
+      if ((await statBlob(root, digest)) !== undefined) await rm(path, { recursive: true, force: true });
+      continue;
+    }
     let fd: number;
     try {
       fd = openSync(path, 'r');

@@ -194,6 +194,18 @@ describe('content store', () => {
   });
 
   describe('leftovers', () => {
+    it('sweeps what a process left that died between publishing a blob and tidying up', async () => {
+      const directory = await mkdtemp(join(root, 'swept-'));
+      const store = createContentStore({ root: directory });
+      const digest = await store.put(Buffer.from('published'));
+      const left = join(directory, 'ingest', digest.replace(':', '-'));
+      await mkdir(left, { recursive: true });
+      await writeFile(join(left, 'state.json'), '{}');
+      await store.sweep();
+      expect(await readdir(join(directory, 'ingest'))).to.deep.equal([]);
+      expect((await store.read(digest)).toString()).to.equal('published');
+    });
+
     it('are told by what they are: resumable downloads and temporary files', async () => {
       const directory = await mkdtemp(join(root, 'left-'));
       const store = createContentStore({ root: directory });

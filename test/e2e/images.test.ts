@@ -131,11 +131,6 @@ describe('imgtool on a store of its own', () => {
     { name: 'a bad reference', args: () => ['pull', 'Bad//x'], code: 2 },
     { name: 'an image that is not here', args: () => ['history', 'nothing'], code: 3 },
     { name: 'a container that is not here', args: () => ['mount', 'nothing'], code: 3 },
-    {
-      name: 'a flag that would do nothing',
-      args: () => ['tags', `${server.host}/x`, '--registry-version', '1'],
-      code: 2,
-    },
   ];
   for (const entry of bad)
     it(`${entry.name} is one line, a hint and exit ${entry.code}`, async () => {
