@@ -24,7 +24,7 @@ export async function deleteRemoteManifest(
 ): Promise<DeletedManifest> {
   const { signal, tagOnly, dryRun } = options;
   const [reader, writer] = await Promise.all([
-    registry.open(reference, { signal }),
+    registry.open(reference, { signal, mirrors: false }),
     registry.openWriter(reference, { signal }),
   ]);
   const { digest } = await reader.resolve(tagOrDigest(reference), { signal });

@@ -2,7 +2,7 @@ import { InvalidReferenceError } from '../errors.js';
 import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
 import { isRepositoryName } from '../spec/index.js';
-import { mirroredReader } from './mirrored-reader.js';
+import { DownHosts, mirroredReader } from './mirrored-reader.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { createV1Protocol, type RegistryVersion } from './v1/protocol.js';
 import { Endpoint, type EndpointOptions } from './v2/endpoint.js';
@@ -51,7 +51,8 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     ...given
   } = options;
   const insecure = new Set<string>();
-  const [down, told] = [new Set<string>(), new Set<string>()];
+  const down = new DownHosts();
+  const told = new Set<string>();
   const verifies = (host: string): boolean =>
     !insecure.has(host) && (typeof tlsVerify === 'boolean' ? tlsVerify : tlsVerify(host));
   const httpOptions: HttpClientOptions = {
@@ -93,9 +94,11 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   return {
     // Async, so that all errors reject.
     // eslint-disable-next-line @typescript-eslint/require-await
-    open: async ({ host, repository }, { signal }): Promise<RepositoryReader> => {
+    open: async ({ host, repository }, { signal, mirrors: fromMirrors = true }): Promise<RepositoryReader> => {
       signal.throwIfAborted();
+      // Asked in any case: it throws for what is blocked.
       const places = sources?.(host, repository) ?? [{ host, repository }];
+      if (!fromMirrors) return openAt({ host, repository });
       const itself = { ...openAt(places.at(-1)!), host, repository };
       if (places.length === 1) return itself;
       const mirrors = places.slice(0, -1).map((place) => ({ reader: openAt(place), only: place.only }));

@@ -7,10 +7,26 @@ export interface MirrorChoice {
   readonly only?: 'digest' | 'tag' | undefined;
 }
 
+/** How long a host that could not be reached is not asked again. Milliseconds. */
+const DOWN_MS = 60_000;
+
+/** Hosts that could not be reached a short while ago. */
+export class DownHosts {
+  readonly #until = new Map<string, number>();
+
+  add(host: string): void {
+    this.#until.set(host, performance.now() + DOWN_MS);
+  }
+
+  has(host: string): boolean {
+    return performance.now() < (this.#until.get(host) ?? 0);
+  }
+}
+
 /** Options of `mirroredReader`. */
 export interface MirroredReaderOptions {
-  /** Hosts that could not be reached: not asked again. Shared by the readers of a client. */
-  readonly down: Set<string>;
+  /** Hosts that could not be reached. Shared by the readers of a client. */
+  readonly down: DownHosts;
   /** Told why the next one is asked. */
   readonly onFailure: (mirror: string, line: string) => void;
 }

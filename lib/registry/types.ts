@@ -109,9 +109,13 @@ export type TagOrDigest =
 
 /** Opens repositories; holds the connections and per-host queues. Closed by its creator. */
 export interface RegistryClient {
+  /**
+   * The read side of a repository. `mirrors: false`: what is there where `openWriter` writes and deletes, as no mirror and
+   * no other location can tell it. Default: true, as the client's `sources` say.
+   */
   open(
     reference: Pick<Reference, 'host' | 'repository'>,
-    options: { readonly signal: AbortSignal },
+    options: { readonly signal: AbortSignal; readonly mirrors?: boolean },
   ): Promise<RepositoryReader>;
   /** As `open`, to write. `mountFrom`: repositories of the host that blobs may be mounted from. */
   openWriter(

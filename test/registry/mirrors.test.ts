@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { mock } from 'node:test';
 import { expect } from 'chai';
 import { NotFoundError } from '../../lib/errors.js';
 import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../../lib/registry/index.js';
@@ -78,6 +79,30 @@ describe('mirrors of a registry', () => {
     const reader = await open(`127.0.0.1:${await freePort()}`);
     for (let i = 0; i < 2; i++) await reader.manifest({ tag: '1' }, { signal });
     expect(warnings).to.have.length(1);
+  });
+
+  it('asks a mirror that could not be reached again after a minute', async () => {
+    mirror.add(
+      // A connection that breaks without an answer is tried once more.
+      { method: 'GET', path: '/v2/cache/a/b/manifests/1', reply: { reset: true }, times: 2 },
+      manifest('/v2/cache/a/b/manifests/1'),
+    );
+    origin.add(manifest('/v2/a/b/manifests/1', 2));
+    const reader = await open(mirror.host);
+    const ask = async (): Promise<void> => void (await reader.manifest({ tag: '1' }, { signal }));
+    await ask();
+    let later = 50_000;
+    const now = performance.now.bind(performance);
+    const clock = mock.method(performance, 'now', () => now() + later);
+    try {
+      await ask();
+      expect([mirror.requests.length, origin.requests.length]).to.deep.equal([2, 2]);
+      later = 60_000;
+      await ask();
+      expect([mirror.requests.length, origin.requests.length]).to.deep.equal([3, 2]);
+    } finally {
+      clock.mock.restore();
+    }
   });
 
   it('throws the error of the source when all fail', async () => {

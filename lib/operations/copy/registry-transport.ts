@@ -62,7 +62,7 @@ export class RegistryDestination implements ImageDestination {
   readonly takesIndex = true;
   readonly parallelBlobs = Infinity;
   readonly writer: RepositoryWriter;
-  /** The same repository, to ask what is there. */
+  /** The same repository, to ask what is there; no mirror of it. */
   readonly reader: RepositoryReader;
   readonly #known: KnownBlobs;
   /** Opened by mounts that came to nothing; for the uploads that follow. */
@@ -156,7 +156,7 @@ export async function openRegistryDestination(
   const { signal, mountFrom = [], known = new KnownBlobs() } = options;
   const [writer, reader] = await Promise.all([
     registry.openWriter(repository, { signal, mountFrom }),
-    registry.open(repository, { signal }),
+    registry.open(repository, { signal, mirrors: false }),
   ]);
   return new RegistryDestination(writer, reader, known);
 }

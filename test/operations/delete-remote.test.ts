@@ -1,0 +1,38 @@
+import { expect } from 'chai';
+import { deleteRemoteManifest } from '../../lib/operations/index.js';
+import { digestOf, MEDIA_TYPE } from '../../lib/spec/index.js';
+import type { Step } from '../helpers/scripted-registry.js';
+import { scriptedSuite } from '../helpers/scripted-suite.js';
+
+const { signal } = new AbortController();
+
+describe('operations: manifests removed at a registry', () => {
+  const suite = scriptedSuite();
+  const [now, stale] = [Buffer.from('{"now":1}'), Buffer.from('{"stale":1}')];
+  const tagged = (path: string, body: Buffer, times: number): Step => ({
+    ...{ method: 'HEAD', path: `${path}/manifests/1`, times },
+    reply: { body, headers: { 'content-type': MEDIA_TYPE.ociManifest, 'docker-content-digest': digestOf(body) } },
+  });
+
+  it('are those the registry has, whatever a mirror of it says', async () => {
+    const mirror = await suite.serve();
+    const origin = await suite.serve(
+      tagged('/v2/app', now, 2),
+      { method: 'GET', path: '/v2/app/tags/list?n=1000', reply: { body: '{"tags":["1"]}' } },
+      { method: 'DELETE', path: `/v2/app/manifests/${digestOf(now)}`, reply: { status: 202 } },
+    );
+    const registry = suite.client({
+      sources: (host, repository) => [
+        { host: mirror.host, repository },
+        { host, repository },
+      ],
+    });
+    const reference = { host: origin.host, repository: 'app', tag: '1' };
+    const removed = await deleteRemoteManifest({ registry }, reference, { tagOnly: false, dryRun: false, signal });
+    expect(removed).to.deep.equal({ digest: digestOf(now), tags: ['1'] });
+    // Elsewhere the mirror is asked.
+    mirror.add(tagged('/v2/app', stale, 1));
+    const reader = await registry.open(reference, { signal });
+    expect((await reader.resolve({ tag: '1' }, { signal })).digest).to.equal(digestOf(stale));
+  });
+});
