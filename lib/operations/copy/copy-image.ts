@@ -14,6 +14,8 @@ export interface CopyRequest {
   readonly preserveDigests: boolean;
   /** Copies what refers to the image too: signatures, SBOMs, attestations. */
   readonly referrers: boolean;
+  /** Told the digest that targets will have, before anything is sent; what it throws ends the copy. */
+  readonly check?: (digest: Digest) => void;
   /** Says nothing of a rewritten index. */
   readonly quiet?: boolean;
   readonly signal: AbortSignal;
@@ -35,6 +37,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   const { source, selector, signal } = request;
   const found = await source.manifest(selector, { signal });
   const { raw, rewritten } = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
+  request.check?.(raw.descriptor.digest);
   if (rewritten && request.quiet !== true) {
     deps.progress.note(`the index is rewritten to the platforms asked for: it has digest ${raw.descriptor.digest} now`);
   }

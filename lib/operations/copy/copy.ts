@@ -85,9 +85,8 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
     const selector = selectorOf(from);
     const copied = await copyImage(
       { progress: deps.progress, limits: new CopyLimits(deps.parallel) },
-      { ...order, source, selector, targets },
+      { ...order, source, selector, targets, check: (digest) => checkDigests(to, digest) },
     );
-    checkDigests(to, copied.digest);
     const { statistics } = deps.registry;
     return {
       digest: copied.digest,
@@ -144,12 +143,12 @@ function tagsOf(name: TransportName, from: TransportName, more: readonly string[
   return [...new Set([...(first === undefined ? [] : [first]), ...more])];
 }
 
-/** A destination with a digest says what it expects to be there afterwards. */
+/** A destination with a digest says what it expects to be copied there. */
 function checkDigests(names: readonly TransportName[], digest: Digest): void {
   for (const name of names) {
     if (name.transport !== 'docker' || name.reference.digest === undefined || name.reference.digest === digest)
       continue;
-    throw new InvalidReferenceError(`what was copied is ${digest}, not ${name.reference.digest}`, {
+    throw new InvalidReferenceError(`what is to be copied is ${digest}, not ${name.reference.digest}`, {
       input: formatReference(name.reference),
       hint: 'leave the digest of the destination out: what is copied decides it',
     });

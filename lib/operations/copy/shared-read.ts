@@ -83,8 +83,7 @@ export class SharedRead {
     if (all.length === 0) return clearTimeout(this.#timer);
     if (all.some(({ state }) => state === 'new')) {
       this.#timer ??= setTimeout(() => {
-        for (const branch of all.filter(({ state }) => state === 'new')) this.#branches.delete(branch);
-        this.#gather();
+        for (const branch of all.filter(({ state }) => state === 'new')) this.#leave(branch);
       }, GATHER_MS);
       return;
     }

@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises';
-import { UsageError } from '../../errors.js';
+import { NotFoundError, UsageError } from '../../errors.js';
 import type { HeldLock } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
@@ -21,6 +21,7 @@ import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs } from '../drop-unused-blobs.js';
 import { findAmong } from '../find-image.js';
 import { lockStore } from '../lock-store.js';
+import { isKeptElsewhere } from '../push-blob.js';
 import { recordImage } from '../record-image.js';
 import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
 import { sweepStore } from '../sweep-store.js';
@@ -198,18 +199,33 @@ export async function openStoreDestination(
   }
 }
 
-/** A repository that is asked for nothing: all blobs are in the store by then. */
+/** A repository that has nothing: what of an image is not in the store by then was left out, or dropped as damaged. */
 function nowhere(name: string): RepositoryReader {
   const never = (): never => {
-    throw new TypeError(`${name}: a blob went missing while it was being used`);
+    throw new TypeError(`${name}: only its blobs are asked for`);
   };
   return {
     host: 'store',
     repository: 'image',
     resolve: never,
     manifest: never,
-    blob: (descriptor) => ({ descriptor, open: never }),
+    blob: (descriptor) => ({ descriptor, open: () => Promise.reject(blobIsMissing(name, descriptor)) }),
     tags: never,
     referrers: never,
   };
+}
+
+function blobIsMissing(name: string, blob: Descriptor): NotFoundError {
+  const { digest, urls = [] } = blob;
+  const facts = { kind: 'blob', subject: digest } as const;
+  if (isKeptElsewhere(blob)) {
+    return new NotFoundError(`${name}: layer ${digest} is kept elsewhere, at ${urls[0]!.slice(0, 200)}`, {
+      ...facts,
+      hint: 'the store needs all layers: try imgtool pull, which asks the registry for this one too',
+    });
+  }
+  return new NotFoundError(`${name}: blob ${digest} was damaged in the store and is gone`, {
+    ...facts,
+    hint: 'run it again: the blob is then copied anew',
+  });
 }

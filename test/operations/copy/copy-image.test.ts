@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { DigestMismatchError, NotFoundError, UsageError } from '../../../lib/errors.js';
+import { DigestMismatchError, InvalidReferenceError, NotFoundError, UsageError } from '../../../lib/errors.js';
 import { copy, type CopyOrder, type CopyResult, type CopyTransports } from '../../../lib/operations/index.js';
 import type { ProgressEvent } from '../../../lib/progress/index.js';
 import type { RegistryClientOptions } from '../../../lib/registry/index.js';
@@ -175,6 +175,16 @@ describe('operations/copy', () => {
     const result = await copyTo(`${from.host}/base/app:v2s2`, [`${gone}/x:1`, `${to.host}/fails/b:1`]);
     expect(result.targets.map(({ error }) => error === undefined)).to.deep.equal([false, true]);
     expect(await raw(`${to.host}/fails/b:1`)).to.equal(await raw(`${from.host}/base/app:v2s2`));
+  });
+
+  it('sends nothing where another digest is expected', async () => {
+    const expected = `sha256:${'0'.repeat(64)}`;
+    const targets = [`${to.host}/expects/a:1@${expected}`, `${other.host}/expects/b:1`];
+    const refusal = await rejection(copyTo(`${from.host}/base/app:oci`, targets));
+    expect(refusal).to.be.instanceOf(InvalidReferenceError);
+    expect(refusal.message).to.include(`not ${expected}`);
+    expect([...(await kinds(to)), ...(await kinds(other))]).to.deep.equal([]);
+    expect(await kinds(from)).to.deep.equal(['GET manifests']);
   });
 
   it('copies one platform of an index, or rewrites the index to some', async () => {

@@ -1,0 +1,48 @@
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { mock } from 'node:test';
+import { expect } from 'chai';
+import { SharedRead } from '../../../lib/operations/copy/shared-read.js';
+import { digestOf } from '../../../lib/spec/index.js';
+
+const { signal } = new AbortController();
+const BYTES = Buffer.from('bytes of a blob');
+
+describe('operations/copy: one read for several', () => {
+  let opened: number;
+  const readOf = (readers: number): SharedRead =>
+    new SharedRead(
+      {
+        descriptor: { mediaType: 'application/octet-stream', digest: digestOf(BYTES), size: BYTES.length },
+        open: ({ offset }) => {
+          opened++;
+          return Promise.resolve(Readable.from([BYTES.subarray(offset)], { objectMode: false }));
+        },
+      },
+      { readers, signal },
+    );
+  beforeEach(() => {
+    opened = 0;
+    mock.timers.enable({ apis: ['setTimeout'] });
+  });
+  afterEach(() => mock.timers.reset());
+
+  it('goes on without the late, who read for themselves', async () => {
+    const [early, ...late] = readOf(3).readers();
+    const first = buffer(await early!.blob.open({ signal, offset: 0 }));
+    mock.timers.tick(30_000);
+    expect((await first).equals(BYTES)).to.equal(true);
+    for (const { blob } of late)
+      expect((await buffer(await blob.open({ signal, offset: 0 }))).equals(BYTES)).to.equal(true);
+    expect(opened).to.equal(3);
+  });
+
+  it('feeds the late when all who came in time have left', async () => {
+    const [early, ...late] = readOf(3).readers();
+    early!.leave();
+    mock.timers.tick(30_000);
+    for (const { blob } of late)
+      expect((await buffer(await blob.open({ signal, offset: 0 }))).equals(BYTES)).to.equal(true);
+    expect(opened).to.equal(2);
+  });
+});
