@@ -61,6 +61,20 @@ describe('command line', () => {
           .and.include(hint);
     });
 
+  it('what a file of mirrors says itself is refused beside it, but not as a setting', async () => {
+    const file = join(home, 'mirrors.yaml');
+    writeFileSync(file, 'sync:\n  - source: 127.0.0.1:1/a\n    target: 127.0.0.1:1/b\n');
+    for (const flag of ['--max-delete=10', '--newest-by=semver', '--platform=amd64', '--scoped', '--tags=*']) {
+      const { code, stderr } = await imgtool(['sync', file, flag]);
+      expect(code, flag).to.equal(2);
+      expect(stderr)
+        .to.include(`${flag.replace(/=.*/, '')} goes with a source and a target`)
+        .and.match(/\nhint: write .+ into .+mirrors\.yaml/);
+    }
+    const env = { IMGTOOL_SYNC_MAX_DELETE: '3', IMGTOOL_SYNC_SCOPED: 'true', IMGTOOL_PLATFORM: 'amd64' };
+    expect((await imgtool(['sync', file, '--retry', '0'], env)).code).to.equal(5);
+  });
+
   it('with --json errors are JSON, even when the flags are wrong', async () => {
     const { code, stderr } = await imgtool(['--json', 'nonsense']);
     expect(code).to.equal(2);

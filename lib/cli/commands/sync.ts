@@ -176,22 +176,23 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
       cause: error,
     });
   }
-  const given = RULE_OPTIONS.filter((name) => isGiven(options, name));
-  if (given.length > 0) {
-    throw new UsageError(`--${given[0]} goes with a source and a target`, { hint: `write it into ${first}` });
+  const given = RULE_OPTIONS.find((name) => isFlag(options, name));
+  if (given !== undefined) {
+    throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
   }
-  return readSyncFile(text, first, { targets, scoped: options.flag('scoped') });
+  const scoped = { scoped: options.flag('scoped'), scopedByFlag: isFlag(options, 'scoped') };
+  return readSyncFile(text, first, { targets, ...scoped });
 }
 
 /** What a file says for each of its mirrors. */
 const RULE_OPTIONS = [
-  ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'since', 'referrers'],
-  ...['delete-extra', 'protect', 'hook'],
+  ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'newest-by', 'since', 'platform'],
+  ...['referrers', 'delete-extra', 'max-delete', 'protect', 'hook'],
 ] as const;
 
-function isGiven(options: Options, name: string): boolean {
-  const { value } = options.all().find(({ spec }) => spec.name === name)!;
-  return value !== undefined && value !== false;
+/** Whether it stands on the command line: variables and the config file are for commands that take it. */
+function isFlag(options: Options, name: string): boolean {
+  return options.all().some(({ spec, origin }) => spec.name === name && origin === 'flag');
 }
 
 async function ruleFromFlags(first: string, targets: readonly string[], options: Options): Promise<SyncRule> {

@@ -117,6 +117,8 @@ export interface SyncFileOptions {
   readonly targets: readonly string[];
   /** Puts host and path of the source below the target, not the last part of its name. */
   readonly scoped: boolean;
+  /** `scoped` was given for this file: refused where it is of no effect. Default: false. */
+  readonly scopedByFlag?: boolean;
 }
 
 const RULE_KEYS = [
@@ -149,6 +151,11 @@ export async function readSyncFile(text: string, title: string, options: SyncFil
   const own = members.get('sync');
   if (own === undefined) return skopeoRules(root, options);
   if (options.targets.length > 0) throw new UsageError(`${title} names its targets itself`, { hint: 'leave out DST' });
+  if (options.scopedByFlag === true) {
+    throw new UsageError(`--scoped goes with a source and a target, or with a file of skopeo's`, {
+      hint: `write whole targets into ${title}`,
+    });
+  }
   expectKeys(root, ['sync', 'version']);
   const rules: SyncRule[] = [];
   for (const item of own.items()) rules.push(await readRule(item));

@@ -4,6 +4,14 @@ import type { TagRules } from './sync-rule.js';
 
 type Semver = Pick<typeof SemverModule, 'validRange' | 'satisfies' | 'rcompare' | 'valid'>;
 
+/** What cosign and clients of old registries keep under tags. */
+const ATTACHED_TAG = /^sha(256|512)-[0-9a-f]{64}/;
+
+/** Whether a tag belongs to an image (its signatures, its referrers) and not to the user. */
+export function isAttachedTag(tag: string): boolean {
+  return ATTACHED_TAG.test(tag);
+}
+
 /** Turns a glob (`*`, `?`) into an expression for whole tags. */
 export function globRegex(glob: string): RegExp {
   const source = glob

@@ -12,14 +12,12 @@ import {
 import { selectManifest, type Selection } from '../copy/select-manifest.js';
 import { imageCreated } from './image-created.js';
 import { estimateCopy } from './plan-tag.js';
-import { removeTag } from './remove-tag.js';
-import { matchesAny, selectByName } from './select-tags.js';
+import { deleteExtraTags } from './delete-extra-tags.js';
+import { findTag } from './find-tag.js';
+import { isAttachedTag, selectByName } from './select-tags.js';
 import type { SyncResults } from './sync-results.js';
 import { placeOf, type SyncRule } from './sync-rule.js';
 import type { SyncDeps, SyncRequest } from './types.js';
-
-/** What cosign and clients of old registries keep under tags: it belongs to images, not to the user. */
-const ATTACHED_TAG = /^sha(256|512)-[0-9a-f]{64}/;
 
 /** What the mirrors of one run share. */
 export interface SyncRun {
@@ -33,6 +31,8 @@ export interface SyncRun {
   readonly taken: Map<string, string>;
   /** Runs work on all items, as many at a time as is right; after a failure that is not to be survived, no more. */
   readonly forEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
+  /** As `forEach`, but a failure is the caller's to survive. */
+  readonly askEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
   /** Notes a failure; throws it when the run is not to go on. */
   readonly fail: (
     place: { readonly source: string; readonly target: string; readonly tag: string },
@@ -54,6 +54,8 @@ class RepositorySync {
   #source!: RegistrySource;
   /** Undefined: not known whether there are others. */
   #listed: ReadonlySet<string> | undefined;
+  /** What each target is known to have. */
+  readonly #there = new Map<RegistryDestination, Map<string, Digest>>();
 
   constructor(run: SyncRun, rule: SyncRule, repository: string) {
     this.#run = run;
@@ -82,20 +84,28 @@ class RepositorySync {
       return;
     }
     results.repositories++;
-    const wanted = new Map<string, Digest>();
-    await this.#run.forEach(selected, async (tag) => {
-      const digest = await this.#syncTag(tag, destinations);
-      if (digest !== undefined) wanted.set(tag, digest);
-    });
-    if (this.#rule.deleteExtra === undefined || this.#rule.tags.exact !== undefined) return;
+    await this.#run.forEach(selected, (tag) => this.#syncTag(tag, destinations));
+    const { deleteExtra } = this.#rule;
+    if (deleteExtra === undefined || this.#rule.tags.exact !== undefined) return;
     for (const destination of destinations) {
       try {
-        await this.#deleteExtra(destination, new Set(selected), wanted);
+        await deleteExtraTags(this.#run, destination, {
+          ...deleteExtra,
+          source: this.#name,
+          selected: new Set(selected),
+          digests: this.#digestsAt(destination),
+        });
       } catch (error) {
         signal.throwIfAborted();
         this.#fail(nameOf(destination.writer), '*', error);
       }
     }
+  }
+
+  #digestsAt(destination: RegistryDestination): Map<string, Digest> {
+    const digests = this.#there.get(destination) ?? new Map<string, Digest>();
+    this.#there.set(destination, digests);
+    return digests;
   }
 
   #place(): { host: string; repository: string } {
@@ -129,12 +139,12 @@ class RepositorySync {
     const listed: string[] = [];
     for await (const tag of this.#source.tags({ signal })) listed.push(tag);
     this.#listed = new Set(listed);
-    const own = listed.filter((tag) => !ATTACHED_TAG.test(tag));
+    const own = listed.filter((tag) => !isAttachedTag(tag));
     const named = await selectByName(own, rules);
     const byCreation = rules.newest !== undefined && rules.newestBy === 'created';
     if (!byCreation && rules.sinceMs === undefined) return named;
     const dated: { tag: string; created: number }[] = [];
-    await this.#run.forEach(named, async (tag) => {
+    await this.#run.askEach(named, async (tag) => {
       const created = await this.#created(tag);
       if (created !== undefined) dated.push({ tag, created });
     });
@@ -147,7 +157,7 @@ class RepositorySync {
   async #created(tag: string): Promise<number | undefined> {
     const { memory } = this.#run.deps;
     const { signal } = this.#run;
-    const found = await resolve(this.#source.reader, tag, signal);
+    const found = await findTag(this.#source.reader, tag, signal);
     if (found === undefined) return undefined;
     const key = `created ${found.digest}`;
     const kept = Number(memory.get(key) ?? NaN);
@@ -157,8 +167,7 @@ class RepositorySync {
     return created;
   }
 
-  /** Resolves with the digest that the targets shall have; undefined when the tag is gone or unreadable. */
-  async #syncTag(tag: string, destinations: readonly RegistryDestination[]): Promise<Digest | undefined> {
+  async #syncTag(tag: string, destinations: readonly RegistryDestination[]): Promise<void> {
     const { results, signal } = this.#run;
     const fail = (destination: RegistryDestination, error: unknown): void => {
       signal.throwIfAborted();
@@ -167,30 +176,31 @@ class RepositorySync {
     let found: Descriptor | undefined;
     let wanted: Digest;
     try {
-      found = await resolve(this.#source.reader, tag, signal);
+      found = await findTag(this.#source.reader, tag, signal);
       if (found === undefined) {
-        if (this.#rule.tags.exact === undefined) return undefined;
+        if (this.#rule.tags.exact === undefined) return;
         throw new NotFoundError(`${this.#name} has no tag ${tag}`, { kind: 'tag', subject: tag });
       }
       wanted = await this.#wanted(found);
     } catch (error) {
       for (const destination of destinations) fail(destination, error);
-      return undefined;
+      return;
     }
     const stale: RegistryDestination[] = [];
     const same: RegistryDestination[] = [];
     await Promise.all(
       destinations.map(async (destination) => {
         try {
-          const there = await resolve(destination.reader, tag, signal);
+          const there = await findTag(destination.reader, tag, signal);
           (there?.digest === wanted ? same : stale).push(destination);
         } catch (error) {
           fail(destination, error);
         }
       }),
     );
-    for (const { writer } of same) {
-      results.add({ source: this.#name, target: nameOf(writer), tag, state: 'up-to-date', digest: wanted });
+    for (const destination of same) {
+      this.#digestsAt(destination).set(tag, wanted);
+      results.add({ source: this.#name, target: nameOf(destination.writer), tag, state: 'up-to-date', digest: wanted });
     }
     try {
       if (stale.length > 0) await this.#copy(tag, found, wanted, stale);
@@ -198,7 +208,6 @@ class RepositorySync {
     } catch (error) {
       for (const destination of stale.length > 0 ? stale : same) fail(destination, error);
     }
-    return wanted;
   }
 
   async #copy(tag: string, found: Descriptor, wanted: Digest, stale: readonly RegistryDestination[]): Promise<void> {
@@ -233,6 +242,7 @@ class RepositorySync {
         this.#fail(name, tag, target.error);
         continue;
       }
+      this.#digestsAt(stale[i]!).set(tag, copied.digest);
       results.add({ source: this.#name, target: name, tag, state: 'copied', digest: copied.digest });
       await this.#hook(name, tag, copied.digest);
     }
@@ -296,70 +306,6 @@ class RepositorySync {
     );
     const failed = copied.targets.find(({ error }) => error !== undefined);
     if (failed !== undefined) throw failed.error!;
-  }
-
-  async #deleteExtra(
-    destination: RegistryDestination,
-    selected: ReadonlySet<string>,
-    wanted: ReadonlyMap<string, Digest>,
-  ): Promise<void> {
-    const { deps, request, results, signal } = this.#run;
-    const { maxDelete, protect } = this.#rule.deleteExtra!;
-    const target = nameOf(destination.writer);
-    const there: string[] = [];
-    try {
-      for await (const tag of destination.reader.tags({ signal })) there.push(tag);
-    } catch (error) {
-      if (error instanceof NotFoundError) return;
-      throw error;
-    }
-    const extra = there.filter((tag) => !selected.has(tag) && !ATTACHED_TAG.test(tag) && !matchesAny(protect, tag));
-    if (extra.length === 0) return;
-    if (selected.size === 0) {
-      throw new UsageError(`no tag of ${this.#name} is wanted: the ${extra.length} tags of ${target} stay`, {
-        hint: 'check the source and the rules; remove tags with: imgtool delete',
-      });
-    }
-    if (extra.length > maxDelete) {
-      throw new UsageError(`${extra.length} tags of ${target} are extra, over the limit of ${maxDelete}: all stay`, {
-        hint: 'look at them with --dry-run, and raise --max-delete when they may go',
-      });
-    }
-    const kept = there.filter((tag) => !extra.includes(tag));
-    for (const tag of extra) {
-      const place = { source: this.#name, target, tag };
-      if (request.dryRun) {
-        results.plannedRequests += 2;
-        results.add({ ...place, state: 'planned-delete' });
-        continue;
-      }
-      const manifest = await destination.reader.manifest({ tag }, { signal });
-      const { digest } = manifest.descriptor;
-      await deps.recordDeletion({ target, tag, manifest });
-      const isShared = async (): Promise<boolean> => {
-        for (const other of kept) {
-          const theirs = wanted.get(other) ?? (await resolve(destination.reader, other, signal))?.digest;
-          if (theirs === digest) return true;
-        }
-        return false;
-      };
-      await removeTag(destination.writer, { tag, manifest, isShared, signal });
-      results.add({ ...place, state: 'deleted', digest });
-    }
-  }
-}
-
-/** HEAD of a tag; undefined when there is none. */
-async function resolve(
-  reader: RegistrySource['reader'],
-  tag: string,
-  signal: AbortSignal,
-): Promise<Descriptor | undefined> {
-  try {
-    return await reader.resolve({ tag }, { signal });
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
   }
 }
 

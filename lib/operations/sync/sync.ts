@@ -27,7 +27,8 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
     limits: new CopyLimits(deps.parallel),
     known: new KnownBlobs(),
     taken: new Map(),
-    forEach: (items, work) => forEach(items, deps.parallel, failure, work),
+    forEach: (items, work) => forEach(items, deps.parallel, work, failure),
+    askEach: (items, work) => forEach(items, deps.parallel, work),
     fail: (place, error) => {
       results.fail(place, error);
       if (!request.keepGoing) throw error;
@@ -35,7 +36,7 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
   };
   for (const rule of request.rules) {
     const repositories = await repositoriesOf(run, rule);
-    await forEach(repositories, PARALLEL_REPOSITORIES, failure, (repository) => syncRepository(run, rule, repository));
+    await forEach(repositories, PARALLEL_REPOSITORIES, (repository) => syncRepository(run, rule, repository), failure);
   }
   return results.report({
     dryRun: request.dryRun,
@@ -59,12 +60,12 @@ async function repositoriesOf({ deps, signal, fail }: SyncRun, rule: SyncRule): 
   return repositories;
 }
 
-/** The first failure stops the rest and is thrown when all have let go. */
+/** The first failure is thrown when all have let go; nothing more is begun after it, and what runs is aborted by `failure`. */
 async function forEach<T>(
   items: readonly T[],
   parallel: number,
-  failure: AbortController,
   work: (item: T) => Promise<void>,
+  failure?: AbortController,
 ): Promise<void> {
   let first: { readonly error: unknown } | undefined;
   await mapLimited(items, parallel, async (item) => {
@@ -73,7 +74,7 @@ async function forEach<T>(
       await work(item);
     } catch (error) {
       first ??= { error };
-      failure.abort(error);
+      failure?.abort(error);
     }
   });
   if (first !== undefined) throw first.error;

@@ -3,7 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { AuthenticationError, RegistryError, TransportError, UsageError } from '../../../lib/errors.js';
+import {
+  AuthenticationError,
+  InvalidManifestError,
+  RegistryError,
+  TransportError,
+  UsageError,
+} from '../../../lib/errors.js';
 import {
   ALL_TAGS,
   prometheusText,
@@ -14,8 +20,10 @@ import {
   type SyncRule,
   type TagRules,
 } from '../../../lib/operations/index.js';
+import type { RegistryClientOptions } from '../../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../../lib/server/index.js';
-import { digestsOf, putArtifact, putImage, putManifest } from '../../helpers/artifacts.js';
+import { digestOf } from '../../../lib/spec/index.js';
+import { digestsOf, putArtifact, putBlob, putImage, putManifest } from '../../helpers/artifacts.js';
 import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
 import { randomSource } from '../../helpers/random-source.js';
 import { rejection } from '../../helpers/rejection.js';
@@ -50,10 +58,14 @@ describe('operations/sync', () => {
     tags: { ...ALL_TAGS, ...tags },
     targets: (targets ?? [target.host]).map((host) => ({ host, prefix: '', keep: 'path' })),
   });
-  const mirror = (rules: readonly SyncRule[], more: Partial<SyncRequest> = {}): Promise<SyncReport> =>
+  const mirror = (
+    rules: readonly SyncRule[],
+    more: Partial<SyncRequest> = {},
+    client: RegistryClientOptions = {},
+  ): Promise<SyncReport> =>
     sync(
       {
-        registry: suite.client({ retries: 0 }),
+        registry: suite.client({ retries: 0, ...client }),
         progress: { event: () => undefined, note: () => undefined },
         memory,
         parallel: 6,
@@ -134,6 +146,32 @@ describe('operations/sync', () => {
     expect([...(await digestsOf(target.url, 'dated/app')).keys()]).to.deep.equal(['a', 'b', 'c']);
   });
 
+  it('fails a repository with an image that cannot be read, not the others, with keepGoing', async () => {
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const bytes = Buffer.from('no config');
+    const digest = await putBlob(source.url, 'unread/app', bytes);
+    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: bytes.length };
+    await putManifest(source.url, 'unread/app', { mediaType, ...{ schemaVersion: 2, config, layers: [] } }, 'bad');
+    for (const repository of ['unread/app', 'unread/next'])
+      await putImage(source.url, repository, '1', { layers: ['1'], created: new Date().toISOString() });
+    const tags = { sinceMs: 86_400_000 };
+    const rules = ['unread/app', 'unread/next'].map((repository) => ruleFor(repository, { tags }));
+    expect(await rejection(mirror(rules))).to.be.instanceOf(InvalidManifestError);
+    const report = await mirror(rules, { keepGoing: true });
+    expect(report).to.include({ copied: 1, failed: 1, repositories: 1 });
+    expect(report.tags.at(-1)).to.include({ state: 'failed', tag: '*', source: `${source.host}/unread/app` });
+  });
+
+  it('looks at targets themselves, not at mirrors of them', async () => {
+    const { digest } = await putImage(source.url, 'lag/app', '1', { layers: ['1'] });
+    const sources: Required<RegistryClientOptions>['sources'] = (host, repository) => {
+      const itself = { host, repository };
+      return host === target.host ? [{ host: source.host, repository }, itself] : [itself];
+    };
+    expect(await mirror([ruleFor('lag/app', {})], {}, { sources })).to.include({ copied: 1, upToDate: 0 });
+    expect((await digestsOf(target.url, 'lag/app')).get('1')).to.equal(digest);
+  });
+
   it('rewrites indexes to platforms, and knows next time without reading them', async () => {
     const index = 'application/vnd.oci.image.index.v1+json';
     const manifests = [];
@@ -193,6 +231,29 @@ describe('operations/sync', () => {
       expect(deleted.map(({ tag, manifest }) => [tag, manifest.descriptor.digest])).to.deep.equal(
         ['gone-1', 'gone-2'].map((tag) => [tag, before.get(tag)]),
       );
+    });
+
+    it('removes several with one manifest, each recorded, asking for none twice', async () => {
+      const rule = await fill('twins/app');
+      for (const tag of ['gone-1', 'gone-2'])
+        await putImage(target.url, 'twins/app', tag, { layers: ['s'], label: 's' });
+      await target.forget();
+      expect(await mirror([rule])).to.include({ deleted: 2, failed: 0 });
+      // Of tags 1 and 2 when they are compared, and of the second that goes when the first does.
+      expect((await kinds(target))['HEAD manifests']).to.equal(3);
+      expect([...(await digestsOf(target.url, 'twins/app')).keys()]).to.deep.equal(['1', '2']);
+      expect(deleted.map(({ tag }) => tag)).to.deep.equal(['gone-1', 'gone-2']);
+    });
+
+    it('spares a tag that could not be brought up to date and has the manifest of one that goes', async () => {
+      const rule = await fill('behind/app');
+      const { digest } = await putImage(target.url, 'behind/app', 'gone', { layers: ['1'], label: '1' });
+      await putImage(source.url, 'behind/app', '1', { layers: ['lost'] });
+      const lost = `${source.url}/v2/behind/app/blobs/${digestOf(Buffer.from('lost'))}`;
+      expect((await fetch(lost, { method: 'DELETE' })).status).to.equal(202);
+      expect(await mirror([rule], { keepGoing: true })).to.include({ copied: 0, failed: 1, deleted: 1 });
+      const there = await digestsOf(target.url, 'behind/app');
+      expect([there.get('1'), there.has('gone')]).to.deep.equal([digest, false]);
     });
 
     it('refuses when there is too much of it, or nothing is left at the source', async () => {
