@@ -1,5 +1,7 @@
 import { ImgtoolError, TransportError } from '../errors.js';
-import type { RepositoryReader, TagOrDigest } from './types.js';
+import type { BlobSource, RepositoryReader, TagOrDigest } from './types.js';
+
+type OpenRequest = Parameters<BlobSource['open']>[0];
 
 /** A repository that may be read from, and for which kind of reference. */
 export interface MirrorChoice {
@@ -34,7 +36,8 @@ export interface MirroredReaderOptions {
 /**
  * A repository read from the first of its mirrors that can give what is asked, and last from itself; it goes by the name
  * of the latter. A mirror that fails in any way is passed over; the error of the last one is thrown. Tags and referrers are
- * listed at the source alone, as mirrors know only what was asked of them.
+ * listed at the source alone, as mirrors know only what was asked of them. A mirror whose bytes of a blob broke off, or were
+ * not what the reader wanted (it opens the blob from its start once more), is not asked for that blob again.
  */
 export function mirroredReader(
   mirrors: readonly MirrorChoice[],
@@ -45,8 +48,10 @@ export function mirroredReader(
     kind: 'digest' | 'tag',
     signal: AbortSignal,
     ask: (reader: RepositoryReader) => Promise<T>,
+    passed: ReadonlySet<RepositoryReader> = new Set(),
   ): Promise<T> {
     for (const { reader, only } of mirrors) {
+      if (passed.has(reader)) continue;
       if (down.has(reader.host) || (only !== undefined && only !== kind)) continue;
       try {
         return await ask(reader);
@@ -67,11 +72,34 @@ export function mirroredReader(
       first(kindOf(reference), options.signal, (reader) => reader.resolve(reference, options)),
     manifest: (reference, options) =>
       first(kindOf(reference), options.signal, (reader) => reader.manifest(reference, options)),
-    blob: (descriptor, options) => ({
-      descriptor,
-      connections: itself.blob(descriptor).connections ?? 1,
-      open: (request) => first('digest', request.signal, (reader) => reader.blob(descriptor, options).open(request)),
-    }),
+    blob: (descriptor, options) => {
+      const passed = new Set<RepositoryReader>();
+      const served = new Set<RepositoryReader>();
+      const pass = (reader: RepositoryReader, why: string): void => {
+        if (reader === itself || passed.has(reader)) return;
+        passed.add(reader);
+        onFailure(reader.host, `mirror ${reader.host}: ${why}; asking the next`);
+      };
+      const open = async (reader: RepositoryReader, request: OpenRequest): ReturnType<BlobSource['open']> => {
+        const opened = await reader.blob(descriptor, options).open(request);
+        served.add(reader);
+        opened.body.once('error', (error) => {
+          if (error instanceof TransportError) pass(reader, error.message);
+        });
+        return opened;
+      };
+      return {
+        descriptor,
+        connections: itself.blob(descriptor).connections ?? 1,
+        open: (request) => {
+          if ((request.offset ?? 0) === 0) {
+            for (const reader of served) pass(reader, `its blob ${descriptor.digest} has to be read once more`);
+            served.clear();
+          }
+          return first('digest', request.signal, (reader) => open(reader, request), passed);
+        },
+      };
+    },
     ...(itself.blobSize === undefined ? {} : { blobSize: (digest, options) => itself.blobSize!(digest, options) }),
     tags: (options) => itself.tags(options),
     referrers: (digest, options) => itself.referrers(digest, options),

@@ -23,7 +23,7 @@ import { rejection } from '../helpers/rejection.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
 import { storeImage } from '../helpers/stored-image.js';
 import { writeTar } from '../helpers/tar-writer.js';
-import { V1Registry, type V1RegistryOptions } from '../helpers/v1-registry.js';
+import { payloadOf, V1Registry, type V1RegistryOptions } from '../helpers/v1-registry.js';
 
 const signal = new AbortController().signal;
 const bootId = 'this boot';
@@ -234,6 +234,55 @@ describe('operations/push by protocol v1', () => {
     await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' });
     expect(registry.tags.get('a/b')!.get('1')).to.equal(digestHex(record.id));
     expect(uploads(registry)).to.have.length(6);
+  });
+
+  it('sends the password first to a registry that asks for it, whatever tokens its index gives', async () => {
+    let refused = 0;
+    const login = `Basic ${Buffer.from('me:pw').toString('base64')}`;
+    const registry = await serve({
+      // docker-registry behind a proxy with a login of its own.
+      intercept: ({ path, headers }, response) => {
+        if (path.startsWith('repositories/')) response.setHeader('x-docker-token', 'signature=1,access=write');
+        if (headers.authorization === login || path === '_ping' || path.startsWith('/v2/')) return false;
+        refused++;
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="proxy"' }).end();
+        return true;
+      },
+    });
+    const record = await storeImage(local, [layerOf('one')]);
+    const credentials = { username: 'me', password: 'pw', source: 'test' };
+    await push(
+      record.id,
+      `${registry.host}/a/b:1`,
+      { format: 'v1' },
+      { credentials: () => Promise.resolve(credentials) },
+    );
+    const [stored] = [...registry.images.values()];
+    expect(stored!.checksum).to.equal(payloadOf(stored!.json, stored!.layer!));
+    expect(refused).to.equal(1);
+  });
+
+  it('sends a layer whole that is asked for again with the password', async () => {
+    let refused = 0;
+    const registry = await serve({
+      intercept: ({ path, method, headers }, response) => {
+        if (method !== 'PUT' || !path.endsWith('/layer') || headers.authorization !== undefined) return false;
+        refused++;
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="proxy"' }).end();
+        return true;
+      },
+    });
+    const record = await storeImage(local, [layerOf('one')]);
+    const credentials = { username: 'me', password: 'pw', source: 'test' };
+    await push(
+      record.id,
+      `${registry.host}/a/b:1`,
+      { format: 'v1' },
+      { credentials: () => Promise.resolve(credentials) },
+    );
+    const [stored] = [...registry.images.values()];
+    expect(stored!.checksum).to.equal(payloadOf(stored!.json, stored!.layer!));
+    expect(refused).to.equal(1);
   });
 
   it('refuses what v1 does not know: digests, formats', async () => {

@@ -1,8 +1,14 @@
 import { buffer } from 'node:stream/consumers';
 import { mock } from 'node:test';
 import { expect } from 'chai';
-import { NotFoundError } from '../../lib/errors.js';
-import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../../lib/registry/index.js';
+import { NotFoundError, TransportError } from '../../lib/errors.js';
+import {
+  createRegistryClient,
+  type BlobSource,
+  type RegistryClient,
+  type RegistryClientOptions,
+  type RepositoryReader,
+} from '../../lib/registry/index.js';
 import { digestOf, MEDIA_TYPE } from '../../lib/spec/index.js';
 import { freePort } from '../helpers/docker-registry.js';
 import { rejection } from '../helpers/rejection.js';
@@ -103,6 +109,40 @@ describe('mirrors of a registry', () => {
     } finally {
       clock.mock.restore();
     }
+  });
+
+  describe('a mirror that opens a blob and', () => {
+    const blobAt = (repository: string, bytes = BLOB): string => `/v2/${repository}/blobs/${digestOf(bytes)}`;
+    const blobOf = (reader: RepositoryReader, bytes = BLOB): BlobSource =>
+      reader.blob({ mediaType: MEDIA_TYPE.ociLayer, digest: digestOf(bytes), size: bytes.length });
+
+    it('breaks off is not asked for it again', async () => {
+      mirror.add({ method: 'GET', path: blobAt('cache/a/b'), reply: { body: BLOB, cutAt: 2 } });
+      origin.add({
+        method: 'GET',
+        path: blobAt('a/b'),
+        reply: { status: 206, headers: { 'content-range': 'bytes 2-3/4' }, body: BLOB.subarray(2) },
+      });
+      const blob = blobOf(await open(mirror.host));
+      const { body } = await blob.open({ signal });
+      expect(await rejection(buffer(body))).to.be.instanceOf(TransportError);
+      expect(await buffer((await blob.open({ signal, offset: 2 })).body)).to.deep.equal(BLOB.subarray(2));
+      expect(warnings).to.have.length(1);
+    });
+
+    it('gives other bytes is not asked for it again, but for another one', async () => {
+      const other = Buffer.from('other');
+      mirror.add({ method: 'GET', path: blobAt('cache/a/b'), reply: { body: 'blub' } });
+      mirror.add({ method: 'GET', path: blobAt('cache/a/b', other), reply: { body: other } });
+      origin.add({ method: 'GET', path: blobAt('a/b'), reply: { body: BLOB } });
+      const reader = await open(mirror.host);
+      const blob = blobOf(reader);
+      const read = async (source: BlobSource): Promise<string> =>
+        (await buffer((await source.open({ signal, offset: 0 })).body)).toString();
+      const got = [await read(blob), await read(blob), await read(blobOf(reader, other))];
+      expect(got).to.deep.equal(['blub', 'blob', 'other']);
+      expect(warnings).to.have.length(1);
+    });
   });
 
   it('throws the error of the source when all fail', async () => {

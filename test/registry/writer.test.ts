@@ -258,6 +258,25 @@ describe('registry v2, writing', () => {
       expect(await rejection(upload(never, large))).to.be.instanceOf(TransportError);
     });
 
+    for (const [title, taken] of [
+      ['takes no more after the first chunk', [1, 1, 1]],
+      ['forgets every other chunk', [2, 1, 2, 1]],
+    ] as const)
+      it(`gives up on a registry that ${title}`, async () => {
+        const has = (mebibytes: number): Reply => ({ status: 202, headers: { range: `0-${mebibytes * MiB - 1}` } });
+        const repository = await writer(
+          [
+            begin('/up'),
+            ...taken.map((mebibytes) => step('PATCH', '/up', has(mebibytes))),
+            step('GET', '/up', { ...has(1), status: 204 }),
+          ],
+          { retries: 1 },
+        );
+        const error = await rejection(upload(repository, large));
+        expect(error).to.be.instanceOf(RegistryError);
+        expect(error.message).to.match(/has taken nothing of what was sent/);
+      });
+
     it('tells what is wrong with the source, not with the connection', async () => {
       const short = { ...sourceOf(large.subarray(0, MiB)), descriptor: descriptorOf(large) };
       const repository = await writer([begin('/up')]);

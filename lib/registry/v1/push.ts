@@ -94,10 +94,8 @@ async function uploadImage(
   const { image } = upload;
   for (let attempt = 1; ; attempt++) {
     if (!(await putJson(place, endpoint, upload, signal))) return undefined;
-    const sums = new UploadSums(image.bytes);
     try {
-      await putLayer(place, endpoint, { upload, options, sums });
-      const checksums = await sums.end();
+      const checksums = await putLayer(place, endpoint, { upload, options });
       await putChecksum(place, endpoint, { id: image.id, checksums, signal });
       options.onImage?.(image.id, 'done', upload.size);
       return checksums.payload;
@@ -105,8 +103,6 @@ async function uploadImage(
       signal.throwIfAborted();
       if (!(error instanceof RegistryError) || attempt >= UPLOAD_TRIES || !isRepeatable(error)) throw error;
       onRetry?.(`${error.message}; sending the image again`);
-    } finally {
-      sums.close();
     }
   }
 }
@@ -126,45 +122,57 @@ async function putJson(place: V1Place, endpoint: string, { image }: V1Upload, si
   throw v1Error(response, imageAsked(place, image.id, 'PUT'));
 }
 
+/** Uploads a layer; resolves with the checksums of what was sent. */
 async function putLayer(
   place: V1Place,
   endpoint: string,
-  { upload, options, sums }: { upload: V1Upload; options: V1PushOptions; sums: UploadSums },
-): Promise<void> {
-  const { id } = upload.image;
+  { upload, options }: { readonly upload: V1Upload; readonly options: V1PushOptions },
+): Promise<Checksums> {
+  const { id, bytes: json } = upload.image;
   const { signal } = options;
-  const source = await upload.open({ signal });
-  const body = async function* (): AsyncGenerator<Buffer> {
-    let sent = 0;
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      await sums.write(chunk);
-      yield chunk;
-      sent += chunk.length;
-      options.onImage?.(id, 'active', sent);
-    }
+  const headers = { 'content-type': 'application/octet-stream' };
+  const failure: { error?: unknown } = {};
+  let sums: UploadSums | undefined;
+  const body = (): Readable => {
+    sums?.close();
+    sums = new UploadSums(json);
+    return Readable.from(bytesOf(upload, options, { sums, failure }), { objectMode: false });
   };
-  let opened = false;
-  const response = await place.session
-    .request(
-      endpoint,
-      {
-        method: 'PUT',
-        path: `images/${id}/layer`,
-        headers: { 'content-type': 'application/octet-stream' },
-        body: () => {
-          opened = true;
-          return Readable.from(body(), { objectMode: false });
-        },
-        signal,
-        // The sums go with one pass over the bytes; another try begins with the JSON.
-        retries: 0,
-      },
-      MAX_ANSWER_BYTES,
-    )
-    .finally(() => {
-      if (!opened) source.destroy();
-    });
-  if (!isDone(response)) throw v1Error(response, imageAsked(place, id, 'PUT'));
+  try {
+    // One try: another one begins with the JSON.
+    const request = { method: 'PUT', path: `images/${id}/layer`, headers, body, signal, retries: 0 } as const;
+    const response = await place.session.request(endpoint, request, MAX_ANSWER_BYTES);
+    if (!isDone(response)) throw v1Error(response, imageAsked(place, id, 'PUT'));
+    return await sums!.end();
+  } catch (error) {
+    // HTTP makes an error of its own of what breaks the source.
+    throw (failure.error ?? error) as Error;
+  } finally {
+    sums?.close();
+  }
+}
+
+/** The layer from its start, summed; what fails here, and not at the connection, is told in `failure`. */
+async function* bytesOf(
+  upload: V1Upload,
+  { signal, onImage }: V1PushOptions,
+  { sums, failure }: { readonly sums: UploadSums; readonly failure: { error?: unknown } },
+): AsyncGenerator<Buffer> {
+  let sent = 0;
+  let own = true;
+  try {
+    for await (const chunk of (await upload.open({ signal })) as AsyncIterable<Buffer>) {
+      await sums.write(chunk);
+      own = false;
+      yield chunk;
+      own = true;
+      sent += chunk.length;
+      onImage?.(upload.image.id, 'active', sent);
+    }
+  } catch (error) {
+    if (own) failure.error = error;
+    throw error;
+  }
 }
 
 async function putChecksum(
@@ -172,7 +180,7 @@ async function putChecksum(
   endpoint: string,
   upload: {
     readonly id: string;
-    readonly checksums: { readonly payload: string; readonly tarSum: string | undefined };
+    readonly checksums: Checksums;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
@@ -235,6 +243,11 @@ function isDone({ status }: BufferedResponse): boolean {
   return status >= 200 && status < 300;
 }
 
+interface Checksums {
+  readonly payload: string;
+  readonly tarSum: string | undefined;
+}
+
 /** Both checksums of a layer on its way out. */
 class UploadSums {
   readonly #payload: ReturnType<typeof createHash>;
@@ -250,7 +263,7 @@ class UploadSums {
     await this.#tarSum.write(bytes);
   }
 
-  async end(): Promise<{ readonly payload: string; readonly tarSum: string | undefined }> {
+  async end(): Promise<Checksums> {
     return { tarSum: await this.#tarSum.end(), payload: digestFrom(this.#payload) };
   }
 

@@ -32,6 +32,8 @@ export class V1Session {
   #credentials: Promise<V1Credentials | undefined> | undefined;
   #token: string | undefined;
   #endpoints: readonly string[] | undefined;
+  /** The index asks for the password where it holds images too, though it gives tokens. */
+  #wantsPassword = false;
   /** The endpoint that worked last; those before it did not. */
   #preferred = 0;
 
@@ -69,7 +71,7 @@ export class V1Session {
     }
   }
 
-  /** Sends to an endpoint and reads the body into memory. Throws as `index`. */
+  /** Sends to an endpoint and reads the body into memory. A body that is a function may be opened twice. Throws as `index`. */
   async request(endpoint: string, request: V1Request, maxBytes: number): Promise<BufferedResponse> {
     return this.#authorized(endpoint, request, (sent) =>
       this.host.options.documents.request(sent, { maxBytes }).then((response) => ({ response })),
@@ -120,7 +122,8 @@ export class V1Session {
     const url = `${endpoint}/v1/${path}`;
     const basic = endpoint === base ? await this.#basic(request.signal) : undefined;
     // A registry that is its own index takes the password with every request, over https.
-    const first = this.#token ?? (url.startsWith('https:') ? basic : undefined);
+    const free = this.#token ?? (url.startsWith('https:') ? basic : undefined);
+    const first = this.#wantsPassword ? (basic ?? free) : free;
     const attempt = async (authorization: string | undefined): Promise<{ response: R; close?: () => void }> => {
       const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
       const sent = await send({ ...request, url, headers: this.#headers(url, headers) });
@@ -129,10 +132,10 @@ export class V1Session {
     };
     const { response, close } = await attempt(first);
     const challenge = response.headers['www-authenticate'] ?? '';
-    const wantsPassword =
-      response.status === 401 && basic !== undefined && basic !== first && /^basic\b/i.test(challenge);
-    if (!wantsPassword || new URL(response.url).origin !== endpoint) return response;
+    const refused = response.status === 401 && basic !== undefined && basic !== first && /^basic\b/i.test(challenge);
+    if (!refused || new URL(response.url).origin !== endpoint) return response;
     close?.();
+    this.#wantsPassword = true;
     return (await attempt(basic)).response;
   }
 

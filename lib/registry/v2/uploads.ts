@@ -71,6 +71,9 @@ class SessionLost extends Error {
   }
 }
 
+/** The registry took a chunk and has no more than before. */
+class NoProgress extends RegistryError {}
+
 class Upload {
   readonly #place: Place;
   readonly #source: UploadSource;
@@ -82,6 +85,8 @@ class Upload {
   #certain = false;
   /** A request that ends the upload is on its way or was answered by nobody knows what. */
   #closing = false;
+  /** The most that the registry has had of this session. */
+  #farthest = 0;
   #chunkBytes = CHUNK_BYTES;
 
   constructor(place: Place, source: UploadSource, options: UploadOptions & { readonly retries: number | undefined }) {
@@ -99,14 +104,14 @@ class Upload {
     let failures = 0;
     let anew = 0;
     for (;;) {
-      const before = this.#session?.offset ?? 0;
+      const before = this.#farthest;
       try {
         const session = await this.#position();
         if (await this.#send(session)) {
           await this.#options.onSession?.(undefined);
           return;
         }
-        failures = 0;
+        if (this.#farthest > before) failures = 0;
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof SessionLost) {
@@ -121,7 +126,7 @@ class Upload {
           continue;
         }
         if (!mayPass(error)) throw error;
-        failures = (this.#session?.offset ?? 0) > before ? 1 : failures + 1;
+        failures = this.#farthest > before ? 1 : failures + 1;
         if (failures > this.#retries) throw error;
         this.#certain = false;
         onRetry?.(`${(error as Error).message}; going on`);
@@ -143,6 +148,7 @@ class Upload {
       // Next to nothing is there, or what cannot be ours.
       await cancelUpload(this.#place, this.#session, this.#options.signal);
       this.#session = undefined;
+      this.#farthest = 0;
     }
     if (this.#session !== undefined) return this.#session;
     const response = await post(this.#place, '', this.#options.signal);
@@ -178,6 +184,13 @@ class Upload {
     const offset = uploadedBytes(response) ?? session.offset + length;
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
     await this.#remember({ location: uploadLocation(response, this.#asked) ?? session.location, offset });
+    if (offset <= session.offset) {
+      throw new NoProgress(`${this.#asked.host} has taken nothing of what was sent: ${this.#asked.subject}`, {
+        status: response.status,
+        method: 'PATCH',
+        url: redactUrl(response.url),
+      });
+    }
     return false;
   }
 
@@ -189,12 +202,14 @@ class Upload {
   async #remember(session: UploadSession): Promise<UploadSession> {
     this.#session = session;
     this.#certain = true;
+    this.#farthest = Math.max(this.#farthest, session.offset);
     if (this.#source.descriptor.size > WHOLE_BYTES) await this.#options.onSession?.(session);
     return session;
   }
 
   async #forget(): Promise<void> {
     this.#session = undefined;
+    this.#farthest = 0;
     await this.#options.onSession?.(undefined);
   }
 
@@ -295,6 +310,7 @@ function saysWrongDigest(error: Error): boolean {
 
 function mayPass(error: unknown): boolean {
   if (error instanceof TransportError) return error.phase !== 'tls';
+  if (error instanceof NoProgress) return true;
   return error instanceof RegistryError && isRetryableStatus(error.status);
 }
 

@@ -1,9 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
+import { LayerFormatError } from '../../errors.js';
 import { digestFrom } from '../digest.js';
 import { TarWalk, type TarHeader } from './tar-walk.js';
 
 /** The two versions that registries and schema1 manifests name (docker pkg/tarsum/versioning.go). */
 export type TarSumVersion = 'v0' | 'v1';
+
+/** Members of a layer: of each the sums are held until the end. */
+const MAX_ENTRIES = 500_000;
+/** Bytes of all their paths. */
+const MAX_PATHS_BYTES = 64 * 1024 * 1024;
 
 interface Entry {
   /** Cleaned, to find entries of the same path. */
@@ -18,6 +24,7 @@ interface Entry {
 export class TarSum {
   readonly #walk: TarWalk;
   readonly #entries: Entry[] = [];
+  #pathsBytes = 0;
   #current: { readonly path: string; readonly hashes: Readonly<Record<TarSumVersion, Hash>> } | undefined;
 
   constructor() {
@@ -30,7 +37,7 @@ export class TarSum {
     });
   }
 
-  /** Takes the next piece of the tar. Throws LayerFormatError when it is no tar, or one of a kind that has no TarSum (sparse). */
+  /** Takes the next piece of the tar. Throws LayerFormatError when it is no tar, one of a kind that has no TarSum (sparse), or one of too many members. */
   update(piece: Uint8Array): void {
     this.#walk.update(piece);
   }
@@ -58,7 +65,11 @@ export class TarSum {
       const hash = hashes[version];
       for (const [name, value] of fieldsOf(header, version)) hash.update(name).update(value);
     }
-    this.#current = { path: cleanPath(header.name.toString('latin1')), hashes };
+    const path = cleanPath(header.name.toString('latin1'));
+    this.#pathsBytes += path.length;
+    if (this.#entries.length === MAX_ENTRIES || this.#pathsBytes > MAX_PATHS_BYTES)
+      throw new LayerFormatError('the layer has too many members to sum');
+    this.#current = { path, hashes };
   }
 
   #finish(): void {

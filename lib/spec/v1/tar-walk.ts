@@ -20,6 +20,7 @@ export interface TarHeader {
 }
 
 const BLOCK = 512;
+/** Of all extended headers of one member. */
 const MAX_EXTENSION_BYTES = 1024 * 1024;
 const XATTR = 'SCHILY.xattr.';
 const [PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK, SPARSE] = [0x78, 0x67, 0x4c, 0x4b, 0x53];
@@ -37,6 +38,7 @@ export class TarWalk {
   #want = BLOCK;
   #extension: number | undefined;
   #extensionSize = 0;
+  #extensionsSize = 0;
   #data = 0;
   #padding = 0;
   #ended = false;
@@ -93,7 +95,8 @@ export class TarWalk {
     if (type === SPARSE || [...this.#records.keys()].some((key) => key.startsWith('GNU.sparse.')))
       throw new LayerFormatError('the layer has a sparse file');
     if (type === PAX || type === PAX_GLOBAL || type === LONG_NAME || type === LONG_LINK) {
-      if (!(size >= 0 && size <= MAX_EXTENSION_BYTES))
+      this.#extensionsSize += size;
+      if (!(size >= 0 && this.#extensionsSize <= MAX_EXTENSION_BYTES))
         throw new LayerFormatError('the layer has an oversized extended header');
       this.#padding = 0;
       this.#want = Math.ceil(size / BLOCK) * BLOCK;
@@ -107,6 +110,7 @@ export class TarWalk {
     }
     const header = this.#header(bytes, type);
     this.#records = new Map();
+    this.#extensionsSize = 0;
     this.#on.header(header);
     this.#data = WITHOUT_DATA.has(type) ? 0 : header.size;
     this.#padding = (BLOCK - (this.#data % BLOCK)) % BLOCK;

@@ -71,6 +71,29 @@ describe('spec/v1/TarSum', () => {
     );
   });
 
+  it('ends with an error on what would fill the memory: extensions without a member, members without end', () => {
+    const sum = new TarSum();
+    const record = (n: number): Buffer => paxRecord(`key${n}`, Buffer.alloc(100_000));
+    const header = (n: number): Buffer =>
+      Buffer.concat([tarHeader({ path: 'p', flag: 'x', mode: 0, size: record(n).length }), padded(record(n))]);
+    expect(() => {
+      for (let n = 10; n < 30; n++) sum.update(header(n));
+    }).to.throw(LayerFormatError, /oversized extended header/);
+
+    const name = Buffer.alloc(1_000_000, 'n');
+    const member = Buffer.concat([
+      tarHeader({ path: '././@LongLink', flag: 'L', mode: 0, size: name.length }),
+      padded(name),
+      tarHeader({ path: 'f', flag: '0', mode: 0o644, size: 0 }),
+    ]);
+    const named = new TarSum();
+    let members = 0;
+    expect(() => {
+      for (; members < 100; members++) named.update(member);
+    }).to.throw(LayerFormatError, /too many members/);
+    expect(members).to.equal(67);
+  });
+
   it('ends with an error on what is no tar, on a truncated one and on a sparse file', () => {
     const tar = writeTar([hello]);
     expect(() => sums(tar.subarray(0, 600))).to.throw(LayerFormatError, /truncated/);
