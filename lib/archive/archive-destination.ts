@@ -31,8 +31,6 @@ export class ArchiveDestination implements ImageDestination {
   readonly #writer: ImageArchiveWriter;
   readonly #file: OutputFile | undefined;
   readonly #tag: string | undefined;
-  #listed = false;
-  #untagged: RawManifest | undefined;
   #committed = false;
 
   /** Use `openArchiveDestination`. */
@@ -66,17 +64,11 @@ export class ArchiveDestination implements ImageDestination {
 
   async putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }): Promise<void> {
     await this.#writer.putManifest(manifest);
-    if (tag === undefined) {
-      this.#untagged = manifest;
-      return;
-    }
-    await this.#writer.addImage(manifest, this.#nameOf(tag));
-    this.#listed = true;
+    if (tag !== undefined) await this.#writer.addImage(manifest, this.#nameOf(tag));
   }
 
-  async commit(): Promise<void> {
-    // The image comes last, after the manifests it consists of.
-    if (!this.#listed && this.#untagged !== undefined) await this.#writer.addImage(this.#untagged, {});
+  async commit({ untagged }: { readonly untagged?: RawManifest | undefined }): Promise<void> {
+    if (untagged !== undefined) await this.#writer.addImage(untagged, {});
     await this.#writer.finish();
     await this.#file?.keep();
     this.#committed = true;

@@ -13,6 +13,19 @@ export interface DockerListing {
   readonly layers: readonly string[];
 }
 
+/** An entry of `manifest.json` as it is written; keys in the order of docker. */
+export interface DockerEntry {
+  readonly Config: string;
+  readonly RepoTags: string[];
+  readonly Layers: readonly string[];
+}
+
+/** Gives a name to one of `entries`, taking it from the one that had it. */
+export function moveName(entries: Iterable<DockerEntry>, entry: DockerEntry, name: string): void {
+  for (const { RepoTags: tags } of entries) if (tags.includes(name)) tags.splice(tags.indexOf(name), 1);
+  entry.RepoTags.push(name);
+}
+
 /** Reads `manifest.json` (moby image/spec/v1.2.md). Throws ArchiveFormatError, PathEscapeError, InvalidManifestError. */
 export async function readDockerListing(tree: FileTree): Promise<DockerListing[]> {
   const document = parseJson(await readSmall(tree, 'manifest.json', MAX_LISTING_BYTES), 'manifest.json');

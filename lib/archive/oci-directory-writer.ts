@@ -12,6 +12,8 @@ import type { ArchiveName, ImageArchiveWriter } from './types.js';
 import { verified } from './verified.js';
 
 const POLL_MS = { first: 10, most: 200 } as const;
+/** Temporary files of this writer: blobs, and those of writeFileAtomic. */
+const OWN_TEMPORARY = /^\.new-([0-9a-f]{24}|(index\.json|oci-layout)-[0-9a-f]{12})$/;
 
 /**
  * Adds images to an OCI layout directory, made when there is none. Any number of processes may do so at once: blobs take
@@ -38,8 +40,8 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     }
     const writer = new OciDirectoryWriter(root, signal);
     await writer.#locked(async () => {
-      await writer.#sweep();
       await writer.#begin();
+      await writer.#sweep();
     });
     return writer;
   }
@@ -134,7 +136,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
   /** Removes what writers that died have left. Call under the lock: index.json's own temporary file has no owner then. */
   async #sweep(): Promise<void> {
     for (const name of await readdir(this.#root)) {
-      if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+      if (!OWN_TEMPORARY.test(name)) continue;
       const path = join(this.#root, name);
       const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
         () => undefined,

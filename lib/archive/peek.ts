@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-/** The first bytes of a stream (fewer when it ends before), and all of it. */
+/** The first bytes of a stream (fewer when it ends before), and all of it; destroying `rest` ends the source. */
 export async function peek(source: AsyncIterable<Buffer>, bytes: number): Promise<{ head: Buffer; rest: Readable }> {
   const chunks = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
@@ -13,5 +13,8 @@ export async function peek(source: AsyncIterable<Buffer>, bytes: number): Promis
     if (head.length > 0) yield head;
     yield* { [Symbol.asyncIterator]: () => chunks };
   };
-  return { head, rest: Readable.from(whole(), { objectMode: false }) };
+  const rest = Readable.from(whole(), { objectMode: false });
+  // Destroyed before its first read, the generator above never ran and closes nothing.
+  rest.once('close', () => void chunks.return?.().catch(() => undefined));
+  return { head, rest };
 }

@@ -17,14 +17,11 @@ export async function spool<T>(
   const file = await open(path, 'wx+', 0o600);
   try {
     await unlink(path);
-    let offset = 0;
     const copy = new Transform({
       readableHighWaterMark: 1024 * 1024,
       transform(chunk: Buffer, _encoding, done) {
-        file.write(chunk, 0, chunk.length, offset).then(({ bytesWritten }) => {
-          offset += bytesWritten;
-          done(null, chunk);
-        }, done);
+        // A single write may take less than it was given.
+        file.writeFile(chunk).then(() => done(null, chunk), done);
       },
     });
     const [result] = await Promise.all([onCopy(copy), pipeline(source, copy, { signal, end: true })]);

@@ -9,18 +9,12 @@ import {
   type RawManifest,
   type ReopenableBlob,
 } from '../spec/index.js';
+import { moveName, type DockerEntry } from './docker-listing.js';
 import { OCI_LAYOUT, setName } from './oci-index.js';
 import { blobPath } from './oci-layout-reader.js';
 import { TarOutput } from './tar-output.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';
 import { verified } from './verified.js';
-
-/** An entry of `manifest.json`; keys in the order of docker. */
-interface DockerEntry {
-  readonly Config: string;
-  readonly RepoTags: string[];
-  readonly Layers: readonly string[];
-}
 
 /**
  * Writes an OCI layout as a tar. A docker-archive is the same with a `manifest.json` that leads to the same blobs, as
@@ -77,11 +71,7 @@ export class TarArchiveWriter implements ImageArchiveWriter {
       RepoTags: [],
       Layers: document.layers.map((layer) => blobPath(layer.digest)),
     };
-    if (name.name !== undefined) {
-      for (const { RepoTags: tags } of this.#docker.values())
-        if (tags.includes(name.name)) tags.splice(tags.indexOf(name.name), 1);
-      entry.RepoTags.push(name.name);
-    }
+    if (name.name !== undefined) moveName(this.#docker.values(), entry, name.name);
     this.#docker.set(descriptor.digest, entry);
   }
 

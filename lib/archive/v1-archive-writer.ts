@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Readable, Writable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import { ArchiveFormatError, UsageError } from '../errors.js';
 import {
   composeV1Images,
@@ -16,6 +16,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
+import { moveName, type DockerEntry } from './docker-listing.js';
 import { MAX_CONFIG_BYTES } from './limits.js';
 import { peek } from './peek.js';
 import { readRange } from './read-range.js';
@@ -24,13 +25,6 @@ import { TarOutput } from './tar-output.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';
 import { EMPTY_TAR } from './v1-archive-reader.js';
 import { verified } from './verified.js';
-
-/** An entry of `manifest.json`. */
-interface DockerEntry {
-  readonly Config: string;
-  readonly RepoTags: string[];
-  readonly Layers: readonly string[];
-}
 
 /**
  * Writes images in Docker's first format, and a `manifest.json` beside them, as docker 1.10 to 24 did. Layers are
@@ -93,7 +87,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     const entry = this.#images.get(digest) ?? { Config: `${digestHex(digest)}.json`, RepoTags: [], Layers: layers };
     this.#images.set(digest, entry);
     if (name === undefined) return;
-    entry.RepoTags.push(name);
+    moveName(this.#images.values(), entry, name);
     const { tag = 'latest', ...reference } = parseReference(name);
     const repository = familiarReference(reference);
     this.#repositories.set(repository, (this.#repositories.get(repository) ?? new Map<string, string>()).set(tag, top));
@@ -162,7 +156,10 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
   }
 
   async #addOnce(name: string, size: number, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
-    if (this.#members.has(name)) return;
+    if (this.#members.has(name)) {
+      if (content instanceof Readable) content.destroy();
+      return;
+    }
     this.#members.add(name);
     await this.#tar.addFile(name, size, content);
   }

@@ -68,8 +68,11 @@ export interface ImageDestination {
     reference: { readonly tag?: string | undefined },
     options: { readonly signal: AbortSignal },
   ): Promise<void>;
-  /** All is put: archives write their end, records become visible. */
-  commit(options: { readonly signal: AbortSignal }): Promise<void>;
+  /**
+   * All is put: archives write their end, records become visible. `untagged`: the top manifest when it got no tag, for
+   * what lists its images.
+   */
+  commit(options: { readonly signal: AbortSignal; readonly untagged?: RawManifest | undefined }): Promise<void>;
   /** Gives back what it holds; without `commit` before, nothing half-written stays under a name. */
   close(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import { openImageArchive, type ImageArchive } from '../../lib/archive/index.js'
 import { exitCodeOf } from '../../lib/cli/index.js';
 import type { Descriptor, Digest } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
+import { run } from '../helpers/run.js';
 import { writeTar, type TarEntry } from '../helpers/tar-writer.js';
 
 const signal = new AbortController().signal;
@@ -224,6 +225,21 @@ describe('archive: what is refused, with exit 6', () => {
       expect((await archive.manifest(ENTRY.digest)).bytes.toString()).to.equal(MANIFEST);
       expect(archive.format).to.equal('oci-dir');
     });
+  });
+
+  it('a full temporary directory is what is told, however the bytes come', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'imgtool-full-'));
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory]);
+    try {
+      // Half of the write fits: the kernel takes that much, and says so.
+      const bytes = writeTar([{ path: 'x', content: Buffer.alloc(128 * 1024) }]);
+      const source = Readable.from([bytes]);
+      const error = await rejection(openImageArchive({ source, title: 'x', temporaryDirectory: directory, signal }));
+      expect((error as NodeJS.ErrnoException).code).to.equal('ENOSPC');
+    } finally {
+      await run('umount', [directory]);
+      await rm(directory, { recursive: true });
+    }
   });
 
   it('nothing stays in the temporary directory', async () => {

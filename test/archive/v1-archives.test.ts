@@ -7,7 +7,16 @@ import { expect } from 'chai';
 import { extract } from 'tar-stream';
 import { createImageArchive, openImageArchive, type ImageArchive } from '../../lib/archive/index.js';
 import { exitCodeOf } from '../../lib/cli/index.js';
-import { parseManifest, type Descriptor, type Digest, type ImageManifest } from '../../lib/spec/index.js';
+import {
+  digestOf,
+  MEDIA_TYPE,
+  parseManifest,
+  type Descriptor,
+  type Digest,
+  type ImageManifest,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 import { writeTar, type TarEntry } from '../helpers/tar-writer.js';
 import { zstdCompress } from '../helpers/zstd.js';
@@ -180,6 +189,45 @@ describe('archive: v1 images', () => {
     expect((await blobsOf(old, old.images[0]!.descriptor.digest)).layers).to.deep.equal([ONE, TWO, ONE]);
     await old.close();
     await source.close();
+  });
+
+  it('a name moves to the image that takes it, and is there once; a layer that is there is let go of', async () => {
+    const output = new PassThrough();
+    const whole = buffer(output);
+    const writer = await createImageArchive({ format: 'v1', output, temporaryDirectory: tmpdir() });
+    const blobOf = (bytes: Buffer, mediaType: string): ReopenableBlob & { readonly streams: Readable[] } => {
+      const streams: Readable[] = [];
+      const open = (): Promise<Readable> => {
+        streams.push(Readable.from([bytes.subarray(0, 600), bytes.subarray(600)]));
+        return Promise.resolve(streams.at(-1)!);
+      };
+      return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, open, streams };
+    };
+    const image = async (author: string): Promise<RawManifest> => {
+      const rootfs = { type: 'layers', diff_ids: [digestOf(ONE)] };
+      const config = Buffer.from(JSON.stringify({ os: 'linux', architecture: 'arm64', author, rootfs }));
+      const blobs = [blobOf(config, MEDIA_TYPE.ociConfig), blobOf(gzipSync(ONE), MEDIA_TYPE.ociLayerGzip)] as const;
+      for (const blob of blobs) await writer.putBlob(blob, { signal });
+      const [{ descriptor: own }, { descriptor: layer }] = blobs;
+      const mediaType = MEDIA_TYPE.ociManifest;
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: own, layers: [layer] }));
+      const manifest = { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+      await writer.putManifest(manifest);
+      return manifest;
+    };
+    const [first, second] = [await image('me'), await image('you')];
+    const plain = blobOf(ONE, MEDIA_TYPE.ociLayer);
+    await writer.putBlob(plain, { signal });
+    await new Promise(setImmediate);
+    expect(plain.streams.map(({ destroyed }) => destroyed)).to.deep.equal([true]);
+    for (const manifest of [first, first, second]) await writer.addImage(manifest, { name: 'docker.io/library/a:1' });
+    await writer.addImage(first, { name: 'docker.io/library/b:1' });
+    await writer.finish();
+    const listed = JSON.parse((await readTar(await whole)).get('manifest.json')!) as { RepoTags: string[] }[];
+    expect(listed.map(({ RepoTags }) => RepoTags)).to.deep.equal([
+      ['docker.io/library/b:1'],
+      ['docker.io/library/a:1'],
+    ]);
   });
 });
 

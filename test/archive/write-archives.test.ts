@@ -94,7 +94,10 @@ describe('archive: an OCI layout written by many at once', () => {
 
   it('what a killed writer left goes away, what a living one writes does not', async () => {
     await (await open()).finish();
-    await writeFile(join(directory, 'x/.new-0123456789ab'), 'left');
+    for (const name of ['0123456789abcdef01234567', 'index.json-0123456789ab'])
+      await writeFile(join(directory, `x/.new-${name}`), 'left');
+    const others = '.new-app.tar-0123456789ab';
+    await writeFile(join(directory, 'x', others), 'a save beside the layout');
     const living = await open();
     let go!: () => void;
     const gate = new Promise<void>((resolve) => (go = resolve));
@@ -114,7 +117,7 @@ describe('archive: an OCI layout written by many at once', () => {
     };
     const put = living.putBlob(slow, { signal });
     const temporary = async (): Promise<string[]> =>
-      (await readdir(join(directory, 'x'))).filter((name) => name.startsWith('.new-'));
+      (await readdir(join(directory, 'x'))).filter((name) => name.startsWith('.new-') && name !== others);
     while ((await temporary()).length === 0) await new Promise(setImmediate);
     await open();
     expect(await temporary()).to.have.length(1);
@@ -122,13 +125,15 @@ describe('archive: an OCI layout written by many at once', () => {
     await put;
     expect(await temporary()).to.deep.equal([]);
     expect(await living.has(slow.descriptor)).to.equal(true);
+    expect(await readdir(join(directory, 'x'))).to.include(others);
   });
 
   it('a directory with other things in it is left alone', async () => {
     await mkdir(join(directory, 'x'));
-    await writeFile(join(directory, 'x/precious'), 'mine');
+    const names = ['.new-0123456789abcdef01234567', 'precious'];
+    for (const name of names) await writeFile(join(directory, 'x', name), 'mine');
     expect((await rejection(open())).message).to.match(/other things in it/);
-    expect(await readdir(join(directory, 'x'))).to.deep.equal(['precious']);
+    expect((await readdir(join(directory, 'x'))).sort()).to.deep.equal(names);
   });
 
   it('a blob that is not what its descriptor says gets no name', async () => {

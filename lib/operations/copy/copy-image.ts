@@ -49,7 +49,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   await eachTarget(copies, signal, async ({ destination, tags }, copy) => {
     for (const tag of tags) await copy.putManifest(raw, tag, signal);
     if (tags.length === 0 && !copy.has(raw.descriptor)) await copy.putManifest(raw, undefined, signal);
-    await destination.commit({ signal });
+    await destination.commit({ signal, untagged: tags.length === 0 ? raw : undefined });
   });
   const failed = copies.find(({ error }) => error !== undefined);
   if (failed !== undefined && copies.length === 1) throw failed.error!;

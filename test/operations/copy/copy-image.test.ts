@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { openArchiveDestination } from '../../../lib/archive/index.js';
 import { DigestMismatchError, InvalidReferenceError, NotFoundError, UsageError } from '../../../lib/errors.js';
 import { copy, type CopyOrder, type CopyResult, type CopyTransports } from '../../../lib/operations/index.js';
 import type { ProgressEvent } from '../../../lib/progress/index.js';
@@ -66,7 +67,10 @@ describe('operations/copy', () => {
     progress: { event: (event) => void events.push(event), note: (line) => void notes.push(line) },
     parallel: 6,
     openSource: () => Promise.reject(new Error('not used')),
-    openDestination: () => Promise.reject(new Error('not used')),
+    openDestination: (name, { signal }) => {
+      if (name.transport !== 'oci') throw new Error('not used');
+      return openArchiveDestination({ name: name.path, format: 'oci-dir', path: name.path, tag: name.tag, signal });
+    },
   });
   const copyTo = (source: string, destinations: string[], more: Partial<CopyOrder> = {}): Promise<CopyResult> =>
     copy(transports(), {
@@ -238,6 +242,47 @@ describe('operations/copy', () => {
     await copyTo(`${from.host}/signed/app:1`, [`${to.host}/signed/app:1`], { referrers: true });
     const merged = JSON.parse(await raw(`${to.host}/signed/app:${tagOf(image.digest)}`)) as ReturnType<typeof list>;
     expect(merged.manifests).to.deep.equal([own, sbom]);
+  });
+
+  describe('without a tag, into a layout', () => {
+    const index = async (name: string): Promise<object[]> =>
+      (JSON.parse(await readFile(join(directory, name, 'index.json'), 'utf8')) as { manifests: object[] }).manifests;
+    const digests = async (name: string): Promise<string[]> =>
+      (await index(name)).map((entry) => (entry as { digest: string }).digest);
+
+    it('the image is listed beside its signatures and referrers', async () => {
+      const image = await copyTo(`${from.host}/base/app:oci`, [`${from.host}/listed/app:1`]);
+      const size = Buffer.byteLength(await raw(`${from.host}/listed/app:1`));
+      const subject = { mediaType: image.mediaType, digest: image.digest, size };
+      const mediaType = 'application/vnd.oci.image.index.v1+json';
+      const sbom = await putArtifact(from.url, 'listed/app', { content: 'sbom', subject });
+      const list = { schemaVersion: 2, mediaType, manifests: [sbom] };
+      await putManifest(from.url, 'listed/app', list, image.digest.replace(':', '-'));
+      const cosign = `sha256-${digestHex(image.digest)}.sig`;
+      await putArtifact(from.url, 'listed/app', { content: 'cosign', tag: cosign });
+
+      const source = `${from.host}/listed/app@${image.digest}`;
+      await copyTo(source, [`oci:${join(directory, 'signed')}`], { referrers: true });
+      expect(await digests('signed'))
+        .to.have.length(2)
+        .and.include(image.digest);
+
+      // The image itself is there: what is new is a referrer.
+      await copyTo(source, [`oci:${join(directory, 'later')}`]);
+      await copyTo(source, [`oci:${join(directory, 'later')}`], { referrers: true });
+      expect(await digests('later'))
+        .to.have.length(2)
+        .and.include(image.digest);
+      expect(await digests('later')).not.to.include(sbom.digest);
+    });
+
+    it('the image is listed when its manifest is there and nothing says so', async () => {
+      const source = `${from.host}/base/app:multi`;
+      const multi = JSON.parse(await raw(source)) as { manifests: { digest: string }[] };
+      await copyTo(source, [`oci:${join(directory, 'parts')}:all`]);
+      await copyTo(`${from.host}/base/app@${multi.manifests[1]!.digest}`, [`oci:${join(directory, 'parts')}`]);
+      expect((await digests('parts'))[1]).to.equal(multi.manifests[1]!.digest);
+    });
   });
 
   it('never publishes a blob whose bytes are wrong', async () => {
