@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import {
@@ -11,8 +12,10 @@ import {
   EMPTY_LAYER,
   MEDIA_TYPE,
   payloadChecksum,
+  type Digest,
   type DiffId,
 } from '../../lib/spec/index.js';
+import { openDirectoryStorage } from '../../lib/server/index.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { writeTar } from '../helpers/tar-writer.js';
@@ -300,6 +303,45 @@ describe('server: protocol v1', () => {
     for (const deadline = Date.now() + 10_000; !(await gone()) && Date.now() < deadline;);
     expect(await gone()).to.equal(true);
     expect((await get(`images/${id('a')}/layer`)).status).to.equal(200);
+  });
+
+  it('an image that was begun anew between the look at its checksum and its end is not complete', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'imgtool-v1-'));
+    const storage = await openDirectoryStorage({ dir });
+    const [own, layer] = [id('a'), gzipSync(tarOf('one'))];
+    const { writer, find } = { writer: storage.v1!.writer!, find: () => storage.v1!.find(own) };
+    const json = (comment: string): Buffer => Buffer.from(jsonOf(own, undefined, { comment }));
+    const begin = async (comment: string): Promise<Digest> => {
+      await writer.begin(own, json(comment));
+      await writer.putLayer(own, Readable.from([layer]));
+      return (await find())!.layer!.payloadChecksum;
+    };
+    const first = await begin('one');
+    await writer.begin(own, json('two'));
+    expect(await writer.complete(own, first)).to.equal(false);
+    const second = await begin('two');
+    expect(await writer.complete(own, first)).to.equal(false);
+    expect((await find())!.complete).to.equal(false);
+    expect(await writer.complete(own, second)).to.equal(true);
+    expect(await writer.complete(own, second)).to.equal(false);
+    await storage.close();
+    await rm(dir, { recursive: true });
+  });
+
+  it('an image of today that is deleted is gone over v1 too, unless another repository has it', async () => {
+    const { ids } = await pushModern('team/app', '2');
+    await pushModern('team/copy', '2');
+    const [base] = ids as [string, string];
+    const remove = async (repository: string): Promise<void> => {
+      const digest = (await manifestAt(repository, '2')).headers['docker-content-digest'] as string;
+      expect((await registry.send('DELETE', `/v2/${repository}/manifests/${digest}`)).status).to.equal(202);
+    };
+    for (const repository of ['team/app', 'team/copy']) {
+      expect((await get(`images/${base}/layer`)).status).to.equal(200);
+      await remove(repository);
+    }
+    expect((await get(`images/${base}/json`)).status).to.equal(404);
+    await pushImage(base, gzipSync(tarOf('other')));
   });
 
   it('a name of one part is the same with library/ before it', async () => {

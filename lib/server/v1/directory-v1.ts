@@ -94,12 +94,15 @@ class DirectoryV1Writer implements V1Writer {
     }
   }
 
-  complete(id: string): Promise<void> {
+  complete(id: string, payloadChecksum: Digest): Promise<boolean> {
     return this.#images.run(id, async () => {
+      const now = await this.#reader.find(id);
+      if (now === undefined || now.complete || now.layer?.payloadChecksum !== payloadChecksum) return false;
       const directory = this.#layout.v1Image(id);
       await syncDirectories([directory, this.#layout.sharedBlobs('sha256')]);
       await replaceFile(join(directory, 'complete'), '', this.#layout.temporary);
       await syncDirectories([directory, dirname(directory)]);
+      return true;
     });
   }
 
@@ -123,7 +126,8 @@ async function writeAll(file: FileHandle, source: AsyncIterable<Buffer>, hashes:
   let size = 0;
   for await (const chunk of source) {
     for (const hash of hashes) hash.update(chunk);
-    await file.writev([chunk]);
+    // A single write may take less than it was given.
+    await file.writeFile(chunk);
     size += chunk.length;
   }
   return size;

@@ -94,7 +94,7 @@ export async function putChecksum(exchange: Exchange, id: string): Promise<void>
   if (now.layer === undefined) throw v1Error(400, 'The layer is missing: push it first');
   const sums = [stated].flat().flatMap((line) => line.split(',').map((sum) => sum.trim()));
   if (!sums.includes(now.layer.payloadChecksum)) throw v1Error(400, 'Checksum mismatch');
-  await writer.complete(id);
+  if (!(await writer.complete(id, now.layer.payloadChecksum))) throw v1Error(409, 'Image was begun anew meanwhile');
   exchange.json(true);
 }
 

@@ -4,6 +4,7 @@ import {
   hostPlatform,
   isConfigType,
   isLayerType,
+  MAX_V1_ANCESTRY,
   MEDIA_TYPE,
   parseImageConfig,
   parseManifest,
@@ -19,8 +20,6 @@ import type { ServedLayer, ServedV1Image, StoredV1Image } from './types.js';
 
 /** A config is read into memory. Bytes. */
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
-/** More images on top of one another than any engine stacks. */
-const MAX_CHAIN = 1024;
 const LAYER_TYPE = {
   gzip: MEDIA_TYPE.ociLayerGzip,
   zstd: MEDIA_TYPE.ociLayerZstd,
@@ -30,15 +29,22 @@ const LAYER_TYPE = {
   bzip2: 'application/x-bzip2',
 } as const;
 
+/** A manifest of a repository, and the images it is made of: root first, none for what is no image. */
+interface Composed {
+  readonly repository: string;
+  readonly manifest: Digest;
+  readonly images: readonly ServedV1Image[];
+}
+
 /**
  * Everything in a storage as images of protocol v1: those that were pushed so, and the layers of images of today, which get
- * the IDs that Docker gives them. Keeps what it has worked out.
+ * the IDs that Docker gives them. Keeps what it has worked out, as long as the manifest is there.
  */
 export class V1Images {
   readonly #storage: RegistryStorage;
-  /** By manifest, root first; empty for what is no image. */
-  readonly #composed = new Map<Digest, readonly ServedV1Image[]>();
-  readonly #modern = new Map<string, ServedV1Image>();
+  /** By `keyOf`. */
+  readonly #composed = new Map<string, Composed>();
+  readonly #modern = new Map<string, { readonly image: ServedV1Image; readonly of: Composed }>();
   #scan: Promise<void> | undefined;
 
   constructor(storage: RegistryStorage) {
@@ -49,8 +55,12 @@ export class V1Images {
   async find(id: string): Promise<ServedV1Image | 'in progress' | undefined> {
     const stored = await this.#storage.v1?.find(id);
     if (stored?.complete === true) return this.#served(id, stored);
-    if (!this.#modern.has(id)) await this.#scanAll();
-    return this.#modern.get(id) ?? (stored === undefined ? undefined : 'in progress');
+    const known = await this.#findModern(id);
+    if (known !== undefined) return known;
+    // What was begun was not there as an image of today either.
+    if (stored !== undefined) return 'in progress';
+    await this.#scanAll();
+    return this.#findModern(id);
   }
 
   /** An image and all below it, root first; undefined when one is missing or incomplete. */
@@ -58,7 +68,7 @@ export class V1Images {
     const chain: ServedV1Image[] = [];
     for (let next: string | undefined = id; next !== undefined;) {
       const image: ServedV1Image | 'in progress' | undefined = await this.find(next);
-      if (image === undefined || image === 'in progress' || chain.length === MAX_CHAIN) return undefined;
+      if (image === undefined || image === 'in progress' || chain.length === MAX_V1_ANCESTRY) return undefined;
       chain.unshift(image);
       next = image.parent;
     }
@@ -98,6 +108,22 @@ export class V1Images {
     return { id, parent, json, layer: served, payloadChecksum };
   }
 
+  /** A layer of an image of today that is known; forgets it when its manifest is gone. */
+  async #findModern(id: string): Promise<ServedV1Image | undefined> {
+    for (let known = this.#modern.get(id); known !== undefined; known = this.#modern.get(id)) {
+      const { image, of } = known;
+      const top = of.images.at(-1)!.modern!;
+      if ((await this.#storage.findManifest(top.repository, { digest: top.manifest })) !== undefined) return image;
+      this.#forget(of);
+    }
+    return undefined;
+  }
+
+  #forget(composed: Composed): void {
+    this.#composed.delete(keyOf(composed));
+    for (const { id } of composed.images) if (this.#modern.get(id)?.of === composed) this.#modern.delete(id);
+  }
+
   #scanAll(): Promise<void> {
     return (this.#scan ??= this.#readAll().finally(() => (this.#scan = undefined)));
   }
@@ -112,14 +138,24 @@ export class V1Images {
   }
 
   async #compose(repository: string, raw: RawManifest): Promise<readonly ServedV1Image[]> {
-    const known = this.#composed.get(raw.descriptor.digest);
-    if (known !== undefined) return known;
+    const manifest = raw.descriptor.digest;
+    const known = this.#composed.get(keyOf({ repository, manifest }));
+    if (known !== undefined) {
+      // An image that went with another repository is to be found in this one again.
+      this.#remember(known);
+      return known.images;
+    }
     const images = await this.#composeAnew(repository, raw);
     // A child that is not here yet may come.
     if (images === undefined) return [];
-    this.#composed.set(raw.descriptor.digest, images);
-    for (const image of images) if (!this.#modern.has(image.id)) this.#modern.set(image.id, image);
+    this.#remember({ repository, manifest, images });
     return images;
+  }
+
+  #remember(composed: Composed): void {
+    this.#composed.set(keyOf(composed), composed);
+    for (const image of composed.images)
+      if (!this.#modern.has(image.id)) this.#modern.set(image.id, { image, of: composed });
   }
 
   async #composeAnew(repository: string, raw: RawManifest): Promise<readonly ServedV1Image[] | undefined> {
@@ -176,4 +212,8 @@ export class V1Images {
       await blob.handle.close();
     }
   }
+}
+
+function keyOf({ repository, manifest }: Pick<Composed, 'repository' | 'manifest'>): string {
+  return `${repository}@${manifest}`;
 }

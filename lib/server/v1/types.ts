@@ -9,7 +9,7 @@ export interface V1Layer {
   readonly compression: 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
   /** Of its tar. */
   readonly diffId: DiffId;
-  /** Over JSON and layer (spec, `payloadChecksum`). */
+  /** Over JSON and layer (spec, `beginPayloadChecksum`). */
   readonly payloadChecksum: Digest;
 }
 
@@ -38,8 +38,11 @@ export interface V1Writer {
   begin(id: string, json: Buffer): Promise<boolean>;
   /** Takes the layer of an image that has begun; false when it has not, or is complete. Throws LayerFormatError. */
   putLayer(id: string, source: AsyncIterable<Buffer>): Promise<boolean>;
-  /** Marks an image complete; durable when resolved. */
-  complete(id: string): Promise<void>;
+  /**
+   * Marks an image complete, durable when resolved; false when it is that already, or has another layer or JSON by now
+   * than `payloadChecksum` is of.
+   */
+  complete(id: string, payloadChecksum: Digest): Promise<boolean>;
   /** Remembers what a manifest was made of. */
   setImageOf(repository: string, manifest: Digest, id: string): Promise<void>;
 }
