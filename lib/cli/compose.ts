@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
@@ -270,15 +271,17 @@ export class Composition {
 
   /** Loaded when it is used. */
   #runtime(root: string): OperationDeps['runtime'] {
+    const directory = join(root, 'run');
     const load = async (): Promise<OperationDeps['runtime']> => {
       const { createContainerRuntime } = await import('../runtime/index.js');
-      return createContainerRuntime({ directory: join(root, 'run'), onNote: this.#note });
+      return createContainerRuntime({ directory, onNote: this.#note });
     };
     return {
       begin: async (...args) => (await load()).begin(...args),
       run: async (...args) => (await load()).run(...args),
       settle: async (...args) => (await load()).settle(...args),
-      list: async () => (await load()).list(),
+      // Most stores have never run a command.
+      list: async () => (existsSync(directory) ? (await load()).list() : []),
       removeMountPoints: async (...args) => (await load()).removeMountPoints(...args),
     };
   }

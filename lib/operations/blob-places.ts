@@ -37,7 +37,7 @@ export class BlobPlaces {
 }
 
 /** Takes `host/repository@digest` of an image record apart. */
-function parseSource(source: string): BlobPlace | undefined {
+export function parseSource(source: string): BlobPlace | undefined {
   const [slash, at] = [source.indexOf('/'), source.lastIndexOf('@')];
   if (slash <= 0 || at < slash || !isDigest(source.slice(at + 1))) return undefined;
   return { host: source.slice(0, slash), repository: source.slice(slash + 1, at) };

@@ -24,9 +24,10 @@ import { findImage } from './find-image.js';
 import { readImageConfig } from './image-of-container.js';
 import { lockStore } from './lock-store.js';
 import { packIntoStore } from './pack-into-store.js';
-import { blobsOfStore, restoreLayers, type RestoreDeps } from './restore-layers.js';
+import { restoreLayers, type RestoreDeps } from './restore-layers.js';
+import { sealLayers } from './seal-layers.js';
 import { sweepStore } from './sweep-store.js';
-import { unpackUnknown } from './unpack-layers.js';
+import { unpackTar } from './unpack-tar.js';
 
 /** An image to make another of. */
 export interface ImageChangeRequest {
@@ -180,20 +181,14 @@ async function appendTars(
   const applier = await deps.createApplier();
   try {
     for (const tar of job.tars) {
-      const { digest, size } = await deps.content.ingestStream(await tar.open(), { signal });
-      made.push(digest);
-      const blob = { mediaType: '', digest, size };
-      const arrivals = blobsOfStore(deps.content, [{ blob }]);
-      try {
-        const step = await unpackUnknown(deps, arrivals, applier, { blob, parent, bootId, signal });
-        const compression = compressionOf(step.blob.mediaType);
-        layers.push({ mediaType: layerMediaType(format, compression, ''), digest, size });
-        diffIds.push(step.diffId);
-        parent = step.chainId;
-      } finally {
-        await arrivals.close();
-      }
+      const source = await tar.open();
+      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, bootId, signal });
+      const { mediaType, digest, size } = step.blob;
+      layers.push({ mediaType: layerMediaType(format, compressionOf(mediaType), ''), digest, size });
+      diffIds.push(step.diffId);
+      parent = step.chainId;
     }
+    await sealLayers({ ...deps, bootId });
   } finally {
     await applier.close();
   }

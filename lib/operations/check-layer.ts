@@ -26,7 +26,7 @@ export async function checkLayer(
     await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal }),
     await deps.metadata.lock(`work-${frozen}`, { mode: 'exclusive', signal }),
   ];
-  const arrivals = blobsOfStore(deps.content, [{ blob }]);
+  const arrivals = blobsOfStore(deps.content);
   try {
     const root = await deps.snapshots.prepare(key, parent);
     const { fd } = await arrivals.readable(blob.digest);

@@ -2,9 +2,9 @@ import { DigestMismatchError, ImgtoolError } from '../errors.js';
 import type { ImageRecord, LayerRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { digestHex, type ChainId, type Descriptor, type Digest } from '../spec/index.js';
-import { BlobPlaces } from './blob-places.js';
+import { BlobPlaces, parseSource } from './blob-places.js';
 import { checkLayer, type CheckLayerDeps } from './check-layer.js';
-import { fetchFromPlaces } from './fetch-from-places.js';
+import { fetchFromPlaces, fromFirstPlace } from './fetch-from-places.js';
 import { readRecords } from './layer-sizes.js';
 import { restoreLayers, type RestoreDeps } from './restore-layers.js';
 import { sweepStore } from './sweep-store.js';
@@ -207,13 +207,11 @@ async function bringBack(
 }
 
 async function fetchManifest(deps: CheckDeps, { sources, manifest }: ImageRecord, signal: AbortSignal): Promise<void> {
-  for (const source of sources) {
-    if (!source.endsWith(`@${manifest.digest}`)) continue;
-    const [slash, at] = [source.indexOf('/'), source.lastIndexOf('@')];
-    const place = { host: source.slice(0, slash), repository: source.slice(slash + 1, at) };
+  const { digest } = manifest;
+  const places = sources.flatMap((source) => (source.endsWith(`@${digest}`) ? (parseSource(source) ?? []) : []));
+  await fromFirstPlace(places, async (place) => {
     const repository = await (await deps.openRegistry()).open(place, { signal });
-    const { bytes } = await repository.manifest({ digest: manifest.digest }, { signal });
-    await deps.content.put(bytes, manifest.digest);
-    return;
-  }
+    const { bytes } = await repository.manifest({ digest }, { signal });
+    await deps.content.put(bytes, digest);
+  });
 }

@@ -34,9 +34,12 @@ export interface DerivedImage {
   readonly signal: AbortSignal;
 }
 
-/** Writes config, manifest and, last, the record of an image whose layers are in the store. Resolves with the record. */
+/**
+ * Writes config, manifest and, last, the record of an image whose layers are in the store. They exist nowhere else, so all
+ * is on disk before the record says that it is there. Resolves with the record.
+ */
 export async function deriveImage(
-  deps: Pick<OperationDeps, 'content' | 'metadata'>,
+  deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
   image: DerivedImage,
 ): Promise<ImageRecord> {
   const { base, created, author, layers, diffIds, reference, signal } = image;
@@ -54,6 +57,7 @@ export async function deriveImage(
   const manifest = await putDocument(deps, { schemaVersion: 2, mediaType, config, layers }, mediaType);
   const name = reference === undefined ? undefined : formatReference(reference);
   const { platform } = base;
+  await deps.snapshots.sync();
   return recordImage(
     deps,
     { id: config.digest, manifest, config, layers, diffIds, chainIds: chainIds(diffIds), created, platform },

@@ -33,7 +33,7 @@ const LARGE_BYTES = 24 * 1024 * 1024;
 /** Parts wait in memory for those before them. Bytes. */
 const PART_BYTES = 4 * 1024 * 1024;
 /** A connection that takes longer for a part is helped by others, unless their number was said. */
-const SLOW_PART_MS = 500;
+const SLOW_PART_MS = 1500;
 const AUTO_CONNECTIONS = 6;
 
 /** What has come so far, and whether the last answer was the range asked for. */

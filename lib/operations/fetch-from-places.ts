@@ -1,28 +1,45 @@
-import { NotFoundError } from '../errors.js';
+import { AuthenticationError, NotFoundError, TransportError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { Descriptor } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
-import type { BlobPlaces } from './blob-places.js';
+import type { BlobPlace, BlobPlaces } from './blob-places.js';
 import type { OperationDeps } from './deps.js';
 
-/** Takes a blob into the store from the first place that still has it; false when none has. Throws what the registry throws. */
+/**
+ * What `attempt` gets from the first place that has it; undefined when no place has. A place that cannot be reached or lets
+ * nobody in is passed over; its error is thrown when no other place has it.
+ */
+export async function fromFirstPlace<T>(
+  places: Iterable<BlobPlace>,
+  attempt: (place: BlobPlace) => Promise<T>,
+): Promise<T | undefined> {
+  let unreached: Error | undefined;
+  for (const place of places) {
+    try {
+      return await attempt(place);
+    } catch (error) {
+      if (error instanceof TransportError || error instanceof AuthenticationError) unreached ??= error;
+      else if (!(error instanceof NotFoundError)) throw error;
+    }
+  }
+  if (unreached !== undefined) throw unreached;
+  return undefined;
+}
+
+/** Takes a blob into the store from a place that still has it; false when none has. Throws as `fromFirstPlace`. */
 export async function fetchFromPlaces(
   deps: Pick<OperationDeps, 'content' | 'progress'> & { readonly openRegistry: () => Promise<RegistryClient> },
   blob: Descriptor,
   { places, signal }: { readonly places: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  for (const place of places.of(blob)) {
+  const done = await fromFirstPlace(places.of(blob), async (place) => {
     const registry = await deps.openRegistry();
-    const repository = await registry.open(place, { signal });
-    const arrivals = startArrivals(deps, repository, { blobs: [blob], signal });
+    const arrivals = startArrivals(deps, await registry.open(place, { signal }), { blobs: [blob], signal });
     try {
-      await arrivals.done(blob.digest);
-      return true;
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
+      return await arrivals.done(blob.digest);
     } finally {
       await arrivals.close();
     }
-  }
-  return false;
+  });
+  return done !== undefined;
 }

@@ -11,7 +11,8 @@ export interface FrozenContainer {
 
 /**
  * Freezes container `id` while `work` runs, and removes the snapshot afterwards unless `work` has made a layer of it.
- * The container may run and be changed meanwhile; what its run made for mounting is not in the snapshot. Throws NotFoundError when it has no files any more.
+ * The container may run and be changed meanwhile; what its run made for mounting is not in the snapshot. Throws
+ * NotFoundError when it has no files any more.
  */
 export async function withFrozen<T>(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>,

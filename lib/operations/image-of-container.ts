@@ -2,8 +2,7 @@ import { NotFoundError } from '../errors.js';
 import type { ContainerRecord, ImageRecord } from '../metadata/index.js';
 import { digestHex, parseImageConfig, type ImageConfig } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+import { MAX_CONFIG_BYTES } from './look-up-image.js';
 
 /** The image that a container was made from. Throws NotFoundError. */
 export async function imageOfContainer(

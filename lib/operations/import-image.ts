@@ -1,8 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { LayerFormatError, UnsupportedMediaTypeError, UsageError } from '../errors.js';
-import type { AppliedLayer } from '../layer/index.js';
 import {
   applyConfigChange,
   digestHex,
@@ -10,21 +6,20 @@ import {
   formatReference,
   hostPlatform,
   MEDIA_TYPE,
-  nextChainId,
-  type ChainId,
-  type Descriptor,
   type Digest,
   type ExecutionConfig,
   type Reference,
 } from '../spec/index.js';
-import { GrowingFile } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
+import { requireName } from './derive-image.js';
 import { createdAt, putDocument } from './documents.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
+import { sealLayers } from './seal-layers.js';
 import { sweepStore } from './sweep-store.js';
-import { LAYER_TYPE } from './unpack-layers.js';
+import type { LayerStep } from './unpack-layers.js';
+import { unpackTar } from './unpack-tar.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
@@ -62,130 +57,28 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
  * nothing is left then.
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
-  const { reference, signal } = request;
-  if (reference?.digest !== undefined || (reference !== undefined && reference.tag === undefined)) {
-    throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
-  }
+  requireName(request.reference);
   const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, {});
+  const made: Digest[] = [];
   const store = await lockStore(deps, request);
-  let blob: { readonly digest: Digest; readonly size: number } | undefined;
-  let failed = true;
   try {
     await sweepStore(deps);
-    blob = await deps.content.ingestStream(request.source, { signal });
-    const applied = await makeLayer(deps, request, blob);
-    const result = await makeImage(deps, { request, execution, blob, applied });
-    failed = false;
-    return result;
+    const layer = await makeLayer(deps, request, made);
+    return await makeImage(deps, { request, execution, layer });
   } finally {
     store.release();
-    if (failed && blob !== undefined) await dropUnusedBlobs(deps, [blob.digest]);
+    await dropUnusedBlobs(deps, made);
   }
 }
 
-async function makeLayer(
-  deps: ImportDeps,
-  { sourceName, bootId, signal }: ImportRequest,
-  blob: { readonly digest: Digest; readonly size: number },
-): Promise<AppliedLayer> {
-  if (blob.size === 0)
-    throw new LayerFormatError(`${sourceName} is empty`, { hint: 'give a tar of a root file system' });
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
-    const applied = await unpack(deps, { key, sourceName, signal }, blob);
-    for (const note of applied.notes) deps.progress.note(note);
-    deps.progress.event({
-      v: 1,
-      kind: 'layer',
-      action: 'unpack',
-      digest: blob.digest,
-      state: 'done',
-      transferred: applied.size,
-      total: applied.size,
-    });
-    const chainId = nextChainId(undefined, applied.diffId);
-    const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
-    try {
-      await deps.snapshots.commit(chainId, key);
-      // The tar may exist nowhere else, so its files are on disk before anything says that they are there.
-      await deps.snapshots.sync();
-      await recordLayer(deps, { chainId, applied, blob, bootId });
-    } finally {
-      lock.release();
-    }
-    return applied;
-  } finally {
-    await deps.snapshots.removeWork(key);
-    alive.release();
-  }
-}
-
-async function unpack(
-  deps: ImportDeps,
-  { key, sourceName, signal }: { readonly key: string; readonly sourceName: string; readonly signal: AbortSignal },
-  blob: { readonly digest: Digest; readonly size: number },
-): Promise<AppliedLayer> {
+async function makeLayer(deps: ImportDeps, request: ImportRequest, made: Digest[]): Promise<LayerStep> {
+  const { source, sourceName: name, bootId, signal } = request;
   const applier = deps.createApplier();
-  const file = await open(deps.content.path(blob.digest), 'r');
   try {
-    const root = await deps.snapshots.prepare(key, undefined);
-    return await applier.apply({
-      fd: file.fd,
-      growing: GrowingFile.complete(blob.size),
-      root,
-      signal,
-      onProgress: (transferred) =>
-        deps.progress.event({
-          v: 1,
-          kind: 'layer',
-          action: 'unpack',
-          digest: blob.digest,
-          state: 'active',
-          transferred,
-        }),
-    });
-  } catch (error) {
-    if (!(error instanceof UnsupportedMediaTypeError)) throw error;
-    throw new UnsupportedMediaTypeError(`${sourceName} is no tar, or compressed in a way that layers do not use`, {
-      mediaType: error.mediaType,
-      hint: 'give a tar, plain or compressed with gzip or zstd',
-      cause: error,
-    });
+    return await unpackTar(deps, applier, { source, name, parent: undefined, made, bootId, signal });
   } finally {
-    await file.close();
     await applier.close();
   }
-}
-
-async function recordLayer(
-  { metadata }: Pick<OperationDeps, 'metadata'>,
-  layer: {
-    readonly chainId: ChainId;
-    readonly applied: AppliedLayer;
-    readonly blob: { readonly digest: Digest; readonly size: number };
-    readonly bootId: string;
-  },
-): Promise<void> {
-  const { chainId, applied, blob, bootId } = layer;
-  if ((await metadata.layers.get(digestHex(chainId)))?.sealed === true) return;
-  await metadata.layers.put(digestHex(chainId), {
-    version: 1,
-    chainId,
-    diffId: applied.diffId,
-    blob: describe(blob, applied),
-    size: applied.size,
-    entries: applied.entries,
-    sealed: true,
-    bootId,
-  });
-}
-
-function describe(
-  { digest, size }: { readonly digest: Digest; readonly size: number },
-  { compression }: AppliedLayer,
-): Descriptor {
-  return { mediaType: LAYER_TYPE[compression], digest, size };
 }
 
 async function makeImage(
@@ -193,18 +86,11 @@ async function makeImage(
   {
     request,
     execution,
-    blob,
-    applied,
-  }: {
-    readonly request: ImportRequest;
-    readonly execution: ExecutionConfig;
-    readonly blob: { readonly digest: Digest; readonly size: number };
-    readonly applied: AppliedLayer;
-  },
+    layer: { blob, diffId, chainId },
+  }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerStep },
 ): Promise<ImportResult> {
   const created = createdAt(request.sourceDateEpoch);
   const platform = hostPlatform();
-  const { diffId, entries } = applied;
   const config = await putDocument(
     deps,
     {
@@ -222,7 +108,7 @@ async function makeImage(
     },
     MEDIA_TYPE.ociConfig,
   );
-  const layers = [describe(blob, applied)];
+  const layers = [blob];
   const manifest = await putDocument(
     deps,
     { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers },
@@ -235,10 +121,13 @@ async function makeImage(
     config,
     layers,
     diffIds: [diffId],
-    chainIds: [nextChainId(undefined, diffId)],
+    chainIds: [chainId],
     created,
     platform: formatPlatform(platform),
   };
+  await deps.snapshots.sync();
+  await sealLayers({ ...deps, bootId: request.bootId });
   const { id } = await recordImage(deps, image, { name, signal: request.signal });
+  const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
   return { id, name, digest: manifest.digest, bytes: blob.size, entries };
 }

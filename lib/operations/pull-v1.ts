@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
 import { DigestMismatchError, UsageError } from '../errors.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
@@ -16,12 +15,11 @@ import {
   type Descriptor,
   type Digest,
 } from '../spec/index.js';
-import { GrowingFile } from '../util/index.js';
-import type { BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { checkPlatform, type PulledLayer } from './look-up-image.js';
 import type { PullDeps, PullRequest } from './pull.js';
 import { requireSpace } from './require-space.js';
+import { blobsOfStore } from './restore-layers.js';
 import { sealImage } from './seal-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
@@ -110,7 +108,7 @@ async function bringLayers(
     const known = local.get(id) ?? [];
     return watched(bringLayer(deps, repository, { id, position, image: coming[position]!, known, fetched, signal }));
   });
-  const arrivals = arrivedBlobs(deps.content);
+  const arrivals = blobsOfStore(deps.content);
   try {
     const images = await Promise.all(coming);
     checkV1Chain(images);
@@ -237,22 +235,4 @@ async function presentLayer(
       return { blob: { mediaType, digest, size }, payload, state: 'present' };
   }
   return undefined;
-}
-
-/** Blobs that are in the store whole before anybody asks. */
-function arrivedBlobs(content: OperationDeps['content']): BlobArrivals {
-  const fds: number[] = [];
-  return {
-    readable: async (digest) => {
-      const { size } = (await content.stat(digest))!;
-      const fd = openSync(content.path(digest), 'r');
-      fds.push(fd);
-      return { fd, growing: GrowingFile.complete(size) };
-    },
-    done: () => Promise.resolve('fetched'),
-    close: () => {
-      for (const fd of fds) closeSync(fd);
-      return Promise.resolve();
-    },
-  };
 }

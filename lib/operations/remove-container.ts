@@ -30,16 +30,25 @@ export async function removeIdle(
 ): Promise<void> {
   const store = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
-    const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
-    try {
-      // The record goes first: after a crash nothing visible is half there.
-      await deps.metadata.containers.delete(id);
-      await deps.snapshots.removeContainer(id);
-    } finally {
-      lock.release();
-    }
+    await removeInLockedStore(deps, id, signal);
   } finally {
     store.release();
+  }
+}
+
+/** As `removeIdle`, for who holds the store's lock: taken once more it would wait for itself. */
+export async function removeInLockedStore(
+  { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
+  try {
+    // The record goes first: after a crash nothing visible is half there.
+    await metadata.containers.delete(id);
+    await snapshots.removeContainer(id);
+  } finally {
+    lock.release();
   }
 }
 

@@ -2,8 +2,9 @@ import { closeSync, openSync } from 'node:fs';
 import { StoreError } from '../errors.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
+import type { Digest } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
-import type { BlobArrivals } from './blob-arrivals.js';
+import type { Arrival, BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { missingSteps } from './look-up-image.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
@@ -38,7 +39,7 @@ export async function restoreLayers(
     });
   }
   const applier = await deps.createApplier();
-  const arrivals = blobsOfStore(deps.content, missing);
+  const arrivals = blobsOfStore(deps.content);
   try {
     await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
   } finally {
@@ -48,23 +49,23 @@ export async function restoreLayers(
 }
 
 /** Blobs that are here count as arrived; to be closed. */
-export function blobsOfStore(
-  content: OperationDeps['content'],
-  steps: readonly Pick<LayerStep, 'blob'>[],
-): BlobArrivals {
-  const sizes = new Map(steps.map(({ blob }) => [blob.digest, blob.size]));
-  const fds = new Map<string, number>();
+export function blobsOfStore(content: OperationDeps['content']): BlobArrivals {
+  const fds: number[] = [];
+  const arrived = new Map<Digest, Promise<Arrival>>();
+  const open = async (digest: Digest): Promise<Arrival> => {
+    const fd = openSync(content.path(digest), 'r');
+    fds.push(fd);
+    return { fd, growing: GrowingFile.complete((await content.stat(digest))?.size ?? 0) };
+  };
   return {
-    // Async, so that all errors reject.
-    // eslint-disable-next-line @typescript-eslint/require-await
-    readable: async (digest) => {
-      const fd = fds.get(digest) ?? openSync(content.path(digest), 'r');
-      fds.set(digest, fd);
-      return { fd, growing: GrowingFile.complete(sizes.get(digest)!) };
+    readable: (digest) => {
+      const arrival = arrived.get(digest) ?? open(digest);
+      arrived.set(digest, arrival);
+      return arrival;
     },
     done: () => Promise.resolve('present'),
     close: () => {
-      for (const fd of fds.values()) closeSync(fd);
+      for (const fd of fds) closeSync(fd);
       return Promise.resolve();
     },
   };

@@ -24,12 +24,18 @@ type RunDeps = RestoreDeps & Pick<OperationDeps, 'runtime'>;
 
 /**
  * Runs a command in a container, or in a new one of an image, and resolves with its exit code. One command runs in a
- * container at a time; a new container whose command did not even start is removed. Throws NotFoundError, AlreadyExistsError (another one runs; name taken), UsageError,
- * ContainerStartError, CommandError (no runtime), StoreError, SyscallError, AbortError.
+ * container at a time; a new container whose command did not even start is removed. Throws NotFoundError,
+ * AlreadyExistsError (another one runs; name taken), UsageError, ContainerStartError, CommandError (no runtime), StoreError,
+ * SyscallError, AbortError.
  */
 export async function runInContainer(deps: RunDeps, request: RunRequest): Promise<number> {
   const { metadata, snapshots, runtime } = deps;
-  await settleRuns(deps);
+  const store = await metadata.lock('store', { mode: 'shared', signal: request.signal });
+  try {
+    await settleRuns(deps);
+  } finally {
+    store.release();
+  }
   const { record, running, isNew } = await begin(deps, request);
   try {
     let ended = false;

@@ -1,9 +1,9 @@
 import type { OperationDeps } from './deps.js';
-import { removeIdle } from './remove-container.js';
+import { removeInLockedStore } from './remove-container.js';
 
 /**
  * Ends the commands whose imgtool died, and removes what their runs left, containers that were to be removed included.
- * Cheap when there is nothing.
+ * Cheap when there is nothing. Call with the store locked, in either mode.
  */
 export async function settleRuns({
   metadata,
@@ -15,7 +15,7 @@ export async function settleRuns({
     if (running === undefined) continue;
     try {
       const remove = await runtime.settle(id, snapshots.containerPath(id));
-      if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);
+      if (remove) await removeInLockedStore({ metadata, snapshots }, id, new AbortController().signal);
     } finally {
       running.release();
     }

@@ -1,7 +1,7 @@
 import type { OperationDeps } from './deps.js';
 import { settleRuns } from './settle-runs.js';
 
-/** Removes what processes that died have left; downloads that can be resumed stay. Cheap when there is nothing. */
+/** Removes what processes that died have left; downloads that can be resumed stay. Cheap when there is nothing. Call with the store locked. */
 export async function sweepStore({
   content,
   metadata,

@@ -4,7 +4,6 @@
  * native code is loaded by what changes or mounts something, never by finding the store.
  */
 export * from './changes.js';
-export * from './check-space.js';
 export * from './snapshotter.js';
 export * from './store-root.js';
 export type * from './types.js';

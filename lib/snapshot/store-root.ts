@@ -2,7 +2,6 @@ import { readFile, realpath, statfs, mkdir, readdir, stat } from 'node:fs/promis
 import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
-import { DEFAULT_RESERVE } from './check-space.js';
 
 export const DEFAULT_ROOT = '/var/lib/imgtool';
 
@@ -20,6 +19,9 @@ const DIRECTORIES = [
   'trash',
   'locks',
 ];
+
+/** What is always kept free, bytes: a btrfs that is nearly full gets slow, then stuck. */
+const DEFAULT_RESERVE = 2 ** 30;
 
 /** What carries an embedded pool. */
 export type PoolBacking = { readonly file: string } | { readonly device: string };

@@ -206,10 +206,6 @@ export function directoryPath(fd: number, id: bigint, inode: bigint): Buffer {
 
 /** BTRFS_SEND_FLAG_NO_FILE_DATA: UPDATE_EXTENT commands in place of the data. */
 export const SEND_NO_FILE_DATA = 1n;
-/** BTRFS_SEND_FLAG_OMIT_STREAM_HEADER. */
-export const SEND_OMIT_STREAM_HEADER = 2n;
-/** BTRFS_SEND_FLAG_OMIT_END_CMD. */
-export const SEND_OMIT_END_CMD = 4n;
 /** BTRFS_SEND_FLAG_VERSION: honour `version`. */
 export const SEND_VERSION = 8n;
 

@@ -14,9 +14,6 @@ type Address = number;
 export const directOpenAt = declare<(dir: Fd, path: Address, flags: number, mode: number) => Fd>(
   'int openat(int, uintptr_t, int, uint32_t)',
 );
-export const directOpenAt2 = declare<(number: number, dir: Fd, path: Address, how: Address, size: number) => Fd>(
-  'intptr_t syscall(intptr_t, int, uintptr_t, uintptr_t, size_t)',
-);
 export const directClose = declare<(fd: Fd) => number>('int close(int)');
 export const directWrite = declare<(fd: Fd, data: Address, size: number) => number>(
   'intptr_t write(int, uintptr_t, size_t)',
@@ -37,14 +34,8 @@ export const directSymlinkAt = declare<(target: Address, dir: Fd, path: Address)
 export const directLinkAt = declare<(fromDir: Fd, from: Address, toDir: Fd, to: Address, flags: number) => number>(
   'int linkat(int, uintptr_t, int, uintptr_t, int)',
 );
-export const directUnlinkAt = declare<(dir: Fd, path: Address, flags: number) => number>(
-  'int unlinkat(int, uintptr_t, int)',
-);
 export const directChownAt = declare<(dir: Fd, path: Address, uid: number, gid: number, flags: number) => number>(
   'int fchownat(int, uintptr_t, uint32_t, uint32_t, int)',
-);
-export const directChmodAt = declare<(dir: Fd, path: Address, mode: number, flags: number) => number>(
-  'int fchmodat(int, uintptr_t, uint32_t, int)',
 );
 export const directChmod = declare<(fd: Fd, mode: number) => number>('int fchmod(int, uint32_t)');
 export const directChown = declare<(fd: Fd, uid: number, gid: number) => number>('int fchown(int, uint32_t, uint32_t)');

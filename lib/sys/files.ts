@@ -15,7 +15,6 @@ export const O_CLOEXEC = 0o2000000;
 export const RESOLVE_IN_ROOT = 0x10;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
-export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_BENEATH = 0x08;
 /** renameat2: fail with EEXIST instead of replacing. */
 export const RENAME_NOREPLACE = 1;

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
 import { CommandError, LayerFormatError } from '../../errors.js';
+import { EMPTY_LAYER } from '../../spec/index.js';
 import { filterProcess } from '../../util/index.js';
 
 /** A layer in a form that today's images know. */
@@ -11,9 +12,6 @@ export interface ModernLayer {
   /** Ends what is left of the source. */
   close(): Promise<void>;
 }
-
-/** gzip of 1024 zeros, the empty tar, byte for byte as Docker uses it. */
-export const EMPTY_LAYER_GZIP = Buffer.from('1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000', 'hex');
 
 const FOREIGN = [
   {
@@ -44,7 +42,7 @@ export async function modernCompression(source: AsyncGenerator<Buffer>, signal: 
   }
   const close = async (): Promise<void> => void (await source.return(undefined));
   const magic = Buffer.concat(head).subarray(0, MAGIC_BYTES);
-  if (length === 0) return { bytes: only(EMPTY_LAYER_GZIP), converted: true, close };
+  if (length === 0) return { bytes: only(EMPTY_LAYER), converted: true, close };
   const whole = async function* (): AsyncGenerator<Buffer> {
     yield* head;
     yield* source;
