@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ArchiveFormatError, UnsupportedMediaTypeError } from '../errors.js';
-import { MEDIA_TYPE } from '../spec/index.js';
+import { compressionOf, MEDIA_TYPE } from '../spec/index.js';
 import { addressOf, ZstdDecompress } from '../sys/index.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 
@@ -15,23 +15,15 @@ export const LAYER_TYPE: Readonly<Record<Compression, string>> = {
   zstd: MEDIA_TYPE.ociLayerZstd,
 };
 
-/** Bytes that `detectCompression` looks at. */
-export const DETECT_BYTES = 6;
 const OUTPUT_BYTES = 256 * 1024;
-const FOREIGN: readonly (readonly [name: string, magic: string])[] = [
-  ['bzip2', '425a68'],
-  ['xz', 'fd377a585a00'],
-];
 
-/** Throws UnsupportedMediaTypeError for bzip2 and xz. */
+/** Throws UnsupportedMediaTypeError for bzip2, xz and lz4. */
 export function detectCompression(head: Uint8Array, title: string): Compression {
-  const hex = Buffer.from(head).toString('hex');
-  if (hex.startsWith('1f8b')) return 'gzip';
-  if (hex.startsWith('28b52ffd') || /^5.2a4d18/.test(hex)) return 'zstd';
-  const foreign = FOREIGN.find(([, magic]) => hex.startsWith(magic));
-  if (foreign === undefined) return 'none';
-  throw new UnsupportedMediaTypeError(`${title} is compressed with ${foreign[0]}, which imgtool cannot read`, {
-    mediaType: `application/x-${foreign[0]}`,
+  const found = compressionOf(head);
+  if (found === undefined) return 'none';
+  if (found === 'gzip' || found === 'zstd') return found;
+  throw new UnsupportedMediaTypeError(`${title} is compressed with ${found}, which imgtool cannot read`, {
+    mediaType: `application/x-${found}`,
     hint: 'decompress it first',
   });
 }

@@ -10,7 +10,7 @@ import {
   type Digest,
   type RawManifest,
 } from '../spec/index.js';
-import { DETECT_BYTES, detectCompression, LAYER_TYPE, type Compression } from './decompress.js';
+import { detectCompression, LAYER_TYPE, type Compression } from './decompress.js';
 import { readDockerListing, type DockerListing } from './docker-listing.js';
 import { missing, readSmall, type FileTree } from './file-tree.js';
 import { MAX_CONFIG_BYTES } from './limits.js';
@@ -76,7 +76,7 @@ async function describeLayer(tree: FileTree, path: string, diffId: Digest): Prom
   const hash = createHash('sha256');
   let compression: Compression | undefined;
   for await (const chunk of (await tree.open(path)) as AsyncIterable<Buffer>) {
-    compression ??= detectCompression(chunk.subarray(0, DETECT_BYTES), path);
+    compression ??= detectCompression(chunk, path);
     if (compression === 'none') return { mediaType: LAYER_TYPE.none, size, digest: diffId };
     hash.update(chunk);
   }

@@ -122,10 +122,6 @@ class OciLayout implements ImageArchive {
     return { bytes, descriptor: { mediaType, digest, size: bytes.length } };
   }
 
-  async has(digest: Digest): Promise<boolean> {
-    return (await this.#tree.size(blobPath(digest))) !== undefined;
-  }
-
   blob(descriptor: Descriptor): ReopenableBlob {
     const path = blobPath(descriptor.digest);
     return {

@@ -1,7 +1,8 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError, UsageError } from '../errors.js';
-import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
+import { COMPRESSION_HEAD_BYTES } from '../spec/index.js';
+import { decompress, detectCompression } from './decompress.js';
 import { DirectoryTree } from './directory-tree.js';
 import { openDockerArchive } from './docker-archive-reader.js';
 import type { FileTree } from './file-tree.js';
@@ -60,8 +61,8 @@ async function openTree(options: OpenArchiveOptions): Promise<FileTree> {
   }
   try {
     if (!(await file.stat()).isFile()) return await fromStream(file.createReadStream(), options);
-    const head = Buffer.alloc(DETECT_BYTES);
-    const { bytesRead } = await file.read(head, 0, DETECT_BYTES, 0);
+    const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
+    const { bytesRead } = await file.read(head, 0, COMPRESSION_HEAD_BYTES, 0);
     const bytes = readRange(file, 0, Infinity, options.signal);
     if (detectCompression(head.subarray(0, bytesRead), title) === 'none') {
       return new TarTree(title, file, await indexTar(bytes, title, options.signal));
@@ -77,7 +78,7 @@ async function openTree(options: OpenArchiveOptions): Promise<FileTree> {
 
 async function fromStream(source: Readable, options: OpenArchiveOptions): Promise<FileTree> {
   const { title, temporaryDirectory, signal } = options;
-  const { head, rest } = await peek(source as AsyncIterable<Buffer>, DETECT_BYTES);
+  const { head, rest } = await peek(source as AsyncIterable<Buffer>, COMPRESSION_HEAD_BYTES);
   const plain = decompress(rest, detectCompression(head, title), title);
   const { file, result } = await spool(plain, temporaryDirectory, {
     signal,

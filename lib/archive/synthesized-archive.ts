@@ -41,10 +41,6 @@ export class SynthesizedArchive implements ImageArchive {
     return manifest;
   }
 
-  has(digest: Digest): Promise<boolean> {
-    return Promise.resolve(this.#blobs.has(digest));
-  }
-
   blob(descriptor: Descriptor): ReopenableBlob {
     return {
       descriptor,

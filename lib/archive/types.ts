@@ -20,8 +20,6 @@ export interface ImageArchive {
   readonly images: readonly ArchivedImage[];
   /** A manifest or index by digest, verified. Throws ArchiveFormatError, DigestMismatchError. */
   manifest(digest: Digest): Promise<RawManifest>;
-  /** Whether a blob is there. */
-  has(digest: Digest): Promise<boolean>;
   /** A blob; opening it throws ArchiveFormatError when it is not there, SizeMismatchError when it is another. */
   blob(descriptor: Descriptor): ReopenableBlob;
   close(): Promise<void>;

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { ArchiveFormatError } from '../errors.js';
 import {
+  COMPRESSION_HEAD_BYTES,
+  configOfV1,
   digestFrom,
   digestOf,
   isV1Id,
@@ -9,13 +11,12 @@ import {
   MEDIA_TYPE,
   parseJson,
   parseV1Image,
-  sealV1Config,
   type Descriptor,
   type DiffId,
   type RawManifest,
   type V1Image,
 } from '../spec/index.js';
-import { decompress, detectCompression, DETECT_BYTES, LAYER_TYPE } from './decompress.js';
+import { decompress, detectCompression, LAYER_TYPE } from './decompress.js';
 import { fullName } from './docker-listing.js';
 import { readSmall, type FileTree } from './file-tree.js';
 import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
@@ -25,8 +26,6 @@ import type { ImageArchive } from './types.js';
 
 /** The layer of an image that changes metadata only: a tar of nothing. */
 export const EMPTY_TAR = Buffer.alloc(1024);
-/** What docker took images for that do not say it. */
-const DEFAULTS = { os: 'linux', architecture: 'amd64' };
 
 /** A v1 layer: its blob as it is, and what it is uncompressed. */
 interface V1Layer {
@@ -130,7 +129,7 @@ async function describeLayer(tree: FileTree, archive: SynthesizedArchive, id: st
       yield chunk;
     }
   };
-  const { head, rest } = await peek(hashed(), DETECT_BYTES);
+  const { head, rest } = await peek(hashed(), COMPRESSION_HEAD_BYTES);
   const compression = detectCompression(head, path);
   for await (const chunk of decompress(rest, compression, path) as AsyncIterable<Buffer>) plain.update(chunk);
   const digest = digestFrom(whole);
@@ -144,10 +143,8 @@ function buildManifest(
   layers: ReadonlyMap<string, V1Layer>,
 ): RawManifest {
   const own = chain.map(({ id }) => layers.get(id)!);
-  const leaf = chain.at(-1)!.document;
-  const documents = [...chain.slice(0, -1).map(({ document }) => document), { ...DEFAULTS, ...leaf }];
-  const config = sealV1Config(
-    documents,
+  const config = configOfV1(
+    chain,
     own.map(({ diffId }) => diffId),
   );
   const digest = digestOf(config);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Readable, type Writable } from 'node:stream';
 import { ArchiveFormatError, UsageError } from '../errors.js';
 import {
+  COMPRESSION_HEAD_BYTES,
   composeV1Images,
   digestFrom,
   digestHex,
@@ -15,7 +16,7 @@ import {
   type RawManifest,
   type ReopenableBlob,
 } from '../spec/index.js';
-import { decompress, detectCompression, DETECT_BYTES } from './decompress.js';
+import { decompress, detectCompression } from './decompress.js';
 import { moveName, type DockerEntry } from './docker-listing.js';
 import { MAX_CONFIG_BYTES } from './limits.js';
 import { peek } from './peek.js';
@@ -59,7 +60,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     this.#put.add(digest);
     const bytes = verified(blob, options);
     if (isConfigType(mediaType)) return this.#putConfig(digest, size, bytes);
-    const { head, rest } = await peek(bytes, DETECT_BYTES);
+    const { head, rest } = await peek(bytes, COMPRESSION_HEAD_BYTES);
     const compression = detectCompression(head, `blob ${digest}`);
     if (compression === 'none') return this.#addOnce(layerName(digest), size, rest);
     await this.#putPlain(decompress(rest, compression, `blob ${digest}`), options.signal);

@@ -8,6 +8,7 @@ import {
   annotateV1,
   beginPayloadChecksum,
   checkV1Chain,
+  configOfV1,
   digestFrom,
   formatReference,
   MEDIA_TYPE,
@@ -23,7 +24,6 @@ import { blobsOfStore } from './restore-layers.js';
 import { sealImage } from './seal-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
-import { configOfV1 } from './v1-images.js';
 import { whileSealing } from './while-fetching.js';
 
 /** A layer of a v1 image, in the store. */

@@ -1,15 +1,14 @@
 import type { ImageRecord } from '../metadata/index.js';
 import {
   checkV1Chain,
+  configOfV1,
   digestHex,
   digestOf,
   isV1Id,
   lowerV1Image,
-  sealV1Config,
   topV1Image,
   v1ImageOf,
   type Descriptor,
-  type DiffId,
   type V1Image,
 } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
@@ -19,15 +18,6 @@ import { MAX_CONFIG_BYTES } from './look-up-image.js';
 export interface V1ImageOfLayer {
   readonly image: V1Image;
   readonly layer: Descriptor | undefined;
-}
-
-/** The config that a chain of v1 images (root first) is given here. */
-export function configOfV1(images: readonly V1Image[], diffIds: readonly DiffId[]): Buffer {
-  // Old images may not say what they are for.
-  return sealV1Config(
-    images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document })),
-    diffIds,
-  );
 }
 
 /**

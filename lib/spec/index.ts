@@ -4,6 +4,7 @@
  */
 export * from './build-schema1.js';
 export * from './chain-id.js';
+export * from './compression.js';
 export * from './config-change.js';
 export * from './config.js';
 export * from './descriptor.js';

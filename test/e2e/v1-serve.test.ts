@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { payloadChecksum } from '../../lib/spec/index.js';
 import { imgtool, mountNew } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { writeTar } from '../helpers/tar-writer.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { payloadOf } from '../helpers/v1-registry.js';
 import { RegistryFixture } from '../server/registry-fixture.js';
 
 describe('protocol v1: imgtool and its own registry, in token mode', () => {
@@ -50,7 +50,7 @@ describe('protocol v1: imgtool and its own registry, in token mode', () => {
         architecture: 'amd64',
         config: { Cmd: ['sh'] },
       });
-      const sum = payloadChecksum(Buffer.from(json), layers[i]!);
+      const sum = payloadOf(Buffer.from(json), layers[i]!);
       await put(`images/${id}/json`, json, token);
       await put(`images/${id}/layer`, layers[i]!, token);
       await put(`images/${id}/checksum`, '', { ...token, 'x-docker-checksum-payload': sum });

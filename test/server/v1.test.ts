@@ -11,7 +11,6 @@ import {
   digestOf,
   EMPTY_LAYER,
   MEDIA_TYPE,
-  payloadChecksum,
   type Digest,
   type DiffId,
 } from '../../lib/spec/index.js';
@@ -19,6 +18,7 @@ import { openDirectoryStorage } from '../../lib/server/index.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { writeTar } from '../helpers/tar-writer.js';
+import { payloadOf } from '../helpers/v1-registry.js';
 import { manifestOf, RegistryFixture, type Answer } from './registry-fixture.js';
 
 const id = (char: string): string => char.repeat(64);
@@ -41,7 +41,7 @@ describe('server: protocol v1', () => {
   /** The PUTs of one image, all of which must succeed. */
   async function pushImage(own: string, layer: Buffer, parent?: string, more = {}): Promise<string> {
     const json = jsonOf(own, parent, more);
-    const sum = payloadChecksum(Buffer.from(json), layer);
+    const sum = payloadOf(Buffer.from(json), layer);
     const answers = [
       await put(`images/${own}/json`, json),
       await put(`images/${own}/layer`, layer, { 'transfer-encoding': 'chunked' }),
@@ -81,7 +81,7 @@ describe('server: protocol v1', () => {
     const waiting = await get(`${path}/json`);
     expect(`${waiting.status} ${waiting.body}`).to.equal('400 {"error":"Image is being uploaded, retry later"}');
     expect(await status(put(`repositories/a/b/tags/1`, JSON.stringify(base)))).to.equal(400);
-    const sum = { 'x-docker-checksum-payload': payloadChecksum(Buffer.from(json), layer) };
+    const sum = { 'x-docker-checksum-payload': payloadOf(Buffer.from(json), layer) };
     expect(await status(put(`${path}/checksum`, '', sum))).to.equal(400);
     expect(await status(put(`${path}/layer`, layer))).to.equal(200);
     expect(await status(put(`${path}/checksum`))).to.equal(412);
@@ -289,7 +289,7 @@ describe('server: protocol v1', () => {
     // Begun anew with another JSON: the layer is to be sent again.
     const other = jsonOf(own, undefined, { comment: 'other' });
     await put(`images/${own}/json`, other);
-    const sum = payloadChecksum(Buffer.from(other), layer);
+    const sum = payloadOf(Buffer.from(other), layer);
     expect((await put(`images/${own}/checksum`, '', { 'x-docker-checksum-payload': sum })).status).to.equal(400);
     await pushImage(own, layer);
     expect((await registry.files()).filter((file) => file.startsWith('tmp/'))).to.deep.equal([]);
@@ -405,7 +405,7 @@ describe('server: protocol v1', () => {
     expect((await get(`images/${own}/json`, write)).status).to.equal(401);
     const other = await put(`images/${id('b')}/json`, jsonOf(id('b')), write);
     expect(`${other.status} ${other.body}`).to.equal('400 {"error":"This image does not belong to the repository"}');
-    const sum = { 'x-docker-checksum-payload': payloadChecksum(Buffer.from(json), layer) };
+    const sum = { 'x-docker-checksum-payload': payloadOf(Buffer.from(json), layer) };
     const pushed = [
       await put(`images/${own}/json`, json, write),
       await put(`images/${own}/layer`, layer, write),

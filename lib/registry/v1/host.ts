@@ -1,6 +1,7 @@
 import { RegistryError, TransportError } from '../../errors.js';
-import { isLoopbackHost, redactUrl, type HttpClient, type HttpHeaders } from '../../http/index.js';
+import { redactUrl, type HttpClient, type HttpHeaders } from '../../http/index.js';
 import { baseMediaType } from '../../spec/index.js';
+import { candidateOrigins } from '../candidate-origins.js';
 import { CookieJar } from './cookie-jar.js';
 
 /** User and password for one host. */
@@ -43,8 +44,7 @@ export class V1Host {
   constructor(options: V1HostOptions) {
     this.options = options;
     const api = options.host === DOCKER_HUB ? DOCKER_HUB_INDEX : options.host;
-    const schemes = isLoopbackHost(api) ? ['http', 'https'] : options.tlsVerify ? ['https'] : ['https', 'http'];
-    this.#candidates = schemes.map((scheme) => new URL(`${scheme}://${api}`).origin);
+    this.#candidates = candidateOrigins(api, options.tlsVerify);
   }
 
   /**

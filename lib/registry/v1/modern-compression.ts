@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
 import { CommandError, LayerFormatError } from '../../errors.js';
-import { EMPTY_LAYER } from '../../spec/index.js';
+import { COMPRESSION_HEAD_BYTES, compressionOf, EMPTY_LAYER } from '../../spec/index.js';
 import { filterProcess } from '../../util/index.js';
 
 /** A layer in a form that today's images know. */
@@ -14,15 +14,9 @@ export interface ModernLayer {
 }
 
 const FOREIGN = [
-  {
-    name: 'xz',
-    magic: Buffer.from('fd377a585a00', 'hex'),
-    argv: ['xz', '--decompress', '--stdout'],
-    package: 'xz-utils',
-  },
-  { name: 'bzip2', magic: Buffer.from('BZh'), argv: ['bzip2', '--decompress', '--stdout'], package: 'bzip2' },
+  { name: 'xz', argv: ['xz', '--decompress', '--stdout'], package: 'xz-utils' },
+  { name: 'bzip2', argv: ['bzip2', '--decompress', '--stdout'], package: 'bzip2' },
 ] as const;
-const MAGIC_BYTES = 6;
 
 /**
  * Hands gzip, zstd and plain tars on as they are; xz and bzip2 become gzip, through their programs, and a layer of no bytes
@@ -32,7 +26,7 @@ export async function modernCompression(source: AsyncGenerator<Buffer>, signal: 
   const head: Buffer[] = [];
   let length = 0;
   let ended = false;
-  while (length < MAGIC_BYTES && !ended) {
+  while (length < COMPRESSION_HEAD_BYTES && !ended) {
     const next = await source.next();
     ended = next.done === true;
     if (next.done !== true) {
@@ -41,13 +35,13 @@ export async function modernCompression(source: AsyncGenerator<Buffer>, signal: 
     }
   }
   const close = async (): Promise<void> => void (await source.return(undefined));
-  const magic = Buffer.concat(head).subarray(0, MAGIC_BYTES);
   if (length === 0) return { bytes: only(EMPTY_LAYER), converted: true, close };
   const whole = async function* (): AsyncGenerator<Buffer> {
     yield* head;
     yield* source;
   };
-  const foreign = FOREIGN.find((kind) => magic.subarray(0, kind.magic.length).equals(kind.magic));
+  const compression = compressionOf(Buffer.concat(head));
+  const foreign = FOREIGN.find(({ name }) => name === compression);
   if (foreign === undefined) return { bytes: whole(), converted: false, close };
   const tar = decompressed(
     filterProcess(foreign.argv, whole(), { signal, hint: `install the Debian package ${foreign.package}` }),

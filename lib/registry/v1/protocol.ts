@@ -1,10 +1,10 @@
 import { InvalidReferenceError, NotFoundError, RegistryError, AuthenticationError } from '../../errors.js';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from '../../http/index.js';
-import { isRepositoryName, type Reference } from '../../spec/index.js';
+import { isRepositoryName } from '../../spec/index.js';
+import type { RegistryClient } from '../types.js';
 import { V1Host, type V1HostOptions } from './host.js';
 import { openV1Repository } from './repository.js';
 import { searchIndex } from './search.js';
-import type { V1Repository, V1SearchResult } from './types.js';
 
 /** Which protocol to speak: `auto` is v2, and v1 where nothing else is spoken. */
 export type RegistryVersion = 'auto' | '1' | '2';
@@ -24,15 +24,8 @@ export interface V1ProtocolOptions {
 
 /** The v1 part of a registry client. */
 export interface V1Protocol {
-  open(
-    reference: Pick<Reference, 'host' | 'repository' | 'registryVersion'>,
-    options: { readonly signal: AbortSignal; readonly after?: unknown },
-  ): Promise<V1Repository | undefined>;
-  search(
-    host: string,
-    term: string,
-    options: { readonly limit: number; readonly signal: AbortSignal },
-  ): Promise<V1SearchResult[]>;
+  readonly open: RegistryClient['openV1'];
+  readonly search: RegistryClient['search'];
   readonly statistics: HttpClient['statistics'];
   close(): Promise<void>;
 }

@@ -1,7 +1,6 @@
 import { AuthenticationError, TransportError } from '../../errors.js';
 import type { Authorizer, AuthScope } from '../../auth/index.js';
 import {
-  isLoopbackHost,
   readCapped,
   type BufferedResponse,
   type HttpClient,
@@ -9,6 +8,7 @@ import {
   type StreamedResponse,
 } from '../../http/index.js';
 import { backoffMs, delay } from '../../util/index.js';
+import { candidateOrigins } from '../candidate-origins.js';
 
 /** A request to one host: `path` begins with `/v2/`, or is an absolute URL that the host itself named. */
 export interface EndpointRequest extends Omit<HttpRequest, 'url'> {
@@ -56,8 +56,7 @@ export class Endpoint {
     this.#options = options;
     this.host = options.host;
     const api = options.host === DOCKER_HUB || options.host === `index.${DOCKER_HUB}` ? DOCKER_HUB_API : options.host;
-    const schemes = isLoopbackHost(api) ? ['http', 'https'] : options.tlsVerify ? ['https'] : ['https', 'http'];
-    this.#candidates = schemes.map((scheme) => new URL(`${scheme}://${api}`).origin);
+    this.#candidates = candidateOrigins(api, options.tlsVerify);
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
   }
 

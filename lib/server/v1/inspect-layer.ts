@@ -3,16 +3,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { LayerFormatError } from '../../errors.js';
-import { digestFrom, type DiffId } from '../../spec/index.js';
+import { COMPRESSION_HEAD_BYTES, compressionOf, digestFrom, type DiffId } from '../../spec/index.js';
 import { filterProcess } from '../../util/index.js';
 import type { V1Layer } from './types.js';
 
-const MAGIC: readonly { readonly compression: V1Layer['compression']; readonly magic: readonly number[] }[] = [
-  { compression: 'gzip', magic: [0x1f, 0x8b, 0x08] },
-  { compression: 'bzip2', magic: [0x42, 0x5a, 0x68] },
-  { compression: 'xz', magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
-  { compression: 'zstd', magic: [0x28, 0xb5, 0x2f, 0xfd] },
-];
 const BLOCK_BYTES = 1024 * 1024;
 
 /**
@@ -23,10 +17,11 @@ export async function inspectLayer(
   file: FileHandle,
   signal: AbortSignal,
 ): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
-  const head = Buffer.alloc(6);
+  const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
   await file.read(head, 0, head.length, 0);
-  const compression =
-    MAGIC.find(({ magic }) => magic.every((byte, i) => head[i] === byte))?.compression ?? ('none' as const);
+  const found = compressionOf(head);
+  // No client packs layers so: they are kept as they come.
+  const compression = found === undefined || found === 'lz4' ? 'none' : found;
   const hash = createHash('sha256');
   try {
     for await (const chunk of tarOf(file, compression, signal)) hash.update(chunk);

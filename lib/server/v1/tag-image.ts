@@ -2,17 +2,16 @@ import { createGzip } from 'node:zlib';
 import { Readable } from 'node:stream';
 import { createHash } from 'node:crypto';
 import {
+  configOfV1,
   digestFrom,
   digestOf,
   EMPTY_LAYER,
   MEDIA_TYPE,
   parseV1Image,
-  sealV1Config,
   type Descriptor,
   type Digest,
   type DiffId,
   type RawManifest,
-  type V1Document,
 } from '../../spec/index.js';
 import type { Exchange } from '../exchange.js';
 import type { RegistryStorage, RegistryWriter } from '../types.js';
@@ -37,11 +36,9 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
   if (leaf.modern !== undefined) return copyManifest(storage, writer, { ...leaf.modern, to: repository, tag });
   const layers: { blob: Descriptor; diffId: DiffId }[] = [];
   for (const { layer } of chain) layers.push(await bringLayer(writer, repository, layer));
-  const documents = chain.map(({ json }) => parseV1Image(json).document);
-  // Images of 2013 do not say what they are for: there was one kind.
-  const top: V1Document = { architecture: 'amd64', os: 'linux', ...documents.at(-1)! };
+  const images = chain.map(({ json }) => parseV1Image(json));
   const diffIds = layers.map(({ diffId }) => diffId);
-  const configBytes = sealV1Config([...documents.slice(0, -1), top], diffIds);
+  const configBytes = configOfV1(images, diffIds);
   const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(configBytes), size: configBytes.length };
   await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
   const bytes = Buffer.from(

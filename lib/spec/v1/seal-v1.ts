@@ -1,7 +1,7 @@
 import type { HistoryEntry } from '../config.js';
 import type { DiffId } from '../digest.js';
 import { sortedJson } from './sorted-json.js';
-import type { V1Document } from './v1-image.js';
+import type { V1Document, V1Image } from './v1-image.js';
 
 /** Fields of a v1 JSON that a config does not have (docker image/v1/imagev1.go, MakeConfigFromV1Config). */
 const NOT_IN_CONFIG: ReadonlySet<string> = new Set(['id', 'parent', 'Size', 'parent_id', 'layer_id', 'throwaway']);
@@ -19,6 +19,13 @@ export function sealV1Config(
   const history = images.map((image) => historyOf(image, options.skipThrowaway === true && image.throwaway === true));
   const document = { ...Object.fromEntries(leaf), rootfs: { type: 'layers', diff_ids: diffIds }, history };
   return Buffer.from(sortedJson(document));
+}
+
+/** The config that a chain of v1 images (root first), each with a layer, is given here, as bytes. */
+export function configOfV1(images: readonly Pick<V1Image, 'document'>[], diffIds: readonly DiffId[]): Buffer {
+  // Images of 2013 do not say what they are for: there was one kind.
+  const documents = images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document }));
+  return sealV1Config(documents, diffIds);
 }
 
 function historyOf({ created, author, comment, container_config }: V1Document, isEmpty: boolean): HistoryEntry {

@@ -12,7 +12,6 @@ import {
   parseAncestry,
   parseImageConfig,
   parseV1Image,
-  payloadChecksum,
   sealV1Config,
   type DiffId,
 } from '../../../lib/spec/index.js';
@@ -80,7 +79,6 @@ describe('spec/v1', () => {
 
   it('sums a payload over the JSON, a line end and the layer as sent', () => {
     const expected = `sha256:${createHash('sha256').update('{"id":1}\nLAYER').digest('hex')}`;
-    expect(payloadChecksum(Buffer.from('{"id":1}'), Buffer.from('LAYER'))).to.equal(expected);
     const hash = beginPayloadChecksum(Buffer.from('{"id":1}')).update('LAY').update('ER');
     expect(digestFrom(hash)).to.equal(expected);
   });
