@@ -59,7 +59,8 @@ class FileCredentialStore implements CredentialStore {
   };
 
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
-    const files = await Promise.all(this.#paths.map(readAuthFile));
+    // A login may be about to make the file; who needs what is in it says that it is missing.
+    const files = await Promise.all(this.#paths.map(({ path }) => readAuthFile({ path, explicit: false })));
     // The first file wins.
     return Object.assign({}, ...files.reverse().map(({ headers }) => headers)) as Record<string, string>;
   }

@@ -148,6 +148,9 @@ describe('imgtool login and logout', () => {
     expect((await digestOf({ XDG_RUNTIME_DIR: '/nowhere', REGISTRY_AUTH_FILE: authfile })).code).to.equal(0);
     expect((await imgtool(['digest', image, '--authfile', join(directory, 'none')])).code).to.equal(2);
     await rm(authfile);
+    const made = join(directory, 'made.json');
+    expect((await login(PASSWORD, '--authfile', made)).code).to.equal(0);
+    expect((await digestOf({ REGISTRY_AUTH_FILE: made })).code).to.equal(0);
     expect((await digestOf({ IMGTOOL_CREDS: `${USER}:${PASSWORD}` })).code).to.equal(0);
   });
 

@@ -81,7 +81,11 @@ async function loginOf({ options, input, ask }: CommandContext): Promise<Login> 
     });
   }
   const password = fromInput ? await readPassword(input()) : given || (await ask('Password: ', { hidden: true }));
-  if (password === '') throw new UsageError('the password is empty');
+  if (password === '') {
+    throw new UsageError('the password is empty', {
+      hint: 'write it to standard input, or leave out --password-stdin',
+    });
+  }
   return { username, password };
 }
 
