@@ -1,14 +1,15 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { stat, unlink, writeFile } from 'node:fs/promises';
+import { closeSync, fstatSync } from 'node:fs';
+import { unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SizeMismatchError } from '../errors.js';
-import { isErrno, tryFlock } from '../sys/index.js';
+import { isErrno } from '../sys/index.js';
 import type { Descriptor } from '../spec/index.js';
-import { delay, makeDirectory } from '../util/index.js';
+import { delay } from '../util/index.js';
 import { blobIsIntact, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
 import { FileIngest, removeIngestDirectory, type LockedFile } from './ingest.js';
-import { blobPath, DATA, ingestDirectory, STATE } from './paths.js';
+import { lockData } from './lock-data.js';
+import { blobPath, ingestDirectory, STATE } from './paths.js';
 
 const POLL_MS = { first: 20, most: 250 } as const;
 
@@ -24,7 +25,7 @@ export async function beginIngest(
   for (;;) {
     signal.throwIfAborted();
     if (await isPresent(root, descriptor)) return undefined;
-    const file = await lockData(root, descriptor);
+    const file = await lockData(ingestDirectory(root, descriptor.digest));
     if (file === 'gone') continue;
     if (file === 'locked') {
       if (!waiting) onWait?.();
@@ -63,34 +64,6 @@ async function resume(
   // More than there can be is not the beginning of this blob.
   if (held <= size) await ingest.resume(held, signal);
   return ingest;
-}
-
-/** Opens and locks the data file; `locked`: another one has it, `gone`: its owner finished with it meanwhile. */
-async function lockData(root: string, { digest }: Descriptor): Promise<LockedFile | 'locked' | 'gone'> {
-  const directory = ingestDirectory(root, digest);
-  const path = join(directory, DATA);
-  let fd: number;
-  try {
-    makeDirectory(directory);
-    fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return 'gone';
-    throw diskFailure(error, path);
-  }
-  try {
-    if (!tryFlock(fd, 'exclusive')) {
-      closeSync(fd);
-      return 'locked';
-    }
-    // The name may have moved on: published by its owner, or given up, while this one waited for the lock.
-    const named = await stat(path).catch(() => undefined);
-    if (named?.ino === fstatSync(fd).ino) return { fd, path };
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-  closeSync(fd);
-  return 'gone';
 }
 
 /** Whether the blob is there, whole. One that is hurt is removed. Throws SizeMismatchError when the descriptor is wrong. */

@@ -1,17 +1,21 @@
 import { closeSync, openSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, tryFlock } from '../sys/index.js';
 import type { Digest } from '../spec/index.js';
 import { namesIn } from './blobs.js';
-import { DATA, INGEST, ingestDigest } from './paths.js';
+import { DATA, INGEST, ingestDigest, isPart, STATE } from './paths.js';
 
 /** An unfinished write: a download that goes on next time, or a temporary file that nobody needs any more. */
 export interface Leftover {
   /** The file or directory to remove to be rid of it. */
   readonly path: string;
-  /** Set for a download that can be resumed. */
+  /** Set for a download of a known digest, which can be resumed. */
   readonly digest: Digest | undefined;
+  /** A download that is known by a key of its caller's, which can be resumed; or, without bytes, the note of what it became. */
+  readonly isPart: boolean;
+  /** That key, as far as it can be read. */
+  readonly key?: string;
   /** Bytes. */
   readonly size: number;
   /** When it last grew. Milliseconds since 1970. */
@@ -25,15 +29,28 @@ export async function* listLeftovers(root: string): AsyncGenerator<Leftover> {
   for (const name of await namesIn(join(root, INGEST))) {
     const path = join(root, INGEST, name);
     const digest = ingestDigest(name);
-    const data = digest === undefined ? path : join(path, DATA);
+    const part = isPart(name);
+    const data = digest === undefined && !part ? path : join(path, DATA);
     const found = await stat(data).catch(() => undefined);
+    const noted = part && found === undefined ? await stat(join(path, STATE)).catch(() => undefined) : undefined;
     yield {
       path,
       digest,
+      isPart: part,
+      ...(part ? await keyOf(path) : {}),
       size: found?.size ?? 0,
-      modifiedMs: found?.mtimeMs ?? 0,
+      modifiedMs: (found ?? noted)?.mtimeMs ?? 0,
       active: found !== undefined && isLocked(data),
     };
+  }
+}
+
+async function keyOf(path: string): Promise<{ readonly key?: string }> {
+  try {
+    const { key } = JSON.parse(await readFile(join(path, STATE), 'utf8')) as { key?: unknown };
+    return typeof key === 'string' ? { key } : {};
+  } catch {
+    return {};
   }
 }
 

@@ -10,6 +10,7 @@ import { blobIsIntact, listBlobs, openBlob, readBlob, statBlob } from './blobs.j
 import { diskFailure } from './disk-failure.js';
 import { HashingFile } from './hashing-file.js';
 import { listLeftovers, type Leftover } from './leftovers.js';
+import { beginPart, finishedPart, forgetPart } from './part.js';
 import { blobPath, INGEST } from './paths.js';
 import { publish } from './publish.js';
 import { createTemporaryFile, sweepTemporaryFiles } from './temporary-file.js';
@@ -35,6 +36,9 @@ export function createContentStore({ root }: { readonly root: string }): Content
     put: (bytes, expected) => put(root, bytes, expected),
     beginIngest: (descriptor, options) => beginIngest(root, descriptor, options),
     ingestStream: (source, options) => ingestStream(root, source, options),
+    beginPart: (key, { signal }) => beginPart(root, key, signal),
+    finishedPart: (key) => finishedPart(root, key),
+    forgetPart: (key) => forgetPart(root, key),
     delete: (digest) => remove(root, digest),
     list: () => listBlobs(root),
     sweep: () => sweepTemporaryFiles(root),

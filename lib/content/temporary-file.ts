@@ -28,8 +28,8 @@ export function createTemporaryFile(root: string): { readonly fd: number; readon
  * there: their process died between publishing it and tidying up, or another one was faster.
  */
 export async function sweepTemporaryFiles(root: string): Promise<void> {
-  for await (const { path, digest, active } of listLeftovers(root)) {
-    if (active) continue;
+  for await (const { path, digest, isPart, active } of listLeftovers(root)) {
+    if (active || isPart) continue;
     if (digest !== undefined) {
       if ((await statBlob(root, digest)) !== undefined) await rm(path, { recursive: true, force: true });
       continue;

@@ -27,6 +27,38 @@ export interface Ingest {
   release(): Promise<void>;
 }
 
+/**
+ * A download of bytes whose digest is not known before, found again under a key; owned by one process at a time (flock).
+ * Close with `commit` or `release`.
+ */
+export interface Part {
+  /** Bytes already here, at first those of an earlier run; nothing is known of them. Grows with `write`. */
+  readonly offset: number;
+  /** Streams the bytes that are here, from the first to `offset`. */
+  read(): AsyncIterable<Buffer>;
+  /** Appends. Throws DiskSpaceError, SyscallError. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Throws away what is here. */
+  restart(): Promise<void>;
+  /**
+   * Publishes the bytes as a blob, or drops them when `blob` was made of them. The key leads to it from now on, with
+   * `proofs`: what shows that it is right.
+   */
+  commit(options: {
+    readonly proofs: readonly string[];
+    readonly blob?: { readonly digest: Digest; readonly size: number };
+  }): Promise<{ readonly digest: Digest; readonly size: number }>;
+  /** Lets go: what is here stays for the next run. Idempotent; a no-op after `commit`. */
+  release(): Promise<void>;
+}
+
+/** The blob that a download by key has become, and what was said to show that it is right. The blob may be gone. */
+export interface FinishedPart {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly proofs: readonly string[];
+}
+
 /** Immutable blobs on disk by digest, and partial downloads. Safe for many processes at once. */
 export interface ContentStore {
   /** Size in bytes of a published blob, or undefined. */
@@ -55,6 +87,15 @@ export interface ContentStore {
     source: Readable,
     options: { readonly signal: AbortSignal; readonly expected?: Digest },
   ): Promise<{ readonly digest: Digest; readonly size: number }>;
+  /**
+   * Begins or resumes a download that is known by a key only. While another process has it, this one gets a download of its
+   * own, which is not kept.
+   */
+  beginPart(key: string, options: { readonly signal: AbortSignal }): Promise<Part>;
+  /** What the download of that key has become, until it is forgotten. */
+  finishedPart(key: string): Promise<FinishedPart | undefined>;
+  /** Forgets a key, and drops the bytes of its download unless another process is at it. Blobs stay. */
+  forgetPart(key: string): Promise<void>;
   delete(digest: Digest): Promise<void>;
   /** Digests and sizes of all published blobs. */
   list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;

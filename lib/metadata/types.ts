@@ -39,6 +39,18 @@ export interface LayerRecord {
   /** False until a sync has passed; with `bootId`, tells whether a crash may have cut its data (storage.md). */
   readonly sealed: boolean;
   readonly bootId: string;
+  /**
+   * What the subvolume this layer is a snapshot of (a container's) is a snapshot of itself: btrfs forgets it when the container
+   * is removed. Absent where the layer was unpacked, and in records of older versions.
+   */
+  readonly origin?: SubvolumeOrigin;
+}
+
+/** That a subvolume, which may be gone, was made as a snapshot of another one, in a transaction of the file system. */
+export interface SubvolumeOrigin {
+  readonly uuid: string;
+  readonly parentUuid: string;
+  readonly transaction: number;
 }
 
 /** A container: a writable snapshot of an image's top layer. */

@@ -4,8 +4,9 @@ import { UsageError } from '../errors.js';
 import { isErrno, mkdirAt } from '../sys/index.js';
 import { setDirectoryAttributes } from './copy-attributes.js';
 import { locate, namesEntries, noDirectory, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
-import { TreeCopier, type CopyTotals, type TreeEntry } from './copy-tree.js';
+import { TreeCopier, type CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
+import type { TreeEntry } from './open-regular.js';
 import { readMetadata } from './read-metadata.js';
 import type { ResolvedPath } from './resolve-in-root.js';
 import { runInSlices } from './walk-changes.js';
@@ -92,5 +93,5 @@ function* copyDirectory(
     throw noDirectory(Buffer.from(target.name).toString());
   }
   yield* copier.entriesOf(from, to);
-  setDirectoryAttributes(to, metadata, () => undefined);
+  setDirectoryAttributes(to, metadata, copier.noteRefused);
 }

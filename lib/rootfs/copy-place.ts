@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { NotFoundError, UsageError } from '../errors.js';
 import { AT_FDCWD, isErrno, openAt, OPEN_DIRECTORY } from '../sys/index.js';
-import type { TreeEntry } from './copy-tree.js';
+import type { TreeEntry } from './open-regular.js';
 import { resolveInRoot, type ResolvedPath, type ResolveOptions } from './resolve-in-root.js';
 
 /** A path inside a root, or one of this machine. */

@@ -1,14 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, openSync } from 'node:fs';
-import { SyscallError, UsageError } from '../errors.js';
+import { closeSync, constants } from 'node:fs';
+import { UsageError } from '../errors.js';
 import {
   displayPath,
-  fdPath,
   isErrno,
   linkAt,
   mkdirAt,
   mknodAt,
-  O_PATH,
   openAt,
   OPEN_DIRECTORY,
   renameAt,
@@ -19,21 +17,17 @@ import {
   type FileStat,
 } from '../sys/index.js';
 import { fromByteString, toByteString, type ByteString } from './byte-path.js';
-import { setDirectoryAttributes, setFileAttributes, setSpecialAttributes } from './copy-attributes.js';
+import { setDirectoryAttributes, setFileAttributes, setSpecialAttributes, type OnRefused } from './copy-attributes.js';
 import { copyContent } from './copy-content.js';
 import { DirectoryStack } from './directory-stack.js';
 import { entryType } from './entry-type.js';
 import { openParent } from './open-parent.js';
+import { openRegular, type TreeEntry } from './open-regular.js';
 import { readMetadata, type Metadata } from './read-metadata.js';
 import { listNames } from './remove-tree.js';
+import { inodeKey } from './same-inode.js';
 
-const { S_IFMT, S_IFDIR, S_IFREG, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, O_CREAT, O_EXCL, O_RDONLY } = constants;
-
-/** Something in an open directory. */
-export interface TreeEntry {
-  readonly dir: number;
-  readonly name: Uint8Array;
-}
+const { S_IFMT, S_IFDIR, O_NOFOLLOW, O_WRONLY, O_CREAT, O_EXCL } = constants;
 
 /** How trees are copied. */
 export interface CopyOptions {
@@ -109,7 +103,7 @@ export class TreeCopier {
       if (name === undefined) {
         levels.pop();
         if (level.metadata === undefined) continue;
-        if (!level.keep) setDirectoryAttributes(target.fd, this.#dated(level.metadata), this.#refused);
+        if (!level.keep) setDirectoryAttributes(target.fd, this.#dated(level.metadata), this.noteRefused);
         target.leave();
         source.leave();
         continue;
@@ -199,7 +193,7 @@ export class TreeCopier {
       const target = openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
         yield* copyContent(source, target, metadata.stat.size);
-        setFileAttributes({ fd: target, ...to }, metadata, this.#refused);
+        setFileAttributes({ fd: target, ...to }, metadata, this.noteRefused);
       } finally {
         closeSync(target);
       }
@@ -213,34 +207,15 @@ export class TreeCopier {
     const { stat, target } = metadata;
     if (target !== undefined) symlinkAt(target, dir, name);
     else mknodAt(dir, name, (stat.mode & S_IFMT) | 0o600, stat.rdevMajor, stat.rdevMinor);
-    setSpecialAttributes(dir, name, metadata, this.#refused);
+    setSpecialAttributes(dir, name, metadata, this.noteRefused);
   }
 
-  readonly #refused = (attribute: string): void => {
+  /** Notes an attribute that could not be copied, each once. */
+  readonly noteRefused: OnRefused = (attribute) => {
     if (this.#noted.has(attribute)) return;
     this.#noted.add(attribute);
     this.#options.onNote(`attribute ${displayPath(fromByteString(attribute))} left out: not possible there`);
   };
-}
-
-function inodeKey(stat: FileStat): string {
-  return `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
-}
-
-/** Opens a regular file that was looked at; nothing else is ever opened, since opening a device or fifo has effects. */
-function openRegular({ dir, name }: TreeEntry, seen: FileStat): number {
-  const fd = openAt(dir, name, O_PATH | O_NOFOLLOW);
-  try {
-    const stat = statAt(fd, '');
-    if (inodeKey(stat) !== inodeKey(seen) || (stat.mode & S_IFMT) !== S_IFREG)
-      throw new SyscallError(`${displayPath(name)} was replaced while it was being read`, {
-        errno: 'ESTALE',
-        syscall: 'openat',
-      });
-    return openSync(fdPath(fd), O_RDONLY | O_NONBLOCK);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function isImplied({ stat }: Metadata): boolean {

@@ -12,6 +12,7 @@ export type { CopyTotals } from './copy-tree.js';
 export * from './dir-chain.js';
 export * from './entry-type.js';
 export * from './open-parent.js';
+export * from './open-regular.js';
 export * from './path-hash.js';
 export * from './read-metadata.js';
 export * from './relative-path.js';

@@ -30,13 +30,20 @@ export async function walkChanges(
   }
 }
 
-/** Runs a generator to its end, letting timers and I/O of this thread have their turn every few milliseconds. Throws AbortError. */
+/**
+ * Runs a generator to its end, letting timers and I/O of this thread have their turn every few milliseconds; one that is
+ * not run to its end is ended there. Throws AbortError.
+ */
 export async function runInSlices(steps: Generator<void, void>, signal?: AbortSignal): Promise<void> {
   let until = performance.now() + SLICE_MS;
-  for (let step = steps.next(); step.done !== true; step = steps.next()) {
-    if (performance.now() < until) continue;
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
-    until = performance.now() + SLICE_MS;
+  try {
+    for (let step = steps.next(); step.done !== true; step = steps.next()) {
+      if (performance.now() < until) continue;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      until = performance.now() + SLICE_MS;
+    }
+  } finally {
+    steps.return();
   }
 }

@@ -1,4 +1,5 @@
 import type { Change } from '../rootfs/index.js';
+import type { SnapshotOrigin } from './types.js';
 
 /** Two trees to compare, as absolute paths. */
 export interface ChangesInput {
@@ -9,6 +10,8 @@ export interface ChangesInput {
   readonly signal?: AbortSignal | undefined;
   /** Hears in one line why both trees are walked where that was not to be expected. */
   readonly onNote?: ((line: string) => void) | undefined;
+  /** What is known of subvolumes that are gone; asked for only when btrfs alone does not know how the trees are related. */
+  readonly recordedOrigins?: (() => Promise<readonly SnapshotOrigin[]>) | undefined;
 }
 
 /**

@@ -27,16 +27,17 @@ import {
 import type { ChangesInput } from './changes.js';
 import { SendReplay } from './send/replay.js';
 import { SendStreamParser, SendSurprise } from './send/stream.js';
+import type { SnapshotOrigin } from './types.js';
 
 /**
  * The changes from `lower` to `upper`, sorted by path, in a time that depends on their number and not on the size of the
  * trees; where btrfs cannot tell them, by walking both trees. Throws SyscallError, AbortError.
  */
 export async function findChanges(input: ChangesInput): Promise<Change[]> {
-  const { lower, upper, signal, onNote } = input;
+  const { lower, upper, signal, onNote, recordedOrigins } = input;
   if (lower === undefined) return walkChanges(lower, upper, { signal });
   try {
-    return await sendChanges({ lower, upper, signal });
+    return await sendChanges({ lower, upper, signal, recordedOrigins });
   } catch (error) {
     if (!(error instanceof SendSurprise || error instanceof SyscallError)) throw error;
     onNote?.(`comparing every file, which takes longer: ${error.message}`);
@@ -52,6 +53,7 @@ export async function sendChanges(input: {
   readonly lower: string;
   readonly upper: string;
   readonly signal?: AbortSignal | undefined;
+  readonly recordedOrigins?: ChangesInput['recordedOrigins'];
 }): Promise<Change[]> {
   const opened: number[] = [];
   let comparison: TreeComparison | undefined;
@@ -59,7 +61,7 @@ export async function sendChanges(input: {
     for (const path of [input.lower, input.upper]) opened.push(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
     const [lower, upper] = opened as [number, number];
     const info = subvolumeInfo(lower);
-    assertRelated(lower, info, subvolumeInfo(upper));
+    await assertRelated([info, subvolumeInfo(upper)], originsBy(lower), input.recordedOrigins);
     const replay = await readStream(upper, info.id, opened);
     input.signal?.throwIfAborted();
     comparison = new TreeComparison(lower, upper, { onPartial: assertComplete });
@@ -72,23 +74,52 @@ export async function sendChanges(input: {
   }
 }
 
+/** What a subvolume is a snapshot of, by its UUID; undefined: not known. */
+type FindOrigin = (uuid: string) => Omit<SubvolumeOrigin, 'uuid'> | undefined;
+
+function originsBy(fd: number): FindOrigin {
+  return (uuid) => subvolumeOrigin(fd, uuid);
+}
+
 /**
  * Throws SendSurprise unless one tree is a snapshot of the other, or of a snapshot of it, or both are snapshots of one tree
  * as it was at two moments. Then no inode number means two things: `send` would mix them up.
  */
-function assertRelated(fd: number, lower: SubvolumeInfo, upper: SubvolumeInfo): void {
-  if (!lower.readOnly || !upper.readOnly) throw new SendSurprise('a tree is not read-only');
-  if (descends(fd, upper, lower) || descends(fd, lower, upper)) return;
-  const untouched = [lower, upper].every((tree) => tree.changeTransaction <= tree.originTransaction);
-  if (lower.parentUuid !== undefined && lower.parentUuid === upper.parentUuid && untouched) return;
+async function assertRelated(
+  trees: readonly [SubvolumeInfo, SubvolumeInfo],
+  present: FindOrigin,
+  recorded: ChangesInput['recordedOrigins'],
+): Promise<void> {
+  if (trees.some(({ readOnly }) => !readOnly)) throw new SendSurprise('a tree is not read-only');
+  if (areRelated(trees, present)) return;
+  // What one subvolume was made from, and when, stays true when it is gone: with it the chain is as good as before.
+  const gone = new Map((await recorded?.())?.map((origin) => [origin.uuid, origin]));
+  const known: FindOrigin = (uuid) => present(uuid) ?? asOrigin(gone.get(uuid));
+  if (gone.size > 0 && areRelated(trees, known)) return;
   throw new SendSurprise('one tree is no snapshot of the other');
 }
 
+function areRelated([lower, upper]: readonly [SubvolumeInfo, SubvolumeInfo], find: FindOrigin): boolean {
+  if (descends(upper, lower, find) || descends(lower, upper, find)) return true;
+  const untouched = [lower, upper].every((tree) => tree.changeTransaction <= tree.originTransaction);
+  return lower.parentUuid !== undefined && lower.parentUuid === upper.parentUuid && untouched;
+}
+
+/** A record that was tampered with says nothing. */
+function asOrigin(recorded: SnapshotOrigin | undefined): ReturnType<FindOrigin> {
+  if (recorded === undefined || !Number.isSafeInteger(recorded.transaction)) return undefined;
+  return { parentUuid: recorded.parentUuid, originTransaction: BigInt(recorded.transaction) };
+}
+
 /** Whether `tree` is a snapshot of `ancestor`, or of a snapshot of it. Throws SendSurprise: it changed since. */
-function descends(fd: number, tree: SubvolumeInfo, ancestor: SubvolumeInfo): boolean {
-  let child: SubvolumeOrigin | undefined = tree;
-  while (child?.parentUuid !== undefined && child.parentUuid !== ancestor.uuid)
-    child = subvolumeOrigin(fd, child.parentUuid);
+function descends(tree: SubvolumeInfo, ancestor: SubvolumeInfo, find: FindOrigin): boolean {
+  let child: ReturnType<FindOrigin> = tree;
+  const seen = new Set<string>();
+  while (child?.parentUuid !== undefined && child.parentUuid !== ancestor.uuid) {
+    if (seen.has(child.parentUuid)) return false;
+    seen.add(child.parentUuid);
+    child = find(child.parentUuid);
+  }
   if (child?.parentUuid === undefined) return false;
   if (ancestor.changeTransaction <= child.originTransaction) return true;
   throw new SendSurprise('the lower tree was written to after the snapshot was made');

@@ -34,7 +34,11 @@ export async function withPoolLock<T>(root: string, act: () => Promise<T>): Prom
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
-    throw new StoreError(`${path} cannot be opened: ${(error as NodeJS.ErrnoException).code}`, { path, cause: error });
+    throw new StoreError(`${path} cannot be opened: ${(error as NodeJS.ErrnoException).code}`, {
+      path,
+      cause: error,
+      hint: 'choose another place with --root',
+    });
   }
   try {
     while (!tryFlock(fd, 'exclusive')) await sleep(LOCK_POLL_MS);

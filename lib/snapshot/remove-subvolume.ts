@@ -36,8 +36,8 @@ export async function removeSubvolume(path: string, trash: string): Promise<void
   // A read-only subvolume can change its name but not its directory.
   const aside = kind === 'read-only' ? join(parent, `.gone-${away}`) : join(trash, away);
   if (parent !== trash && !name.startsWith('.gone-')) {
-    if (!movedAside(path, aside)) return;
-    await destroy(aside, kind);
+    const place = moveAside(path, aside);
+    if (place !== undefined) await destroy(place, kind);
   } else await destroy(path, kind);
 }
 
@@ -60,13 +60,14 @@ function kindOf(path: string): Kind | undefined {
   }
 }
 
-function movedAside(path: string, aside: string): boolean {
+/** Where it is then: on a full disk btrfs has room to delete, and none to rename. Undefined: another process removes it now. */
+function moveAside(path: string, aside: string): string | undefined {
   try {
     renameAt(AT_FDCWD, path, AT_FDCWD, aside);
-    return true;
+    return aside;
   } catch (error) {
-    // Another process removes it at this moment.
-    if (isErrno(error, 'ENOENT')) return false;
+    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ENOSPC', 'EDQUOT')) return path;
     throw error;
   }
 }

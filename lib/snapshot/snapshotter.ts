@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
-import type { Snapshotter } from './types.js';
+import type { SnapshotOrigin, Snapshotter } from './types.js';
 
 /** Where the snapshotter works and what it may ask. */
 export interface SnapshotterOptions {
@@ -15,19 +15,23 @@ export interface SnapshotterOptions {
   readonly isContainer?: (id: string) => boolean | Promise<boolean>;
 }
 
-/** How containers are frozen. */
-export interface FreezeOptions {
-  /** Changes the snapshot before it becomes read-only. */
-  readonly prepare?: (path: string) => Promise<void>;
-}
-
 /** A snapshotter that can freeze containers too. */
 export interface FreezingSnapshotter extends Snapshotter {
   /**
    * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
    * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
    */
-  freeze(key: string, containerId: string, options?: FreezeOptions): Promise<string>;
+  freeze(key: string, containerId: string): Promise<string>;
+  /**
+   * Lets `change` work on what `freeze(key)` made, which is read-only again afterwards. When it throws, the snapshot is good for
+   * `removeWork(key)` alone.
+   */
+  changeFrozen(key: string, change: (path: string) => Promise<void>): Promise<void>;
+  /**
+   * What the subvolume that a layer is a snapshot of is a snapshot of itself, for `ChangesInput.recordedOrigins` when it is gone;
+   * undefined when it is gone already, or is none.
+   */
+  originBelow(layer: ChainId): Promise<SnapshotOrigin | undefined>;
   /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
   writtenBytes(containerId: string): Promise<number>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
@@ -95,20 +99,26 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
         parent === undefined ? undefined : { layer: parent, path: layerPath(parent) },
       );
     },
-    async freeze(key, containerId, { prepare } = {}) {
+    async freeze(key, containerId) {
       const { freezeContainer } = await native();
       const path = unnamedPath(key);
       own.add(key);
       try {
-        await freezeContainer(path, { id: containerId, path: containerPath(containerId), prepare });
+        await freezeContainer(path, { id: containerId, path: containerPath(containerId) });
       } catch (error) {
         own.delete(key);
         throw error;
       }
       return path;
     },
+    async changeFrozen(key, change) {
+      await (await native()).changeFrozen(unnamedPath(key), change);
+    },
     freezeWork: (key, from) => make(key, unnamedPath(key), { path: workPath(from), readOnly: true }),
     prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),
+    async originBelow(layer) {
+      return (await native()).originBelow(layerPath(layer));
+    },
     async writtenBytes(containerId) {
       return (await native()).writtenBytes(containerPath(containerId));
     },

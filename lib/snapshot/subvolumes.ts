@@ -20,9 +20,11 @@ import {
   snapshotSubvolume,
   statAt,
   subvolumeInfo,
+  subvolumeOrigin,
   syncBtrfs,
 } from '../sys/index.js';
 import { removeSubvolume } from './remove-subvolume.js';
+import type { SnapshotOrigin } from './types.js';
 
 /** A committed layer to snapshot. */
 interface ParentLayer {
@@ -77,11 +79,8 @@ export async function makeContainer(path: string, parent: ParentLayer | undefine
   return path;
 }
 
-/** Makes a read-only snapshot of a container at `path`, after `prepare` has changed it. */
-export async function freezeContainer(
-  path: string,
-  container: { id: string; path: string; prepare: ((path: string) => Promise<void>) | undefined },
-): Promise<void> {
+/** Makes a read-only snapshot of a container at `path`. */
+export async function freezeContainer(path: string, container: { id: string; path: string }): Promise<void> {
   await translated(path, async () => {
     const fd = openDirectory(container.path);
     if (fd === undefined)
@@ -90,16 +89,36 @@ export async function freezeContainer(
         subject: container.id,
       });
     closeSync(fd);
-    await snapshot(container.path, path, container.prepare === undefined);
-    if (container.prepare === undefined) return;
-    await container.prepare(path);
-    await withDirectory(path, (frozen) => setSubvolumeReadOnly(frozen, true));
+    await snapshot(container.path, path, true);
   });
+}
+
+/** Makes the read-only snapshot at `path` writable while `change` works on it. */
+export async function changeFrozen(path: string, change: (path: string) => Promise<void>): Promise<void> {
+  await translated(path, () =>
+    withDirectory(path, async (fd) => {
+      await setSubvolumeReadOnly(fd, false);
+      await change(path);
+      await setSubvolumeReadOnly(fd, true);
+    }),
+  );
 }
 
 /** Makes a snapshot of work at `path`. */
 export async function snapshotWork(path: string, work: { path: string; readOnly: boolean }): Promise<void> {
   await translated(path, () => snapshot(work.path, path, work.readOnly));
+}
+
+/** Origin of what the subvolume at `path` is a snapshot of; undefined where that is of none or gone. */
+export async function originBelow(path: string): Promise<SnapshotOrigin | undefined> {
+  return translated(path, () =>
+    withDirectory(path, (fd) => {
+      const { parentUuid: uuid } = subvolumeInfo(fd);
+      const origin = uuid === undefined ? undefined : subvolumeOrigin(fd, uuid);
+      if (uuid === undefined || origin?.parentUuid === undefined) return undefined;
+      return { uuid, parentUuid: origin.parentUuid, transaction: Number(origin.originTransaction) };
+    }),
+  );
 }
 
 /** Bytes written to the subvolume at `path` since it was made; 0 when it is gone. */

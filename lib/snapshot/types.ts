@@ -12,6 +12,13 @@ export interface SpaceReport {
   readonly backingFree: number | undefined;
 }
 
+/** That the subvolume `uuid`, which may be gone, was made as a snapshot of another one in `transaction`. */
+export interface SnapshotOrigin {
+  readonly uuid: string;
+  readonly parentUuid: string;
+  readonly transaction: number;
+}
+
 /**
  * Layers and containers as btrfs subvolumes. `key` names something in work or a container (random hex), a ChainId names
  * a committed, read-only layer. Lifecycle: `prepare(key, parent)` → write into `path` → `commit(chainId, key)`; or

@@ -23,6 +23,9 @@ export interface ExecutionConfig {
   readonly StopSignal?: string;
 }
 
+/** No config document is longer; registries' own limits are far below. */
+export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
 /** The image config document; unknown fields are kept as they came (image-spec config.md). */
 export interface ImageConfig {
   readonly created?: string;

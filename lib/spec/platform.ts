@@ -37,7 +37,10 @@ export function hostPlatform(arch: string = process.arch): Platform {
   return variant === undefined ? { os: 'linux', architecture } : { os: 'linux', architecture, variant };
 }
 
-/** Parses `os/arch[/variant]`, `arch` or `arch/variant`; usual aliases (`x86_64`, `aarch64`) included. Throws UsageError. */
+/** What may stand alone and is no architecture. */
+const SYSTEMS = ['linux', 'windows', 'darwin', 'freebsd', 'wasip1'];
+
+/** Parses `os/arch[/variant]`, `os` (with this machine's architecture), `arch` or `arch/variant`; usual aliases (`x86_64`, `aarch64`) included. Throws UsageError. */
 export function parsePlatform(input: string): Platform {
   const parts = input.toLowerCase().split('/');
   if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
@@ -45,6 +48,7 @@ export function parsePlatform(input: string): Platform {
       hint: 'write os/arch or os/arch/variant, such as linux/arm64 or linux/arm/v7',
     });
   }
+  if (parts.length === 1 && SYSTEMS.includes(parts[0]!)) return { ...hostPlatform(), os: parts[0]! };
   const hasOs = parts.length === 3 || (parts.length === 2 && !/^v\d+$/.test(parts[1]!));
   const os = hasOs ? parts.shift()! : 'linux';
   const [arch, aliasVariant] = ALIASES[parts[0]!] ?? [parts[0]!];

@@ -25,12 +25,17 @@ const HOST =
  * `docker.io/library/alpine:latest`). Grammar: distribution's reference package. Throws InvalidReferenceError.
  */
 export function parseReference(input: string): Reference {
+  const scheme = /^https?:\/\//i.exec(input)?.[0];
   const bad = (why: string): never => {
     throw new InvalidReferenceError(`${JSON.stringify(input.slice(0, 300))} is not an image reference: ${why}`, {
       input,
-      hint: 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20',
+      hint:
+        scheme === undefined
+          ? 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20'
+          : `leave out ${scheme}`,
     });
   };
+  if (scheme !== undefined) bad('it is a URL');
   const prefix = /^docker(-v1)?:\/\//.exec(input);
   let rest = input.slice(prefix?.[0].length ?? 0);
   let digest: Digest | undefined;

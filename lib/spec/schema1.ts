@@ -1,8 +1,9 @@
 import { InvalidManifestError } from '../errors.js';
 import { parseJson } from './config.js';
+import type { RawManifest } from './descriptor.js';
 import { digestOf, isDigest, type Digest, type DigestAlgorithm } from './digest.js';
 import { baseMediaType, MEDIA_TYPE } from './media-type.js';
-import { readSignedDocument, verifySignatures } from './schema1-signature.js';
+import { readSignedDocument, signDocument, verifySignatures } from './schema1-signature.js';
 import type { V1Document } from './v1/v1-image.js';
 
 /** One image of a schema 1 manifest's chain. */
@@ -72,6 +73,28 @@ export function parseSchema1(bytes: Buffer, contentType: string, where: string):
     digest: digestOf(payload),
     signed: signed !== undefined,
   };
+}
+
+/**
+ * The same image under another name, which is part of what is signed: with a fresh key's signature, and another digest. One that
+ * has the name and is signed stays as it is. Throws as `parseSchema1`.
+ */
+export function renameSchema1(
+  manifest: RawManifest,
+  { name, tag }: { readonly name: string; readonly tag: string },
+): RawManifest {
+  const { mediaType, digest } = manifest.descriptor;
+  const where = `manifest ${digest}`;
+  // Whose signature is wrong gets no right one.
+  const now = parseSchema1(manifest.bytes, mediaType, where);
+  if (now.name === name && now.tag === tag && now.signed) return manifest;
+  const payload = readSignedDocument(manifest.bytes, where)?.payload ?? manifest.bytes;
+  const document = parseJson(payload, where) as object;
+  const isSame = now.name === name && now.tag === tag;
+  const renamed = isSame ? payload : Buffer.from(JSON.stringify({ ...document, name, tag }, undefined, 3));
+  const bytes = signDocument(renamed);
+  const descriptor = { mediaType: MEDIA_TYPE.dockerSchema1Signed, digest: digestOf(renamed), size: bytes.length };
+  return { bytes, descriptor };
 }
 
 /** Lists newest first become a chain, oldest first; repeated entries, which old clients wrote, count once. */

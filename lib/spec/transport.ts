@@ -29,6 +29,10 @@ export interface ImageSource {
   manifest(selector: ImageSelector, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
   /** A blob that a manifest of this source names. */
   blob(descriptor: Descriptor): ReopenableBlob;
+  /** Bytes of a blob that a manifest names without its size (schema 1). Absent where no such manifests are. */
+  blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
+  /** The place at a registry that its blobs can be mounted from. */
+  readonly repository?: { readonly host: string; readonly repository: string } | undefined;
   /** Tags, in the order of the medium. */
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   close(): Promise<void>;
@@ -45,6 +49,8 @@ export interface ImageDestination {
   readonly takesIndex: boolean;
   /** Blobs that may be put at the same time; 1 for what is written from front to back. */
   readonly parallelBlobs: number;
+  /** True: layers that are kept elsewhere by design (`isKeptElsewhere`) are left there. Default: they are put as all others. */
+  readonly leavesForeign?: boolean;
   hasBlob(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
   /** Whether the manifest is there, and with it all that it names. */
   hasManifest(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;

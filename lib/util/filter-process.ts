@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { CommandError } from '../errors.js';
 import { SYSTEM_PATH } from './run-process.js';
@@ -59,9 +58,11 @@ export async function* filterProcess(
 }
 
 async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
+  let goOn = (): void => undefined;
+  for (const event of ['drain', 'close']) to.on(event, () => goOn());
   for await (const chunk of source) {
     if (to.destroyed || to.writableEnded) return;
-    if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => undefined);
+    if (!to.write(chunk)) await new Promise<void>((resolve) => (goOn = resolve));
   }
   to.end();
 }

@@ -6,6 +6,7 @@ export * from './backoff.js';
 export * from './both-or-first-error.js';
 export * from './delay.js';
 export * from './escape-text.js';
+export * from './file-error.js';
 export * from './filter-process.js';
 export * from './format-size.js';
 export * from './growing-file.js';

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { UsageError } from '../errors.js';
 import { TEMPORARY_PREFIX } from './atomic-file.js';
+import { fileError } from './file-error.js';
 
 /** A file that the user asked for, while it is written. */
 export interface OutputFile {
@@ -15,22 +15,26 @@ export interface OutputFile {
 }
 
 /**
- * Opens `path` for writing: a new file beside it, which takes its name in the end, so that a failure leaves what was
- * there; a device or pipe is written to directly. Throws UsageError when it cannot be opened.
+ * Opens `path` for writing: a new file beside what it names, links followed, which takes its place in the end, so that a
+ * failure leaves what was there. A device or pipe, and a link to what has no name (yet), is written to directly: a link is
+ * never replaced. Throws UsageError when it cannot be opened.
  */
 export async function createOutputFile(path: string): Promise<OutputFile> {
   try {
     const there = await stat(path).catch(() => undefined);
-    const isFile = there === undefined || there.isFile();
-    const target = isFile
-      ? join(dirname(path), `${TEMPORARY_PREFIX}${basename(path).slice(0, 200)}-${randomBytes(6).toString('hex')}`)
-      : path;
-    const file = await open(target, isFile ? 'wx' : 'w', there === undefined ? 0o666 : there.mode & 0o777);
-    let kept = !isFile;
+    const place = await realpath(path).catch(() => undefined);
+    const isLink = place === undefined && (await lstat(path).catch(() => undefined)) !== undefined;
+    const isDirect = isLink || there?.isFile() === false;
+    const final = place ?? path;
+    const target = isDirect
+      ? path
+      : join(dirname(final), `${TEMPORARY_PREFIX}${basename(final).slice(0, 200)}-${randomBytes(6).toString('hex')}`);
+    const file = await open(target, isDirect ? 'w' : 'wx', there === undefined ? 0o666 : there.mode & 0o777);
+    let kept = isDirect;
     return {
       stream: file.createWriteStream(),
       async keep() {
-        if (!kept) await rename(target, path);
+        if (!kept) await rename(target, final);
         kept = true;
       },
       async discard() {
@@ -40,6 +44,6 @@ export async function createOutputFile(path: string): Promise<OutputFile> {
       },
     };
   } catch (error) {
-    throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, { cause: error });
+    throw fileError(path, 'written', error);
   }
 }

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { copyPath, type CopyInput } from '../../lib/rootfs/index.js';
+import { setXattr } from '../../lib/sys/index.js';
 import { rejection } from '../helpers/rejection.js';
 
 describe('copyPath', () => {
@@ -110,6 +111,18 @@ describe('copyPath', () => {
     await copy(there('/link'), here('followed'), true);
     expect(readlinkSync(join(directory, 'link'))).to.equal('/etc/name');
     expect(readFileSync(join(directory, 'followed'), 'utf8')).to.equal('box\n');
+  });
+
+  it('says which attributes the other side does not take, also of the directory itself', async () => {
+    setXattr(Buffer.from(join(directory, 'tree')), Buffer.from('trusted.mark'), Buffer.from('x'));
+    shell(directory, 'mkdir bare; mount -t ramfs ramfs bare');
+    try {
+      await copy(here('tree/.'), here('bare/new'));
+      expect(readdirSync(join(directory, 'bare/new')).sort()).to.deep.equal(['sub', 'two']);
+      expect(notes).to.deep.equal(['attribute trusted.mark left out: not possible there']);
+    } finally {
+      shell(directory, 'umount bare');
+    }
   });
 
   it('devices go into roots and not out of them', async () => {

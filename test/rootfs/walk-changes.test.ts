@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { walkChanges } from '../../lib/rootfs/index.js';
+import { runInSlices, walkChanges } from '../../lib/rootfs/index.js';
 import { AT_FDCWD, mknodAt, openAt, OPEN_DIRECTORY, setTimesAt, setXattr } from '../../lib/sys/index.js';
 import { renderChanges } from '../helpers/render-changes.js';
 
@@ -212,5 +212,23 @@ describe('rootfs/walkChanges', () => {
     let stopped: unknown;
     await walkChanges(lower, upper, { signal }).catch((error: unknown) => (stopped = error));
     expect(stopped).to.have.property('message', 'enough');
+  });
+
+  it('leaves nothing open when it is stopped', async () => {
+    let isOpen = false;
+    function* work(): Generator<void, void> {
+      isOpen = true;
+      try {
+        for (;;) yield;
+      } finally {
+        isOpen = false;
+      }
+    }
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(new Error('enough')), 20);
+    let stopped: unknown;
+    await runInSlices(work(), abort.signal).catch((error: unknown) => (stopped = error));
+    expect(stopped).to.have.property('message', 'enough');
+    expect(isOpen).to.equal(false);
   });
 });

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { walkChanges } from '../../lib/rootfs/index.js';
 import { sendChanges } from '../../lib/snapshot/find-changes.js';
-import { changes } from '../../lib/snapshot/index.js';
+import { changes, type SnapshotOrigin } from '../../lib/snapshot/index.js';
+import { SendSurprise } from '../../lib/snapshot/send/stream.js';
+import { originBelow } from '../../lib/snapshot/subvolumes.js';
 import {
   AT_FDCWD,
   createSubvolume,
@@ -17,6 +19,7 @@ import {
 } from '../../lib/sys/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { applyEdits, makeBase, randomFrom } from '../helpers/edit-script.js';
+import { rejection } from '../helpers/rejection.js';
 import { renderChanges } from '../helpers/render-changes.js';
 import { listTree, type TreeEntry } from '../helpers/tree-listing.js';
 
@@ -129,7 +132,6 @@ describe('snapshot/changes', () => {
     });
 
   it('takes 65,000 hard links of one file (case 30)', async function () {
-    this.timeout(120_000);
     const links = join(work, 'links');
     fs.mkdirSync(links);
     for (let link = 0; link < 65_000; link++) fs.linkSync(join(work, 'd0/f0'), join(links, `l${link}`));
@@ -144,7 +146,6 @@ describe('snapshot/changes', () => {
   });
 
   it('falls back to the walk for paths longer than send can name', async function () {
-    this.timeout(60_000);
     let fd = openAt(AT_FDCWD, work, OPEN_DIRECTORY);
     for (let level = 0; level < 40; level++) {
       const name = 'n'.repeat(200);
@@ -204,10 +205,62 @@ describe('snapshot/changes', () => {
     expect((await both()).map(kindAndPath)).to.deep.equal(['C /', 'A /one', 'A /two']);
   });
 
+  it('knows from records how layers are related whose containers are gone', async () => {
+    const random = randomFrom(7);
+    const path = (name: string): string => join(dir, name);
+    const origins: SnapshotOrigin[] = [];
+    for (const [from, box, layer] of [
+      ['base', 'box1', 'layer1'],
+      ['layer1', 'box2', 'layer2'],
+    ] as const) {
+      btrfs('subvolume', 'snapshot', path(from), path(box));
+      applyEdits(path(box), random);
+      btrfs('subvolume', 'snapshot', '-r', path(box), path(layer));
+      origins.push((await originBelow(path(layer)))!);
+      btrfs('subvolume', 'delete', path(box));
+      expect(await originBelow(path(layer))).to.equal(undefined);
+    }
+    const send = async (lower: string, upper: string, recorded: SnapshotOrigin[]): Promise<string[]> =>
+      renderChanges(
+        await sendChanges({
+          lower: path(lower),
+          upper: path(upper),
+          recordedOrigins: () => Promise.resolve(recorded),
+        }),
+      );
+    for (const [lower, upper] of [
+      ['base', 'layer1'],
+      ['layer1', 'layer2'],
+      ['base', 'layer2'],
+      ['layer2', 'base'],
+    ] as const) {
+      const walked = renderChanges(await walkChanges(path(lower), path(upper)));
+      expect(await send(lower, upper, origins), `${lower} to ${upper}`).to.deep.equal(walked);
+    }
+    const [first, second] = origins as [SnapshotOrigin, SnapshotOrigin];
+    for (const recorded of [
+      [],
+      [second],
+      [{ ...first, uuid: second.uuid }],
+      [{ ...first, parentUuid: first.uuid }],
+      [{ ...first, parentUuid: second.uuid }],
+      [{ ...first, transaction: first.transaction + 0.5 }],
+      // The lower tree is newer than that.
+      [{ ...first, transaction: 1 }],
+    ])
+      expect(await rejection(send('base', 'layer1', recorded)), JSON.stringify(recorded)).to.be.instanceOf(
+        SendSurprise,
+      );
+    btrfs('property', 'set', '-ts', base, 'ro', 'false');
+    fs.writeFileSync(join(base, 'late'), '');
+    btrfs('property', 'set', '-ts', base, 'ro', 'true');
+    expect(await rejection(send('base', 'layer1', origins))).to.be.instanceOf(SendSurprise);
+  });
+
   it('random edits: send tells what a walk tells', async function () {
     const seed = Number(process.env['IMGTOOL_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
     const scripts = Number(process.env['IMGTOOL_TEST_SCRIPTS'] ?? 2000);
-    this.timeout(60_000 + scripts * 200);
+    this.timeout(180_000 + scripts * 200);
     const random = randomFrom(seed);
     const root = openAt(AT_FDCWD, dir, OPEN_DIRECTORY);
     const snapshot = async (from: string, to: string, readOnly: boolean): Promise<void> => {

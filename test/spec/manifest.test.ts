@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { InvalidManifestError, UnsupportedMediaTypeError } from '../../lib/errors.js';
-import { digestOf, MEDIA_TYPE, parseManifest } from '../../lib/spec/index.js';
+import { digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
 
 const descriptor = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf('x'), size: 1 };
 const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config: descriptor, layers: [descriptor] };
@@ -41,6 +41,12 @@ describe('parseManifest', () => {
   for (const { name, document, type } of bad) {
     it(`refuses ${name}`, () => expect(() => parseManifest(bytes(document), type, 'm')).to.throw(InvalidManifestError));
   }
+
+  it('takes no bytes from a descriptor: its data need not be what the digest names (case 21)', () => {
+    const config = { ...descriptor, data: Buffer.from('something else').toString('base64') };
+    const parsed = parseManifest(bytes({ ...manifest, config }), '', 'm') as ImageManifest;
+    expect(parsed.config).to.deep.equal(descriptor);
+  });
 
   it('refuses over 4 MiB (CVE-2023-25153) and unknown types', () => {
     expect(() => parseManifest(Buffer.alloc(5 * 1024 * 1024, 32), '', 'm')).to.throw(InvalidManifestError, /limit/);

@@ -18,6 +18,7 @@ describe('platform', () => {
     { input: 'arm/v6', want: 'linux/arm/v6' },
     { input: 'armhf', want: 'linux/arm/v7' },
     { input: 'windows/amd64', want: 'windows/amd64' },
+    { input: 'linux', want: formatPlatform(hostPlatform()) },
   ];
   for (const { input, want } of cases)
     it(`reads ${input}`, () => expect(formatPlatform(parsePlatform(input))).to.equal(want));

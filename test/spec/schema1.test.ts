@@ -9,11 +9,14 @@ import {
   MEDIA_TYPE,
   manifestDigest,
   parseSchema1,
+  renameSchema1,
   sealV1Config,
   signDocument,
   type DiffId,
   type Digest,
+  type RawManifest,
 } from '../../lib/spec/index.js';
+import { makeSelfSigned } from '../helpers/self-signed.js';
 
 const ids = ['a', 'b', 'c'].map((char) => char.repeat(64)) as [string, string, string];
 const blobs = ['1', '2', '3'].map((char) => `sha256:${char.repeat(64)}`) as [string, string, string];
@@ -79,7 +82,7 @@ describe('spec/schema1', () => {
     expect(() => parse(manifest())).to.throw(InvalidManifestError, 'no signatures');
   });
 
-  it('accepts RSA, several signatures, and any layout after the payload', () => {
+  it('accepts RSA, certificates, several signatures, and any layout after the payload', async () => {
     const payload = manifest();
     const [first] = signaturesOf(signDocument(payload));
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -92,7 +95,18 @@ describe('spec/schema1', () => {
         privateKey,
       ).toString('base64url'),
     };
-    expect(parse(withSignatures(payload, [first!, second])).digest).to.equal(digestOf(payload));
+    const { key, cert } = await makeSelfSigned();
+    const third = {
+      header: { x5c: [cert.replace(/-----.*-----|\n/g, '')], alg: 'ES256' },
+      protected: first!.protected,
+      signature: sign('sha256', Buffer.from(`${first!.protected}.${payload.toString('base64url')}`), {
+        key,
+        dsaEncoding: 'ieee-p1363',
+      }).toString('base64url'),
+    };
+    expect(parse(withSignatures(payload, [first!, second, third])).digest).to.equal(digestOf(payload));
+    const swapped = { ...third, signature: first!.signature };
+    expect(() => parse(withSignatures(payload, [first!, second, swapped]))).to.throw(InvalidManifestError);
   });
 
   it('an old client’s repeated entries count once', () => {
@@ -105,6 +119,26 @@ describe('spec/schema1', () => {
       ),
     );
     expect(got.steps.map(({ id }) => id)).to.deep.equal(ids);
+  });
+
+  it('gets another name: all else stays, signed by a fresh key; what is signed wrong gets no right signature', () => {
+    const raw = (bytes: Buffer, mediaType: string = MEDIA_TYPE.dockerSchema1Signed): RawManifest => ({
+      bytes,
+      descriptor: { mediaType, digest: manifestDigest(bytes, mediaType), size: bytes.length },
+    });
+    const signed = raw(signDocument(manifest()));
+    expect(renameSchema1(signed, { name: 'a/b', tag: '1' })).to.equal(signed);
+    const to = { name: 'c', tag: 'x' };
+    const renamed = renameSchema1(signed, to);
+    const got = parse(renamed.bytes);
+    expect(got).to.deep.equal({ ...parse(signed.bytes), ...to, digest: renamed.descriptor.digest });
+    expect(got.digest).to.not.equal(signed.descriptor.digest);
+    expect(renameSchema1(signed, to).descriptor.digest).to.equal(got.digest);
+    const bare = raw(manifest(), MEDIA_TYPE.dockerSchema1);
+    const named = renameSchema1(bare, { name: 'a/b', tag: '1' });
+    expect(parse(named.bytes)).to.include({ signed: true, digest: bare.descriptor.digest });
+    const forged = raw(Buffer.from(signDocument(manifest()).toString().replace('"a/b"', '"a/c"')));
+    expect(() => renameSchema1(forged, to)).to.throw(InvalidManifestError);
   });
 
   it('what is outside the payload is not looked at', () => {
@@ -226,6 +260,8 @@ describe('spec/schema1', () => {
     it('has the IDs of Docker’s builder', () => {
       const built = buildSchema1(configOf({ history }), layers, name);
       const { steps } = parse(built.bytes);
+      const top = Buffer.from(`${'4'.repeat(64)} ${steps[1]!.id} ${configOf({ history })}`);
+      expect(steps[2]!.id).to.equal(digestOf(top).slice('sha256:'.length));
       expect(steps.map(({ id }) => id).slice(0, 2)).to.deep.equal([
         '06a1e8e93f1a0dc75bf1a34fc1b419af9fe6c165ffb26aaeec21bddcb7dae78c',
         'd36ea6fba23f4d4fe4963f283ccf2f03cee460514ae573191a7677ebdeb3585b',

@@ -9,3 +9,4 @@ export * from './seal-v1.js';
 export * from './tar-sum.js';
 export * from './v1-annotations.js';
 export * from './v1-image.js';
+export * from './v1-images-from.js';

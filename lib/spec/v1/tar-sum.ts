@@ -49,6 +49,19 @@ export class TarSum {
     return { v0: `tarsum+${this.#total('v0', extra)}`, v1: `tarsum.v1+${this.#total('v1', extra)}` };
   }
 
+  /**
+   * Whether the sum depends on how its maker sorts: two members of one path keep their order, which may contradict the order of
+   * the sums, and then no order is right.
+   */
+  isDoubtful(version: TarSumVersion): boolean {
+    const last = new Map<string, string>();
+    return this.#entries.some(({ path, sums }) => {
+      const before = last.get(path);
+      last.set(path, sums[version]);
+      return before !== undefined && before > sums[version];
+    });
+  }
+
   #total(version: TarSumVersion, extra: Uint8Array): string {
     const sorted = this.#entries
       .map(({ path, sums }, at) => ({ path, sum: sums[version], at }))

@@ -1,0 +1,38 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno, tryFlock } from '../sys/index.js';
+import { makeDirectory } from '../util/index.js';
+import { diskFailure } from './disk-failure.js';
+import type { LockedFile } from './ingest.js';
+import { DATA } from './paths.js';
+
+/**
+ * Opens and locks the data file of a download, made with its directory when missing; `locked`: another one has it, `gone`:
+ * its owner finished with it meanwhile. The caller closes it. Throws StoreError, DiskSpaceError.
+ */
+export async function lockData(directory: string): Promise<LockedFile | 'locked' | 'gone'> {
+  const path = join(directory, DATA);
+  let fd: number;
+  try {
+    makeDirectory(directory);
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 'gone';
+    throw diskFailure(error, path);
+  }
+  try {
+    if (!tryFlock(fd, 'exclusive')) {
+      closeSync(fd);
+      return 'locked';
+    }
+    // The name may have moved on: published by its owner, or given up, while this one waited for the lock.
+    const named = await stat(path).catch(() => undefined);
+    if (named?.ino === fstatSync(fd).ino) return { fd, path };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  closeSync(fd);
+  return 'gone';
+}
