@@ -1,17 +1,14 @@
-import { Worker } from 'node:worker_threads';
 import { INFLATE_ENGINES, type InflateEngineName } from './compression/inflate-engines.js';
+import { JobThread } from './job-thread.js';
 import { allocateRing, RingControl } from './ring.js';
 import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
 import {
-  CLOSE,
   fromFailure,
-  READY,
   type InflateJob,
   type InflateResult,
   type UnpackJob,
   type UnpackResult,
   type WorkerData,
-  type WorkerReply,
 } from './worker-protocol.js';
 
 /** Options of `createLayerApplier`. */
@@ -46,10 +43,8 @@ class ThreadedApplier implements LayerApplier {
 
   constructor(inflateEngine: InflateEngineName | undefined) {
     const workerData: WorkerData = { ring: this.#ring, inflateEngine };
-    // Descriptors are opened by system calls and passed between threads: node must not count them.
-    const options = { workerData, trackUnmanagedFds: false };
-    this.#inflater = new JobThread(new Worker(new URL('./inflate-worker.js', import.meta.url), options));
-    this.#unpacker = new JobThread(new Worker(new URL('./unpack-worker.js', import.meta.url), options));
+    this.#inflater = new JobThread('./inflate-worker.js', workerData);
+    this.#unpacker = new JobThread('./unpack-worker.js', workerData);
   }
 
   apply(input: LayerInput): Promise<AppliedLayer> {
@@ -115,52 +110,5 @@ class ThreadedApplier implements LayerApplier {
       input.signal.removeEventListener('abort', stop);
       this.#stopCurrent = () => undefined;
     }
-  }
-}
-
-/** A worker that answers one message with one. */
-class JobThread<Job, Result> {
-  readonly #worker: Worker;
-  #settle: { resolve: (reply: WorkerReply<Result>) => void; reject: (error: Error) => void } | undefined;
-  #closing = false;
-  #dead: Error | undefined;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    // Not idle until it has loaded its native code: a process that ends meanwhile would crash.
-    worker.on('message', (reply: WorkerReply<Result> | typeof READY) => {
-      if (reply === READY) {
-        if (this.#settle === undefined && !this.#closing) worker.unref();
-        return;
-      }
-      worker.unref();
-      this.#settle?.resolve(reply);
-    });
-    worker.on('error', (error: Error) => this.#die(error));
-    worker.on('exit', () => this.#die(new Error('a worker thread of the layer applier has ended')));
-  }
-
-  run(job: Job): Promise<WorkerReply<Result>> {
-    if (this.#dead !== undefined) return Promise.reject(this.#dead);
-    return new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
-      this.#worker.ref();
-      this.#worker.postMessage(job);
-    });
-  }
-
-  /** Lets the thread end by itself: one that is cut off while it loads native code takes the process down. */
-  async close(): Promise<void> {
-    if (this.#dead !== undefined) return;
-    this.#closing = true;
-    const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
-    this.#worker.ref();
-    this.#worker.postMessage(CLOSE);
-    await ended;
-  }
-
-  #die(error: Error): void {
-    this.#dead ??= error;
-    this.#settle?.reject(this.#dead);
   }
 }

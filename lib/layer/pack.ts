@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { LayerFormatError, SyscallError } from '../errors.js';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
-import { compress, COMPRESS_BLOCK } from './compress.js';
+import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
+import { compress } from './compress.js';
 import { planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
 import { assertSame, PackTree, readExactly } from './pack-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
@@ -56,7 +57,7 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
     const blobHash = input.compression === 'none' ? undefined : createHash('sha256');
     let size = 0;
     const blob = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of compress(packer.blocks(), input.compression, input.level)) {
+      for await (const chunk of compress(packer.blocks(), { ...input, pool: packer.pool })) {
         blobHash?.update(chunk);
         size += chunk.length;
         yield chunk;
@@ -75,18 +76,19 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
   }
 }
 
-/** Turns the plan into blocks of tar of equal length (the last may be shorter). */
+/** Turns the plan into blocks of tar of equal length (the last may be shorter), whose memory is of `pool`. */
 class Packer {
   readonly hash: Hash = createHash('sha256');
   readonly notes: string[] = [];
   entries = 0;
   tarSize = 0;
+  readonly pool = new BlockPool();
   readonly #input: PackInput;
   readonly #upper: PackTree;
   readonly #lower: PackTree | undefined;
   /** First path of each group of hard links that went into the layer. */
   readonly #links = new Map<string, Buffer>();
-  #block = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+  #block = this.pool.take();
   #used = 0;
 
   constructor(input: PackInput) {
@@ -211,7 +213,7 @@ class Packer {
 
   #finishBlock(): Buffer {
     const block = this.#block.subarray(0, this.#used);
-    this.#block = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+    this.#block = this.pool.take();
     this.#used = 0;
     this.hash.update(block);
     this.tarSize += block.length;

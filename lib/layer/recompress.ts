@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { addressOf } from '../sys/index.js';
 import { GrowingFile } from '../util/index.js';
-import { compress, COMPRESS_BLOCK } from './compress.js';
+import { BlockPool } from './block-pool.js';
+import { compress } from './compress.js';
 import { BlobReader } from './compression/blob-reader.js';
 import { decoderFor } from './compression/decoder-for.js';
 import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
@@ -40,12 +41,13 @@ let engine: InflateEngine | undefined;
  * would. One at a time. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError, AbortError; `output` is then destroyed.
  */
 export async function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
-  const { output, compression, level, signal } = input;
+  const { output, signal } = input;
+  const pool = new BlockPool();
   const tarHash = createHash('sha256');
   const blobHash = createHash('sha256');
   let [size, tarSize] = [0, 0];
   const tar = async function* (fd: number): AsyncGenerator<Buffer> {
-    for await (const block of tarBlocks(fd)) {
+    for await (const block of tarBlocks(fd, pool)) {
       tarHash.update(block);
       tarSize += block.length;
       input.onProgress?.(tarSize);
@@ -53,7 +55,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
     }
   };
   const blob = async function* (fd: number): AsyncGenerator<Buffer> {
-    for await (const chunk of compress(tar(fd), compression, level)) {
+    for await (const chunk of compress(tar(fd), { ...input, pool })) {
       blobHash.update(chunk);
       size += chunk.length;
       yield chunk;
@@ -72,13 +74,13 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
   return { diffId: digestFrom(tarHash) as DiffId, digest: digestFrom(blobHash), size, tarSize };
 }
 
-/** The tar in a blob, in pieces of COMPRESS_BLOCK: how it was compressed must not show in how it is compressed again. */
-async function* tarBlocks(fd: number): AsyncGenerator<Buffer> {
+/** The tar in a blob, in blocks of `pool`: how it was compressed must not show in how it is compressed again. */
+async function* tarBlocks(fd: number, pool: BlockPool): AsyncGenerator<Buffer> {
   const blob = new BlobReader(() => false);
   blob.open(fd, GrowingFile.complete(fstatSync(fd).size));
   const { decoder } = decoderFor(blob, () => (engine ??= loadInflateEngine()));
   for (;;) {
-    const bytes = Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
+    const bytes = pool.take();
     const filled = await decoder.read({ bytes, address: addressOf(bytes) });
     if (filled > 0) yield bytes.subarray(0, filled);
     if (filled < bytes.length) return;

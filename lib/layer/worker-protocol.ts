@@ -12,7 +12,7 @@ import type { RingMemory } from './ring.js';
 import { SourceFailedError } from './source-failed-error.js';
 import { StoppedError } from './stopped-error.js';
 
-/** What both workers are started with. */
+/** What the two workers of an applier are started with. */
 export interface WorkerData {
   readonly ring: RingMemory;
   readonly inflateEngine: InflateEngineName | undefined;
@@ -34,6 +34,16 @@ export interface InflateJob {
 /** Work for the unpacking thread. */
 export interface UnpackJob {
   readonly root: string;
+}
+
+/** Work for a compressing thread. */
+export interface CompressJob {
+  /** In memory that threads share; not changed before the answer. */
+  readonly block: Uint8Array;
+  readonly compression: 'gzip' | 'zstd';
+  readonly level: number;
+  /** Gzip: what came before the block, at most 32 KiB of it. */
+  readonly dictionary?: Uint8Array;
 }
 
 export interface InflateResult {

@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
 import { containerSpec } from './container-spec.js';
 import { findUser } from './find-user.js';
-import { makeMountPoints, removeMountPoints } from './mount-points.js';
+import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
 import { planMounts } from './plan-mounts.js';
 import { deleteContainer, findRuntime, runContainer, type RuntimePlace } from './runtime-program.js';
 import type { ContainerRuntime, RunInput } from './types.js';
@@ -62,7 +62,8 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
   };
 
   const clear = async (id: string, rootfs: string): Promise<void> => {
-    if (existsSync(rootfs)) removeMountPoints(rootfs, journalOf(id));
+    const journal = readMountJournal(journalOf(id));
+    if (journal !== undefined && existsSync(rootfs)) removeMountPoints(rootfs, journal);
     await rm(runDirectory(id), { recursive: true, force: true });
   };
 
@@ -98,8 +99,9 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         throw error;
       }
     },
-    removeMountPoints(id, copy) {
-      removeMountPoints(copy, journalOf(id));
+    mountPoints: (id) => Promise.resolve(readMountJournal(journalOf(id))),
+    removeMountPoints(copy, journal) {
+      removeMountPoints(copy, journal);
       return Promise.resolve();
     },
   };

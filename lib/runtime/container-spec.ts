@@ -1,6 +1,8 @@
 import { UsageError } from '../errors.js';
 import { defaultCapabilities } from './capabilities.js';
 import type { ContainerUser } from './find-user.js';
+import { canFilterSystemCalls, defaultSeccomp, type SeccompFilter } from './seccomp.js';
+import { compileSeccomp } from './seccomp-profile.js';
 import type { RunInput } from './types.js';
 
 /** A mount of the runtime specification (runtime-spec config.md, "Mounts"). */
@@ -90,7 +92,7 @@ export interface SpecProcess {
   readonly cwd: string;
 }
 
-/** The document that an OCI runtime starts a container from (runtime-spec config.md). Throws UsageError (no command). */
+/** The document that an OCI runtime starts a container from (runtime-spec config.md). Throws UsageError. */
 export function containerSpec(
   input: RunInput,
   { user, mounts, cwd, hostname, cgroups }: SpecParts,
@@ -121,10 +123,23 @@ export function containerSpec(
         type,
       })),
       ...(cgroups ? { cgroupsPath: `/imgtool-${input.id}`, resources: { devices: DEVICE_RULES } } : {}),
+      ...systemCallFilter(input, capabilities),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },
   };
+}
+
+/** A filter that was asked for is not left out. */
+function systemCallFilter(
+  { seccomp }: RunInput,
+  capabilities: readonly string[],
+): { readonly seccomp?: SeccompFilter } {
+  if (seccomp === 'unconfined') return {};
+  const filter = seccomp === undefined ? defaultSeccomp(capabilities) : compileSeccomp(seccomp.profile, capabilities);
+  if (canFilterSystemCalls()) return { seccomp: filter };
+  if (seccomp === undefined) return {};
+  throw new UsageError('this kernel cannot filter system calls', { hint: 'seccomp=unconfined runs without a filter' });
 }
 
 /**

@@ -1,8 +1,9 @@
-import { appendFileSync, closeSync, constants, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, constants, readFileSync } from 'node:fs';
 import { openParent, resolveInRoot } from '../rootfs/index.js';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  chmodFd,
   isErrno,
   mkdirAt,
   openAt,
@@ -20,12 +21,20 @@ export interface MountPoint {
 }
 
 /** Something made to be mounted on. */
-interface MadeEntry {
+export interface MadeEntry {
   readonly kind: MountPoint['kind'];
   /** Path from the root. */
   readonly path: Buffer;
   /** Time of the directory it is in, before. */
   readonly parentMtimeNs: bigint;
+}
+
+/** What was made to be mounted on. */
+export interface MountJournal {
+  /** In the order of making; never empty. */
+  readonly made: readonly MadeEntry[];
+  /** All was made that had to be. */
+  readonly done: boolean;
 }
 
 const { S_IFMT, S_IFREG, O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
@@ -43,7 +52,14 @@ export function makeMountPoints(root: string, points: readonly MountPoint[], jou
         const { mtimeNs } = statAt(dir, '');
         appendFileSync(journal, `${as} ${mtimeNs} ${at.toString('hex')}\n`);
         if (as === 'directory') mkdirAt(dir, name, 0o755);
-        else closeSync(openAt(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644));
+        const flags = as === 'directory' ? OPEN_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+        const fd = openAt(dir, name, flags, 0o644);
+        try {
+          // The umask of whoever runs imgtool says nothing about the container's users.
+          chmodFd(fd, as === 'directory' ? 0o755 : 0o644);
+        } finally {
+          closeSync(fd);
+        }
         setTimesAt(dir, '.', mtimeNs);
       };
       const found = resolveInRoot(rootFd, Buffer.from(path), {
@@ -65,12 +81,10 @@ export function makeMountPoints(root: string, points: readonly MountPoint[], jou
  * Removes from `root`, or a copy of it, what `makeMountPoints` made and nobody has used since. Times of directories stay as
  * they are. Throws SyscallError.
  */
-export function removeMountPoints(root: string, journal: string): void {
-  const { made, done } = readJournal(journal);
-  if (made.length === 0) return;
+export function removeMountPoints(root: string, { made, done }: MountJournal): void {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   try {
-    for (const entry of made.reverse()) removeEntry(rootFd, entry, done);
+    for (const entry of [...made].reverse()) removeEntry(rootFd, entry, done);
   } finally {
     closeSync(rootFd);
   }
@@ -98,8 +112,9 @@ function removeEntry(root: number, { kind, path, parentMtimeNs }: MadeEntry, don
   }
 }
 
-function readJournal(journal: string): { made: MadeEntry[]; done: boolean } {
-  const lines = existsSync(journal) ? readFileSync(journal, 'utf8').split('\n') : [];
+/** What the file `journal` says; undefined when it says nothing or is not there. */
+export function readMountJournal(journal: string): MountJournal | undefined {
+  const lines = readIfThere(journal).split('\n');
   const made = lines.flatMap((line) => {
     const match = /^(directory|file) (-?\d+) ((?:[0-9a-f]{2})+)$/.exec(line);
     return match === null
@@ -112,5 +127,15 @@ function readJournal(journal: string): { made: MadeEntry[]; done: boolean } {
           },
         ];
   });
-  return { made, done: lines.includes(DONE) };
+  return made.length === 0 ? undefined : { made, done: lines.includes(DONE) };
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    // The run that ends meanwhile takes it away.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
 }

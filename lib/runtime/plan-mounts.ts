@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { NotFoundError, UsageError } from '../errors.js';
 import { DEFAULT_MOUNTS, type SpecMount } from './container-spec.js';
@@ -51,7 +51,9 @@ export function planMounts(
 /** With the host's network its own files, which the container must not change; else ones made for this run. */
 function hostFiles(network: 'host' | 'none', directory: string, hostname: string): SpecMount[] {
   const made = (name: string, text: string): SpecMount => {
-    writeFileSync(join(directory, name), text, { mode: 0o644 });
+    writeFileSync(join(directory, name), text);
+    // Every user of the container reads it, whatever the umask of whoever runs imgtool.
+    chmodSync(join(directory, name), 0o644);
     return bind(join(directory, name), `/etc/${name}`, false);
   };
   const name = made('hostname', `${hostname}\n`);

@@ -1,9 +1,9 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { UsageError } from '../errors.js';
-import { resolveInRoot } from '../rootfs/index.js';
-import { AT_FDCWD, fdPath, isErrno, O_PATH, openAt, OPEN_DIRECTORY, statAt } from '../sys/index.js';
+import { openRegular, resolveInRoot } from '../rootfs/index.js';
+import { AT_FDCWD, isErrno, openAt, OPEN_DIRECTORY } from '../sys/index.js';
 
-const { S_IFMT, S_IFREG, O_NOFOLLOW, O_RDONLY, O_NONBLOCK } = constants;
+const { S_IFMT, S_IFREG } = constants;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
@@ -15,16 +15,9 @@ export function readInRoot(root: string, path: string): string | undefined {
   try {
     const found = resolveInRoot(rootFd, Buffer.from(path));
     try {
-      if (found.stat === undefined) return undefined;
-      const fd = openAt(found.dir, found.name, O_PATH | O_NOFOLLOW);
-      try {
-        const { mode, size } = statAt(fd, '');
-        if ((mode & S_IFMT) !== S_IFREG) return undefined;
-        if (size > MAX_BYTES) throw new UsageError(`${path} in the container is too large`);
-        return readAll(openSync(fdPath(fd), O_RDONLY | O_NONBLOCK));
-      } finally {
-        closeSync(fd);
-      }
+      if (found.stat === undefined || (found.stat.mode & S_IFMT) !== S_IFREG) return undefined;
+      if (found.stat.size > MAX_BYTES) throw new UsageError(`${path} in the container is too large`);
+      return readAll(openRegular(found, found.stat));
     } finally {
       closeSync(found.dir);
     }

@@ -13,7 +13,11 @@ export interface CgroupChoice {
   readonly use: boolean;
 }
 
-/** The signals that a command is given when imgtool gets them. */
+const CGROUPS = '/sys/fs/cgroup';
+const UNIFIED = `${CGROUPS}/unified`;
+const MOUNT_CGROUPS = `{ [ -d ${CGROUPS} ] || mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 ${CGROUPS}; } 2>/dev/null || :`;
+
+/** How many interruptions it takes to kill a command; it is given those before. */
 const KILL_AFTER = 3;
 
 /**
@@ -43,7 +47,7 @@ export interface RuntimePlace {
 
 /**
  * Runs the container with this process's standard streams; resolves with the command's exit code. Throws
- * ContainerStartError when the command did not start.
+ * ContainerStartError when the command did not start, CommandError when a program to start it with is missing.
  */
 export async function runContainer(
   place: RuntimePlace,
@@ -67,7 +71,15 @@ export async function runContainer(
   });
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-      child.once('error', reject);
+      child.once('error', (cause) =>
+        reject(
+          new CommandError(`${program} cannot be run: ${cause.message}`, {
+            argv: [program, ...args],
+            hint: 'setpriv and unshare are of util-linux: apt-get install util-linux',
+            cause,
+          }),
+        ),
+      );
       child.once('exit', (...ending) => resolve(ending));
     });
     // A runtime that was killed leaves the container.
@@ -92,20 +104,30 @@ export async function deleteContainer(place: RuntimePlace): Promise<void> {
 }
 
 /**
- * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it. Dies with
- * this process.
+ * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it, and none
+ * starts anything where no control groups are mounted. Dies with this process.
  */
 function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
-  const isCrun = basename(place.program).startsWith('crun');
-  const hidden = '/sys/fs/cgroup/unified';
-  const script = [...(existsSync(hidden) ? [`umount -l ${hidden} 2>/dev/null || :`] : []), 'exec "$@"'].join('; ');
+  const name = basename(place.program);
+  const script = [
+    ...(existsSync(UNIFIED) ? [`umount -l ${UNIFIED} 2>/dev/null || :`] : []),
+    ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
+    'exec "$@"',
+  ].join('; ');
+  // What tells a runtime that control groups are not for it.
+  const without = name.startsWith('runc') ? ['--rootless', 'true'] : [];
   return [
     ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh'] as const),
     place.program,
     ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'text'],
-    ...(isCrun ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
+    ...(name.startsWith('crun') ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
+    ...(cgroups.use ? [] : without),
     ...args,
   ];
+}
+
+function hasCgroupMount(): boolean {
+  return / - cgroup2? /m.test(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
 /** Kills the container's first process, and with it all others; not one that got its number since. */
@@ -123,7 +145,9 @@ function killInit({ directory, id }: RuntimePlace): void {
 async function notStarted(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
   const lines = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n');
   // crun writes `TIME: MESSAGE`, runc `time="…" level=error msg="…"`.
-  const messages = lines.map((line) => /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? line.replace(/^\S+Z: /, ''));
+  const messages = lines.map(
+    (line) => /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1]?.replace(/\\(.)/g, '$1') ?? line.replace(/^\S+Z: /, ''),
+  );
   const message = otherwise ?? (messages.at(-1) || 'the runtime gave no reason');
   if (/not found in \$PATH|no such file or directory.*exec|exec.*no such file or directory/i.test(message)) {
     return new ContainerStartError(message.replace(/^.*?(executable file)/, '$1'), { exitCode: 127 });

@@ -1,4 +1,5 @@
 import type { ExecutionConfig } from '../spec/index.js';
+import type { MountJournal } from './mount-points.js';
 
 /** A directory or file of this machine in a container. */
 export interface VolumeMount {
@@ -34,6 +35,8 @@ export interface RunInput {
   readonly program?: string | undefined;
   /** `host`: that of this machine; `none`: only a loopback device. */
   readonly network: 'host' | 'none';
+  /** Which system calls are filtered: undefined: as docker's default; a profile (JSON) in its format; none. */
+  readonly seccomp?: { readonly profile: string } | 'unconfined' | undefined;
   /** Standard input and output are a terminal. */
   readonly terminal: boolean;
   /** Signals arrive here while the command runs. */
@@ -59,6 +62,8 @@ export interface ContainerRuntime {
   settle(id: string, rootfs: string): Promise<boolean>;
   /** The containers that have a run, or something left of one. */
   list(): Promise<string[]>;
-  /** Takes what the run of container `id` made for mounting out of a copy of its files. */
-  removeMountPoints(id: string, copy: string): Promise<void>;
+  /** What the run of container `id` has made for mounting by now; undefined when nothing. */
+  mountPoints(id: string): Promise<MountJournal | undefined>;
+  /** Takes what a run made for mounting out of a copy of the container's files. */
+  removeMountPoints(copy: string, journal: MountJournal): Promise<void>;
 }

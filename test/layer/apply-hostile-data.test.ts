@@ -187,9 +187,10 @@ describe('hostile layers: data', () => {
     });
     it('30,000 extended attributes on one file', async () => {
       const records = Array.from({ length: 30_000 }, (_, index) => paxRecord(`SCHILY.xattr.user.${index}`, text('')));
-      const began = Date.now();
+      const began = process.cpuUsage();
       await refused(Buffer.concat([member('x', Buffer.concat(records), { flag: 'x' }), member('f', file), END]));
-      expect(Date.now() - began).to.be.lessThan(1000);
+      const { user, system } = process.cpuUsage(began);
+      expect((user + system) / 1000, 'ms of the processor').to.be.lessThan(2000);
     });
     it('global headers that pile up', async () => {
       const header = (index: number): Buffer => pax({ [`SCHILY.xattr.user.${index}`]: 'v'.repeat(60_000) }, 'g');

@@ -1,11 +1,23 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { UsageError } from '../../lib/errors.js';
 import { findUser } from '../../lib/runtime/find-user.js';
-import { makeMountPoints, removeMountPoints } from '../../lib/runtime/mount-points.js';
+import { makeMountPoints, readMountJournal, removeMountPoints } from '../../lib/runtime/mount-points.js';
 import { planMounts } from '../../lib/runtime/plan-mounts.js';
+import type { SeccompFilter } from '../../lib/runtime/seccomp.js';
+import { compileSeccomp, type SeccompMachine } from '../../lib/runtime/seccomp-profile.js';
 import { listTree } from '../helpers/tree-listing.js';
 
 describe('runtime', () => {
@@ -55,6 +67,88 @@ describe('runtime', () => {
     });
   });
 
+  describe('seccomp profiles', () => {
+    const machine = { architecture: 'x64', kernel: '6.1.0-13-amd64' } as const;
+    const compile = (profile: unknown, caps: string[] = [], on: SeccompMachine = machine): SeccompFilter =>
+      compileSeccomp(typeof profile === 'string' ? profile : JSON.stringify(profile), caps, on);
+    const rule = { names: ['x'], action: 'SCMP_ACT_ALLOW' };
+    const withRule = (more: object): object => ({ defaultAction: 'SCMP_ACT_ERRNO', syscalls: [{ ...rule, ...more }] });
+
+    it("takes podman's default, by capability and machine", () => {
+      const text = readFileSync('/usr/share/containers/seccomp.json', 'utf8');
+      const names = (caps: string[], on?: SeccompMachine): string[] =>
+        compile(text, caps, on).syscalls.flatMap((entry) =>
+          entry.action === 'SCMP_ACT_ALLOW' && entry.args === undefined ? entry.names : [],
+        );
+      const filter = compile(text);
+      expect(filter.architectures).to.deep.equal(['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32']);
+      expect([filter.defaultAction, filter.defaultErrnoRet]).to.deep.equal(['SCMP_ACT_ERRNO', 38]);
+      expect(names([])).to.include.members(['openat', 'arch_prctl']).and.not.include.members(['chroot']);
+      expect(names([])).not.to.include('breakpoint').and.not.to.include('bpf');
+      expect(names(['CAP_SYS_CHROOT', 'CAP_SYS_ADMIN'])).to.include.members(['chroot', 'bpf']);
+      const arm = { architecture: 'arm64', kernel: '6.1' } as const;
+      expect(names([], arm)).to.include('breakpoint').and.not.to.include('arch_prctl');
+      expect(compile(text, [], arm).architectures).to.deep.equal(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM']);
+    });
+
+    for (const [more, applies] of [
+      [{ includes: { minKernel: '4.8' } }, true],
+      [{ includes: { minKernel: '6.1.9' } }, true],
+      [{ includes: { minKernel: '6.2' } }, false],
+      [{ excludes: { minKernel: '5.10' } }, false],
+      [{ excludes: { minKernel: '10.0' } }, true],
+      [{ includes: { caps: ['CAP_A', 'CAP_B'] } }, false],
+      [{ includes: { caps: ['CAP_A'] }, excludes: { arches: ['arm'] } }, true],
+      [{ excludes: { caps: ['CAP_B', 'CAP_A'] } }, false],
+      [{ excludes: { arches: ['x86', 'amd64'] } }, false],
+      [{ includes: null, excludes: {}, args: null, comment: 'any' }, true],
+    ] as [object, boolean][])
+      it(`a rule with ${JSON.stringify(more)} ${applies ? 'holds' : 'does not hold'}`, () => {
+        expect(compile(withRule(more), ['CAP_A']).syscalls).to.deep.equal(applies ? [rule] : []);
+      });
+
+    it('the old form with name, conditions, errors and flags', () => {
+      const args = [{ index: 1, value: 0xffff_ffff, op: 'SCMP_CMP_MASKED_EQ' }];
+      const old = { name: 'open', action: 'SCMP_ACT_ERRNO', errno: 'EACCES', errnoRet: 1, args };
+      const architectures = ['SCMP_ARCH_X86'];
+      expect(
+        compile({
+          defaultAction: 'SCMP_ACT_ALLOW',
+          architectures,
+          flags: ['SECCOMP_FILTER_FLAG_LOG'],
+          syscalls: [old],
+        }),
+      ).to.deep.equal({
+        defaultAction: 'SCMP_ACT_ALLOW',
+        architectures,
+        flags: ['SECCOMP_FILTER_FLAG_LOG'],
+        syscalls: [{ names: ['open'], action: 'SCMP_ACT_ERRNO', errnoRet: 13, args: [{ ...args[0]!, valueTwo: 0 }] }],
+      });
+    });
+
+    for (const [profile, why] of [
+      ['{', /not JSON/],
+      [[], /has to be an object/],
+      [{}, /defaultAction has to be one of/],
+      [{ ...withRule({}), defaultAction: 'ALLOW' }, /defaultAction/],
+      [{ ...withRule({}), defaultErrno: 'ENONE' }, /no name of an error/],
+      [{ ...withRule({}), architectures: ['a'], archMap: [{ architecture: 'b' }] }, /one is allowed/],
+      [{ ...withRule({}), listenerPath: '/x' }, /not supported/],
+      [withRule({ names: [] }), /names no system call/],
+      [withRule({ names: 'open' }), /syscalls\[0\]\.names has to be a list/],
+      [withRule({ name: 'open' }), /name and names/],
+      [withRule({ action: 'SCMP_ACT_NOTIFY' }), /action has to be/],
+      [withRule({ args: [{ index: 6, op: 'SCMP_CMP_EQ' }] }), /index/],
+      [withRule({ args: [{ index: 0, value: 2 ** 64, op: 'SCMP_CMP_EQ' }] }), /value has to be a whole number/],
+      [withRule({ args: [{ index: 0, op: 'EQ' }] }), /op has to be/],
+      [withRule({ includes: { minKernel: 'new' } }), /no version of a kernel/],
+      [withRule({ includes: { arches: ['arm'] }, action: 'none' }), /action/],
+    ] as const)
+      it(`refuses ${JSON.stringify(profile)}`, () => {
+        expect(() => compile(profile)).to.throw(UsageError, why);
+      });
+  });
+
   describe('mount points', () => {
     const plan = (cwd = '/'): ReturnType<typeof planMounts> =>
       planMounts({ network: 'none', volumes: [] }, { directory, hostname: 'box', cwd });
@@ -75,7 +169,7 @@ describe('runtime', () => {
         const journal = join(directory, 'journal');
         const { points } = plan('/work/deep');
         makeMountPoints(root, points, journal);
-        removeMountPoints(root, journal);
+        removeMountPoints(root, readMountJournal(journal)!);
         expect([...listTree(root)]).to.deep.equal([...before]);
         expect(readdirSync(join(directory, 'outside'))).to.deep.equal([]);
         expect(statSync(join(directory, 'outside'), { bigint: true }).mtimeNs).to.equal(outside);
@@ -85,7 +179,7 @@ describe('runtime', () => {
       const journal = join(directory, 'journal');
       makeMountPoints(root, plan('/work').points, journal);
       shell('echo x >root/work/kept; echo y >root/etc/hosts; touch -d 2001-01-01 root');
-      removeMountPoints(root, journal);
+      removeMountPoints(root, readMountJournal(journal)!);
       expect(readdirSync(root).sort()).to.deep.equal(['etc', 'work']);
       expect(readdirSync(join(root, 'etc')).sort()).to.deep.equal(['group', 'hosts', 'passwd']);
       expect(statSync(root).mtime.toISOString()).to.match(/^200[01]-/);
@@ -98,9 +192,9 @@ describe('runtime', () => {
       makeMountPoints(root, plan().points, journal);
       // As after a kill right after mkdir: the time of the directory is wrong, the journal not done.
       shell('touch root; sed -i /done/d journal');
-      removeMountPoints(root, journal);
+      removeMountPoints(root, readMountJournal(journal)!);
       expect([...listTree(root)]).to.deep.equal([...before]);
-      removeMountPoints(root, journal);
+      removeMountPoints(root, readMountJournal(journal)!);
     });
 
     it('volumes come in the order of their depth, over the default mounts, and nested ones make nothing', () => {
@@ -132,6 +226,30 @@ describe('runtime', () => {
       expect(() =>
         planMounts({ network: 'none', volumes: [volume] }, { directory, hostname: 'box', cwd: '/' }),
       ).to.throw();
+    });
+
+    it('have modes that a umask does not change', () => {
+      const umask = process.umask(0o077);
+      try {
+        makeMountPoints(root, plan('/work/deep').points, join(directory, 'journal'));
+      } finally {
+        process.umask(umask);
+      }
+      const modes = ['work', 'work/deep', 'proc', 'etc/hosts'].map((path) => statSync(join(root, path)).mode & 0o777);
+      expect(modes).to.deep.equal([0o755, 0o755, 0o755, 0o644]);
+      expect(statSync(join(directory, 'hostname')).mode & 0o777).to.equal(0o644);
+    });
+
+    it('a journal says what was made by now, or nothing', () => {
+      const journal = join(directory, 'journal');
+      expect(readMountJournal(journal)).to.equal(undefined);
+      makeMountPoints(root, [], journal);
+      expect(readMountJournal(journal)).to.equal(undefined);
+      makeMountPoints(root, [{ kind: 'file', path: '/new/file' }], journal);
+      expect(readMountJournal(journal)!.made.map(({ kind, path }) => `${kind} ${path.toString()}`)).to.deep.equal([
+        'directory new',
+        'file new/file',
+      ]);
     });
 
     it('are where the paths lead inside the root', () => {

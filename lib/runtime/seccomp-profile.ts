@@ -1,0 +1,193 @@
+import { constants, release } from 'node:os';
+import { UsageError } from '../errors.js';
+import type { SeccompFilter, SeccompRule } from './seccomp.js';
+
+const ACTIONS = ['ALLOW', 'ERRNO', 'LOG', 'KILL', 'KILL_THREAD', 'KILL_PROCESS', 'TRAP', 'TRACE'];
+const OPERATORS = ['NE', 'LT', 'LE', 'EQ', 'GE', 'GT', 'MASKED_EQ'];
+
+/** What profiles call the architectures of node: in rules as Go does, in `archMap` as libseccomp. */
+const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, readonly [string, string]>>> = {
+  x64: ['amd64', 'SCMP_ARCH_X86_64'],
+  ia32: ['x86', 'SCMP_ARCH_X86'],
+  arm: ['arm', 'SCMP_ARCH_ARM'],
+  arm64: ['arm64', 'SCMP_ARCH_AARCH64'],
+  ppc64: ['ppc64le', 'SCMP_ARCH_PPC64LE'],
+  s390x: ['s390x', 'SCMP_ARCH_S390X'],
+  riscv64: ['riscv64', 'SCMP_ARCH_RISCV64'],
+  loong64: ['loong64', 'SCMP_ARCH_LOONGARCH64'],
+};
+
+/** A machine to filter system calls on. */
+export interface SeccompMachine {
+  readonly architecture: NodeJS.Architecture;
+  /** As uname(2) says it. */
+  readonly kernel: string;
+}
+
+/**
+ * The filter that a profile in Docker's format (moby, profiles/seccomp; podman's `errno` names too) means for a container with
+ * `capabilities` on this machine. Throws UsageError: what is wrong in it, for whatever it does not understand.
+ */
+export function compileSeccomp(
+  text: string,
+  capabilities: readonly string[],
+  machine: SeccompMachine = { architecture: process.arch, kernel: release() },
+): SeccompFilter {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw wrong('the profile', `is not JSON: ${(error as Error).message}`);
+  }
+  const profile = objectOf(json, 'the profile');
+  const errno = errnoOf(profile, { name: 'defaultErrno', number: 'defaultErrnoRet' }, 'the profile');
+  const flags = textsOf(profile['flags'], 'flags');
+  if (profile['listenerPath']) throw wrong('listenerPath', 'is not supported');
+  const syscalls = listOf(profile['syscalls'], 'syscalls').flatMap((entry, at) => {
+    const where = `syscalls[${at}]`;
+    const rule = objectOf(entry, where);
+    // What does not hold here is checked all the same.
+    const compiled = ruleOf(rule, where);
+    return applies(rule, where, { capabilities, machine }) ? [compiled] : [];
+  });
+  const architectures = profileArchitectures(profile, machine);
+  return {
+    defaultAction: `SCMP_ACT_${nameOf(profile['defaultAction'], 'SCMP_ACT_', ACTIONS, 'defaultAction')}`,
+    ...(errno === undefined ? {} : { defaultErrnoRet: errno }),
+    ...(architectures.length === 0 ? {} : { architectures }),
+    ...(flags.length === 0 ? {} : { flags }),
+    syscalls,
+  };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Empty: that of the machine alone, as the runtimes take it. */
+function profileArchitectures(profile: Fields, { architecture }: SeccompMachine): string[] {
+  const plain = textsOf(profile['architectures'], 'architectures');
+  const map = listOf(profile['archMap'], 'archMap').map((entry, at) => {
+    const { architecture: name, subArchitectures } = objectOf(entry, `archMap[${at}]`);
+    return [
+      ...textsOf([name], `archMap[${at}].architecture`),
+      ...textsOf(subArchitectures, `archMap[${at}].subArchitectures`),
+    ];
+  });
+  if (plain.length > 0 && map.length > 0) throw wrong('the profile', 'has architectures and archMap: one is allowed');
+  const own = ARCHITECTURES[architecture]?.[1];
+  return plain.length > 0 ? plain : (map.find(([name]) => name === own) ?? []);
+}
+
+function ruleOf(rule: Fields, where: string): SeccompRule {
+  const names = textsOf(rule['names'], `${where}.names`);
+  const name = textsOf(rule['name'] ? [rule['name']] : [], `${where}.name`);
+  if (names.length + name.length === 0) throw wrong(where, 'names no system call');
+  if (names.length > 0 && name.length > 0) throw wrong(where, 'has name and names: one is allowed');
+  const args = listOf(rule['args'], `${where}.args`).map((entry, at) => {
+    const here = `${where}.args[${at}]`;
+    const { index, value, valueTwo, op } = objectOf(entry, here);
+    return {
+      index: numberOf(index ?? 0, `${here}.index`, 5),
+      value: numberOf(value ?? 0, `${here}.value`),
+      valueTwo: numberOf(valueTwo ?? 0, `${here}.valueTwo`),
+      op: `SCMP_CMP_${nameOf(op, 'SCMP_CMP_', OPERATORS, `${here}.op`)}` as const,
+    };
+  });
+  const errno = errnoOf(rule, { name: 'errno', number: 'errnoRet' }, where);
+  return {
+    names: [...name, ...names],
+    action: `SCMP_ACT_${nameOf(rule['action'], 'SCMP_ACT_', ACTIONS, `${where}.action`)}`,
+    ...(errno === undefined ? {} : { errnoRet: errno }),
+    ...(args.length === 0 ? {} : { args }),
+  };
+}
+
+/** Whether a rule holds for this machine and these capabilities: all that it includes, nothing that it excludes. */
+function applies(
+  rule: Fields,
+  where: string,
+  { capabilities, machine }: { readonly capabilities: readonly string[]; readonly machine: SeccompMachine },
+): boolean {
+  const filterOf = (side: 'includes' | 'excludes'): Filter => {
+    const at = `${where}.${side}`;
+    const filter = objectOf(rule[side] ?? {}, at);
+    const kernel = filter['minKernel'] || undefined;
+    return {
+      arches: textsOf(filter['arches'], `${at}.arches`),
+      caps: textsOf(filter['caps'], `${at}.caps`),
+      kernel: kernel === undefined ? undefined : isKernel(machine.kernel, textsOf([kernel], at)[0]!, `${at}.minKernel`),
+    };
+  };
+  const [includes, excludes] = [filterOf('includes'), filterOf('excludes')];
+  const architecture = ARCHITECTURES[machine.architecture]?.[0] ?? machine.architecture;
+  const has = (cap: string): boolean => capabilities.includes(cap);
+  if (excludes.arches.includes(architecture) || excludes.caps.some(has) || excludes.kernel === true) return false;
+  if (includes.arches.length > 0 && !includes.arches.includes(architecture)) return false;
+  return includes.caps.every(has) && includes.kernel !== false;
+}
+
+interface Filter {
+  readonly arches: readonly string[];
+  readonly caps: readonly string[];
+  /** Whether the kernel is as new as asked for; undefined: nothing is asked. */
+  readonly kernel: boolean | undefined;
+}
+
+function isKernel(kernel: string, least: string, where: string): boolean {
+  const versions = [kernel, least].map((text) => /^(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number));
+  const [is, wanted] = versions as [number[] | undefined, number[] | undefined];
+  if (wanted === undefined) throw wrong(where, 'is no version of a kernel');
+  if (is === undefined) return false;
+  return is[0]! > wanted[0]! || (is[0] === wanted[0] && is[1]! >= wanted[1]!);
+}
+
+function errnoOf(
+  fields: Fields,
+  { name, number }: { readonly name: string; readonly number: string },
+  where: string,
+): number | undefined {
+  const text = fields[name];
+  if (text !== undefined && text !== null && text !== '') {
+    const known = typeof text === 'string' ? (constants.errno as Readonly<Record<string, number>>)[text] : undefined;
+    if (known === undefined) throw wrong(`${where}: ${name}`, 'is no name of an error');
+    return known;
+  }
+  const value = fields[number] ?? undefined;
+  return value === undefined ? undefined : numberOf(value, `${where}: ${number}`, 4095);
+}
+
+function nameOf(value: unknown, prefix: string, names: readonly string[], where: string): string {
+  const found = names.find((name) => value === prefix + name);
+  if (found !== undefined) return found;
+  throw wrong(where, `has to be one of ${names.map((name) => prefix + name).join(', ')}`);
+}
+
+/** JSON tells no greater number exactly, and a filter for another one is none. */
+function numberOf(value: unknown, where: string, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value;
+  throw wrong(where, `has to be a whole number up to ${most}`);
+}
+
+function textsOf(value: unknown, where: string): string[] {
+  return listOf(value, where).map((entry, at) => {
+    if (typeof entry === 'string' && entry !== '') return entry;
+    throw wrong(`${where}[${at}]`, 'has to be a text');
+  });
+}
+
+/** Go writes an empty list as null. */
+function listOf(value: unknown, where: string): unknown[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value;
+  throw wrong(where, 'has to be a list');
+}
+
+function objectOf(value: unknown, where: string): Fields {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
+  throw wrong(where, 'has to be an object');
+}
+
+function wrong(where: string, why: string): UsageError {
+  return new UsageError(`seccomp: ${where} ${why}`, {
+    hint: "the format is that of Docker's profiles; seccomp=unconfined runs without a filter",
+  });
+}
