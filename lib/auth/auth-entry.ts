@@ -26,7 +26,16 @@ export function parseAuthEntry(
   return { ...login, identityToken, registryToken, source: where.file };
 }
 
-/** The `auth` of an entry. */
+/** The entry of a login as Docker writes it: a refresh token stands in place of the password. */
+export function entryText({ identityToken, ...login }: Login): string {
+  return JSON.stringify(
+    identityToken === undefined
+      ? { auth: encodeLogin(login) }
+      : { auth: encodeLogin({ ...login, password: '' }), identitytoken: identityToken },
+  );
+}
+
+/** The `auth` of an entry, which is what follows `Basic` in a header too (RFC 7617). */
 export function encodeLogin({ username, password }: Login): string {
   return Buffer.from(`${username}:${password}`, 'utf8').toString('base64');
 }

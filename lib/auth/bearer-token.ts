@@ -10,7 +10,7 @@ export interface FetchedToken {
 export class BearerToken {
   readonly #fetch: (signal: AbortSignal) => Promise<FetchedToken>;
   #held: FetchedToken | undefined;
-  #running: Promise<FetchedToken> | undefined;
+  #running: { readonly token: Promise<FetchedToken>; readonly starter: AbortSignal } | undefined;
 
   constructor(fetch: (signal: AbortSignal) => Promise<FetchedToken>) {
     this.#fetch = fetch;
@@ -21,13 +21,16 @@ export class BearerToken {
     const held = this.#held;
     // Many requests are refused at once when a token runs out: the first one's new token serves them all.
     if (held !== undefined && held.header !== refused && performance.now() < held.renewAt) return held.header;
-    this.#running ??= this.#fetch(signal).finally(() => (this.#running = undefined));
+    const running = (this.#running ??= {
+      token: this.#fetch(signal).finally(() => (this.#running = undefined)),
+      starter: signal,
+    });
     try {
-      this.#held = await this.#running;
+      this.#held = await running.token;
       return this.#held.header;
     } catch (error) {
-      // The one who fetched for all was cancelled; this request was not.
-      if ((error as Error).name === 'AbortError' && !signal.aborted) return this.header(signal, refused);
+      // The one who fetched for all was cancelled, for whatever reason; this request was not.
+      if (running.starter.aborted && !signal.aborted) return this.header(signal, refused);
       throw error;
     }
   }

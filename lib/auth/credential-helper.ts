@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { isAbsolute } from 'node:path';
 import { AuthenticationError } from '../errors.js';
+import { SYSTEM_PATH } from '../util/index.js';
 import type { Login } from './types.js';
 
 /** How helpers are run. */
 export interface HelperOptions {
-  /** Their environment; programs are searched in the absolute directories of its PATH. */
+  /** Their environment; programs are searched in the absolute directories of its PATH, the system's when it has none. */
   readonly env: NodeJS.ProcessEnv;
   /** How long a helper may take; it may ask the user something. Default 60,000. Milliseconds. */
   readonly timeoutMs?: number | undefined;
@@ -85,15 +86,15 @@ function runHelper(
     const abort = (): void => end(() => reject(call.signal.reason as Error));
     const timer = setTimeout(() => fail(`did not end within ${Math.ceil(timeoutMs / 1000)} s`), timeoutMs);
     call.signal.addEventListener('abort', abort, { once: true });
-    const count = (chunk: Buffer): void => {
-      bytes += chunk.length;
+    const count = (text: string): void => {
+      bytes += Buffer.byteLength(text);
       if (bytes > MAX_BYTES) fail('printed far too much');
     };
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString('utf8');
-      count(chunk);
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      count(text);
     });
-    child.stderr.on('data', count);
+    child.stderr.setEncoding('utf8').on('data', count);
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
     child.once('error', (error: NodeJS.ErrnoException) => {
@@ -108,7 +109,8 @@ function runHelper(
 }
 
 function helperEnvironment({ IMGTOOL_CREDS: _secret, ...env }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { ...env, PATH: (env.PATH ?? '').split(':').filter(isAbsolute).join(':') };
+  // An empty PATH would mean the working directory.
+  return { ...env, PATH: (env.PATH ?? '').split(':').filter(isAbsolute).join(':') || SYSTEM_PATH };
 }
 
 function notInstalled({ name, server, file }: HelperCall): AuthenticationError {

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { authFilePaths, readAuthFile, type AuthFile, type AuthFilePath } from './auth-file.js';
-import { encodeLogin, parseAuthEntry } from './auth-entry.js';
+import { entryText, parseAuthEntry } from './auth-entry.js';
 import {
   askHelper,
   eraseFromHelper,
@@ -32,6 +32,14 @@ const TOKEN_USER = '<token>';
 /** Helpers give out short-lived secrets: how long one is used without asking again. Milliseconds. */
 const REUSE_MS = 5 * 60_000;
 
+/** An answer that is kept; `at` is a time of `performance.now()`. */
+interface Found {
+  readonly at: number;
+  readonly answer: Promise<Credentials | undefined>;
+  /** Of the request that looked for it. */
+  readonly starter: AbortSignal;
+}
+
 interface Candidate {
   readonly rank: number;
   readonly load: () => Promise<Credentials | undefined>;
@@ -40,7 +48,7 @@ interface Candidate {
 class FileCredentialStore implements CredentialStore {
   readonly #paths: readonly AuthFilePath[];
   readonly #helpers: HelperOptions;
-  readonly #found = new Map<string, { readonly at: number; readonly answer: Promise<Credentials | undefined> }>();
+  readonly #found = new Map<string, Found>();
 
   constructor({ env = process.env, authfile, helperTimeoutMs }: CredentialStoreOptions) {
     const home = env.HOME || homedir();
@@ -48,14 +56,21 @@ class FileCredentialStore implements CredentialStore {
     this.#helpers = { env, timeoutMs: helperTimeoutMs };
   }
 
-  readonly find: CredentialStore['find'] = (host, { repository, signal }) => {
+  readonly find: CredentialStore['find'] = async (host, { repository, signal }) => {
     const key = `${host}/${repository ?? ''}`;
-    const known = this.#found.get(key);
-    if (known !== undefined && performance.now() - known.at < REUSE_MS) return known.answer;
-    const answer = this.#find(host, repository, signal);
-    this.#found.set(key, { at: performance.now(), answer });
-    answer.catch(() => this.#found.delete(key));
-    return answer;
+    let found = this.#found.get(key);
+    if (found === undefined || performance.now() - found.at >= REUSE_MS) {
+      found = { at: performance.now(), answer: this.#find(host, repository, signal), starter: signal };
+      this.#found.set(key, found);
+    }
+    try {
+      return await found.answer;
+    } catch (error) {
+      if (this.#found.get(key) === found) this.#found.delete(key);
+      // The one who looked for all was cancelled; this request was not.
+      if (found.starter.aborted && !signal.aborted) return this.find(host, { repository, signal });
+      throw error;
+    }
   };
 
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
@@ -72,12 +87,14 @@ class FileCredentialStore implements CredentialStore {
     const helper = key.path === '' ? helperOf(file, key.host) : undefined;
     if (helper !== undefined) {
       const call = { name: helper, server: serverName(key.host), file: path, signal };
-      await storeWithHelper(call, login, this.#helpers);
+      const { identityToken } = login;
+      const secret = identityToken === undefined ? login : { username: TOKEN_USER, password: identityToken };
+      await storeWithHelper(call, secret, this.#helpers);
     }
     await editAuthFile(path, signal, (entries) => {
       removeKey(entries, key);
       // Docker lists what a helper keeps by an empty entry.
-      entries.set(fileKey(key), helper === undefined ? JSON.stringify({ auth: encodeLogin(login) }) : '{}');
+      entries.set(fileKey(key), helper === undefined ? entryText(login) : '{}');
       return true;
     });
     return { file: path, helper };

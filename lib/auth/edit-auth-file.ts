@@ -2,7 +2,7 @@ import { chown, open, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AuthenticationError, UsageError } from '../errors.js';
 import { delay, makeDirectory, writeFileAtomic } from '../util/index.js';
-import { readAuthFile, type AuthFile } from './auth-file.js';
+import { readAuthFile } from './auth-file.js';
 import { objectMembers, objectText } from './json-members.js';
 
 const LOCK_PATIENCE_MS = 10_000;
@@ -15,7 +15,7 @@ const LOCK_PATIENCE_MS = 10_000;
 export async function editAuthFile(
   path: string,
   signal: AbortSignal,
-  change: (entries: Map<string, string>, file: AuthFile) => boolean,
+  change: (entries: Map<string, string>) => boolean,
 ): Promise<void> {
   try {
     const target = await realpath(path).catch(() => path);
@@ -25,7 +25,7 @@ export async function editAuthFile(
       const file = await readAuthFile({ path: target, explicit: false });
       const members = objectMembers(file.text ?? '{}');
       const entries = objectMembers(members.get('auths') ?? '{}');
-      if (!change(entries, file)) return;
+      if (!change(entries)) return;
       members.set('auths', objectText(entries, '\t'));
       const before = await stat(target).catch(() => undefined);
       await writeFileAtomic(target, `${objectText(members)}\n`);

@@ -1,5 +1,6 @@
 import { AuthenticationError, RegistryError } from '../errors.js';
 import { redactUrl, type BufferedResponse, type HttpClient } from '../http/index.js';
+import { encodeLogin } from './auth-entry.js';
 import type { FetchedToken } from './bearer-token.js';
 import { deniesPush, tokenClaims } from './json-web-token.js';
 import type { AuthScope, Credentials } from './types.js';
@@ -52,13 +53,14 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   if (response.status !== 200) {
     throw new RegistryError(`the token service of ${host} answered ${response.status}`, place);
   }
-  const { token, seconds } = parseAnswer(response.body);
+  const { token, refreshToken, seconds } = parseAnswer(response.body);
   if (token === undefined) throw new RegistryError(`the token service of ${host} sent no usable token`, place);
   const claims = tokenClaims(token);
   const { repository, actions, mountFrom = [] } = scope;
   if (repository !== undefined && actions !== 'pull' && deniesPush(claims, repository, mountFrom)) {
     throw noPush(request, repository);
   }
+  if (refreshToken !== undefined) credentials?.onRefreshToken?.(refreshToken);
   const lifetimeMs = (seconds ?? claims.lifetime ?? DEFAULT_LIFETIME_S) * 1000;
   return {
     header: `Bearer ${token}`,
@@ -91,13 +93,17 @@ function ask(http: HttpClient, request: TokenRequest, signal: AbortSignal): Prom
   if (service !== undefined) url.searchParams.set('service', service);
   for (const wanted of tokenScopes(request)) url.searchParams.append('scope', wanted);
   if (credentials !== undefined) url.searchParams.set('account', credentials.username);
+  if (credentials?.onRefreshToken !== undefined) {
+    url.searchParams.set('offline_token', 'true');
+    url.searchParams.set('client_id', CLIENT_ID);
+  }
   const headers = credentials === undefined ? {} : { authorization: basicHeader(credentials) };
   return http.request({ ...common, method: 'GET', url: url.href, headers }, limit);
 }
 
 /** The `Authorization` header of the Basic scheme (RFC 7617). */
-export function basicHeader({ username, password }: Credentials): string {
-  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+export function basicHeader(credentials: Credentials): string {
+  return `Basic ${encodeLogin(credentials)}`;
 }
 
 /** What to do when credentials are missing or wrong. */
@@ -132,18 +138,27 @@ function noPush({ scope: { host }, credentials }: TokenRequest, repository: stri
   });
 }
 
-/** `seconds`: undefined when the answer does not say. `token`: undefined when it has none that fits into a header. */
-function parseAnswer(body: Buffer): { token: string | undefined; seconds: number | undefined } {
+interface TokenAnswer {
+  /** Undefined when there is none that fits into a header. */
+  readonly token: string | undefined;
+  readonly refreshToken: string | undefined;
+  /** Undefined when the answer does not say. */
+  readonly seconds: number | undefined;
+}
+
+function parseAnswer(body: Buffer): TokenAnswer {
   let answer: Record<string, unknown> | null;
   try {
     answer = JSON.parse(body.toString('utf8')) as Record<string, unknown> | null;
   } catch {
     answer = null;
   }
-  const token = answer?.token ?? answer?.access_token;
+  const usable = (token: unknown): string | undefined =>
+    typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined;
   const seconds = answer?.expires_in;
   return {
-    token: typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined,
+    token: usable(answer?.token ?? answer?.access_token),
+    refreshToken: usable(answer?.refresh_token),
     seconds: typeof seconds === 'number' && seconds > 0 ? seconds : undefined,
   };
 }

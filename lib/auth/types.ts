@@ -6,6 +6,8 @@ export interface Credentials {
   readonly identityToken?: string | undefined;
   /** A bearer token that is sent as it is. */
   readonly registryToken?: string | undefined;
+  /** A login is being made: the token service is asked for a refresh token too, and this hears it. */
+  readonly onRefreshToken?: ((token: string) => void) | undefined;
   /** Where they came from, for messages: `--creds`, a file, a helper. Never their value. */
   readonly source: string;
 }
@@ -28,6 +30,8 @@ export interface RegistryKey {
 export interface Login {
   readonly username: string;
   readonly password: string;
+  /** Kept in place of the password. */
+  readonly identityToken?: string | undefined;
 }
 
 /** Where a login was put, or taken from. */

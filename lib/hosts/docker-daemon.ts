@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { BlockList, isIP } from 'node:net';
+import type { BlockList } from 'node:net';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import type { MachineEnvironment } from './machine.js';
+import { blockOf, contains } from './no-proxy.js';
 
 /** What Docker's daemon.json says about registries. */
 export interface DaemonRegistries {
@@ -39,17 +40,16 @@ function parse(config: Record<string, unknown>): DaemonRegistries {
     return value;
   };
   const hosts = new Set<string>();
-  const blocks = new BlockList();
-  for (const entry of texts('insecure-registries')) {
-    const [address = '', bits] = entry.split('/');
-    const family = isIP(address);
-    if (bits === undefined || family === 0) hosts.add(entry.replace(/^https?:\/\//, ''));
-    else blocks.addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
+  const blocks: BlockList[] = [];
+  for (const text of texts('insecure-registries')) {
+    const entry = text.replace(/^https?:\/\//, '').replace(/\/+$/, '');
+    const block = blockOf(entry);
+    if (block === undefined) hosts.add(entry);
+    else blocks.push(block);
   }
   const inBlock = (host: string): boolean => {
     const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '');
-    const family = isIP(name);
-    return family !== 0 && blocks.check(name, family === 4 ? 'ipv4' : 'ipv6');
+    return blocks.some((block) => contains(block, name));
   };
   return {
     mirrors: texts('registry-mirrors').map((text) => {

@@ -32,7 +32,8 @@ function ruleOf(entry: string): (target: Target) => boolean {
   return ({ name, port }) => fits(name) && (wantedPort === undefined || wantedPort === port);
 }
 
-function blockOf(entry: string): BlockList | undefined {
+/** The addresses of a CIDR block (`10.0.0.0/8`); undefined for anything else. */
+export function blockOf(entry: string): BlockList | undefined {
   const [address = '', bits = ''] = entry.split('/');
   const family = isIP(address);
   if (family === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return undefined;
@@ -41,7 +42,8 @@ function blockOf(entry: string): BlockList | undefined {
   return block;
 }
 
-function contains(block: BlockList, name: string): boolean {
+/** Whether `name`, an address without brackets, is in the block. */
+export function contains(block: BlockList, name: string): boolean {
   const family = isIP(name);
   return family !== 0 && block.check(name, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -62,7 +62,17 @@ function parseProxy({ source, text }: Setting): string {
     return refuse('it is not an address');
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return refuse(`imgtool does not speak ${url.protocol}`);
+  if (!isEncoded(url.username) || !isEncoded(url.password)) return refuse('a % in its user or password is written %25');
   return url.href;
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface DockerProxies {
@@ -72,7 +82,7 @@ interface DockerProxies {
 }
 
 function dockerProxies({ env, home }: MachineEnvironment): DockerProxies {
-  const path = join(env.DOCKER_CONFIG ?? join(home, '.docker'), 'config.json');
+  const path = join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json');
   let defaults: Record<string, unknown> | undefined;
   try {
     const config = JSON.parse(readFileSync(path, 'utf8')) as { proxies?: { default?: Record<string, unknown> } } | null;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import type { MachineEnvironment } from './machine.js';
@@ -23,6 +23,9 @@ export interface MirrorTable {
   readonly pull: 'all' | 'digest-only' | 'tag-only';
 }
 
+/** What a location, and a prefix without its star, can be; the path may have a tag or digest at its end. */
+const ADDRESS = /^([\w.-]+|\[[\da-f:]+\])(:\d+)?(\/[^\s/?#]+)*$/i;
+
 /**
  * Reads registries.conf as podman finds it: `CONTAINERS_REGISTRIES_CONF`, else the user's, else the machine's; then the
  * `*.conf` of registries.conf.d, where a later table takes the place of an earlier one for the same prefix. The TOML parser is
@@ -30,7 +33,7 @@ export interface MirrorTable {
  */
 export async function readRegistriesConf(machine: MachineEnvironment): Promise<readonly RegistryTable[]> {
   const tables = new Map<string, RegistryTable>();
-  for (const path of filesOf(machine)) {
+  for (const path of registriesConfFiles(machine)) {
     const text = readFileSync(path, 'utf8');
     // Most machines have a file with nothing but comments, and many with aliases only.
     if (!/^\s*(\[\[?\s*registr|registry\s*=)/m.test(text)) continue;
@@ -41,7 +44,8 @@ export async function readRegistriesConf(machine: MachineEnvironment): Promise<r
   return [...tables.values()];
 }
 
-function filesOf({ env, home }: MachineEnvironment): string[] {
+/** The files that say something about registries, in the order of reading. Throws UsageError when the chosen one is missing. */
+export function registriesConfFiles({ env, home }: MachineEnvironment): string[] {
   const chosen = env.CONTAINERS_REGISTRIES_CONF;
   const own = join(home, '.config/containers/registries.conf');
   const main = [chosen ?? '', own, '/etc/containers/registries.conf'].find((path) => path !== '' && isReadable(path));
@@ -67,10 +71,24 @@ function dropIns(directory: string): string[] {
 
 function isReadable(path: string): boolean {
   try {
-    readFileSync(path);
-    return true;
+    accessSync(path, constants.R_OK);
+    return !statSync(path).isDirectory();
   } catch {
     return false;
+  }
+}
+
+/** Parses the TOML of one file. Throws UsageError. */
+export function parseConfToml(
+  parseToml: (text: string) => Record<string, unknown>,
+  text: string,
+  file: string,
+): Record<string, unknown> {
+  try {
+    return parseToml(text);
+  } catch (cause) {
+    const [why] = (cause as Error).message.split('\n', 1);
+    throw new UsageError(`${file} makes no sense: ${why}`, { cause, hint: 'see containers-registries.conf(5)' });
   }
 }
 
@@ -80,21 +98,21 @@ export function parseRegistriesConf(
   text: string,
   file: string,
 ): RegistryTable[] {
-  const refuse = (why: string, cause?: unknown): never => {
-    throw new UsageError(`${file} makes no sense: ${why}`, { cause, hint: 'see containers-registries.conf(5)' });
+  const refuse = (why: string): never => {
+    throw new UsageError(`${file} makes no sense: ${why}`, { hint: 'see containers-registries.conf(5)' });
   };
-  let document: Record<string, unknown> = {};
-  try {
-    document = parseToml(text);
-  } catch (error) {
-    refuse((error as Error).message.split('\n', 1)[0]!, error);
-  }
+  const document = parseConfToml(parseToml, text, file);
   if ('registries' in document) refuse('it is of version 1, which podman does not read any more either');
   const entries = document.registry ?? [];
   if (!Array.isArray(entries)) return refuse('registry is not a list: write [[registry]]');
+  const addressOf = (value: unknown, star = /^/): string => {
+    const address = textOf(value).replace(/\/+$/, '');
+    if (address === '' || ADDRESS.test(address.replace(star, ''))) return address;
+    return refuse(`the [[registry]] or mirror ${JSON.stringify(address)} is not HOST[:PORT][/PATH]`);
+  };
   return (entries as Record<string, unknown>[]).map((entry) => {
-    const location = textOf(entry.location).replace(/\/+$/, '');
-    const prefix = textOf(entry.prefix).replace(/\/+$/, '') || location;
+    const location = addressOf(entry.location);
+    const prefix = addressOf(entry.prefix, /^\*\./) || location;
     if (prefix === '') refuse('a [[registry]] has neither prefix nor location');
     if (location === '' && !prefix.startsWith('*.')) refuse(`the [[registry]] ${prefix} has no location`);
     const digestOnly = entry['mirror-by-digest-only'] === true;
@@ -106,7 +124,7 @@ export function parseRegistriesConf(
       blocked: entry.blocked === true,
       file,
       mirrors: mirrors.map((mirror) => {
-        const at = textOf(mirror.location).replace(/\/+$/, '') || refuse(`a mirror of ${prefix} has no location`);
+        const at = addressOf(mirror.location) || refuse(`a mirror of ${prefix} has no location`);
         const pull = mirror['pull-from-mirror'] ?? (digestOnly ? 'digest-only' : 'all');
         if (pull !== 'all' && pull !== 'digest-only' && pull !== 'tag-only') {
           return refuse(`pull-from-mirror of ${at} is none of all, digest-only, tag-only`);

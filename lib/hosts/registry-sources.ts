@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { isRepositoryName } from '../spec/index.js';
 import { readDaemonRegistries, type DaemonRegistries } from './docker-daemon.js';
 import type { MachineEnvironment } from './machine.js';
 import { readRegistriesConf, type RegistryTable } from './registries-conf.js';
@@ -16,8 +17,13 @@ export interface RegistrySource {
 
 /** Where repositories are read from on this machine. */
 export interface RegistrySources {
-  /** Places to read a repository from: mirrors in their order, then itself. Throws UsageError when it is blocked. */
+  /**
+   * Places to read a repository from: mirrors in their order, then itself. Throws UsageError when it is blocked, or a table
+   * makes no name of it.
+   */
   readonly of: (host: string, repository: string) => readonly [...RegistrySource[], RegistrySource];
+  /** Throws UsageError when nothing may be read from there. */
+  readonly check: (host: string, path: string) => void;
   /** Whether any certificate and plain http will do for everything at `host[:port]`. */
   readonly insecure: (host: string) => boolean;
 }
@@ -31,14 +37,17 @@ export async function registrySources(machine: MachineEnvironment): Promise<Regi
 
 /** As `registrySources`, of what was read. */
 export function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries): RegistrySources {
+  const find = (host: string, path: string): Match | undefined => {
+    const found = longest(tables, host, path);
+    if (found?.table.blocked !== true) return found;
+    throw new UsageError(`${host}/${path} is blocked in ${found.table.file}`, {
+      hint: 'its owner does not want images from there; see "blocked" in that file',
+    });
+  };
   return {
+    check: (host, path) => void find(host, path),
     of: (host, repository) => {
-      const found = longest(tables, host, repository);
-      if (found?.table.blocked === true) {
-        throw new UsageError(`${host}/${repository} is blocked in ${found.table.file}`, {
-          hint: 'its owner does not want images from there; see "blocked" in that file',
-        });
-      }
+      const found = find(host, repository);
       const own = found === undefined ? undefined : rewrite(found.table.location, found);
       const itself = {
         ...(own ?? { host, repository }),
@@ -94,10 +103,17 @@ function boundary(name: string, length: number): number | undefined {
 /** Puts a location in the place of what matched; undefined when there is none to put. */
 function rewrite(
   location: string,
-  { rest }: Match,
+  { table, rest }: Match,
 ): { readonly host: string; readonly repository: string } | undefined {
   if (location === '') return undefined;
   const name = `${location}${rest}`;
   const slash = name.indexOf('/');
-  return { host: name.slice(0, slash), repository: name.slice(slash + 1) };
+  const repository = name.slice(slash + 1);
+  if (slash > 0 && isRepositoryName(repository)) return { host: name.slice(0, slash), repository };
+  throw new UsageError(
+    `${table.file} makes no sense: in the [[registry]] ${table.prefix} the location ${location} has no repository`,
+    {
+      hint: 'see containers-registries.conf(5)',
+    },
+  );
 }

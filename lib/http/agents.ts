@@ -27,12 +27,16 @@ export class Agents {
     this.#options = options;
   }
 
-  /** The connections for `url`. Throws TransportError when its certificates or proxy cannot be used. */
-  route(url: URL): Promise<Route> {
-    let route = this.#routes.get(url.origin);
+  /**
+   * The connections for `url`; `anonymous`: those without a certificate of ours. Throws TransportError when its certificates
+   * or proxy cannot be used.
+   */
+  route(url: URL, { anonymous = false } = {}): Promise<Route> {
+    const key = `${anonymous ? 'anonymous ' : ''}${url.origin}`;
+    let route = this.#routes.get(key);
     if (route === undefined) {
-      route = this.#make(url);
-      this.#routes.set(url.origin, route);
+      route = this.#make(url, anonymous);
+      this.#routes.set(key, route);
     }
     return route;
   }
@@ -42,9 +46,10 @@ export class Agents {
     for (const agent of this.#open) agent.destroy();
   }
 
-  async #make(url: URL): Promise<Route> {
+  async #make(url: URL, anonymous: boolean): Promise<Route> {
     const secure = url.protocol === 'https:';
-    const tls = secure ? this.#options.tls?.(url.host) : undefined;
+    const given = secure ? this.#options.tls?.(url.host) : undefined;
+    const tls = anonymous ? withoutOwn(given) : given;
     const proxy = this.#options.proxy?.(url);
     const options = { keepAlive: true, ...(secure ? secureOptions(url.host, tls) : {}) };
     const timeoutMs = 2 * (this.#options.timeouts?.connectMs ?? CONNECT_MS);
@@ -56,12 +61,18 @@ export class Agents {
   }
 }
 
+function withoutOwn({ cert: _cert, key: _key, ...trust }: TlsOptions = {}): TlsOptions {
+  return trust;
+}
+
 /** A tunnel (CONNECT) for https; plain http is forwarded by absolute URL, as many proxies tunnel to few ports only. */
 async function proxyAgent(proxy: string, secure: boolean, timeoutMs: number, options: object): Promise<HttpAgent> {
-  if (secure) return new (await import('./tunnel-agent.js')).TunnelAgent(new URL(proxy), timeoutMs, options);
+  const url = new URL(proxy);
+  const tls = url.protocol === 'https:' ? secureOptions(url.host, undefined) : {};
+  if (secure) return new (await import('./tunnel-agent.js')).TunnelAgent({ url, tls }, timeoutMs, options);
   // Old proxies (tinyproxy 1.11) pass the registry's keep-alive on and close all the same.
   // Bundled, a CommonJS package has nothing but its default.
-  return new (await import('http-proxy-agent')).default.HttpProxyAgent(proxy, { ...options, keepAlive: false });
+  return new (await import('http-proxy-agent')).default.HttpProxyAgent(proxy, { ...options, ...tls, keepAlive: false });
 }
 
 /** Made once for a host: parsing the system's authorities for each connection would cost more than the handshake. */

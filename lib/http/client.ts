@@ -1,7 +1,9 @@
 import { TransportError } from '../errors.js';
 import { backoffMs, delay } from '../util/index.js';
 import { readCapped } from './capped-body.js';
+import { Governor, isRefusal } from './governor.js';
 import { HostQueues } from './host-queue.js';
+import { sharedClock } from './limit-state.js';
 import { nextHop, type Hop } from './redirect.js';
 import { redactText, redactUrl } from './redact.js';
 import { isRetryableCode, isRetryableStatus, MAX_RETRY_AFTER_MS, parseRetryAfter } from './retry.js';
@@ -23,10 +25,13 @@ class Client implements HttpClient {
   readonly #options: HttpClientOptions;
   readonly #queues: HostQueues;
   readonly #sender: Sender;
+  readonly #governor: Governor;
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
-    this.#queues = new HostQueues(options.parallel ?? DEFAULT_PARALLEL);
+    const parallel = Math.max(1, Math.trunc(options.parallel ?? DEFAULT_PARALLEL));
+    this.#queues = new HostQueues(parallel);
+    this.#governor = new Governor({ directory: options.limitsDirectory, parallel, warn: options.warn });
     this.#sender = new Sender(options);
   }
 
@@ -53,9 +58,9 @@ class Client implements HttpClient {
         return { status: answer.status, headers: answer.headers, url: url.href, body: answer.body };
       }
       this.#log(`${request.method} ${redactUrl(url)}: ${answer.status}; again in ${Math.round(pauseMs)} ms`);
-      if (answer.headers['retry-after'] !== undefined) this.#queues.pause(url.host, pauseMs);
       await readCapped(answer.body, MAX_ERROR_BYTES).catch(() => undefined);
-      await delay(pauseMs, request.signal);
+      // The governor holds back everything to that host, this request too.
+      if (!isRefusal(answer.status, answer.headers)) await delay(pauseMs, request.signal);
     }
   }
 
@@ -74,7 +79,7 @@ class Client implements HttpClient {
   }
 
   close(): Promise<void> {
-    this.#queues.close();
+    this.#governor.close();
     this.#sender.close();
     return Promise.resolve();
   }
@@ -113,11 +118,23 @@ class Client implements HttpClient {
   }
 
   async #send(hop: Hop, request: HttpRequest): Promise<Answer> {
-    const { signal, priority = 0 } = request;
+    const { signal, priority = 0, responseMs, anonymous } = request;
+    const { host } = hop.url;
     const upload = typeof hop.body === 'function';
-    const release = await this.#queues.acquire(hop.url.host, { priority, signal, upload });
+    const release = await this.#queues.acquire(host, { priority, signal, upload });
+    try {
+      await this.#governor.turn(host, signal);
+    } catch (error) {
+      release();
+      throw error;
+    }
     const started = performance.now();
-    const answer = await this.#sender.send(hop, { signal, responseMs: request.responseMs, closed: release });
+    const sentAt = sharedClock();
+    const answer = await this.#sender.send(hop, { signal, responseMs, anonymous, closed: release });
+    // Who reads the body finds its error there; until then nobody listens.
+    answer.body.on('error', () => undefined);
+    await this.#governor.answered(host, { status: answer.status, headers: answer.headers, sentAt });
+    this.#queues.limit(host, this.#governor.parallel(host));
     const what = `${hop.method} ${redactUrl(hop.url)}: ${answer.status}`;
     const afterMs = (): string => `${Math.round(performance.now() - started)} ms`;
     this.#log(`${what} in ${afterMs()}`);

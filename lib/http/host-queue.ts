@@ -7,11 +7,10 @@ interface Queues {
   readonly uploads: PQueue;
 }
 
-/** One queue a host and direction: at most `parallel` transfers at a time, higher priority first, with pauses a host has asked for. */
+/** One queue a host and direction: at most `parallel` transfers at a time, higher priority first. */
 export class HostQueues {
   readonly #parallel: number;
   readonly #queues = new Map<string, Queues>();
-  readonly #pauses = new Map<string, { readonly until: number; readonly timer: NodeJS.Timeout }>();
 
   constructor(parallel: number) {
     this.#parallel = Math.max(1, Math.trunc(parallel));
@@ -41,29 +40,12 @@ export class HostQueues {
     });
   }
 
-  /** Starts nothing new at `host` for `ms` milliseconds (`Retry-After`). */
-  pause(host: string, ms: number): void {
+  /** From now on at most `parallel` transfers with `host` in each direction; what is under way goes on. */
+  limit(host: string, parallel: number): void {
     const queues = this.#queues.get(host);
-    const until = Date.now() + ms;
-    const earlier = this.#pauses.get(host);
-    if (queues === undefined || (earlier !== undefined && earlier.until >= until)) return;
-    clearTimeout(earlier?.timer);
-    for (const queue of [queues.all, queues.uploads]) queue.pause();
-    const timer = setTimeout(() => {
-      this.#pauses.delete(host);
-      start(queues);
-    }, ms);
-    this.#pauses.set(host, { until, timer });
-  }
-
-  /** Ends all pauses. */
-  close(): void {
-    for (const [host, { timer }] of this.#pauses) {
-      clearTimeout(timer);
-      const queues = this.#queues.get(host);
-      if (queues !== undefined) start(queues);
-    }
-    this.#pauses.clear();
+    if (queues === undefined || queues.all.concurrency === parallel) return;
+    queues.all.concurrency = parallel;
+    queues.uploads.concurrency = parallel;
   }
 
   async #queuesOf(host: string): Promise<Queues> {
@@ -76,9 +58,4 @@ export class HostQueues {
     }
     return queues;
   }
-}
-
-function start({ all, uploads }: Queues): void {
-  all.start();
-  uploads.start();
 }

@@ -35,6 +35,8 @@ export class SendFailure extends Error {
 export interface SendOptions {
   readonly signal: AbortSignal;
   readonly responseMs: number | undefined;
+  /** Shows no certificate of ours. */
+  readonly anonymous?: boolean | undefined;
   /** Called once, when the exchange is over: the body ended, was destroyed, or the try failed. */
   readonly closed: () => void;
 }
@@ -63,7 +65,7 @@ export class Sender {
     };
     try {
       const got = (this.#got ??= (await import('got')).got);
-      const route = await this.#agents.route(hop.url);
+      const route = await this.#agents.route(hop.url, options);
       options.signal.throwIfAborted();
       return await this.#exchange(got, hop, route, { ...options, closed });
     } catch (error) {

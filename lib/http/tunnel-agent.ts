@@ -4,17 +4,23 @@ import { Agent, request as httpsRequest, type AgentOptions, type RequestOptions 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
-import { systemAuthorities } from './authorities.js';
 import { ProxyRefusal } from './transport-failure.js';
+
+/** A proxy and how it is spoken to. */
+export interface ProxyAddress {
+  readonly url: URL;
+  /** Used with an https proxy. */
+  readonly tls: ConnectionOptions;
+}
 
 /** Connections by https through the tunnel of a proxy (RFC 9110, 9.3.6), kept for further requests. */
 export class TunnelAgent extends Agent {
-  readonly #proxy: URL;
+  readonly #proxy: ProxyAddress;
   readonly #timeoutMs: number;
   readonly #asking = new Set<ClientRequest>();
 
   /** `timeoutMs`: how long the proxy may take to open a tunnel. */
-  constructor(proxy: URL, timeoutMs: number, options: AgentOptions) {
+  constructor(proxy: ProxyAddress, timeoutMs: number, options: AgentOptions) {
     super(options);
     this.#proxy = proxy;
     this.#timeoutMs = timeoutMs;
@@ -35,9 +41,9 @@ export class TunnelAgent extends Agent {
 
   async #tunnel({ host, port }: RequestOptions): Promise<Socket> {
     const target = `${host?.includes(':') === true ? `[${host}]` : host}:${port}`;
-    const { protocol, hostname, port: proxyPort, username, password } = this.#proxy;
+    const { url, tls } = this.#proxy;
+    const { protocol, hostname, port: proxyPort, username, password } = url;
     const secure = protocol === 'https:';
-    const authorities = secure ? systemAuthorities() : undefined;
     const request = (secure ? httpsRequest : httpRequest)({
       method: 'CONNECT',
       host: hostname.replace(/^\[|\]$/g, ''),
@@ -45,7 +51,7 @@ export class TunnelAgent extends Agent {
       path: target,
       headers: { host: target, ...(username === '' && password === '' ? {} : basicLogin(username, password)) },
       agent: false,
-      ...(authorities === undefined ? {} : { ca: [...authorities] }),
+      ...tls,
     });
     const timer = setTimeout(() => request.destroy(new ProxyRefusal('silent')), this.#timeoutMs);
     this.#asking.add(request);

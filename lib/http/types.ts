@@ -17,6 +17,8 @@ export interface HttpRequest {
   readonly body?: RequestBody;
   /** The body is for this host alone: a redirect that would send it to another one is an error. */
   readonly secretBody?: boolean;
+  /** Shows nobody a certificate of ours. */
+  readonly anonymous?: boolean;
   readonly signal: AbortSignal;
   /** Higher starts first within the limit of the host. Default 0. */
   readonly priority?: number;
@@ -79,6 +81,8 @@ export interface HttpClientOptions {
   readonly timeouts?: HttpTimeouts;
   /** Body bytes per second over all transfers of this client, received and sent; default: no limit. */
   readonly limitRate?: number;
+  /** Directory, made when needed, in which all processes of the user share what hosts allow; default: not shared. */
+  readonly limitsDirectory?: string;
   /** Default `imgtool`. */
   readonly userAgent?: string;
   /** TLS options for `host[:port]`; default: the system's, verified. */

@@ -1,7 +1,8 @@
 import { InvalidReferenceError } from '../errors.js';
 import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
-import { isRepositoryName } from '../spec/index.js';
+import { isKeptElsewhere, isRepositoryName } from '../spec/index.js';
+import { foreignBlob } from './foreign-blob.js';
 import { DownHosts, mirroredReader } from './mirrored-reader.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
 import { createV1Protocol, type RegistryVersion } from './v1/protocol.js';
@@ -24,6 +25,8 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly connections?: number | 'auto';
   /** Where a repository is read from: mirrors in their order, then itself. Default: only from itself. */
   readonly sources?: (host: string, repository: string) => readonly [...RepositorySource[], RepositorySource];
+  /** Throws UsageError where nothing may be read from: asked for URLs of foreign layers. Default: all may. */
+  readonly checkPlace?: (host: string, path: string) => void;
   /** Which protocol to speak; default `auto`: v2, and v1 where the host speaks nothing else. */
   readonly registryVersion?: RegistryVersion;
 }
@@ -46,6 +49,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     tokenService,
     requestHeaders,
     sources,
+    checkPlace,
     connections,
     registryVersion,
     ...given
@@ -91,6 +95,14 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     if (source.insecure === true) insecure.add(source.host);
     return openReader(endpointOf(source.host), source.repository);
   };
+  const withForeignLayers = (reader: RepositoryReader): RepositoryReader => ({
+    ...reader,
+    blob: (descriptor, options) => {
+      const registry = reader.blob(descriptor, options);
+      if (!isKeptElsewhere(descriptor)) return registry;
+      return foreignBlob(descriptor, { http, registry, priority: options?.priority, check: checkPlace });
+    },
+  });
   return {
     // Async, so that all errors reject.
     // eslint-disable-next-line @typescript-eslint/require-await
@@ -100,9 +112,9 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
       const places = sources?.(host, repository) ?? [{ host, repository }];
       if (!fromMirrors) return openAt({ host, repository });
       const itself = { ...openAt(places.at(-1)!), host, repository };
-      if (places.length === 1) return itself;
+      if (places.length === 1) return withForeignLayers(itself);
       const mirrors = places.slice(0, -1).map((place) => ({ reader: openAt(place), only: place.only }));
-      return mirroredReader(mirrors, itself, { down, onFailure: passedOver });
+      return withForeignLayers(mirroredReader(mirrors, itself, { down, onFailure: passedOver }));
     },
     // eslint-disable-next-line @typescript-eslint/require-await
     openWriter: async ({ host, repository }, { signal, mountFrom = [] }): Promise<RepositoryWriter> => {
@@ -110,8 +122,16 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
       [repository, ...mountFrom].forEach(checkName);
       return openWriter(endpointOf(host), repository, { mountFrom, retries: httpOptions.retries });
     },
+    foreignBlob: (descriptor) => foreignBlob(descriptor, { http, check: checkPlace }),
     catalog: (host, { signal }) => listRepositories(endpointOf(host), signal),
-    ping: (host, { signal }) => ping(endpointOf(host), signal),
+    ping: async (host, { signal }) => {
+      if (registryVersion === '1') return void (await v1.ping(host, { signal }));
+      try {
+        await ping(endpointOf(host), signal);
+      } catch (error) {
+        if (!(await v1.ping(host, { signal, after: error }))) throw error;
+      }
+    },
     openV1: (reference, how) => v1.open(reference, how),
     search: (host, term, how) => v1.search(host, term, how),
     get statistics() {

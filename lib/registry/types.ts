@@ -7,6 +7,8 @@ export interface BlobSource {
   readonly descriptor: Descriptor;
   /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
   readonly connections?: number | 'auto';
+  /** How many places there are to get it from: so often it is worth to begin anew when the bytes are wrong. Default 1. */
+  readonly places?: number;
   /**
    * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the
    * Range and sends from 0. With `length`, only so many bytes come where `ranged` says so; otherwise all the rest does. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
@@ -122,6 +124,11 @@ export interface RegistryClient {
     reference: Pick<Reference, 'host' | 'repository'>,
     options: { readonly signal: AbortSignal; readonly mountFrom?: readonly string[] },
   ): Promise<RepositoryWriter>;
+  /**
+   * A layer that its manifest's source does not have: from the URLs of its descriptor, whose hosts are told nothing but what is
+   * wanted. Those of `open` are looked for there too when the registry lacks them.
+   */
+  foreignBlob(descriptor: Descriptor): BlobSource;
   /** All repositories of a host, paged through, bounded. Many registries do not offer this. Throws as RepositoryReader does. */
   catalog(host: string, options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   /**

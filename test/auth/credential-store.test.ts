@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { createCredentialStore, parseRegistryKey, type CredentialStore } from '../../lib/auth/index.js';
 import { AuthenticationError, UsageError } from '../../lib/errors.js';
@@ -238,6 +239,44 @@ describe('credential store', () => {
         expect(saving.message).to.not.include('hidden');
         expect(JSON.parse(await readFile(docker(), 'utf8'))).to.have.nested.property('auths.reg\\.example.auth');
       });
+
+    it('are asked again for others when the one who asked for all was cancelled', async () => {
+      await write(docker(), { credHelpers: { 'reg.example': 'keep' }, auths: {} });
+      const program = join(directory, 'bin/docker-credential-keep');
+      const answer = `echo '{"Username":"me","Secret":"second"}'`;
+      // The first call waits to be killed.
+      await writeFile(program, `#!/bin/sh\nmkdir ${directory}/called 2>/dev/null && exec sleep 30\n${answer}\n`);
+      const controller = new AbortController();
+      const one = store();
+      const first = rejection(one.find('reg.example', { signal: controller.signal }));
+      const others = [1, 2].map(() => find('reg.example', undefined, one));
+      while ((await stat(join(directory, 'called')).catch(() => undefined)) === undefined) await sleep(5);
+      controller.abort(new Error('another blob failed'));
+      expect((await first).message).to.equal('another blob failed');
+      expect(await Promise.all(others)).to.deep.equal(['me:second', 'me:second']);
+    });
+
+    it('are never searched in the working directory', async () => {
+      await write(docker(), { credHelpers: { 'reg.example': 'keep' } });
+      const before = process.cwd();
+      process.chdir(join(directory, 'bin'));
+      try {
+        for (const PATH of ['', '.', 'bin:']) {
+          const error = await rejection(find('reg.example', undefined, store({ PATH })));
+          expect(error.message).to.include('docker-credential-keep');
+        }
+      } finally {
+        process.chdir(before);
+      }
+      expect(await helpers.argv('keep')).to.equal('');
+    });
+
+    it('may write a character in two halves', async () => {
+      await write(docker(), { credHelpers: { 'reg.example': 'keep' } });
+      const halves = `printf '{"Username":"m\\303'; sleep 0.1; printf '\\274","Secret":"s"}'`;
+      await writeFile(join(directory, 'bin/docker-credential-keep'), `#!/bin/sh\n${halves}\n`);
+      expect(await find('reg.example')).to.equal('mü:s');
+    });
 
     it('are killed when the work is cancelled', async () => {
       await write(docker(), { credsStore: 'hanging' });

@@ -69,7 +69,20 @@ describe('proxies of the environment', () => {
     expect(find('http://y/', { DOCKER_CONFIG: join(home, 'none') })).to.equal(undefined);
   });
 
-  for (const text of ['socks5://u:secret@a:1', 'http://u:secret@a:99999'])
+  it("finds Docker's config.json though DOCKER_CONFIG is empty", () => {
+    mkdirSync(join(home, '.docker'));
+    writeFileSync(
+      join(home, '.docker/config.json'),
+      JSON.stringify({ proxies: { default: { httpProxy: 'http://a:1' } } }),
+    );
+    expect(find('http://y/', { DOCKER_CONFIG: '' })).to.equal('http://a:1/');
+  });
+
+  it('takes an encoded % in a password', () => {
+    expect(find('http://x/', { HTTP_PROXY: 'http://u:100%25@a:1' })).to.equal('http://u:100%25@a:1/');
+  });
+
+  for (const text of ['socks5://u:secret@a:1', 'http://u:secret@a:99999', 'http://u:secret%@b:1'])
     it(`refuses ${text.split('@')[1]} without repeating a password`, () => {
       const attempt = (): unknown => find('http://x/', { HTTP_PROXY: text });
       expect(attempt).to.throw(UsageError, /^the proxy of HTTP_PROXY cannot be used/);

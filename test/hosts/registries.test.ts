@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { UsageError } from '../../lib/errors.js';
-import { registrySources, type RegistrySources } from '../../lib/hosts/index.js';
+import { registrySources, shortNames, type RegistrySources } from '../../lib/hosts/index.js';
 
 const CONF = `
 unqualified-search-registries = ["docker.io"]
@@ -94,6 +94,8 @@ describe('registries.conf and daemon.json', () => {
       UsageError,
       /docker\.io\/secret\/x is blocked in .*conf$/,
     );
+    expect(() => sources.check('docker.io', 'secret/x')).to.throw(UsageError, /is blocked in/);
+    expect(() => sources.check('files.example', 'Some/where')).to.not.throw();
   });
 
   it('lets a drop-in take the place of a table, and the file of the user that of the machine', async () => {
@@ -132,6 +134,42 @@ describe('registries.conf and daemon.json', () => {
     ]);
   });
 
+  it('takes no address with a slash behind it for a block of addresses', async () => {
+    const daemon = { 'insecure-registries': ['10.0.0.5/', '10.1.0.0/99', 'https://10.2.0.0/16'] };
+    write('.config/docker/daemon.json', JSON.stringify(daemon));
+    const sources = await load('');
+    expect(['8.8.8.8', '10.0.0.5', '10.0.0.6', '10.1.0.1', '10.2.3.4'].filter(sources.insecure)).to.deep.equal([
+      '10.0.0.5',
+      '10.2.3.4',
+    ]);
+  });
+
+  it('refuses a location that is a host without a repository for a name that is all prefix', async () => {
+    const sources = await load('[[registry]]\nprefix="old.example/app"\nlocation="new.example"\n');
+    expect(shown(sources, 'old.example/app/x')).to.deep.equal(['new.example/x']);
+    expect(() => sources.of('old.example', 'app')).to.throw(UsageError, /conf makes no sense: .* has no repository$/);
+  });
+
+  it('knows the full names of aliases, whole names without a host alone, the last file wins', async () => {
+    write(
+      'conf',
+      '[aliases]\nfedora = "r.example/fedora"\n"team/app" = "lan:5000/a/b"\ngone = "r.example/gone"\nbad = "x/y"\n',
+    );
+    write('.config/containers/registries.conf.d/1.conf', '[aliases]\ngone = ""\nfedora = "late.example/fedora"\n');
+    const full = await shortNames({ env: { CONTAINERS_REGISTRIES_CONF: join(home, 'conf') }, home });
+    const digest = `sha256:${'a'.repeat(64)}`;
+    for (const [name, want] of [
+      ['fedora', 'late.example/fedora'],
+      ['fedora:40', 'late.example/fedora:40'],
+      [`fedora:40@${digest}`, `late.example/fedora:40@${digest}`],
+      [`team/app@${digest}`, `lan:5000/a/b@${digest}`],
+      ...['gone:1', 'team/app/x', 'app', 'team', 'lan:5000/fedora', 'docker.io/fedora', 'localhost/fedora'].map(same),
+      ...['docker://fedora', 'library/fedora', 'oci:fedora', 'store:fedora', '', ':1', '__proto__'].map(same),
+    ] as const)
+      expect(full(name), name).to.equal(want);
+    expect(() => full('bad:1')).to.throw(UsageError, /conf makes no sense: the alias "bad" is not for HOST/);
+  });
+
   const bad: readonly { readonly text: string; readonly want: RegExp }[] = [
     { text: '[[registry]]\nlocation = ', want: /conf makes no sense: / },
     { text: '[registry]\nlocation="a"', want: /is not a list/ },
@@ -141,6 +179,11 @@ describe('registries.conf and daemon.json', () => {
       text: '[[registry]]\nlocation="a"\n[[registry.mirror]]\nlocation="b"\npull-from-mirror="x"',
       want: /is none of all/,
     },
+    ...['https://a.example', 'a b', 'a.example?x', 'a.example//b', '*.example'].map((location) => ({
+      text: `[[registry]]\nlocation="${location}"`,
+      want: /is not HOST\[:PORT\]\[\/PATH\]$/,
+    })),
+    { text: '[[registry]]\nlocation="a"\n[[registry.mirror]]\nlocation="http://b"', want: /"http:\/\/b" is not HOST/ },
     { text: '[registries.search]\nregistries=["a"]', want: /of version 1/ },
   ];
   for (const { text, want } of bad)
@@ -151,3 +194,7 @@ describe('registries.conf and daemon.json', () => {
       expect((error as Error).message).to.match(want);
     });
 });
+
+function same(name: string): [string, string] {
+  return [name, name];
+}

@@ -148,6 +148,11 @@ describe('http over TLS', () => {
     const error = await rejection(get(client({ tls: () => ({ ca: [authority.ca] }) }), url));
     expect(error.message).to.match(/wants a certificate of the client$/);
     expect((error as TransportError).hint).to.match(/client\.cert and client\.key/);
+    const mutualClient = client({ tls: () => ({ ca: [authority.ca], ...own }) });
+    const { signal } = new AbortController();
+    const hidden = await rejection(mutualClient.request({ method: 'GET', url, signal, anonymous: true, retries: 0 }));
+    expect(hidden.message).to.match(/wants a certificate of the client$/);
+    expect(seen).to.have.length(1);
   });
 
   it('names the host whose certificates cannot be used', async () => {

@@ -20,6 +20,8 @@ const blob: Descriptor = { mediaType: 'application/octet-stream', digest: digest
 interface Recorded {
   readonly text: string;
   readonly authorized: boolean;
+  /** Of the headers. */
+  readonly names: readonly string[];
 }
 
 /** A registry that sends everything on to another host, which notes all it gets and asks for more (cases 22 and 23). */
@@ -39,6 +41,7 @@ describe('secrets stay with the registry', () => {
           // Whoever answers this gives the password away.
           const asking = { 'www-authenticate': 'Basic realm="x"', 'set-cookie': 'a=b' };
           if (/401/.test(request.url ?? '')) respond(401, asking);
+          else if (request.url === '/away') respond(302, { location: '/got', 'set-cookie': 'a=cookie-secret' });
           else respond(request.method === 'PUT' ? 201 : 200, {}, request.method === 'GET' ? bytes : '');
         });
         registry = await serve(async (request, respond) => {
@@ -48,6 +51,7 @@ describe('secrets stay with the registry', () => {
           if (headers.authorization === undefined) return respond(401, { 'www-authenticate': challenge });
           const away = `${baseOf(other)}${url.split('?')[0]}`;
           if (url.includes('/tags/')) return respond(200, { link: `<${away}/401>; rel="next"` }, '{"tags":["1"]}');
+          if (url.includes('/none/')) return respond(404, { 'docker-distribution-api-version': 'registry/2.0' });
           const location = url.includes('refused') ? `${away}/401` : away;
           respond(method === 'POST' ? 202 : 307, { location, 'set-cookie': 'session=cookie-secret' });
         });
@@ -101,6 +105,18 @@ describe('secrets stay with the registry', () => {
           check();
         });
 
+      it('when a layer is kept elsewhere by design, and that place sends on to another', async () => {
+        const urls = [`http://me:pass-secret@${baseOf(other).slice(7)}/401`, `${baseOf(other)}/away`, baseOf(other)];
+        const mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+        const reader = await client.open({ host: host(), repository: 'a/none' }, { signal });
+        const opened = await reader.blob({ ...blob, mediaType, urls }).open({ signal });
+        expect(Buffer.concat(await opened.body.toArray())).to.deep.equal(bytes);
+        check();
+        expect(atOther.map(({ text }) => text.split('\n')[0])).to.deep.equal(['/401', '/away', '/got']);
+        for (const { names } of atOther)
+          expect(names).to.deep.equal(['accept-encoding', 'connection', 'host', 'user-agent']);
+      });
+
       it('when the list of tags goes on elsewhere', async () => {
         const reader = await client.open({ host: host(), repository: 'a/b' }, { signal });
         try {
@@ -133,7 +149,8 @@ async function record(request: IncomingMessage): Promise<Recorded> {
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   const { url, rawHeaders, headers } = request;
   const text = [url, ...rawHeaders, Buffer.concat(chunks).toString()].join('\n');
-  return { text, authorized: headers.authorization !== undefined || headers.cookie !== undefined };
+  const authorized = headers.authorization !== undefined || headers.cookie !== undefined;
+  return { text, authorized, names: Object.keys(headers).sort() };
 }
 
 function baseOf(server: Server): string {

@@ -371,7 +371,7 @@ describe('registry v2, reading', () => {
       const repository = await reader([busy, busy, at('GET', '1', served(manifest))]);
       const started = performance.now();
       await repository.manifest({ tag: '1' }, { signal });
-      expect(performance.now() - started).to.be.within(190, 2000);
+      expect(performance.now() - started).to.be.within(190, 60_000);
     });
 
     it('a web server that is no registry is told as such', async () => {

@@ -1,13 +1,19 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Credentials } from '../../lib/auth/index.js';
+import {
+  createCredentialStore,
+  parseRegistryKey,
+  type CredentialLookup,
+  type Credentials,
+} from '../../lib/auth/index.js';
 import { AuthenticationError, RegistryError, TransportError } from '../../lib/errors.js';
+import { logIn } from '../../lib/operations/log-in.js';
 import { createRegistryClient, type RegistryClient } from '../../lib/registry/index.js';
 import { digestOf, MEDIA_TYPE, type Descriptor } from '../../lib/spec/index.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -193,6 +199,30 @@ describe('token authentication with docker-registry', () => {
     expect(error).to.be.instanceOf(AuthenticationError);
     expect(error.hint).to.include('imgtool login');
   });
+
+  for (const [user, kept] of [
+    ['me', { auth: 'bWU6', identitytoken: 'refresh-hidden' }],
+    ['reader', { auth: 'cmVhZGVyOmhpZGRlbg==' }],
+  ] as const)
+    it(`login keeps what the service gives in place of the password of ${user}, if anything`, async () => {
+      const authfile = join(directory, `auth-${user}.json`);
+      const credentials = createCredentialStore({ env: { HOME: directory }, authfile });
+      const connect = (find: CredentialLookup): Promise<RegistryClient> => {
+        const made = createRegistryClient({ backoffBaseMs: 1, credentials: find });
+        clients.push(made);
+        return Promise.resolve(made);
+      };
+      const login = { username: user, password: 'hidden' };
+      const done = await logIn({ credentials, connect }, { key: parseRegistryKey(registry.host), login, signal });
+      expect(done).to.include({ checked: true, identityToken: user === 'me' });
+      const { auths } = JSON.parse(await readFile(authfile, 'utf8')) as { auths: object };
+      expect(auths).to.deep.equal({ [registry.host]: kept });
+      await (await connect(credentials.find)).ping(registry.host, { signal });
+      expect(service.asked.map(({ method, user: who }) => [method, who])).to.deep.equal([
+        ['GET', user],
+        [user === 'me' ? 'POST' : 'GET', user],
+      ]);
+    });
 
   it('login is checked by the service', async () => {
     await client(ME).ping(registry.host, { signal });

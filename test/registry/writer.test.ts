@@ -20,7 +20,7 @@ import type {
   UploadSource,
 } from '../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../lib/server/index.js';
-import { digestOf, MEDIA_TYPE, type RawManifest } from '../../lib/spec/index.js';
+import { buildSchema1, digestOf, MEDIA_TYPE, type RawManifest } from '../../lib/spec/index.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { rejection } from '../helpers/rejection.js';
@@ -201,6 +201,33 @@ describe('registry v2, writing', () => {
       ]);
       await upload(repository, large, { session: { location: `${server.url}/old`, offset: 2 * MiB } });
     });
+
+    for (const { what, after } of [
+      { what: 'asks again when more has arrived by now than the registry knew of (416)', after: 4 * MiB },
+      { what: 'starts over when the registry wants nothing behind what it says to have (416)', after: 3 * MiB },
+    ])
+      it(what, async () => {
+        const range = (offset: number): Reply => ({ status: 204, headers: { range: `0-${offset - 1}` } });
+        const goesOn = [
+          step('PATCH', '/old', { status: 202 }, { 'content-range': `${4 * MiB}-${5 * MiB - 1}` }),
+          finish('/old', large),
+        ];
+        const anew = [
+          step('GET', '/old', range(after)),
+          step('PATCH', '/old', { status: 416 }, { 'content-range': /./ }),
+          step('PATCH', '/old', { status: 416 }, { 'content-range': /./ }),
+          begin('/new'),
+          step('PATCH', '/new', { status: 202 }),
+          finish('/new', large),
+        ];
+        const repository = await writer([
+          step('GET', '/old', range(3 * MiB)),
+          step('PATCH', '/old', { status: 416 }, { 'content-range': `${3 * MiB}-${5 * MiB - 1}` }),
+          step('GET', '/old', range(after)),
+          ...(after > 3 * MiB ? goesOn : anew),
+        ]);
+        await upload(repository, large, { session: { location: `${server.url}/old`, offset: 2 * MiB } });
+      });
 
     it('does not trust a session that has more than the blob', async () => {
       const repository = await writer([
@@ -453,7 +480,7 @@ describe('registry v2, writing', () => {
         await expectThere(bytes);
         // What the server had not read when it was asked is sent again, which is little unless the machine is busy:
         // starting over each time would be 18 MiB. docker-registry forgets a session whose connection broke.
-        if (kind === 'imgtool serve') expect(proxy.received).to.be.lessThan(17 * MiB);
+        if (kind === 'imgtool serve') expect(proxy.received).to.be.lessThan(18 * MiB);
       });
 
       it('publishes manifests by tag and by digest, and refuses one whose blobs are missing', async () => {
@@ -470,6 +497,13 @@ describe('registry v2, writing', () => {
         await repository.putManifest(manifest, { tag: 'x' }, { signal });
         const reader = await suite.client().open({ host, repository: 'some/where' }, { signal });
         expect((await reader.resolve({ tag: 'x' }, { signal })).digest).to.equal(digest);
+        // Neither takes schema 1 as it is set up; docker-registry says no more than 500.
+        const rootfs = { type: 'layers', diff_ids: [] };
+        const platform = { os: 'linux', architecture: 'amd64' };
+        const old = buildSchema1(Buffer.from(JSON.stringify({ ...platform, rootfs })), [], { name: 'a', tag: 'x' });
+        const descriptor = { mediaType: MEDIA_TYPE.dockerSchema1Signed, digest: old.digest, size: old.bytes.length };
+        const refused = repository.putManifest({ bytes: old.bytes, descriptor }, { tag: 'x' }, { signal });
+        expect((await rejection(refused)).hint).to.include('may not take Docker schema 1');
       });
     });
   }

@@ -66,7 +66,10 @@ export class V1Host {
     for (const base of this.#candidates) {
       try {
         const { status, headers } = await this.#get(`${base}/v2/`, signal);
-        if ((status === 200 || status === 401) && /^registry\/2/.test(apiVersion(headers))) return false;
+        if ((status === 200 || status === 401) && /^registry\/2/.test(text(headers, 'docker-distribution-api-version')))
+          return false;
+        // Token services came with v2.
+        if (status === 401 && /^bearer\b/i.test(text(headers, 'www-authenticate'))) return false;
         if (!(await this.#pings(base, signal))) continue;
         this.#base = Promise.resolve(base);
         return true;
@@ -79,15 +82,17 @@ export class V1Host {
 
   async #find(signal: AbortSignal): Promise<string> {
     let first: TransportError | undefined;
+    let answered = false;
     for (const base of this.#candidates) {
       try {
         if (await this.#pings(base, signal)) return base;
+        answered = true;
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
         first ??= error;
       }
     }
-    if (first !== undefined) throw first;
+    if (first !== undefined && !answered) throw first;
     const url = `${this.#candidates[0]}/v1/_ping`;
     throw new RegistryError(`${this.options.host} does not speak registry protocol v1`, {
       status: 404,
@@ -103,7 +108,7 @@ export class V1Host {
     const registry = 'x-docker-registry-version' in headers || 'x-docker-registry-standalone' in headers;
     const type = baseMediaType(headers['content-type']);
     // Some want a login for the ping too.
-    if (status === 401) return registry || 'www-authenticate' in headers;
+    if (status === 401) return registry || /^(basic|token)\b/i.test(text(headers, 'www-authenticate'));
     return status === 200 && (registry || !/html/.test(type));
   }
 
@@ -121,6 +126,6 @@ export class V1Host {
   }
 }
 
-function apiVersion(headers: HttpHeaders): string {
-  return [headers['docker-distribution-api-version'] ?? ''].flat().join(',');
+function text(headers: HttpHeaders, name: string): string {
+  return [headers[name] ?? ''].flat().join(',').trim();
 }

@@ -3,6 +3,7 @@ import { createHttpClient, type HttpClient, type HttpClientOptions } from '../..
 import { isRepositoryName } from '../../spec/index.js';
 import type { RegistryClient } from '../types.js';
 import { V1Host, type V1HostOptions } from './host.js';
+import { pingUsers } from './ping.js';
 import { openV1Repository } from './repository.js';
 import { searchIndex } from './search.js';
 
@@ -26,6 +27,8 @@ export interface V1ProtocolOptions {
 export interface V1Protocol {
   readonly open: RegistryClient['openV1'];
   readonly search: RegistryClient['search'];
+  /** As RegistryClient.ping, by v1; false where v1 is not spoken. `after`: as `open` has it. */
+  ping(host: string, options: { readonly signal: AbortSignal; readonly after?: unknown }): Promise<boolean>;
   readonly statistics: HttpClient['statistics'];
   close(): Promise<void>;
 }
@@ -51,6 +54,17 @@ export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
     }
     return host;
   };
+  const isSpoken = async (
+    host: string,
+    { signal, after }: { signal: AbortSignal; after?: unknown },
+  ): Promise<boolean> => {
+    if (registryVersion !== 'auto') return registryVersion === '1';
+    if (!known.has(host)) {
+      if (!mayBeV1(after)) return false;
+      known.set(host, await hostOf(host).isV1(signal));
+    }
+    return known.get(host) === true;
+  };
   return {
     open: async ({ host, repository, registryVersion: forced }, { signal, after }) => {
       signal.throwIfAborted();
@@ -60,17 +74,15 @@ export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
           input: repository,
         });
       }
-      if (forced !== 1 && registryVersion !== '1') {
-        if (registryVersion === '2') return undefined;
-        if (!known.has(host)) {
-          if (!mayBeV1(after)) return undefined;
-          known.set(host, await hostOf(host).isV1(signal));
-        }
-        if (known.get(host) !== true) return undefined;
-      }
+      if (forced !== 1 && !(await isSpoken(host, { signal, after }))) return undefined;
       return openV1Repository(hostOf(host), repository);
     },
     search: (host, term, { limit, signal }) => searchIndex(hostOf(host), term, { limit, signal }),
+    ping: async (host, how) => {
+      if (!(await isSpoken(host, how))) return false;
+      await pingUsers(hostOf(host), how.signal);
+      return true;
+    },
     get statistics() {
       return documents.statistics;
     },

@@ -26,7 +26,7 @@ export async function pushImages(
   const endpoints = await announce(place, images, signal);
   const uploaded = new Map<string, string>();
   for (const endpoint of endpoints) {
-    const there = await probe(place, endpoint, { images, signal });
+    const there = await probe(place, endpoint, { ids: images.map(({ image }) => image.id), signal });
     for (const upload of images) {
       const { id } = upload.image;
       if (there.has(id)) {
@@ -62,13 +62,13 @@ async function announce(place: V1Place, images: readonly V1Upload[], signal: Abo
 }
 
 /** The IDs that an endpoint has. With a token to write it may not say, which means: unknown, so send it. */
-async function probe(
+export async function probe(
   { session }: V1Place,
   endpoint: string,
-  { images, signal }: { readonly images: readonly V1Upload[]; readonly signal: AbortSignal },
+  { ids, signal }: { readonly ids: readonly string[]; readonly signal: AbortSignal },
 ): Promise<ReadonlySet<string>> {
   const there = new Set<string>();
-  await mapLimited(images, PARALLEL_PROBES, async ({ image: { id } }) => {
+  await mapLimited(ids, PARALLEL_PROBES, async (id) => {
     const request = { method: 'GET', path: `images/${id}/json`, signal, retries: 1 } as const;
     const { status, body } = await session.request(endpoint, request, MAX_V1_JSON_BYTES);
     if (status === 200 && isImage(body, id)) there.add(id);

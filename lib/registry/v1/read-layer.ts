@@ -7,7 +7,7 @@ import { modernCompression } from './modern-compression.js';
 import { imageAsked, type V1Place } from './place.js';
 import { isUploading, v1StreamError } from './responses.js';
 import { TarSumCheck } from './tar-sum-check.js';
-import type { ReadLayer, ReadLayerOptions } from './types.js';
+import type { LayerPart, ReadLayer, ReadLayerOptions, V1RemoteImage } from './types.js';
 
 /** Breaks in a row that may bring nothing. */
 const RETRIES = 5;
@@ -25,6 +25,7 @@ export async function readLayer<T>(place: V1Place, id: string, options: ReadLaye
       } catch (error) {
         if (again || !(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
         options.onRetry?.(`${error.message}; fetching it again`);
+        await options.part?.restart();
       }
     }
   });
@@ -44,7 +45,7 @@ async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Pro
   };
   const layer = await modernCompression(bytes(), options.signal);
   try {
-    const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }));
+    const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }), layer.converted);
     return { result, payloadChecksum: outcome.checksum!, converted: layer.converted };
   } catch (error) {
     // What the consumer makes of a broken stream says less than what broke it.
@@ -56,7 +57,10 @@ async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Pro
 
 /** The bytes as sent; ends only when they fit what the registry says of them. Returns the payload checksum. */
 async function* checked<T>(place: V1Place, id: string, options: Reading<T>): AsyncGenerator<Buffer, Digest> {
-  const received = receive(place, id, options);
+  const { part } = options;
+  const from = part === undefined ? 0 : await bytesToKeep(part, options.image);
+  const isWhole = from > 0 && from === (await options.image).layerSize;
+  const received = isWhole ? nothing() : receive(place, id, options, from);
   // The first bytes are on their way while the JSON is.
   const first = received.next();
   first.catch(() => undefined);
@@ -69,23 +73,46 @@ async function* checked<T>(place: V1Place, id: string, options: Reading<T>): Asy
     image.tarSum === undefined || image.payloadChecksums.length > 0
       ? undefined
       : new TarSumCheck(image.tarSum, image.bytes);
+  const check = async (chunk: Buffer): Promise<Buffer> => {
+    hash.update(chunk);
+    await tarSum?.write(chunk);
+    return chunk;
+  };
   try {
+    if (from > 0) for await (const chunk of part!.read()) yield await check(chunk);
     for (let next = await first; next.done !== true; next = await received.next()) {
-      hash.update(next.value);
-      await tarSum?.write(next.value);
-      yield next.value;
+      await part?.write(next.value);
+      yield await check(next.value);
     }
     const checksum = digestFrom(hash);
     if (image.payloadChecksums.length > 0 && !image.payloadChecksums.includes(checksum)) {
       throw wrong(place, id, image.payloadChecksums[0]!, checksum);
     }
     const sum = await tarSum?.end();
-    if (sum !== undefined && sum !== image.tarSum) throw wrong(place, id, image.tarSum!, sum);
+    if (sum !== undefined && sum !== image.tarSum && tarSum?.isDoubtful === false)
+      throw wrong(place, id, image.tarSum!, sum);
     return checksum;
   } finally {
     await received.return(undefined);
     tarSum?.close();
   }
+}
+
+/**
+ * How much of what an earlier try has left can be gone on with. Without a checksum of the registry nothing would tell that the
+ * layer has become another one since.
+ */
+async function bytesToKeep(part: LayerPart, image: Promise<V1RemoteImage>): Promise<number> {
+  if (part.offset === 0) return 0;
+  const { payloadChecksums, tarSum, layerSize } = await image;
+  const isProvable = payloadChecksums.length > 0 || tarSum !== undefined;
+  if (!isProvable || part.offset > (layerSize ?? Infinity)) await part.restart();
+  return part.offset;
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await
+async function* nothing(): AsyncGenerator<Buffer> {
+  yield* [];
 }
 
 function wrong(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
@@ -95,13 +122,14 @@ function wrong(place: V1Place, id: string, expected: string, actual: string): Di
   );
 }
 
-/** The bytes as sent, from the first to the last, over as many connections as it takes. */
-async function* receive<T>(place: V1Place, id: string, options: Reading<T>): AsyncGenerator<Buffer> {
+/** The bytes as sent, from byte `from` to the last, over as many connections as it takes. */
+async function* receive<T>(place: V1Place, id: string, options: Reading<T>, from: number): AsyncGenerator<Buffer> {
   const { signal, onProgress, onRetry } = options;
   const { backoffBaseMs } = place.session.host.options;
-  let received = 0;
+  let received = from;
   let failures = 0;
-  let ranges = false;
+  // What another process began is asked for on trial: the answer tells.
+  let ranges = from > 0;
   let announced: number | undefined;
   /** What the registry says of the layer counts for more than the length of one answer. */
   const size = async (): Promise<number | undefined> => (await options.image).layerSize ?? announced;
@@ -113,7 +141,7 @@ async function* receive<T>(place: V1Place, id: string, options: Reading<T>): Asy
       if (answer === undefined) return;
       const { response } = answer;
       const length = lengthOf(response);
-      if (start === 0) {
+      if (response.status === 200) {
         ranges = /\bbytes\b/i.test([response.headers['accept-ranges'] ?? ''].flat().join());
         announced = length;
       }

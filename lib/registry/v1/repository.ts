@@ -13,7 +13,7 @@ import {
 import { backoffMs, delay } from '../../util/index.js';
 import type { V1Host } from './host.js';
 import { imageAsked, type V1Place } from './place.js';
-import { pushImages } from './push.js';
+import { probe, pushImages } from './push.js';
 import { readLayer } from './read-layer.js';
 import { isUploading, v1Error, type Asked } from './responses.js';
 import { V1Session, type V1Request } from './session.js';
@@ -60,6 +60,18 @@ export function openV1Repository(host: V1Host, repository: string): V1Repository
     readLayer: async (id, options) => {
       await begin(options.signal);
       return readLayer(place, checkId(id), options);
+    },
+    missing: async (ids, { signal }) => {
+      // A repository that is not there yet may well be made of images that are.
+      await begin(signal).catch((error: unknown) => {
+        if (!(error instanceof NotFoundError)) throw error;
+      });
+      const missing = new Set<string>();
+      for (const endpoint of await session.endpoints(signal)) {
+        const there = await probe(place, endpoint, { ids: ids.map(checkId), signal });
+        for (const id of ids) if (!there.has(id)) missing.add(id);
+      }
+      return missing;
     },
     push: (images, options) => pushImages(place, images, options),
   };

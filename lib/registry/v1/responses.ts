@@ -27,7 +27,8 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
   const text = v1ErrorText(response.body);
   const why = text === '' ? '' : `: ${text}`;
   if (status === 404) {
-    const hint = kind === 'tag' ? 'see what there is: imgtool tags' : 'check the spelling';
+    const repository = subject.slice(0, subject.lastIndexOf(':'));
+    const hint = kind === 'tag' ? `see what there is: imgtool tags ${repository}` : 'check the spelling';
     return new NotFoundError(`${host} has no ${kind} ${subject}${why}`, { kind, subject, hint });
   }
   if (status === 401 || status === 403) {

@@ -62,7 +62,8 @@ export class V1Session {
         { ...rest, url: url.href, headers: sent },
         { maxBytes },
       );
-      this.#learn(base, response.url, response.headers);
+      // Wherever it sends us, it is the index that answers.
+      this.#learn(base, response, { isIndex: true });
       const location = PUT_REDIRECT.has(response.status) ? response.headers.location : undefined;
       const next = location === undefined ? undefined : resolveLocation(location, url);
       if (request.method !== 'PUT' || next === undefined || hops >= MAX_REDIRECTS) return response;
@@ -127,7 +128,7 @@ export class V1Session {
     const attempt = async (authorization: string | undefined): Promise<{ response: R; close?: () => void }> => {
       const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
       const sent = await send({ ...request, url, headers: this.#headers(url, headers) });
-      this.#learn(base, sent.response.url, sent.response.headers);
+      this.#learn(base, sent.response, { isIndex: false });
       return sent;
     };
     const { response, close } = await attempt(first);
@@ -144,17 +145,21 @@ export class V1Session {
     return { 'user-agent': V1_USER_AGENT, ...headers, ...(cookie === undefined ? {} : { cookie }) };
   }
 
-  #learn(base: string, url: string, headers: HttpHeaders): void {
+  #learn(
+    base: string,
+    { url, headers }: { readonly url: string; readonly headers: HttpHeaders },
+    { isIndex }: { readonly isIndex: boolean },
+  ): void {
     this.host.cookies.take(url, headers['set-cookie']);
     const { origin } = new URL(url);
     // A storage service behind a redirect has nothing to say about access.
-    if (origin !== base && this.#endpoints?.includes(origin) !== true) return;
+    if (!isIndex && origin !== base && this.#endpoints?.includes(origin) !== true) return;
     const token = [headers['x-docker-token'] ?? []].flat().join(',').trim();
     // What is not plain text could break out of the header.
     if (token !== '' && /^[\x20-\x7e]+$/.test(token) && token.toLowerCase() !== 'true') {
       this.#token = `Token ${token.replace(/^token\s+/i, '')}`;
     }
-    if (origin !== base) return;
+    if (!isIndex && origin !== base) return;
     const named = [headers['x-docker-endpoints'] ?? []].flat().join(',');
     const endpoints = named.split(',').flatMap((entry) => originOf(entry.trim(), base) ?? []);
     if (endpoints.length === 0) return;

@@ -47,6 +47,11 @@ export class TarSumCheck {
     }
   }
 
+  /** Whether another sum than `end` gave may be right too (see TarSum). */
+  get isDoubtful(): boolean {
+    return this.#sum.isDoubtful(this.#version);
+  }
+
   /** Frees what decompresses. */
   close(): void {
     this.#gunzip?.destroy();

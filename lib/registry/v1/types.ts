@@ -11,6 +11,16 @@ export interface V1RemoteImage extends V1Image {
   readonly layerSize: number | undefined;
 }
 
+/** Where the bytes of a layer are kept as sent, so that a later try goes on behind them. */
+export interface LayerPart {
+  /** Bytes that are here. */
+  readonly offset: number;
+  /** Those bytes, from the first on. */
+  read(): AsyncIterable<Buffer>;
+  write(chunk: Buffer): Promise<void>;
+  restart(): Promise<void>;
+}
+
 /** Options of `V1Repository.readLayer`. */
 export interface ReadLayerOptions<T> {
   /** The image, or that it is on its way: JSON and layer are asked for at the same time. */
@@ -20,9 +30,15 @@ export interface ReadLayerOptions<T> {
   readonly priority?: number;
   /**
    * Takes the layer: gzip, zstd or a plain tar. It ends only after the bytes were found to be right. Called again, with the
-   * layer from its start, when they were not, or when the endpoint failed and there is another one.
+   * layer from its start, when they were not, or when the endpoint failed and there is another one. `converted`: it is handed on
+   * in another form than the registry has it in.
    */
-  readonly consume: (body: Readable) => Promise<T>;
+  readonly consume: (body: Readable, converted: boolean) => Promise<T>;
+  /**
+   * Takes the bytes as sent too. Those it has already are not asked for, if the registry says what the layer must be and so
+   * can tell that they belong to it; else they are thrown away.
+   */
+  readonly part?: LayerPart;
   /** Told how many bytes are here, as sent. */
   readonly onProgress?: (transferred: number) => void;
   /** Told once for each break, with a line for people. */
@@ -76,6 +92,8 @@ export interface V1Repository {
    * says itself, CommandError when the program that decompresses it is missing, and what `consume` throws.
    */
   readLayer<T>(id: string, options: ReadLayerOptions<T>): Promise<ReadLayer<T>>;
+  /** Which of these images an endpoint lacks, or does not tell of. */
+  missing(ids: readonly string[], options: { readonly signal: AbortSignal }): Promise<ReadonlySet<string>>;
   /**
    * Uploads images, given root first: what an endpoint has is skipped. Then tags are set and the index is told. Resolves with
    * the IDs that were uploaded somewhere.

@@ -2,17 +2,23 @@ import { NotFoundError, RegistryError } from '../../errors.js';
 import type { StreamedResponse } from '../../http/index.js';
 import { redactUrl } from '../../http/index.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
+import { RangedGet, type Piece } from '../ranged-get.js';
 import type { BlobSource } from '../types.js';
 import type { Place } from './manifests.js';
 import { errorFrom, errorFromStream, isForeign, notARegistry, type Asked } from './responses.js';
 
 /** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
+  const { endpoint, repository, scope } = place;
+  const path = `/v2/${repository}/blobs/${descriptor.digest}`;
+  const ranges = new RangedGet(descriptor.size, (headers, signal) =>
+    endpoint.stream({ method: 'GET', path, headers, scope, signal, priority }),
+  );
   return {
     descriptor,
-    connections: place.endpoint.connections,
+    connections: endpoint.connections,
     open: async ({ signal, offset = 0, length }) => {
-      const response = await get(place, descriptor, { signal, offset, length, priority });
+      const response = await get(place, descriptor, { ranges, piece: { offset, length, signal } });
       const { status } = response;
       return { body: response.body, restarted: offset > 0 && status === 200, ranged: status === 206 };
     },
@@ -58,25 +64,10 @@ async function headBlob(
 async function get(
   place: Place,
   descriptor: Descriptor,
-  options: {
-    readonly signal: AbortSignal;
-    readonly offset: number;
-    readonly length: number | undefined;
-    readonly priority: number;
-  },
+  how: { readonly ranges: RangedGet; readonly piece: Piece },
 ): Promise<StreamedResponse> {
-  const { offset, length, signal, priority } = options;
-  const { endpoint, repository, scope } = place;
-  const end = length === undefined ? '' : offset + length - 1;
-  const range = offset > 0 || length !== undefined ? `bytes=${offset}-${end}` : undefined;
-  const response = await endpoint.stream({
-    method: 'GET',
-    path: `/v2/${repository}/blobs/${descriptor.digest}`,
-    headers: range === undefined ? {} : { range },
-    scope,
-    signal,
-    priority,
-  });
+  const { endpoint, repository } = place;
+  const response = await how.ranges.get(how.piece);
   const asked: Asked = {
     method: 'GET',
     host: endpoint.host,
@@ -88,13 +79,8 @@ async function get(
     response.body.destroy();
     throw notARegistry(response, asked);
   }
-  // The blob there ends before our offset, so what we hold is not its beginning: take it from the start.
-  if (response.status === 416 && offset > 0) {
-    response.body.destroy();
-    return get(place, descriptor, { ...options, offset: 0, length: undefined });
-  }
   if (response.status === 206) {
-    checkContentRange(response, { offset, asked });
+    checkContentRange(response, { offset: how.piece.offset, asked });
     return response;
   }
   if (response.status === 200) return response;

@@ -1,4 +1,10 @@
-import { DigestMismatchError, InvalidManifestError, NotFoundError, type ImgtoolError } from '../../errors.js';
+import {
+  DigestMismatchError,
+  InvalidManifestError,
+  NotFoundError,
+  RegistryError,
+  type ImgtoolError,
+} from '../../errors.js';
 import type { AuthScope } from '../../auth/index.js';
 import type { BufferedResponse } from '../../http/index.js';
 import {
@@ -97,7 +103,10 @@ export async function putManifest(
     MAX_ANSWER_BYTES,
   );
   const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
-  if (response.status !== 201 && response.status !== 200 && response.status !== 202) throw errorFrom(response, what);
+  if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
+    const error = errorFrom(response, what);
+    throw isSchema1Type(descriptor.mediaType) && error instanceof RegistryError ? schema1Refused(error) : error;
+  }
   if (isForeign(response)) throw notARegistry(response, what);
   const stored = response.headers['docker-content-digest'];
   if (!isDigest(stored) || stored === descriptor.digest) return;
@@ -172,6 +181,14 @@ function nameOf(host: string, repository: string, { tag, digest }: TagOrDigest):
 function tooLarge({ endpoint, repository }: Place, reference: TagOrDigest, what: string): ImgtoolError {
   const where = nameOf(endpoint.host, repository, reference);
   return new InvalidManifestError(`manifest ${where} is ${what}, over the limit of ${MAX_MANIFEST_BYTES}`, { where });
+}
+
+/** docker-registry says 500 where it is not set up for it. */
+function schema1Refused(cause: RegistryError): RegistryError {
+  const { message, status, method, url, diagnostics } = cause;
+  const hint =
+    'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
+  return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
 function mismatch(

@@ -53,9 +53,11 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
   const hint =
     status === 429
       ? (retryAfterHint(response) ?? `${asked.host} limits requests: wait, or log in with: imgtool login ${asked.host}`)
-      : status >= 500
-        ? 'the fault is at the registry: try again later'
-        : undefined;
+      : status === 507 || (status >= 500 && /no space left|quota exceeded/i.test(said))
+        ? `${asked.host} has no room left: make some there and run it again`
+        : status >= 500
+          ? 'the fault is at the registry: try again later'
+          : undefined;
   return new RegistryError(`${asked.host} answered ${status} for ${asked.subject}${why}`, {
     status,
     method: asked.method,
@@ -116,9 +118,11 @@ function parseDiagnostics(body: Buffer): RegistryDiagnostic[] {
   }
   if (!Array.isArray(errors)) return [];
   return (errors as unknown[]).slice(0, MAX_DIAGNOSTICS).flatMap((entry) => {
-    const { code, message } = (entry ?? {}) as { code?: unknown; message?: unknown };
+    const { code, message, detail } = (entry ?? {}) as { code?: unknown; message?: unknown; detail?: unknown };
     if (typeof code !== 'string' && typeof message !== 'string') return [];
-    return [{ code: clean(code), message: clean(message) }];
+    // distribution says what it is there, and the same of everything in the message.
+    const said = code === 'UNKNOWN' && typeof detail === 'string' && detail !== '' ? detail : message;
+    return [{ code: clean(code), message: clean(said) }];
   });
 }
 

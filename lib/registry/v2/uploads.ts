@@ -15,6 +15,8 @@ const WHOLE_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024 * 1024;
 const LEAST_CHUNK_BYTES = 1024 * 1024;
 const DEFAULT_RETRIES = 5;
+/** More, and the registry is taken at its word: the bytes are not where they belong. */
+const MAX_DISPUTES = 2;
 /** How often a lost session is replaced by a new one. */
 const MAX_ANEW = 3;
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -87,6 +89,8 @@ class Upload {
   #closing = false;
   /** The most that the registry has had of this session. */
   #farthest = 0;
+  /** How often, with nothing new there, the registry did not want what followed the bytes that it said to have. */
+  #disputes = 0;
   #chunkBytes = CHUNK_BYTES;
 
   constructor(place: Place, source: UploadSource, options: UploadOptions & { readonly retries: number | undefined }) {
@@ -180,6 +184,11 @@ class Upload {
       this.#certain = false;
       return false;
     }
+    if (response.status === 416 && session.offset > 0 && ++this.#disputes <= MAX_DISPUTES) {
+      // What a broken connection had brought may have been stored only after it was asked: it has more by now.
+      this.#certain = false;
+      return false;
+    }
     if (response.status !== 202 && response.status !== 201 && response.status !== 204) throw this.#refusal(response);
     const offset = uploadedBytes(response) ?? session.offset + length;
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
@@ -202,6 +211,7 @@ class Upload {
   async #remember(session: UploadSession): Promise<UploadSession> {
     this.#session = session;
     this.#certain = true;
+    if (session.offset > this.#farthest) this.#disputes = 0;
     this.#farthest = Math.max(this.#farthest, session.offset);
     if (this.#source.descriptor.size > WHOLE_BYTES) await this.#options.onSession?.(session);
     return session;
