@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ArchiveFormatError, DigestMismatchError, InvalidManifestError } from '../errors.js';
 import {
+  MAX_CONFIG_BYTES,
   digestFrom,
   digestHex,
   digestOf,
@@ -13,7 +14,6 @@ import {
 import { detectCompression, LAYER_TYPE, type Compression } from './decompress.js';
 import { readDockerListing, type DockerListing } from './docker-listing.js';
 import { missing, readSmall, type FileTree } from './file-tree.js';
-import { MAX_CONFIG_BYTES } from './limits.js';
 import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 

@@ -8,8 +8,6 @@ export const MAX_NAME_BYTES = 4096;
 export const MAX_LINK_DEPTH = 8;
 /** Bytes of `index.json`, `manifest.json`, `repositories`. */
 export const MAX_LISTING_BYTES = 4 * 1024 * 1024;
-/** Bytes of a config, of the JSON of a v1 image. */
-export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 /** Images of an archive. */
 export const MAX_IMAGES = 10_000;
 /** A compressed archive may grow by this factor once it is larger than EXPANSION_FLOOR; deflate alone cannot exceed 1032. */

@@ -1,7 +1,8 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { ArchiveFormatError, UsageError } from '../errors.js';
+import { ArchiveFormatError } from '../errors.js';
 import { COMPRESSION_HEAD_BYTES } from '../spec/index.js';
+import { fileError } from '../util/index.js';
 import { decompress, detectCompression } from './decompress.js';
 import { DirectoryTree } from './directory-tree.js';
 import { openDockerArchive } from './docker-archive-reader.js';
@@ -57,7 +58,7 @@ async function openTree(options: OpenArchiveOptions): Promise<FileTree> {
     if ((await stat(source)).isDirectory()) return new DirectoryTree(source);
     file = await open(source, 'r');
   } catch (error) {
-    throw new UsageError(`${title} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw fileError(title, 'read', error);
   }
   try {
     if (!(await file.stat()).isFile()) return await fromStream(file.createReadStream(), options);

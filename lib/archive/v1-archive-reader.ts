@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { ArchiveFormatError } from '../errors.js';
 import {
+  annotateV1,
+  beginPayloadChecksum,
   COMPRESSION_HEAD_BYTES,
   configOfV1,
   digestFrom,
@@ -12,6 +14,7 @@ import {
   parseJson,
   parseV1Image,
   type Descriptor,
+  type Digest,
   type DiffId,
   type RawManifest,
   type V1Image,
@@ -31,6 +34,8 @@ export const EMPTY_TAR = Buffer.alloc(1024);
 interface V1Layer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
+  /** Over JSON and blob. */
+  readonly payload: Digest;
 }
 
 /** Whether a tar has images of Docker's first format: a `repositories` file, or folders that are called by image IDs. */
@@ -40,7 +45,8 @@ export async function isV1Archive(tree: FileTree): Promise<boolean> {
 
 /**
  * Opens an archive of v1 images (image/spec/v1.md, "Combined Image JSON + Filesystem Changeset Format"); takes over `tree`.
- * Its images get a config and a manifest, for which all layers are read. Those with a name count, without any name those
+ * Its images get a config and a manifest, for which all layers are read; their
+ * JSONs are kept in it. Those with a name count, without any name those
  * that no other is built on. Throws ArchiveFormatError, InvalidManifestError, UnsupportedMediaTypeError.
  */
 export async function openV1Archive(tree: FileTree, signal: AbortSignal): Promise<ImageArchive> {
@@ -51,7 +57,7 @@ export async function openV1Archive(tree: FileTree, signal: AbortSignal): Promis
     for (const image of chain) {
       if (layers.has(image.id)) continue;
       signal.throwIfAborted();
-      layers.set(image.id, await describeLayer(tree, archive, image.id));
+      layers.set(image.id, await describeLayer(tree, archive, image));
     }
     archive.addImage(buildManifest(archive, chain, layers), [...names].sort());
   }
@@ -114,18 +120,28 @@ async function readChain(tree: FileTree, head: string): Promise<V1Image[]> {
   return chain;
 }
 
-async function describeLayer(tree: FileTree, archive: SynthesizedArchive, id: string): Promise<V1Layer> {
+async function describeLayer(
+  tree: FileTree,
+  archive: SynthesizedArchive,
+  { id, bytes: json }: V1Image,
+): Promise<V1Layer> {
+  const payload = beginPayloadChecksum(json);
   const path = `${id}/layer.tar`;
   const size = (await tree.size(path)) ?? 0;
   if (size === 0) {
     const diffId = digestOf(EMPTY_TAR);
     archive.addBytes(diffId, EMPTY_TAR);
-    return { blob: { mediaType: LAYER_TYPE.none, digest: diffId, size: EMPTY_TAR.length }, diffId: diffId as DiffId };
+    return {
+      blob: { mediaType: LAYER_TYPE.none, digest: diffId, size: EMPTY_TAR.length },
+      diffId: diffId as DiffId,
+      payload: digestFrom(payload.update(EMPTY_TAR)),
+    };
   }
   const [whole, plain] = [createHash('sha256'), createHash('sha256')];
   const hashed = async function* (): AsyncGenerator<Buffer> {
     for await (const chunk of (await tree.open(path)) as AsyncIterable<Buffer>) {
       whole.update(chunk);
+      payload.update(chunk);
       yield chunk;
     }
   };
@@ -134,7 +150,8 @@ async function describeLayer(tree: FileTree, archive: SynthesizedArchive, id: st
   for await (const chunk of decompress(rest, compression, path) as AsyncIterable<Buffer>) plain.update(chunk);
   const digest = digestFrom(whole);
   archive.addFile(digest, path);
-  return { blob: { mediaType: LAYER_TYPE[compression], digest, size }, diffId: digestFrom(plain) as DiffId };
+  const blob = { mediaType: LAYER_TYPE[compression], digest, size };
+  return { blob, diffId: digestFrom(plain) as DiffId, payload: digestFrom(payload) };
 }
 
 function buildManifest(
@@ -155,7 +172,7 @@ function buildManifest(
       schemaVersion: 2,
       mediaType,
       config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
-      layers: own.map(({ blob }) => blob),
+      layers: own.map(({ blob, payload }, i) => ({ ...blob, annotations: annotateV1(chain[i]!, payload) })),
     }),
   );
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };

@@ -2,23 +2,27 @@ import { createHash } from 'node:crypto';
 import { Readable, type Writable } from 'node:stream';
 import { ArchiveFormatError, UsageError } from '../errors.js';
 import {
+  MAX_CONFIG_BYTES,
   COMPRESSION_HEAD_BYTES,
+  chainIds,
   composeV1Images,
   digestFrom,
   digestHex,
+  digestOf,
   familiarReference,
   isConfigType,
   parseImageConfig,
   parseManifest,
   parseReference,
+  v1ImagesFrom,
   type Descriptor,
   type Digest,
   type RawManifest,
   type ReopenableBlob,
+  type V1Image,
 } from '../spec/index.js';
 import { decompress, detectCompression } from './decompress.js';
 import { moveName, type DockerEntry } from './docker-listing.js';
-import { MAX_CONFIG_BYTES } from './limits.js';
 import { peek } from './peek.js';
 import { readRange } from './read-range.js';
 import { spool } from './spool.js';
@@ -29,7 +33,8 @@ import { verified } from './verified.js';
 
 /**
  * Writes images in Docker's first format, and a `manifest.json` beside them, as docker 1.10 to 24 did. Layers are
- * uncompressed files called by their diffIDs, to which the images' `layer.tar` are links.
+ * uncompressed files called by their diffIDs, to which the images' `layer.tar` are links. What was a v1 image before is the
+ * same again.
  */
 export class V1ArchiveWriter implements ImageArchiveWriter {
   readonly format = 'v1';
@@ -39,6 +44,8 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
   readonly #configs = new Map<Digest, Buffer>();
   /** Members that are there, those of layers by their diffIDs. */
   readonly #members = new Set<string>();
+  /** v1 images that are there, and what they hold. */
+  readonly #v1 = new Map<string, string>();
   readonly #repositories = new Map<string, Map<string, string>>();
   readonly #images = new Map<Digest, DockerEntry>();
 
@@ -80,11 +87,14 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     const { digest } = document.config;
     const config = this.#configs.get(digest);
     if (config === undefined) throw new ArchiveFormatError(`config ${digest} was not written`);
-    const layers = parseImageConfig(config, `config ${digest}`).rootfs.diff_ids.map(layerName);
+    const diffIds = parseImageConfig(config, `config ${digest}`).rootfs.diff_ids;
+    const layers = diffIds.map(layerName);
     if (layers.length !== document.layers.length || layers.some((layer) => !this.#members.has(layer))) {
       throw new ArchiveFormatError(`the layers of image ${digest} are not what its config says`);
     }
-    const top = await this.#addV1Images(config, layers);
+    const parts = { config, layers: document.layers, diffIds, chainIds: chainIds(diffIds) };
+    const original = (await v1ImagesFrom(parts)).map(({ image }) => image);
+    const top = await this.#addV1Images(this.#clashes(original, layers) ? composeV1Images(config) : original, layers);
     const entry = this.#images.get(digest) ?? { Config: `${digestHex(digest)}.json`, RepoTags: [], Layers: layers };
     this.#images.set(digest, entry);
     if (name === undefined) return;
@@ -140,16 +150,23 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     }
   }
 
+  /** Whether another image is there under one of these IDs: what registries of protocol v1 call an image proves nothing. */
+  #clashes(images: readonly V1Image[], layers: readonly string[]): boolean {
+    return images.some(
+      (image, i) => (this.#v1.get(image.id) ?? contentOf(image, layers[i])) !== contentOf(image, layers[i]),
+    );
+  }
+
   /** Writes the v1 images that are not there yet. Resolves with the ID of the top one. */
-  async #addV1Images(config: Buffer, layers: readonly string[]): Promise<string> {
-    const images = composeV1Images(config);
-    for (const [i, { id, bytes }] of images.entries()) {
-      if (this.#members.has(id)) continue;
-      this.#members.add(id);
+  async #addV1Images(images: readonly V1Image[], layers: readonly string[]): Promise<string> {
+    for (const [i, image] of images.entries()) {
+      const { id, bytes } = image;
+      if (this.#v1.has(id)) continue;
+      const layer = layers[i];
+      this.#v1.set(id, contentOf(image, layer));
       await this.#tar.addDirectory(id);
       await this.#tar.addBytes(`${id}/VERSION`, Buffer.from('1.0'));
       await this.#tar.addBytes(`${id}/json`, bytes);
-      const layer = layers[i];
       if (layer === undefined) await this.#tar.addBytes(`${id}/layer.tar`, EMPTY_TAR);
       else await this.#tar.addLink(`${id}/layer.tar`, `../${layer}`);
     }
@@ -164,6 +181,10 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     this.#members.add(name);
     await this.#tar.addFile(name, size, content);
   }
+}
+
+function contentOf({ bytes }: V1Image, layer: string | undefined): string {
+  return digestOf(Buffer.concat([Buffer.from(`${layer ?? ''} `), bytes]));
 }
 
 function layerName(diffId: Digest): string {

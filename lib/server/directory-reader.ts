@@ -6,6 +6,8 @@ import { namesIn, readIfPresent, unless } from './file-operations.js';
 import { decodeManifestFile } from './manifest-file.js';
 import type { ManifestKey, OpenBlob } from './types.js';
 
+const SETTLED_MS = 2000;
+
 /** Reads a registry directory; takes no locks, since whatever is visible is whole. */
 export class DirectoryReader {
   readonly #layout: DirectoryLayout;
@@ -21,6 +23,13 @@ export class DirectoryReader {
   async tags(repository: string): Promise<readonly string[] | undefined> {
     if ((await unless(stat(this.#layout.manifests(repository)))) === undefined) return undefined;
     return (await namesIn(this.#layout.tags(repository))).filter(isTag).sort();
+  }
+
+  async tagsVersion(repository: string): Promise<string | undefined> {
+    const found = await unless(stat(this.#layout.tags(repository), { bigint: true }));
+    // Clocks of filesystems are coarse: what changes once more at the same moment has the same time.
+    if (found === undefined || Date.now() - Number(found.mtimeMs) < SETTLED_MS) return undefined;
+    return `${found.ino} ${found.mtimeNs}`;
   }
 
   async findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined> {

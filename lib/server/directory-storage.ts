@@ -5,7 +5,7 @@ import { DirectoryLayout, LAYOUT_VERSION } from './directory-layout.js';
 import { DirectoryReader } from './directory-reader.js';
 import { DirectoryWriter } from './directory-writer.js';
 import { unless } from './file-operations.js';
-import type { RegistryStorage, RegistryWriter } from './types.js';
+import type { RegistryStorage, RegistryWriter, TagListener } from './types.js';
 import { DirectoryV1 } from './v1/directory-v1.js';
 import type { V1Storage } from './v1/types.js';
 
@@ -45,6 +45,7 @@ export async function openDirectoryStorage(options: DirectoryStorageOptions): Pr
 class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   readonly writer?: RegistryWriter;
   readonly v1: V1Storage;
+  readonly onTag?: (listener: TagListener) => void;
   readonly #lock: FileHandle | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
@@ -63,6 +64,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
     const writer = new DirectoryWriter(layout, this);
     this.v1 = new DirectoryV1(layout, (file, digest, link) => writer.publishTo(file, digest, link));
     this.writer = writer;
+    this.onTag = (listener) => writer.onTag(listener);
     this.#lock = writable.lock;
     const sweep = (): void => {
       // Sweeping is housekeeping: what it cannot remove now, the next round meets again.

@@ -8,7 +8,7 @@ import { repositoriesWith, type DirectoryReader } from './directory-reader.js';
 import { DirectoryUploads } from './directory-uploads.js';
 import { namesIn, readIfPresent, replaceFile, syncDirectories, unless, withDirectory } from './file-operations.js';
 import { encodeManifestFile } from './manifest-file.js';
-import type { BlobUpload, ManifestPublication, RegistryWriter } from './types.js';
+import type { BlobUpload, ManifestPublication, RegistryWriter, TagListener } from './types.js';
 import { expireV1Images } from './v1/directory-v1.js';
 
 /**
@@ -21,11 +21,16 @@ export class DirectoryWriter implements RegistryWriter {
   readonly #uploads: DirectoryUploads;
   readonly #blobs = new KeyedMutex();
   readonly #repositories = new KeyedMutex();
+  readonly #tagListeners: TagListener[] = [];
 
   constructor(layout: DirectoryLayout, reader: DirectoryReader) {
     this.#layout = layout;
     this.#reader = reader;
     this.#uploads = new DirectoryUploads(layout, (file, repository, digest) => this.#publish(file, repository, digest));
+  }
+
+  onTag(listener: TagListener): void {
+    this.#tagListeners.push(listener);
   }
 
   startUpload(repository: string): Promise<BlobUpload> {
@@ -53,6 +58,7 @@ export class DirectoryWriter implements RegistryWriter {
       if (tag !== undefined) {
         await replaceFile(layout.tag(repository, tag), digest, layout.temporary);
         synced.push(layout.tags(repository));
+        for (const listener of this.#tagListeners) listener(repository, manifest);
       }
       await syncDirectories(synced);
     });

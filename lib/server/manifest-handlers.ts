@@ -3,6 +3,7 @@ import {
   baseMediaType,
   digestAlgorithm,
   digestOf,
+  isSchema1Type,
   MAX_MANIFEST_BYTES,
   parseManifest,
   type Descriptor,
@@ -71,6 +72,8 @@ async function readManifest(exchange: Exchange): Promise<Buffer> {
 }
 
 function parse(bytes: Buffer, contentType: string): ImageManifest | ImageIndex {
+  if (isSchema1Type(baseMediaType(contentType)))
+    throw new RequestError(400, 'MANIFEST_INVALID', 'Docker schema 1 is not taken here: push OCI or schema 2');
   try {
     return parseManifest(bytes, contentType, 'the manifest');
   } catch (error) {

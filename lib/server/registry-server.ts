@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { SyscallError, UsageError } from '../errors.js';
+import { DiskSpaceError, SyscallError, UsageError } from '../errors.js';
 import { openDirectoryStorage } from './directory-storage.js';
 import { dispatch } from './dispatch.js';
 import { Exchange } from './exchange.js';
@@ -54,6 +54,8 @@ function withoutWriter(storage: RegistryStorage): RegistryStorage {
     statBlob: (repository, digest) => storage.statBlob(repository, digest),
     openBlob: (repository, digest) => storage.openBlob(repository, digest),
     referrers: (repository, subject) => storage.referrers(repository, subject),
+    ...(storage.onTag === undefined ? {} : { onTag: (listener) => storage.onTag!(listener) }),
+    ...(storage.tagsVersion === undefined ? {} : { tagsVersion: (repository) => storage.tagsVersion!(repository) }),
     ...(storage.v1 === undefined ? {} : { v1: readOnlyV1(storage.v1) }),
     close: () => storage.close(),
   };
@@ -205,7 +207,7 @@ function answerFailure(exchange: Exchange, error: unknown): unknown {
 
 function internalError(error: unknown): RequestError {
   const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
-  return ['ENOSPC', 'EDQUOT'].includes(code)
+  return ['ENOSPC', 'EDQUOT'].includes(code) || error instanceof DiskSpaceError
     ? new RequestError(507, 'UNKNOWN', 'the disk of the registry is full', { cause: error })
     : new RequestError(500, 'UNKNOWN', 'the registry failed to serve the request', { cause: error });
 }

@@ -29,11 +29,18 @@ export interface RegistryStorage {
   referrers(repository: string, subject: Digest): Promise<readonly Descriptor[]>;
   /** Images pushed over protocol v1; absent where there are none: images of today are readable over v1 all the same. */
   readonly v1?: V1Storage;
+  /** Calls `listener` for each tag that is set from now on. Absent where others than `writer` may set tags. */
+  readonly onTag?: (listener: TagListener) => void;
+  /** Changes whenever a tag of the repository is set; undefined when that cannot be told. */
+  readonly tagsVersion?: (repository: string) => Promise<string | undefined>;
   /** Absent when nothing can be changed: every write is then answered with 405 UNSUPPORTED. */
   readonly writer?: RegistryWriter;
   /** Lets go of locks and timers; the data stays. */
   close(): Promise<void>;
 }
+
+/** Told what a tag leads to now. Must not throw. */
+export type TagListener = (repository: string, manifest: RawManifest) => void;
 
 /** A manifest to publish. */
 export interface ManifestPublication {

@@ -191,6 +191,42 @@ describe('archive: v1 images', () => {
     await source.close();
   });
 
+  it('a v1 image is what it was, another one of the same ID goes under new IDs', async () => {
+    const output = new PassThrough();
+    const whole = buffer(output);
+    const writer = await createImageArchive({ format: 'v1', output, temporaryDirectory: tmpdir() });
+    const [first, second] = await Promise.all(
+      [ONE, TWO].map((layer, i) =>
+        open(
+          [
+            ...v1(B, A, i === 0 ? Buffer.alloc(0) : TWO, { created: '2014-01-01T00:00:00Z', unheard: [1] }),
+            ...v1(A, undefined, gzipSync(layer)),
+            repositories({ [`app${i}`]: { '1': B } }),
+          ].map((entry) => ({ ...entry, path: `./${entry.path}` })),
+        ),
+      ),
+    );
+    for (const archive of [first!, second!]) {
+      const { descriptor, names } = archive.images[0]!;
+      const manifest = await archive.manifest(descriptor.digest);
+      const document = parseManifest(manifest.bytes, manifest.descriptor.mediaType, 'x') as ImageManifest;
+      for (const blob of [...document.layers, document.config]) await writer.putBlob(archive.blob(blob), { signal });
+      await writer.addImage(manifest, { name: names[0] });
+      await archive.close();
+    }
+    await writer.finish();
+    const members = await readTar(await whole);
+    const table = JSON.parse(members.get('repositories')!) as Record<string, Record<string, string>>;
+    expect(table.app0).to.deep.equal({ '1': B });
+    expect(table.app1!['1']).to.not.equal(B);
+    expect(members.get(`${B}/json`)).to.equal(
+      JSON.stringify({ id: B, parent: A, created: '2014-01-01T00:00:00Z', unheard: [1] }),
+    );
+    expect(members.get(`${A}/layer.tar`)).to.equal(`-> ../${hex(ONE)}.tar`);
+    const moved = JSON.parse(members.get(`${table.app1!['1']}/json`)!) as { parent: string };
+    expect(members.get(`${moved.parent}/layer.tar`)).to.equal(`-> ../${hex(TWO)}.tar`);
+  });
+
   it('a name moves to the image that takes it, and is there once; a layer that is there is let go of', async () => {
     const output = new PassThrough();
     const whole = buffer(output);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -14,7 +14,14 @@ import {
   type Digest,
   type DiffId,
 } from '../../lib/spec/index.js';
-import { openDirectoryStorage } from '../../lib/server/index.js';
+import {
+  openDirectoryStorage,
+  startRegistryServer,
+  type RegistryStorage,
+  type TagListener,
+} from '../../lib/server/index.js';
+import { ImageIndex } from '../../lib/server/v1/image-index.js';
+import { V1Images } from '../../lib/server/v1/images.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { writeTar } from '../helpers/tar-writer.js';
@@ -170,6 +177,7 @@ describe('server: protocol v1', () => {
   async function pushModern(
     repository: string,
     tag: string,
+    Cmd = ['sh'],
   ): Promise<{ layers: Buffer[]; ids: string[]; config: Buffer }> {
     const tars = [tarOf('one'), tarOf('two')];
     const layers = tars.map((tar) => gzipSync(tar));
@@ -178,7 +186,7 @@ describe('server: protocol v1', () => {
       JSON.stringify({
         os: 'linux',
         architecture: 'amd64',
-        config: { Cmd: ['sh'] },
+        config: { Cmd },
         rootfs: { type: 'layers', diff_ids: diffIds },
         history: [{ created_by: 'x' }, { created_by: 'y' }],
       }),
@@ -213,6 +221,103 @@ describe('server: protocol v1', () => {
     for (const [i, own] of ids.entries())
       expect((await get(`images/${own}/layer`)).body.equals(layers[i]!)).to.equal(true);
     expect((await put(`images/${base}/json`, jsonOf(base))).status).to.equal(409);
+  });
+
+  describe('looked up by ID', () => {
+    const pushTags = async (count: number): Promise<string[]> => {
+      const tops: string[] = [];
+      for (let i = 0; i < count; i++)
+        tops.push((await pushModern(i % 2 === 0 ? 'a/b' : 'c', `${i}`, [`${i}`])).ids[1]!);
+      return tops;
+    };
+    const status = async (own: string): Promise<number> => (await get(`images/${own}/json`)).status;
+    const base = digestHex(digestOf(tarOf('one')));
+
+    it('what is unknown costs nothing once the tags were read, and new tags are known without reading the others', async () => {
+      await pushTags(6);
+      const storage = await openDirectoryStorage({ dir: registry.dir, readOnly: true });
+      let reads = 0;
+      let tell: TagListener | undefined;
+      const counted: RegistryStorage = {
+        ...{ repositories: () => storage.repositories(), tags: (name) => (reads++, storage.tags(name)) },
+        findManifest: (name, key) => (reads++, storage.findManifest(name, key)),
+        openBlob: (name, digest) => storage.openBlob(name, digest),
+        statBlob: (name, digest) => storage.statBlob(name, digest),
+        referrers: () => Promise.resolve([]),
+        onTag: (listener) => void (tell = listener),
+        close: () => storage.close(),
+      };
+      const images = new V1Images(counted);
+      const cost = async (own: string): Promise<[found: boolean, reads: number]> => {
+        const before = reads;
+        return [(await images.find(own)) !== undefined, reads - before];
+      };
+      expect((await cost(id('0')))[0]).to.equal(false);
+      // As many at once as a client asks for.
+      expect(await Promise.all(['1', '2', '3'].map((char) => cost(id(char))))).to.deep.equal(Array(3).fill([false, 0]));
+      expect(await cost(base)).to.deep.equal([true, 1]);
+      const { ids } = await pushModern('c', 'new', ['new']);
+      tell!('c', (await storage.findManifest('c', { tag: 'new' }))!);
+      expect(await cost(ids[1]!)).to.deep.equal([true, 1]);
+      expect(await cost(id('4'))).to.deep.equal([false, 0]);
+      await images.tags('c');
+      await counted.close();
+    });
+
+    it('a layer of many images is there until the last of them is deleted, and after a restart', async () => {
+      const tops = await pushTags(7);
+      // Those that are read first go first.
+      for (const i of [0, 2, 4, 6, 1, 3, 5]) {
+        const top = tops[i]!;
+        if (i === 3) await registry.restart();
+        expect(await Promise.all([base, top].map(status)), `${i}`).to.deep.equal([200, 200]);
+        const repository = i % 2 === 0 ? 'a/b' : 'c';
+        const digest = (await manifestAt(repository, `${i}`)).headers['docker-content-digest'] as string;
+        await registry.send('DELETE', `/v2/${repository}/manifests/${digest}`);
+        expect(await status(top)).to.equal(404);
+      }
+      expect(await status(base)).to.equal(404);
+      await pushTags(1);
+      expect(await Promise.all([base, tops[0]!].map(status))).to.deep.equal([200, 200]);
+    });
+
+    it('a server that only reads sees what another has pushed', async () => {
+      const tops = await pushTags(2);
+      const past = new Date(Date.now() - 60_000);
+      for (const name of ['a/b', 'c']) await utimes(join(registry.dir, 'repositories', name, '_tags'), past, past);
+      const reader = await startRegistryServer({ dir: registry.dir, readOnly: true });
+      try {
+        const seen = async (own: string): Promise<number> =>
+          (await fetch(`${reader.url}/v1/images/${own}/json`)).status;
+        const config = join(registry.dir, 'repositories/c/_blobs/sha256', tops[1]!);
+        await rename(config, `${registry.dir}/hidden`);
+        expect(await Promise.all([seen(base), seen(id('0')), seen(tops[1]!)])).to.deep.equal([200, 404, 404]);
+        await rename(`${registry.dir}/hidden`, config);
+        expect(await seen(tops[1]!)).to.equal(200);
+        for (const [name, tag] of [
+          ['d', '1'],
+          ['c', '1'],
+        ] as const) {
+          const { ids } = await pushModern(name, tag, ['late', name]);
+          expect(await seen(ids[1]!), name).to.equal(200);
+        }
+      } finally {
+        await reader.close();
+      }
+    });
+
+    it('more images than are held in memory are found all the same', async () => {
+      const tops = await pushTags(3);
+      const storage = await openDirectoryStorage({ dir: registry.dir, readOnly: true });
+      const index = new ImageIndex(storage, { maxIds: 3 });
+      for (const own of [...tops, base]) {
+        const found: string[] = [];
+        for await (const { place } of index.find(own)) found.push(place.top);
+        expect(found, own).to.include(own === base ? tops[0] : own);
+      }
+      for await (const _ of index.find(id('0'))) expect.fail('found what is not there');
+      await storage.close();
+    });
   });
 
   it('an image of today tagged over v1 keeps its digest, in another repository too', async () => {
@@ -300,7 +405,7 @@ describe('server: protocol v1', () => {
     await put(`images/${id('b')}/json`, jsonOf(id('b'), id('a')));
     await registry.restart({ uploadExpiryMs: 1 });
     const gone = async (): Promise<boolean> => (await get(`images/${id('b')}/json`)).status === 404;
-    for (const deadline = Date.now() + 10_000; !(await gone()) && Date.now() < deadline;);
+    for (const deadline = Date.now() + 60_000; !(await gone()) && Date.now() < deadline;);
     expect(await gone()).to.equal(true);
     expect((await get(`images/${id('a')}/layer`)).status).to.equal(200);
   });

@@ -1,25 +1,10 @@
-import { InvalidManifestError, UnsupportedMediaTypeError } from '../../errors.js';
-import {
-  composeV1Images,
-  hostPlatform,
-  isConfigType,
-  isLayerType,
-  MAX_V1_ANCESTRY,
-  MEDIA_TYPE,
-  parseImageConfig,
-  parseManifest,
-  parseV1Image,
-  platformScore,
-  type Descriptor,
-  type Digest,
-  type ImageManifest,
-  type RawManifest,
-} from '../../spec/index.js';
+import { composeV1Images, MAX_V1_ANCESTRY, MEDIA_TYPE, parseV1Image, type RawManifest } from '../../spec/index.js';
+import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
+import { ImageIndex, type Place } from './image-index.js';
+import { readModernImage } from './modern-image.js';
 import type { ServedLayer, ServedV1Image, StoredV1Image } from './types.js';
 
-/** A config is read into memory. Bytes. */
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 const LAYER_TYPE = {
   gzip: MEDIA_TYPE.ociLayerGzip,
   zstd: MEDIA_TYPE.ociLayerZstd,
@@ -29,38 +14,44 @@ const LAYER_TYPE = {
   bzip2: 'application/x-bzip2',
 } as const;
 
-/** A manifest of a repository, and the images it is made of: root first, none for what is no image. */
+/** Manifests and images read at the same time for one answer. */
+const PARALLEL_READS = 8;
+/** Of the JSONs that are kept for what is asked next. */
+const MAX_KEPT_BYTES = 16 * 1024 * 1024;
+/** What an image takes besides its JSON, roughly. Bytes. */
+const IMAGE_BYTES = 1024;
+
 interface Composed {
-  readonly repository: string;
-  readonly manifest: Digest;
+  /** Root first; none for what is no image. */
   readonly images: readonly ServedV1Image[];
+  readonly bytes: number;
 }
 
 /**
  * Everything in a storage as images of protocol v1: those that were pushed so, and the layers of images of today, which get
- * the IDs that Docker gives them. Keeps what it has worked out, as long as the manifest is there.
+ * the IDs that Docker gives them.
  */
 export class V1Images {
   readonly #storage: RegistryStorage;
-  /** By `keyOf`. */
+  readonly #index: ImageIndex;
+  /** By repository and digest; those that were used last, last. */
   readonly #composed = new Map<string, Composed>();
-  readonly #modern = new Map<string, { readonly image: ServedV1Image; readonly of: Composed }>();
-  #scan: Promise<void> | undefined;
+  #keptBytes = 0;
 
   constructor(storage: RegistryStorage) {
     this.#storage = storage;
+    this.#index = new ImageIndex(storage);
   }
 
   /** A complete image; undefined when there is none, `'in progress'` while it is being pushed. */
   async find(id: string): Promise<ServedV1Image | 'in progress' | undefined> {
     const stored = await this.#storage.v1?.find(id);
     if (stored?.complete === true) return this.#served(id, stored);
-    const known = await this.#findModern(id);
-    if (known !== undefined) return known;
-    // What was begun was not there as an image of today either.
-    if (stored !== undefined) return 'in progress';
-    await this.#scanAll();
-    return this.#findModern(id);
+    for await (const { place, raw } of this.#index.find(id)) {
+      const image = (await this.#compose(place, raw)).find((each) => each.id === id);
+      if (image !== undefined) return image;
+    }
+    return stored === undefined ? undefined : 'in progress';
   }
 
   /** An image and all below it, root first; undefined when one is missing or incomplete. */
@@ -75,16 +66,28 @@ export class V1Images {
     return chain;
   }
 
+  /** Images and all below them, each once and behind its parent; what is missing or incomplete is left out. */
+  async withAncestors(ids: readonly string[]): Promise<readonly ServedV1Image[]> {
+    const seen = new Set<string>();
+    const found: ServedV1Image[] = [];
+    for (const top of await mapLimited(ids, PARALLEL_READS, (id) => this.find(id))) {
+      const above: ServedV1Image[] = [];
+      for (let image = top; image !== undefined && image !== 'in progress' && !seen.has(image.id);) {
+        seen.add(image.id);
+        above.unshift(image);
+        image = image.parent === undefined || seen.has(image.parent) ? undefined : await this.find(image.parent);
+      }
+      found.push(...above);
+    }
+    return found;
+  }
+
   /** The tags of a repository that lead to images, each with its ID; undefined when it holds no manifest. */
   async tags(repository: string): Promise<ReadonlyMap<string, string> | undefined> {
     const tags = await this.#storage.tags(repository);
     if (tags === undefined) return undefined;
-    const found = new Map<string, string>();
-    for (const tag of tags) {
-      const id = await this.tag(repository, tag);
-      if (id !== undefined) found.set(tag, id);
-    }
-    return found;
+    const ids = await mapLimited(tags, PARALLEL_READS, (tag) => this.tag(repository, tag));
+    return new Map(tags.flatMap((tag, i) => (ids[i] === undefined ? [] : [[tag, ids[i]]])));
   }
 
   /** The image that a tag leads to: the one that was pushed so, or the top of an image of today. */
@@ -93,7 +96,7 @@ export class V1Images {
     if (manifest === undefined) return undefined;
     const pushed = await this.#storage.v1?.imageOf(repository, manifest.descriptor.digest);
     if (pushed !== undefined && (await this.#storage.v1!.find(pushed))?.complete === true) return pushed;
-    return (await this.#compose(repository, manifest)).at(-1)?.id;
+    return (await this.#index.placeOf(repository, manifest))?.top;
   }
 
   #served(id: string, { json, layer }: StoredV1Image): ServedV1Image {
@@ -108,112 +111,40 @@ export class V1Images {
     return { id, parent, json, layer: served, payloadChecksum };
   }
 
-  /** A layer of an image of today that is known; forgets it when its manifest is gone. */
-  async #findModern(id: string): Promise<ServedV1Image | undefined> {
-    for (let known = this.#modern.get(id); known !== undefined; known = this.#modern.get(id)) {
-      const { image, of } = known;
-      const top = of.images.at(-1)!.modern!;
-      if ((await this.#storage.findManifest(top.repository, { digest: top.manifest })) !== undefined) return image;
-      this.#forget(of);
+  async #compose({ repository, manifest }: Place, raw: RawManifest): Promise<readonly ServedV1Image[]> {
+    const key = `${repository}@${manifest}`;
+    const kept = this.#composed.get(key);
+    if (kept !== undefined) {
+      this.#composed.delete(key);
+      this.#composed.set(key, kept);
+      return kept.images;
     }
-    return undefined;
-  }
-
-  #forget(composed: Composed): void {
-    this.#composed.delete(keyOf(composed));
-    for (const { id } of composed.images) if (this.#modern.get(id)?.of === composed) this.#modern.delete(id);
-  }
-
-  #scanAll(): Promise<void> {
-    return (this.#scan ??= this.#readAll().finally(() => (this.#scan = undefined)));
-  }
-
-  async #readAll(): Promise<void> {
-    for (const repository of await this.#storage.repositories()) {
-      for (const tag of (await this.#storage.tags(repository)) ?? []) {
-        const manifest = await this.#storage.findManifest(repository, { tag });
-        if (manifest !== undefined) await this.#compose(repository, manifest);
-      }
-    }
-  }
-
-  async #compose(repository: string, raw: RawManifest): Promise<readonly ServedV1Image[]> {
-    const manifest = raw.descriptor.digest;
-    const known = this.#composed.get(keyOf({ repository, manifest }));
-    if (known !== undefined) {
-      // An image that went with another repository is to be found in this one again.
-      this.#remember(known);
-      return known.images;
-    }
-    const images = await this.#composeAnew(repository, raw);
-    // A child that is not here yet may come.
-    if (images === undefined) return [];
-    this.#remember({ repository, manifest, images });
+    const image = await readModernImage(this.#storage, repository, raw);
+    if (image === undefined || image === 'no image') return [];
+    const { layers, diffIds, config, digest } = image;
+    const composed = composeV1Images(config);
+    const images = composed.map(({ id, parent, bytes: json }, i): ServedV1Image => {
+      const blob = layers[i];
+      const layer =
+        blob === undefined
+          ? {}
+          : { layer: { blob, diffId: diffIds[i]!, open: () => this.#storage.openBlob(repository, blob.digest) } };
+      const modern = i === composed.length - 1 ? { modern: { repository, manifest: digest } } : {};
+      return { id, parent, json, ...layer, ...modern };
+    });
+    this.#keep(key, images);
     return images;
   }
 
-  #remember(composed: Composed): void {
-    this.#composed.set(keyOf(composed), composed);
-    for (const image of composed.images)
-      if (!this.#modern.has(image.id)) this.#modern.set(image.id, { image, of: composed });
-  }
-
-  async #composeAnew(repository: string, raw: RawManifest): Promise<readonly ServedV1Image[] | undefined> {
-    try {
-      const resolved = await this.#resolve(repository, raw);
-      if (resolved === undefined) return undefined;
-      const { manifest, digest } = resolved;
-      if (!isConfigType(manifest.config.mediaType) || !manifest.layers.every((layer) => isLayerType(layer.mediaType)))
-        return [];
-      const config = await this.#readBlob(repository, manifest.config);
-      if (config === undefined) return undefined;
-      const diffIds = parseImageConfig(config, 'the config').rootfs.diff_ids;
-      if (diffIds.length !== manifest.layers.length) return [];
-      const images = composeV1Images(config);
-      return images.map(({ id, parent, bytes }, i): ServedV1Image => {
-        const blob = manifest.layers[i];
-        const layer =
-          blob === undefined
-            ? {}
-            : { layer: { blob, diffId: diffIds[i]!, open: () => this.#storage.openBlob(repository, blob.digest) } };
-        const modern = i === images.length - 1 ? { modern: { repository, manifest: digest } } : {};
-        return { id, parent, json: bytes, ...layer, ...modern };
-      });
-    } catch (error) {
-      // Not an image, or a broken one: nothing that v1 could show.
-      if (error instanceof InvalidManifestError || error instanceof UnsupportedMediaTypeError) return [];
-      throw error;
+  #keep(key: string, images: readonly ServedV1Image[]): void {
+    const bytes = images.reduce((sum, { json }) => sum + json.length + IMAGE_BYTES, 0);
+    // Another request may have composed it meanwhile.
+    this.#keptBytes += bytes - (this.#composed.get(key)?.bytes ?? 0);
+    this.#composed.set(key, { images, bytes });
+    for (const [oldest, { bytes: freed }] of this.#composed) {
+      if (this.#keptBytes <= MAX_KEPT_BYTES) break;
+      this.#composed.delete(oldest);
+      this.#keptBytes -= freed;
     }
   }
-
-  /** The manifest of one platform: this machine's, else the first there is. */
-  async #resolve(
-    repository: string,
-    raw: RawManifest,
-  ): Promise<{ readonly manifest: ImageManifest; readonly digest: Digest } | undefined> {
-    const document = parseManifest(raw.bytes, raw.descriptor.mediaType, raw.descriptor.digest);
-    if (document.kind === 'manifest') return { manifest: document, digest: raw.descriptor.digest };
-    const host = hostPlatform();
-    const score = ({ platform }: Descriptor): number => (platform === undefined ? 0 : platformScore(host, platform));
-    const [best] = [...document.manifests].sort((a, b) => score(b) - score(a));
-    const child = best && (await this.#storage.findManifest(repository, { digest: best.digest }));
-    if (child === undefined) return undefined;
-    const manifest = parseManifest(child.bytes, child.descriptor.mediaType, child.descriptor.digest);
-    return manifest.kind === 'manifest' ? { manifest, digest: child.descriptor.digest } : undefined;
-  }
-
-  async #readBlob(repository: string, { digest, size }: Descriptor): Promise<Buffer | undefined> {
-    if (size > MAX_CONFIG_BYTES) return undefined;
-    const blob = await this.#storage.openBlob(repository, digest);
-    if (blob === undefined) return undefined;
-    try {
-      return await blob.handle.readFile();
-    } finally {
-      await blob.handle.close();
-    }
-  }
-}
-
-function keyOf({ repository, manifest }: Pick<Composed, 'repository' | 'manifest'>): string {
-  return `${repository}@${manifest}`;
 }

@@ -13,12 +13,9 @@ const MAX_RESULTS = 100;
 export async function getIndex(exchange: Exchange, images: V1Images, name: string): Promise<void> {
   const { tags } = await tagsOf(images, name);
   const list = new Map<string, object>();
-  const tagged: object[] = [];
-  for (const [tag, id] of tags) {
-    for (const { id: each, payloadChecksum } of (await images.chain(id)) ?? [])
-      list.set(each, { id: each, ...(payloadChecksum === undefined ? {} : { checksum: payloadChecksum }) });
-    tagged.push({ ...list.get(id), id, Tag: tag });
-  }
+  for (const { id, payloadChecksum } of await images.withAncestors([...new Set(tags.values())]))
+    list.set(id, { id, ...(payloadChecksum === undefined ? {} : { checksum: payloadChecksum }) });
+  const tagged = [...tags].map(([tag, id]) => ({ ...list.get(id), id, Tag: tag }));
   const withTag = new Set(tags.values());
   exchange.json(
     [...[...list].filter(([id]) => !withTag.has(id)).map(([, entry]) => entry), ...tagged],

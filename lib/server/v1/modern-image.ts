@@ -1,0 +1,87 @@
+import { InvalidManifestError, UnsupportedMediaTypeError } from '../../errors.js';
+import {
+  chainIds,
+  digestHex,
+  digestOf,
+  hostPlatform,
+  isConfigType,
+  isLayerType,
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  parseManifest,
+  platformScore,
+  type Descriptor,
+  type Digest,
+  type DiffId,
+  type ImageManifest,
+  type RawManifest,
+} from '../../spec/index.js';
+import type { RegistryStorage } from '../types.js';
+
+/** An image of today as v1 can show it; `layers` and `diffIds` are parallel. */
+export interface ModernImage {
+  /** Of the manifest of one platform: of an index, this machine's, else the first there is. */
+  readonly digest: Digest;
+  readonly layers: readonly Descriptor[];
+  readonly diffIds: readonly DiffId[];
+  readonly config: Buffer;
+}
+
+/** Reads the image that a manifest leads to; undefined: it is not all here, and may come; `'no image'`: nothing that v1 could show. */
+export async function readModernImage(
+  storage: RegistryStorage,
+  repository: string,
+  raw: RawManifest,
+): Promise<ModernImage | 'no image' | undefined> {
+  try {
+    const resolved = await resolve(storage, repository, raw);
+    if (resolved === undefined) return undefined;
+    const { manifest, digest } = resolved;
+    const { layers } = manifest;
+    if (!isConfigType(manifest.config.mediaType) || !layers.every((layer) => isLayerType(layer.mediaType)))
+      return 'no image';
+    const config = await readBlob(storage, repository, manifest.config);
+    if (config === undefined) return undefined;
+    const diffIds = parseImageConfig(config, 'the config').rootfs.diff_ids;
+    return diffIds.length === layers.length ? { digest, layers, diffIds, config } : 'no image';
+  } catch (error) {
+    if (error instanceof InvalidManifestError || error instanceof UnsupportedMediaTypeError) return 'no image';
+    throw error;
+  }
+}
+
+/** The IDs that `composeV1Images` gives, root first. */
+export function v1IdsOf({ diffIds, config }: ModernImage): string[] {
+  return [...chainIds(diffIds).slice(0, -1), digestOf(config)].map(digestHex);
+}
+
+async function resolve(
+  storage: RegistryStorage,
+  repository: string,
+  raw: RawManifest,
+): Promise<{ readonly manifest: ImageManifest; readonly digest: Digest } | undefined> {
+  const document = parseManifest(raw.bytes, raw.descriptor.mediaType, raw.descriptor.digest);
+  if (document.kind === 'manifest') return { manifest: document, digest: raw.descriptor.digest };
+  const host = hostPlatform();
+  const score = ({ platform }: Descriptor): number => (platform === undefined ? 0 : platformScore(host, platform));
+  const [best] = [...document.manifests].sort((a, b) => score(b) - score(a));
+  const child = best && (await storage.findManifest(repository, { digest: best.digest }));
+  if (child === undefined) return undefined;
+  const manifest = parseManifest(child.bytes, child.descriptor.mediaType, child.descriptor.digest);
+  return manifest.kind === 'manifest' ? { manifest, digest: child.descriptor.digest } : undefined;
+}
+
+async function readBlob(
+  storage: RegistryStorage,
+  repository: string,
+  { digest, size }: Descriptor,
+): Promise<Buffer | undefined> {
+  if (size > MAX_CONFIG_BYTES) return undefined;
+  const blob = await storage.openBlob(repository, digest);
+  if (blob === undefined) return undefined;
+  try {
+    return await blob.handle.readFile();
+  } finally {
+    await blob.handle.close();
+  }
+}
