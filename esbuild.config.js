@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 
 rmSync('dist/bundle', { recursive: true, force: true });
 
-const workers = ['inflate-worker', 'unpack-worker']
+const workers = ['compress-worker', 'inflate-worker', 'unpack-worker']
   .map((name) => [name, `lib/layer/${name}.ts`])
   .filter(([, source]) => existsSync(source));
 
@@ -18,8 +18,9 @@ await build({
   target: 'node20.19',
   minifySyntax: true,
   legalComments: 'none',
-  // Native addons cannot be bundled; zlib-sync is optional and may be absent.
-  external: ['koffi', 'zlib-sync'],
+  // Native addons cannot be bundled; zlib-sync is optional and may be absent. BullMQ and
+  // ioredis are loaded from their packages by the few who use a queue.
+  external: ['koffi', 'zlib-sync', 'bullmq', 'ioredis'],
   // Bundled CommonJS dependencies call require() for node's own modules.
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",

@@ -24,6 +24,7 @@ const DRIVERS = [
   'server',
   'archive',
   'runtime',
+  'queue',
 ];
 
 /** The table of rooms of docs/architecture.md. */
@@ -45,6 +46,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   registry: { values: [...BASE, 'http', 'auth'] },
   server: { values: [...BASE, 'content'] },
   archive: { values: BASE },
+  queue: { values: BASE },
   operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
   cli: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
   index: { values: [...BASE, ...DRIVERS, 'operations'] },
@@ -59,6 +61,8 @@ const PACKAGE_OWNER: Readonly<Record<string, string>> = {
   koffi: 'sys',
   'smol-toml': 'hosts',
   'tar-stream': 'archive',
+  bullmq: 'queue',
+  ioredis: 'queue',
 };
 
 interface Import {

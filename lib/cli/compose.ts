@@ -2,12 +2,20 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
-import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
-import type { CopyTransports, GarbageDeps, OperationDeps, OtherTransport, RestoreDeps } from '../operations/index.js';
+import { InvalidReferenceError, NotFoundError } from '../errors.js';
+import type {
+  CopyTransports,
+  GarbageDeps,
+  OperationDeps,
+  OtherTransport,
+  RegistryAccess,
+  RestoreDeps,
+} from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
+import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
-import type { RequestLog, RunningServer, ServerOptions } from '../server/index.js';
-import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
+import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from '../server/index.js';
+import type { OpenStoreOptions, SnapshotOrigin, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
 import { DEFAULT_RESERVE_BYTES, sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
 import type { ConfigFile } from './config-file.js';
@@ -36,6 +44,7 @@ export class Composition {
   /** By what `remote` was asked for. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
+  #shortNames: Promise<(name: string) => string> | undefined;
 
   constructor(
     options: Options,
@@ -103,13 +112,37 @@ export class Composition {
     return { registry: await client };
   }
 
-  /** A client that finds its logins so; closed by the caller. */
-  async connect(credentials: CredentialLookup): Promise<RegistryClient> {
+  /** Registries reached in another way than all others: with logins of their own, --creds is not for them. */
+  registryFor(access: RegistryAccess): Promise<RegistryClient> {
+    const key = JSON.stringify(access);
+    const client = this.#registries.get(key) ?? this.#connectFor(access);
+    this.#registries.set(key, client);
+    return client;
+  }
+
+  async #connectFor(access: RegistryAccess): Promise<RegistryClient> {
+    const { authfile, login } = access;
+    const { createCredentialStore } = await import('../auth/index.js');
+    const store =
+      authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.#env, authfile });
+    const given = login === undefined && authfile === undefined ? this.#lookup(undefined) : store.find;
+    const find: CredentialLookup = async (host, request) => {
+      if (login?.host !== host) return given(host, request);
+      return { username: login.username, password: login.password, source: 'the login given for this side' };
+    };
+    return this.connect(find, { ...access, store });
+  }
+
+  /** A client that finds its logins so; closed by the caller. `access`: other settings than everywhere. */
+  async connect(
+    credentials: CredentialLookup,
+    access: Pick<RegistryAccess, 'tlsVerify' | 'certDir'> & { readonly store?: CredentialStore } = {},
+  ): Promise<RegistryClient> {
     const { createRegistryClient } = await import('../registry/index.js');
     return createRegistryClient({
-      ...(await this.#clientOptions()),
+      ...(await this.#clientOptions(access)),
       credentials,
-      requestHeaders: async () => (await this.credentials()).requestHeaders(),
+      requestHeaders: async () => (access.store ?? (await this.credentials())).requestHeaders(),
     });
   }
 
@@ -120,6 +153,12 @@ export class Composition {
       createCredentialStore({ env: this.#env, authfile: this.#options.text('authfile') }),
     );
     return this.#credentials;
+  }
+
+  /** The full name of a short one that this machine has an alias for; any other name as it is. Throws UsageError. */
+  async fullName(name: string): Promise<string> {
+    this.#shortNames ??= import('../hosts/index.js').then((hosts) => hosts.shortNames(hosts.thisMachine(this.#env)));
+    return (await this.#shortNames)(name);
   }
 
   /** Reads HOST or HOST/PATH. Throws InvalidReferenceError. */
@@ -157,11 +196,17 @@ export class Composition {
     return (await import('../metadata/index.js')).currentBootId();
   }
 
-  /** Starts the embedded registry. */
-  async server(options: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly' | 'v1Tokens'>): Promise<RunningServer> {
+  /** Starts the embedded registry, on a directory or (without `dir`) on the images of the store; `signal`: see StoreStorageOptions. */
+  async server({
+    signal,
+    ...options
+  }: Pick<ServerOptions, 'dir' | 'listen' | 'readOnly' | 'v1Tokens'> & {
+    readonly signal: AbortSignal;
+  }): Promise<RunningServer> {
     const { startRegistryServer } = await import('../server/index.js');
     return startRegistryServer({
       ...options,
+      ...(options.dir === undefined ? { storage: await this.#storeStorage(signal) } : {}),
       ...(this.#debugs ? { onRequest: (log) => this.#note(logLine(log)) } : {}),
     });
   }
@@ -176,16 +221,44 @@ export class Composition {
     return (await import('../archive/index.js')).createImageArchive(options);
   }
 
-  /** What images are copied between; a store is opened only when it is one end. */
-  async transports(): Promise<CopyTransports> {
-    const { registry } = await this.remote();
+  /** What images are copied between; a store is opened only when it is one end. `sides`: reached in ways of their own. */
+  async transports(
+    sides: {
+      readonly source?: RegistryAccess | undefined;
+      readonly destination?: RegistryAccess | undefined;
+    } = {},
+  ): Promise<CopyTransports> {
+    const open = async (access: RegistryAccess | undefined): Promise<RegistryClient> =>
+      access === undefined ? (await this.remote()).registry : this.registryFor(access);
+    const sourceRegistry = await open(sides.source);
     return {
-      registry,
+      sourceRegistry,
+      registry: await open(sides.destination),
       progress: this.#progress,
       parallel: this.#options.number('parallel')!,
+      temporaryDirectory: spoolDirectory(),
+      recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       openSource: (name, { signal }) => this.#openSource(name, signal),
       openDestination: (name, { signal }) => this.#openDestination(name, signal),
     };
+  }
+
+  /** Connects to the queue of --queue to put jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
+  async jobQueue(options: Omit<JobQueueOptions, 'note'>): Promise<JobQueue> {
+    const { JobQueue, parseQueueAddress } = await import('../queue/index.js');
+    return JobQueue.open(parseQueueAddress(this.#options.text('queue')!), { ...options, note: this.#note });
+  }
+
+  /** Connects to the queue of --queue to take jobs. Throws UsageError, TransportError, AuthenticationError. */
+  async jobWorker(options: Omit<JobWorkerOptions, 'note' | 'parallel'>): Promise<JobWorker> {
+    const { JobWorker, parseQueueAddress } = await import('../queue/index.js');
+    const parallel = this.#options.number('parallel')!;
+    return JobWorker.open(parseQueueAddress(this.#options.text('queue')!), { ...options, parallel, note: this.#note });
+  }
+
+  /** Reads `5/s`, `100/6h`, `none`. Throws UsageError. */
+  async rate(text: string): Promise<Rate | undefined> {
+    return (await import('../queue/index.js')).parseRate(text);
   }
 
   /** Closes what was opened. */
@@ -194,7 +267,6 @@ export class Composition {
   }
 
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
-    if (name.transport === 'docker-v1') throw notCopied(name);
     if (name.transport === 'store') {
       const [{ openStoreSource }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
       const registry = async (): Promise<RegistryClient> => (await this.remote()).registry;
@@ -210,7 +282,6 @@ export class Composition {
   }
 
   async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
-    if (name.transport === 'docker-v1') throw notCopied(name);
     if (name.transport === 'store') {
       const [{ openStoreDestination }, deps, bootId] = await Promise.all([
         import('../operations/index.js'),
@@ -223,6 +294,11 @@ export class Composition {
     const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
     const { path, tag } = name;
     return openArchiveDestination({ name: archiveName(name), format, path, tag, mtime: sourceDateEpoch(), signal });
+  }
+
+  async #storeStorage(signal: AbortSignal): Promise<RegistryStorage> {
+    const [{ openStoreStorage }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
+    return openStoreStorage(local, { reserveBytes: DEFAULT_RESERVE_BYTES, signal });
   }
 
   async #findStore(): Promise<StoreRoot | undefined> {
@@ -246,6 +322,8 @@ export class Composition {
       lock?.release();
       return lock === undefined;
     };
+    const recordedOrigins = async (): Promise<SnapshotOrigin[]> =>
+      (await metadata.layers.list()).flatMap(({ origin }) => origin ?? []);
     return {
       content: createContentStore({ root }),
       metadata,
@@ -257,7 +335,7 @@ export class Composition {
           (await isLocked(`container-${id}`)) || (await metadata.containers.get(id)) !== undefined,
       }),
       createApplier: async () => (await import('../layer/index.js')).createLayerApplier(),
-      compareTrees: async (input) => (await import('../snapshot/index.js')).changes(input),
+      compareTrees: async (input) => (await import('../snapshot/index.js')).changes({ ...input, recordedOrigins }),
       trees: {
         copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
         locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
@@ -266,6 +344,7 @@ export class Composition {
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       progress: this.#progress,
+      fullName: (name) => this.fullName(name),
     };
   }
 
@@ -282,6 +361,7 @@ export class Composition {
       settle: async (...args) => (await load()).settle(...args),
       // Most stores have never run a command.
       list: async () => (existsSync(directory) ? (await load()).list() : []),
+      mountPoints: async (id) => (existsSync(join(directory, id)) ? (await load()).mountPoints(id) : undefined),
       removeMountPoints: async (...args) => (await load()).removeMountPoints(...args),
     };
   }
@@ -296,25 +376,31 @@ export class Composition {
     };
   }
 
-  async #clientOptions(): Promise<RegistryClientOptions> {
-    const { hostCertificates, proxyFor, registrySources, thisMachine } = await import('../hosts/index.js');
+  async #clientOptions({
+    tlsVerify,
+    certDir,
+  }: Pick<RegistryAccess, 'tlsVerify' | 'certDir'>): Promise<RegistryClientOptions> {
+    const { hostCertificates, proxyFor, registrySources, runtimeDirectory, thisMachine } =
+      await import('../hosts/index.js');
     const machine = thisMachine(this.#env);
     const sources = await registrySources(machine);
     const options = this.#options;
     const limitRate = options.number('limit-rate');
     const connections = options.number('connections');
     const timeoutMs = options.number('timeout')! * 1000;
-    const verifyAll = options.flag('tls-verify');
+    const verifyAll = tlsVerify ?? options.flag('tls-verify');
     return {
       parallel: options.number('parallel')!,
       retries: options.number('retry')!,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
+      limitsDirectory: runtimeDirectory(machine),
       ...(limitRate === undefined ? {} : { limitRate }),
       ...(connections === undefined ? {} : { connections }),
       tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
-      tls: hostCertificates(machine, options.text('cert-dir')),
+      tls: hostCertificates(machine, certDir ?? options.text('cert-dir')),
       proxy: proxyFor(machine),
       sources: sources.of,
+      checkPlace: sources.check,
       warn: this.#note,
       registryVersion: options.text('registry-version') as NonNullable<RegistryClientOptions['registryVersion']>,
       tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? !sources.insecure(host)),
@@ -325,12 +411,6 @@ export class Composition {
 
 function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonly path: string }>): string {
   return `${transport}:${path}${tag === undefined ? '' : `:${tag}`}`;
-}
-
-function notCopied({ transport }: OtherTransport): UsageError {
-  return new UsageError(`${transport}: cannot be copied from or to`, {
-    hint: 'use docker://REF, store:NAME, oci:DIR, oci-archive:FILE or docker-archive:FILE',
-  });
 }
 
 /** One answered request, for people. */

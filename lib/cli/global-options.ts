@@ -1,5 +1,5 @@
 import { parseSize } from '../util/index.js';
-import { wholeNumber, type OptionSpec } from './option.js';
+import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 
 /** Store of an unconfigured machine (storage.md, "Where"). */
 export const DEFAULT_ROOT = '/var/lib/imgtool';
@@ -7,7 +7,7 @@ export const DEFAULT_ROOT = '/var/lib/imgtool';
 /** The options every command takes, before and after the verb. */
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
   [
-    { name: 'root', value: 'DIR', default: DEFAULT_ROOT, summary: 'directory of the local store' },
+    { name: 'root', value: 'DIR', default: DEFAULT_ROOT, parse: notEmpty, summary: 'directory of the local store' },
     { name: 'json', default: false, summary: 'print the result (and an error) as one JSON document' },
     {
       name: 'progress',

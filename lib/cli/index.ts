@@ -18,6 +18,8 @@ export * from './progress-model.js';
 export * from './progress-sink.js';
 export * from './run-cli.js';
 export * from './table.js';
+export * from './tag-limits.js';
 export * from './terminal.js';
 export * from './version.js';
+export * from './watch-schedule.js';
 export { COMMANDS } from './commands/index.js';

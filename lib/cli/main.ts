@@ -1,14 +1,18 @@
+import { DiskSpaceError } from '../errors.js';
+import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
+import { jsonText } from './json-text.js';
 import { READER_GONE, runCli } from './run-cli.js';
 
 /** Entry of the program: joins the process (arguments, signals, streams) to `runCli`. */
 const interruption = new AbortController();
 
-const handlers: ((signal: NodeJS.Signals) => void)[] = [];
+/** Signals belong to a program that was run in the foreground; one that comes after its end does not change its exit code. */
+let taken = false;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (handlers.length > 0) return;
+    if (taken) return;
     // A second signal does not wait for anything.
     if (interruption.signal.aborted) process.exit(EXIT.interrupted);
     interruption.abort();
@@ -29,19 +33,38 @@ const PASSED_ON = [
 ] as const;
 
 function takeSignals(handler: (signal: NodeJS.Signals) => void): () => void {
-  handlers.push(handler);
+  taken = true;
   for (const signal of PASSED_ON) process.on(signal, handler);
   return () => {
-    handlers.splice(handlers.indexOf(handler), 1);
     for (const signal of PASSED_ON) process.off(signal, handler);
   };
 }
 
+/** Why results could not be written; what is only told of the work may get lost. */
+let unwritten: NodeJS.ErrnoException | undefined;
+
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    interruption.abort(READER_GONE);
+    if (error.code === 'EPIPE') return interruption.abort(READER_GONE);
+    if (stream === process.stderr) return;
+    unwritten ??= error;
+    interruption.abort(outputError(error));
   });
+}
+
+function outputError(error: NodeJS.ErrnoException): Error {
+  const message = `standard output cannot be written: ${error.code ?? error.message}`;
+  return ['ENOSPC', 'EDQUOT'].includes(error.code ?? '')
+    ? new DiskSpaceError(message, { cause: error, hint: 'free space where the output goes' })
+    : new Error(message, { cause: error });
+}
+
+/** A command that had ended before its output turned out to be lost has failed all the same. */
+function tellUnwritten(error: NodeJS.ErrnoException): void {
+  if (process.exitCode !== EXIT.success) return;
+  const report = reportError(outputError(error), 'imgtool');
+  process.stderr.write(`${process.argv.includes('--json') ? jsonText(report.json) : report.text}\n`);
+  process.exitCode = report.exitCode;
 }
 
 process.exitCode = await runCli(process.argv.slice(2), {
@@ -54,4 +77,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
 });
 
 // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
-process.stdout.write('', () => process.exit());
+process.stdout.write('', () =>
+  setImmediate(() => {
+    if (unwritten !== undefined) tellUnwritten(unwritten);
+    process.exit();
+  }),
+);

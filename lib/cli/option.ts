@@ -59,6 +59,12 @@ export function parseOption(option: OptionSpec, text: string, source: string): O
   }
 }
 
+/** Parser for what must say something. */
+export function notEmpty(text: string): string {
+  if (text !== '') return text;
+  throw new UsageError('it is empty', { hint: 'give it a value, or leave it out' });
+}
+
 /** Parser for whole numbers of at least `minimum`. */
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {

@@ -69,6 +69,11 @@ export class Options {
     return [...this.#resolved.values()];
   }
 
+  /** Whether an option has a value: given somewhere, or by default. */
+  isSet(name: string): boolean {
+    return this.#resolved.get(name)?.value !== undefined;
+  }
+
   /** Value of an option that takes text; undefined when not given. */
   text(name: string): string | undefined {
     return this.#get(name, 'string');

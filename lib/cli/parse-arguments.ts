@@ -31,7 +31,7 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
   const { rest, booleans } = takeBooleanValues(argv, commands);
   const printed: string[] = [];
   let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
-  const program = prepare(new Command('imgtool'), programHelp(commands, width), printed)
+  const program = prepare(new Command('imgtool'), () => programHelp(commands, width), printed)
     .version(VERSION, '-V, --version')
     .helpOption('-h, --help');
   for (const option of GLOBAL_OPTIONS) program.addOption(commanderOption(option));
@@ -39,10 +39,12 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     const parent = parentOf(program, spec, () => groupHelp(spec.path[0]!, commands, width), printed);
     const command = prepare(
       parent.command(spec.path.at(-1)!, { hidden: spec.hidden === true }),
-      commandHelp(spec, width),
+      () => commandHelp(spec, width),
       printed,
     );
     if (spec.aliases !== undefined) command.aliases(spec.aliases);
+    // The others are known by name only: to describe all of them would be half of a start's time.
+    if (!isNamed(spec, rest)) continue;
     for (const option of spec.options) command.addOption(commanderOption(option));
     for (const { name, optional, variadic } of spec.arguments) {
       const dots = variadic === true ? '...' : '';
@@ -75,10 +77,14 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
   return { kind: 'command', command, args, flags };
 }
 
-function prepare(command: Command, help: string, printed: string[]): Command {
+function isNamed({ path, aliases = [] }: CommandSpec, argv: readonly string[]): boolean {
+  return path.every((word) => argv.includes(word)) || aliases.some((word) => argv.includes(word));
+}
+
+function prepare(command: Command, help: () => string, printed: string[]): Command {
   return command
     .exitOverride()
-    .configureHelp({ formatHelp: () => help })
+    .configureHelp({ formatHelp: help })
     .configureOutput({ writeOut: (text) => void printed.push(text), writeErr: () => undefined })
     .helpCommand(false);
 }
@@ -87,7 +93,7 @@ function parentOf(program: Command, spec: CommandSpec, help: () => string, print
   if (spec.path.length === 1) return program;
   const word = spec.path[0]!;
   const present = program.commands.find((command) => command.name() === word);
-  return present ?? prepare(program.command(word), help(), printed);
+  return present ?? prepare(program.command(word), help, printed);
 }
 
 function commanderOption(spec: OptionSpec): Option {
@@ -141,7 +147,7 @@ function badCommandLine(
     .replace(/(--[\w-]+)=[^']*/, '$1')
     .split('\n');
   const suggestion = /\(Did you mean (?:one of )?(.*)\?\)/.exec(others.join(' '))?.[1];
-  const words = argv.filter((arg) => !arg.startsWith('-'));
+  const words = argv.slice(verbAt(argv)).filter((arg) => !arg.startsWith('-'));
   const command = commands.find(
     ({ path, aliases }) =>
       path.every((word, index) => words[index] === word) || (aliases?.includes(words[0] ?? '') ?? false),
@@ -150,7 +156,7 @@ function badCommandLine(
     command?.path.join(' ') ?? commands.find(({ path }) => path.length > 1 && path[0] === words[0])?.path[0];
   const message = error.code === 'commander.help' ? `"${known ?? ''}" needs a command` : first!;
   return new BadCommandLineError(message, {
-    what: known ?? words[0] ?? 'imgtool',
+    what: known ?? (words[0] || 'imgtool'),
     hint:
       suggestion === undefined
         ? `see "imgtool${known === undefined ? '' : ` ${known}`} --help"`
@@ -159,6 +165,19 @@ function badCommandLine(
             .map((word) => JSON.stringify(word))
             .join(' or ')}?`,
   });
+}
+
+/** Where the verb is: behind global options and their values. */
+function verbAt(argv: readonly string[]): number {
+  let at = 0;
+  while (argv[at]?.startsWith('-') === true) {
+    const flag = argv[at]!;
+    const takesValue = GLOBAL_OPTIONS.some(
+      ({ name, short, value }) => value !== undefined && (flag === `--${name}` || flag === `-${short}`),
+    );
+    at += takesValue ? 2 : 1;
+  }
+  return at;
 }
 
 function camelCase(name: string): string {

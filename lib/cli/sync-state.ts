@@ -7,6 +7,8 @@ import { writeFileAtomic } from '../util/index.js';
 
 /** Older facts are forgotten beyond this many. */
 const MAX_FACTS = 50_000;
+/** What is not kept when the process is killed is lost. Milliseconds. */
+const SAVE_MS = 10_000;
 
 /** `SyncMemory` in a file of the user's cache: whatever is wrong with it, it is begun anew. */
 export class SyncMemoryFile implements SyncMemory {
@@ -47,14 +49,24 @@ export class SyncMemoryFile implements SyncMemory {
     if (this.#facts.size > MAX_FACTS) this.#facts.delete(this.#facts.keys().next().value!);
   }
 
+  /** Keeps it now and then, for when the process is killed, and when the function returned is called, which ends that. */
+  keep(): () => Promise<void> {
+    const timer = setInterval(() => void this.save(), SAVE_MS).unref();
+    return async () => {
+      clearInterval(timer);
+      await this.save();
+    };
+  }
+
   /** Keeps it for the next run. A cache that cannot be written is no failure. */
   async save(): Promise<void> {
     if (!this.#changed) return;
+    this.#changed = false;
     try {
       await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
       await writeFileAtomic(this.#path, JSON.stringify({ version: 1, facts: Object.fromEntries(this.#facts) }));
-      this.#changed = false;
     } catch {
+      this.#changed = true;
       // A full or read-only home: the next run asks again.
     }
   }

@@ -1,7 +1,14 @@
 import { UsageError } from '../errors.js';
-import { buildSchema1, digestOf, EMPTY_LAYER, MEDIA_TYPE, type Descriptor, type RawManifest } from '../spec/index.js';
+import {
+  MAX_CONFIG_BYTES,
+  buildSchema1,
+  digestOf,
+  EMPTY_LAYER,
+  MEDIA_TYPE,
+  type Descriptor,
+  type RawManifest,
+} from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import { MAX_CONFIG_BYTES } from './look-up-image.js';
 import type { PreparedImage } from './prepare-push.js';
 
 /** An image as it goes to a registry in Docker's schema 1. */
@@ -38,7 +45,9 @@ export async function asSchema1(
     digest: digestOf(EMPTY_LAYER),
     size: EMPTY_LAYER.length,
   };
-  const known = new Map([...record.layers, empty].map((blob) => [blob.digest, blob]));
+  // Schema 1 has no place for URLs: such layers are sent too.
+  const own = record.layers.map(({ urls: _urls, ...layer }) => layer);
+  const known = new Map<string, Descriptor>([...own, empty].map((blob) => [blob.digest, blob]));
   return {
     blobs: built[0]!.built.blobs.map((digest) => known.get(digest)!),
     manifests: built.map(({ tag, built: { bytes, digest } }) => ({

@@ -1,6 +1,6 @@
 import type { LayerApplier } from '../layer/index.js';
 import type { RepositoryReader } from '../registry/index.js';
-import { formatPlatform, type Descriptor } from '../spec/index.js';
+import { MAX_CONFIG_BYTES, formatPlatform, type Descriptor } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { dropDamagedBlobs } from './drop-damaged-blobs.js';
@@ -8,7 +8,6 @@ import {
   blobStates,
   describeImage,
   missingSteps,
-  MAX_CONFIG_BYTES,
   type FoundAtRegistry,
   type ImageQuery,
   type PulledLayer,

@@ -1,6 +1,7 @@
 import type { ContentMaintenance, ContentStore, Leftover } from '../content/index.js';
 import type { ContainerRecord, ImageRecord, LayerRecord, UploadRecord } from '../metadata/index.js';
 import { digestHex, type ChainId, type Digest } from '../spec/index.js';
+import { parseV1PartKey } from './bring-v1-layer.js';
 import type { OperationDeps } from './deps.js';
 import { LayerSizes, readRecords, sum, type StoreRecords } from './layer-sizes.js';
 import { sealLayers } from './seal-layers.js';
@@ -23,13 +24,21 @@ export interface GarbageRequest {
   readonly signal: AbortSignal;
 }
 
+/** A download that nobody has gone on with; of a layer from a v1 registry no digest is known, but where it is from. */
+export interface StaleDownload {
+  readonly digest: Digest | null;
+  readonly v1Id?: string;
+  readonly host?: string;
+  readonly size: number;
+}
+
 /** What went, or would go; bytes of layers are those of their uncompressed tar. */
 export interface Garbage {
   readonly images: readonly { readonly id: Digest; readonly names: readonly string[] }[];
   readonly layers: readonly { readonly chainId: ChainId; readonly size: number }[];
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
   /** Downloads that nobody has gone on with for a day, and uploads for a week. */
-  readonly downloads: readonly { readonly digest: Digest; readonly size: number }[];
+  readonly downloads: readonly StaleDownload[];
   readonly uploads: number;
   /** Bytes of it all. */
   readonly bytes: number;
@@ -112,7 +121,12 @@ async function findGarbage(
     .filter((chainId) => !kept.layers.has(chainId))
     .map((chainId) => ({ chainId, size: sizes.of(chainId) }));
   const blobs = stored.filter(({ digest }) => !kept.blobs.has(digest));
-  const downloads = leftovers.flatMap(({ digest, size }) => (digest === undefined ? [] : [{ digest, size }]));
+  const downloads = leftovers.flatMap(({ digest, key, size }): StaleDownload[] => {
+    if (digest !== undefined) return [{ digest, size }];
+    const v1 = key === undefined ? undefined : parseV1PartKey(key);
+    // Without bytes it is the note of what it has become.
+    return v1 === undefined || size === 0 ? [] : [{ digest: null, ...v1, size }];
+  });
   const garbage = {
     images: evicted.map(({ id, names }) => ({ id, names })),
     layers,

@@ -28,5 +28,7 @@ export interface OperationDeps {
   readonly recompressLayer: (input: RecompressInput) => Promise<RecompressedLayer>;
   /** Runs commands in containers. */
   readonly runtime: ContainerRuntime;
+  /** The full name of a short one that this machine has an alias for; any other name as it is. Default: no aliases. */
+  readonly fullName?: (name: string) => Promise<string>;
   readonly progress: ProgressSink;
 }

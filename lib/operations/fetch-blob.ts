@@ -44,7 +44,7 @@ interface State {
 
 /**
  * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
- * are fetched once more from the start. On failure the ingest is released: what is not known to be wrong stays for the next run.
+ * are fetched once more from the start, and where there are several places, from each of them. On failure the ingest is released: what is not known to be wrong stays for the next run.
  * Throws what BlobSource.open and Ingest.commit throw.
  */
 export async function fetchBlob(
@@ -53,18 +53,17 @@ export async function fetchBlob(
   options: FetchBlobOptions,
 ): Promise<FetchBlobResult> {
   const state: State = { received: 0, ranged: false };
-  let refetched = false;
+  let attempts = 0;
   try {
     for (;;) {
       try {
         await receiveAll(source, ingest, options, state);
         await ingest.commit();
-        return { received: state.received, refetched };
+        return { received: state.received, refetched: attempts > 0 };
       } catch (error) {
         if (!(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
         await ingest.restart();
-        if (refetched) throw error;
-        refetched = true;
+        if (++attempts > Math.max(1, (source.places ?? 1) - 1)) throw error;
         options.onRetry?.(`${error.message}; fetching it again`);
       }
     }

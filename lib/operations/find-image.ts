@@ -11,11 +11,24 @@ export interface FoundImage {
 }
 
 /**
- * The local image that `input` means: a reference, an ID, or a unique prefix of an ID. Names come first.
+ * The local image that `input` means: a reference, an ID, or a unique prefix of an ID; what is none of them may be an alias.
+ * Names come first.
  * Throws NotFoundError; UsageError with the candidates when a prefix is not unique.
  */
-export async function findImage(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<FoundImage> {
-  return findAmong(await deps.metadata.images.list(), input);
+export async function findImage(
+  deps: Pick<OperationDeps, 'metadata'> & Partial<Pick<OperationDeps, 'fullName'>>,
+  input: string,
+): Promise<FoundImage> {
+  const records = await deps.metadata.images.list();
+  try {
+    return findAmong(records, input);
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || deps.fullName === undefined) throw error;
+    const full = await deps.fullName(input);
+    const found = full === input ? undefined : byReference(records, parseReference(full));
+    if (found === undefined) throw error;
+    return found;
+  }
 }
 
 /** As `findImage`, in a list that was read before. */

@@ -23,9 +23,14 @@ export async function withFrozen<T>(
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
   try {
     const { runtime } = deps;
-    const path = await deps.snapshots.freeze(key, id, {
-      ...(runtime === undefined ? {} : { prepare: (copy) => runtime.removeMountPoints(id, copy) }),
-    });
+    // A run that ends meanwhile takes its journal with it, one that begins has none before.
+    const before = await runtime?.mountPoints(id);
+    const path = await deps.snapshots.freeze(key, id);
+    const journals = [before, await runtime?.mountPoints(id)].filter((journal) => journal !== undefined);
+    if (runtime !== undefined && journals.length > 0)
+      await deps.snapshots.changeFrozen(key, async (copy) => {
+        for (const journal of journals) await runtime.removeMountPoints(copy, journal);
+      });
     return await work({ key, path });
   } finally {
     await deps.snapshots.removeWork(key);

@@ -28,7 +28,7 @@ export async function imageHistory(
 
 function stepOf(
   entry: HistoryEntry,
-  layer: { readonly unpackedSize?: number; readonly diffId: Digest | null; readonly digest: Digest } | undefined,
+  layer: { readonly unpackedSize?: number; readonly diffId: Digest | null; readonly digest: Digest | null } | undefined,
 ): HistoryStep {
   return {
     created: entry.created ?? null,

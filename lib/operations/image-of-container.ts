@@ -1,8 +1,7 @@
 import { NotFoundError } from '../errors.js';
 import type { ContainerRecord, ImageRecord } from '../metadata/index.js';
-import { digestHex, parseImageConfig, type ImageConfig } from '../spec/index.js';
+import { MAX_CONFIG_BYTES, digestHex, parseImageConfig, type ImageConfig } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import { MAX_CONFIG_BYTES } from './look-up-image.js';
 
 /** The image that a container was made from. Throws NotFoundError. */
 export async function imageOfContainer(

@@ -1,4 +1,6 @@
 import {
+  MAX_CONFIG_BYTES,
+  configOfV1,
   formatPlatform,
   parseImageConfig,
   parseManifest,
@@ -9,19 +11,23 @@ import {
   type RawManifest,
   type Reference,
 } from '../spec/index.js';
-import type { RepositoryReader } from '../registry/index.js';
+import type { RepositoryReader, V1Repository } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
 import { findImage } from './find-image.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
+import { lookUpV1, tagForV1 } from './look-up-v1.js';
 import { readBlob } from './read-blob.js';
 import { resolveDocument, type ResolvedSchema1 } from './resolve-image.js';
 import { configOfSchema1, layersOfSchema1 } from './schema1-image.js';
 
 /** One layer as inspected: sizes in bytes. */
 export interface InspectedLayer {
-  readonly digest: Digest;
+  /** Null by protocol v1, which has no digests. */
+  readonly digest: Digest | null;
+  /** By protocol v1: the image it is the layer of. */
+  readonly v1Id?: string;
   readonly mediaType: string;
-  /** As stored (compressed). */
+  /** As stored (compressed); 0 where a registry of protocol v1 does not tell. */
   readonly size: number;
   readonly diffId: Digest | null;
   readonly chainId?: Digest;
@@ -31,10 +37,13 @@ export interface InspectedLayer {
 
 /** What there is to know of an image, local or at a registry. */
 export interface InspectedImage {
-  /** Null where nobody can tell before it is pulled: images of schema 1 at a registry. */
+  /** Null where nobody can tell before it is pulled: images of schema 1 and of protocol v1 at a registry. */
   readonly id: Digest | null;
   readonly names: readonly string[];
-  readonly digest: Digest;
+  /** Null by protocol v1. */
+  readonly digest: Digest | null;
+  /** By protocol v1: its ID there. */
+  readonly v1Id?: string;
   readonly mediaType: string;
   readonly index?: Digest;
   /** What an index offers. */
@@ -61,8 +70,6 @@ export interface Inspection {
   readonly raw: Buffer;
   readonly config: Buffer;
 }
-
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** Describes a local image. Waits for no lock. Throws NotFoundError, UsageError. */
 export async function inspectImage(
@@ -103,6 +110,55 @@ export async function inspectImage(
 
 /** Describes an image at its registry without pulling it. Throws what the registry throws, InvalidManifestError. */
 export async function inspectRemoteImage(
+  deps: Pick<OperationDeps, 'registry'>,
+  reference: Reference,
+  options: { readonly platform: Platform; readonly signal: AbortSignal },
+): Promise<Inspection> {
+  let v1 = await deps.registry.openV1(reference, options);
+  if (v1 === undefined) {
+    try {
+      return await inspectByV2(deps, reference, options);
+    } catch (error) {
+      v1 = await deps.registry.openV1(reference, { signal: options.signal, after: error });
+      if (v1 === undefined) throw error;
+    }
+  }
+  return inspectByV1(v1, reference, options);
+}
+
+/** What the JSONs tell: all but diffIDs and digests. The config is that of the pulled image, but for its diffIDs. */
+async function inspectByV1(
+  repository: V1Repository,
+  reference: Reference,
+  options: { readonly signal: AbortSignal },
+): Promise<Inspection> {
+  const images = await lookUpV1(repository, reference, options);
+  const top = images.at(-1)!;
+  const config = configOfV1(images, []);
+  const { host, repository: path } = reference;
+  return {
+    raw: top.bytes,
+    config,
+    image: {
+      id: null,
+      names: [`${host}/${path}:${tagForV1(reference)}`],
+      digest: null,
+      v1Id: top.id,
+      mediaType: 'application/json',
+      ...ofConfig(parseImageConfig(config, `v1 image ${top.id}`)),
+      layers: images.map(({ id, layerSize = 0 }) => ({
+        digest: null,
+        v1Id: id,
+        mediaType: 'application/octet-stream',
+        size: layerSize,
+        diffId: null,
+      })),
+      size: images.reduce((total, { layerSize = 0 }) => total + layerSize, 0),
+    },
+  };
+}
+
+async function inspectByV2(
   deps: Pick<OperationDeps, 'registry'>,
   reference: Reference,
   options: { readonly platform: Platform; readonly signal: AbortSignal },

@@ -9,7 +9,7 @@ import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
-import { recordImage, type NewImage } from './record-image.js';
+import { newImageOf, recordImage, type NewImage } from './record-image.js';
 import { resolveImage, type ResolvedImage } from './resolve-image.js';
 import { sweepStore } from './sweep-store.js';
 
@@ -142,14 +142,11 @@ function taken(name: string, holder: Digest): AlreadyExistsError {
   });
 }
 
-function kept({
-  version: _version,
-  names: _names,
-  sources: _sources,
-  pulled: _pulled,
-  ...image
-}: ImageRecord): BroughtImage {
-  return { image, layers: image.layers.map(({ digest, size }) => ({ digest, size, state: 'present' })) };
+function kept(record: ImageRecord): BroughtImage {
+  return {
+    image: newImageOf(record),
+    layers: record.layers.map(({ digest, size }) => ({ digest, size, state: 'present' })),
+  };
 }
 
 /** Layers that were unpacked before from another form of the blob: an archive is no place to fetch it from later. */

@@ -15,10 +15,12 @@ export interface LoginResult extends KeptLogin {
   readonly username: string;
   /** False: the registry let us in without asking who we are. */
   readonly checked: boolean;
+  /** A refresh token of its token service is kept in place of the password. */
+  readonly identityToken: boolean;
 }
 
 /**
- * Has the registry check a login, then keeps it. Throws AuthenticationError when it is wrong or a helper fails (nothing is
+ * Has the registry check a login, then keeps it; where the token service gives a refresh token, that one and no password. Throws AuthenticationError when it is wrong or a helper fails (nothing is
  * kept then), RegistryError, TransportError, UsageError when it cannot be written, AbortError.
  */
 export async function logIn(
@@ -28,9 +30,10 @@ export async function logIn(
   const { key, login, signal } = request;
   const { host } = key;
   let checked = false;
+  let identityToken: string | undefined;
   const client = await connect(() => {
     checked = true;
-    return Promise.resolve({ ...login, source: 'this login' });
+    return Promise.resolve({ ...login, source: 'this login', onRefreshToken: (token) => (identityToken = token) });
   });
   try {
     await client.ping(host, { signal });
@@ -46,8 +49,8 @@ export async function logIn(
   } finally {
     await client.close();
   }
-  const kept = await credentials.save(key, login, { signal });
-  return { host, username: login.username, checked, ...kept };
+  const kept = await credentials.save(key, { ...login, identityToken }, { signal });
+  return { host, username: login.username, checked, identityToken: identityToken !== undefined, ...kept };
 }
 
 function suggestsLogin({ hint }: AuthenticationError): boolean {

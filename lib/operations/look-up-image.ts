@@ -1,6 +1,7 @@
 import { InvalidManifestError, NotFoundError } from '../errors.js';
 import type { RepositoryReader } from '../registry/index.js';
 import {
+  MAX_CONFIG_BYTES,
   chainIds,
   formatPlatform,
   parseImageConfig,
@@ -40,8 +41,6 @@ export interface PulledLayer {
   readonly state: 'fetched' | 'present';
 }
 
-/** The largest config that is read into memory. Bytes. */
-export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 /** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
 const UNPACK_RATIO = 3.2;
 
@@ -121,7 +120,7 @@ export async function blobStates<Step extends Pick<LayerStep, 'blob'>>(
 }
 
 /** Bytes that must come over the network. */
-export function bytesToFetch(layers: readonly PulledLayer[]): number {
+export function bytesToFetch(layers: readonly Pick<PulledLayer, 'size' | 'state'>[]): number {
   return layers.reduce((sum, { size, state }) => sum + (state === 'fetched' ? size : 0), 0);
 }
 

@@ -15,7 +15,7 @@ export async function tagImage(
   deps: Pick<OperationDeps, 'metadata'>,
   { image, reference, signal }: { readonly image: string; readonly reference: Reference; readonly signal: AbortSignal },
 ): Promise<NamedImage> {
-  if (reference.tag === undefined) {
+  if (reference.tag === undefined || reference.digest !== undefined) {
     throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
   }
   const name = formatReference({ host: reference.host, repository: reference.repository, tag: reference.tag });

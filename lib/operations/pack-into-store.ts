@@ -63,6 +63,11 @@ export async function packIntoStore(
     await deps.snapshots.commit(chainId, tree.key);
     // This layer exists nowhere else, so it is on disk before anything says that it is there.
     await deps.snapshots.sync();
+    // When the container is removed, nothing else tells how the two layers are related.
+    const origin =
+      below === undefined
+        ? undefined
+        : ((await deps.snapshots.originBelow(chainId)) ?? (await deps.metadata.layers.get(digestHex(chainId)))?.origin);
     await deps.metadata.layers.put(digestHex(chainId), {
       version: 1,
       chainId,
@@ -73,6 +78,7 @@ export async function packIntoStore(
       entries,
       sealed: true,
       bootId: tree.bootId,
+      ...(origin === undefined ? {} : { origin }),
     });
   } finally {
     lock.release();

@@ -1,6 +1,14 @@
-import { UsageError } from '../errors.js';
-import type { RepositoryReader } from '../registry/index.js';
-import { formatPlatform, formatReference, type Digest, type Schema1Manifest } from '../spec/index.js';
+import type { RepositoryReader, V1Repository } from '../registry/index.js';
+import {
+  MAX_CONFIG_BYTES,
+  MEDIA_TYPE,
+  formatPlatform,
+  formatReference,
+  type Descriptor,
+  type Digest,
+  type Schema1Manifest,
+} from '../spec/index.js';
+import { v1LayerHere, v1PartKey } from './bring-v1-layer.js';
 import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
 import {
@@ -10,22 +18,32 @@ import {
   checkPlatform,
   describeImage,
   missingSteps,
-  MAX_CONFIG_BYTES,
   type ImageQuery,
   type PulledLayer,
 } from './look-up-image.js';
+import { lookUpV1 } from './look-up-v1.js';
+import { v1LayersById } from './pull-v1.js';
 import { readBlob } from './read-blob.js';
 import { resolveDocument, type ResolvedImage } from './resolve-image.js';
 import { layersOfSchema1, leafOf } from './schema1-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps } from './unsealed-layers.js';
 
+/** A layer of a plan: bytes as stored at the registry. By protocol v1 it has no digest, but the ID of its image. */
+export interface PlannedLayer extends Omit<PulledLayer, 'digest'> {
+  readonly digest: Digest | null;
+  readonly v1Id?: string;
+}
+
 /** What a pull would do; all sizes in bytes, `unpackedBytes` an estimate. */
 export interface PullPlan {
   readonly reference: string;
-  readonly digest: Digest;
+  /** Null by protocol v1, which has no digests. */
+  readonly digest: Digest | null;
+  /** By protocol v1: the image that the tag leads to. */
+  readonly v1Id?: string;
   readonly platform: string;
-  readonly layers: readonly PulledLayer[];
+  readonly layers: readonly PlannedLayer[];
   readonly fetchBytes: number;
   readonly presentBytes: number;
   readonly unpackedBytes: number;
@@ -41,10 +59,57 @@ type PlanDeps = Pick<OperationDeps, 'registry' | 'progress'> &
  * Throws as `pullImage` does before it fetches.
  */
 export async function planPull(deps: PlanDeps, request: ImageQuery): Promise<PullPlan> {
-  const { content, snapshots } = deps;
-  if ((await deps.registry.openV1(request.reference, request)) !== undefined) {
-    throw new UsageError('a pull by registry protocol v1 cannot be planned', { hint: 'leave out --plan' });
+  const { reference, signal } = request;
+  let v1 = await deps.registry.openV1(reference, request);
+  if (v1 === undefined) {
+    try {
+      return await planByV2(deps, request);
+    } catch (error) {
+      v1 = await deps.registry.openV1(reference, { signal, after: error });
+      if (v1 === undefined) throw error;
+    }
   }
+  return planByV1(deps, v1, request);
+}
+
+/** Layers that are here are told from others by the checksums of the registry, as a pull does it. */
+async function planByV1(deps: PlanDeps, repository: V1Repository, request: ImageQuery): Promise<PullPlan> {
+  const { content, metadata, snapshots, progress } = deps;
+  const images = await lookUpV1(repository, request.reference, request);
+  const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
+  const platform = { os, architecture };
+  checkPlatform(request, platform, (line) => progress.note(line));
+  const local = metadata === undefined ? new Map<string, Descriptor[]>() : await v1LayersById({ metadata });
+  const layers: PlannedLayer[] = [];
+  const missing: { readonly blob: Descriptor }[] = [];
+  for (const image of images) {
+    const { id, layerSize = 0 } = image;
+    const finished = await content?.finishedPart(v1PartKey(repository, id));
+    const known = local.get(id) ?? [];
+    const here = content === undefined ? undefined : await v1LayerHere({ content }, image, { known, finished });
+    const digest = here?.blob.digest ?? null;
+    layers.push({ digest, v1Id: id, size: layerSize, state: here === undefined ? 'fetched' : 'present' });
+    const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: `sha256:${id}` as Digest, size: layerSize };
+    if (here === undefined) missing.push({ blob });
+  }
+  const untold = images.filter(({ layerSize }) => layerSize === undefined).length;
+  if (untold > 0) progress.note(`${repository.host} does not tell the size of ${untold} of ${images.length} layers`);
+  const fetchBytes = bytesToFetch(layers);
+  return {
+    reference: formatReference(request.reference),
+    digest: null,
+    v1Id: images.at(-1)!.id,
+    platform: formatPlatform(platform),
+    layers,
+    fetchBytes,
+    presentBytes: layers.reduce((sum, { size }) => sum + size, 0) - fetchBytes,
+    unpackedBytes: bytesUnpacked(missing),
+    freeBytes: snapshots === undefined ? null : (await snapshots.space()).dataFree,
+  };
+}
+
+async function planByV2(deps: PlanDeps, request: ImageQuery): Promise<PullPlan> {
+  const { content, snapshots } = deps;
   const repository = await deps.registry.open(request.reference, request);
   const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
   const { digest, all, missing } =

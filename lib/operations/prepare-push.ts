@@ -3,8 +3,10 @@ import { DigestMismatchError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
+  MAX_CONFIG_BYTES,
   chainIds,
   digestOf,
+  isKeptElsewhere,
   parseImageConfig,
   parseManifest,
   type Descriptor,
@@ -25,8 +27,7 @@ import {
 } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
 import { fetchFromPlaces } from './fetch-from-places.js';
-import { MAX_CONFIG_BYTES } from './look-up-image.js';
-import { blobIsNowhere, isKeptElsewhere } from './push-blob.js';
+import { packAnew } from './pack-anew.js';
 
 /** How an image is to be pushed; what is not given stays as it is. */
 export interface PushConversion {
@@ -132,7 +133,8 @@ async function prepareLayer(deps: PrepareDeps, job: LayerJob, options: PrepareOp
     return digest === blob.digest ? { ...blob, mediaType } : { mediaType, digest, size };
   };
   const asItIs = { blob: format === formatOf(record.manifest.mediaType) ? blob : describe(now, blob), diffId };
-  if (isKeptElsewhere(blob) && (await deps.content.stat(blob.digest)) === undefined) return asItIs;
+  // Its URLs have these bytes and no others.
+  if (isKeptElsewhere(blob)) return asItIs;
 
   const here = (await deps.content.stat(blob.digest)) !== undefined;
   const nowhere = !here && (lost.has(blob.digest) || places.of(blob).length === 0);
@@ -144,7 +146,7 @@ async function prepareLayer(deps: PrepareDeps, job: LayerJob, options: PrepareOp
     return asItIs;
   }
   if (nowhere || !(here || (await fetchMissing(deps, blob, options)))) {
-    const packed = await packAnew(deps, job, target, options);
+    const packed = await packLost(deps, job, target, options);
     return { blob: describe(wanted, packed), diffId: packed.diffId };
   }
   const result = await recompress(deps, job, target, options);
@@ -187,35 +189,18 @@ async function recompress(
   return result;
 }
 
-async function packAnew(
+async function packLost(
   deps: PrepareDeps,
   { record, position }: LayerJob,
   { kind, level }: Target,
   options: PrepareOptions,
 ): Promise<{ readonly digest: Digest; readonly size: number; readonly diffId: DiffId }> {
-  const { signal } = options;
-  const [below, layer] = [record.chainIds[position - 1], record.chainIds[position]!];
   const { digest } = record.layers[position]!;
   const diffId = record.diffIds[position]!;
-  for (const needed of below === undefined ? [layer] : [below, layer]) {
-    if (await deps.snapshots.has(needed)) continue;
-    throw blobIsNowhere({ digest });
-  }
-  const lower = below === undefined ? undefined : deps.snapshots.layerPath(below);
-  const upper = deps.snapshots.layerPath(layer);
-  const onNote = (line: string): void => deps.progress.note(line);
-  const changes = await deps.compareTrees({ lower, upper, signal, onNote });
+  const onProgress = (transferred: number): void => packing(deps, diffId, transferred);
+  const { signal } = options;
   const packed = await intoStore(deps, options, (output) =>
-    deps.packLayer({
-      lower,
-      upper,
-      changes: lower === undefined ? [{ kind: 'C', path: Buffer.from('/') }, ...changes] : changes,
-      compression: kind,
-      ...(level === undefined ? {} : { level }),
-      output,
-      signal,
-      onProgress: (transferred) => packing(deps, diffId, transferred),
-    }),
+    packAnew(deps, { record, position }, { compression: kind, level, output, signal, onProgress }),
   );
   for (const note of packed.notes) deps.progress.note(note);
   packing(deps, diffId, packed.tarSize, true);

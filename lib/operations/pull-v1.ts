@@ -1,23 +1,22 @@
 import { setMaxListeners } from 'node:events';
-import { DigestMismatchError, UsageError } from '../errors.js';
+import { RegistryError, TransportError } from '../errors.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
-import type { ProgressState } from '../progress/index.js';
 import type { V1RemoteImage, V1Repository } from '../registry/index.js';
 import {
   annotateV1,
-  beginPayloadChecksum,
   checkV1Chain,
   configOfV1,
-  digestFrom,
   formatReference,
   MEDIA_TYPE,
   v1ImageOf,
   type Descriptor,
   type Digest,
 } from '../spec/index.js';
+import { bringV1Layer, forgetParts, type V1Layer } from './bring-v1-layer.js';
 import type { OperationDeps } from './deps.js';
 import { checkPlatform, type PulledLayer } from './look-up-image.js';
+import { tagForV1 } from './look-up-v1.js';
 import type { PullDeps, PullRequest } from './pull.js';
 import { requireSpace } from './require-space.js';
 import { blobsOfStore } from './restore-layers.js';
@@ -25,13 +24,6 @@ import { sealImage } from './seal-image.js';
 import type { LayerStep } from './unpack-layers.js';
 import { knownSteps, unpackUnsealed } from './unsealed-layers.js';
 import { whileSealing } from './while-fetching.js';
-
-/** A layer of a v1 image, in the store. */
-interface V1Layer {
-  readonly blob: Descriptor;
-  readonly payload: Digest;
-  readonly state: 'fetched' | 'present';
-}
 
 /** What a pull by protocol v1 works with. */
 export interface PullV1 {
@@ -53,24 +45,27 @@ export async function pullV1(
   { request, named, fetched }: PullV1,
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
   const { reference, signal } = request;
-  const { tag } = reference;
-  if (tag === undefined || reference.digest !== undefined) {
-    throw new UsageError(`${reference.host} speaks registry protocol v1, which has no digests`, {
-      hint: 'give a tag instead',
-    });
-  }
+  const tag = tagForV1(reference);
   // Its threads take a while to start: let them while the registry is asked.
   const applier = deps.createApplier();
   try {
     const id = await repository.resolve(tag, { signal });
     const top = named?.layers.at(-1);
     if (named !== undefined && top !== undefined && v1ImageOf(top)?.image.id === id) {
+      // Whoever pulled it may have been killed before it tidied up.
+      const known = named.layers.flatMap((layer) => v1ImageOf(layer)?.image.id ?? []);
+      await forgetParts(deps, repository, known);
       return [named, named.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }))];
     }
     const ids = await repository.ancestry(id, { signal });
     const { images, steps, layers } = await whileSealing(deps, request.bootId, () =>
       bringLayers(deps, repository, applier, { ids, fetched, request }),
-    );
+    ).catch(async (error: unknown) => {
+      // What another try can go on with stays, the layers that are whole too.
+      if (isWorthResuming(error, signal)) fetched.length = 0;
+      else await forgetParts(deps, repository, ids);
+      throw error;
+    });
     const record = await sealImage(deps, {
       config: configOfV1(
         images,
@@ -82,10 +77,16 @@ export async function pullV1(
       signal,
     });
     fetched.length = 0;
+    await forgetParts(deps, repository, ids);
     return [record, layers.map(({ blob: { digest, size }, state }) => ({ digest, size, state }))];
   } finally {
     await applier.close();
   }
+}
+
+/** Whether trying later may help: the network failed, or the user interrupted it. */
+function isWorthResuming(error: unknown, signal: AbortSignal): boolean {
+  return signal.aborted || error instanceof TransportError || (error instanceof RegistryError && error.status >= 500);
 }
 
 async function bringLayers(
@@ -102,11 +103,11 @@ async function bringLayers(
   const signal = AbortSignal.any([request.signal, failure.signal]);
   // Every request listens to it.
   setMaxListeners(0, signal);
-  const local = await layersById(deps);
+  const local = await v1LayersById(deps);
   const coming = ids.map((id) => watched(repository.image(id, { signal })));
   const layers = ids.map((id, position) => {
     const known = local.get(id) ?? [];
-    return watched(bringLayer(deps, repository, { id, position, image: coming[position]!, known, fetched, signal }));
+    return watched(bringV1Layer(deps, repository, { id, position, image: coming[position]!, known, fetched, signal }));
   });
   const arrivals = blobsOfStore(deps.content);
   try {
@@ -149,7 +150,7 @@ async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], req
 }
 
 /** Layers of the store's images that were v1 images, by ID: a hint where to look, no more. */
-async function layersById({ metadata }: Pick<OperationDeps, 'metadata'>): Promise<Map<string, Descriptor[]>> {
+export async function v1LayersById({ metadata }: Pick<OperationDeps, 'metadata'>): Promise<Map<string, Descriptor[]>> {
   const found = new Map<string, Descriptor[]>();
   for (const layer of (await metadata.images.list()).flatMap((record) => record.layers)) {
     const id = v1ImageOf(layer)?.image.id;
@@ -172,67 +173,4 @@ async function knownBelow(
     blobs.push(blob);
   }
   return knownSteps(deps, blobs);
-}
-
-async function bringLayer(
-  deps: PullDeps,
-  repository: V1Repository,
-  job: {
-    readonly id: string;
-    readonly position: number;
-    readonly image: Promise<V1RemoteImage>;
-    readonly known: readonly Descriptor[];
-    readonly fetched: Digest[];
-    readonly signal: AbortSignal;
-  },
-): Promise<V1Layer> {
-  const { id, position, image, known, fetched, signal } = job;
-  const event = (state: ProgressState, more: object = {}): void =>
-    deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
-  // Only who may have the layer waits for what the registry says of it.
-  if (known.length > 0) {
-    const present = await presentLayer(deps, await image, known);
-    if (present !== undefined) {
-      event('skipped');
-      return present;
-    }
-  }
-  let total = 0;
-  const { result, payloadChecksum } = await repository.readLayer(id, {
-    image,
-    signal,
-    priority: -position,
-    consume: async (body) => {
-      const blob = await deps.content.ingestStream(body, { signal });
-      fetched.push(blob.digest);
-      return blob;
-    },
-    onProgress: (transferred) => event('active', { transferred: (total = transferred) }),
-    onRetry: (message) => event('retrying', { message }),
-  });
-  event('done', { transferred: total, total });
-  // The unpacker tells the compression; until then nobody asks for it.
-  return { blob: { mediaType: MEDIA_TYPE.ociLayer, ...result }, payload: payloadChecksum, state: 'fetched' };
-}
-
-/** A blob of the store that is proven to be the layer of `image`: by the registry's own checksum over JSON and layer. */
-async function presentLayer(
-  { content }: Pick<OperationDeps, 'content'>,
-  image: V1RemoteImage,
-  known: readonly Descriptor[],
-): Promise<V1Layer | undefined> {
-  for (const { mediaType, digest, size } of known) {
-    if (image.payloadChecksums.length === 0 || (await content.stat(digest)) === undefined) continue;
-    const hash = beginPayloadChecksum(image.bytes);
-    try {
-      for await (const chunk of await content.open(digest)) hash.update(chunk as Buffer);
-    } catch (error) {
-      if (error instanceof DigestMismatchError) continue;
-      throw error;
-    }
-    const payload = digestFrom(hash);
-    if (image.payloadChecksums.includes(payload))
-      return { blob: { mediaType, digest, size }, payload, state: 'present' };
-  }
-  return undefined;
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import { DigestMismatchError, NotFoundError, RegistryError } from '../errors.js';
 import type { UploadRecord } from '../metadata/index.js';
 import type { RepositoryWriter, UploadSession, UploadSource } from '../registry/index.js';
-import type { Descriptor } from '../spec/index.js';
+import { isKeptElsewhere, type Descriptor } from '../spec/index.js';
 import type { BlobPlaces } from './blob-places.js';
+import { MAX_MOUNT_SOURCES, RegistrySource } from './copy/registry-transport.js';
 import type { OperationDeps } from './deps.js';
 
 /** What became of a blob in a push: it was there, came from another repository, was sent, or is kept elsewhere on purpose. */
@@ -12,9 +12,6 @@ export type PushedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
 
 /** What pushing a blob needs. */
 export type PushBlobDeps = Pick<OperationDeps, 'content' | 'metadata' | 'registry' | 'progress'>;
-
-/** Repositories a mount is tried from. */
-export const MAX_MOUNT_SOURCES = 3;
 
 /**
  * Brings a blob to a repository with the least that does it: it is there, it is mounted, it is uploaded (from where an
@@ -29,7 +26,11 @@ export async function pushBlob(
   const { digest, size: total } = blob;
   const event = (state: 'waiting' | 'skipped' | 'mounted' | 'active' | 'retrying' | 'done', more: object = {}): void =>
     deps.progress.event({ v: 1, kind: 'blob', action: 'upload', digest, state, total, ...more });
-  if (isKeptElsewhere(blob) && (await deps.content.stat(digest)) === undefined) return 'skipped';
+  if (isKeptElsewhere(blob)) {
+    if (await writer.hasBlob(digest, { signal })) return 'present';
+    deps.progress.note(leftWhereItIs(blob));
+    return 'skipped';
+  }
   const key = uploadKey(writer, blob);
   const lock = await deps.metadata.lock(`upload-${key}`, {
     mode: 'exclusive',
@@ -68,9 +69,10 @@ export async function pushBlob(
   }
 }
 
-/** Layers that a registry does not have by design: their manifest says where to get them (image-spec, "urls"). */
-export function isKeptElsewhere({ mediaType, urls }: Descriptor): boolean {
-  return (urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(mediaType);
+/** What is said of a layer that is not uploaded because its manifest says where it is. */
+export function leftWhereItIs({ digest, urls = [] }: Descriptor): string {
+  const hosts = urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host);
+  return `layer ${digest} is not uploaded: it is kept elsewhere by design, at ${(hosts[0] ?? 'no URL').slice(0, 300)}`;
 }
 
 async function mountFromAny(
@@ -105,10 +107,9 @@ export async function sourceOf(
     descriptor: blob,
     open: async ({ signal, offset }) => {
       for (const place of known) {
-        const repository = await deps.registry.open(place, { signal });
+        const repository = new RegistrySource(await deps.registry.open(place, { signal }));
         try {
-          const { body, restarted } = await repository.blob(blob).open({ signal, offset });
-          return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+          return await repository.blob(blob).open({ signal, offset });
         } catch (error) {
           if (!(error instanceof NotFoundError)) throw error;
         }
@@ -125,15 +126,6 @@ export function blobIsNowhere({ digest }: Pick<Descriptor, 'digest'>): NotFoundE
     subject: digest,
     hint: 'pull the image again',
   });
-}
-
-async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {
-  let left = bytes;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    const rest = chunk.subarray(Math.min(left, chunk.length));
-    left -= chunk.length - rest.length;
-    if (rest.length > 0) yield rest;
-  }
 }
 
 async function remember(

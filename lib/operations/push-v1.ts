@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { V1Repository, V1Upload } from '../registry/index.js';
-import { EMPTY_LAYER, formatReference } from '../spec/index.js';
+import { EMPTY_LAYER, formatReference, type Reference, type V1ImageOfLayer } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import type { PushRequest, PushResult } from './push.js';
+import type { PushPlan, PushRequest, PushResult } from './push.js';
 import { blobIsNowhere } from './push-blob.js';
-import { v1ImagesOf, type V1ImageOfLayer } from './v1-images.js';
+import { v1ImagesOf } from './v1-images.js';
 
 type PushV1Deps = Pick<OperationDeps, 'content' | 'metadata' | 'progress'>;
 
@@ -19,11 +19,7 @@ export async function pushV1(
   repository: V1Repository,
   { record, reference, tags, signal }: Pick<PushRequest, 'record' | 'reference' | 'tags' | 'signal'>,
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
-  if (reference.digest !== undefined || tags.length === 0) {
-    throw new UsageError(`${reference.host} speaks registry protocol v1, which knows tags and no digests`, {
-      hint: 'write HOST/REPOSITORY:TAG',
-    });
-  }
+  checkTarget(reference, tags);
   const images = await v1ImagesOf(deps, record);
   const uploads = images.map((image) => uploadOf(deps, image));
   const top = images.at(-1)!.image.id;
@@ -55,6 +51,47 @@ export async function pushV1(
       state: stateOf.get(digest) === true ? 'uploaded' : 'present',
     })),
   };
+}
+
+/** What `pushV1` would upload; changes nothing. The digest is that of the manifest here. Throws as it does. */
+export async function planPushV1(
+  deps: PushV1Deps,
+  repository: V1Repository,
+  { record, reference, tags, signal }: Pick<PushRequest, 'record' | 'reference' | 'tags' | 'signal'>,
+): Promise<PushPlan> {
+  checkTarget(reference, tags);
+  const images = await v1ImagesOf(deps, record);
+  const missing = await repository.missing(
+    images.map(({ image }) => image.id),
+    { signal },
+  );
+  const planned = images.map(({ image, layer }) => ({
+    digest: layer?.digest,
+    bytes: image.bytes.length + (layer?.size ?? EMPTY_LAYER.length),
+    isMissing: missing.has(image.id),
+  }));
+  const sum = (isMissing: boolean): number =>
+    planned.reduce((total, image) => total + (image.isMissing === isMissing ? image.bytes : 0), 0);
+  const uploaded = new Set(planned.flatMap(({ digest, isMissing }) => (isMissing ? digest : [])));
+  return {
+    reference: formatReference(reference),
+    digest: record.manifest.digest,
+    layers: record.layers.map(({ digest, size }) => ({
+      digest,
+      size,
+      state: uploaded.has(digest) ? 'uploaded' : 'present',
+    })),
+    uploadBytes: sum(true),
+    mountBytes: 0,
+    presentBytes: sum(false),
+  };
+}
+
+function checkTarget({ host, digest }: Reference, tags: readonly string[]): void {
+  if (digest === undefined && tags.length > 0) return;
+  throw new UsageError(`${host} speaks registry protocol v1, which knows tags and no digests`, {
+    hint: 'write HOST/REPOSITORY:TAG',
+  });
 }
 
 function uploadOf({ content }: PushV1Deps, { image, layer }: V1ImageOfLayer): V1Upload {

@@ -5,6 +5,7 @@ import {
   digestOf,
   EMPTY_LAYER,
   formatReference,
+  isKeptElsewhere,
   type Descriptor,
   type Digest,
   type RawManifest,
@@ -12,14 +13,15 @@ import {
 } from '../spec/index.js';
 import { mapLimited } from '../util/index.js';
 import { BlobPlaces } from './blob-places.js';
+import { MAX_MOUNT_SOURCES } from './copy/registry-transport.js';
 import { asSchema1, type Schema1Image } from './as-schema1.js';
 import type { ManifestFormat } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { preparePush, type PrepareDeps, type PreparedImage, type PushConversion } from './prepare-push.js';
-import { isKeptElsewhere, MAX_MOUNT_SOURCES, pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
-import { pushV1 } from './push-v1.js';
-import { recordImage } from './record-image.js';
+import { pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
+import { planPushV1, pushV1 } from './push-v1.js';
+import { newImageOf, recordImage } from './record-image.js';
 
 /** What to push and where to. */
 export interface PushRequest extends Omit<PushConversion, 'format'> {
@@ -100,15 +102,8 @@ function asLookUp(error: unknown): unknown {
 async function pushByV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushResult> {
   const started = performance.now();
   const before = { ...deps.registry.statistics };
-  const { format, compression, signal } = request;
-  if ((format !== undefined && format !== 'v1') || compression !== undefined) {
-    throw new UsageError(
-      `${repository.host} speaks registry protocol v1, which has no manifests and takes layers as they are`,
-      {
-        hint: 'leave out --format and --compression',
-      },
-    );
-  }
+  const { signal } = request;
+  checkV1Request(repository, request);
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const result = await pushV1(deps, repository, { ...request, tags: tagsOf(request) });
@@ -121,6 +116,15 @@ async function pushByV1(deps: PushDeps, repository: V1Repository, request: PushR
     };
   } finally {
     lock.release();
+  }
+}
+
+/** Throws UsageError for what v1 cannot do. */
+function checkV1Request({ host }: V1Repository, { format, compression }: PushRequest): void {
+  if ((format !== undefined && format !== 'v1') || compression !== undefined) {
+    throw new UsageError(`${host} speaks registry protocol v1, which has no manifests and takes layers as they are`, {
+      hint: 'leave out --format and --compression',
+    });
   }
 }
 
@@ -214,9 +218,25 @@ async function isBlobThere(
 /** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */
 export async function planPush(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
   const { reference, signal } = request;
-  if (request.format === 'v1' || (await deps.registry.openV1(reference, { signal })) !== undefined) {
-    throw new UsageError('a push by registry protocol v1 cannot be planned', { hint: 'leave out --plan' });
-  }
+  const { format, compression } = request;
+  const named = format === 'v1' ? { ...reference, registryVersion: 1 as const } : reference;
+  const v1 = await deps.registry.openV1(named, { signal });
+  if (v1 !== undefined) return planByV1(deps, v1, request);
+  const plan = await planByV2(deps, request);
+  if (format !== undefined || compression !== undefined || plan.presentBytes + plan.mountBytes > 0) return plan;
+  // A host that does not speak v2 at all has nothing of the image either.
+  const after = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
+  const found = await deps.registry.openV1(reference, { signal, after });
+  return found === undefined ? plan : planByV1(deps, found, request);
+}
+
+function planByV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushPlan> {
+  checkV1Request(repository, request);
+  return planPushV1(deps, repository, { ...request, tags: tagsOf(request) });
+}
+
+async function planByV2(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
+  const { reference, signal } = request;
   const places = new BlobPlaces(await deps.metadata.images.list());
   const writer = await openWriter(deps, request, places);
   const there = new Map<Digest, PushedState>();
@@ -231,7 +251,7 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
   const known = schema1 === undefined && (await isKnownThere(writer, image, signal));
   const stateOf = async (blob: Descriptor): Promise<PushedState> => {
     if (known || there.has(blob.digest) || (await writer.hasBlob(blob.digest, { signal }))) return 'present';
-    if (isKeptElsewhere(blob) && (await deps.content.stat(blob.digest)) === undefined) return 'skipped';
+    if (isKeptElsewhere(blob)) return 'skipped';
     for (const repository of places.mountable(blob, writer, MAX_MOUNT_SOURCES)) {
       const other = await deps.registry.openWriter({ host: writer.host, repository }, { signal });
       if (await other.hasBlob(blob.digest, { signal })) return 'mounted';
@@ -337,9 +357,8 @@ async function addSource(
   { record, reference, signal }: PushRequest,
   digest: Digest,
 ): Promise<void> {
-  const { version: _version, names: _names, sources: _sources, pulled: _pulled, ...image } = record;
   const source = `${reference.host}/${reference.repository}@${digest}`;
-  await recordImage(deps, image, { source, signal });
+  await recordImage(deps, newImageOf(record), { source, signal });
 }
 
 /** Each once, the config last: it is small, and nothing waits for it. */

@@ -5,6 +5,12 @@ import type { OperationDeps } from './deps.js';
 /** An image to record: everything but what an earlier record of the same image decides. */
 export type NewImage = Omit<ImageRecord, 'version' | 'names' | 'sources' | 'pulled'>;
 
+/** An image as it is recorded, to be recorded again with another name or source. */
+export function newImageOf(record: ImageRecord): NewImage {
+  const { version: _version, names: _names, sources: _sources, pulled: _pulled, ...image } = record;
+  return image;
+}
+
 /**
  * Writes an image's record, last of all, and moves `name` to it from the image that had it. Names and sources of an
  * earlier record stay. Resolves with the record.

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import type { Descriptor, Reference } from '../spec/index.js';
+import { formatReference, type Descriptor, type Reference } from '../spec/index.js';
 import type { V1SearchResult as SearchResult } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
@@ -41,9 +41,19 @@ export async function resolveDigest(
   reference: Reference,
   options: { readonly signal: AbortSignal },
 ): Promise<Descriptor> {
-  if ((await deps.registry.openV1(reference, options)) !== undefined) {
-    throw new UsageError('registry protocol v1 has no digests', { hint: 'leave out --registry-version 1' });
+  const forced = await deps.registry.openV1(reference, options);
+  if (forced !== undefined) throw hasNoDigest(reference);
+  try {
+    const reader = await deps.registry.open(reference, options);
+    return await reader.resolve(tagOrDigest(reference), options);
+  } catch (error) {
+    if ((await deps.registry.openV1(reference, { ...options, after: error })) === undefined) throw error;
+    throw hasNoDigest(reference);
   }
-  const reader = await deps.registry.open(reference, options);
-  return reader.resolve(tagOrDigest(reference), options);
+}
+
+function hasNoDigest(reference: Reference): UsageError {
+  return new UsageError(`${reference.host} is asked by registry protocol v1, which has no digests`, {
+    hint: `the ID of its image is in: imgtool inspect docker-v1://${formatReference(reference)}`,
+  });
 }

@@ -1,9 +1,9 @@
 import type { ImageRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
-import type { Descriptor, Digest, RawManifest, ReopenableBlob } from '../spec/index.js';
+import { isKeptElsewhere, type Descriptor, type Digest, type RawManifest, type ReopenableBlob } from '../spec/index.js';
 import { BlobPlaces } from './blob-places.js';
 import { preparePush, type PrepareDeps } from './prepare-push.js';
-import { isKeptElsewhere, sourceOf } from './push-blob.js';
+import { sourceOf } from './push-blob.js';
 
 /** What reading images of the store needs; registries only when a blob is not in the store any more. */
 export type StoredImageDeps = Omit<PrepareDeps, 'registry'> & { readonly registry: () => Promise<RegistryClient> };

@@ -9,6 +9,7 @@ export async function sweepStore({
   runtime,
 }: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>): Promise<void> {
   if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime });
-  const { images, layers, containers } = metadata;
-  await Promise.all([snapshots.sweep(), content.sweep(), images.sweep(), layers.sweep(), containers.sweep()]);
+  const { images, layers, containers, uploads } = metadata;
+  const records = [images, layers, containers, uploads].map((set) => set.sweep());
+  await Promise.all([snapshots.sweep(), content.sweep(), ...records]);
 }

@@ -46,6 +46,7 @@ describe('command line', () => {
     { args: ['completion', 'bash', 'zsh'], hint: 'imgtool completion --help' },
     { args: ['config', 'show', '--orign'], hint: 'did you mean "--origin"?' },
     { args: ['config'], hint: 'imgtool config --help' },
+    { args: ['--root', '/x', '-q', 'tag', 'alpine'], hint: 'imgtool tag --help' },
     { args: ['config', 'show', '--parallel', '0'], hint: undefined },
     { args: ['config', 'show', '--progress', 'loud'], hint: 'choose one of auto, tty, plain, json, none' },
     { args: ['config', 'show', '--json=maybe'], hint: undefined },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCli } from '../../lib/cli/index.js';
 import { startScript } from '../helpers/scripted-registry.js';
+import { V1Registry } from '../helpers/v1-registry.js';
 
 describe('command line: logins', () => {
   let home: string;
@@ -78,6 +79,27 @@ describe('command line: logins', () => {
       expect(stderr).to.include('another host').and.include('token-service').and.not.include('hidden');
     } finally {
       await server.close();
+    }
+  });
+
+  it('a registry of protocol v1 checks the login too', async () => {
+    const registry = await V1Registry.start({ login: 'me:right' });
+    try {
+      const wrong = await imgtool(['login', registry.host, '--creds', 'me:hidden']);
+      expect(wrong.code).to.equal(4);
+      expect(wrong.stderr).to.include('refused the login of me').and.not.include('hidden');
+      expect((await imgtool(['login', registry.host, '--get-login'])).code).to.equal(4);
+      expect((await imgtool(['login', registry.host, '--creds', 'me:right'])).code).to.equal(0);
+      expect((await imgtool(['login', registry.host, '--get-login'])).stdout).to.equal('me\n');
+      expect((await imgtool(['login', registry.host, '--creds', 'me:right', '--registry-version', '1'])).code).to.equal(
+        0,
+      );
+      expect((await imgtool(['login', registry.host, '--creds', 'me:right', '--registry-version', '2'])).code).to.equal(
+        3,
+      );
+      registry.verify();
+    } finally {
+      await registry.close();
     }
   });
 

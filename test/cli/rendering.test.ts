@@ -5,11 +5,15 @@ import {
   createProgressSink,
   formatTable,
   jsonText,
+  localTime,
   ProgressModel,
+  readSchedule,
   Terminal,
   totalText,
   VERSION,
 } from '../../lib/cli/index.js';
+import { UsageError } from '../../lib/errors.js';
+import { parseAge } from '../../lib/operations/index.js';
 import type { ProgressEvent } from '../../lib/progress/index.js';
 import { escapeText, formatSize, parseSize } from '../../lib/util/index.js';
 
@@ -141,5 +145,20 @@ describe('progress', () => {
     silent.event(fetchEvent('done', 1000));
     silent.note('x');
     expect(quiet.text).to.equal('');
+  });
+
+  it('intervals and times of cron, which vary a little, never with another day', async () => {
+    const interval = await readSchedule('15m', parseAge, () => 0.5);
+    expect(interval.startsNow).to.equal(true);
+    expect(interval.next() - Date.now()).to.be.closeTo(900_000, 2000);
+    const [early, late] = await Promise.all([0, 0.999].map((x) => readSchedule('30 3 * * 1', parseAge, () => x)));
+    expect(early!.startsNow).to.equal(false);
+    expect(localTime(early!.next())).to.match(/^20\d\d-\d\d-\d\d 03:30:00 \S+$/);
+    expect(new Date(early!.next()).getDay()).to.equal(1);
+    expect(late!.next() - early!.next()).to.be.within(59_000, 60_000);
+    for (const bad of ['', 'soon', '15', '* * * *', '61 * * * *', '0 0 30 2 *', '@never', '0 0 3 * * * 2020']) {
+      const error = await readSchedule(bad, parseAge).catch((reason: unknown) => reason);
+      expect(error, bad).to.be.instanceOf(UsageError);
+    }
   });
 });

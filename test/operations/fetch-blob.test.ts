@@ -128,6 +128,78 @@ describe('operations/fetch-blob', () => {
     await expectPublished();
   });
 
+  const other = randomBytes(bytes.length);
+  const tagged = (etag: string, reply: Partial<Reply> = {}): Partial<Reply> => ({ headers: { etag }, ...reply });
+  const range = `bytes 100000-${bytes.length - 1}/${bytes.length}`;
+  for (const { what, first, answers, ok } of [
+    {
+      what: 'is another by now, which the server sees (If-Range)',
+      first: tagged('"1"', { body: other }),
+      answers: [tagged('"2"', { status: 200, body: bytes, headers: { etag: '"2"' } })],
+      ok: true,
+    },
+    {
+      what: 'is another by now, which only its tag tells',
+      first: tagged('"1"', { body: other }),
+      answers: [{ headers: { etag: '"2"', 'content-range': range } }, undefined],
+      ok: true,
+    },
+    {
+      what: 'has another length by now',
+      first: tagged('"1"', { body: other }),
+      answers: [{ headers: { 'content-range': 'bytes 100000-100009/100010' }, body: 'x'.repeat(10) }, undefined],
+      ok: true,
+    },
+    {
+      what: 'has gone bad meanwhile',
+      first: tagged('"1"'),
+      answers: [{ status: 200, headers: { etag: '"2"' }, body: other }],
+      ok: false,
+    },
+    { what: 'has no such piece any more (412)', first: tagged('"1"'), answers: [{ status: 412 }, undefined], ok: true },
+  ] as const)
+    it(`the blob at the server ${what}: never wrong bytes`, async () => {
+      const cut = whole({ ...first, cutAt: 100_000 });
+      const steps = answers.map((reply) =>
+        reply === undefined
+          ? whole()
+          : { ...rest(100_000, reply), expect: { range: 'bytes=100000-', 'if-range': '"1"' } },
+      );
+      // What comes whole after a part is tried behind what is here, and then from its start.
+      const fetching = fetch([cut, ...steps, { ...whole(ok ? {} : { body: other }), optional: true }]);
+      if (ok) {
+        await fetching;
+        await expectPublished();
+      } else {
+        expect(await rejection(fetching)).to.be.instanceOf(DigestMismatchError);
+        expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
+      }
+    });
+
+  it('sends no If-Range for a weak tag', async () => {
+    const step = { ...rest(100_000), expect: { range: 'bytes=100000-', 'if-range': undefined } };
+    await fetch([whole({ headers: { etag: 'W/"1"' }, cutAt: 100_000 }), step]);
+    await expectPublished();
+  });
+
+  it('asks no more by tags that differ from server to server', async () => {
+    const piece = (offset: number, etag: string, cutAt?: number): Step => ({
+      ...rest(offset, {
+        headers: { etag, 'content-range': `bytes ${offset}-${bytes.length - 1}/${bytes.length}` },
+        ...(cutAt === undefined ? {} : { cutAt }),
+      }),
+    });
+    const steps = [
+      whole({ headers: { etag: '"a"' }, cutAt: 100_000 }),
+      piece(100_000, '"b"'),
+      whole({ headers: { etag: '"b"' }, cutAt: 200_000 }),
+      { ...piece(200_000, '"c"'), expect: { range: 'bytes=200000-', 'if-range': undefined } },
+    ];
+    const { received } = await fetch(steps);
+    expect(received).to.be.lessThan(bytes.length + 201_000);
+    await expectPublished();
+  });
+
   it('starts anew when the blob there ends before what is here (416)', async () => {
     const longer = Buffer.concat([bytes.subarray(0, 200_000), randomBytes(50_000)]);
     const result = await fetch([{ ...rest(250_000), reply: { status: 416 } }, whole(), whole()], { held: longer });
@@ -195,6 +267,62 @@ describe('operations/fetch-blob', () => {
     expect((await content.read(one.digest)).equals(small)).to.equal(true);
   });
 
+  describe('a layer that is kept elsewhere', () => {
+    const mediaType = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
+    const at = (url: string, reply: Reply, range?: string): Step => ({
+      method: 'GET',
+      path: url,
+      expect: { range },
+      reply,
+    });
+    async function fetchForeign(paths: readonly string[], steps: readonly Step[]): Promise<FetchBlobResult> {
+      const server = await suite.serve(whole({ status: 404, body: '' }), ...steps);
+      const urls = paths.map((name) => `${server.url}/${name}`);
+      const repository = await suite
+        .client({ retries: 0 })
+        .open({ host: server.host, repository: 'a/b' }, { signal: never });
+      const source = repository.blob({ ...descriptor, mediaType, urls });
+      return fetchBlob(source, await begin(content, descriptor), { signal: never, backoffBaseMs: 1 });
+    }
+
+    it('comes from the first place that has it, and the next where it breaks', async () => {
+      const cut = { headers: { etag: '"1"' }, cutAt: 100_000 };
+      const { body: _body, ...end } = rest(100_000).reply as Reply;
+      await fetchForeign(
+        ['gone', 'short', 'breaks', 'whole'],
+        [
+          at('/gone', { status: 404 }),
+          at('/short', { body: bytes.subarray(1) }),
+          at('/breaks', { body: bytes, ...cut }),
+          at('/breaks', { status: 503 }, 'bytes=100000-'),
+          at('/whole', { ...end, body: bytes.subarray(100_000) }, 'bytes=100000-'),
+        ],
+      );
+      await expectPublished();
+    });
+
+    it('is not taken from a place whose bytes are wrong', async () => {
+      const result = await fetchForeign(
+        ['wrong', 'bad', 'whole'],
+        [
+          at('/wrong', { body: randomBytes(bytes.length) }),
+          at('/bad', { body: randomBytes(bytes.length) }),
+          at('/whole', { body: bytes }),
+        ],
+      );
+      expect(result).to.deep.equal({ received: 3 * bytes.length, refetched: true });
+      await expectPublished();
+    });
+
+    it('is named, with what each place said, when none gives it', async () => {
+      const error = await rejection(fetchForeign(['gone'], [at('/gone', { status: 410 })]));
+      expect(error).to.be.instanceOf(NotFoundError);
+      expect(error.message)
+        .to.include(`layer ${descriptor.digest} is kept elsewhere`)
+        .and.include('/gone answered 410');
+    });
+  });
+
   it('does not ask again for what the registry has not', async () => {
     const error = await rejection(fetch([whole({ status: 404, body: '' })]));
     expect(error).to.be.instanceOf(NotFoundError);
@@ -210,7 +338,7 @@ describe('operations/fetch-blob', () => {
         },
       }),
     );
-    const error = await Promise.race([fetching, sleep(2000, undefined, { ref: false })]);
+    const error = await Promise.race([fetching, sleep(60_000, undefined, { ref: false })]);
     expect(error?.name).to.equal('AbortError');
     expect(await heldNow()).to.equal(60_000);
   });

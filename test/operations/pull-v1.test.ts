@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, utimes } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { exitCodeOf } from '../../lib/cli/index.js';
 import { createContentStore, type ContentStore } from '../../lib/content/index.js';
 import {
   AuthenticationError,
@@ -18,14 +21,28 @@ import {
 } from '../../lib/errors.js';
 import { createLayerApplier, type LayerApplier } from '../../lib/layer/index.js';
 import { createMetadataStore, type MetadataStore } from '../../lib/metadata/index.js';
-import { createContainer, listTags, pullImage, searchRegistry, type PullResult } from '../../lib/operations/index.js';
+import {
+  collectGarbage,
+  createContainer,
+  listTags,
+  inspectRemoteImage,
+  planPull,
+  pullImage,
+  resolveDigest,
+  searchRegistry,
+  type PullResult,
+} from '../../lib/operations/index.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
+import { CookieJar } from '../../lib/registry/v1/cookie-jar.js';
+import type { V1Host } from '../../lib/registry/v1/host.js';
+import { V1Session } from '../../lib/registry/v1/session.js';
 import { createSnapshotter, openStore } from '../../lib/snapshot/index.js';
 import {
   digestHex,
   digestOf,
   hostPlatform,
   parseImageConfig,
+  parseReference,
   TarSum,
   v1ImageOf,
   type DiffId,
@@ -227,11 +244,15 @@ describe('operations/pull by protocol v1', () => {
       expect(parseImageConfig(await local.content.read(id), 'c').rootfs.diff_ids[1]).to.equal(digestOf(EMPTY_TAR));
     });
 
-    it('corrupt: an error, nothing left', async () => {
+    it('cut off: an error, nothing left', async () => {
       const registry = await serve();
-      const broken = through('xz').subarray(0, 60);
-      registry.add('a/b', '1', [{ id: idOf('x'), layer: broken }]);
-      expect(await rejection(pull(registry.host))).to.be.instanceOf(LayerFormatError);
+      const cut = [through('xz').subarray(0, 60), gzipSync(tar).subarray(0, -9), tar.subarray(0, 60_000)];
+      for (const [i, layer] of cut.entries()) {
+        registry.add('a/b', `${i}`, [{ id: idOf(`cut ${i}`), layer }]);
+        const error = await rejection(pull(registry.host, { tag: `${i}` }));
+        expect([error, exitCodeOf(error)], `${i}`).to.deep.equal([error, 6]);
+        expect(error).to.be.instanceOf(LayerFormatError);
+      }
       await expectNothingLeft();
     });
   });
@@ -264,6 +285,68 @@ describe('operations/pull by protocol v1', () => {
         expect([...new Set(basic.map(({ path }) => path))]).to.deep.equal(['repositories/a/b/images']);
       });
     }
+
+    it('follows the index where it sends us, layers to storage that gets no secrets', async () => {
+      const images = chain();
+      const storage = await serve({
+        intercept: (seen, response) => {
+          if (!seen.path.startsWith('stored/')) return false;
+          response.end(images.find(({ id }) => seen.path.endsWith(id))!.layer);
+          return true;
+        },
+      });
+      const other = await serve({
+        ...{ tokens: 'plain', cookies: true },
+        intercept: ({ path }, response) => {
+          const [, id] = /^images\/(.*)\/layer$/.exec(path) ?? [];
+          if (id === undefined) return false;
+          response.writeHead(302, { location: `http://${storage.host}/v1/stored/${id}` }).end();
+          return true;
+        },
+      });
+      other.add('a/b', '1', images);
+      const index = await serve({
+        intercept: ({ path }, response) => {
+          if (path !== 'repositories/a/b/images') return false;
+          response.writeHead(307, { location: `http://${other.host}/v1/${path}` }).end();
+          return true;
+        },
+      });
+      const credentials = () => Promise.resolve({ username: 'user', password: 'secret', source: 'test' });
+      expect(await filesOf((await pull(index.host, { client: { credentials } })).id)).to.deep.equal(['two']);
+      expect(other.requests.filter(({ headers }) => /^Basic/.test(headers.authorization ?? ''))).to.deep.equal([]);
+      const secrets = storage.requests.map(({ headers: { authorization, cookie } }) => [authorization, cookie]);
+      expect(secrets).to.deep.equal(Array(3).fill([undefined, undefined]));
+    });
+
+    it('shows the password with every request over https, and a token in its place where the index gave one', async () => {
+      const sent: (string | undefined)[] = [];
+      const answer = (headers: Record<string, string>) => ({ status: 200, headers, url: 'https://r/v1/', body: '' });
+      let token: Record<string, string> = {};
+      const host = {
+        options: {
+          credentials: () => Promise.resolve({ username: 'me', password: 'pw' }),
+          documents: {
+            request: ({ headers }: { headers: Record<string, string> }) => {
+              sent.push(headers.authorization);
+              return Promise.resolve(answer(token));
+            },
+          },
+        },
+        base: () => Promise.resolve('https://r'),
+        cookies: new CookieJar(),
+      } as unknown as V1Host;
+      const session = new V1Session(host, 'a/b');
+      const ask = (endpoint: string) => session.request(endpoint, { method: 'GET', path: 'x', signal: never }, 1);
+      await ask('https://r');
+      await ask('https://else');
+      token = { 'x-docker-token': 'signature=1' };
+      await session.index({ method: 'GET', path: 'x', signal: never }, 1);
+      await ask('https://r');
+      await ask('https://else');
+      const basic = `Basic ${Buffer.from('me:pw').toString('base64')}`;
+      expect(sent).to.deep.equal([basic, undefined, basic, 'Token signature=1', 'Token signature=1']);
+    });
 
     it('says that a login is wanted', async () => {
       const registry = await serve({ login: 'user:secret' });
@@ -344,6 +427,21 @@ describe('operations/pull by protocol v1', () => {
       expect(ranges(registry)).to.deep.equal([undefined, undefined]);
     });
 
+    it('starts over where a range is answered by all of it', async () => {
+      const cut = cutAfter(200_000).intercept!;
+      const registry = await serve({
+        intercept: async (seen, response) => {
+          if ((await cut(seen, response)) || seen.headers.range === undefined)
+            return seen.headers.range === undefined && response.headersSent;
+          response.end(layer);
+          return true;
+        },
+      });
+      registry.add('a/b', '1', [{ id: idOf('big'), layer }]);
+      expect((await pull(registry.host)).layers[0]!.digest).to.equal(digestOf(layer));
+      expect(ranges(registry)).to.deep.equal([undefined, `bytes=200000-${layer.length - 1}`]);
+    });
+
     it('takes a length that is one too large for what it is', async () => {
       const registry = await serve({
         intercept: ({ path }, response) => {
@@ -373,6 +471,110 @@ describe('operations/pull by protocol v1', () => {
     });
   });
 
+  describe('goes on in a later pull', () => {
+    const big = (name: string): Buffer => gzipSync(writeTar([{ path: name, content: randomBytes(600_000) }]));
+    const xz = execFileSync('xz', ['-c'], { input: file('xz') });
+
+    /** A registry whose last layer breaks off after `bytes` as long as `broken.now` is true. */
+    async function breaking(bytes: (size: number) => number, more: V1RegistryOptions = {}) {
+      const broken = { now: true };
+      const images = [
+        { id: idOf('base'), layer: gzipSync(file('base')) },
+        { id: idOf('xz'), layer: xz },
+        { id: idOf('big'), layer: big('big') },
+      ];
+      const registry: V1Registry = await serve({
+        ...more,
+        intercept: async ({ path, headers }, response) => {
+          if (!broken.now || path !== `images/${idOf('big')}/layer`) return false;
+          for (const other of ['base', 'xz'])
+            while ((await local.content.finishedPart(`v1 layer ${registry.host} ${idOf(other)}`)) === undefined)
+              await sleep(10);
+          if (headers.range !== undefined) {
+            response.destroy();
+            return true;
+          }
+          const { layer } = images[2]!;
+          response.writeHead(200, { 'accept-ranges': 'bytes', 'content-length': layer.length });
+          response.write(layer.subarray(0, bytes(layer.length)), () => setTimeout(() => response.destroy(), 50));
+          return true;
+        },
+      });
+      registry.add('a/b', '1', images);
+      expect(await rejection(pull(registry.host))).to.be.instanceOf(TransportError);
+      broken.now = false;
+      const before = registry.requests.length;
+      const asked = (): string[] =>
+        registry.requests
+          .slice(before)
+          .filter(({ path }) => path.endsWith('/layer'))
+          .map(({ path, headers }) => `${names.get(path.split('/')[1]!)} ${headers.range ?? 'whole'}`);
+      const names = new Map(images.map(({ id }, at) => [id, ['base', 'xz', 'big'][at]!]));
+      return { registry, images, asked, size: images[2]!.layer.length };
+    }
+
+    async function expectWhole(host: string): Promise<void> {
+      expect(await filesOf((await pull(host)).id)).to.deep.equal(['base', 'big', 'xz']);
+      expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
+    }
+
+    it('asks for the rest of what broke off, and for nothing that is whole', async () => {
+      const { registry, asked, size } = await breaking(() => 400_000);
+      await expectWhole(registry.host);
+      expect(asked()).to.deep.equal([`big bytes=400000-${size - 1}`]);
+    });
+
+    it('asks for two bytes when one is missing', async () => {
+      const { registry, asked, size } = await breaking((all) => all - 1);
+      await expectWhole(registry.host);
+      expect(asked()).to.deep.equal([`big bytes=${size - 2}-${size - 1}`]);
+    });
+
+    it('asks for nothing when all is there', async () => {
+      const { registry, images, asked } = await breaking(() => 400_000);
+      const part = await local.content.beginPart(`v1 layer ${registry.host} ${idOf('big')}`, { signal: never });
+      await part.write(images[2]!.layer.subarray(400_000));
+      await part.release();
+      await expectWhole(registry.host);
+      expect(asked()).to.deep.equal([]);
+    });
+
+    it('fetches all of a layer that has become another one', async () => {
+      const { registry, images, asked, size } = await breaking(() => 400_000);
+      const other = { ...images[2]!, layer: big('big') };
+      registry.add('a/b', '1', [...images.slice(0, 2), other]);
+      await expectWhole(registry.host);
+      expect(asked()[0]).to.match(/^big bytes=400000-/);
+      expect(asked().slice(1)).to.deep.equal(['big whole']);
+      expect(size).to.be.greaterThan(400_000);
+    });
+
+    it('starts over where the registry has no checksum that would prove the whole', async () => {
+      const { registry, asked } = await breaking(() => 400_000, { noChecksums: true });
+      await expectWhole(registry.host);
+      expect(asked().sort()).to.deep.equal(['base whole', 'big whole', 'xz whole']);
+    });
+
+    it('leaves to gc what nobody goes on with, which says what it was', async () => {
+      const { registry } = await breaking(() => 400_000);
+      const left = await readdir(join(root, 'ingest'));
+      expect(left).to.have.length(3);
+      await local.content.sweep();
+      expect(await readdir(join(root, 'ingest'))).to.deep.equal(left);
+      const old = new Date(Date.now() - 2 * 24 * 60 * 60 * 1000);
+      for (const name of await readdir(join(root, 'ingest'), { recursive: true }))
+        await utimes(join(root, 'ingest', name), old, old);
+      const content = createContentStore({ root });
+      const { downloads } = await collectGarbage(
+        { ...local, content },
+        { dropBlobs: false, dryRun: false, bootId: 'this boot', signal: never },
+      );
+      expect(downloads).to.deep.equal([{ digest: null, host: registry.host, v1Id: idOf('big'), size: 400_000 }]);
+      expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
+      expect(await blobsInStore()).to.deep.equal([]);
+    });
+  });
+
   it('fetches a layer again that does not fit its checksum, and believes the second', async () => {
     const layer = gzipSync(file('one'));
     let first = true;
@@ -396,6 +598,47 @@ describe('operations/pull by protocol v1', () => {
     await expectNothingLeft();
   });
 
+  it('reads checksums under their older name, and takes one of several', async () => {
+    const layer = gzipSync(file('one'));
+    let sums: readonly string[] = [];
+    const registry = await serve({
+      noChecksums: true,
+      intercept: ({ path }, response) => {
+        if (path.endsWith('/json')) response.setHeader('x-docker-payload-checksum', sums);
+        return false;
+      },
+    });
+    registry.add('a/b', '1', [{ id: idOf('x'), layer }]);
+    const { checksum } = registry.images.get(idOf('x'))!;
+    sums = [`sha256:${'0'.repeat(64)}`];
+    expect(await rejection(pull(registry.host))).to.be.instanceOf(DigestMismatchError);
+    sums = [...sums, checksum!];
+    await pull(registry.host);
+  });
+
+  it('takes the answers of the Go server: no JSON to a ping, all tags where one was asked for', async () => {
+    const registry = await serve({
+      noChecksums: true,
+      intercept: ({ path }, response) => {
+        if (path === '_ping') response.writeHead(200, { 'content-type': 'text/plain' }).end('pong');
+        if (path === 'repositories/a/b/tags/1') response.end(JSON.stringify({ 0: idOf('root'), 1: idOf('leaf') }));
+        return response.writableEnded;
+      },
+    });
+    registry.add('a/b', '1', chain());
+    expect(await filesOf((await pull(registry.host)).id)).to.deep.equal(['two']);
+    const page = await serve({
+      intercept: (_seen, response) => {
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<html>welcome');
+        return true;
+      },
+    });
+    await rejection(pull(page.host));
+    const forced = await rejection(pull(page.host, { client: { registryVersion: '1' } }));
+    expect(forced.message).to.equal(`${page.host} does not speak registry protocol v1`);
+    expect(page.paths('GET').filter((path) => path.startsWith('repositories'))).to.deep.equal([]);
+  });
+
   it('checks the TarSum where there is nothing else', async () => {
     const tar = file('one');
     const sumOf = (json: Buffer): string => {
@@ -410,6 +653,20 @@ describe('operations/pull by protocol v1', () => {
     await pull(registry.host);
     registry.add('a/b', '2', [{ id: idOf('y'), layer: gzipSync(tar), tarSum: sumOf(Buffer.from('{}')) }]);
     expect(await rejection(pull(registry.host, { tag: '2' }))).to.be.instanceOf(DigestMismatchError);
+    // A sum that depends on how its maker sorts proves nothing: one of these two is such a one.
+    const twice = (...contents: string[]): Buffer =>
+      Buffer.from(writeTar(contents.map((content) => ({ path: 'f', content }))));
+    const outcomes: unknown[] = [];
+    for (const [i, layer] of [twice('1', '2'), twice('2', '1')].entries()) {
+      registry.add('a/b', '3', [{ id: idOf(`twice ${i}`), layer, tarSum: sumOf(Buffer.from('{}')) }]);
+      outcomes.push(
+        await pull(registry.host, { tag: '3' }).then(
+          () => 'taken',
+          () => 'refused',
+        ),
+      );
+    }
+    expect(outcomes.sort()).to.deep.equal(['refused', 'taken']);
   });
 
   it('waits for an image that is being uploaded, and says so in the end', async () => {
@@ -461,6 +718,43 @@ describe('operations/pull by protocol v1', () => {
     });
   }
 
+  it('plans a pull, and tells what is there without pulling', async () => {
+    const registry = await serve();
+    const images = chain();
+    registry.add('a/b', '1', images);
+    const reference = parseReference(`${registry.host}/a/b:1`);
+    const query = { reference, platform: hostPlatform(), platformGiven: false, signal: never };
+    const remote = { registry: suite.client() };
+    const ids = images.map(({ id }) => id);
+    const bytes = images.reduce((sum, { layer }) => sum + layer.length, 0);
+
+    const before = await planPull({ progress: local.progress, ...remote }, query);
+    expect(before).to.include({ digest: null, v1Id: ids[2], fetchBytes: bytes, presentBytes: 0, freeBytes: null });
+    expect(before.layers.map(({ v1Id, state }) => [v1Id, state])).to.deep.equal(ids.map((id) => [id, 'fetched']));
+
+    const inspected = await inspectRemoteImage(remote, reference, query);
+    expect(inspected.raw.equals(registry.images.get(ids[2]!)!.json)).to.equal(true);
+    expect(inspected.image).to.include({ id: null, digest: null, v1Id: ids[2], size: bytes, os: 'linux' });
+    expect(inspected.image.names).to.deep.equal([`${registry.host}/a/b:1`]);
+    expect(registry.paths('GET').filter((path) => path.endsWith('/layer'))).to.deep.equal([]);
+
+    const { id } = await pull(registry.host);
+    const { rootfs: _rootfs, ...config } = parseImageConfig(await local.content.read(id), 'config');
+    const { rootfs: _none, ...told } = parseImageConfig(inspected.config, 'config');
+    expect(told).to.deep.equal(config);
+    registry.add('a/b', '1', [...images, { id: idOf('newest'), layer: gzipSync(file('three')) }]);
+    const after = await planPull({ ...local, ...remote }, query);
+    expect(after.layers.map(({ state }) => state)).to.deep.equal(['present', 'present', 'present', 'fetched']);
+    expect(after.layers[0]!.digest).to.equal(digestOf(images[0]!.layer));
+    expect(after).to.include({ presentBytes: bytes, fetchBytes: gzipSync(file('three')).length });
+
+    const refusal = await rejection(resolveDigest(remote, reference, query));
+    expect(refusal).to.be.instanceOf(UsageError);
+    expect((refusal as UsageError).hint).to.equal(
+      `the ID of its image is in: imgtool inspect docker-v1://${registry.host}/a/b:1`,
+    );
+  });
+
   it('refuses a digest: v1 has none', async () => {
     const registry = await serve();
     const reference = { host: registry.host, repository: 'a/b', digest: digestOf('x'), registryVersion: 1 as const };
@@ -498,10 +792,12 @@ describe('operations/pull by protocol v1', () => {
     registry.add('a/b', '1', chain());
     registry.add('a/b', '2', chain());
     registry.add('old/form', 'y', chain());
+    registry.add('library/one', 'z', chain());
     const deps = { registry: suite.client() };
     const { host } = registry;
     expect(await listTags(deps, { host, repository: 'a/b' }, { signal: never })).to.deep.equal(['1', '2']);
     expect(await listTags(deps, { host, repository: 'old/form' }, { signal: never })).to.deep.equal(['x']);
+    expect(await listTags(deps, { host, repository: 'one' }, { signal: never })).to.deep.equal(['z']);
     const found = await searchRegistry(deps, { host, term: 'b', limit: 1 }, { signal: never });
     expect(found).to.deep.equal([{ name: 'a/b', description: 'about\na/b', stars: undefined, official: false }]);
   });

@@ -237,9 +237,9 @@ describe('operations/pull', () => {
       );
       const busy = await local.metadata.lock('store', { mode: 'shared', signal: never });
       const pulling = pull(documents(image).slice(0, 1), 'next boot');
-      await sleep(100);
+      while (!notes.join().includes('waiting for other imgtool processes')) await sleep(5);
+      await sleep(50);
       expect(await local.snapshots.listLayers()).to.have.members(chain);
-      expect(notes.join()).to.include('waiting for other imgtool processes');
       busy.release();
       await pulling;
       expect((await marks())[two]).to.equal('unsealed next boot');

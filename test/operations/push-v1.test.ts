@@ -10,6 +10,7 @@ import {
   commitContainer,
   createContainer,
   findImage,
+  planPush,
   pullImage,
   pushImage,
   type PushRequest,
@@ -104,6 +105,16 @@ describe('operations/push by protocol v1', () => {
     return (await commitContainer(local, request)).id;
   }
 
+  /** Pushes an image of one layer as `me` and checks that it arrived whole. */
+  async function pushWithLogin(registry: V1Registry): Promise<void> {
+    const record = await storeImage(local, [layerOf('one')]);
+    const credentials = { username: 'me', password: 'pw', source: 'test' };
+    const client = { credentials: () => Promise.resolve(credentials) };
+    await push(record.id, `${registry.host}/a/b:1`, { format: 'v1' }, client);
+    const [stored] = [...registry.images.values()];
+    expect(stored!.checksum).to.equal(payloadOf(stored!.json, stored!.layer!));
+  }
+
   const chain = [
     { id: idOf('root'), layer: layerOf('one'), json: { created: '2014-03-01T10:00:00Z', unheard: [1] } },
     { id: idOf('leaf'), layer: layerOf('two'), json: { config: { Env: ['A=1'] } } },
@@ -114,7 +125,18 @@ describe('operations/push by protocol v1', () => {
   it('gives an image back as it was: same IDs, JSONs and layers, byte for byte', async () => {
     const [from, to] = [await serve(), await serve()];
     from.add('a/b', '1', chain);
-    const result = await push(await pull(from.host), `${to.host}/c/d:2`, { tags: ['latest'] });
+    const id = await pull(from.host);
+    const plan = async (): Promise<string[]> => {
+      const { record } = await findImage(local, id);
+      const reference = parseReference(`${to.host}/c/d:2`);
+      const request = { record, reference, tags: [], compression: undefined, signal };
+      const { layers, uploadBytes } = await planPush({ ...local, registry: suite.client() }, request);
+      return [...layers.map(({ state }) => state), uploadBytes > 0 ? 'bytes' : 'nothing'];
+    };
+    expect(await plan()).to.deep.equal(['uploaded', 'uploaded', 'bytes']);
+    expect(to.paths('PUT')).to.deep.equal([]);
+    const result = await push(id, `${to.host}/c/d:2`, { tags: ['latest'] });
+    expect(await plan()).to.deep.equal(['present', 'present', 'nothing']);
     expect(result.layers.map(({ state }) => state)).to.deep.equal(['uploaded', 'uploaded']);
     for (const { id } of chain) {
       expect(to.images.get(id)!.json.equals(from.images.get(id)!.json)).to.equal(true);
@@ -210,6 +232,22 @@ describe('operations/push by protocol v1', () => {
     expect(index.requests.at(-1)!.headers['x-docker-endpoints']).to.equal(`${one.host},${two.host}`);
   });
 
+  it('goes to the index that it is sent to', async () => {
+    const other = await serve();
+    const index = await serve({
+      intercept: ({ path, method }, response) => {
+        if (method !== 'PUT') return false;
+        response.writeHead(302, { location: `http://${other.host}/v1/${path}` }).end();
+        return true;
+      },
+    });
+    const record = await storeImage(local, [layerOf('one')]);
+    await push(record.id, `${index.host}/a/b:1`, { format: 'v1' });
+    expect(other.tags.get('a/b')?.get('1')).to.equal(digestHex(record.id));
+    expect(index.paths('PUT')).to.deep.equal(['repositories/a/b/', 'repositories/a/b/images']);
+    expect(other.paths('PUT').at(-1)).to.equal('repositories/a/b/images');
+  });
+
   it('says that an index without endpoints takes nothing', async () => {
     const registry = await serve({ endpoints: () => 'none' });
     const record = await storeImage(local, [layerOf('one')]);
@@ -249,16 +287,7 @@ describe('operations/push by protocol v1', () => {
         return true;
       },
     });
-    const record = await storeImage(local, [layerOf('one')]);
-    const credentials = { username: 'me', password: 'pw', source: 'test' };
-    await push(
-      record.id,
-      `${registry.host}/a/b:1`,
-      { format: 'v1' },
-      { credentials: () => Promise.resolve(credentials) },
-    );
-    const [stored] = [...registry.images.values()];
-    expect(stored!.checksum).to.equal(payloadOf(stored!.json, stored!.layer!));
+    await pushWithLogin(registry);
     expect(refused).to.equal(1);
   });
 
@@ -272,16 +301,7 @@ describe('operations/push by protocol v1', () => {
         return true;
       },
     });
-    const record = await storeImage(local, [layerOf('one')]);
-    const credentials = { username: 'me', password: 'pw', source: 'test' };
-    await push(
-      record.id,
-      `${registry.host}/a/b:1`,
-      { format: 'v1' },
-      { credentials: () => Promise.resolve(credentials) },
-    );
-    const [stored] = [...registry.images.values()];
-    expect(stored!.checksum).to.equal(payloadOf(stored!.json, stored!.layer!));
+    await pushWithLogin(registry);
     expect(refused).to.equal(1);
   });
 

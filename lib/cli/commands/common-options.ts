@@ -52,3 +52,12 @@ export function sourceDateEpoch(): number | undefined {
 export function spoolDirectory(): string {
   return process.env.TMPDIR ?? '/var/tmp';
 }
+
+/** Where jobs are put and taken from. */
+export const QUEUE_OPTION: OptionSpec = {
+  name: 'queue',
+  value: 'URL',
+  shared: true,
+  secret: true,
+  summary: 'leave the work to workers: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS',
+};

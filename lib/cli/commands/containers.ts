@@ -1,6 +1,6 @@
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandResult, CommandSpec } from '../command.js';
 
 export const create: CommandSpec = {
   path: ['create'],
@@ -71,12 +71,21 @@ export const rm: CommandSpec = {
   ],
   options: [],
   examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
-  async run({ args, signal, compose }) {
+  async run({ args, signal, compose, print }) {
     const { removeContainer } = await import('../../operations/index.js');
     const deps = await compose.local();
-    const removed = [];
-    for (const container of args) removed.push(await removeContainer(deps, { container, signal }));
-    return { json: removed.map(({ id, name }) => ({ id, name })), text: args };
+    const removed: { readonly id: string; readonly name: string }[] = [];
+    const result = (): CommandResult => ({ json: removed, text: args.slice(0, removed.length) });
+    try {
+      for (const container of args) {
+        const { id, name } = await removeContainer(deps, { container, signal });
+        removed.push({ id, name });
+      }
+    } catch (error) {
+      if (removed.length > 0) print(result());
+      throw error;
+    }
+    return result();
   },
 };
 

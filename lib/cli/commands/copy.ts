@@ -3,6 +3,8 @@ import type { CopyOrder, CopyResult } from '../../operations/index.js';
 import { hostPlatform, isTag, parsePlatform } from '../../spec/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
 import type { Options } from '../options.js';
+import { compressionFor } from '../compression-option.js';
+import { SIDE_OPTIONS, sideAccess } from '../side-options.js';
 
 export const copy: CommandSpec = {
   path: ['copy'],
@@ -10,11 +12,13 @@ export const copy: CommandSpec = {
   summary: 'copy an image between registries, stores and archives',
   description:
     'Prints the manifest digest. Ends are docker://REF (or REF alone), docker-v1://REF, store:NAME, oci:DIR[:TAG], ' +
-    'oci-archive:FILE[:TAG] and docker-archive:FILE[:REF]. Manifests are copied byte for byte, so digests stay. What a ' +
+    'oci-archive:FILE[:TAG] and docker-archive:FILE[:REF]. Manifests are copied byte for byte, so digests stay (one of schema 1 ' +
+    'gets the name that it is copied to, and another digest, unless --preserve-digests is given). What a ' +
     'destination has is not sent again, what its registry has elsewhere is mounted, and several destinations are served ' +
     'by one read. Between registries nothing touches the disk, and no store is needed.\n' +
     'Of an index, the image for this machine is copied, or that of --platform; with --all the whole index, and with ' +
-    'several platforms an index rewritten to them.',
+    'several platforms an index rewritten to them.\n' +
+    '--format and --compression convert: digests change, which is said; layers wait in TMPDIR (or /var/tmp) meanwhile, and so do those of docker-v1://.',
   arguments: [
     { name: 'SRC', summary: 'what to copy', completes: 'image' },
     { name: 'DST', summary: 'where to; several are served by one read', variadic: true },
@@ -29,8 +33,20 @@ export const copy: CommandSpec = {
       shared: true,
     },
     { name: 'additional-tag', value: 'TAG', repeat: true, summary: 'one more tag to set' },
-    { name: 'preserve-digests', default: false, summary: 'fail rather than rewrite an index' },
+    {
+      name: 'format',
+      value: 'FORMAT',
+      choices: ['oci', 'v2s2', 'v2s1'],
+      summary: 'write manifests as OCI, as Docker schema 2 or (one image) 1; as they are when not given',
+    },
+    {
+      name: 'compression',
+      value: 'KIND[:LEVEL]',
+      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+    },
+    { name: 'preserve-digests', default: false, summary: 'fail rather than rewrite an index or convert anything' },
     { name: 'referrers', default: false, summary: 'signatures, SBOMs and attestations too' },
+    ...SIDE_OPTIONS,
   ],
   examples: [
     { command: 'imgtool copy alpine:3.20 localhost:5000/alpine:3.20 --all', does: 'mirror all platforms' },
@@ -40,7 +56,8 @@ export const copy: CommandSpec = {
     },
   ],
   async run({ args, options, signal, compose }) {
-    const [source, ...destinations] = args as [string, ...string[]];
+    const [from, ...destinations] = args as [string, ...string[]];
+    const source = await compose.fullName(from);
     const tags = options.list('additional-tag').flatMap(splitTag);
     const order: CopyOrder = {
       source,
@@ -48,11 +65,21 @@ export const copy: CommandSpec = {
       tags,
       selection: selectionOf(options),
       preserveDigests: options.flag('preserve-digests'),
+      conversion: {
+        format: options.text('format') as NonNullable<CopyOrder['conversion']>['format'],
+        compression: compressionFor(options),
+      },
       referrers: options.flag('referrers'),
       signal,
     };
-    const { copy: copyNow } = await import('../../operations/index.js');
-    return copied(await copyNow(await compose.transports(), order));
+    const { copy: copyNow, parseTransportName } = await import('../../operations/index.js');
+    const hostsOf = (names: readonly string[]): string[] =>
+      names.map(parseTransportName).flatMap((name) => ('reference' in name ? [name.reference.host] : []));
+    const sides = {
+      source: sideAccess(options, 'src', hostsOf([source])),
+      destination: sideAccess(options, 'dest', hostsOf(destinations)),
+    };
+    return copied(await copyNow(await compose.transports(sides), order));
   },
 };
 

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
-import { createOutputFile } from '../../util/index.js';
+import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
 import { CHANGE, sourceDateEpoch } from './common-options.js';
 
@@ -85,6 +85,6 @@ export async function openFile(path: string): Promise<Readable> {
     return file.createReadStream();
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw fileError(path, 'read', error);
   }
 }

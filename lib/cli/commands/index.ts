@@ -36,6 +36,7 @@ import { storeGc } from './store-gc.js';
 import { sync } from './sync.js';
 import { tag, untag } from './tag.js';
 import { tree } from './tree.js';
+import { worker } from './worker.js';
 
 /** Every command, in the order of help. Their work is loaded when they run. */
 export const COMMANDS: readonly CommandSpec[] = [
@@ -66,6 +67,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   importCommand,
   copy,
   sync,
+  worker,
   tags,
   digest,
   catalog,

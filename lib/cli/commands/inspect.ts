@@ -7,7 +7,8 @@ export const inspect: CommandSpec = {
   path: ['inspect'],
   group: 'Images',
   summary: 'show what there is to know of an image, local or at a registry',
-  description: 'Prints JSON. docker://REF asks the registry and pulls nothing.',
+  description:
+    'Prints JSON. docker://REF asks the registry and pulls nothing, docker-v1://REF by protocol v1: what is there has IDs and no digests.',
   arguments: [
     { name: 'IMAGE', summary: 'name, ID or unique prefix of one; docker://REF for a registry', completes: 'image' },
   ],
@@ -24,7 +25,7 @@ export const inspect: CommandSpec = {
   async run({ args, options, signal, compose }) {
     const { inspectImage, inspectRemoteImage } = await import('../../operations/index.js');
     const image = args[0]!;
-    const reference = image.startsWith('docker://') ? parseReference(image) : undefined;
+    const reference = /^docker(-v1)?:\/\//.test(image) ? parseReference(image) : undefined;
     const found =
       reference === undefined
         ? await inspectImage(await compose.local(), image)

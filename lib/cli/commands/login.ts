@@ -33,7 +33,10 @@ export const login: CommandSpec = {
     const credentials = await compose.credentials();
     const done = await logIn({ credentials, connect: (find) => compose.connect(find) }, { key, login: given, signal });
     if (!done.checked) progress.note(`${key.host} did not ask for a login: it is kept unchecked`);
-    if (done.helper === undefined) progress.note(`the password is kept in ${done.file}, not encrypted`);
+    if (done.helper === undefined) {
+      const what = done.identityToken ? 'an identity token' : 'the password';
+      progress.note(`${what} is kept in ${done.file}, not encrypted`);
+    }
     progress.note(`logged in to ${args[0]!} as ${done.username}`);
     return { json: done, text: [] };
   },

@@ -31,14 +31,15 @@ export const pull: CommandSpec = {
     { command: 'imgtool pull localhost:5000/base --plan', does: 'what it would cost' },
   ],
   async run(context) {
-    const { args, options } = context;
+    const { args, options, compose } = context;
+    const name = await compose.fullName(args[0]!);
     if (!options.flag('all-tags')) {
-      const reference = parseReference(args[0]!);
+      const reference = parseReference(name);
       return options.flag('plan')
         ? planned(await plan(context, reference))
         : pulled([await fetch(context, reference)], false);
     }
-    const repository = parseRepository(args[0]!);
+    const repository = parseRepository(name);
     const { listTags } = await import('../../operations/index.js');
     const references = (await listTags(await context.compose.remote(repository), repository, context)).map((tag) => ({
       ...repository,
@@ -83,15 +84,15 @@ function pulled(results: readonly PullResult[], several: boolean): CommandResult
 }
 
 function planned(result: PullPlan): CommandResult {
-  const rows = result.layers.map(({ digest, size, state }) => [
-    shortDigest(digest),
+  const rows = result.layers.map(({ digest, v1Id, size, state }) => [
+    shortDigest(digest ?? v1Id!),
     formatSize(size),
     state === 'present' ? 'present' : 'to fetch',
   ]);
   return {
     json: result,
     text: [
-      `${result.reference}  ${result.platform}  ${result.digest}`,
+      `${result.reference}  ${result.platform}  ${result.digest ?? `v1 image ${result.v1Id}`}`,
       ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
       `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
       `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,

@@ -4,6 +4,7 @@ import type { FoundImage, PushPlan, PushRequest, PushResult } from '../../operat
 import { isTag, parseReference, type Reference } from '../../spec/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { compressionFor } from '../compression-option.js';
 import { shortDigest } from '../progress-lines.js';
 
 export const push: CommandSpec = {
@@ -47,12 +48,7 @@ export const push: CommandSpec = {
       if (!isTag(tag))
         throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
     }
-    const compression = parseCompression(options.text('compression'));
-    if (compression?.kind === 'zstd' && /^v2s[12]$/.test(options.text('format') ?? '')) {
-      throw new UsageError('Docker manifests (v2s2, v2s1) have no form for layers compressed with zstd', {
-        hint: 'use --compression gzip, or --format oci',
-      });
-    }
+    const compression = compressionFor(options);
     const given = args[1] === undefined ? undefined : parseReference(args[1]);
     const [{ findImage }, local] = await Promise.all([import('../../operations/index.js'), compose.local()]);
     const found = await findImage(local, args[0]!);
@@ -74,20 +70,6 @@ export const push: CommandSpec = {
     return pushed(context, await pushImage({ ...local, ...remote }, request));
   },
 };
-
-const MAX_LEVEL = { gzip: 9, zstd: 22 } as const;
-
-/** Parses `gzip` or `zstd`, with `:LEVEL` or without. Throws UsageError. */
-function parseCompression(text: string | undefined): PushRequest['compression'] {
-  if (text === undefined) return undefined;
-  const match = /^(gzip|zstd)(?::(\d{1,2}))?$/.exec(text);
-  const kind = match?.[1] as 'gzip' | 'zstd' | undefined;
-  const level = match?.[2] === undefined ? undefined : Number(match[2]);
-  if (kind !== undefined && (level === undefined || (level >= 1 && level <= MAX_LEVEL[kind]))) return { kind, level };
-  throw new UsageError(`--compression ${JSON.stringify(text.slice(0, 100))} is not known`, {
-    hint: 'use gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:22',
-  });
-}
 
 /** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
 function ownName({ record, name }: FoundImage): Reference {

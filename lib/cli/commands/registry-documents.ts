@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { UsageError } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
-import { createOutputFile } from '../../util/index.js';
+import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 
 const REF = { name: 'REF', summary: 'HOST/REPOSITORY[:TAG][@DIGEST]' };
@@ -33,7 +33,7 @@ export const manifestGet: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool manifest get alpine:3.20 | sha256sum', does: 'its digest, computed' }],
   async run({ args, signal, compose }) {
-    const reference = parseReference(args[0]!);
+    const reference = parseReference(await compose.fullName(args[0]!));
     const { getManifest } = await import('../../operations/index.js');
     const { bytes } = await getManifest(await compose.remote(reference), reference, { signal });
     return { bytes };
@@ -95,7 +95,7 @@ export const blobGet: CommandSpec = {
   options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; standard output when not given' }],
   examples: [{ command: 'imgtool blob get localhost:5000/app@sha256:… -o layer.tar.gz', does: 'a layer as it is' }],
   async run({ args, options, signal, compose, output }) {
-    const reference = parseReference(args[0]!);
+    const reference = parseReference(await compose.fullName(args[0]!));
     const { readRemoteBlob } = await import('../../operations/index.js');
     const remote = await compose.remote(reference);
     const path = options.text('output');
@@ -122,7 +122,7 @@ export const blobHead: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool blob head localhost:5000/app@sha256:…', does: 'exit code 3 when it has not' }],
   async run({ args, signal, compose }) {
-    const reference = parseReference(args[0]!);
+    const reference = parseReference(await compose.fullName(args[0]!));
     const { findBlob } = await import('../../operations/index.js');
     const size = await findBlob(await compose.remote(reference), reference, { signal });
     return { json: { digest: reference.digest, size }, text: [String(size)] };
@@ -137,7 +137,7 @@ export const referrers: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool referrers localhost:5000/app:1', does: 'digest and type, one a line' }],
   async run({ args, signal, compose }) {
-    const reference = parseReference(args[0]!);
+    const reference = parseReference(await compose.fullName(args[0]!));
     const { listImageReferrers } = await import('../../operations/index.js');
     const list = await listImageReferrers(await compose.remote(reference), reference, { signal });
     return {
@@ -170,6 +170,6 @@ async function readBytes(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    throw fileError(path, 'read', error);
   }
 }

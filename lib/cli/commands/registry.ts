@@ -10,7 +10,7 @@ export const tags: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool tags localhost:5000/base', does: 'one tag a line' }],
   async run({ args, signal, compose }) {
-    const repository = parseRepository(args[0]!);
+    const repository = parseRepository(await compose.fullName(args[0]!));
     const { listTags } = await import('../../operations/index.js');
     const list = await listTags(await compose.remote(repository), repository, { signal });
     return { json: list, text: list };
@@ -26,7 +26,7 @@ export const digest: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool digest alpine:3.20', does: 'what the tag means today' }],
   async run({ args, signal, compose }) {
-    const reference = parseReference(args[0]!);
+    const reference = parseReference(await compose.fullName(args[0]!));
     const { resolveDigest } = await import('../../operations/index.js');
     const {
       digest: found,

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { UsageError } from '../../errors.js';
@@ -38,6 +39,11 @@ export const run: CommandSpec = {
       summary: 'network of this machine, or none but a loopback device',
     },
     { name: 'entrypoint', value: 'CMD', summary: "program in place of the image's entry point; empty for none" },
+    {
+      name: 'security-opt',
+      value: 'OPT',
+      summary: "seccomp=FILE: filter system calls by a profile in Docker's format; seccomp=unconfined: not at all",
+    },
     { name: 'runtime', value: 'PROGRAM', summary: 'OCI runtime: name or path; crun or runc when not given' },
   ],
   examples: [
@@ -59,6 +65,7 @@ export const run: CommandSpec = {
       user: options.text('user'),
       volumes: options.list('volume').map(parseVolume),
       network: options.text('network') === 'none' ? 'none' : 'host',
+      seccomp: await readSeccomp(options.text('security-opt')),
       program: options.text('runtime'),
       terminal: isatty(0) && isatty(1),
       takeSignals,
@@ -68,6 +75,26 @@ export const run: CommandSpec = {
     return { exitCode };
   },
 };
+
+async function readSeccomp(option: string | undefined): Promise<RunRequest['seccomp']> {
+  if (option === undefined) return undefined;
+  const value = /^seccomp=(.+)$/.exec(option)?.[1];
+  if (value === undefined) {
+    throw new UsageError(`--security-opt ${JSON.stringify(option.slice(0, 200))} is not known`, {
+      hint: 'write seccomp=FILE or seccomp=unconfined',
+    });
+  }
+  if (value === 'unconfined') return value;
+  if (value === 'builtin') return undefined;
+  try {
+    return { profile: await readFile(value, 'utf8') };
+  } catch (cause) {
+    throw new UsageError(`the seccomp profile ${value} cannot be read: ${(cause as Error).message}`, {
+      cause,
+      hint: 'check the path; seccomp=unconfined runs without a filter',
+    });
+  }
+}
 
 function parseVolume(text: string): RunRequest['volumes'][number] {
   const [source, target, mode, ...more] = text.split(':');

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { UsageError } from '../../errors.js';
 import type { SavedImage } from '../../operations/index.js';
-import { createOutputFile } from '../../util/index.js';
+import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { PLATFORM, platformOf, RESERVE, sourceDateEpoch, spoolDirectory } from './common-options.js';
 
@@ -125,6 +125,6 @@ async function expectThere(path: string): Promise<void> {
   try {
     await stat(path);
   } catch (error) {
-    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw fileError(path, 'read', error);
   }
 }

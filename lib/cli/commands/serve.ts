@@ -1,12 +1,13 @@
 import { UsageError } from '../../errors.js';
 import type { CommandSpec } from '../command.js';
+import type { Options } from '../options.js';
 
 const DEFAULT_LISTEN = '127.0.0.1:5000';
 
 export const serve: CommandSpec = {
   path: ['serve'],
   group: 'Registries',
-  summary: 'run a registry that serves a directory',
+  summary: 'run a registry that serves a directory, or the images of the store',
   description:
     "OCI distribution-spec 1.1 and Docker's registry protocol v1 over plain http, without authentication: keep it on the loopback address. Prints its URL and " +
     'runs until it is interrupted.',
@@ -19,6 +20,7 @@ export const serve: CommandSpec = {
       summary: 'where to listen; port 0 takes a free one',
     },
     { name: 'dir', value: 'DIR', summary: 'directory that holds the repositories; ROOT-registry when not given' },
+    { name: 'store', default: false, summary: 'serve the images of the local store, to be read only' },
     { name: 'read-only', default: false, summary: 'refuse pushes and deletions' },
     {
       name: 'v1-tokens',
@@ -28,20 +30,25 @@ export const serve: CommandSpec = {
   ],
   examples: [
     { command: 'imgtool serve --dir /srv/registry', does: 'a registry on localhost:5000' },
+    { command: 'imgtool serve --store', does: 'the images of the local store, for podman, docker or another imgtool' },
     { command: 'imgtool serve --listen 127.0.0.1:0 --json', does: 'on a free port; the URL is in the JSON' },
   ],
   async run({ options, signal, progress, compose, print }) {
     const { host, port } = parseListen(options.text('listen')!);
     const dir = options.text('dir') ?? `${compose.root.replace(/\/+$/, '')}-registry`;
+    const store = servesStore(options);
+    const readOnly = store || options.flag('read-only');
     const server = await compose.server({
-      dir,
+      ...(store ? {} : { dir }),
       listen: { host, port },
-      readOnly: options.flag('read-only'),
+      readOnly,
       v1Tokens: options.flag('v1-tokens'),
+      signal,
     });
     try {
-      print({ json: { url: server.url, dir }, text: [server.url] });
-      if (!/^(127\.|::1$|localhost$)/.test(host)) progress.note(`anybody who reaches ${host} can read and write here`);
+      print({ json: { url: server.url, ...(store ? { store: compose.root } : { dir }) }, text: [server.url] });
+      if (!/^(127\.|::1$|localhost$)/.test(host))
+        progress.note(`anybody who reaches ${host} can read${readOnly ? '' : ' and write'} here`);
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     } finally {
       await server.close();
@@ -49,6 +56,14 @@ export const serve: CommandSpec = {
     return undefined;
   },
 };
+
+/** A flag wins over what a variable or file says of the other. */
+function servesStore(options: Options): boolean {
+  const flags = options.all().flatMap(({ spec, origin }) => (origin === 'flag' ? [spec.name] : []));
+  if (!options.flag('store') || !flags.includes('dir')) return options.flag('store');
+  if (!flags.includes('store')) return false;
+  throw new UsageError('--store and --dir exclude each other', { hint: 'one server serves one of them' });
+}
 
 function parseListen(text: string): { readonly host: string; readonly port: number } {
   const match = /^(?:(\[[0-9a-fA-F:]+\]|[^:\s]*):)?(\d{1,5})$/.exec(text);

@@ -1,5 +1,5 @@
 import type { Garbage } from '../../operations/index.js';
-import { formatSize, parseSize } from '../../util/index.js';
+import { escapeText, formatSize, parseSize } from '../../util/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 
@@ -58,7 +58,11 @@ function described(garbage: Garbage, dryRun: boolean): CommandResult {
       ...images.map(({ id, names }) => `image     ${shortDigest(id)}  ${names.join(', ')}`.trimEnd()),
       ...layers.map(({ chainId, size }) => line('layer', chainId, size)),
       ...blobs.map(({ digest, size }) => line('blob', digest, size)),
-      ...downloads.map(({ digest, size }) => line('download', digest, size)),
+      ...downloads.map(({ digest, v1Id = '', host, size }) =>
+        digest !== null
+          ? line('download', digest, size)
+          : `download  ${escapeText(`${v1Id.slice(0, 12)} of ${host}`)}  ${formatSize(size)}`,
+      ),
       ...(uploads === 0 ? [] : [`uploads   ${uploads} forgotten`]),
       `${dryRun ? 'would free' : 'freed'} ${formatSize(bytes)}`,
     ],

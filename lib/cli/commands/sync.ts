@@ -2,11 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { PartialError, StoreError, UsageError } from '../../errors.js';
 import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { delay, formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
+import { formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
 import type { Options } from '../options.js';
+import { SIDE_OPTIONS, sideAccess } from '../side-options.js';
 import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from '../sync-state.js';
+import { openTagQueue } from '../tag-queue.js';
+import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
+import { QUEUE_OPTION } from './common-options.js';
 
 export const sync: CommandSpec = {
   path: ['sync'],
@@ -14,8 +19,8 @@ export const sync: CommandSpec = {
   summary: 'mirror repositories: what is new is copied, what is there costs one question',
   description:
     'Takes a file (docs/mirroring.md; the form of skopeo-sync is understood too, with targets given after it), or a ' +
-    'source and targets: HOST/REPOSITORY, HOST/REPOSITORY:TAG, or HOST/ for all that its catalog lists. Manifests are ' +
-    'copied byte for byte. Running again goes on where an earlier run stopped.\n' +
+    'source and targets: HOST/REPOSITORY, HOST/REPOSITORY:TAG, or HOST/ for all that its catalog lists; with docker-v1:// ' +
+    'before it, a registry of protocol v1. Manifests are copied byte for byte, unless another form is asked for. Running again goes on where an earlier run stopped.\n' +
     'Nothing is removed at targets without --delete-extra; what is removed is kept in ' +
     '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson, so that it can be put back.',
   arguments: [
@@ -45,6 +50,17 @@ export const sync: CommandSpec = {
       shared: true,
     },
     { name: 'referrers', default: false, summary: 'signatures, SBOMs and attestations too' },
+    {
+      name: 'format',
+      value: 'FORMAT',
+      choices: ['oci', 'v2s2'],
+      summary: 'write manifests as OCI or as Docker schema 2; as they are when not given',
+    },
+    {
+      name: 'compression',
+      value: 'KIND[:LEVEL]',
+      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+    },
     { name: 'scoped', default: false, summary: 'put host and path of the source below the target' },
     { name: 'delete-extra', default: false, summary: 'remove tags at targets that the source does not have' },
     {
@@ -57,9 +73,29 @@ export const sync: CommandSpec = {
     { name: 'protect', value: 'GLOB', repeat: true, summary: 'tags that are never removed' },
     { name: 'dry-run', default: false, summary: 'say what would be copied and removed; change nothing' },
     { name: 'keep-going', default: false, summary: 'go on after a failure; exit code 10 when some of it failed' },
-    { name: 'watch', value: 'INTERVAL', summary: 'do it again and again: 90s, 15m, 6h' },
+    {
+      name: 'watch',
+      value: 'WHEN',
+      summary: 'do it again and again: each 90s, 15m, 6h, or at times of cron ("0 3 * * *", @hourly; local time)',
+    },
     { name: 'hook', value: 'WORDS', summary: 'program to run for each changed tag; {source} {target} {tag} {digest}' },
+    QUEUE_OPTION,
+    {
+      name: 'rate',
+      value: '[HOST=]N/TIME',
+      repeat: true,
+      summary:
+        'with --queue: tags that workers begin, all together, of each source registry, or from or to HOST: 5/s, 100/6h; none lifts it',
+    },
+    {
+      name: 'attempts',
+      value: 'N',
+      parse: wholeNumber(1),
+      default: 8,
+      summary: 'with --queue: times a tag is tried, each after twice the wait',
+    },
     { name: 'metrics-file', value: 'FILE', summary: 'figures for Prometheus; as JSON in FILE.json' },
+    ...SIDE_OPTIONS,
   ],
   examples: [
     {
@@ -67,52 +103,88 @@ export const sync: CommandSpec = {
       does: 'the five newest versions',
     },
     { command: 'imgtool sync mirrors.yaml --dry-run', does: 'what a file would do' },
+    { command: "imgtool sync mirrors.yaml --watch '0 3 * * *' --keep-going", does: 'each night at three' },
     { command: 'imgtool sync old:5000/ east:5000 west:5000 --keep-going', does: 'a whole registry to two others' },
   ],
   async run(context) {
     const { options, signal } = context;
     const { parseAge } = await import('../../operations/index.js');
-    const rules = await rulesOf(context);
+    const rules = withSides(await rulesOf(context), options);
     const watch = options.text('watch');
+    const schedule = watch === undefined ? undefined : await readSchedule(watch, parseAge);
     const request: SyncRequest = {
       rules,
       dryRun: options.flag('dry-run'),
       keepGoing: options.flag('keep-going'),
       signal,
     };
-    if (watch === undefined) return syncOnce(context, request);
-    const intervalMs = parseAge(watch);
-    for (;;) {
-      try {
-        context.print(await syncOnce(context, request));
-      } catch (error) {
-        signal.throwIfAborted();
-        context.progress.note(`this run failed, the next one follows: ${(error as Error).message}`);
-      }
-      // Many mirrors of one registry shall not come at the same moment.
-      await delay(intervalMs * (0.9 + Math.random() / 5), signal);
-    }
+    if (schedule === undefined) return syncOnce(context, request);
+    await syncAgainAndAgain(context, request, schedule);
+    return undefined;
   },
 };
+
+/** Run after run, never two at a time, until interrupted: between two runs that is a good end, within one an AbortError. */
+async function syncAgainAndAgain(context: CommandContext, request: SyncRequest, schedule: Schedule): Promise<void> {
+  const { progress, signal, print } = context;
+  for (let now = schedule.startsNow; ; now = true) {
+    if (now) {
+      try {
+        print(await syncOnce(context, request));
+      } catch (error) {
+        signal.throwIfAborted();
+        progress.note(`this run failed, the next one follows: ${(error as Error).message}`);
+      }
+    }
+    const next = schedule.next();
+    progress.note(`next run at ${localTime(next)}`);
+    try {
+      await waitUntil(next, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+  }
+}
+
+/** Rules that say nothing themselves of how a side is reached take it from the options. */
+function withSides(rules: readonly SyncRule[], options: Options): SyncRule[] {
+  const hosts = (open: readonly SyncRule[]): string[] => open.map(({ host }) => host);
+  const targets = (open: readonly SyncRule[]): string[] => open.flatMap((rule) => rule.targets.map(({ host }) => host));
+  const source = sideAccess(options, 'src', hosts(rules.filter(({ sourceAccess }) => sourceAccess === undefined)));
+  const target = sideAccess(options, 'dest', targets(rules.filter(({ targetAccess }) => targetAccess === undefined)));
+  return rules.map((rule) => ({
+    ...rule,
+    sourceAccess: rule.sourceAccess ?? source,
+    targetAccess: rule.targetAccess ?? target,
+  }));
+}
 
 async function syncOnce(context: CommandContext, request: SyncRequest): Promise<CommandResult> {
   const { compose, progress, options } = context;
   const { sync: syncNow } = await import('../../operations/index.js');
-  const { registry, parallel } = await compose.transports();
+  const transports = await compose.transports();
+  const { registry, parallel } = transports;
   const memory = await SyncMemoryFile.open(process.env);
   const journal = deletedTagsPath(process.env);
   let report: SyncReport;
+  const queue = request.dryRun ? undefined : await openTagQueue(context, request.rules);
+  const keepMemory = memory.keep();
   try {
     report = await syncNow(
       {
-        ...{ registry, progress, parallel, memory },
+        ...{ registry, progress, parallel, memory, convert: transports },
+        registryFor: (access) => compose.registryFor(access),
+        ...(queue === undefined ? {} : { queue }),
         recordDeletion: (deleted) => keepDeletedTag(journal, deleted),
         runHook: (argv, hookSignal) => runProcess(argv, { signal: hookSignal }),
       },
-      request,
+      // What workers have in hand is not stopped by a failure.
+      queue === undefined ? request : { ...request, keepGoing: true },
     );
   } finally {
-    await memory.save();
+    await queue?.close();
+    await keepMemory();
   }
   await writeMetrics(options.text('metrics-file'), report);
   if (report.failed === 0) return { json: report, text: textOf(report) };
@@ -187,7 +259,7 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
 /** What a file says for each of its mirrors. */
 const RULE_OPTIONS = [
   ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'newest-by', 'since', 'platform'],
-  ...['referrers', 'delete-extra', 'max-delete', 'protect', 'hook'],
+  ...['referrers', 'format', 'compression', 'delete-extra', 'max-delete', 'protect', 'hook'],
 ] as const;
 
 /** Whether it stands on the command line: variables and the config file are for commands that take it. */
@@ -197,13 +269,17 @@ function isFlag(options: Options, name: string): boolean {
 
 async function ruleFromFlags(first: string, targets: readonly string[], options: Options): Promise<SyncRule> {
   const operations = await import('../../operations/index.js');
-  const { checkRanges, parseAge, parseRegex, parseSyncSource, parseSyncTarget } = operations;
-  const { host, repository, tag } = parseSyncSource(first);
+  const { checkRanges, mirrorConversion, parseAge, parseRegex, parseSyncSource, parseSyncTarget } = operations;
+  const { host, repository, tag, isV1 } = parseSyncSource(first);
   const kind = repository === undefined ? 'registry' : 'repository';
   await checkRanges(options.list('semver'));
   const since = options.text('since');
+  const form = {
+    format: options.text('format') as 'oci' | 'v2s2' | undefined,
+    compression: compressionFor(options),
+  };
   return {
-    host,
+    ...{ host, isV1, conversion: mirrorConversion(form, { referrers: options.flag('referrers') }) },
     repositories: repository === undefined ? undefined : [repository],
     targets: targets.map((text) => {
       const target = parseSyncTarget(text, options.flag('scoped') ? 'list' : kind);

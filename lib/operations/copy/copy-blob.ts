@@ -1,7 +1,15 @@
+import { ArchiveFormatError, NotFoundError } from '../../errors.js';
 import type { ProgressSink, ProgressState } from '../../progress/index.js';
-import type { Descriptor, ImageDestination, ImageSource } from '../../spec/index.js';
-import { isKeptElsewhere } from '../push-blob.js';
-import { RegistryDestination } from './registry-transport.js';
+import type { RegistryClient } from '../../registry/index.js';
+import {
+  isKeptElsewhere,
+  type Descriptor,
+  type ImageDestination,
+  type ImageSource,
+  type ReopenableBlob,
+} from '../../spec/index.js';
+import { leftWhereItIs } from '../push-blob.js';
+import { RegistryDestination, reopenable } from './registry-transport.js';
 import { SharedRead, type SharedReader } from './shared-read.js';
 
 /** What became of a blob at one destination. */
@@ -20,6 +28,7 @@ export async function copyBlob(
     readonly source: ImageSource;
     readonly destinations: readonly ImageDestination[];
     readonly progress: ProgressSink;
+    readonly foreignBlob?: RegistryClient['foreignBlob'] | undefined;
     readonly signal: AbortSignal;
   },
 ): Promise<BlobOutcome> {
@@ -43,7 +52,7 @@ export async function copyBlob(
   await settleAll(destinations, (destination) =>
     attempt(destination, async () => {
       if (await destination.hasBlob(blob, { signal })) return 'present';
-      if (isKeptElsewhere(blob)) return 'skipped';
+      if (isKeptElsewhere(blob) && destination.leavesForeign === true) return 'skipped';
       return (await destination.mountBlob(blob, source, { signal })) ? 'mounted' : undefined;
     }),
   );
@@ -52,7 +61,7 @@ export async function copyBlob(
   const upload = async (to: readonly ImageDestination[]): Promise<void> => {
     if (to.length === 0) return;
     event('active', { transferred: 0 });
-    const read = new SharedRead(source.blob(blob), {
+    const read = new SharedRead(blobOf(blob, options), {
       readers: to.length,
       signal,
       onProgress: (transferred) => event('active', { transferred }),
@@ -70,8 +79,10 @@ export async function copyBlob(
   );
   for (const destination of undecided()) await upload([destination]);
   const states = [...outcome.values()];
+  if (states.includes('skipped')) progress.note(leftWhereItIs(blob));
   if (states.includes('uploaded')) event('done', { transferred: blob.size });
-  else if (!states.some((state) => state instanceof Error)) event(states.includes('mounted') ? 'mounted' : 'skipped');
+  else if (!states.some((state) => state instanceof Error || state === 'skipped'))
+    event(states.includes('mounted') ? 'mounted' : 'skipped');
   return outcome;
 }
 
@@ -87,6 +98,34 @@ async function put(
   } finally {
     reader.leave();
   }
+}
+
+/** The blob in the source; a foreign one that is not there, where its manifest says. */
+function blobOf(
+  blob: Descriptor,
+  {
+    source,
+    foreignBlob,
+  }: { readonly source: ImageSource; readonly foreignBlob?: RegistryClient['foreignBlob'] | undefined },
+): ReopenableBlob {
+  const own = source.blob(blob);
+  // A registry looks there by itself.
+  if (!isKeptElsewhere(blob) || foreignBlob === undefined || source.repository !== undefined) return own;
+  const foreign = reopenable(foreignBlob(blob));
+  let isThere = true;
+  return {
+    descriptor: blob,
+    open: async (options) => {
+      if (!isThere) return foreign.open(options);
+      try {
+        return await own.open(options);
+      } catch (error) {
+        if (!(error instanceof NotFoundError || error instanceof ArchiveFormatError)) throw error;
+        isThere = false;
+        return foreign.open(options);
+      }
+    },
+  };
 }
 
 /** What shares its blobs; a destination that is no registry stands for itself. */

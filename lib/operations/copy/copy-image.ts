@@ -1,7 +1,17 @@
 import { UsageError } from '../../errors.js';
-import { hostPlatform, type Digest, type ImageSelector, type ImageSource } from '../../spec/index.js';
+import {
+  hostPlatform,
+  isSchema1Type,
+  renameSchema1,
+  type Digest,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+} from '../../spec/index.js';
+import { convertImage, type Conversion, type ConvertedImage } from './convert-image.js';
 import { copyReferrers } from './copy-referrers.js';
 import { copyTree, eachTarget, TargetCopy, type CopiedTarget, type CopyDeps, type CopyTarget } from './copy-tree.js';
+import { RegistryDestination } from './registry-transport.js';
 import { selectManifest, type Selection } from './select-manifest.js';
 
 /** What to copy where. */
@@ -12,10 +22,14 @@ export interface CopyRequest {
   readonly selection: Selection;
   /** Fails rather than rewriting anything. */
   readonly preserveDigests: boolean;
+  /** Default: everything stays as it is. */
+  readonly conversion?: Conversion | undefined;
   /** Copies what refers to the image too: signatures, SBOMs, attestations. */
   readonly referrers: boolean;
   /** Told the digest that targets will have, before anything is sent; what it throws ends the copy. */
   readonly check?: (digest: Digest) => void;
+  /** An image of schema 1, which says in its manifest what it is called, gets the name that it is copied to. */
+  readonly rename?: boolean;
   /** Says nothing of a rewritten index. */
   readonly quiet?: boolean;
   readonly signal: AbortSignal;
@@ -36,7 +50,61 @@ export interface CopiedImage {
 export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<CopiedImage> {
   const { source, selector, signal } = request;
   const found = await source.manifest(selector, { signal });
-  const { raw, rewritten } = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
+  const selected = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
+  const conversion = conversionFor(request, selected.raw);
+  if (conversion === undefined) return copySelected(deps, request, { ...selected, source });
+  const converted = await convertImage(deps.convert!, {
+    ...{ source, top: selected.raw, conversion, preserveDigests: request.preserveDigests, signal },
+  });
+  try {
+    if (request.referrers && converted.raw !== selected.raw) {
+      throw new UsageError('what refers to the image refers to its digest, which the conversion changes', {
+        hint: 'leave out --referrers, or --format and --compression',
+      });
+    }
+    return await copySelected(deps, request, { rewritten: false, ...converted });
+  } finally {
+    await converted.close();
+  }
+}
+
+/** The conversion asked for; schema 1 becomes OCI for what cannot hold it. Throws UsageError. */
+function conversionFor({ conversion, targets }: CopyRequest, raw: RawManifest): Conversion | undefined {
+  const plain = targets.find(({ destination }) => !(destination instanceof RegistryDestination));
+  const { format, compression } = conversion ?? {};
+  if (format === 'v2s1') {
+    if (plain !== undefined) {
+      throw new UsageError(`${plain.destination.name} cannot hold schema 1`, { hint: 'use --format oci or v2s2' });
+    }
+    if (targets.some(({ tags }) => tags.length === 0)) {
+      throw new UsageError('an image of schema 1 needs a tag: it is part of its manifest', {
+        hint: 'write HOST/REPOSITORY:TAG',
+      });
+    }
+  }
+  if (format !== undefined || compression !== undefined) return conversion;
+  return plain !== undefined && isSchema1Type(raw.descriptor.mediaType) ? { format: 'oci' } : undefined;
+}
+
+async function copySelected(
+  deps: CopyDeps,
+  request: CopyRequest,
+  selected: {
+    readonly source: ImageSource;
+    readonly raw: RawManifest;
+    readonly rewritten: boolean;
+    readonly manifestFor?: ConvertedImage['manifestFor'];
+  },
+): Promise<CopiedImage> {
+  const { signal } = request;
+  const { source, rewritten } = selected;
+  const manifestFor = selected.manifestFor ?? renamerFor(deps, request, selected.raw);
+  const manifestAt = ({ destination }: CopyTarget, tag: string): RawManifest =>
+    manifestFor !== undefined && destination instanceof RegistryDestination
+      ? manifestFor(destination.writer.repository, tag)
+      : selected.raw;
+  const [first] = request.targets;
+  const raw = first?.tags[0] === undefined ? selected.raw : manifestAt(first, first.tags[0]);
   request.check?.(raw.descriptor.digest);
   if (rewritten && request.quiet !== true) {
     deps.progress.note(`the index is rewritten to the platforms asked for: it has digest ${raw.descriptor.digest} now`);
@@ -47,7 +115,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
     await copyReferrers(deps, { source, top: raw, copies: copies.filter(({ error }) => error === undefined), signal });
   }
   await eachTarget(copies, signal, async ({ destination, tags }, copy) => {
-    for (const tag of tags) await copy.putManifest(raw, tag, signal);
+    for (const tag of tags) await copy.putManifest(manifestAt(copy.target, tag), tag, signal);
     if (tags.length === 0 && !copy.has(raw.descriptor)) await copy.putManifest(raw, undefined, signal);
     await destination.commit({ signal, untagged: tags.length === 0 ? raw : undefined });
   });
@@ -55,6 +123,27 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   if (failed !== undefined && copies.length === 1) throw failed.error!;
   const { digest, mediaType } = raw.descriptor;
   return { digest, mediaType, targets: copies.map((copy) => copy.result()) };
+}
+
+/** Makes of an image of schema 1 what it is to be under another name; undefined for others, and where it is to keep its own. */
+function renamerFor(
+  { progress }: CopyDeps,
+  { rename }: CopyRequest,
+  raw: RawManifest,
+): ConvertedImage['manifestFor'] | undefined {
+  if (rename !== true || !isSchema1Type(raw.descriptor.mediaType)) return undefined;
+  const made = new Map<string, RawManifest>();
+  return (name, tag) => {
+    const place = `${name}:${tag}`;
+    const known = made.get(place);
+    if (known !== undefined) return known;
+    const renamed = renameSchema1(raw, { name, tag });
+    made.set(place, renamed);
+    const [before, now] = [raw.descriptor.digest, renamed.descriptor.digest];
+    if (now !== before)
+      progress.note(`schema 1 names its image: signed anew as ${place}, its digest is ${now}, not ${before}`);
+    return renamed;
+  };
 }
 
 function selectionFor({ selection, targets }: CopyRequest): Selection {

@@ -1,7 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import type { ProgressSink } from '../../progress/index.js';
+import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
 import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
+import type { ConvertDeps } from './convert-layers.js';
 import { copyBlob, type CopiedState } from './copy-blob.js';
 import { walkManifests, type ManifestNode } from './walk-manifests.js';
 
@@ -43,6 +45,10 @@ export interface CopiedTarget {
 export interface CopyDeps {
   readonly progress: ProgressSink;
   readonly limits: CopyLimits;
+  /** For copies that convert; without, they fail. */
+  readonly convert?: ConvertDeps | undefined;
+  /** For layers that a source other than a registry lacks by design; without, their copy fails. */
+  readonly foreignBlob?: RegistryClient['foreignBlob'];
 }
 
 const PARALLEL_MANIFESTS = 6;
@@ -122,7 +128,7 @@ export async function copyTree(
 }
 
 async function copyBlobs(
-  { progress, limits }: CopyDeps,
+  { progress, limits, foreignBlob }: CopyDeps,
   job: {
     readonly source: ImageSource;
     readonly nodes: readonly ManifestNode[];
@@ -155,7 +161,7 @@ async function copyBlobs(
           const open = working([...takers]);
           const destinations = open.map(({ target }) => target.destination);
           if (open.length === 0) return;
-          const outcome = await copyBlob(blob, { source, destinations, progress, signal });
+          const outcome = await copyBlob(blob, { source, destinations, progress, foreignBlob, signal });
           for (const copy of open) {
             const state = outcome.get(copy.target.destination)!;
             if (state instanceof Error) copy.error ??= state;

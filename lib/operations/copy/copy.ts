@@ -1,5 +1,5 @@
 import { InvalidReferenceError, UsageError } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
+import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import type { ProgressSink } from '../../progress/index.js';
 import {
   formatReference,
@@ -8,19 +8,25 @@ import {
   type ImageSource,
   type Reference,
 } from '../../spec/index.js';
+import type { Conversion } from './convert-image.js';
+import type { ConvertDeps } from './convert-layers.js';
 import { copyImage } from './copy-image.js';
 import { CopyLimits, type CopiedBlob, type CopyTarget } from './copy-tree.js';
 import { KnownBlobs } from './known-blobs.js';
 import { openRegistryDestination, openRegistrySource } from './registry-transport.js';
 import type { Selection } from './select-manifest.js';
+import { V1Destination } from './v1-destination.js';
+import { V1Source } from './v1-source.js';
 import { parseTransportName, type TransportName } from './transport-name.js';
 
 /** Ends of a copy that are no registry. */
-export type OtherTransport = Exclude<TransportName, { readonly transport: 'docker' }>;
+export type OtherTransport = Exclude<TransportName, { readonly transport: 'docker' | 'docker-v1' }>;
 
 /** What `copy` works with. */
-export interface CopyTransports {
+export interface CopyTransports extends Pick<ConvertDeps, 'recompressLayer' | 'temporaryDirectory'> {
   readonly registry: RegistryClient;
+  /** Registries to read from; default: `registry`, which has the same logins. */
+  readonly sourceRegistry?: RegistryClient;
   readonly progress: ProgressSink;
   /** Blobs under way at the same time. */
   readonly parallel: number;
@@ -41,6 +47,7 @@ export interface CopyOrder {
   readonly tags: readonly string[];
   readonly selection: Selection;
   readonly preserveDigests: boolean;
+  readonly conversion?: Conversion | undefined;
   readonly referrers: boolean;
   readonly signal: AbortSignal;
 }
@@ -67,7 +74,7 @@ export interface CopyResult {
 /** Copies an image between any two transports, to several destinations in one read. Throws as `copyImage` and the transports do. */
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
   const started = performance.now();
-  const before = { ...deps.registry.statistics };
+  const before = traffic(deps);
   const { signal } = order;
   const names = [order.source, ...order.destinations].map(parseTransportName);
   const [from, ...to] = names as [TransportName, ...TransportName[]];
@@ -84,10 +91,18 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
     }
     const selector = selectorOf(from);
     const copied = await copyImage(
-      { progress: deps.progress, limits: new CopyLimits(deps.parallel) },
-      { ...order, source, selector, targets, check: (digest) => checkDigests(to, digest) },
+      {
+        progress: deps.progress,
+        limits: new CopyLimits(deps.parallel),
+        convert: deps,
+        foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
+      },
+      {
+        ...{ ...order, source, selector, targets, rename: !order.preserveDigests },
+        check: (digest) => checkDigests(to, digest),
+      },
     );
-    const { statistics } = deps.registry;
+    const after = traffic(deps);
     return {
       digest: copied.digest,
       mediaType: copied.mediaType,
@@ -98,8 +113,8 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
         layers: blobs,
         ...(error === undefined ? {} : { error: error.message }),
       })),
-      bytes: statistics.bytesSent - before.bytesSent,
-      requests: statistics.requests - before.requests,
+      bytes: after.bytesSent - before.bytesSent,
+      requests: after.requests - before.requests,
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
@@ -107,18 +122,38 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
   }
 }
 
-function openSource(deps: CopyTransports, name: TransportName, signal: AbortSignal): Promise<ImageSource> {
-  if (name.transport !== 'docker') return deps.openSource(name, { signal });
-  return openRegistrySource(deps.registry, name.reference, { signal });
+function traffic({ registry, sourceRegistry = registry }: CopyTransports): { bytesSent: number; requests: number } {
+  const sum = { bytesSent: 0, requests: 0 };
+  for (const { statistics } of new Set([registry, sourceRegistry])) {
+    sum.bytesSent += statistics.bytesSent;
+    sum.requests += statistics.requests;
+  }
+  return sum;
 }
 
-function openDestination(
+async function openSource(deps: CopyTransports, name: TransportName, signal: AbortSignal): Promise<ImageSource> {
+  const registry = deps.sourceRegistry ?? deps.registry;
+  if (name.transport === 'docker-v1') return new V1Source(deps, await openV1(registry, name.reference, signal));
+  if (name.transport !== 'docker') return deps.openSource(name, { signal });
+  return openRegistrySource(registry, name.reference, { signal });
+}
+
+async function openV1(registry: RegistryClient, reference: Reference, signal: AbortSignal): Promise<V1Repository> {
+  return (await registry.openV1({ ...reference, registryVersion: 1 }, { signal }))!;
+}
+
+async function openDestination(
   deps: CopyTransports,
   name: TransportName,
   { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
 ): Promise<ImageDestination> {
+  if (name.transport === 'docker-v1') {
+    return new V1Destination(await openV1(deps.registry, name.reference, signal), deps.progress);
+  }
   if (name.transport !== 'docker') return deps.openDestination(name, { signal });
-  const neighbour = from.transport === 'docker' && isNeighbour(from.reference, name.reference);
+  // A mount is a read with the login of the destination: where the source has one of its own, that may not be let in.
+  const oneLogin = (deps.sourceRegistry ?? deps.registry) === deps.registry;
+  const neighbour = oneLogin && from.transport === 'docker' && isNeighbour(from.reference, name.reference);
   const mountFrom = neighbour ? [from.reference.repository] : [];
   return openRegistryDestination(deps.registry, name.reference, { signal, known, mountFrom });
 }

@@ -1,4 +1,6 @@
 export * from './copy.js';
+export type { Conversion } from './convert-image.js';
+export type { ConvertDeps } from './convert-layers.js';
 export type { CopiedState } from './copy-blob.js';
 export * from './copy-image.js';
 export { CopyLimits, type CopiedBlob, type CopiedTarget, type CopyDeps, type CopyTarget } from './copy-tree.js';

@@ -1,5 +1,11 @@
 import { Readable } from 'node:stream';
-import type { RegistryClient, RepositoryReader, RepositoryWriter, UploadSession } from '../../registry/index.js';
+import type {
+  BlobSource,
+  RegistryClient,
+  RepositoryReader,
+  RepositoryWriter,
+  UploadSession,
+} from '../../registry/index.js';
 import type {
   Descriptor,
   Digest,
@@ -13,7 +19,7 @@ import type {
 import { KnownBlobs } from './known-blobs.js';
 
 /** Repositories a mount is tried from. */
-const MAX_MOUNT_SOURCES = 3;
+export const MAX_MOUNT_SOURCES = 3;
 
 type Repository = Pick<Reference, 'host' | 'repository'>;
 interface Signal {
@@ -37,14 +43,15 @@ export class RegistrySource implements ImageSource {
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
-    const source = this.reader.blob(descriptor);
-    return {
-      descriptor,
-      open: async ({ signal, offset }) => {
-        const { body, restarted } = await source.open({ signal, offset });
-        return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
-      },
-    };
+    return reopenable(this.reader.blob(descriptor));
+  }
+
+  get repository(): Repository {
+    return this.reader;
+  }
+
+  blobSize(digest: Digest, options: Signal): Promise<number> {
+    return this.reader.blobSize!(digest, options);
   }
 
   tags(options: Signal): AsyncIterable<string> {
@@ -60,18 +67,25 @@ export class RegistrySource implements ImageSource {
 /** A repository at a registry, to write to. Knows what it and its neighbours have as far as `known` tells. */
 export class RegistryDestination implements ImageDestination {
   readonly takesIndex = true;
+  readonly leavesForeign = true;
   readonly parallelBlobs = Infinity;
   readonly writer: RepositoryWriter;
   /** The same repository, to ask what is there; no mirror of it. */
   readonly reader: RepositoryReader;
   readonly #known: KnownBlobs;
+  readonly #mountFrom: readonly string[];
   /** Opened by mounts that came to nothing; for the uploads that follow. */
   readonly #sessions = new Map<Digest, UploadSession>();
 
-  constructor(writer: RepositoryWriter, reader: RepositoryReader, known: KnownBlobs) {
+  constructor(
+    writer: RepositoryWriter,
+    reader: RepositoryReader,
+    { known, mountFrom }: { readonly known: KnownBlobs; readonly mountFrom: readonly string[] },
+  ) {
     this.writer = writer;
     this.reader = reader;
     this.#known = known;
+    this.#mountFrom = mountFrom;
   }
 
   get name(): string {
@@ -93,8 +107,8 @@ export class RegistryDestination implements ImageDestination {
   async mountBlob({ digest }: Descriptor, from: ImageSource, options: Signal): Promise<boolean> {
     const { host, repository } = this.writer;
     const places = this.#known.others(host, repository, digest, MAX_MOUNT_SOURCES);
-    if (from instanceof RegistrySource && from.reader.host === host && from.reader.repository !== repository) {
-      places.unshift(from.reader.repository);
+    if (from.repository?.host === host && this.#mountFrom.includes(from.repository.repository)) {
+      places.unshift(from.repository.repository);
     }
     for (const place of new Set(places)) {
       const { mounted, session } = await this.writer.mountBlob(digest, place, options);
@@ -158,7 +172,18 @@ export async function openRegistryDestination(
     registry.openWriter(repository, { signal, mountFrom }),
     registry.open(repository, { signal, mirrors: false }),
   ]);
-  return new RegistryDestination(writer, reader, known);
+  return new RegistryDestination(writer, reader, { known, mountFrom });
+}
+
+/** A blob of a registry, which never sends what is before the offset. */
+export function reopenable(source: BlobSource): ReopenableBlob {
+  return {
+    descriptor: source.descriptor,
+    open: async ({ signal, offset }) => {
+      const { body, restarted } = await source.open({ signal, offset });
+      return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+    },
+  };
 }
 
 async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {

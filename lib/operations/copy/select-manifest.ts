@@ -3,6 +3,7 @@ import {
   digestAlgorithm,
   digestOf,
   formatPlatform,
+  isSchema1Type,
   parseManifest,
   type Descriptor,
   type ImageIndex,
@@ -19,8 +20,8 @@ export type Selection =
   | { readonly kind: 'platforms'; readonly platforms: readonly Platform[]; readonly lenient?: boolean }
   | { readonly kind: 'one'; readonly platform: Platform };
 
-/** An attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
-const ABOUT = 'vnd.docker.reference.digest';
+/** Annotation: an attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
+export const ABOUT = 'vnd.docker.reference.digest';
 const MAX_INDEX_DEPTH = 3;
 
 /**
@@ -37,7 +38,7 @@ export async function selectManifest(
   },
 ): Promise<{ readonly raw: RawManifest; readonly rewritten: boolean }> {
   const { selection, signal } = options;
-  if (selection.kind === 'all') return { raw, rewritten: false };
+  if (selection.kind === 'all' || isSchema1Type(raw.descriptor.mediaType)) return { raw, rewritten: false };
   let current = raw;
   for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
     const document = parseManifest(

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { DigestMismatchError, SizeMismatchError, TransportError } from '../../errors.js';
 import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../../spec/index.js';
 import { backoffMs, delay } from '../../util/index.js';
+import { UNHURRIED_BYTES } from '../receive-parts.js';
 
 /** What a slow reader may lag behind the fastest, and how far back one may go on anew. Bytes. */
 const WINDOW_BYTES = 1024 * 1024;
@@ -120,7 +121,8 @@ export class SharedRead {
         failures = position > start ? 1 : failures + 1;
         if (!(error instanceof TransportError) || failures > RETRIES) throw error;
         this.#onRetry?.(`${error.message}; going on at byte ${position}`);
-        await delay(backoffMs(failures), this.#signal);
+        // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
+        if (position - start < UNHURRIED_BYTES) await delay(backoffMs(failures), this.#signal);
       }
     } while (position < size);
   }

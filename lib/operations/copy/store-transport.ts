@@ -5,6 +5,7 @@ import type { RepositoryReader } from '../../registry/index.js';
 import {
   formatReference,
   hostPlatform,
+  isKeptElsewhere,
   parseManifest,
   parseReference,
   type Descriptor,
@@ -21,7 +22,6 @@ import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs } from '../drop-unused-blobs.js';
 import { findAmong } from '../find-image.js';
 import { lockStore } from '../lock-store.js';
-import { isKeptElsewhere } from '../push-blob.js';
 import { recordImage } from '../record-image.js';
 import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
 import { sweepStore } from '../sweep-store.js';

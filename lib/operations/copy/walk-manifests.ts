@@ -2,7 +2,10 @@ import { InvalidManifestError } from '../../errors.js';
 import {
   isIndexType,
   isManifestType,
+  isSchema1Type,
+  MEDIA_TYPE,
   parseManifest,
+  parseSchema1,
   type Descriptor,
   type Digest,
   type ImageSource,
@@ -40,7 +43,7 @@ export async function walkManifests(
   const visit = async (raw: RawManifest, depth: number): Promise<ManifestNode[]> => {
     const where = `manifest ${raw.descriptor.digest}`;
     if (depth > MAX_DEPTH) throw new InvalidManifestError(`${where} is nested too deep`, { where });
-    const node = parseNode(raw);
+    const node = await sizedNode(source, raw, options.signal);
     const fresh = node.children.filter(({ digest }) => !seen.has(digest));
     for (const { digest } of fresh) seen.add(digest);
     if (seen.size > MAX_MANIFESTS) throw new InvalidManifestError(`${where} leads to too many manifests`, { where });
@@ -53,9 +56,28 @@ export async function walkManifests(
   return visit(top, 0);
 }
 
-/** Takes a manifest apart. Throws InvalidManifestError, UnsupportedMediaTypeError. */
+async function sizedNode(source: ImageSource, raw: RawManifest, signal: AbortSignal): Promise<ManifestNode> {
+  const node = parseNode(raw);
+  return isSchema1Type(raw.descriptor.mediaType) ? { ...node, blobs: await sizedBlobs(source, raw, signal) } : node;
+}
+
+/** All blobs that a manifest of schema 1 names, each once; the source tells their sizes, and must be able to. */
+export async function sizedBlobs(source: ImageSource, raw: RawManifest, signal: AbortSignal): Promise<Descriptor[]> {
+  const { digest, mediaType } = raw.descriptor;
+  const where = `manifest ${digest}`;
+  if (source.blobSize === undefined) throw new InvalidManifestError(`${where} is of schema 1`, { where });
+  const { steps } = parseSchema1(raw.bytes, mediaType, where);
+  return mapLimited([...new Set(steps.map(({ blob }) => blob))], PARALLEL, async (blob) => ({
+    mediaType: MEDIA_TYPE.dockerLayerGzip,
+    digest: blob,
+    size: await source.blobSize!(blob, { signal }),
+  }));
+}
+
+/** Takes a manifest apart; of schema 1, all but its blobs. Throws InvalidManifestError, UnsupportedMediaTypeError. */
 export function parseNode(raw: RawManifest): ManifestNode {
   const { digest, mediaType } = raw.descriptor;
+  if (isSchema1Type(mediaType)) return { raw, blobs: [], children: [], kind: 'manifest' };
   const document = parseManifest(raw.bytes, mediaType, `manifest ${digest}`);
   if (document.kind === 'manifest') {
     const blobs = unique([...document.layers, document.config]);

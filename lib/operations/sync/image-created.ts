@@ -1,9 +1,14 @@
-import { parseImageConfig, parseManifest, hostPlatform, isConfigType, type Digest } from '../../spec/index.js';
+import {
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  parseManifest,
+  hostPlatform,
+  isConfigType,
+  type Digest,
+} from '../../spec/index.js';
 import { choosePlatform } from '../resolve-image.js';
 import { readBlob } from '../read-blob.js';
 import type { RegistrySource } from '../copy/registry-transport.js';
-
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
 export async function imageCreated(

@@ -1,7 +1,10 @@
 export { prometheusText } from './metrics.js';
 export { parseAge } from './parse-age.js';
+export { mirrorConversion } from './parse-conversion.js';
 export { DEFAULT_MAX_DELETE, parseRegex, readSyncFile, type SyncFileOptions } from './read-sync-file.js';
 export { checkRanges } from './select-tags.js';
 export * from './sync.js';
 export * from './sync-rule.js';
+export { parseTagJob, type TagJob, type TagResult } from './tag-job.js';
+export { TagMirror } from './tag-mirror.js';
 export * from './types.js';

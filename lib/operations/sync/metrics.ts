@@ -9,6 +9,7 @@ const METRICS: readonly {
   { name: 'imgtool_sync_blobs_copied', help: 'Blobs sent in the last run.', key: 'uploaded' },
   { name: 'imgtool_sync_blobs_mounted', help: 'Blobs taken over within the target in the last run.', key: 'mounted' },
   { name: 'imgtool_sync_blobs_skipped', help: 'Blobs that were there already in the last run.', key: 'present' },
+  { name: 'imgtool_sync_copy_seconds', help: 'How long copies took in the last run, added up.', key: 'seconds' },
   { name: 'imgtool_sync_tags_copied', help: 'Tags set in the last run.', key: 'copied' },
   { name: 'imgtool_sync_tags_up_to_date', help: 'Tags that needed nothing in the last run.', key: 'upToDate' },
   { name: 'imgtool_sync_tags_deleted', help: 'Tags removed in the last run.', key: 'deleted' },
@@ -26,7 +27,9 @@ export function prometheusText(report: SyncReport, now: number): string {
     metric(
       name,
       help,
-      report.targets.map((totals) => [`{target="${escapeLabel(totals.target)}"}`, totals[key]] as const),
+      report.targets.map(
+        (totals) => [`{target="${escapeLabel(totals.target)}"}`, Number(totals[key].toFixed(3))] as const,
+      ),
     );
   }
   metric('imgtool_sync_requests', 'Requests sent in the last run.', [['', report.requests]]);

@@ -1,4 +1,4 @@
-import type { Descriptor, ImageSource, RawManifest } from '../../spec/index.js';
+import { isKeptElsewhere, type Descriptor, type ImageSource, type RawManifest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { KnownBlobs } from '../copy/known-blobs.js';
 import { RegistrySource, type RegistryDestination } from '../copy/registry-transport.js';
@@ -41,7 +41,7 @@ export async function estimateCopy(
       const { host, repository } = destination.writer;
       if (known.has(host, repository, blob.digest)) continue;
       estimate.requests++;
-      if (await destination.hasBlob(blob, { signal })) continue;
+      if ((await destination.hasBlob(blob, { signal })) || isKeptElsewhere(blob)) continue;
       const neighbour = source instanceof RegistrySource && source.reader.host === host;
       if (neighbour || known.others(host, repository, blob.digest, 1).length > 0) estimate.requests++;
       else {

@@ -1,6 +1,6 @@
 import type { Alias, Document, LineCounter, Node, Pair, Scalar, YAMLMap } from 'yaml';
 import { ImgtoolError, UsageError } from '../../errors.js';
-import { parsePlatform } from '../../spec/index.js';
+import { parseCompression, parsePlatform } from '../../spec/index.js';
 import { checkRanges } from './select-tags.js';
 import {
   ALL_TAGS,
@@ -11,6 +11,7 @@ import {
   type TagRules,
 } from './sync-rule.js';
 import { parseAge } from './parse-age.js';
+import { mirrorConversion, parseMirrorFormat } from './parse-conversion.js';
 import { skopeoRules } from './skopeo-file.js';
 
 /** A value of the file and the place it stands at, for messages. */
@@ -123,7 +124,7 @@ export interface SyncFileOptions {
 
 const RULE_KEYS = [
   ...['source', 'repositories', 'targets', 'target', 'tags', 'platforms', 'referrers'],
-  ...['delete-extra', 'max-delete', 'protect', 'hook'],
+  ...['format', 'compression', 'delete-extra', 'max-delete', 'protect', 'hook', 'source-authfile', 'target-authfile'],
 ] as const;
 const TAG_KEYS = [
   ...['only', 'allow', 'deny', 'allow-regex', 'deny-regex'],
@@ -183,8 +184,18 @@ async function readRule(node: FileNode): Promise<SyncRule> {
     maxDelete: members.get('max-delete')?.count() ?? DEFAULT_MAX_DELETE,
     protect: members.get('protect')?.texts() ?? [],
   };
+  const referrers = members.get('referrers')?.flag() ?? false;
+  const [format, compression] = [members.get('format'), members.get('compression')];
+  const conversion = (format ?? compression)?.parsed(() =>
+    mirrorConversion(
+      { format: format?.parsed(parseMirrorFormat), compression: compression?.parsed(parseCompression) },
+      { referrers },
+    ),
+  );
   return {
     host: source.host,
+    ...(source.isV1 ? { isV1: true } : {}),
+    ...(conversion === undefined ? {} : { conversion }),
     repositories: source.repository === undefined ? listed : [source.repository],
     targets,
     tags: source.tag === undefined ? tags : { ...tags, exact: [source.tag] },
@@ -193,10 +204,16 @@ async function readRule(node: FileNode): Promise<SyncRule> {
         .get('platforms')
         ?.items()
         .map((item) => item.parsed(parsePlatform)) ?? [],
-    referrers: members.get('referrers')?.flag() ?? false,
+    referrers,
     deleteExtra: (members.get('delete-extra')?.flag() ?? false) ? deletes : undefined,
     hook: members.get('hook')?.texts() ?? [],
+    ...accessOf('sourceAccess', members.get('source-authfile')),
+    ...accessOf('targetAccess', members.get('target-authfile')),
   };
+}
+
+function accessOf(side: 'sourceAccess' | 'targetAccess', authfile: FileNode | undefined): Partial<SyncRule> {
+  return authfile === undefined ? {} : { [side]: { authfile: authfile.text() } };
 }
 
 async function readTags(node: FileNode): Promise<TagRules> {

@@ -1,5 +1,6 @@
 import { UsageError } from '../../errors.js';
 import { isDigest, parseReference } from '../../spec/index.js';
+import type { RegistryAccess } from '../registry-access.js';
 import { expectKeys, parseRegex, type FileNode, type SyncFileOptions } from './read-sync-file.js';
 import { checkRanges } from './select-tags.js';
 import { ALL_TAGS, parseSyncTarget, type SyncRule, type TagRules } from './sync-rule.js';
@@ -22,19 +23,11 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
   for (const [host, registry] of root.members()) {
     const name = registry.parsedKey((text) => parseReference(`${text}/x`).host, host);
     const members = expectKeys(registry, KEYS);
-    for (const key of ['credentials', 'tls-verify', 'cert-dir'] as const) {
-      const member = members.get(key);
-      if (member === undefined || (key === 'tls-verify' && member.flag())) continue;
-      const hints = {
-        credentials: `log in with: imgtool login ${host}`,
-        'tls-verify': 'set it in the config file: registries, HOST, tls-verify',
-        'cert-dir': 'give it with --cert-dir',
-      };
-      throw member.bad('cannot be set in this file', hints[key]);
-    }
+    const sourceAccess = accessOf(name, members);
     const add = (repository: string, tags: TagRules): void => {
       rules.push({
         ...{ host: name, repositories: [parseReference(`${host}/${repository}`).repository], targets: places, tags },
+        ...(sourceAccess === undefined ? {} : { sourceAccess }),
         ...{ platforms: [], referrers: false, deleteExtra: undefined, hook: [] },
       });
     };
@@ -54,4 +47,21 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
     }
   }
   return rules;
+}
+
+/** How a registry is reached, as its entry says. Throws UsageError with the line. */
+function accessOf(host: string, members: ReadonlyMap<string, FileNode>): RegistryAccess | undefined {
+  const credentials = members.get('credentials');
+  const login = credentials === undefined ? undefined : expectKeys(credentials, ['username', 'password']);
+  const username = login?.get('username')?.text() ?? '';
+  const password = login?.get('password')?.text() ?? '';
+  if (credentials !== undefined && (username === '' || password === '')) {
+    throw credentials.bad('has no username or no password', `log in with: imgtool login ${host}`);
+  }
+  const access = {
+    ...(login === undefined ? {} : { login: { host, username, password } }),
+    ...(members.get('tls-verify')?.flag() === false ? { tlsVerify: false } : {}),
+    ...(members.has('cert-dir') ? { certDir: members.get('cert-dir')!.text() } : {}),
+  };
+  return Object.keys(access).length === 0 ? undefined : access;
 }

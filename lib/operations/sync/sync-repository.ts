@@ -1,23 +1,22 @@
 import { NotFoundError, UsageError } from '../../errors.js';
-import { formatPlatform, referrersTag, type Descriptor, type Digest } from '../../spec/index.js';
-import { copyImage } from '../copy/copy-image.js';
+import type { ConvertDeps } from '../copy/convert-layers.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { formatPlatform, referrersTag, type Digest } from '../../spec/index.js';
+import { Semaphore } from '../../util/index.js';
+import { copyImage, type CopiedImage } from '../copy/copy-image.js';
 import type { CopyLimits } from '../copy/copy-tree.js';
 import type { KnownBlobs } from '../copy/known-blobs.js';
-import {
-  openRegistryDestination,
-  openRegistrySource,
-  type RegistryDestination,
-  type RegistrySource,
-} from '../copy/registry-transport.js';
+import { openRegistryDestination, openRegistrySource, type RegistryDestination } from '../copy/registry-transport.js';
 import { selectManifest, type Selection } from '../copy/select-manifest.js';
-import { imageCreated } from './image-created.js';
 import { estimateCopy } from './plan-tag.js';
 import { deleteExtraTags } from './delete-extra-tags.js';
+import { dispatchTags } from './dispatch-tags.js';
 import { findTag } from './find-tag.js';
 import { isAttachedTag, selectByName } from './select-tags.js';
 import type { SyncResults } from './sync-results.js';
 import { placeOf, type SyncRule } from './sync-rule.js';
-import type { SyncDeps, SyncRequest } from './types.js';
+import { ModernSyncSource, V1SyncSource, type FoundTag, type SyncSource } from './sync-source.js';
+import type { SyncDeps, SyncRequest, TagQueue } from './types.js';
 
 /** What the mirrors of one run share. */
 export interface SyncRun {
@@ -29,6 +28,8 @@ export interface SyncRun {
   readonly results: SyncResults;
   /** Source of each target repository: two must not fill the same. */
   readonly taken: Map<string, string>;
+  /** What is to be done when all that was left to workers has ended. */
+  readonly later: (() => Promise<void>)[];
   /** Runs work on all items, as many at a time as is right; after a failure that is not to be survived, no more. */
   readonly forEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
   /** As `forEach`, but a failure is the caller's to survive. */
@@ -40,26 +41,55 @@ export interface SyncRun {
   ) => void;
 }
 
+/** Clients of both sides of a mirror; the same one unless the rule wants something else. */
+export interface SyncSides {
+  readonly source: RegistryClient;
+  readonly target: RegistryClient;
+}
+
+/** One repository to mirror. */
+export interface RepositoryJob {
+  readonly rule: SyncRule;
+  readonly sides: SyncSides;
+  readonly repository: string;
+}
+
 /** Brings one repository to all its targets. Throws what is not to be survived, AbortError. */
-export async function syncRepository(run: SyncRun, rule: SyncRule, repository: string): Promise<void> {
-  await new RepositorySync(run, rule, repository).run();
+export async function syncRepository(run: SyncRun, job: RepositoryJob): Promise<void> {
+  await new RepositorySync(run, job).run();
+}
+
+/** One tag to copy to targets that have something else, or nothing. */
+interface CopyJob {
+  readonly found: FoundTag;
+  /** The digest that it is to have; undefined: not known yet. */
+  readonly wanted: Digest | undefined;
+  /** What each target has now. */
+  readonly there: ReadonlyMap<RegistryDestination, Digest | undefined>;
+  readonly stale: readonly RegistryDestination[];
 }
 
 class RepositorySync {
   readonly #run: SyncRun;
   readonly #rule: SyncRule;
+  readonly #sides: SyncSides;
   readonly #repository: string;
   readonly #name: string;
   readonly #selection: Selection;
-  #source!: RegistrySource;
+  #source!: SyncSource;
+  /** What is converted waits on the disk: one image at a time, which also knows what the one before has found out. */
+  readonly #conversions = new Semaphore(1);
+  /** Of v1 images, layers that a plan has counted. */
+  readonly #counted = new Set<string>();
   /** Undefined: not known whether there are others. */
   #listed: ReadonlySet<string> | undefined;
   /** What each target is known to have. */
   readonly #there = new Map<RegistryDestination, Map<string, Digest>>();
 
-  constructor(run: SyncRun, rule: SyncRule, repository: string) {
+  constructor(run: SyncRun, { rule, sides, repository }: RepositoryJob) {
     this.#run = run;
     this.#rule = rule;
+    this.#sides = sides;
     this.#repository = repository;
     this.#name = `${rule.host}/${repository}`;
     const { platforms } = rule;
@@ -67,15 +97,11 @@ class RepositorySync {
   }
 
   async run(): Promise<void> {
-    const { deps, signal, results } = this.#run;
+    const { signal, results } = this.#run;
     const destinations: RegistryDestination[] = [];
     let selected: string[];
     try {
-      this.#source = await openRegistrySource(
-        deps.registry,
-        { host: this.#rule.host, repository: this.#repository },
-        { signal },
-      );
+      this.#source = await this.#openSource();
       for (const target of this.#rule.targets) destinations.push(await this.#open(target));
       selected = await this.#select();
     } catch (error) {
@@ -84,7 +110,35 @@ class RepositorySync {
       return;
     }
     results.repositories++;
-    await this.#run.forEach(selected, (tag) => this.#syncTag(tag, destinations));
+    const { queue } = this.#run.deps;
+    if (queue === undefined || this.#run.request.dryRun) {
+      await this.#run.forEach(selected, (tag) => this.#syncTag(tag, destinations));
+      await this.#deleteExtra(selected, destinations);
+    } else await this.#dispatch(queue, selected, destinations);
+  }
+
+  async #dispatch(
+    queue: TagQueue,
+    tags: readonly string[],
+    destinations: readonly RegistryDestination[],
+  ): Promise<void> {
+    const byName = new Map(destinations.map((destination) => [nameOf(destination.writer), destination]));
+    const copied: { readonly target: string; readonly tag: string; readonly digest: Digest }[] = [];
+    const job = { queue, tags, rule: this.#rule, repository: this.#repository };
+    await dispatchTags(this.#run, job, (place, isCopied) => {
+      const destination = byName.get(place.target);
+      if (destination === undefined) return;
+      this.#digestsAt(destination).set(place.tag, place.digest);
+      if (isCopied && this.#rule.hook.length > 0) copied.push(place);
+    });
+    this.#run.later.push(async () => {
+      for (const { target, tag, digest } of copied) await this.#hook(target, tag, digest);
+      await this.#deleteExtra(tags, destinations);
+    });
+  }
+
+  async #deleteExtra(selected: readonly string[], destinations: readonly RegistryDestination[]): Promise<void> {
+    const { signal } = this.#run;
     const { deleteExtra } = this.#rule;
     if (deleteExtra === undefined || this.#rule.tags.exact !== undefined) return;
     for (const destination of destinations) {
@@ -102,6 +156,22 @@ class RepositorySync {
     }
   }
 
+  async #openSource(): Promise<SyncSource> {
+    const { signal } = this.#run;
+    const registry = this.#sides.source;
+    if (this.#rule.isV1 !== true)
+      return new ModernSyncSource(await openRegistrySource(registry, this.#place(), { signal }));
+    const repository = await registry.openV1({ ...this.#place(), registryVersion: 1 }, { signal });
+    return new V1SyncSource(this.#convertDeps()!, repository!);
+  }
+
+  #convertDeps(): ConvertDeps | undefined {
+    const { convert, memory, progress } = this.#run.deps;
+    // That digests change was asked for, for thousands of tags.
+    const quiet = { event: progress.event.bind(progress), note: () => undefined };
+    return convert === undefined ? undefined : { ...convert, progress: quiet, facts: memory };
+  }
+
   #digestsAt(destination: RegistryDestination): Map<string, Digest> {
     const digests = this.#there.get(destination) ?? new Map<string, Digest>();
     this.#there.set(destination, digests);
@@ -117,7 +187,8 @@ class RepositorySync {
   }
 
   async #open(target: SyncRule['targets'][number]): Promise<RegistryDestination> {
-    const { deps, known, signal, taken } = this.#run;
+    const { known, signal, taken } = this.#run;
+    const { source, target: registry } = this.#sides;
     const place = placeOf(target, this.#place());
     const name = nameOf(place);
     if (name === this.#name) throw new UsageError(`${name} cannot be mirrored to itself`);
@@ -128,16 +199,15 @@ class RepositorySync {
       });
     }
     taken.set(name, this.#name);
-    const mountFrom = place.host === this.#rule.host ? [this.#repository] : [];
-    return openRegistryDestination(deps.registry, place, { signal, known, mountFrom });
+    const mountFrom = source === registry && place.host === this.#rule.host ? [this.#repository] : [];
+    return openRegistryDestination(registry, place, { signal, known, mountFrom });
   }
 
   async #select(): Promise<string[]> {
     const { tags: rules } = this.#rule;
     const { signal } = this.#run;
     if (rules.exact !== undefined) return [...new Set(rules.exact)];
-    const listed: string[] = [];
-    for await (const tag of this.#source.tags({ signal })) listed.push(tag);
+    const listed = await this.#source.tags({ signal });
     this.#listed = new Set(listed);
     const own = listed.filter((tag) => !isAttachedTag(tag));
     const named = await selectByName(own, rules);
@@ -157,28 +227,28 @@ class RepositorySync {
   async #created(tag: string): Promise<number | undefined> {
     const { memory } = this.#run.deps;
     const { signal } = this.#run;
-    const found = await findTag(this.#source.reader, tag, signal);
+    const found = await this.#source.find(tag, { signal });
     if (found === undefined) return undefined;
-    const key = `created ${found.digest}`;
+    const key = `created ${found.identity}`;
     const kept = Number(memory.get(key) ?? NaN);
     if (!Number.isNaN(kept)) return kept;
-    const created = await imageCreated(this.#source, found.digest, signal);
+    const created = await this.#source.created(found, { signal });
     if (created !== undefined) memory.set(key, String(created));
     return created;
   }
 
   async #syncTag(tag: string, destinations: readonly RegistryDestination[]): Promise<void> {
-    const { results, signal } = this.#run;
+    const { signal } = this.#run;
     const fail = (destination: RegistryDestination, error: unknown): void => {
       signal.throwIfAborted();
       this.#fail(nameOf(destination.writer), tag, error);
     };
-    let found: Descriptor | undefined;
-    let wanted: Digest;
+    let found: FoundTag | undefined;
+    let wanted: Digest | undefined;
     try {
-      found = await findTag(this.#source.reader, tag, signal);
+      found = await this.#source.find(tag, { signal });
       if (found === undefined) {
-        if (this.#rule.tags.exact === undefined) return;
+        if (this.#rule.tags.exact === undefined || this.#rule.tags.mayBeGone === true) return;
         throw new NotFoundError(`${this.#name} has no tag ${tag}`, { kind: 'tag', subject: tag });
       }
       wanted = await this.#wanted(found);
@@ -188,64 +258,101 @@ class RepositorySync {
     }
     const stale: RegistryDestination[] = [];
     const same: RegistryDestination[] = [];
+    const there = new Map<RegistryDestination, Digest | undefined>();
     await Promise.all(
       destinations.map(async (destination) => {
         try {
-          const there = await findTag(destination.reader, tag, signal);
-          (there?.digest === wanted ? same : stale).push(destination);
+          const digest = (await findTag(destination.reader, tag, signal))?.digest;
+          there.set(destination, digest);
+          (digest !== undefined && digest === wanted ? same : stale).push(destination);
         } catch (error) {
           fail(destination, error);
         }
       }),
     );
-    for (const destination of same) {
-      this.#digestsAt(destination).set(tag, wanted);
-      results.add({ source: this.#name, target: nameOf(destination.writer), tag, state: 'up-to-date', digest: wanted });
-    }
+    for (const destination of same) this.#upToDate(destination, tag, wanted!);
     try {
-      if (stale.length > 0) await this.#copy(tag, found, wanted, stale);
-      if (same.length > 0 && (await this.#mayHaveReferrers(found.digest))) await this.#copyReferrers(found, same);
+      if (stale.length > 0) await this.#copy(tag, { found, wanted, there, stale });
+      const { digest } = found;
+      if (same.length > 0 && digest !== undefined && (await this.#mayHaveReferrers(digest)))
+        await this.#copyReferrers(digest, same);
     } catch (error) {
       for (const destination of stale.length > 0 ? stale : same) fail(destination, error);
     }
   }
 
-  async #copy(tag: string, found: Descriptor, wanted: Digest, stale: readonly RegistryDestination[]): Promise<void> {
-    const { deps, limits, request, results, signal, known } = this.#run;
-    const selector = { digest: found.digest };
-    if (request.dryRun) {
-      const raw = await this.#source.manifest(selector, { signal });
-      const chosen = await selectManifest(this.#source, raw, {
-        selection: this.#selection,
-        preserveDigests: false,
-        signal,
-      });
-      const { bytes, requests } = await estimateCopy(this.#source, chosen.raw, { destinations: stale, known, signal });
-      results.plannedBytes += bytes;
-      results.plannedRequests += requests;
-      for (const { writer } of stale)
-        results.add({ source: this.#name, target: nameOf(writer), tag, state: 'planned-copy', digest: wanted });
-      return;
-    }
-    const copied = await copyImage(
-      { progress: deps.progress, limits },
-      {
-        ...{ source: this.#source, selector, selection: this.#selection, preserveDigests: false },
-        targets: stale.map((destination) => ({ destination, tags: [tag] })),
-        ...{ referrers: this.#rule.referrers, quiet: true, signal },
-      },
-    );
+  #upToDate(destination: RegistryDestination, tag: string, digest: Digest): void {
+    this.#digestsAt(destination).set(tag, digest);
+    const target = nameOf(destination.writer);
+    this.#run.results.add({ source: this.#name, target, tag, state: 'up-to-date', digest });
+  }
+
+  async #copy(tag: string, job: CopyJob): Promise<void> {
+    const { deps, limits, request, results, signal } = this.#run;
+    if (request.dryRun) return this.#plan(tag, job);
+    const { found, there, stale } = job;
+    const convert = this.#convertDeps();
+    let seconds = 0;
+    const copyNow = async (): Promise<CopiedImage> => {
+      const started = performance.now();
+      const { source, selector } = this.#source.open(tag, found);
+      try {
+        return await copyImage(
+          { progress: deps.progress, limits, ...(convert === undefined ? {} : { convert }) },
+          {
+            ...{ source, selector, selection: this.#selection, preserveDigests: false },
+            conversion: this.#rule.conversion,
+            targets: stale.map((destination) => ({ destination, tags: [tag] })),
+            ...{ referrers: this.#rule.referrers, quiet: true, signal },
+          },
+        );
+      } finally {
+        await source.close();
+        seconds = (performance.now() - started) / 1000;
+      }
+    };
+    const copied = await (this.#isSealedHere() ? this.#conversions.run(copyNow) : copyNow());
+    if (this.#isSealedHere()) deps.memory.set(this.#keyOf(found), copied.digest);
     for (const [i, target] of copied.targets.entries()) {
-      const name = nameOf(stale[i]!.writer);
-      results.addBlobs(name, target);
+      const destination = stale[i]!;
+      const name = nameOf(destination.writer);
+      results.addCopy(name, target, seconds);
       if (target.error !== undefined) {
         this.#fail(name, tag, target.error);
         continue;
       }
-      this.#digestsAt(stale[i]!).set(tag, copied.digest);
+      // Only the conversion could tell that.
+      if (there.get(destination) === copied.digest) {
+        this.#upToDate(destination, tag, copied.digest);
+        continue;
+      }
+      this.#digestsAt(destination).set(tag, copied.digest);
       results.add({ source: this.#name, target: name, tag, state: 'copied', digest: copied.digest });
       await this.#hook(name, tag, copied.digest);
     }
+  }
+
+  async #plan(tag: string, { found, wanted, stale }: CopyJob): Promise<void> {
+    const { results, signal, known } = this.#run;
+    if (this.#source instanceof V1SyncSource) {
+      for (const [id, size] of await this.#source.layerSizes(found, { signal })) {
+        if (this.#counted.has(id)) continue;
+        this.#counted.add(id);
+        results.plannedBytes += size * stale.length;
+        results.plannedRequests += 2 + 3 * stale.length;
+      }
+    } else {
+      const { source, selector } = this.#source.open(tag, found);
+      const raw = await source.manifest(selector, { signal });
+      const how = { selection: this.#selection, preserveDigests: false, signal };
+      const chosen = await selectManifest(source, raw, how);
+      const { bytes, requests } = await estimateCopy(source, chosen.raw, { destinations: stale, known, signal });
+      results.plannedBytes += bytes;
+      results.plannedRequests += requests;
+    }
+    const digest = wanted === undefined ? {} : { digest: wanted };
+    for (const { writer } of stale)
+      results.add({ source: this.#name, target: nameOf(writer), tag, state: 'planned-copy', ...digest });
   }
 
   async #hook(target: string, tag: string, digest: Digest): Promise<void> {
@@ -267,20 +374,33 @@ class RepositorySync {
     }
   }
 
-  /** The digest at the targets: that of the source, or of its index rewritten to the platforms asked for. */
-  async #wanted({ digest }: Descriptor): Promise<Digest> {
-    if (this.#selection.kind !== 'platforms') return digest;
+  /** Manifests are made here: what they are like is known when they are. */
+  #isSealedHere(): boolean {
+    return this.#rule.conversion !== undefined || this.#source.modern === undefined;
+  }
+
+  /** What the digest at the targets is remembered by. */
+  #keyOf({ identity }: FoundTag): string {
+    const { conversion, platforms } = this.#rule;
+    const chosen = platforms.map(formatPlatform).join(' ');
+    if (!this.#isSealedHere()) return `rewritten ${identity} ${chosen}`;
+    const { format, compression } = conversion ?? {};
+    return `converted ${identity} ${format} ${compression?.kind} ${compression?.level} ${chosen}`;
+  }
+
+  /** The digest at the targets: that of the source, or of what it is rewritten or converted to; undefined: not known. */
+  async #wanted(found: FoundTag): Promise<Digest | undefined> {
+    const { digest } = found;
+    if (!this.#isSealedHere() && this.#selection.kind !== 'platforms') return digest;
     const { memory } = this.#run.deps;
-    const key = `rewritten ${digest} ${this.#rule.platforms.map(formatPlatform).join(' ')}`;
+    const key = this.#keyOf(found);
     const kept = memory.get(key);
-    if (kept !== undefined) return kept as Digest;
+    if (kept !== undefined || this.#isSealedHere()) return kept as Digest | undefined;
     const { signal } = this.#run;
-    const raw = await this.#source.manifest({ digest }, { signal });
-    const chosen = await selectManifest(this.#source, raw, {
-      selection: this.#selection,
-      preserveDigests: false,
-      signal,
-    });
+    const source = this.#source.modern!;
+    const raw = await source.manifest({ digest }, { signal });
+    const how = { selection: this.#selection, preserveDigests: false, signal };
+    const chosen = await selectManifest(source, raw, how);
     memory.set(key, chosen.raw.descriptor.digest);
     return chosen.raw.descriptor.digest;
   }
@@ -289,17 +409,17 @@ class RepositorySync {
     if (!this.#rule.referrers || this.#run.request.dryRun) return false;
     const stem = referrersTag(digest);
     if (this.#listed !== undefined && [...this.#listed].some((tag) => tag.startsWith(stem))) return true;
-    const { descriptors } = await this.#source.reader.referrers(digest, { signal: this.#run.signal });
+    const { descriptors } = await this.#source.modern!.reader.referrers(digest, { signal: this.#run.signal });
     return descriptors.length > 0;
   }
 
   /** The image is there: only what refers to it may be new. */
-  async #copyReferrers({ digest }: Descriptor, same: readonly RegistryDestination[]): Promise<void> {
+  async #copyReferrers(digest: Digest, same: readonly RegistryDestination[]): Promise<void> {
     const { deps, limits, signal } = this.#run;
     const copied = await copyImage(
       { progress: deps.progress, limits },
       {
-        ...{ source: this.#source, selector: { digest }, selection: this.#selection, preserveDigests: false },
+        ...{ source: this.#source.modern!, selector: { digest }, selection: this.#selection, preserveDigests: false },
         targets: same.map((destination) => ({ destination, tags: [] })),
         ...{ referrers: true, quiet: true, signal },
       },

@@ -1,6 +1,6 @@
 import { ImgtoolError } from '../../errors.js';
 import type { CopiedTarget } from '../copy/copy-tree.js';
-import type { SyncedTag, SyncReport, TargetTotals } from './types.js';
+import type { SyncDeps, SyncedTag, SyncReport, TargetTotals } from './types.js';
 
 /** Tags told one by one in a report: beyond this they are only counted. */
 const MAX_LISTED = 100_000;
@@ -12,10 +12,18 @@ export class SyncResults {
   repositories = 0;
   plannedBytes = 0;
   plannedRequests = 0;
+  /** Of others, besides those of this process. */
+  requests = 0;
+  readonly #onTag: SyncDeps['onTag'];
   firstError: Error | undefined;
 
+  constructor(onTag?: SyncDeps['onTag']) {
+    this.#onTag = onTag;
+  }
+
   /** Takes what became of one tag at one target. */
-  add(tag: SyncedTag): void {
+  add(tag: SyncedTag, error?: unknown): void {
+    this.#onTag?.(tag, error);
     const totals = this.#totalsOf(tag.target);
     if (tag.state === 'up-to-date') {
       totals.upToDate++;
@@ -27,9 +35,10 @@ export class SyncResults {
     if (this.#tags.length < MAX_LISTED) this.#tags.push(tag);
   }
 
-  /** Takes the blobs of one copy. */
-  addBlobs(target: string, { blobs }: CopiedTarget): void {
+  /** Takes what one copy did, and how long it took. */
+  addCopy(target: string, { blobs }: CopiedTarget, seconds: number): void {
     const totals = this.#totalsOf(target);
+    totals.seconds += seconds;
     for (const { size, state } of blobs) {
       if (state === 'uploaded') {
         totals.uploaded++;
@@ -39,11 +48,21 @@ export class SyncResults {
     }
   }
 
+  /** Takes blobs that others have copied. */
+  addTotals({ target, bytes, uploaded, mounted, present, seconds }: TargetTotals): void {
+    const totals = this.#totalsOf(`${target}/`);
+    totals.bytes += bytes;
+    totals.uploaded += uploaded;
+    totals.mounted += mounted;
+    totals.present += present;
+    totals.seconds += seconds;
+  }
+
   /** Takes a failure; only errors that a caller can meet are told, anything else is a bug and thrown. */
   fail(place: { readonly source: string; readonly target: string; readonly tag: string }, error: unknown): void {
     if (!(error instanceof ImgtoolError)) throw error;
     this.firstError ??= error;
-    this.add({ ...place, state: 'failed', error: error.message });
+    this.add({ ...place, state: 'failed', error: error.message }, error);
   }
 
   /** Everything so far. */
@@ -53,6 +72,7 @@ export class SyncResults {
       targets.reduce((total, totals) => total + totals[key], 0);
     return {
       ...facts,
+      requests: facts.requests + this.requests,
       repositories: this.repositories,
       copied: sum('copied'),
       upToDate: sum('upToDate'),
@@ -70,7 +90,7 @@ export class SyncResults {
     let totals = this.#totals.get(host);
     if (totals === undefined) {
       totals = {
-        ...{ target: host, bytes: 0, uploaded: 0, mounted: 0, present: 0 },
+        ...{ target: host, bytes: 0, uploaded: 0, mounted: 0, present: 0, seconds: 0 },
         ...{ copied: 0, upToDate: 0, deleted: 0, failed: 0 },
       };
       this.#totals.set(host, totals);

@@ -1,10 +1,14 @@
 import { InvalidReferenceError } from '../../errors.js';
 import { isRepositoryName, parseReference, type Platform } from '../../spec/index.js';
+import type { Conversion } from '../copy/convert-image.js';
+import type { RegistryAccess } from '../registry-access.js';
 
 /** Which tags of a repository are wanted. All that is given must hold; deny wins over allow. */
 export interface TagRules {
   /** Exactly these; then the repository is not asked for its tags. */
   readonly exact?: readonly string[] | undefined;
+  /** That one of `exact` is not there is no failure. */
+  readonly mayBeGone?: boolean | undefined;
   /** Globs: `*` any characters, `?` one. None: all. */
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -43,13 +47,21 @@ export interface DeletionRules {
 export interface SyncRule {
   /** Host of the source. */
   readonly host: string;
+  /** The source speaks protocol v1. Default: false. */
+  readonly isV1?: boolean | undefined;
   /** Undefined: all that the registry's catalog lists. */
   readonly repositories: readonly string[] | undefined;
   readonly targets: readonly SyncTarget[];
+  /** How the source is reached; undefined: as everything. */
+  readonly sourceAccess?: RegistryAccess | undefined;
+  /** How the targets are reached. */
+  readonly targetAccess?: RegistryAccess | undefined;
   readonly tags: TagRules;
   /** Of indexes, only these; none: all. */
   readonly platforms: readonly Platform[];
   readonly referrers: boolean;
+  /** Undefined: everything stays as it is. */
+  readonly conversion?: Conversion | undefined;
   /** Undefined: nothing is removed. */
   readonly deleteExtra: DeletionRules | undefined;
   /** Program and arguments run for each changed tag; `{source}`, `{target}`, `{tag}` and `{digest}` are filled in. */
@@ -66,15 +78,19 @@ export const ALL_TAGS: TagRules = {
   newestBy: 'semver',
 };
 
-/** The source of a mirror as people write it: `HOST/REPOSITORY[:TAG]`, or `HOST/` (also `HOST` with a dot or a port) for all of it. Throws InvalidReferenceError. */
+const V1_SCHEME = 'docker-v1://';
+
+/** The source of a mirror as people write it: `[docker-v1://]HOST/REPOSITORY[:TAG]`, or `HOST/` (also `HOST` with a dot or a port) for all of it. Throws InvalidReferenceError. */
 export function parseSyncSource(input: string): {
   readonly host: string;
   readonly repository: string | undefined;
   readonly tag: string | undefined;
+  readonly isV1: boolean;
 } {
-  const text = withoutScheme(input);
+  const isV1 = input.startsWith(V1_SCHEME);
+  const text = isV1 ? input.slice(V1_SCHEME.length) : withoutScheme(input);
   const host = hostAlone(text);
-  if (host !== undefined) return { host, repository: undefined, tag: undefined };
+  if (host !== undefined) return { host, repository: undefined, tag: undefined, isV1 };
   const reference = parseReference(text);
   if (reference.digest !== undefined) {
     throw new InvalidReferenceError(`${JSON.stringify(input)} names one manifest, which never changes`, {
@@ -83,12 +99,18 @@ export function parseSyncSource(input: string): {
     });
   }
   const given = text.endsWith(`:${reference.tag}`);
-  return { host: reference.host, repository: reference.repository, tag: given ? reference.tag : undefined };
+  return { host: reference.host, repository: reference.repository, tag: given ? reference.tag : undefined, isV1 };
 }
 
 /** A target as people write it: `HOST/REPOSITORY`, `HOST`, or for whole registries `HOST/PREFIX`. Throws InvalidReferenceError. */
 export function parseSyncTarget(input: string, source: 'repository' | 'registry' | 'list'): SyncTarget {
   const text = withoutScheme(input);
+  if (text.startsWith(V1_SCHEME)) {
+    throw new InvalidReferenceError(`${JSON.stringify(input)}: nothing is mirrored to protocol v1`, {
+      input,
+      hint: 'use imgtool copy for it',
+    });
+  }
   const keep = source === 'list' ? 'base' : 'path';
   const host = hostAlone(text);
   if (host !== undefined) return { host, prefix: '', keep };

@@ -1,14 +1,18 @@
 import { setMaxListeners } from 'node:events';
+import { UsageError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
 import { CopyLimits } from '../copy/copy-tree.js';
 import { KnownBlobs } from '../copy/known-blobs.js';
-import { syncRepository, type SyncRun } from './sync-repository.js';
+import { syncRepository, type SyncRun, type SyncSides } from './sync-repository.js';
 import { SyncResults } from './sync-results.js';
 import { placeOf, type SyncRule } from './sync-rule.js';
 import type { SyncDeps, SyncReport, SyncRequest } from './types.js';
 
 /** Repositories under way at the same time. */
 const PARALLEL_REPOSITORIES = 2;
+/** What a search tells at most. */
+const MAX_FOUND = 1000;
 
 /**
  * Mirrors repositories: one HEAD a tag and side where nothing is new; blobs once however many tags and targets share them.
@@ -17,16 +21,21 @@ const PARALLEL_REPOSITORIES = 2;
  */
 export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncReport> {
   const started = performance.now();
-  const before = deps.registry.statistics.requests;
+  const rules: { readonly rule: SyncRule; readonly sides: SyncSides }[] = [];
+  for (const rule of request.rules) rules.push({ rule, sides: await sidesOf(deps, rule) });
+  const clients = new Set(rules.flatMap(({ sides }) => [sides.source, sides.target]));
+  const requests = (): number => [...clients].reduce((sum, { statistics }) => sum + statistics.requests, 0);
+  const before = requests();
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
   setMaxListeners(0, signal);
-  const results = new SyncResults();
+  const results = new SyncResults(deps.onTag);
   const run: SyncRun = {
     ...{ deps, request, signal, results },
-    limits: new CopyLimits(deps.parallel),
-    known: new KnownBlobs(),
+    limits: deps.shared?.limits ?? new CopyLimits(deps.parallel),
+    known: deps.shared?.known ?? new KnownBlobs(),
     taken: new Map(),
+    later: [],
     forEach: (items, work) => forEach(items, deps.parallel, work, failure),
     askEach: (items, work) => forEach(items, deps.parallel, work),
     fail: (place, error) => {
@@ -34,22 +43,38 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
       if (!request.keepGoing) throw error;
     },
   };
-  for (const rule of request.rules) {
-    const repositories = await repositoriesOf(run, rule);
-    await forEach(repositories, PARALLEL_REPOSITORIES, (repository) => syncRepository(run, rule, repository), failure);
+  for (const { rule, sides } of rules) {
+    const repositories = await repositoriesOf(run, rule, sides);
+    const syncOne = (repository: string): Promise<void> => syncRepository(run, { rule, sides, repository });
+    await forEach(repositories, PARALLEL_REPOSITORIES, syncOne, failure);
   }
+  if (deps.queue !== undefined) await deps.queue.settled();
+  await forEach(run.later, PARALLEL_REPOSITORIES, (work) => work(), failure);
   return results.report({
     dryRun: request.dryRun,
-    requests: deps.registry.statistics.requests - before,
+    requests: requests() - before,
     seconds: (performance.now() - started) / 1000,
   });
 }
 
-async function repositoriesOf({ deps, signal, fail }: SyncRun, rule: SyncRule): Promise<readonly string[]> {
+async function sidesOf({ registry, registryFor }: SyncDeps, rule: SyncRule): Promise<SyncSides> {
+  const { sourceAccess, targetAccess } = rule;
+  return {
+    source: sourceAccess === undefined ? registry : await registryFor(sourceAccess),
+    target: targetAccess === undefined ? registry : await registryFor(targetAccess),
+  };
+}
+
+async function repositoriesOf(
+  { signal, fail }: SyncRun,
+  rule: SyncRule,
+  { source }: SyncSides,
+): Promise<readonly string[]> {
   if (rule.repositories !== undefined) return rule.repositories;
   const repositories: string[] = [];
   try {
-    for await (const repository of deps.registry.catalog(rule.host, { signal })) repositories.push(repository);
+    if (rule.isV1 === true) return await searchRepositories(source, rule.host, signal);
+    for await (const repository of source.catalog(rule.host, { signal })) repositories.push(repository);
   } catch (error) {
     signal.throwIfAborted();
     for (const target of rule.targets) {
@@ -58,6 +83,20 @@ async function repositoriesOf({ deps, signal, fail }: SyncRun, rule: SyncRule): 
     }
   }
   return repositories;
+}
+
+/** Protocol v1 has no catalog, but a search that finds everything where it is switched on. */
+async function searchRepositories(source: RegistryClient, host: string, signal: AbortSignal): Promise<string[]> {
+  const found = await source.search(host, '', { limit: MAX_FOUND, signal });
+  if (found.length === 0 || found.length >= MAX_FOUND) {
+    throw new UsageError(
+      `the search of ${host} ${found.length === 0 ? 'finds nothing' : 'ends before everything is told'}`,
+      {
+        hint: 'list what to mirror under repositories: in a file',
+      },
+    );
+  }
+  return found.map(({ name }) => name);
 }
 
 /** The first failure is thrown when all have let go; nothing more is begun after it, and what runs is aborted by `failure`. */

@@ -1,6 +1,11 @@
 import type { ProgressSink } from '../../progress/index.js';
+import type { JobQueue } from '../../queue/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Digest, RawManifest } from '../../spec/index.js';
+import type { ClientForAccess } from '../registry-access.js';
+import type { ConvertDeps } from '../copy/convert-layers.js';
+import type { CopyLimits } from '../copy/copy-tree.js';
+import type { KnownBlobs } from '../copy/known-blobs.js';
 import type { SyncRule } from './sync-rule.js';
 
 /** Facts that follow from digests alone, kept from run to run; what a HEAD can tell is never among them. */
@@ -20,15 +25,28 @@ export interface DeletedTag {
 /** What `sync` works with. */
 export interface SyncDeps {
   readonly registry: RegistryClient;
+  /** For rules that say how a side is reached. */
+  readonly registryFor: ClientForAccess;
   readonly progress: ProgressSink;
   readonly memory: SyncMemory;
+  /** For mirrors that convert, and those of protocol v1; without, they fail. */
+  readonly convert?: Pick<ConvertDeps, 'recompressLayer' | 'temporaryDirectory'>;
   /** Blobs, and tags, under way at the same time. */
   readonly parallel: number;
   /** Told before a tag is removed; must have kept it when it resolves. */
   readonly recordDeletion: (deleted: DeletedTag) => Promise<void>;
   /** Runs a hook; rejects when it fails. */
   readonly runHook: (argv: readonly [string, ...string[]], signal: AbortSignal) => Promise<unknown>;
+  /** Told of each tag at each target, up to date ones too; `error`: why it failed. */
+  readonly onTag?: (tag: SyncedTag, error?: unknown) => void;
+  /** Where tags are left for workers (`TagMirror`) to copy; undefined: they are copied here. */
+  readonly queue?: TagQueue;
+  /** What runs that follow each other share; undefined: nothing. */
+  readonly shared?: { readonly limits: CopyLimits; readonly known: KnownBlobs };
 }
+
+/** A queue of jobs, one a tag. */
+export type TagQueue = Pick<JobQueue, 'put' | 'settled'>;
 
 /** What to mirror and how. */
 export interface SyncRequest {
@@ -63,6 +81,8 @@ export interface TargetTotals {
   uploaded: number;
   mounted: number;
   present: number;
+  /** How long copies to it took, added up: several run at a time. One to several targets counts at each. */
+  seconds: number;
   copied: number;
   upToDate: number;
   deleted: number;

@@ -7,7 +7,7 @@ const read = (text: string, targets: string[] = [], scoped = false): Promise<Syn
 
 describe('operations/sync: files', () => {
   it('reads all that can be said', async () => {
-    const [rule, registry] = await read(`
+    const [rule, registry, oldest] = await read(`
 version: 1
 sync:
   - source: docker.io/library/alpine
@@ -31,6 +31,10 @@ sync:
     tags: [latest, "1"]
     delete-extra: true
     max-delete: 3
+  - source: docker-v1://oldest.example/team/app
+    target: new.example/app
+    format: oci
+    compression: zstd:3
 `);
     expect(rule).to.deep.equal({
       host: 'docker.io',
@@ -54,6 +58,8 @@ sync:
     expect(registry).to.deep.include({ host: 'old.example', repositories: ['a/b', 'c'] });
     expect(registry?.tags).to.deep.equal({ ...ALL_TAGS, exact: ['latest', '1'] });
     expect(registry?.deleteExtra).to.deep.equal({ maxDelete: 3, protect: [] });
+    expect(oldest).to.deep.include({ host: 'oldest.example', isV1: true, repositories: ['team/app'] });
+    expect(oldest?.conversion).to.deep.equal({ format: 'oci', compression: { kind: 'zstd', level: 3 } });
   });
 
   it("reads skopeo's form, with a target beside it", async () => {
@@ -121,6 +127,17 @@ docker.io:
       text: `${rule}    platforms: [a/b/c/d]\n`,
       want: 'line 4: sync[0].platforms[0]: "a/b/c/d"',
     },
+    {
+      name: 'a form that cannot be',
+      text: `${rule}    format: v2s2\n    compression: zstd\n`,
+      want: 'line 4: sync[0].format: Docker manifests (v2s2) have no form',
+    },
+    { name: 'an unknown compression', text: `${rule}    compression: xz\n`, want: 'line 4: sync[0].compression: ' },
+    {
+      name: 'signatures of what is converted',
+      text: `${rule}    referrers: true\n    format: oci\n`,
+      want: 'line 5: sync[0].format: referrers refer to digests',
+    },
     { name: 'a bad name', text: 'sync:\n  - source: A/B\n    target: c\n', want: 'line 2: sync[0].source: "A/B"' },
     { name: 'a list at the top', text: '- a\n', want: 'm.yaml line 1: the file is not a mapping' },
     { name: "skopeo's form without a target", text: 'a.example:\n  images: {}\n', want: 'has no sync: list' },
@@ -131,10 +148,10 @@ docker.io:
       want: 'm.yaml line 2: a.example.imagse is not known here',
     },
     {
-      name: 'secrets in the file',
-      text: 'a.example:\n  credentials: {username: a, password: secret}\n',
+      name: 'half a login',
+      text: 'a.example:\n  credentials: {password: secret}\n',
       targets: ['b.example'],
-      want: 'm.yaml line 2: a.example.credentials cannot be set in this file',
+      want: 'm.yaml line 2: a.example.credentials has no username or no password',
     },
   ] as const)
     it(`tells the line of ${name}`, async () => {

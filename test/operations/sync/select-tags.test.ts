@@ -44,9 +44,11 @@ describe('operations/sync: names of sources and targets', () => {
     ['127.0.0.1:5000', { host: '127.0.0.1:5000', repository: undefined, tag: undefined }],
     ['myhost:5000/', { host: 'myhost:5000', repository: undefined, tag: undefined }],
     ['registry.example', { host: 'registry.example', repository: undefined, tag: undefined }],
+    ['docker-v1://h.example/', { host: 'h.example', repository: undefined, tag: undefined, isV1: true }],
+    ['docker-v1://h:1/a/b:1', { host: 'h:1', repository: 'a/b', tag: '1', isV1: true }],
   ] as const)
     it(`${input} is a source`, () => {
-      expect(parseSyncSource(input)).to.deep.equal(want);
+      expect(parseSyncSource(input)).to.deep.equal({ isV1: false, ...want });
     });
 
   for (const { target, kind, want } of [
@@ -62,5 +64,6 @@ describe('operations/sync: names of sources and targets', () => {
 
   it('a target is no image', () => {
     expect(() => parseSyncTarget('h:1/x:tag', 'repository')).to.throw('names one image');
+    expect(() => parseSyncTarget('docker-v1://h:1/x', 'repository')).to.throw('nothing is mirrored to protocol v1');
   });
 });

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +10,13 @@ import {
   TransportError,
   UsageError,
 } from '../../../lib/errors.js';
+import { recompressLayer } from '../../../lib/layer/index.js';
 import {
   ALL_TAGS,
   prometheusText,
   sync,
   type DeletedTag,
+  type SyncDeps,
   type SyncReport,
   type SyncRequest,
   type SyncRule,
@@ -25,9 +27,13 @@ import { startRegistryServer, type RunningServer } from '../../../lib/server/ind
 import { digestOf } from '../../../lib/spec/index.js';
 import { digestsOf, putArtifact, putBlob, putImage, putManifest } from '../../helpers/artifacts.js';
 import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
+import { startFlakyProxy } from '../../helpers/flaky-proxy.js';
 import { randomSource } from '../../helpers/random-source.js';
 import { rejection } from '../../helpers/rejection.js';
 import { scriptedSuite } from '../../helpers/scripted-suite.js';
+import { writeTar } from '../../helpers/tar-writer.js';
+import { V1Registry } from '../../helpers/v1-registry.js';
+import { zstdDecompress } from '../../helpers/zstd.js';
 
 const never = new AbortController().signal;
 
@@ -62,15 +68,19 @@ describe('operations/sync', () => {
     rules: readonly SyncRule[],
     more: Partial<SyncRequest> = {},
     client: RegistryClientOptions = {},
+    deps: Partial<SyncDeps> = {},
   ): Promise<SyncReport> =>
     sync(
       {
         registry: suite.client({ retries: 0, ...client }),
         progress: { event: () => undefined, note: () => undefined },
         memory,
+        convert: { recompressLayer, temporaryDirectory: tmpdir() },
+        registryFor: () => Promise.reject(new Error('no rule asks for it')),
         parallel: 6,
         recordDeletion: (entry) => Promise.resolve(void deleted.push(entry)),
         runHook: (argv) => Promise.resolve(void hooks.push([...argv])),
+        ...deps,
       },
       { rules, dryRun: false, keepGoing: false, signal: never, ...more },
     );
@@ -194,6 +204,69 @@ describe('operations/sync', () => {
     expect((await mirror([rule])).copied).to.equal(1);
   });
 
+  it('converts each layer once for all tags, and knows next time what became of them', async () => {
+    const layer = (name: string): Buffer => writeTar([{ path: name, content: Buffer.from(name.repeat(500)) }]);
+    for (const tag of ['1', '2']) await putImage(source.url, 'zstd/app', tag, { layers: [layer('base'), layer(tag)] });
+    const rule = ruleFor('zstd/app', { conversion: { format: 'oci', compression: { kind: 'zstd' } } });
+    await source.forget();
+    expect(await mirror([rule])).to.include({ copied: 2, failed: 0 });
+    // Of three layers and two configs, none was read twice.
+    expect((await kinds(source))['GET blobs']).to.equal(5);
+    const accept = { headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } };
+    const manifest = (await (await fetch(`${target.url}/v2/zstd/app/manifests/1`, accept)).json()) as {
+      layers: { mediaType: string; digest: string }[];
+    };
+    expect(manifest.layers[0]!.mediaType).to.equal('application/vnd.oci.image.layer.v1.tar+zstd');
+    const blob = await fetch(`${target.url}/v2/zstd/app/blobs/${manifest.layers[0]!.digest}`);
+    expect(zstdDecompress(Buffer.from(await blob.arrayBuffer()))).to.deep.equal(layer('base'));
+
+    await Promise.all([source.forget(), target.forget()]);
+    expect(await mirror([rule])).to.include({ copied: 0, upToDate: 2, requests: 5 });
+    expect(await kinds(source)).to.deep.equal({ 'GET tags/list': 1, 'HEAD manifests': 2 });
+    await putImage(source.url, 'zstd/app', '3', { layers: [layer('base'), layer('3')] });
+    await source.forget();
+    expect(await mirror([rule])).to.include({ copied: 1, upToDate: 2 });
+    expect((await kinds(source))['GET blobs']).to.equal(2);
+    // Forgotten, all of it is converted again, and nothing sent.
+    memory.clear();
+    expect(await mirror([rule])).to.include({ copied: 0, upToDate: 3, bytes: 0 });
+  });
+
+  it('brings a registry of protocol v1 to OCI, each layer fetched once, and asks little afterwards', async () => {
+    const old = await V1Registry.start();
+    try {
+      const image = (name: string): { id: string; layer: Buffer } => ({
+        id: createHash('sha256').update(name).digest('hex'),
+        layer: writeTar([{ path: name, content: Buffer.from(name.repeat(500)) }]),
+      });
+      for (const tag of ['1', '2']) old.add('team/app', tag, [image('root'), image(tag)]);
+      const rule = { ...ruleFor('team/app', {}), host: old.host, isV1: true };
+      const layers = (): string[] => old.paths('GET').filter((path) => path.endsWith('/layer'));
+      const plan = await mirror([rule], { dryRun: true });
+      expect(plan).to.include({ copied: 2 });
+      expect(plan.bytes).to.be.greaterThan(3 * 1024);
+      expect(layers()).to.deep.equal([]);
+      expect(await mirror([rule])).to.include({ copied: 2, failed: 0 });
+      expect(layers()).to.have.length(3);
+      const there = await digestsOf(target.url, 'team/app');
+      expect([...there.keys()]).to.deep.equal(['1', '2']);
+
+      old.requests.length = 0;
+      expect(await mirror([rule])).to.include({ copied: 0, upToDate: 2 });
+      expect(old.paths('GET').filter((path) => path.startsWith('images/'))).to.deep.equal([]);
+      old.add('team/app', '3', [image('root'), image('3')]);
+      old.add('team/app', '2', [image('root'), image('moved')]);
+      expect(await mirror([rule])).to.include({ copied: 2, upToDate: 1 });
+      expect(layers()).to.have.members(['3', 'moved'].map((name) => `images/${image(name).id}/layer`));
+      // From nothing it is the same image.
+      memory.clear();
+      expect(await mirror([rule])).to.include({ copied: 0, upToDate: 3, bytes: 0 });
+      old.verify();
+    } finally {
+      await old.close();
+    }
+  });
+
   it('brings signatures that came later', async () => {
     const subject = await putImage(source.url, 'signed/app', '1', { layers: ['x'] });
     const rule = ruleFor('signed/app', { tags: { allow: ['1'] }, referrers: true });
@@ -301,7 +374,61 @@ describe('operations/sync', () => {
     const text = prometheusText(report, 5000);
     expect(text).to.include('imgtool_sync_errors{target="127.0.0.1:1"} 1\n');
     expect(text).to.include(`imgtool_sync_errors{target="${target.host}"} 0\n`);
+    const [to, gone] = [target.host, '127.0.0.1:1'].map((host) => report.targets.find((one) => one.target === host)!);
+    expect(to!.seconds).to.be.greaterThan(0);
+    expect(gone!.seconds).to.equal(0);
     expect(text).to.match(/^(# (HELP|TYPE) \w+ .+\n|\w+(\{target="[^"]*"\})? \d+(\.\d+)?\n)+$/);
+  });
+
+  for (const side of ['source', 'target'] as const)
+    it(`goes on where the ${side} died, sending nothing twice`, async () => {
+      const storage = await mkdtemp(join(tmpdir(), 'imgtool-dies-'));
+      let other = await startDockerRegistry({ storage });
+      try {
+        const [from, to] = side === 'source' ? [other, target] : [source, other];
+        const tags = ['1', '2', '3', '4'];
+        for (const tag of tags) await putImage(from.url, 'dies/app', tag, { layers: ['shared', tag] });
+        const want = await digestsOf(from.url, 'dies/app');
+        let alive = true;
+        const onTag = (): void => {
+          if (alive) process.kill(other.pid, 'SIGKILL');
+          alive = false;
+        };
+        const first = await mirror(
+          [{ ...ruleFor('dies/app', { targets: [to.host] }), host: from.host }],
+          { keepGoing: true },
+          {},
+          { parallel: 2, onTag },
+        );
+        expect(first.copied).to.be.within(1, 3);
+        expect(first.copied + first.failed).to.equal(4);
+        await other.stop();
+        other = await startDockerRegistry({ storage });
+        const [again, there] = side === 'source' ? [other, target] : [source, other];
+        const second = await mirror([{ ...ruleFor('dies/app', { targets: [there.host] }), host: again.host }]);
+        expect(second).to.include({ copied: 4 - second.upToDate, failed: 0 });
+        expect(second.upToDate).to.be.at.least(first.copied);
+        expect(await digestsOf(there.url, 'dies/app')).to.deep.equal(want);
+        // A layer they share, and for each a layer and a config.
+        expect(first.targets[0]!.uploaded + second.targets[0]!.uploaded).to.be.at.most(9);
+      } finally {
+        await other.stop();
+        await rm(storage, { recursive: true });
+      }
+    });
+
+  it('slows down where a target says that it is too much, and loses nothing', async () => {
+    for (const tag of ['1', '2', '3']) await putImage(source.url, 'slow/app', tag, { layers: ['shared', tag] });
+    const busy = await startFlakyProxy(target.host, (n) => (n % 7 > 3 ? 429 : undefined));
+    try {
+      const report = await mirror([ruleFor('slow/app', { targets: [busy.host] })], {}, { retries: 5 });
+      expect(report).to.include({ copied: 3, failed: 0 });
+      expect(report.targets[0]).to.include({ uploaded: 7 });
+      expect(busy.refused).to.be.greaterThan(5);
+      expect(await digestsOf(target.url, 'slow/app')).to.deep.equal(await digestsOf(source.url, 'slow/app'));
+    } finally {
+      await busy.close();
+    }
   });
 
   it('says when a catalog is forbidden', async () => {
@@ -382,6 +509,7 @@ describe('operations/sync against a model', () => {
         {
           registry: suite.client(),
           progress: { event: () => undefined, note: () => undefined },
+          registryFor: () => Promise.reject(new Error('no rule asks for it')),
           memory: new Map(),
           parallel: 4,
           recordDeletion: () => Promise.resolve(),

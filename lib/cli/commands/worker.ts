@@ -1,0 +1,83 @@
+import { UsageError } from '../../errors.js';
+import type { SyncedTag } from '../../operations/index.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { wholeNumber } from '../option.js';
+import { SyncMemoryFile } from '../sync-state.js';
+import { QUEUE_OPTION } from './common-options.js';
+
+export const worker: CommandSpec = {
+  path: ['worker'],
+  group: 'Registries',
+  summary: 'copy the tags that sync --queue has put into a queue',
+  description:
+    'Runs until it is interrupted, on as many machines as wanted. Logins are those of the machine it runs on; none is ' +
+    'ever in the queue. --parallel is the number of tags of one source registry under way at the same time. ' +
+    'Interrupted, it gives back what it has not finished; killed, others take it over.\n' +
+    'Whoever may write to the queue can have images copied with the logins of its workers: keep its Redis to yourself.',
+  arguments: [],
+  options: [
+    QUEUE_OPTION,
+    {
+      name: 'take-over',
+      value: 'SECONDS',
+      parse: wholeNumber(1),
+      default: 15,
+      summary: 'tags of a worker that was not heard of for so long are taken over by others',
+    },
+    { name: 'list-dead', default: false, summary: 'list the tags that were given up in the last week, and end' },
+  ],
+  examples: [
+    { command: 'imgtool worker --queue redis://queue.example', does: 'copy what is put there' },
+    { command: 'imgtool worker --queue redis://queue.example --list-dead', does: 'what could not be copied, and why' },
+  ],
+  async run(context) {
+    const { options, signal, compose, progress, print } = context;
+    if (options.text('queue') === undefined)
+      throw new UsageError('a worker needs --queue', { hint: 'give it redis://HOST, or set IMGTOOL_QUEUE' });
+    if (options.flag('list-dead')) return listDead(context);
+    const { TagMirror } = await import('../../operations/index.js');
+    const { registry, parallel } = await compose.transports();
+    const memory = await SyncMemoryFile.open(process.env);
+    const keepMemory = memory.keep();
+    const mirror = new TagMirror({ registry, progress, parallel, memory }, (tag) => print(lineOf(tag)));
+    try {
+      const jobs = await compose.jobWorker({
+        leaseMs: options.number('take-over')! * 1000,
+        work: (payload, how) => mirror.work(payload, how),
+        signal,
+      });
+      progress.note('waiting for tags');
+      await jobs.run();
+    } finally {
+      await keepMemory();
+    }
+    return undefined;
+  },
+};
+
+function lineOf(tag: SyncedTag): CommandResult {
+  const { state, source, target, error } = tag;
+  const line = `${state} ${source}:${tag.tag} -> ${target}:${tag.tag}`;
+  return { json: tag, text: [error === undefined ? line : `${line}: ${error}`] };
+}
+
+async function listDead({ compose, signal }: CommandContext): Promise<CommandResult> {
+  const { parseTagJob } = await import('../../operations/index.js');
+  const queue = await compose.jobQueue({ attempts: 1, backoffMs: 0, signal });
+  try {
+    const dead = (await queue.dead()).flatMap(({ payload, reason, attempts }) => {
+      const { source, tag, targets } = parseTagJob(payload);
+      return targets.map((target) => ({
+        source: `${source.host}/${source.repository}`,
+        target: `${target.host}/${target.repository}`,
+        ...{ tag, attempts, reason },
+      }));
+    });
+    const text = dead.map(({ source, target, tag, attempts, reason }) => {
+      return `${source}:${tag} -> ${target}:${tag}: ${attempts} tries: ${reason}`;
+    });
+    return { json: dead, text };
+  } finally {
+    await queue.close();
+  }
+}

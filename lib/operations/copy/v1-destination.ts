@@ -1,0 +1,117 @@
+import { Readable } from 'node:stream';
+import { InvalidManifestError, UsageError } from '../../errors.js';
+import type { ProgressSink } from '../../progress/index.js';
+import type { V1Repository, V1Upload } from '../../registry/index.js';
+import {
+  chainIds,
+  MAX_CONFIG_BYTES,
+  EMPTY_LAYER,
+  parseImageConfig,
+  parseManifest,
+  type Digest,
+  type ImageDestination,
+  type RawManifest,
+  type ReopenableBlob,
+  v1ImagesFrom,
+  type V1ImageOfLayer,
+} from '../../spec/index.js';
+import { readSmallBlob, readVerified } from './spool.js';
+
+interface Signal {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A repository at a v1 registry, to write to. Blobs are only remembered as they are put: v1 takes images root first, which
+ * `commit` sends, each layer read from the source then; what the registry has is skipped.
+ */
+export class V1Destination implements ImageDestination {
+  readonly takesIndex = false;
+  readonly parallelBlobs = Infinity;
+  readonly #registry: V1Repository;
+  readonly #progress: ProgressSink;
+  readonly #blobs = new Map<Digest, ReopenableBlob>();
+  readonly #tags: string[] = [];
+  #manifest: RawManifest | undefined;
+
+  constructor(registry: V1Repository, progress: ProgressSink) {
+    this.#registry = registry;
+    this.#progress = progress;
+  }
+
+  get name(): string {
+    return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
+  }
+
+  hasBlob(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  hasManifest(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  mountBlob(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  putBlob(blob: ReopenableBlob): Promise<void> {
+    this.#blobs.set(blob.descriptor.digest, blob);
+    return Promise.resolve();
+  }
+
+  putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }): Promise<void> {
+    this.#manifest = manifest;
+    if (tag !== undefined) this.#tags.push(tag);
+    return Promise.resolve();
+  }
+
+  async commit({ signal }: Signal): Promise<void> {
+    if (this.#tags.length === 0) {
+      throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which knows tags and no digests`, {
+        hint: 'write docker-v1://HOST/REPOSITORY:TAG',
+      });
+    }
+    const images = await this.#images(this.#manifest!, signal);
+    const uploads = images.map((image) => this.#uploadOf(image));
+    const top = images.at(-1)!.image.id;
+    const sizes = new Map(uploads.map(({ image, size }) => [image.id, size]));
+    await this.#registry.push(uploads, {
+      signal,
+      tags: Object.fromEntries(this.#tags.map((tag) => [tag, top])),
+      onImage: (digest, state, transferred = 0) => {
+        const total = sizes.get(digest) ?? 0;
+        this.#progress.event({ v: 1, kind: 'blob', action: 'upload', digest, state, total, transferred });
+      },
+      onRetry: (message) => this.#progress.note(message),
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #images({ bytes, descriptor }: RawManifest, signal: AbortSignal): Promise<V1ImageOfLayer[]> {
+    const where = `manifest ${descriptor.digest}`;
+    const manifest = parseManifest(bytes, descriptor.mediaType, where);
+    if (manifest.kind === 'index') throw new TypeError('an index was put into a v1 repository');
+    const source = { blob: ({ digest }: { readonly digest: Digest }) => this.#blobs.get(digest)! };
+    const config = await readSmallBlob(source, manifest.config, { maxBytes: MAX_CONFIG_BYTES, signal });
+    const diffIds = parseImageConfig(config, `config ${manifest.config.digest}`).rootfs.diff_ids;
+    if (diffIds.length !== manifest.layers.length) {
+      throw new InvalidManifestError(
+        `${where} has ${manifest.layers.length} layers, its config ${diffIds.length} diffIDs`,
+        { where },
+      );
+    }
+    return v1ImagesFrom({ config, layers: manifest.layers, diffIds, chainIds: chainIds(diffIds) });
+  }
+
+  #uploadOf({ image, layer }: V1ImageOfLayer): V1Upload {
+    if (layer === undefined) {
+      const open = (): Promise<Readable> => Promise.resolve(Readable.from([EMPTY_LAYER], { objectMode: false }));
+      return { image, size: EMPTY_LAYER.length, open };
+    }
+    return { image, size: layer.size, open: ({ signal }) => readVerified(this.#blobs.get(layer.digest)!, { signal }) };
+  }
+}

@@ -1,0 +1,187 @@
+import { UsageError } from '../../errors.js';
+import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
+import {
+  annotateV1,
+  checkV1Chain,
+  configOfV1,
+  digestOf,
+  isDigest,
+  MEDIA_TYPE,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../../spec/index.js';
+import { mapLimited } from '../../util/index.js';
+import { layerMediaType } from '../convert-manifest.js';
+import { repackLayer, type ConvertDeps } from './convert-layers.js';
+import { blobOfBytes, Spool, type Spooled } from './spool.js';
+
+/** Layers that are fetched at the same time; each waits for its turn at the host besides. */
+const PARALLEL_LAYERS = 6;
+
+interface Signal {
+  readonly signal: AbortSignal;
+}
+
+/** A layer that waits in a file. */
+interface Fetched {
+  readonly spooled: Spooled;
+  readonly payload: Digest;
+  /** It is not as the registry has it. */
+  readonly converted: boolean;
+}
+
+/** What a layer is. */
+interface V1Fact extends Pick<Spooled, 'digest' | 'size' | 'compression'> {
+  readonly diffId: DiffId;
+  readonly payload: Digest;
+}
+
+/** An image, and of its layer one of both. */
+interface Arrived {
+  readonly image: V1RemoteImage;
+  readonly fact: V1Fact | undefined;
+  readonly fetched: Fetched | undefined;
+}
+
+/**
+ * A repository at a v1 registry, to read from. An image gets the config and manifest that a pull gives it: the JSONs stay in
+ * the manifest. Its layers are fetched for that and wait in files until the source is closed.
+ */
+export class V1Source implements ImageSource {
+  readonly #deps: ConvertDeps;
+  readonly #registry: V1Repository;
+  readonly #id: string | undefined;
+  readonly #spool: Spool;
+  readonly #made = new Map<string, Promise<RawManifest>>();
+  readonly #blobs = new Map<Digest, ReopenableBlob>();
+
+  /** `id`: the image that the tag is known to name. */
+  constructor(deps: ConvertDeps, registry: V1Repository, id?: string) {
+    this.#deps = deps;
+    this.#registry = registry;
+    this.#id = id;
+    this.#spool = new Spool(deps.temporaryDirectory);
+  }
+
+  get name(): string {
+    return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
+  }
+
+  manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+    if (tag === undefined || digest !== undefined) {
+      throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which has no digests`, {
+        hint: 'give a tag instead',
+      });
+    }
+    const made = this.#made.get(tag) ?? this.#seal(tag, signal);
+    this.#made.set(tag, made);
+    return made;
+  }
+
+  blob(descriptor: Descriptor): ReopenableBlob {
+    return this.#blobs.get(descriptor.digest)!;
+  }
+
+  async *tags(options: Signal): AsyncGenerator<string> {
+    yield* (await this.#registry.tags(options)).keys();
+  }
+
+  close(): Promise<void> {
+    return this.#spool.close();
+  }
+
+  async #seal(tag: string, signal: AbortSignal): Promise<RawManifest> {
+    const id = this.#id ?? (await this.#registry.resolve(tag, { signal }));
+    const ids = await this.#registry.ancestry(id, { signal });
+    const arrived = await mapLimited(ids, PARALLEL_LAYERS, (id) => this.#recall(id, signal));
+    const images = arrived.map(({ image }) => image);
+    checkV1Chain(images);
+    const diffIds: DiffId[] = [];
+    const layers: Descriptor[] = [];
+    for (const { image, fact, fetched } of arrived) {
+      const { digest, size, compression, diffId, payload } = fact ?? (await this.#examine(image, fetched!, signal));
+      diffIds.push(diffId);
+      const layer = { mediaType: layerMediaType('oci', compression, ''), digest, size };
+      this.#blobs.set(digest, { descriptor: layer, open: this.#opener(image, fetched) });
+      layers.push({ ...layer, annotations: annotateV1(image, payload) });
+    }
+    const bytes = configOfV1(images, diffIds);
+    const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(bytes), size: bytes.length };
+    this.#blobs.set(config.digest, blobOfBytes(config, bytes));
+    const mediaType = MEDIA_TYPE.ociManifest;
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
+    return { bytes: manifest, descriptor: { mediaType, digest: digestOf(manifest), size: manifest.length } };
+  }
+
+  /** An image with its layer, or with what was known of the layer from before. */
+  async #recall(id: string, signal: AbortSignal): Promise<Arrived> {
+    const { facts } = this.#deps;
+    if (facts === undefined) return this.#fetch(id, signal);
+    const image = await this.#registry.image(id, { signal });
+    const key = this.#keyOf(image);
+    const fact = key === undefined ? undefined : parseFact(facts.get(key));
+    return fact === undefined ? this.#fetch(id, signal, image) : { image, fact, fetched: undefined };
+  }
+
+  /** IDs prove nothing: only a layer that its registry has a checksum of is known again. */
+  #keyOf({ id, payloadChecksums }: V1RemoteImage): string | undefined {
+    const [checksum] = payloadChecksums;
+    return checksum === undefined ? undefined : `v1-layer ${id} ${checksum}`;
+  }
+
+  async #examine(image: V1RemoteImage, { spooled, payload, converted }: Fetched, signal: AbortSignal): Promise<V1Fact> {
+    const how = { fetched: spooled, spool: this.#spool, form: undefined, signal };
+    const { diffId } = await repackLayer(this.#deps, how);
+    const { digest, size, compression } = spooled;
+    const fact = { digest, size, compression, diffId, payload };
+    const key = this.#keyOf(image);
+    if (key !== undefined && !converted) this.#deps.facts?.set(key, JSON.stringify(fact));
+    return fact;
+  }
+
+  /** A layer that was not fetched is, when somebody lacks it. */
+  #opener(image: V1RemoteImage, fetched: Fetched | undefined): ReopenableBlob['open'] {
+    let again: Promise<Arrived> | undefined;
+    return async (options) => {
+      if (fetched !== undefined) return fetched.spooled.open(options);
+      again ??= this.#fetch(image.id, options.signal, image);
+      return (await again).fetched!.spooled.open(options);
+    };
+  }
+
+  async #fetch(id: string, signal: AbortSignal, known?: V1RemoteImage): Promise<Arrived> {
+    const event = (state: 'active' | 'retrying' | 'done', more: object): void =>
+      this.#deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
+    const image = known === undefined ? this.#registry.image(id, { signal }) : Promise.resolve(known);
+    // The layer waits for it; that it failed is told there.
+    image.catch(() => undefined);
+    let total = 0;
+    const { result, payloadChecksum, converted } = await this.#registry.readLayer(id, {
+      image,
+      signal,
+      consume: (body) => this.#spool.take(body, { signal }),
+      onProgress: (transferred) => event('active', { transferred: (total = transferred) }),
+      onRetry: (message) => event('retrying', { message }),
+    });
+    event('done', { transferred: total, total });
+    const fetched = { spooled: result, payload: payloadChecksum, converted };
+    return { image: await image, fact: undefined, fetched };
+  }
+}
+
+function parseFact(text: string | undefined): V1Fact | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const fact = JSON.parse(text) as V1Fact;
+    const digests = [fact.digest, fact.diffId, fact.payload];
+    const good = digests.every(isDigest) && Number.isSafeInteger(fact.size) && typeof fact.compression === 'string';
+    return good ? fact : undefined;
+  } catch {
+    return undefined;
+  }
+}

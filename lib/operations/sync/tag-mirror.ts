@@ -1,0 +1,131 @@
+import {
+  AuthenticationError,
+  DigestMismatchError,
+  RegistryError,
+  SizeMismatchError,
+  TransportError,
+} from '../../errors.js';
+import type { JobTry } from '../../queue/index.js';
+import { parsePlatform } from '../../spec/index.js';
+import { CopyLimits } from '../copy/copy-tree.js';
+import { KnownBlobs } from '../copy/known-blobs.js';
+import { sync } from './sync.js';
+import { ALL_TAGS } from './sync-rule.js';
+import { parseTagJob, parseTagResult, type TagJob, type TagResult } from './tag-job.js';
+import type { SyncDeps, SyncedTag } from './types.js';
+
+/** What registries were seen to have is believed for so long. Milliseconds. */
+const BELIEVE_MS = 600_000;
+
+/** Does the jobs of a queue, one tag each: as `sync` does it, with the logins of this machine. */
+export class TagMirror {
+  readonly #deps: Pick<SyncDeps, 'registry' | 'progress' | 'memory' | 'parallel'>;
+  readonly #onTag: (tag: SyncedTag) => void;
+  readonly #limits: CopyLimits;
+  #known = new KnownBlobs();
+  #knownSince = performance.now();
+  #requestsTold: number;
+
+  /** `onTag`: told of each tag that was not up to date, after each try. */
+  constructor(deps: Pick<SyncDeps, 'registry' | 'progress' | 'memory' | 'parallel'>, onTag: (tag: SyncedTag) => void) {
+    this.#deps = deps;
+    this.#onTag = onTag;
+    this.#limits = new CopyLimits(deps.parallel);
+    this.#requestsTold = deps.registry.statistics.requests;
+  }
+
+  /** One try. Throws UsageError when the job makes no sense, AbortError. */
+  async work(
+    payload: unknown,
+    { previous, signal }: { readonly previous: unknown; readonly signal: AbortSignal },
+  ): Promise<JobTry & { readonly result: TagResult }> {
+    const job = parseTagJob(payload);
+    const outcomes: SyncedTag[] = [];
+    const errors: unknown[] = [];
+    const report = await sync(
+      {
+        ...this.#deps,
+        shared: { limits: this.#limits, known: this.#knownBlobs() },
+        // Jobs say nothing of how registries are reached.
+        registryFor: () => Promise.resolve(this.#deps.registry),
+        recordDeletion: () => Promise.resolve(),
+        runHook: () => Promise.resolve(),
+        onTag: (tag, error) => {
+          // What fails as a whole is told of its tag.
+          outcomes.push({ ...tag, tag: job.tag });
+          if (error !== undefined) errors.push(error);
+        },
+      },
+      { rules: [ruleOf(job)], dryRun: false, keepGoing: true, signal },
+    );
+    signal.throwIfAborted();
+    for (const outcome of outcomes) if (outcome.state !== 'up-to-date') this.#onTag(outcome);
+    const result = joined(parseTagResult(previous), { outcomes, blobs: report.targets, requests: this.#newRequests() });
+    if (errors.length === 0) return { result };
+    // A registry may have lost what it was seen to have.
+    this.#known = new KnownBlobs();
+    const failed = outcomes.filter(({ state }) => state === 'failed');
+    const reason = failed.map(({ target, error }) => `${target}: ${error}`).join('; ');
+    return { result, failure: { reason, retry: errors.some(mayPass) } };
+  }
+
+  #knownBlobs(): KnownBlobs {
+    if (performance.now() - this.#knownSince > BELIEVE_MS) {
+      this.#known = new KnownBlobs();
+      this.#knownSince = performance.now();
+    }
+    return this.#known;
+  }
+
+  /** Jobs run side by side: each tells those since the last one, so that their sum is right. */
+  #newRequests(): number {
+    const { requests } = this.#deps.registry.statistics;
+    const added = requests - this.#requestsTold;
+    this.#requestsTold = requests;
+    return added;
+  }
+}
+
+function ruleOf({
+  source,
+  tag,
+  targets,
+  platforms,
+  referrers,
+  listed,
+}: TagJob): Parameters<typeof sync>[1]['rules'][0] {
+  return {
+    host: source.host,
+    repositories: [source.repository],
+    targets: targets.map((place) => ({ ...place, prefix: '', keep: 'path' })),
+    tags: { ...ALL_TAGS, exact: [tag], mayBeGone: listed },
+    platforms: platforms.map(parsePlatform),
+    referrers,
+    deleteExtra: undefined,
+    hook: [],
+  };
+}
+
+/** Whether trying again later may help. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof RegistryError) return ![401, 403, 405].includes(error.status);
+  if (error instanceof AuthenticationError) return false;
+  return error instanceof TransportError || error instanceof DigestMismatchError || error instanceof SizeMismatchError;
+}
+
+/** What was copied in an earlier try is up to date in the next: it stays copied. */
+function joined(before: TagResult | undefined, now: TagResult): TagResult {
+  if (before === undefined) return now;
+  const copied = new Map(
+    before.outcomes.filter(({ state }) => state === 'copied').map((entry) => [entry.target, entry]),
+  );
+  const merge = (entry: SyncedTag): SyncedTag =>
+    entry.state === 'up-to-date' && copied.get(entry.target)?.digest === entry.digest
+      ? { ...entry, state: 'copied' }
+      : entry;
+  return {
+    outcomes: now.outcomes.map(merge),
+    blobs: [...before.blobs, ...now.blobs],
+    requests: before.requests + now.requests,
+  };
+}

@@ -1,0 +1,118 @@
+import type { RedisOptions } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { AuthenticationError, ImgtoolError, TransportError } from '../errors.js';
+import type { QueueAddress } from './types.js';
+
+const CONNECT_MS = 10_000;
+/** BullMQ's scripts need it. */
+const OLDEST_MAJOR = 6;
+
+/** A connection that comes back by itself. The caller disconnects it. */
+export interface RedisLink {
+  readonly redis: Redis;
+  /** For connections of BullMQ's own. */
+  readonly options: RedisOptions;
+}
+
+/**
+ * Connects once without patience, then stays connected whatever happens to Redis; `note` is told when it goes and comes
+ * back. Throws TransportError, AuthenticationError, AbortError.
+ */
+export async function connectRedis(
+  address: QueueAddress,
+  { note, signal }: { readonly note: (line: string) => void; readonly signal: AbortSignal },
+): Promise<RedisLink> {
+  signal.throwIfAborted();
+  const { Redis: Client } = await import('ioredis');
+  const options: RedisLink['options'] = {
+    ...{ host: address.host, port: address.port, db: address.database },
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.tls ? { tls: {} } : {}),
+    ...{ connectTimeout: CONNECT_MS, maxRetriesPerRequest: null, skipVersionCheck: true },
+    retryStrategy: comeBack,
+  };
+  const redis = new Client({ ...options, lazyConnect: true, retryStrategy: () => null });
+  let last: Error | undefined;
+  redis.on('error', (error: Error) => (last = error));
+  const abort = (): void => redis.disconnect();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await redis.connect();
+    await checkServer(redis, address, note);
+  } catch (error) {
+    redis.disconnect();
+    signal.throwIfAborted();
+    throw error instanceof ImgtoolError ? error : connectError(address, last ?? (error as Error));
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+  redis.options.retryStrategy = comeBack;
+  tellLosses(redis, address, note);
+  return { redis, options };
+}
+
+/** How long to wait before connecting again. Milliseconds. */
+function comeBack(times: number): number {
+  return Math.min(2000, 100 * 2 ** Math.min(times, 10));
+}
+
+async function checkServer(redis: Redis, address: QueueAddress, note: (line: string) => void): Promise<void> {
+  const info = await redis.info();
+  const version = /^redis_version:(\S+)/m.exec(info)?.[1] ?? '';
+  if (Number.parseInt(version, 10) < OLDEST_MAJOR) {
+    throw new TransportError(`${address.text} is Redis ${version}`, {
+      ...{ host: address.host, phase: 'connect' },
+      hint: `the queue needs Redis ${OLDEST_MAJOR} or newer`,
+    });
+  }
+  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'noeviction';
+  if (policy !== 'noeviction')
+    note(`${address.text} may drop jobs when it is full: set its maxmemory-policy to noeviction`);
+}
+
+function connectError(address: QueueAddress, error: Error): ImgtoolError {
+  const { message } = error;
+  const { host } = address;
+  if (/^(WRONGPASS|NOAUTH|NOPERM)\b|AUTH\b|invalid (username|password)/i.test(message)) {
+    const refusal = address.password === undefined ? 'wants a password' : 'does not take this user and password';
+    return new AuthenticationError(`${address.text} ${refusal}`, {
+      ...{ host, scheme: 'redis', cause: error },
+      hint: 'give them in the URL, redis://USER:PASSWORD@HOST, best in the variable IMGTOOL_QUEUE',
+    });
+  }
+  return new TransportError(
+    `cannot reach ${address.text}: ${message || (error as NodeJS.ErrnoException).code || 'no answer'}`,
+    {
+      ...{ host, phase: address.tls && !/^connect /.test(message) ? 'tls' : 'connect', cause: error },
+      hint: address.tls
+        ? 'is it Redis, and does it speak TLS? its CA goes into the variable NODE_EXTRA_CA_CERTS'
+        : 'is Redis running there, and does it listen for others than its own machine?',
+    },
+  );
+}
+
+function tellLosses(redis: Redis, { text }: QueueAddress, note: (line: string) => void): void {
+  let gone = false;
+  redis.on('reconnecting', () => {
+    if (!gone) note(`lost ${text}: trying again until it is back`);
+    gone = true;
+  });
+  redis.on('ready', () => {
+    if (gone) note(`${text} is back`);
+    gone = false;
+  });
+}
+
+/** Whether a command failed because Redis is away or not ready yet. */
+export function isRedisAway(error: unknown): boolean {
+  const { code, name, message } = error as NodeJS.ErrnoException;
+  // ioredis calls what a broken connection takes with it aborted; callers look at their own signal first.
+  if (name === 'AbortError' || name === 'InterruptError') return true;
+  return (
+    /^E[A-Z]+$/.test(code ?? '') ||
+    /Connection is closed|Command timed out|Stream isn't writeable|^(LOADING|MASTERDOWN|READONLY|BUSY|NOAUTH|UNBLOCKED)\b/.test(
+      message,
+    )
+  );
+}

@@ -1,0 +1,27 @@
+import { delay } from '../util/index.js';
+
+/** Resolves when `work` has settled, or after `ms`. */
+export async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const limit = new AbortController();
+  const settled = work.then(
+    () => undefined,
+    () => undefined,
+  );
+  await Promise.race([settled, delay(ms, limit.signal).catch(() => undefined)]);
+  limit.abort();
+}
+
+/** What `work` resolves with; rejects when `signal` aborts first: commands to a Redis that is away wait for ever. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const done = new AbortController();
+  const aborted = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true, signal: done.signal });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    done.abort();
+    // Whatever it still comes to is nobody's.
+    work.catch(() => undefined);
+  }
+}
