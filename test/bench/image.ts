@@ -1,13 +1,16 @@
 /** The images that are measured with: Debian in five layers, or synthetic ones; made once, kept in the user's cache. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { writeOciLayout, type LayerTable } from '../helpers/oci-layout.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
+import { writeTar } from '../helpers/tar-writer.js';
 
 /** An image served by a registry on loopback, its layout at hand for the floor. */
 export interface BenchImage {
@@ -42,6 +45,14 @@ export async function serveOneLayer(sizeBytes: number): Promise<BenchImage> {
   const layout = join(CACHE, `one-layer-${sizeBytes}`);
   if (!existsSync(layout)) await makeOnce(layout, (path) => writeOneLayer(path, sizeBytes));
   return serveLayout(layout, '1', `one layer of ${Math.round(sizeBytes / 1e6)} MB`);
+}
+
+/** Path of a compressed tar with `files` tiny files, a thousand a directory; made once. */
+export async function manyFilesTar(files: number): Promise<string> {
+  const directory = join(CACHE, `many-files-${files}`);
+  const tar = 'layer.tar.gz';
+  if (!existsSync(directory)) await makeOnce(directory, (path) => writeManyFiles(join(path, tar), files));
+  return join(directory, tar);
 }
 
 /** Makes a layout beside its place and renames it: an interrupted run leaves nothing that looks finished. */
@@ -99,6 +110,25 @@ function writeSynthetic(layout: string, files: number): Promise<unknown> {
     layers.push({ entries: [...directories.map((path) => ({ path, type: 'dir' as const })), ...entries] });
   }
   return writeOciLayout(layout, [{ tag: '1', layers }]);
+}
+
+async function writeManyFiles(path: string, files: number): Promise<void> {
+  const perDirectory = 1000;
+  function* blocks(): Generator<Buffer> {
+    for (let first = 0; first < files; first += perDirectory) {
+      const directory = `many/d${first / perDirectory}`;
+      const entries = Array.from({ length: Math.min(perDirectory, files - first) }, (_, n) => ({
+        path: `${directory}/f${n}`,
+        content: `file ${first + n}\n`,
+      }));
+      const parents = first === 0 ? ['many', directory] : [directory];
+      const tar = writeTar([...parents.map((parent) => ({ path: parent, type: 'dir' as const })), ...entries]);
+      // Without its end.
+      yield tar.subarray(0, -1024);
+    }
+    yield Buffer.alloc(1024);
+  }
+  await pipeline(blocks, createGzip({ level: 1 }), createWriteStream(path));
 }
 
 async function writeOneLayer(layout: string, sizeBytes: number): Promise<void> {

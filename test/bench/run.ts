@@ -12,6 +12,8 @@ import { coldCopy, noopSync } from './rows/mirror.js';
 import { nothingNew } from './rows/nothing-new.js';
 import { peakMemory } from './rows/peak-memory.js';
 import { pushSmall } from './rows/push.js';
+import { scaleCommit, scaleDiff } from './rows/scale.js';
+import { syncMemory } from './rows/sync-memory.js';
 import { startUp } from './rows/start-up.js';
 import { throttledPull } from './rows/throttled-pull.js';
 
@@ -20,10 +22,13 @@ const ROWS: readonly BenchRow[] = [
   nothingNew,
   coldCopy,
   noopSync,
+  syncMemory,
   diff,
   commitSmall,
   commitLarge,
   pushSmall,
+  scaleDiff,
+  scaleCommit,
   startUp,
   throttledPull,
   peakMemory,

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { imgtool, startServe } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
@@ -37,7 +37,7 @@ const EDITS = [
   'echo more >>srv/noted; echo same >new; ln new new-link; ln -s /nowhere sym; mkfifo pipe2; mknod node b 7 9',
   'mkdir -p deep/er; echo x >deep/er/f; chown 1234:4321 deep/er/f; chmod 4755 deep/er/f; chmod 1777 deep',
   'touch -h -d "2001-02-03 04:05:06.789012345" deep/er/f sym pipe2; setfattr -n user.note -v 0x00ff deep',
-  'rm -r bin; echo "a file now" >bin; mv srv moved',
+  'rm -r bin; echo "a file now" >bin; rm srv/third; mv srv moved',
   `touch "$(printf 'bad\\377name')"; setcap cap_net_raw+ep deep/er/f`,
 ];
 
@@ -183,6 +183,9 @@ describe('diff and commit', () => {
     edit(files, 'echo 2 >second');
     const paths = (await json<DiffEntry[]>('diff', 'going')).map(({ path }) => path);
     expect(paths).to.deep.equal(['/', '/first', '/second'].filter((path) => path !== '/' || paths.includes('/')));
+    const stat = (await imgtool(root, 'diff', 'going', '--stat')).split('\n');
+    expect(stat).to.include('A /second  (+2B)');
+    expect(stat.at(-1)).to.match(/^2 added, [01] changed, 0 deleted; files of 4B$/);
     const two = await json<Committed>('commit', 'going');
     expect(two.layers.length).to.equal(one.layers.length);
     const between = (await json<DiffEntry[]>('diff', two.id, one.id)).map(({ kind, path }) => `${kind} ${path}`);
@@ -219,13 +222,23 @@ describe('diff and commit', () => {
   it('SOURCE_DATE_EPOCH: the same changes give the same image', async () => {
     process.env.SOURCE_DATE_EPOCH = '1700000000';
     try {
+      const other = join(directory, 'other');
+      await imgtool(other, 'pull', name);
       const ids: string[] = [];
-      for (const container of ['epoch1', 'epoch2']) {
-        await changed(container, 'mkdir d; echo 1 >d/f; echo 2 >srv/noted');
-        ids.push((await json<Committed>('commit', container)).id);
+      // In two stores, as on two machines.
+      for (const store of [root, other]) {
+        const container = await imgtool(store, 'create', name);
+        edit(await imgtool(store, 'mount', container), 'mkdir d; echo 1 >d/f; echo 2 >srv/noted');
+        ids.push(await imgtool(store, 'commit', container));
+        if (store === root) await imgtool(root, 'rm', container);
       }
       expect(ids[0]).to.equal(ids[1]);
       expect((await readBlob<Config>(ids[0]!)).created).to.equal('2023-11-14T22:13:20Z');
+      const want = await imgtool(other, 'diff', ids[0]!);
+      expect(want).to.include('A /d/f');
+      // No word of a walk: the record of the layer says what its container, which is gone, was made from.
+      const { stdout, stderr } = spawnSync(IMGTOOL, ['--root', root, 'diff', ids[0]!], { encoding: 'utf8' });
+      expect([stdout.trim(), stderr]).to.deep.equal([want, '']);
     } finally {
       delete process.env.SOURCE_DATE_EPOCH;
     }

@@ -106,7 +106,10 @@ describe('imgtool on a store of its own', () => {
       .and.match(/\nhint: /);
     await ok('rmi', '-f', name);
     expect(await ok('images')).to.include('<none>');
-    await ok('rm', 'box');
+    const digestName = await imgtool('tag', prefix, `local/third:x@sha256:${'a'.repeat(64)}`);
+    expect(digestName.code, digestName.stderr).to.equal(2);
+    const half = await imgtool('rm', 'box', 'nothing');
+    expect([half.code, half.stdout]).to.deep.equal([3, 'box\n']);
     await ok('rmi', prefix);
     const usage = JSON.parse(await ok('store', 'df', '--json')) as Record<string, { count: number }>;
     expect([usage.layers!.count, usage.blobs!.count, usage.containers, usage.images]).to.deep.equal([0, 0, 0, []]);
@@ -129,6 +132,8 @@ describe('imgtool on a store of its own', () => {
     { name: 'a digest that is not there', args: () => ['pull', `${name}@sha256:${'b'.repeat(64)}`], code: 3 },
     { name: 'no such platform', args: () => ['pull', name, '--platform', 'plan9/mips'], code: 3 },
     { name: 'a bad reference', args: () => ['pull', 'Bad//x'], code: 2 },
+    { name: 'a URL', args: () => ['pull', `http://${name}`], code: 2 },
+    { name: 'a store without a place', args: () => ['images', '--root', ''], code: 2 },
     { name: 'an image that is not here', args: () => ['history', 'nothing'], code: 3 },
     { name: 'a container that is not here', args: () => ['mount', 'nothing'], code: 3 },
   ];
@@ -140,21 +145,37 @@ describe('imgtool on a store of its own', () => {
       expect(stderr).to.match(/^imgtool: .+ failed: .+\nhint: .+\n$/);
     });
 
-  it('what is not a registry is told as such', async () => {
-    const other = createServer((_, response) =>
-      response.writeHead(200, { 'content-type': 'text/html' }).end('<p>hello'),
-    );
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
-    try {
-      const { code, stderr } = await imgtool('pull', `127.0.0.1:${(other.address() as AddressInfo).port}/x`, '-q');
-      expect([3, 5, 6], stderr).to.include(code);
-      expect(stderr)
-        .to.match(/^imgtool: .+ failed: .+\n/)
-        .and.not.match(/\n\s+at /);
-    } finally {
-      other.close();
-    }
-  });
+  const others = [
+    {
+      name: 'what is not a registry',
+      answer: ['text/html', '<p>hello'],
+      code: 5,
+      said: /does not answer as a registry/,
+    },
+    {
+      name: 'a wrong digest',
+      answer: ['application/vnd.oci.image.manifest.v1+json', '{"schemaVersion":2}'],
+      code: 6,
+      said: /came with digest/,
+    },
+  ] as const;
+  for (const { name: what, answer, code: want, said } of others)
+    it(`${what} is one line, a hint and exit ${want}`, async () => {
+      const other = createServer((_, response) =>
+        response.writeHead(200, { 'content-type': answer[0] }).end(answer[1]),
+      );
+      await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+      try {
+        const host = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+        const { code, stderr } = await imgtool('pull', `${host}/x@sha256:${'a'.repeat(64)}`, '-q');
+        expect(code, stderr).to.equal(want);
+        expect(stderr)
+          .to.match(/^imgtool: .+ failed: .+\nhint: .+\n$/)
+          .and.match(said);
+      } finally {
+        other.close();
+      }
+    });
 
   it('a store needs root rights, and says so', async () => {
     const { code, stderr } = await imgtoolAs('65534', 'pull', name);
@@ -180,6 +201,11 @@ describe('imgtool on a store of its own', () => {
       silent.closeAllConnections();
       silent.close();
     }
+  });
+
+  it('output that a full disk has no room for is a failure', async () => {
+    const script = `"${IMGTOOL}" --version >/dev/full; printf %s "$?"`;
+    expect(await run('bash', ['-c', `${script} 2>&1`])).to.match(/^imgtool: .* standard output .*\nhint: .*\n8$|^8$/);
   });
 
   it('output into a closed pipe is no error', async () => {

@@ -12,7 +12,7 @@ import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 
-const KILLS = 20;
+const KILLS = Number(process.env.IMGTOOL_TEST_KILLS ?? 8);
 
 describe('commit: killed', () => {
   let directory: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
-import { startCountingProxy, type BlobTransfer } from '../helpers/counting-proxy.js';
+import { startCountingProxy, type BlobTransfer, type CountingProxy } from '../helpers/counting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
@@ -69,7 +69,7 @@ describe('pull: killed, out of space, twice at once', () => {
         // Some are killed again while they resume.
         for (let left = 1 + (round % 3); left > 0 && kills < KILLS; left--, kills++) {
           const random = createHash('sha256').update(`${seed}/${kills}`).digest().readUInt32LE(0) / 2 ** 32;
-          lost += TAIL + (await killAfter(root, reference, random * wholeMs));
+          lost += TAIL + (await killAfter(root, reference, random * wholeMs, proxy));
         }
         expect(await imgtool(root, 'pull', reference), `image after kill ${kills}`).to.equal(id);
         expectSameTree(want, listTree(await topLayer(root, id)));
@@ -85,21 +85,21 @@ describe('pull: killed, out of space, twice at once', () => {
     const small = await makeBtrfsLoop(512 << 20);
     try {
       const root = join(small.path, 'store');
-      const pull = spawn(IMGTOOL, [
-        '--root',
-        root,
-        '--progress',
-        'none',
-        'pull',
-        '--reserve',
-        '0',
-        `${registry.host}/zeros:1`,
-      ]);
-      const [code] = (await once(pull, 'exit')) as [number | null];
-      expect(code).to.equal(8);
+      expect(await exitOfPull(root, `${registry.host}/zeros:1`)).to.equal(8);
       await expectNoLeftovers(root);
       expect(await imgtool(root, 'images', '-q')).to.equal('');
       await imgtool(root, 'pull', '--reserve', '0', `${registry.host}/parts:1`);
+    } finally {
+      await small.remove();
+    }
+  });
+
+  it('ENOSPC where nothing can be renamed either: rolled back all the same', async () => {
+    const small = await makeBtrfsLoop(200 << 20, ['-m', 'single']);
+    try {
+      const root = join(small.path, 'store');
+      expect(await exitOfPull(root, `${registry.host}/zeros:1`)).to.equal(8);
+      await expectNoLeftovers(root);
     } finally {
       await small.remove();
     }
@@ -127,14 +127,22 @@ async function topLayer(root: string, id: string): Promise<string> {
   return join(root, 'layers', chainIds.at(-1)!.slice('sha256:'.length));
 }
 
+/** Exit code of a pull that fills the disk. */
+async function exitOfPull(root: string, reference: string): Promise<number | null> {
+  const pull = spawn(IMGTOOL, ['--root', root, '--progress', 'none', 'pull', '--reserve', '0', reference]);
+  return ((await once(pull, 'exit')) as [number | null])[0];
+}
+
 /** Starts a pull and kills it after `ms`, unless it is done by then; resolves with bytes that it never got to read. */
-async function killAfter(root: string, reference: string, ms: number): Promise<number> {
+async function killAfter(root: string, reference: string, ms: number, proxy: CountingProxy): Promise<number> {
   const child = spawn(IMGTOOL, ['--root', root, '--progress', 'none', 'pull', reference], { stdio: 'ignore' });
   const exit = once(child, 'exit');
   await Promise.race([exit, sleep(ms)]);
+  proxy.held = true;
   const lost = bytesUnderWay(Number(/:(\d+)\//.exec(reference)![1]));
   child.kill('SIGKILL');
   await exit;
+  proxy.held = false;
   return lost;
 }
 

@@ -36,7 +36,7 @@ describe('push: killed', () => {
   });
 
   it(`SIGKILL at ${KILLS} random moments, then again: the same digest, no byte twice but a tail`, async function () {
-    this.timeout(60_000);
+    this.timeout(400_000);
     const seed = Number(process.env.IMGTOOL_TEST_SEED ?? randomInt(2 ** 31));
     const moment = (round: number): number =>
       createHash('sha256').update(`${seed}/${round}`).digest().readUInt32LE(0) / 2 ** 32;
@@ -66,7 +66,9 @@ describe('push: killed', () => {
       expect(proxy.received - before, what).to.be.lessThan(all + 6 * MiB);
       const { headers } = await fetch(`http://${server.host}/v2/round/${round}/manifests/1`, { method: 'HEAD' });
       expect(headers.get('docker-content-digest'), what).to.equal(record.manifest.digest);
-      expect(await readdir(join(root, 'uploads')), what).to.deep.equal([]);
+      // Of records, a temporary file may stay for ten minutes: nobody can tell sooner that its writer is dead.
+      const sessions = (await readdir(join(root, 'uploads'))).filter((name) => !name.startsWith('.new-'));
+      expect(sessions, what).to.deep.equal([]);
     }
   });
 });

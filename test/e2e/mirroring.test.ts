@@ -1,16 +1,17 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { digestsOf, putArtifact, putImage } from '../helpers/artifacts.js';
 import { startCountingProxy } from '../helpers/counting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
-import { IMGTOOL } from '../helpers/imgtool.js';
+import { IMGTOOL, startServe } from '../helpers/imgtool.js';
+import { run } from '../helpers/run.js';
 
 interface Ended {
   readonly code: number;
@@ -67,6 +68,20 @@ describe('imgtool copy, sync and what looks into registries', () => {
     expect((await digestsOf(target.url, 'cli/d')).get('1')).to.equal(digest);
   });
 
+  it('reads short names by their aliases, and writes to none', async () => {
+    const { digest } = await putImage(source.url, 'team/short', '1', { layers: ['one'] });
+    const conf = join(directory, '.config/containers/registries.conf');
+    await mkdir(dirname(conf), { recursive: true });
+    await writeFile(conf, `[aliases]\n"short" = "${source.host}/team/short"\n`);
+    try {
+      expect((await call('digest', 'short:1')).stdout).to.equal(`${digest}\n`);
+      expect((await call('tags', 'short')).stdout).to.equal('1\n');
+      expect((await call('copy', 'short:1', `${target.host}/taken:1`)).stdout).to.equal(`${digest}\n`);
+    } finally {
+      await rm(conf);
+    }
+  });
+
   it('goes on where it was killed: what has arrived is not sent again', async () => {
     for (const tag of ['1', '2', '3'])
       await putImage(source.url, 'killed/app', tag, { layers: [tag, randomBytes(1_000_000)] });
@@ -95,6 +110,47 @@ describe('imgtool copy, sync and what looks into registries', () => {
       expect(await digestsOf(target.url, 'killed/app')).to.deep.equal(await digestsOf(source.url, 'killed/app'));
     } finally {
       await proxy.close();
+    }
+  });
+
+  it('says that targets are full, and goes on there when there is room', async () => {
+    const disk = await mkdtemp(join(directory, 'full-'));
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]);
+    try {
+      const [docker, serve] = await Promise.all([
+        startDockerRegistry({ storage: join(disk, 'docker') }),
+        startServe(join(disk, 'serve')),
+      ]);
+      try {
+        for (const tag of ['1', '2', '3'])
+          await putImage(source.url, 'full/app', tag, { layers: [tag, randomBytes(1_000_000)] });
+        const targets = [docker.host, serve.host].map((host) => `${host}/full/app`);
+        const args = ['sync', `${source.host}/full/app`, ...targets, '--parallel', '1', '--retry', '0', '--json'];
+        const first = await call(...args, '--keep-going');
+        expect(first.code, first.stderr).to.equal(10);
+        const begun = JSON.parse(first.stdout) as { copied: number; bytes: number; tags: { error?: string }[] };
+        expect(begun.copied).to.be.within(1, 5);
+        const errors = begun.tags.flatMap(({ error }) => error ?? []).join('\n');
+        expect(errors).to.match(/ 500 .*no space left|the disk of the registry is full/);
+        await run('mount', ['-o', 'remount,size=16m', disk]);
+        const second = await call(...args);
+        expect(second.code, second.stderr).to.equal(0);
+        const rest = JSON.parse(second.stdout) as { copied: number; upToDate: number; bytes: number };
+        expect(rest.copied + rest.upToDate).to.equal(6);
+        const want = await digestsOf(source.url, 'full/app');
+        for (const { host } of [docker, serve])
+          expect(await digestsOf(`http://${host}`, 'full/app'), host).to.deep.equal(want);
+        // What had arrived is not sent again.
+        const sent = (await docker.requests()).flatMap(({ method, uri, status }) =>
+          method === 'PUT' && status === 201 ? (/digest=([^&]+)/.exec(uri)?.[1] ?? []) : [],
+        );
+        expect(sent).to.deep.equal([...new Set(sent)]);
+        expect(begun.bytes + rest.bytes).to.be.within(6_000_000, 6_010_000);
+      } finally {
+        await Promise.all([docker.stop(), serve.stop()]);
+      }
+    } finally {
+      await run('umount', [disk]);
     }
   });
 
@@ -132,6 +188,37 @@ describe('imgtool copy, sync and what looks into registries', () => {
     expect(bad.code).to.equal(2);
     expect(bad.stderr).to.include(`${file} line 4: sync[0].delete-exrta is not known here`);
     expect((await call('sync', `${source.host}/file/app`, '127.0.0.1:1/app', '--retry', '0')).code).to.equal(5);
+  });
+
+  it('does it again at times of cron, told in local time, until it is ended', async () => {
+    await putImage(source.url, 'watch/app', '1', { layers: ['watch'] });
+    const at = [`${source.host}/watch/app`, `${target.host}/watch/app`];
+    const bad = await call('sync', ...at, '--watch', '61 * * * *');
+    expect(bad.code).to.equal(2);
+    expect(bad.stderr).to.include('Invalid value for minute: 61').and.include('hint: ');
+    const watch = (pattern: string): { child: ChildProcess; text: { out: string; err: string } } => {
+      const child = spawn(IMGTOOL, ['sync', ...at, '--watch', pattern], {
+        env: { ...environment(), TZ: 'Asia/Kolkata' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const text = { out: '', err: '' };
+      child.stdout.setEncoding('utf8').on('data', (data: string) => (text.out += data));
+      child.stderr.setEncoding('utf8').on('data', (data: string) => (text.err += data));
+      return { child, text };
+    };
+    const end = async (child: ChildProcess): Promise<number | null> => {
+      const exit = once(child, 'close');
+      child.kill('SIGTERM');
+      await exit;
+      return child.exitCode;
+    };
+    const [yearly, often] = [watch('30 12 1 1 *'), watch('* * * * * *')];
+    while (!yearly.text.err.includes('\n') && yearly.child.exitCode === null) await sleep(20);
+    expect(yearly.text.err).to.match(/next run at 20\d\d-01-01 12:3\d:\d\d GMT\+5:30\n$/);
+    expect(await end(yearly.child), yearly.text.err).to.equal(0);
+    while (!often.text.out.includes('1 up to date') && often.child.exitCode === null) await sleep(20);
+    await end(often.child);
+    expect(often.text.out).to.match(/^copied .*\n1 tags copied.*\n0 tags copied.* 1 up to date/);
   });
 
   it('lists, reads and removes what is at a registry', async () => {

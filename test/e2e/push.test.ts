@@ -110,8 +110,6 @@ describe('imgtool push', () => {
       expect(pushed.digest).to.equal(plan.digest).and.not.equal(pulledDigest);
       expect(await remoteDigest(name)).to.equal(pushed.digest);
     }
-    const mounted = await podman.mountImage(await podman.pull(`${registry.host}/as/docker:1`));
-    expectSameTree(wanted, listTree(mounted, { withoutRoot: true }));
     const other = join(directory, 'other');
     try {
       const again = await imgtool(
@@ -120,6 +118,20 @@ describe('imgtool push', () => {
         await imgtool(other, 'create', await imgtool(other, 'pull', `${registry.host}/as/zstd:1`)),
       );
       expectSameTree(wanted, listTree(again, { withoutRoot: true }));
+
+      // What is committed on a schema 2 image is one too.
+      const name = `${registry.host}/as/docker`;
+      const box = await imgtool(other, 'create', await imgtool(other, 'pull', `${name}:1`));
+      const tree = await imgtool(other, 'mount', box);
+      execFileSync('sh', ['-ec', 'rm srv/third; echo more >>etc/passwd'], { cwd: tree });
+      await imgtool(other, 'commit', box, `${name}:2`);
+      await imgtool(other, 'push', `${name}:2`);
+      const text = await imgtool(other, 'manifest', 'get', `${name}:2`);
+      expect(text)
+        .to.match(/docker\.distribution\.manifest\.v2.*docker\.image\.rootfs/s)
+        .and.not.contain('oci');
+      const mounted = await podman.mountImage(await podman.pull(`${name}:2`));
+      expectSameTree(listTree(tree, { withoutRoot: true }), listTree(mounted, { withoutRoot: true }));
     } finally {
       await run('umount', [other]).catch(() => undefined);
     }

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
@@ -137,6 +138,58 @@ describe('run', () => {
     expect([missing.status, existsSync(join(directory, 'none'))]).to.deep.equal([3, false]);
   });
 
+  it('runc does what crun does', async () => {
+    const script = `cat; echo $A; id -u; grep ^Seccomp: /proc/self/status; ls -A /sys/class/net
+      mknod /disk b 253 0 2>/dev/null; cat /disk >/dev/null 2>&1 || echo no device; echo err >&2; exit 9`;
+    const flags = ['--rm', '--runtime', 'runc', '--env', 'A=flag', '--network', 'none'];
+    const result = inBox([...flags, 'base:1', '--', 'sh', '-c', script], 'stdin\n');
+    expect(result.stdout).to.equal('stdin\nflag\n0\nSeccomp:\t2\nlo\nno device\n');
+    // The line before is runc's own, where control groups cannot be used.
+    expect([errorsOf(result).replace(/^runc run failed: .*\n/, ''), result.status]).to.deep.equal(['err\n', 9]);
+    const missing = inBox(['--runtime', 'runc', '-v', `${directory}:/mnt`, 'base:1', '--', '/mnt/none']);
+    expect(missing.status).to.equal(127);
+    expect(missing.stderr).to.contain('exec: "/mnt/none": stat /mnt/none: no such file');
+    const trap = 'trap "exit 33" TERM; echo ready; while :; do sleep 0.1; done';
+    const child = await start('--rm', '--runtime', 'runc', 'base:1', '--', 'sh', '-c', trap);
+    child.kill('SIGTERM');
+    expect(await ended(child)).to.equal(33);
+    expect(leftovers()).to.deep.equal([]);
+  });
+
+  it("system calls are filtered as by docker's default, unless that is not wanted", () => {
+    const filter = '^Seccomp:';
+    const confined = inBox(['box', '--', 'sh', '-c', `grep ${filter} /proc/self/status; busybox unshare -U true`]);
+    expect(confined.stdout).to.equal('Seccomp:\t2\n');
+    expect(confined.stderr).to.match(/unshare.*not permitted/);
+    expect(confined.status).not.to.equal(0);
+    const free = inBox(['--security-opt', 'seccomp=unconfined', 'box', '--', 'grep', filter, '/proc/self/status']);
+    expect(free.stdout.trim()).to.equal(/^Seccomp:.*$/m.exec(readFileSync('/proc/self/status', 'utf8'))![0]);
+
+    const profile = join(directory, 'profile.json');
+    const rules = [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errno: 'EXDEV' }];
+    writeFileSync(profile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: rules }));
+    const own = inBox(['--security-opt', `seccomp=${profile}`, 'box', '--', 'mkdir', '/no']);
+    expect(own.stderr).to.match(/mkdir: .*cross-device link/i);
+    writeFileSync(profile, '{"defaultAction": "none"}');
+    for (const option of [`seccomp=${profile}`, `seccomp=${directory}/none`]) {
+      const refused = inBox(['--security-opt', option, 'box', '--', 'true']);
+      expect([refused.status, refused.stdout], option).to.deep.equal([2, '']);
+      expect(refused.stderr).to.match(
+        /^imgtool: run box true failed: .*(profile|seccomp|security-opt).*\n(hint: .*\n)?$/,
+      );
+    }
+
+    const [keyctl, unshare, mount, clone, bpf, getpid] =
+      process.arch === 'arm64' ? [219, 97, 40, 220, 280, 172] : [250, 272, 165, 56, 321, 39];
+    const clone3 = 435;
+    // The first argument asks clone and unshare for a user namespace, which anybody may have otherwise.
+    const perl = 'for (@ARGV) { print syscall($_ + 0, 0x10000000, 0, 0, 0, 0) < 0 ? $! + 0 : 0, " " }';
+    const script = `/bin/busybox ln -s usr/lib /lib; /bin/busybox ln -s usr/lib64 /lib64; exec perl -e '${perl}' "$@"`;
+    const calls = [keyctl, unshare, mount, clone, bpf, clone3, getpid].map(String);
+    const result = inBox(['--rm', '-v', '/usr:/usr:ro', 'base:1', '--', '/bin/sh', '-c', script, 'sh', ...calls]);
+    expect([result.stdout, errorsOf(result)]).to.deep.equal(['1 1 1 1 1 38 0 ', '']);
+  });
+
   it('what cannot be started has the exit codes of docker, and no new container is left', async () => {
     const before = await imgtool(root, 'containers', '--quiet');
     for (const [args, status, error] of [
@@ -200,14 +253,14 @@ describe('run', () => {
       [['run', 'box', '--', 'true'], '--rm', 'base:1'],
       [['store', 'gc'], '--rm', 'base:1'],
       [['store', 'fsck', '--repair'], '--rm', 'base:1'],
-      [['run', 'box', '--', 'true'], 'box'],
+      [['run', 'box', '--', 'true'], '--runtime=runc', 'box'],
     ] as [string[], ...string[]][]) {
       const child = await start(...flags, '--', 'sh', '-c', 'echo ready; exec sleep 1000');
       const [id] = leftovers() as [string];
       pids.push(Number(readFileSync(join(root, 'run', id, 'pid'), 'utf8')));
       child.kill('SIGKILL');
       await ended(child);
-      if (flags[0] === 'box') expect(await imgtool(root, 'diff', 'box')).not.to.match(/ \/(dev|proc|sys)/);
+      if (flags.includes('box')) expect(await imgtool(root, 'diff', 'box')).not.to.match(/ \/(dev|proc|sys)/);
       await imgtool(root, ...next);
       expect(leftovers()).to.deep.equal([]);
       await gone(pids.at(-1)!);
@@ -216,22 +269,32 @@ describe('run', () => {
   });
 
   it('without control groups no device in the files of the container works', async () => {
-    // Stands for a machine whose control groups cannot be used.
-    const program = join(directory, 'crun-alone');
-    const script = '#!/bin/sh\ncase "$*" in *cgroupfs*run*) exit 1;; esac\nexec crun "$@"\n';
-    writeFileSync(program, script, { mode: 0o755 });
+    // They stand for a machine whose control groups cannot be used.
+    const programs = [
+      ['crun', 'disabled'],
+      ['runc', 'rootless'],
+    ].map(([runtime, without]) => {
+      const script = `#!/bin/sh\ncase "$*" in *${without}*);; *" run "*) exit 1;; esac\nexec ${runtime} "$@"\n`;
+      writeFileSync(join(directory, `${runtime}-alone`), script, { mode: 0o755 });
+      return join(directory, `${runtime}-alone`);
+    });
     const name = await imgtool(root, 'create', 'base:1');
     await run('mknod', [join(await imgtool(root, 'mount', name), 'zero'), 'c', '1', '5']);
     const command = 'mknod /disk b 253 0; true </zero; true </dev/zero && echo ok; exit 5';
-    const result = inBox(['--runtime', program, name, '--', 'sh', '-c', command]);
-    expect([result.stdout, result.status]).to.deep.equal(['ok\n', 5]);
-    expect(result.stderr).to.match(/mknod: .*not permitted[^]*zero: Permission denied[^]*no control group/);
+    for (const program of programs) {
+      const result = inBox(['--runtime', program, name, '--', 'sh', '-c', command]);
+      expect([result.stdout, result.status], program).to.deep.equal(['ok\n', 5]);
+      expect(result.stderr).to.match(/mknod: .*not permitted[^]*zero: Permission denied[^]*no control group/);
+    }
     expect(leftovers()).to.deep.equal([]);
   });
 
-  it('gives the command a terminal when it has one', () => {
+  it('gives the command a terminal when it has one', async () => {
     const command = `${IMGTOOL} --root ${root} run box -- sh -c 'tty; echo $TERM'`;
-    const output = execFileSync('script', ['-qec', command, '/dev/null'], { input: '', encoding: 'utf8' });
+    // Its input stays open: what `script` types at the end of its own would be echoed.
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const output = await text(child.stdout);
+    child.stdin.end();
     expect(output).to.contain('/dev/pts/0\r\nxterm\r\n');
   });
 });

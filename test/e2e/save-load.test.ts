@@ -172,7 +172,11 @@ describe('save and load', () => {
   it('what cannot be: said, with the right exit code', () => {
     const status = (...args: string[]): number | null =>
       spawnSync(IMGTOOL, ['--root', root, ...args], { input: '' }).status;
-    expect(status('load', '-i', at('nothing-there'))).to.equal(2);
+    const missing = spawnSync(IMGTOOL, ['--root', root, 'load', '-i', at('nothing-there')], { encoding: 'utf8' });
+    expect([missing.status, missing.stderr]).to.deep.equal([
+      2,
+      `imgtool: load failed: ${at('nothing-there')} cannot be read: there is no such file or directory\nhint: check the path\n`,
+    ]);
     expect(status('load')).to.equal(6);
     expect(status('save', 'nobody')).to.equal(3);
     expect(status('save', 'small:1', '--format', 'oci-dir')).to.equal(2);

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,6 +71,20 @@ describe('imgtool store fsck', () => {
       delete process.env.SOURCE_DATE_EPOCH;
     }
     await clean();
+  });
+
+  it('takes away what writers of records left that died, and nothing that is being written', async () => {
+    const places = ['images', 'layers', 'containers', 'uploads'].map((place) => join(root, place));
+    for (const place of places) {
+      for (const left of ['.new-old', '.new-now']) await writeFile(join(place, left), '{');
+      await utimes(join(place, '.new-old'), 0, 0);
+    }
+    await fsck('--quick');
+    for (const place of places) {
+      const left = (await readdir(place)).filter((entry) => entry.startsWith('.new-'));
+      expect(left, place).to.deep.equal(['.new-now']);
+      await rm(join(place, '.new-now'));
+    }
   });
 
   it('a damaged blob: named, exit 7, fetched again', async () => {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { imgtool, startServe } from '../helpers/imgtool.js';
+import { digestOf } from '../../lib/spec/index.js';
+import { imgtool, serveWith, startServe } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
@@ -82,6 +83,65 @@ describe('imgtool store gc', () => {
     expect(plan.blobs).to.have.length(4);
     expect(plan.downloads).to.have.length(1);
     expect(await gc()).to.deep.equal({ ...plan, dryRun: false });
+    expect(await contents()).to.deep.equal(before);
+  });
+
+  it('serve --store: a client gets what is there, what can be packed anew, and all of an image that is removed meanwhile', async () => {
+    const before = await contents();
+    await commit('served', 'local/served:1');
+    const blob = (digest: string): string => join(root, 'blobs/sha256', digest.slice('sha256:'.length));
+    type Image = { digest: string; layers: { digest: string }[] };
+    const { digest, layers } = JSON.parse(await imgtool(root, 'inspect', 'local/served:1')) as Image;
+    const [bottom, top] = [layers[0]!.digest, layers.at(-1)!.digest];
+    await rm(blob(top));
+    let log = '';
+    const served = await serveWith(['--store', '--root', root], (text) => (log += text));
+    const get = async (path: string, options: RequestInit = {}): Promise<Response> => {
+      const answer = await fetch(`http://${served.host}/v2/${path}`, options);
+      return new Response(await answer.arrayBuffer(), { status: answer.status, headers: answer.headers });
+    };
+    try {
+      // Of a layer that others packed no other blob can be made.
+      await rename(blob(bottom), join(root, 'bottom'));
+      expect((await get(`local/served/blobs/${bottom}`, { method: 'HEAD' })).status).to.equal(404);
+      expect(log).to.include(`${bottom} of local/served is not in the store`);
+      await rename(join(root, 'bottom'), blob(bottom));
+
+      expect(await imgtool(root, 'catalog', served.host)).to.equal('local/served\nsome/small');
+      expect(await imgtool(root, 'tags', `${served.host}/docker.io/local/served`)).to.equal('1');
+      expect(await imgtool(root, 'digest', `${served.host}/local/served:1`)).to.equal(digest);
+      expect(await imgtool(root, 'tags', '--registry-version=1', `${served.host}/local/served`)).to.equal('1');
+      await skopeoCopy(`docker://${served.host}/local/served:1`, `oci:${directory}/copied:1`);
+      const copied = JSON.parse(await readFile(join(directory, 'copied/index.json'), 'utf8')) as { manifests: Image[] };
+      expect(copied.manifests[0]!.digest).to.equal(digest);
+      expect(log).to.include(`${top} of local/served was not in the store: packed anew`);
+
+      const range = await get(`local/served/blobs/${top}`, { headers: { range: 'bytes=0-1' } });
+      expect([range.status, Buffer.from(await range.arrayBuffer()).toString('hex')]).to.deep.equal([206, '1f8b']);
+      for (const [method, path] of [
+        ['POST', 'blobs/uploads/'],
+        ['PUT', 'manifests/2'],
+        ['DELETE', 'manifests/1'],
+        ['DELETE', `blobs/${top}`],
+      ] as const) {
+        const { status, body } = await get(`local/served/${path}`, { method }).then(async (answer) => ({
+          status: answer.status,
+          body: await answer.text(),
+        }));
+        expect(status, `${method} ${path}`).to.equal(405);
+        expect(body).to.include('UNSUPPORTED');
+      }
+      expect((await get(`some/small/blobs/${top}`)).status).to.equal(404);
+
+      expect((await get('local/served/manifests/1')).status).to.equal(200);
+      await imgtool(root, 'rmi', 'local/served:1');
+      expect((await get('local/served/manifests/1')).status).to.equal(404);
+      const late = Buffer.from(await (await get(`local/served/blobs/${top}`)).arrayBuffer());
+      expect(digestOf(late)).to.equal(top);
+      expect((await get(`local/served/manifests/${digest}`)).status).to.equal(200);
+    } finally {
+      expect(await served.stop()).to.equal(0);
+    }
     expect(await contents()).to.deep.equal(before);
   });
 

@@ -10,16 +10,17 @@ export interface BtrfsLoop {
   remove(): Promise<void>;
 }
 
-/** Makes and mounts a btrfs of `sizeBytes` (virtual, default 8 GiB). Needs root and a free loop device. */
-export async function makeBtrfsLoop(sizeBytes: number = 8 * 2 ** 30): Promise<BtrfsLoop> {
+/** Makes and mounts a btrfs of `sizeBytes` (virtual, default 8 GiB), `mkfs` as options. Needs root and a free loop device. */
+export async function makeBtrfsLoop(sizeBytes: number = 8 * 2 ** 30, mkfs: readonly string[] = []): Promise<BtrfsLoop> {
   const directory = await mkdtemp(join(tmpdir(), 'imgtool-btrfs-'));
   const [file, path] = [join(directory, 'image'), join(directory, 'mount')];
   try {
     await mkdir(path);
     await writeFile(file, '');
     await truncate(file, sizeBytes);
-    await run('mkfs.btrfs', ['-q', file], { env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
-    await run('mount', ['-o', 'loop,noatime', file, path]);
+    await run('mkfs.btrfs', ['-q', ...mkfs, file], { env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
+    // No test cuts the power: the disk below need not be flushed at each sync.
+    await run('mount', ['-o', 'loop,noatime,nobarrier', file, path]);
   } catch (error) {
     await rm(directory, { recursive: true, force: true });
     throw error;

@@ -1,8 +1,8 @@
 /** A slow HTTP proxy before a registry: paces bodies and counts what of each blob is sent, per request. */
 import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listenOnLoopback } from './loopback-server.js';
 
 /** One GET of a blob. */
 export interface BlobTransfer {
@@ -17,6 +17,8 @@ export interface BlobTransfer {
 export interface CountingProxy {
   readonly host: string;
   readonly transfers: BlobTransfer[];
+  /** While true no more bytes of blobs are sent: what goes to a process while it dies is lost, and nobody could say how much. */
+  held: boolean;
   close(): Promise<void>;
 }
 
@@ -24,34 +26,25 @@ const PIECE = 64 * 1024;
 
 /** Starts a proxy for the registry at `target` (`127.0.0.1:PORT`) that waits `pauseMs` after each 64 KiB of a blob. */
 export async function startCountingProxy(target: string, pauseMs: number): Promise<CountingProxy> {
-  const transfers: BlobTransfer[] = [];
   const [hostname, port] = target.split(':');
   const server = createServer((incoming, outgoing) => {
     const forward = request(
       { host: hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers },
-      (response) => void relay(incoming, response, outgoing, transfers, pauseMs),
+      (response) => void relay(incoming, response, outgoing, proxy, pauseMs),
     );
     forward.on('error', () => outgoing.destroy());
     incoming.pipe(forward);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    transfers,
-    close: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  const { host, close } = await listenOnLoopback(server);
+  const proxy: CountingProxy = { host, transfers: [], held: false, close };
+  return proxy;
 }
 
 async function relay(
   incoming: IncomingMessage,
   response: IncomingMessage,
   outgoing: ServerResponse,
-  transfers: BlobTransfer[],
+  proxy: CountingProxy,
   pauseMs: number,
 ): Promise<void> {
   outgoing.writeHead(response.statusCode ?? 502, response.headers);
@@ -59,11 +52,12 @@ async function relay(
   if (digest === undefined) return void response.pipe(outgoing);
   const offset = response.statusCode === 206 ? Number(/bytes=(\d+)-/.exec(incoming.headers.range ?? '')?.[1] ?? 0) : 0;
   const transfer: BlobTransfer = { digest, offset, sent: 0 };
-  transfers.push(transfer);
+  proxy.transfers.push(transfer);
   try {
     for await (const chunk of response)
       for (let start = 0; start < (chunk as Buffer).length; start += PIECE) {
         const piece = (chunk as Buffer).subarray(start, start + PIECE);
+        while (proxy.held && !outgoing.destroyed) await sleep(2);
         if (outgoing.destroyed) return;
         if (!outgoing.write(piece)) await drained(outgoing);
         transfer.sent += piece.length;

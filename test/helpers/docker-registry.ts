@@ -57,7 +57,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Starts docker-registry and waits until it answers. Throws with the end of its log when it does not within 10 s. */
+/** Starts docker-registry and waits until it answers. Throws with the end of its log when it does not within a minute. */
 export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const directory = await mkdtemp(join(tmpdir(), 'imgtool-registry-'));
   const storage = options.storage ?? join(directory, 'storage');
@@ -156,7 +156,7 @@ function parseLog(text: string): LoggedRequest[] {
 }
 
 async function waitUntilListening(child: ChildProcess, port: number, log: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (Date.now() < deadline && child.exitCode === null) {
     const open = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => resolve(true));

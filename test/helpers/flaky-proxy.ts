@@ -1,7 +1,6 @@
 /** An HTTP proxy before a registry that answers some requests itself, with errors that pass. */
-import { once } from 'node:events';
 import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listenOnLoopback } from './loopback-server.js';
 
 /** A running proxy; `refused` counts the requests that it answered itself. */
 export interface FlakyProxy {
@@ -34,17 +33,12 @@ export async function startFlakyProxy(
     forward.on('error', () => outgoing.destroy());
     incoming.pipe(forward);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const { host, close } = await listenOnLoopback(server);
   return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host,
     get refused() {
       return refused;
     },
-    close: async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
+    close,
   };
 }

@@ -13,16 +13,28 @@ export async function imgtool(root: string, ...args: string[]): Promise<string> 
   return (await run(IMGTOOL, ['--root', root, '--progress', 'none', ...args])).trim();
 }
 
-/** Starts `bin/imgtool serve` on a free loopback port. `stop` ends it and resolves with its exit code. */
-export async function startServe(
-  directory: string,
-): Promise<{ readonly host: string; stop(): Promise<number | null> }> {
-  const child = spawn(IMGTOOL, ['serve', '--listen', '127.0.0.1:0', '--dir', directory], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** A running `bin/imgtool serve`. */
+export interface Served {
+  /** `host:port`. */
+  readonly host: string;
+  /** Ends it and resolves with its exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** Starts `bin/imgtool serve` for a directory on a free loopback port. */
+export function startServe(directory: string): Promise<Served> {
+  return serveWith(['--dir', directory]);
+}
+
+/** Starts `bin/imgtool serve ARGS…` on a free loopback port; `onLog` is given what it says. */
+export async function serveWith(args: readonly string[], onLog?: (text: string) => void): Promise<Served> {
+  const child = spawn(IMGTOOL, ['serve', '--listen', '127.0.0.1:0', ...args], {
+    stdio: ['ignore', 'pipe', onLog === undefined ? 'inherit' : 'pipe'],
   });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => onLog?.(text));
   const killOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', killOnExit);
-  const [first] = (await Promise.race([once(child.stdout, 'data'), once(child, 'close')])) as unknown[];
+  const [first] = (await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])) as unknown[];
   const url = String(first).trim();
   if (!url.startsWith('http://')) throw new Error(`imgtool serve ended early: ${url}`);
   return {

@@ -147,7 +147,7 @@ export function useLayerSandbox(options: UseLayerSandboxOptions = {}): SandboxIn
     // What is on the shared btrfs goes with it, in no time.
     if (options.parent === undefined) sandbox.remove();
     // Threads and pipes that have ended give their descriptors back a little later.
-    for (let wait = 0; openDescriptors().length > descriptors && wait < 50; wait += 1) await delay(20);
+    for (let wait = 0; openDescriptors().length > descriptors && wait < 1500; wait += 1) await delay(20);
     const left = openDescriptors();
     if (left.length > descriptors)
       throw new Error(`${left.length - descriptors} descriptors more are open than before, of ${left.join(' ')}`);

@@ -12,6 +12,8 @@ export interface LayerTable {
   readonly createdBy?: string;
   /** Default gzip. */
   readonly compression?: 'gzip' | 'none';
+  /** Makes it one that is kept elsewhere by design, at these places; its blob is in the layout all the same. */
+  readonly urls?: readonly string[];
 }
 
 /** One image to write; several with one tag become an index of platforms. */
@@ -28,6 +30,7 @@ interface OciDescriptor {
   readonly mediaType: string;
   readonly digest: string;
   readonly size: number;
+  readonly urls?: readonly string[];
 }
 
 const OCI = 'application/vnd.oci.image';
@@ -55,7 +58,9 @@ export async function writeOciLayout(directory: string, images: readonly ImageTa
       const tar = writeTar(layer.entries);
       diffIds.push(`sha256:${createHash('sha256').update(tar).digest('hex')}`);
       const plain = layer.compression === 'none';
-      layers.push(await put(`${OCI}.layer.v1.tar${plain ? '' : '+gzip'}`, plain ? tar : gzipSync(tar)));
+      const kind = layer.urls === undefined ? '' : 'nondistributable.';
+      const blob = await put(`${OCI}.layer.${kind}v1.tar${plain ? '' : '+gzip'}`, plain ? tar : gzipSync(tar));
+      layers.push(layer.urls === undefined ? blob : { ...blob, urls: layer.urls });
     }
     const config = await putJson(`${OCI}.config.v1+json`, {
       created: CREATED,

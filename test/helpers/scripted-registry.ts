@@ -50,6 +50,8 @@ export interface Step {
   readonly reply: Reply | ((seen: Seen) => Reply);
   /** How often; default once. */
   readonly times?: number;
+  /** May stay unused: whether it is asked for depends on what is faster. */
+  readonly optional?: boolean;
 }
 
 /** A running script. */
@@ -110,7 +112,9 @@ export async function startScript(
     requests,
     add: (...more) => left.push(...more.map((step) => ({ step, times: step.times ?? 1 }))),
     verify: () => {
-      const unused = left.filter(({ times }) => times > 0).map(({ step }) => `unused ${step.method} ${step.path}`);
+      const unused = left
+        .filter(({ step, times }) => times > 0 && step.optional !== true)
+        .map(({ step }) => `unused ${step.method} ${step.path}`);
       if (faults.length + unused.length > 0) throw new Error([...faults, ...unused].join('; '));
     },
     close: async () => {

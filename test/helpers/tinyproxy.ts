@@ -27,7 +27,7 @@ export async function startTinyproxy(login?: string): Promise<Tinyproxy> {
   const child = spawn('tinyproxy', ['-d', '-c', config], { stdio: 'ignore' });
   const killOnExit = (): void => void child.kill('SIGKILL');
   process.once('exit', killOnExit);
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!(await listens(port))) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error('tinyproxy did not start');
     await sleep(20);

@@ -22,7 +22,7 @@ export interface TokenServerOptions {
   readonly cert: string;
   /** Passwords by user. */
   readonly users: Readonly<Record<string, string>>;
-  /** Refresh tokens by user. */
+  /** Refresh tokens by user; given to who asks for one. */
   readonly refreshTokens?: Readonly<Record<string, string>>;
   /** What is granted of the actions asked for. */
   readonly grant: (user: string | undefined, repository: string, actions: readonly string[]) => readonly string[];
@@ -73,7 +73,10 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
     const token = makeToken(who, scopes);
     asked.push({ method, scopes, user: who, token });
     response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'token=cookie-secret' });
-    response.end(JSON.stringify({ token, access_token: token, expires_in: made.lifetime }));
+    const refresh =
+      form.get('offline_token') === 'true' && who !== undefined ? options.refreshTokens?.[who] : undefined;
+    const more = refresh === undefined ? {} : { refresh_token: refresh };
+    response.end(JSON.stringify({ token, access_token: token, expires_in: made.lifetime, ...more }));
   };
   const userOfHeader = (header: string | undefined): string | undefined | false => {
     if (header === undefined) return undefined;

@@ -146,7 +146,8 @@ export class V1Registry {
       if (headers['content-type'] !== 'application/octet-stream') fault('a layer that is no octet-stream');
       if (headers['transfer-encoding'] !== 'chunked') fault('a layer that is not chunked');
     }
-    if (/checksum$/.test(path) && body.length > 0) fault('a checksum with a body');
+    if (/checksum$/.test(path) && (body.length > 0 || headers['content-length'] !== '0'))
+      fault('a checksum that is not said to be without a body');
   }
 
   #answer(seen: V1Seen, response: ServerResponse): void {
@@ -164,6 +165,11 @@ export class V1Registry {
     const repository = /^repositories\/([^/]+\/[^/]+)\/(.*)$/.exec(path);
     const image = /^images\/([^/]+)\/(json|ancestry|layer|checksum)$/.exec(path);
     if (path.startsWith('search?')) return this.#search(path, ok);
+    if (path === 'users/') {
+      const { login } = this.#options;
+      if (login === undefined || basicOf(seen) === login) return ok('OK');
+      return error(401, 'Wrong login', { 'www-authenticate': 'Basic realm="x"' });
+    }
     if (repository !== null && (repository[2] === '' || repository[2] === 'images')) {
       return this.#indexRequest(seen, repository[1]!, { ok, error });
     }
@@ -215,8 +221,7 @@ export class V1Registry {
   #indexRequest(seen: V1Seen, repository: string, { ok, error }: Answers): void {
     const { method, path, headers, body } = seen;
     const { login, tokens, cookies } = this.#options;
-    const sent = Buffer.from(headers.authorization?.replace(/^Basic /, '') ?? '', 'base64').toString();
-    if (login !== undefined && sent !== login)
+    if (login !== undefined && basicOf(seen) !== login)
       return error(401, 'Unauthorized', { 'www-authenticate': 'Basic realm="x"' });
     if (headers['x-docker-token'] !== 'true') this.faults.push(`${method} ${path}: asks for no token`);
     const endpoints = this.#options.endpoints?.(this.host) ?? [this.host];
@@ -320,6 +325,7 @@ export class V1Registry {
   #layer({ headers, path }: V1Seen, { layer = Buffer.alloc(0) }: V1Stored, response: ServerResponse): void {
     const type = { 'content-type': 'application/octet-stream', 'accept-ranges': 'bytes' };
     const { range } = headers;
+    if (layer.length === 0) return void response.writeHead(416).end();
     if (range === undefined)
       return void response.writeHead(200, { ...type, 'content-length': layer.length }).end(layer);
     const [, first = '', last = ''] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
@@ -332,6 +338,11 @@ export class V1Registry {
     response.write(body);
     if (body.length === length) response.end();
   }
+}
+
+/** User and password of a request, separated by `:`. */
+function basicOf({ headers }: V1Seen): string {
+  return Buffer.from(headers.authorization?.replace(/^Basic /, '') ?? '', 'base64').toString();
 }
 
 interface Answers {

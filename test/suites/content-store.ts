@@ -189,6 +189,7 @@ export function describeContentStore(open: () => ContentStore): void {
         other.beginIngest(descriptor, { signal: never, onWait: () => waits++ }),
       );
       await ingest.write(bytes);
+      while (waits < 2) await sleep(5);
       await sleep(60);
       expect(waits).to.equal(2);
       await ingest.commit();

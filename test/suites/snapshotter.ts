@@ -91,16 +91,17 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     await snapshots.removeContainer(id);
   });
 
-  it('lets a snapshot be changed before it is read-only', async () => {
+  it('lets a frozen container be changed, and no one afterwards', async () => {
     const [id, key] = [newKey(), newKey()];
     const container = await snapshots.createContainer(id, await layerOf(undefined, 'base'));
-    const prepare = (path: string): Promise<void> => {
-      writeFileSync(join(path, 'prepared'), '');
+    const frozen = await snapshots.freeze(key, id);
+    expect(() => writeFileSync(join(frozen, 'early'), '')).to.throw('EROFS');
+    await snapshots.changeFrozen(key, (path) => {
+      writeFileSync(join(path, 'changed'), '');
       return Promise.resolve();
-    };
-    const frozen = await snapshots.freeze(key, id, { prepare });
-    expect(existsSync(join(frozen, 'prepared'))).to.equal(true);
-    expect(existsSync(join(container, 'prepared'))).to.equal(false);
+    });
+    expect(existsSync(join(frozen, 'changed'))).to.equal(true);
+    expect(existsSync(join(container, 'changed'))).to.equal(false);
     expect(() => writeFileSync(join(frozen, 'late'), '')).to.throw('EROFS');
     await snapshots.removeWork(key);
     await snapshots.removeContainer(id);
