@@ -23,10 +23,23 @@ export const LAYER_TYPE = {
 
 type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
+/** A layer in work: its place, and the locks on its name and its place. */
+interface LayerWork {
+  readonly step: LayerStep;
+  readonly key: string;
+  readonly root: string;
+  readonly release: () => void;
+}
+
+/** A layer that is unpacked and verified, and has no name yet. */
+interface UnpackedLayer extends LayerWork {
+  readonly applied: AppliedLayer;
+}
+
 /**
  * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
- * its chainID. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a diffID is not the config's.
- * A failed layer is rolled back; finished ones stay.
+ * its chainID while the next one is being unpacked. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a
+ * diffID is not the config's. A failed layer is rolled back; finished ones stay.
  */
 export async function unpackLayers(
   deps: UnpackDeps,
@@ -35,21 +48,77 @@ export async function unpackLayers(
   options: { readonly steps: readonly LayerStep[]; readonly bootId: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const { bootId, signal } = options;
-  for (const step of options.steps) await unpackLayer(deps, arrivals, applier, { step, bootId, signal });
+  let below: UnpackedLayer | undefined;
+  for (const step of options.steps) {
+    const work = await beginLayer(deps, { step, below: below?.key, signal }).catch(async (error: unknown) => {
+      if (below !== undefined) await publishUnpacked(deps, below, bootId);
+      throw error;
+    });
+    // Publishing waits for the disk; what is unpacked above was snapshotted from the work and needs no name below it.
+    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below, bootId);
+    published.catch(() => undefined);
+    below = undefined;
+    try {
+      if (work !== undefined) below = await unpackLayer(deps, arrivals, applier, { work, published, signal });
+      await published;
+    } catch (error) {
+      if (below !== undefined) await rollBack(deps, below);
+      await published;
+      throw error;
+    }
+  }
+  if (below !== undefined) await publishUnpacked(deps, below, bootId);
 }
 
+/** Locks a layer and makes the place to unpack it into; undefined when the layer is there. */
+async function beginLayer(
+  deps: UnpackDeps,
+  { step, below, signal }: { step: LayerStep; below: string | undefined; signal: AbortSignal },
+): Promise<LayerWork | undefined> {
+  const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
+  const releases = [() => lock.release()];
+  const release = (): void => {
+    for (const one of releases.splice(0).reverse()) one();
+  };
+  try {
+    if (await deps.snapshots.has(step.chainId)) {
+      release();
+      return undefined;
+    }
+    const key = randomBytes(16).toString('hex');
+    const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+    releases.push(() => alive.release());
+    const { snapshots } = deps;
+    const root = await (below === undefined ? snapshots.prepare(key, step.parent) : snapshots.prepareAbove(key, below));
+    return { step, key, root, release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function rollBack(deps: UnpackDeps, { key, release }: LayerWork): Promise<void> {
+  try {
+    await deps.snapshots.removeWork(key);
+  } finally {
+    release();
+  }
+}
+
+/** Unpacks a layer and checks its diffID. `published`: when the layer below has its name. Rolls back when it throws. */
 async function unpackLayer(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  { step, bootId, signal }: { step: LayerStep; bootId: string; signal: AbortSignal },
-): Promise<void> {
-  const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
+): Promise<UnpackedLayer> {
+  const { step, key, root } = work;
+  const anew = async (): Promise<string> => {
+    await published;
+    return deps.snapshots.prepare(key, step.parent);
+  };
   try {
-    if (await deps.snapshots.has(step.chainId)) return;
-    const applied = await applyVerified(deps, arrivals, applier, { step, key, signal });
+    const applied = await applyVerified(deps, arrivals, applier, { blob: step.blob, key, root, anew, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -60,13 +129,22 @@ async function unpackLayer(
         },
       );
     }
-    await publish(deps, { step, key, applied, bootId });
+    return { ...work, applied };
   } catch (error) {
-    await deps.snapshots.removeWork(key);
+    await rollBack(deps, work);
+    throw error;
+  }
+}
+
+/** Rolls back when it throws. */
+async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer, bootId: string): Promise<void> {
+  try {
+    await publish(deps, { ...layer, bootId });
+  } catch (error) {
+    await deps.snapshots.removeWork(layer.key);
     throw error;
   } finally {
-    alive.release();
-    lock.release();
+    layer.release();
   }
 }
 
@@ -89,7 +167,9 @@ export async function unpackUnknown(
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
   try {
-    const applied = await applyVerified(deps, arrivals, applier, { step: { blob, parent }, key, signal });
+    const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
+    const job = { blob, key, root: await prepare(), anew: prepare, signal };
+    const applied = await applyVerified(deps, arrivals, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
     const mediaType = LAYER_TYPE[applied.compression];
     const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
@@ -140,16 +220,23 @@ async function publish(
 }
 
 /**
- * Unpacks while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and fetched
- * again may have been unpacked with an error, or without one. Then all is unpacked anew, from the finished blob.
+ * Unpacks into `root` while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and
+ * fetched again may have been unpacked with an error, or without one. Then all is unpacked into a root made `anew`, from the
+ * finished blob.
  */
 async function applyVerified(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  job: { step: Pick<LayerStep, 'blob' | 'parent'>; key: string; signal: AbortSignal },
+  job: {
+    readonly blob: Descriptor;
+    readonly key: string;
+    readonly root: string;
+    readonly anew: () => Promise<string>;
+    readonly signal: AbortSignal;
+  },
 ): Promise<AppliedLayer> {
-  const { digest } = job.step.blob;
+  const { digest } = job.blob;
   const first = await applyOnce(deps, arrivals, applier, job).catch((error: unknown) => {
     // The disk is full and the user impatient whatever the bytes are.
     if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
@@ -158,7 +245,7 @@ async function applyVerified(
   await arrivals.done(digest);
   if ((await arrivals.readable(digest)).growing.failed) {
     await deps.snapshots.removeWork(job.key);
-    return applyOnce(deps, arrivals, applier, job);
+    return applyOnce(deps, arrivals, applier, { ...job, root: await job.anew() });
   }
   if ('error' in first) throw first.error;
   return first;
@@ -168,13 +255,12 @@ async function applyOnce(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  { step, key, signal }: { step: Pick<LayerStep, 'blob' | 'parent'>; key: string; signal: AbortSignal },
+  { blob, root, signal }: { readonly blob: Descriptor; readonly root: string; readonly signal: AbortSignal },
 ): Promise<AppliedLayer> {
-  const { fd, growing } = await arrivals.readable(step.blob.digest);
-  const root = await deps.snapshots.prepare(key, step.parent);
+  const { fd, growing } = await arrivals.readable(blob.digest);
   return applier.apply({
     fd,
-    growing: growing.failed ? GrowingFile.complete(step.blob.size) : growing,
+    growing: growing.failed ? GrowingFile.complete(blob.size) : growing,
     root,
     signal,
     onProgress: (transferred) =>
@@ -182,7 +268,7 @@ async function applyOnce(
         v: 1,
         kind: 'layer',
         action: 'unpack',
-        digest: step.blob.digest,
+        digest: blob.digest,
         state: 'active',
         transferred,
       }),

@@ -87,6 +87,7 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
       }
       return path;
     },
+    prepareAbove: (key, below) => make(key, workPath(key), { path: workPath(below), readOnly: false }),
     async commit(layer, key) {
       const { publish } = await native();
       await publish({ work: workPath(key), unnamed: unnamedPath(key), target: layerPath(layer), trash });

@@ -31,6 +31,8 @@ export interface Snapshotter {
   layerPath(layer: ChainId): string;
   /** Makes a writable subvolume in `work/`: empty, or a snapshot of `parent`. Resolves with its absolute path. */
   prepare(key: string, parent: ChainId | undefined): Promise<string>;
+  /** As `prepare`, on top of what `prepare(below)` made and is written no more; before that gets its name. */
+  prepareAbove(key: string, below: string): Promise<string>;
   /** Makes what `prepare(key)` made read-only and names it `layer`; keeps the existing one when another process was faster. */
   commit(layer: ChainId, key: string): Promise<void>;
   /** Makes the writable subvolume of container `id` from `parent` (empty without). Resolves with its absolute path. O(1). */

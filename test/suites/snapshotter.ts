@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError, NotFoundError, SubvolumeError } from '../../lib/errors.js';
-import type { FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { changes, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
 import { digestOf, type ChainId } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 
@@ -41,6 +42,25 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     expect(await snapshots.has(newLayer())).to.equal(false);
     expect(await snapshots.listLayers()).to.include.members([bottom, top]);
     expect(statSync(snapshots.layerPath(bottom)).mode & 0o777).to.equal(0o755);
+  });
+
+  it('goes on above work that has no name yet, and knows afterwards what changed', async () => {
+    const [below, above] = [newKey(), newKey()];
+    const [bottom, top] = [newLayer(), newLayer()];
+    writeFileSync(join(await snapshots.prepare(below, undefined), 'bottom'), '');
+    const path = await snapshots.prepareAbove(above, below);
+    await Promise.all([snapshots.commit(bottom, below), writeFile(join(path, 'top'), '')]);
+    await snapshots.commit(top, above);
+    expect(readdirSync(snapshots.layerPath(bottom))).to.deep.equal(['bottom']);
+    const notes: string[] = [];
+    const found = await changes({
+      lower: snapshots.layerPath(bottom),
+      upper: snapshots.layerPath(top),
+      onNote: (line) => notes.push(line),
+    });
+    expect(found.map(({ kind, path: changed }) => `${kind} ${changed.toString()}`)).to.include('A /top');
+    expect(notes).to.deep.equal([]);
+    expect(await rejection(snapshots.prepareAbove(newKey(), below))).to.be.instanceOf(SubvolumeError);
   });
 
   it('keeps the layer that another was faster to commit', async () => {
