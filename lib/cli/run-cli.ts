@@ -79,11 +79,17 @@ async function runCommand(
   const compose = new Composition(options, files, progress, env);
   try {
     const print = (result: CommandResult): void => terminal.result(result);
+    const fail: CommandContext['fail'] = (argument, error) => {
+      const cause = signal.aborted ? signal.reason : error;
+      const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '));
+      terminal.error(report, cause);
+      return report.exitCode;
+    };
     const input = (): TerminalInput => byteInput(stdin);
     const output = (): Writable => terminal.byteStream();
     const ask: CommandContext['ask'] = (question, { hidden }) =>
       askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
-    const context = { args, options, signal, progress, print, input, output, ask, takeSignals, compose };
+    const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, compose };
     const result = await command.run(context);
     terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;

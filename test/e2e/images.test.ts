@@ -108,9 +108,17 @@ describe('imgtool on a store of its own', () => {
     expect(await ok('images')).to.include('<none>');
     const digestName = await imgtool('tag', prefix, `local/third:x@sha256:${'a'.repeat(64)}`);
     expect(digestName.code, digestName.stderr).to.equal(2);
-    const half = await imgtool('rm', 'box', 'nothing');
-    expect([half.code, half.stdout]).to.deep.equal([3, 'box\n']);
-    await ok('rmi', prefix);
+    const some = await imgtool('rm', 'nothing', 'box', 'box');
+    expect([some.code, some.stdout]).to.deep.equal([3, 'box\n']);
+    expect(some.stderr.match(/^imgtool: rm (nothing|box) failed: /gm)).to.have.lengthOf(2);
+    const left = await imgtool('rmi', '--json', 'local/nothing:1', prefix, 'Bad//x');
+    expect(left.code).to.equal(3);
+    expect((JSON.parse(left.stdout) as { removed: boolean }[]).map(({ removed }) => removed)).to.deep.equal([true]);
+    const told = left.stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { error: { exitCode: number } });
+    expect(told.map(({ error }) => error.exitCode)).to.deep.equal([3, 2]);
     const usage = JSON.parse(await ok('store', 'df', '--json')) as Record<string, { count: number }>;
     expect([usage.layers!.count, usage.blobs!.count, usage.containers, usage.images]).to.deep.equal([0, 0, 0, []]);
     for (const place of ['layers', 'containers', 'work', 'trash', 'images', 'blobs/sha256'])

@@ -1,6 +1,7 @@
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandResult, CommandSpec } from '../command.js';
+import type { CommandSpec } from '../command.js';
+import { forEachArgument } from './for-each-argument.js';
 
 export const create: CommandSpec = {
   path: ['create'],
@@ -66,26 +67,27 @@ export const rm: CommandSpec = {
   path: ['rm'],
   group: 'Containers',
   summary: 'remove containers and their files',
+  description: 'What cannot be removed does not keep the others.',
   arguments: [
     { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'container' },
   ],
   options: [],
   examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
-  async run({ args, signal, compose, print }) {
+  async run(context) {
+    const { signal, compose } = context;
     const { removeContainer } = await import('../../operations/index.js');
     const deps = await compose.local();
-    const removed: { readonly id: string; readonly name: string }[] = [];
-    const result = (): CommandResult => ({ json: removed, text: args.slice(0, removed.length) });
-    try {
-      for (const container of args) {
+    return forEachArgument(
+      context,
+      async (container) => {
         const { id, name } = await removeContainer(deps, { container, signal });
-        removed.push({ id, name });
-      }
-    } catch (error) {
-      if (removed.length > 0) print(result());
-      throw error;
-    }
-    return result();
+        return { argument: container, id, name };
+      },
+      (removed) => ({
+        json: removed.map(({ id, name }) => ({ id, name })),
+        text: removed.map(({ argument }) => argument),
+      }),
+    );
   },
 };
 
