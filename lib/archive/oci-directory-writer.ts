@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ArchiveFormatError, UsageError } from '../errors.js';
 import { MEDIA_TYPE, parseJson, type Descriptor, type RawManifest, type ReopenableBlob } from '../spec/index.js';
 import { tryFlock } from '../sys/index.js';
-import { delay, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { delay, makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import { OCI_LAYOUT, setName } from './oci-index.js';
 import { blobPath, parseIndex } from './oci-layout-reader.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';
@@ -34,7 +34,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
   /** Throws UsageError (not a directory, or one with other things in it), ArchiveFormatError (of another version). */
   static async open(root: string, signal: AbortSignal): Promise<OciDirectoryWriter> {
     try {
-      await mkdir(root, { recursive: true });
+      makeDirectory(root, 0o777);
     } catch (error) {
       throw new UsageError(`${root} cannot be made: ${(error as Error).message}`, { cause: error });
     }
@@ -108,7 +108,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
 
   async #write({ digest }: Descriptor, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const target = join(this.#root, blobPath(digest));
-    await mkdir(dirname(target), { recursive: true });
+    makeDirectory(dirname(target), 0o777);
     const { path, file } = await this.#temporary();
     try {
       for await (const chunk of content) await file.writeFile(chunk);

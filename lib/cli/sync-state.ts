@@ -1,9 +1,9 @@
-import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { DeletedTag, SyncMemory } from '../operations/index.js';
-import { writeFileAtomic } from '../util/index.js';
+import { makeDirectory, writeFileAtomic } from '../util/index.js';
 
 /** Older facts are forgotten beyond this many. */
 const MAX_FACTS = 50_000;
@@ -63,7 +63,7 @@ export class SyncMemoryFile implements SyncMemory {
     if (!this.#changed) return;
     this.#changed = false;
     try {
-      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+      makeDirectory(dirname(this.#path));
       await writeFileAtomic(this.#path, JSON.stringify({ version: 1, facts: Object.fromEntries(this.#facts) }));
     } catch {
       this.#changed = true;
@@ -83,7 +83,7 @@ export async function keepDeletedTag(path: string, { target, tag, manifest }: De
   const entry = { time: new Date().toISOString(), target, tag, digest, mediaType };
   const line = JSON.stringify({ ...entry, manifest: manifest.bytes.toString('base64') });
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     await appendFile(path, `${line}\n`, { mode: 0o600, flush: true });
   } catch (error) {
     throw new StoreError(`cannot keep a record of what is removed in ${path}: ${(error as Error).message}`, {

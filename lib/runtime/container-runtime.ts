@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
-import { writeFileAtomic } from '../util/index.js';
+import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
 import { containerSpec } from './container-spec.js';
 import { findUser } from './find-user.js';
@@ -69,7 +69,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
 
   return {
     async begin(id, { remove }) {
-      await mkdir(runDirectory(id), { recursive: true, mode: 0o700 });
+      makeDirectory(runDirectory(id));
       await writeRecord(id, { remove });
     },
     async run(input) {

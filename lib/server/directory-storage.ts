@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { StoreError } from '../errors.js';
 import { tryFlock } from '../sys/index.js';
+import { makeDirectory } from '../util/index.js';
 import { DirectoryLayout, LAYOUT_VERSION } from './directory-layout.js';
 import { DirectoryReader } from './directory-reader.js';
 import { DirectoryWriter } from './directory-writer.js';
@@ -23,7 +24,7 @@ export interface DirectoryStorageOptions {
 
 /**
  * Opens a registry directory (docs/embedded-registry.md, "Layout") and, to write, locks it for this process. Throws
- * StoreError when it is of an unknown version, is in use by another server, or holds something else.
+ * StoreError when it is of an unknown version, is in use by another server, holds something else, or cannot be made.
  */
 export async function openDirectoryStorage(options: DirectoryStorageOptions): Promise<RegistryStorage> {
   const layout = new DirectoryLayout(options.dir);
@@ -86,10 +87,22 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   }
 }
 
+/** What is in the directory, which is made when it is missing. */
+async function listed(root: string): Promise<string[]> {
+  try {
+    makeDirectory(root);
+    return await readdir(root);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw cause;
+    const hint = 'choose another directory with --dir';
+    throw new StoreError(`${root} is no directory for a registry: ${code ?? message}`, { path: root, hint, cause });
+  }
+}
+
 /** The version file doubles as the lock: the kernel frees it when the process dies. */
 async function lockDirectory(layout: DirectoryLayout): Promise<FileHandle> {
-  await mkdir(layout.root, { recursive: true, mode: 0o700 });
-  const names = await readdir(layout.root);
+  const names = await listed(layout.root);
   if (names.length > 0 && !names.includes('registry.json')) {
     throw new StoreError(`${layout.root} is not empty and holds no registry`, {
       path: layout.root,

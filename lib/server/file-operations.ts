@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../util/index.js';
 
 /** Resolves with undefined instead of failing with one of `codes`, by default because something is not there. */
 export async function unless<T>(operation: Promise<T>, ...codes: string[]): Promise<T | undefined> {
@@ -29,7 +30,7 @@ export async function withDirectory<T>(path: string, operation: () => Promise<T>
     return await operation();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await mkdir(dirname(path), { recursive: true });
+    makeDirectory(dirname(path), 0o777);
     return operation();
   }
 }

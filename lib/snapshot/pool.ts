@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import { chmod, mkdir, open, realpath, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { chmod, open, realpath, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError, StoreError } from '../errors.js';
@@ -19,7 +19,7 @@ import {
   unmountFilesystem,
   type LoopDevice,
 } from '../sys/index.js';
-import { runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
 import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
 import type { OpenStoreOptions, PoolBacking } from './store-root.js';
 
@@ -82,7 +82,7 @@ function isSubvolumeRoot(parent: number, name: string): boolean {
 
 /** Makes the pool of `root`: a formatted sparse file beside it, complete before it has its name, or a device. */
 export async function makePool(root: string, options: OpenStoreOptions): Promise<void> {
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  makeDirectory(root);
   await chmod(root, 0o700);
   if (options.device !== undefined) {
     await format(root, options.device);
@@ -129,7 +129,7 @@ async function format(root: string, target: string): Promise<void> {
 /** Mounts the pool of `root` unless it is, and says so. */
 export async function mountPool(root: string, onNote?: (line: string) => void): Promise<PoolBacking> {
   const backing = (await findPoolBacking(root))!;
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  makeDirectory(root);
   if (await isMounted(root)) return backing;
   // Only now: a marker without its file would say that the pool was lost.
   await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify(backing)}\n`);

@@ -1,7 +1,7 @@
-import { readFile, realpath, statfs, mkdir, readdir, stat } from 'node:fs/promises';
+import { readFile, realpath, statfs, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
-import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 
 export const DEFAULT_ROOT = '/var/lib/imgtool';
 
@@ -98,7 +98,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
   if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStore(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
-  if (options.create) await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  if (options.create) makeDirectory(dirname(path), 0o755);
   return withPoolLock(path, async () => {
     const found = await readStore(path, options.reserve);
     if (found !== undefined) return found;
@@ -185,8 +185,7 @@ async function isOnBtrfs(path: string): Promise<boolean> {
 async function makeDirectories(root: string): Promise<void> {
   const present = new Set(await readdir(root));
   for (const name of DIRECTORIES)
-    if (!present.has(name.split('/')[0]!) || name.includes('/'))
-      await mkdir(join(root, name), { recursive: true, mode: 0o700 });
+    if (!present.has(name.split('/')[0]!) || name.includes('/')) makeDirectory(join(root, name));
 }
 
 async function exists(path: string): Promise<boolean> {

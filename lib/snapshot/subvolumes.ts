@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { mkdir, readdir, rmdir } from 'node:fs/promises';
+import { readdir, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlreadyExistsError, DiskSpaceError, NotFoundError, SubvolumeError } from '../errors.js';
 import { isDigest, type ChainId } from '../spec/index.js';
@@ -23,6 +23,7 @@ import {
   subvolumeOrigin,
   syncBtrfs,
 } from '../sys/index.js';
+import { makeDirectory } from '../util/index.js';
 import { removeSubvolume } from './remove-subvolume.js';
 import type { SnapshotOrigin } from './types.js';
 
@@ -67,7 +68,7 @@ export async function makeWritable(path: string, parent: ParentLayer | undefined
 /** Makes the writable subvolume of a container; its directory holds nothing else. */
 export async function makeContainer(path: string, parent: ParentLayer | undefined): Promise<string> {
   const id = basename(dirname(path));
-  await mkdir(dirname(path), { mode: 0o700, recursive: true });
+  makeDirectory(dirname(path));
   try {
     await makeWritable(path, parent);
   } catch (error) {

@@ -160,6 +160,8 @@ describe('server: breaks, crowds and hostile clients', () => {
     await writeFile(join(other.dir, 'registry.json'), '{"version":2}');
     expect(await failure({ dir: other.dir })).to.be.instanceOf(StoreError);
     expect(await failure({ dir: join(other.dir, '..') })).to.be.instanceOf(StoreError);
+    for (const dir of ['/proc/imgtool/registry', '/dev/full', '/dev/full/below'])
+      expect(await failure({ dir }), dir).to.be.instanceOf(StoreError);
     await other.stop();
   });
 
