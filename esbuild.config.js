@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { createRequire } from 'node:module';
 import { build, transform } from 'esbuild';
 
 const OUT = 'dist/bundle';
@@ -21,6 +22,26 @@ const COMMON = {
   define: { 'import.meta.url': 'moduleUrl', 'import.meta.dirname': '__dirname' },
 };
 const MODULE_URL = "const moduleUrl = require('node:url').pathToFileURL(__filename).href;";
+
+/** Got loads all of HTTP/2 with itself, and opens a TLS socket; no registry is spoken to by it. */
+const WITHOUT_HTTP2 = {
+  name: 'without-http2',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^http2-wrapper$/ }, ({ path }) => ({ path, namespace: 'empty' }));
+    onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'export default {};' }));
+  },
+};
+
+/** Commander can run commands that are programs of their own; ours are none. */
+const WITHOUT_EXECUTABLES = {
+  name: 'without-executables',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
+      importer.includes('/node_modules/commander/') ? { path, namespace: 'no-executables' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'no-executables' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
 
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
@@ -51,6 +72,12 @@ async function programFiles() {
   const { outputFiles } = await build({
     ...COMMON,
     entryPoints: { imgtool: 'lib/cli/main.ts' },
+    // Koffi is made to be bundled but for its native code, and loading what is spread over five files takes long.
+    external: [...COMMON.external.filter((name) => name !== 'koffi'), '@koromix/*'],
+    alias: { koffi: createRequire(import.meta.url).resolve('koffi') },
+    inject: ['lib/http/list-format.ts'],
+    define: { ...COMMON.define, 'Intl.ListFormat': 'LazyListFormat' },
+    plugins: [WITHOUT_HTTP2, WITHOUT_EXECUTABLES],
     splitting: true,
     format: 'esm',
     write: false,
@@ -64,7 +91,7 @@ async function programFiles() {
         supported: { 'dynamic-import': false },
         sourcefile: basename(path),
       });
-      return { path, text: `(function (exports, require, module, moduleUrl) {${code}})` };
+      return { path, text: `(function (exports, require, module, __filename, __dirname, moduleUrl) {${code}})` };
     }),
   );
 }

@@ -4,6 +4,7 @@
  * first time.
  */
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
@@ -18,7 +19,14 @@ declare const BUILD: string;
 const SHORT_RUN_MS = 5000;
 
 type Exports = Record<string, unknown>;
-type Wrapped = (exports: Exports, require: typeof requireFrom, module: { exports: Exports }, moduleUrl: string) => void;
+type Wrapped = (
+  exports: Exports,
+  require: typeof requireFrom,
+  module: { exports: Exports },
+  __filename: string,
+  __dirname: string,
+  moduleUrl: string,
+) => void;
 
 const directory = import.meta.dirname;
 const cachePath = codeCachePath(process.env);
@@ -47,13 +55,21 @@ function load(name: string): Exports {
   scripts.set(name, script);
   const module = { exports: {} };
   modules.set(name, module);
-  (script.runInThisContext() as Wrapped)(module.exports, requireFrom, module, pathToFileURL(filename).href);
+  const { href } = pathToFileURL(filename);
+  (script.runInThisContext() as Wrapped)(module.exports, requireFrom, module, filename, directory, href);
   return module.exports;
 }
 
 /** Files of the bundle lie side by side; all else is node's or a package. */
 function requireFrom(specifier: string): unknown {
-  return specifier.startsWith('./') ? load(specifier.slice(2)) : module.require(specifier);
+  if (specifier.startsWith('./')) return load(specifier.slice(2));
+  try {
+    return module.require(specifier);
+  } catch (error) {
+    if (!specifier.startsWith('@koromix/')) throw error;
+    // A package of koffi's, which can be seen from there alone where packages are not laid out flat.
+    return createRequire(require.resolve('koffi'))(specifier);
+  }
 }
 
 let ran = 'none';

@@ -47,7 +47,7 @@ export async function pullV1(
   const { reference, signal } = request;
   const tag = tagForV1(reference);
   // Its threads take a while to start: let them while the registry is asked.
-  const applier = deps.createApplier();
+  const applier = await deps.createApplier();
   try {
     const id = await repository.resolve(tag, { signal });
     const top = named?.layers.at(-1);
