@@ -16,7 +16,7 @@ import type { main } from './main.js';
 declare const BUILD: string;
 
 /** What V8 has not used for a while it drops, so after a long run much would be missing; there a start's time is nothing. */
-const SHORT_RUN_MS = 5000;
+const SHORT_RUN_S = 5;
 
 type Exports = Record<string, unknown>;
 type Wrapped = (
@@ -76,7 +76,7 @@ let ran = 'none';
 process.on('exit', (code) => {
   const commands = compiled?.commands ?? [];
   if (cachePath === undefined) return;
-  if (code !== 0 || performance.now() > SHORT_RUN_MS || (!incomplete && commands.includes(ran))) return;
+  if (code !== 0 || process.uptime() > SHORT_RUN_S || (!incomplete && commands.includes(ran))) return;
   try {
     writeCodeCache(cachePath, () => {
       const files = new Map(compiled?.files);
