@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { readCodeCache } from '../../lib/cli/code-cache.js';
+import { makeBtrfsLoop } from '../helpers/btrfs-loop.js';
 import { IMGTOOL } from '../helpers/imgtool.js';
 
 const EXPECTED = { code: 0, stdout: '0.1.0\n', stderr: '' };
@@ -146,6 +147,25 @@ describe('start-up', () => {
     expect(await start(['--version'], { program: join(program, 'bin/imgtool'), uid: 65534 })).to.deep.equal(EXPECTED);
     expect(await readdir(caches)).to.have.length(1);
     expect((await readFile(path)).equals(before)).to.equal(true);
+  });
+
+  it('finds native code where packages are not laid out flat', async () => {
+    const program = join(home, 'program');
+    const packages = join(home, 'packages/node_modules');
+    for (const name of ['bin/imgtool', 'bin/package.json', 'dist/bundle'])
+      await cp(resolve(name), join(program, name), { recursive: true });
+    for (const name of ['koffi', '@koromix'])
+      await cp(resolve('node_modules', name), join(packages, name), { recursive: true });
+    await mkdir(join(program, 'node_modules'));
+    await symlink(join(packages, 'koffi'), join(program, 'node_modules/koffi'));
+    const btrfs = await makeBtrfsLoop();
+    try {
+      const args = ['--root', join(btrfs.path, 'store'), 'store', 'init'];
+      expect(await start(args, { program: join(program, 'bin/imgtool') })).to.include({ code: 0, stderr: '' });
+      await stat(join(btrfs.path, 'store/layers'));
+    } finally {
+      await btrfs.remove();
+    }
   });
 
   it('starts without a home, or with one that takes nothing', async () => {
