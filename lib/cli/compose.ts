@@ -9,7 +9,6 @@ import type {
   OperationDeps,
   OtherTransport,
   RegistryAccess,
-  RestoreDeps,
 } from '../operations/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
@@ -24,9 +23,7 @@ import { splitCredentials } from './creds.js';
 import type { Options } from './options.js';
 
 /** Parts that work on the local store. */
-export type LocalDeps = Omit<OperationDeps, 'registry' | 'createApplier' | 'content'> &
-  Pick<RestoreDeps, 'createApplier'> &
-  Pick<GarbageDeps, 'content'>;
+export type LocalDeps = Omit<OperationDeps, 'registry' | 'content'> & Pick<GarbageDeps, 'content'>;
 
 /** Credentials for one registry in place of those of --creds: `host` as the user wrote it, `creds` as USER[:PASS]. */
 export interface RemoteLogin {
@@ -184,11 +181,7 @@ export class Composition {
 
   /** The local store, made when there is none, and what unpacks layers into it. */
   async unpacking(): Promise<Omit<OperationDeps, 'registry'>> {
-    const [local, { createLayerApplier }] = await Promise.all([
-      this.makeStore().then((store) => this.#drivers(store)),
-      import('../layer/index.js'),
-    ]);
-    return { ...local, createApplier: () => createLayerApplier() };
+    return this.#drivers(await this.makeStore());
   }
 
   /** The boot this machine is in. */

@@ -4,7 +4,7 @@ import { EXIT } from './exit-codes.js';
 import { jsonText } from './json-text.js';
 import { READER_GONE, runCli } from './run-cli.js';
 
-/** Entry of the program: joins the process (arguments, signals, streams) to `runCli`. */
+/** Joins the process (arguments, signals, streams) to `runCli`. */
 const interruption = new AbortController();
 
 /** Signals belong to a program that was run in the foreground; one that comes after its end does not change its exit code. */
@@ -67,19 +67,22 @@ function tellUnwritten(error: NodeJS.ErrnoException): void {
   process.exitCode = report.exitCode;
 }
 
-process.exitCode = await runCli(process.argv.slice(2), {
-  stdin: () => process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  signal: interruption.signal,
-  takeSignals,
-});
-
-// Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
-process.stdout.write('', () =>
-  setImmediate(() => {
-    if (unwritten !== undefined) tellUnwritten(unwritten);
-    process.exit();
-  }),
-);
+/** Runs the command line of this process and ends it. `onCommand` is told which command it is. */
+export async function main({ onCommand }: { readonly onCommand?: (name: string) => void } = {}): Promise<void> {
+  process.exitCode = await runCli(process.argv.slice(2), {
+    stdin: () => process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: interruption.signal,
+    takeSignals,
+    ...(onCommand && { onCommand }),
+  });
+  // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
+  process.stdout.write('', () =>
+    setImmediate(() => {
+      if (unwritten !== undefined) tellUnwritten(unwritten);
+      process.exit();
+    }),
+  );
+}

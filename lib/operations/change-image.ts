@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { randomBytes } from 'node:crypto';
 import { UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
+import { compareText } from '../util/index.js';
 import {
   applyConfigChange,
   formatReference,
@@ -158,7 +159,7 @@ async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | un
     throw new UsageError(`the image does not stand on ${from}`, { hint: 'see "imgtool tree"' });
   }
   const candidates = (await deps.metadata.images.list()).filter((image) => image.chainIds.length > 0 && isBelow(image));
-  const [nearest] = candidates.sort((a, b) => b.chainIds.length - a.chainIds.length || a.id.localeCompare(b.id));
+  const [nearest] = candidates.sort((a, b) => b.chainIds.length - a.chainIds.length || compareText(a.id, b.id));
   if (nearest !== undefined) return nearest;
   throw new UsageError('no image of the store has the lower layers of this one', {
     hint: 'pull the image it was made from, and name it with --from',

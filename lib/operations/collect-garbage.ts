@@ -1,6 +1,7 @@
 import type { ContentMaintenance, ContentStore, Leftover } from '../content/index.js';
 import type { ContainerRecord, ImageRecord, LayerRecord, UploadRecord } from '../metadata/index.js';
 import { digestHex, type ChainId, type Digest } from '../spec/index.js';
+import { compareText } from '../util/index.js';
 import { parseV1PartKey } from './bring-v1-layer.js';
 import type { OperationDeps } from './deps.js';
 import { LayerSizes, readRecords, sum, type StoreRecords } from './layer-sizes.js';
@@ -149,7 +150,7 @@ function evictable(
 ): ImageRecord[] {
   const { stored, isSafe, keepBytes } = options;
   const used = new Set(records.containers.map(({ image }) => image));
-  const candidates = records.images.filter(({ id }) => !used.has(id)).sort((a, b) => a.pulled.localeCompare(b.pulled));
+  const candidates = records.images.filter(({ id }) => !used.has(id)).sort((a, b) => compareText(a.pulled, b.pulled));
   const evicted: ImageRecord[] = [];
   for (const image of candidates) {
     const kept = needed(records, { evicted, isSafe });

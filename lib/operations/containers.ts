@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { AlreadyExistsError, UsageError } from '../errors.js';
 import type { ContainerRecord } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
+import { compareText } from '../util/index.js';
 import { ADJECTIVES, NOUNS } from './container-names.js';
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
@@ -90,7 +91,7 @@ export async function listContainers(
       running: running.includes(container.id),
       path: deps.snapshots.containerPath(container.id),
     });
-  return list.sort((a, b) => b.created.localeCompare(a.created) || a.id.localeCompare(b.id));
+  return list.sort((a, b) => compareText(b.created, a.created) || compareText(a.id, b.id));
 }
 
 /** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */

@@ -16,8 +16,8 @@ export interface OperationDeps {
   readonly metadata: MetadataStore;
   readonly snapshots: FreezingSnapshotter;
   readonly registry: RegistryClient;
-  /** Starts the unpacking threads; the operation closes what it started. */
-  readonly createApplier: () => LayerApplier;
+  /** Starts the unpacking threads, called only when there may be something to unpack; the operation closes what it started. */
+  readonly createApplier: () => LayerApplier | Promise<LayerApplier>;
   /** Finds what changed between a layer and a frozen snapshot (`changes` of the room snapshot). */
   readonly compareTrees: (input: ChangesInput) => Promise<Change[]>;
   /** Writes changes as a layer (`packLayer` of the room layer). */

@@ -1,6 +1,7 @@
 import { NotFoundError, UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import { digestHex, formatReference, parseReference, type Reference } from '../spec/index.js';
+import { compareText } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** How an image argument was understood: by one of its names, or by its ID or digest. */
@@ -66,7 +67,7 @@ function referenceOf(input: string, hex: string | undefined): Reference | undefi
 
 function byReference(records: readonly ImageRecord[], reference: Reference): FoundImage | undefined {
   // The newest first: a name that is moving is on both images for a moment.
-  const newest = records.toSorted((a, b) => b.pulled.localeCompare(a.pulled));
+  const newest = records.toSorted((a, b) => compareText(b.pulled, a.pulled));
   const { host, repository, tag, digest } = reference;
   if (digest === undefined) {
     const name = formatReference(reference);

@@ -73,7 +73,7 @@ export async function importImage(deps: ImportDeps, request: ImportRequest): Pro
 
 async function makeLayer(deps: ImportDeps, request: ImportRequest, made: Digest[]): Promise<LayerStep> {
   const { source, sourceName: name, bootId, signal } = request;
-  const applier = deps.createApplier();
+  const applier = await deps.createApplier();
   try {
     return await unpackTar(deps, applier, { source, name, parent: undefined, made, bootId, signal });
   } finally {

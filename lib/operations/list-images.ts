@@ -1,4 +1,5 @@
 import type { Digest } from '../spec/index.js';
+import { compareText } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
@@ -40,7 +41,7 @@ export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?:
       exclusiveSize: sizes.exclusive(image),
       containers: containers.filter((container) => container.image === image.id).length,
     }))
-    .sort((a, b) => b.pulled.localeCompare(a.pulled) || a.id.localeCompare(b.id));
+    .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id));
 }
 
 function nameFilter(filter: string): (names: readonly string[], id: string) => boolean {

@@ -58,7 +58,7 @@ export async function loadImages(deps: LoadDeps, request: LoadRequest): Promise<
     await expectNamesFree(deps, planned, request.replace);
     await sweepStore(deps);
     const brought: BroughtImage[] = [];
-    applier = deps.createApplier();
+    applier = await deps.createApplier();
     for (const { archived, resolved, present } of planned) {
       const reference = { host: 'archive', repository: 'image', digest: archived.descriptor.digest };
       const one =

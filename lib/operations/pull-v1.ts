@@ -46,17 +46,17 @@ export async function pullV1(
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
   const { reference, signal } = request;
   const tag = tagForV1(reference);
+  const id = await repository.resolve(tag, { signal });
+  const top = named?.layers.at(-1);
+  if (named !== undefined && top !== undefined && v1ImageOf(top)?.image.id === id) {
+    // Whoever pulled it may have been killed before it tidied up.
+    const known = named.layers.flatMap((layer) => v1ImageOf(layer)?.image.id ?? []);
+    await forgetParts(deps, repository, known);
+    return [named, named.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }))];
+  }
   // Its threads take a while to start: let them while the registry is asked.
-  const applier = deps.createApplier();
+  const applier = await deps.createApplier();
   try {
-    const id = await repository.resolve(tag, { signal });
-    const top = named?.layers.at(-1);
-    if (named !== undefined && top !== undefined && v1ImageOf(top)?.image.id === id) {
-      // Whoever pulled it may have been killed before it tidied up.
-      const known = named.layers.flatMap((layer) => v1ImageOf(layer)?.image.id ?? []);
-      await forgetParts(deps, repository, known);
-      return [named, named.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }))];
-    }
     const ids = await repository.ancestry(id, { signal });
     const { images, steps, layers } = await whileSealing(deps, request.bootId, () =>
       bringLayers(deps, repository, applier, { ids, fetched, request }),

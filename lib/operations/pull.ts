@@ -91,7 +91,7 @@ async function bringIn(
   request: PullRequest,
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
   // Its threads take a while to start: let them while the registry is asked.
-  const applier = deps.createApplier();
+  const applier = await deps.createApplier();
   try {
     const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
     if ('schema1' in resolved) return await pullSchema1(deps, repository, applier, { ...resolved, request });

@@ -1,6 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
 import { StoreError } from '../errors.js';
-import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
@@ -9,10 +8,8 @@ import type { OperationDeps } from './deps.js';
 import { missingSteps } from './look-up-image.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
-/** What restoring needs; the unpacking threads may be loaded only when there is something to unpack. */
-export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'> & {
-  readonly createApplier: () => LayerApplier | Promise<LayerApplier>;
-};
+/** What restoring needs. */
+export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
 
 /**
  * Unpacks the layers that an image of the store has lost to a power cut, from their blobs and without a registry. Call with

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { CommandError } from '../errors.js';
 import { SYSTEM_PATH } from './run-process.js';
@@ -17,6 +16,7 @@ export async function* filterProcess(
 ): AsyncGenerator<Buffer> {
   const { signal, hint } = options;
   signal.throwIfAborted();
+  const { spawn } = await import('node:child_process');
   const [program, ...rest] = argv;
   const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: SYSTEM_PATH, LC_ALL: 'C' } });
   let stderr = '';

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { CommandError } from '../errors.js';
 
 /** The search path of programs: the system's own, never one from the environment or an image (CVE-2019-14271). */
@@ -11,10 +10,11 @@ const KEPT_BYTES = 65536;
  * CommandError with the tail of stderr when it is missing (`exitCode` undefined) or fails, AbortError when aborted
  * (the program is killed first). `hint` becomes the error's hint.
  */
-export function runProcess(
+export async function runProcess(
   argv: readonly [string, ...string[]],
   options: { readonly signal?: AbortSignal; readonly hint?: string } = {},
 ): Promise<string> {
+  const { spawn } = await import('node:child_process');
   const [program, ...rest] = argv;
   return new Promise((resolve, reject) => {
     const output = { stdout: '', stderr: '' };

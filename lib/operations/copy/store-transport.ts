@@ -161,7 +161,7 @@ class StoreDestination implements ImageDestination {
     const { reserveBytes, bootId } = this.#options;
     const reference = { ...this.#reference, digest: raw.descriptor.digest };
     const platform = { platform: hostPlatform(), platformGiven: false };
-    const applier = this.#deps.createApplier();
+    const applier = await this.#deps.createApplier();
     try {
       const { image } = await bringInImage(this.#deps, nowhere(this.name), applier, {
         resolved: { manifest, raw, index: undefined },
