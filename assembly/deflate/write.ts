@@ -48,8 +48,8 @@ export function endOutput(): u32 {
 }
 
 /** At most 57 bits between two calls of `flush`. */
-function put(value: u32, bits: u32): void {
-  held |= (<u64>value) << heldBits;
+function put(value: u64, bits: u32): void {
+  held |= value << heldBits;
   heldBits += bits;
 }
 
@@ -216,25 +216,37 @@ function writeSequences(): void {
     const entry = load<u64>(sequence);
     let literals = <u32>entry;
     for (; literals >= 3; literals -= 3) {
-      putCode(load<u32>(LITERAL_CODE + ((<usize>load<u8>(from)) << 2)));
-      putCode(load<u32>(LITERAL_CODE + ((<usize>load<u8>(from, 1)) << 2)));
-      putCode(load<u32>(LITERAL_CODE + ((<usize>load<u8>(from, 2)) << 2)));
+      const first = literalCode(load<u8>(from));
+      const second = literalCode(load<u8>(from, 1));
+      const third = literalCode(load<u8>(from, 2));
+      let bits = first >> 16;
+      let value = (<u64>(first & 0xffff)) | ((<u64>(second & 0xffff)) << bits);
+      bits += second >> 16;
+      value |= (<u64>(third & 0xffff)) << bits;
+      put(value, bits + (third >> 16));
       flush();
       from += 3;
     }
-    for (; literals > 0; literals--) putCode(load<u32>(LITERAL_CODE + ((<usize>load<u8>(from++)) << 2)));
+    for (; literals > 0; literals--) putCode(literalCode(load<u8>(from++)));
     flush();
     if (sequence === last) break;
     const match = <u32>(entry >> 32);
     const length = match & 511;
     const slot = (match >> 9) & 31;
     const lengthCode = load<u32>(LENGTH_CODE + ((<usize>length) << 2));
-    put(lengthCode & 0xffffff, lengthCode >> 24);
-    putCode(load<u32>(DISTANCE_CODE + ((<usize>slot) << 2)));
-    put(match >> 14, distanceExtraBits(slot));
+    const distanceCode = load<u32>(DISTANCE_CODE + ((<usize>slot) << 2));
+    let bits = lengthCode >> 24;
+    let value = (<u64>(lengthCode & 0xffffff)) | ((<u64>(distanceCode & 0xffff)) << bits);
+    bits += distanceCode >> 16;
+    value |= (<u64>(match >> 14)) << bits;
+    put(value, bits + distanceExtraBits(slot));
     flush();
     from += length;
   }
-  putCode(load<u32>(LITERAL_CODE + (END_OF_BLOCK << 2)));
+  putCode(literalCode(END_OF_BLOCK));
   flush();
+}
+
+function literalCode(symbol: u32): u32 {
+  return load<u32>(LITERAL_CODE + ((<usize>symbol) << 2));
 }
