@@ -44,5 +44,5 @@ export const SEQUENCES: usize = 0x30000;
 export const MAX_SEQUENCES: u32 = 1 << 15;
 /** Room for a megabyte stored with its headers, and what is written beyond the end. */
 export const OUTPUT_AT: usize = 0x80000;
-/** The dictionary and the data behind it, with room for what is read beyond the end. */
+/** The dictionary and the data behind it; a multiple of 64 KiB, as `parse` keeps 16 bits of positions. */
 export const INPUT_AT: usize = 0x190000;

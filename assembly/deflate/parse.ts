@@ -21,7 +21,6 @@ const SKIP_SHIFT: u32 = 7;
 /** Matches are searched only where so much can be read: eight bytes at the position and at the next. */
 const LOOKAHEAD: usize = 9;
 
-let windowStart: usize = 0;
 let position: usize = 0;
 let end: usize = 0;
 
@@ -34,10 +33,9 @@ export let sequences: u32 = 0;
 export function beginParse(dictionary: u32, size: u32): void {
   // Stale positions would not be wrong, but the output would depend on what came before.
   memory.fill(HASHES, 0, 4 << HASH_BITS);
-  windowStart = INPUT_AT;
-  position = windowStart + dictionary;
+  position = INPUT_AT + dictionary;
   end = position + size;
-  for (let at = windowStart; at + 4 <= position; at++) insert(at);
+  for (let at = INPUT_AT; at + 4 <= position; at++) insert(at);
 }
 
 /** Whether there is data that has not been parsed. */
@@ -92,8 +90,8 @@ export function parse(): void {
   while (at < searchable && sequence < full) {
     const here = load<u64>(at);
     const next = load<u64>(at, 1);
-    const reach = min(<u32>(at - windowStart), WINDOW);
     // What is kept are 16 bits of a position: one out of reach gives a wrong distance, and the bytes there are compared.
+    // They never lie before the data, as INPUT_AT is what 0 stands for.
     let entry = bucket(<u32>here);
     let kept = load<u32>(entry);
     store<u32>(entry, (kept << 16) | ((<u32>at) & 0xffff));
@@ -105,10 +103,10 @@ export function parse(): void {
     const nextNear = (<u32>(at + 1) - kept) & 0xffff;
     const nextFar = (<u32>(at + 1) - (kept >> 16)) & 0xffff;
     // Equal bytes, up to eight. A distance of 0 is out of reach.
-    let nearLength = select<u32>((<u32>ctz(load<u64>(at - near) ^ here)) >> 3, 0, near - 1 < reach);
-    let farLength = select<u32>((<u32>ctz(load<u64>(at - far) ^ here)) >> 3, 0, far - 1 < reach);
-    const nextNearLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < reach);
-    const nextFarLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextFar) ^ next)) >> 3, 0, nextFar - 1 < reach);
+    let nearLength = select<u32>((<u32>ctz(load<u64>(at - near) ^ here)) >> 3, 0, near - 1 < WINDOW);
+    let farLength = select<u32>((<u32>ctz(load<u64>(at - far) ^ here)) >> 3, 0, far - 1 < WINDOW);
+    const nextNearLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < WINDOW);
+    const nextFarLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextFar) ^ next)) >> 3, 0, nextFar - 1 < WINDOW);
     const lengthHere = max(nearLength, farLength);
     const lengthNext = max(nextNearLength, nextFarLength);
     let length = max(lengthHere, lengthNext);
