@@ -1,11 +1,13 @@
 /**
  * Bundles the program for fast start-up into dist/bundle, as CommonJS: the program in files that are loaded when they are
- * needed, `start.js` that loads them (lib/cli/start.ts), and each worker in a file of its own.
+ * needed, `start.js` that loads them (lib/cli/start.ts), and each worker in a file of its own. What is WebAssembly is compiled
+ * beside the code that loads it, bundled or not.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { createRequire } from 'node:module';
+import { main as compileAssembly } from 'assemblyscript/asc';
 import { build, transform } from 'esbuild';
 
 const OUT = 'dist/bundle';
@@ -66,6 +68,7 @@ await build({
   format: 'cjs',
   banner: { js: MODULE_URL },
 });
+await makeDeflate();
 
 /** The program's files as functions of what CommonJS gives a module. Only ES modules can be split by esbuild: first as such. */
 async function programFiles() {
@@ -94,4 +97,18 @@ async function programFiles() {
       return { path, text: `(function (exports, require, module, __filename, __dirname, moduleUrl) {${code}})` };
     }),
   );
+}
+
+async function makeDeflate() {
+  const compiled = 'dist/lib/layer/deflate.wasm';
+  mkdirSync(dirname(compiled), { recursive: true });
+  const { error, stderr } = await compileAssembly([
+    'lib/layer/assembly/index.ts',
+    ...['--outFile', compiled],
+    ...['-O3', '--converge', '--noAssert'],
+    // Nothing is allocated: see lib/layer/assembly/memory.ts. Pages of 64 KiB.
+    ...['--runtime', 'stub', '--initialMemory', '42', '--memoryBase', '256'],
+  ]);
+  if (error) throw new Error(stderr.toString() || error.message);
+  copyFileSync(compiled, join(OUT, basename(compiled)));
 }

@@ -83,7 +83,7 @@ async function runCommand(
   try {
     const print = (result: CommandResult): void => terminal.result(result);
     const fail: CommandContext['fail'] = (argument, error) => {
-      const cause = signal.aborted ? signal.reason : error;
+      const cause: unknown = signal.aborted ? signal.reason : error;
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '));
       terminal.error(report, cause);
       return report.exitCode;

@@ -1,18 +1,22 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import { zstdFrame } from '../sys/index.js';
 import { COMPRESS_BLOCK } from './block-pool.js';
+import { deflate } from './deflate.js';
 import type { CompressJob } from './worker-protocol.js';
+
+const ZSTD_LEVEL = 3;
 
 /**
  * Gzip: deflated with the dictionary, ending on a byte boundary, without header and trailer. Zstd: a frame. In memory of its
  * own. Throws RangeError on a level that libzstd does not take.
  */
-export function compressBlock(job: CompressJob): Uint8Array<ArrayBuffer> {
-  const bytes = job.compression === 'gzip' ? deflate(job) : zstdFrame(job.block, job.level);
+export function compressBlock({ block, compression, level, dictionary }: CompressJob): Uint8Array<ArrayBuffer> {
+  if (compression === 'gzip' && level === undefined) return deflate(block, dictionary);
+  const bytes = compression === 'gzip' ? zlibDeflate(block, level!, dictionary) : zstdFrame(block, level ?? ZSTD_LEVEL);
   return bytes as Uint8Array<ArrayBuffer>;
 }
 
-function deflate({ block, level, dictionary }: CompressJob): Buffer {
+function zlibDeflate(block: Uint8Array, level: number, dictionary?: Uint8Array): Buffer {
   return deflateRawSync(block, {
     level,
     windowBits: 15,

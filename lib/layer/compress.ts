@@ -14,26 +14,25 @@ export type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
 /** How a tar is compressed. */
 export interface CompressOptions {
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Level of zlib (3 unless given) or zstd (3 unless given). */
+  /** Level of zlib or zstd (3 unless given); without one, gzip is made by our own deflate. */
   readonly level?: number | undefined;
   /** Gets the blocks back; but those that go out as they are. */
   readonly pool: BlockPool;
+  /** As many as there are cores, at most MAX_THREADS, unless given. */
+  readonly threads?: number;
 }
 
-/** Twice as fast as zlib's own default of 6, for about 5 % more bytes. */
-const GZIP_LEVEL = 3;
-const ZSTD_LEVEL = 3;
 const WINDOW = 1 << 15;
 /** The thread that reads and hashes the tar cannot keep more busy. */
 const MAX_THREADS = 8;
 
 /**
- * The blob that a tar becomes. The bytes depend on the data, the level and the version of the library (the zlib bundled with
- * node, libzstd), never on the number of threads. Throws UnsupportedMediaTypeError: zstd without libzstd.
+ * The blob that a tar becomes. The bytes depend on the data and the level; with a level of gzip, on the version of the zlib
+ * that node bundles, and with zstd, on that of libzstd; never on the number of threads. Throws UnsupportedMediaTypeError: zstd without libzstd.
  */
-export function compress(tar: Blocks, { compression, level, pool }: CompressOptions): Blocks {
-  if (compression === 'gzip') return gzipMember(tar, level ?? GZIP_LEVEL, pool);
-  if (compression === 'zstd') return zstdFrames(tar, level ?? ZSTD_LEVEL, pool);
+export function compress(tar: Blocks, options: CompressOptions): Blocks {
+  if (options.compression === 'gzip') return gzipMember(tar, options);
+  if (options.compression === 'zstd') return zstdFrames(tar, options);
   return tar;
 }
 
@@ -41,7 +40,7 @@ export function compress(tar: Blocks, { compression, level, pool }: CompressOpti
  * One gzip member (RFC 1952, no name, no time). Each block is deflated on its own, from the last 32 KiB of the one before,
  * and ends on a byte boundary.
  */
-async function* gzipMember(blocks: Blocks, level: number, pool: BlockPool): AsyncGenerator<Buffer> {
+async function* gzipMember(blocks: Blocks, options: CompressOptions): AsyncGenerator<Buffer> {
   let crc = 0;
   let size = 0;
   const jobs = async function* (): AsyncGenerator<CompressJob> {
@@ -51,12 +50,12 @@ async function* gzipMember(blocks: Blocks, level: number, pool: BlockPool): Asyn
       size += block.length;
       // Copied before the block is given away: it may be used again.
       const window = Buffer.from(block.subarray(-WINDOW));
-      yield { block, compression: 'gzip', level, ...(before && { dictionary: before }) };
+      yield { block, compression: 'gzip', level: options.level, ...(before && { dictionary: before }) };
       before = window;
     }
   };
   yield Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
-  yield* compressInThreads(jobs(), pool);
+  yield* compressInThreads(jobs(), options);
   const trailer = Buffer.alloc(10);
   // An empty last block with fixed codes ends the stream.
   trailer.writeUInt16LE(0x0003, 0);
@@ -66,23 +65,26 @@ async function* gzipMember(blocks: Blocks, level: number, pool: BlockPool): Asyn
 }
 
 /** One zstd frame for each block, all frames a valid stream together. */
-async function* zstdFrames(blocks: Blocks, level: number, pool: BlockPool): AsyncGenerator<Buffer> {
+async function* zstdFrames(blocks: Blocks, options: CompressOptions): AsyncGenerator<Buffer> {
   if (!canCompressZstd())
     throw new UnsupportedMediaTypeError('zstd layers cannot be written: libzstd.so.1 is not installed', {
       mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
       hint: 'install libzstd1 or use --compression gzip',
     });
   const jobs = async function* (): AsyncGenerator<CompressJob> {
-    for await (const block of blocks) yield { block, compression: 'zstd', level };
+    for await (const block of blocks) yield { block, compression: 'zstd', level: options.level };
   };
-  yield* compressInThreads(jobs(), pool);
+  yield* compressInThreads(jobs(), options);
 }
 
 /**
  * The results in the order of the jobs, whose blocks go back to `pool`. Memory: four blocks for each thread. What fits into
  * one block is not worth a thread.
  */
-async function* compressInThreads(jobs: AsyncGenerator<CompressJob>, pool: BlockPool): AsyncGenerator<Buffer> {
+async function* compressInThreads(
+  jobs: AsyncGenerator<CompressJob>,
+  { pool, threads: wanted = Math.min(availableParallelism(), MAX_THREADS) }: CompressOptions,
+): AsyncGenerator<Buffer> {
   const threads: JobThread<CompressJob, Uint8Array>[] = [];
   const running: Promise<Buffer>[] = [];
   const start = async (job: CompressJob): Promise<Buffer> => {
@@ -100,8 +102,7 @@ async function* compressInThreads(jobs: AsyncGenerator<CompressJob>, pool: Block
       yield asBuffer(compressBlock(first.value));
       return;
     }
-    for (let left = Math.min(availableParallelism(), MAX_THREADS); left > 0; left--)
-      threads.push(new JobThread('./compress-worker.js'));
+    while (threads.length < wanted) threads.push(new JobThread('./compress-worker.js'));
     const enqueue = (job: CompressJob): void => {
       const result = start(job);
       // Awaited in order: a failure must not count as unhandled before its turn.

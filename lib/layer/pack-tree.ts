@@ -15,6 +15,7 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
   statAt,
+  statAtIfThere,
   type FileStat,
 } from '../sys/index.js';
 
@@ -25,6 +26,8 @@ const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 export class PackTree {
   readonly #root: number;
   #parent: { readonly path: Buffer; readonly fd: number } | undefined;
+  /** The directory that was last found missing. */
+  #absent: Buffer | undefined;
 
   /** Opens the root; the caller ends with `close`. Throws SyscallError. */
   constructor(root: string) {
@@ -43,12 +46,18 @@ export class PackTree {
 
   /** Type bits of what lies there, or undefined when there is nothing. */
   typeOf(parent: Buffer, name: Buffer): number | undefined {
+    // Asked for every file of a tree that is new: an error for each takes longer than packing a small file.
+    if (this.#absent?.equals(parent) === true) return undefined;
+    let directory: number;
     try {
-      return this.stat(parent, name).mode & S_IFMT;
+      directory = this.#directory(parent);
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
-      throw error;
+      if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
+      this.#absent = parent;
+      return undefined;
     }
+    const stat = statAtIfThere(directory, name);
+    return stat && stat.mode & S_IFMT;
   }
 
   linkTarget(parent: Buffer, name: Buffer): Buffer {

@@ -20,7 +20,7 @@ export interface PackInput {
   readonly upper: string;
   readonly changes: Iterable<LayerChange>;
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Level of zlib (3 unless given) or zstd (3 unless given). */
+  /** Level of zlib or zstd; see `CompressOptions`. */
   readonly level?: number;
   /** Seconds since 1970 that no changed entry is newer than. */
   readonly sourceDateEpoch?: number;

@@ -16,7 +16,7 @@ export interface RecompressInput {
   /** File of the blob: gzip, zstd or a plain tar, told by its bytes. */
   readonly path: string;
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Level of zlib (3 unless given) or zstd (3 unless given). */
+  /** Level of zlib or zstd; see `CompressOptions`. */
   readonly level?: number | undefined;
   /** Takes the new blob; ended on success, destroyed with the error on failure. */
   readonly output: Writable;

@@ -41,7 +41,8 @@ export interface CompressJob {
   /** In memory that threads share; not changed before the answer. */
   readonly block: Uint8Array;
   readonly compression: 'gzip' | 'zstd';
-  readonly level: number;
+  /** Of zlib or zstd; undefined for the default: gzip by our own deflate. */
+  readonly level: number | undefined;
   /** Gzip: what came before the block, at most 32 KiB of it. */
   readonly dictionary?: Uint8Array;
 }
