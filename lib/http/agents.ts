@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { TransportError } from '../errors.js';
 import { systemAuthorities } from './authorities.js';
+import { readLarge } from './large-reads.js';
 import type { HttpClientOptions, TlsOptions } from './types.js';
 
 /** What looking up, connecting and TLS may take each, unless said otherwise. */
@@ -55,7 +56,7 @@ export class Agents {
     const timeoutMs = 2 * (this.#options.timeouts?.connectMs ?? CONNECT_MS);
     let agent: HttpAgent;
     if (proxy !== undefined) agent = await proxyAgent(proxy, secure, timeoutMs, options);
-    else agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    else agent = readLarge(secure ? new HttpsAgent(options) : new HttpAgent(options));
     this.#open.push(agent);
     return { agent, proxy: proxy === undefined ? undefined : new URL(proxy).host, tls };
   }
