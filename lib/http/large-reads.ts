@@ -1,13 +1,13 @@
 import type { Agent } from 'node:http';
 import type { OnReadOpts, Socket } from 'node:net';
 
-/** What a connection reads into at first, and at most: small answers are many, large bodies take the time. Bytes. */
+/** What a connection reads into at first, and at most: many answers are small, large bodies are what takes time. Bytes. */
 const FIRST_BYTES = 64 * 1024;
 const MOST_BYTES = 1024 * 1024;
 
 /**
  * Makes the connections of `agent` read large pieces where much arrives at once. Node reads 64 KiB at a time, by TLS 16 KiB, and
- * all that is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
+ * what is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
  */
 export function readLarge<A extends Agent>(agent: A): A {
   const { createConnection } = agent;
@@ -20,16 +20,23 @@ export function readLarge<A extends Agent>(agent: A): A {
   return agent;
 }
 
-/** Takes what one socket reads, and passes it on as `data` once all that has arrived by now is here, or a buffer is full. */
+/** To be told of each chunk of a body: whether it is a part of what was read shows what node's parser does. */
+export function noteChunk({ buffer }: Uint8Array): void {
+  if (parserCopies !== false) parserCopies = !buffers.has(buffer);
+}
+
+/** Node's parser copies bodies, but does not promise to: only where that was seen, a buffer is read into again. */
+let parserCopies: boolean | undefined;
+const buffers = new WeakSet<ArrayBufferLike>();
+
+/** What one socket reads: passed on as `data` once all that has arrived by now is here, or a buffer is full. */
 class LargeReads {
   readonly onread: OnReadOpts = {
     buffer: () => this.#room(),
     callback: (bytes) => this.#take(bytes),
   };
   #socket: Socket | undefined;
-  #size = FIRST_BYTES;
-  /** Never used again: the pieces that are passed on are parts of it. */
-  #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #buffer = newBuffer(FIRST_BYTES);
   #filled = 0;
   #passed = 0;
   #planned = false;
@@ -43,11 +50,11 @@ class LargeReads {
 
   /** Where the next bytes are read to. */
   #room(): Buffer {
-    if (this.#buffer.length - this.#filled < this.#buffer.length / 4) {
-      // More has come at once than there is room for.
-      if (this.#filled > this.#passed) this.#size = Math.min(MOST_BYTES, this.#size * 2);
+    const { length } = this.#buffer;
+    if (length - this.#filled < length / 4) {
+      const isShort = this.#filled > this.#passed && length < MOST_BYTES;
       this.#pass();
-      this.#buffer = Buffer.allocUnsafeSlow(this.#size);
+      if (isShort || parserCopies !== true) this.#buffer = newBuffer(isShort ? length * 2 : length);
       [this.#filled, this.#passed] = [0, 0];
     }
     return this.#buffer.subarray(this.#filled);
@@ -55,14 +62,13 @@ class LargeReads {
 
   #take(bytes: number): boolean {
     this.#filled += bytes;
-    if (!this.#planned) {
-      this.#planned = true;
-      // TLS hands over one record after the other: they have all come before this.
-      setImmediate(() => {
-        this.#planned = false;
-        if (this.#socket?.destroyed === false) this.#pass();
-      });
-    }
+    if (this.#planned) return true;
+    this.#planned = true;
+    // TLS hands over one record after the other: all that have come are here by then.
+    setImmediate(() => {
+      this.#planned = false;
+      if (this.#socket?.destroyed === false) this.#pass();
+    });
     return true;
   }
 
@@ -71,4 +77,10 @@ class LargeReads {
     this.#passed = this.#filled;
     if (piece.length > 0) this.#socket?.emit('data', piece);
   }
+}
+
+function newBuffer(bytes: number): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(bytes);
+  buffers.add(buffer.buffer);
+  return buffer;
 }
