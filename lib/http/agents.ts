@@ -18,13 +18,16 @@ export interface Route {
   readonly tls: TlsOptions | undefined;
 }
 
+/** What of a client's options its connections depend on. */
+type AgentsOptions = Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts' | 'limitRate'>;
+
 /** The kept connections of a client: one pool for each scheme, host and proxy. */
 export class Agents {
-  readonly #options: Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts'>;
+  readonly #options: AgentsOptions;
   readonly #routes = new Map<string, Promise<Route>>();
   readonly #open: HttpAgent[] = [];
 
-  constructor(options: Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts'>) {
+  constructor(options: AgentsOptions) {
     this.#options = options;
   }
 
@@ -56,7 +59,9 @@ export class Agents {
     const timeoutMs = 2 * (this.#options.timeouts?.connectMs ?? CONNECT_MS);
     let agent: HttpAgent;
     if (proxy !== undefined) agent = await proxyAgent(proxy, secure, timeoutMs, options);
-    else agent = readLarge(secure ? new HttpsAgent(options) : new HttpAgent(options));
+    else agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    // A rate is kept to in small steps.
+    if (proxy === undefined && this.#options.limitRate === undefined) readLarge(agent);
     this.#open.push(agent);
     return { agent, proxy: proxy === undefined ? undefined : new URL(proxy).host, tls };
   }

@@ -9,7 +9,7 @@ const MOST_BYTES = 1024 * 1024;
  * Makes the connections of `agent` read large pieces where much arrives at once. Node reads 64 KiB at a time, by TLS 16 KiB, and
  * what is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
  */
-export function readLarge<A extends Agent>(agent: A): A {
+export function readLarge(agent: Agent): void {
   const { createConnection } = agent;
   agent.createConnection = (options, done) => {
     const reads = new LargeReads();
@@ -17,7 +17,6 @@ export function readLarge<A extends Agent>(agent: A): A {
     reads.begin(socket);
     return socket;
   };
-  return agent;
 }
 
 /** To be told of each chunk of a body: whether it is a part of what was read shows what node's parser does. */
