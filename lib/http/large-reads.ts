@@ -10,10 +10,11 @@ const MOST_BYTES = 1024 * 1024;
  * what is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
  */
 export function readLarge(agent: Agent): void {
-  const { createConnection } = agent;
+  const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, done) => {
     const reads = new LargeReads();
-    const socket = createConnection.call(agent, { ...options, onread: reads.onread } as object, done) as Socket;
+    const more = { ...options, onread: reads.onread };
+    const socket = connect(more, done) as Socket;
     reads.begin(socket);
     return socket;
   };

@@ -180,7 +180,7 @@ const QUICK_MS = 100;
 async function* inPieces(source: Readable, limiter: RateLimiter | undefined): AsyncGenerator<Buffer> {
   let most = LEAST_PIECE_BYTES;
   for await (const chunk of source as AsyncIterable<Buffer>) {
-    for (let offset = 0; offset < chunk.length; ) {
+    for (let offset = 0; offset < chunk.length;) {
       const piece = chunk.subarray(offset, offset + most);
       offset += piece.length;
       const waitMs = limiter?.take(piece.length) ?? 0;
