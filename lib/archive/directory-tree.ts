@@ -35,7 +35,7 @@ export class DirectoryTree implements FileTree {
     if (file === undefined) throw missing(this, path);
     return file.createReadStream({
       start: offset,
-      highWaterMark: 256 * 1024,
+      highWaterMark: 1024 * 1024,
       ...(signal === undefined ? {} : { signal }),
     });
   }

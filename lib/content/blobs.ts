@@ -9,7 +9,7 @@ import { recordedSize } from './blob-size.js';
 import { diskFailure } from './disk-failure.js';
 import { blobPath, BLOBS } from './paths.js';
 
-const READ_BYTES = 256 * 1024;
+const READ_BYTES = 1024 * 1024;
 
 /** Size of a blob, or undefined when there is none or a power loss has cut it. Bytes. */
 export async function statBlob(root: string, digest: Digest): Promise<{ readonly size: number } | undefined> {

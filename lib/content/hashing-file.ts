@@ -14,8 +14,8 @@ const MAX_PARTS = 1024;
 const READ_BYTES = 1024 * 1024;
 
 /**
- * An open file that is appended to and hashed on the way. One write is under way while the next is gathered, so memory
- * stays under three times 512 KiB. The caller owns and closes `fd`.
+ * An open file that is appended to and hashed on the way. One write is under way while the next is gathered: at most 512 KiB
+ * and a chunk each. The caller owns and closes `fd`.
  */
 export class HashingFile {
   readonly #fd: number;

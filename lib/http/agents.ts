@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { TransportError } from '../errors.js';
 import { systemAuthorities } from './authorities.js';
+import { readLarge } from './large-reads.js';
 import type { HttpClientOptions, TlsOptions } from './types.js';
 
 /** What looking up, connecting and TLS may take each, unless said otherwise. */
@@ -17,13 +18,16 @@ export interface Route {
   readonly tls: TlsOptions | undefined;
 }
 
+/** What of a client's options its connections depend on. */
+type AgentsOptions = Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts' | 'limitRate'>;
+
 /** The kept connections of a client: one pool for each scheme, host and proxy. */
 export class Agents {
-  readonly #options: Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts'>;
+  readonly #options: AgentsOptions;
   readonly #routes = new Map<string, Promise<Route>>();
   readonly #open: HttpAgent[] = [];
 
-  constructor(options: Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts'>) {
+  constructor(options: AgentsOptions) {
     this.#options = options;
   }
 
@@ -56,6 +60,8 @@ export class Agents {
     let agent: HttpAgent;
     if (proxy !== undefined) agent = await proxyAgent(proxy, secure, timeoutMs, options);
     else agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    // A rate is kept to in small steps.
+    if (proxy === undefined && this.#options.limitRate === undefined) readLarge(agent);
     this.#open.push(agent);
     return { agent, proxy: proxy === undefined ? undefined : new URL(proxy).host, tls };
   }

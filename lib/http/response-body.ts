@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { noteChunk } from './large-reads.js';
 import type { RateLimiter } from './rate-limiter.js';
 import { StallError } from './transport-failure.js';
 
@@ -62,6 +63,7 @@ export class ResponseBody extends Readable {
 
   #pass(chunk: Buffer): void {
     if (this.destroyed) return;
+    noteChunk(chunk);
     this.#idleChecks = 0;
     this.received += chunk.length;
     this.#owner.received(chunk.length);
@@ -84,8 +86,8 @@ export class ResponseBody extends Readable {
 }
 
 const CHECKS = 4;
-/** Of at most 64 KiB each. */
-const MAX_CHUNKS = 4;
+/** Of at most 1 MiB each. */
+const MAX_CHUNKS = 1;
 
 class StreamClosedError extends Error {
   readonly code = 'ECONNRESET';

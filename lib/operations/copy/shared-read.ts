@@ -5,8 +5,10 @@ import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../../spec/ind
 import { backoffMs, delay } from '../../util/index.js';
 import { UNHURRIED_BYTES } from '../receive-parts.js';
 
-/** What a slow reader may lag behind the fastest, and how far back one may go on anew. Bytes. */
-const WINDOW_BYTES = 1024 * 1024;
+/** What a slow reader may lag behind the fastest. Bytes. */
+const AHEAD_BYTES = 1024 * 1024;
+/** How far back a reader may go on anew: more than waits for a reader that ends a request in the middle of a blob. Bytes. */
+const BEHIND_BYTES = 4 * 1024 * 1024;
 /** Who has not begun by then reads for itself later. Milliseconds. */
 const GATHER_MS = 30_000;
 const RETRIES = 5;
@@ -174,7 +176,7 @@ class Branch {
 
   /** Resolves when more may be given. */
   room(): Promise<void> {
-    if (this.#aheadBytes < WINDOW_BYTES || this.state === 'left') return Promise.resolve();
+    if (this.#aheadBytes < AHEAD_BYTES || this.state === 'left') return Promise.resolve();
     return new Promise((resolve) => (this.#makeRoom = resolve));
   }
 
@@ -234,9 +236,9 @@ class Branch {
     this.#aheadBytes -= chunk.length;
     this.#behind.push(chunk);
     this.#behindBytes += chunk.length;
-    while (this.#behindBytes - this.#behind[0]!.length >= WINDOW_BYTES) {
+    while (this.#behindBytes - this.#behind[0]!.length >= BEHIND_BYTES) {
       this.#behindBytes -= this.#behind.shift()!.length;
     }
-    if (this.#aheadBytes < WINDOW_BYTES) this.#makeRoom?.();
+    if (this.#aheadBytes < AHEAD_BYTES) this.#makeRoom?.();
   }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { mock } from 'node:test';
@@ -6,6 +7,7 @@ import { SharedRead } from '../../../lib/operations/copy/shared-read.js';
 import { digestOf } from '../../../lib/spec/index.js';
 
 const { signal } = new AbortController();
+const MIB = 1024 * 1024;
 const BYTES = Buffer.from('bytes of a blob');
 
 describe('operations/copy: one read for several', () => {
@@ -44,5 +46,25 @@ describe('operations/copy: one read for several', () => {
     for (const { blob } of late)
       expect((await buffer(await blob.open({ signal, offset: 0 }))).equals(BYTES)).to.equal(true);
     expect(opened).to.equal(2);
+  });
+
+  it('goes on where a reader has stopped in the middle, though more was waiting for it', async () => {
+    const bytes = randomBytes(12 * MIB);
+    const descriptor = { mediaType: 'application/octet-stream', digest: digestOf(bytes), size: bytes.length };
+    const pieces = Array.from({ length: 12 }, (_piece, i) => bytes.subarray(i * MIB, (i + 1) * MIB));
+    const open = (): Promise<Readable> => {
+      opened++;
+      return Promise.resolve(Readable.from(pieces));
+    };
+    const [reader] = new SharedRead({ descriptor, open }, { readers: 1, signal }).readers();
+    const cut = 5 * MIB + 1000;
+    let read = 0;
+    for await (const chunk of await reader!.blob.open({ signal, offset: 0 })) {
+      read += (chunk as Buffer).length;
+      if (read >= cut) break;
+    }
+    const rest = await buffer(await reader!.blob.open({ signal, offset: cut }));
+    expect(rest.equals(bytes.subarray(cut))).to.equal(true);
+    expect(opened).to.equal(1);
   });
 });
