@@ -1,5 +1,6 @@
-import type { Agent } from 'node:http';
+import { request, type Agent } from 'node:http';
 import type { OnReadOpts, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 
 /** What a connection reads into at first, and at most: many answers are small, large bodies are what takes time. Bytes. */
 const FIRST_BYTES = 64 * 1024;
@@ -10,6 +11,7 @@ const MOST_BYTES = 1024 * 1024;
  * what is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
  */
 export function readLarge(agent: Agent): void {
+  if (parserCopies === undefined) watchParser();
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, done) => {
     const reads = new LargeReads();
@@ -20,14 +22,28 @@ export function readLarge(agent: Agent): void {
   };
 }
 
-/** To be told of each chunk of a body: whether it is a part of what was read shows what node's parser does. */
-export function noteChunk({ buffer }: Uint8Array): void {
-  if (parserCopies !== false) parserCopies = !buffers.has(buffer);
-}
-
-/** Node's parser copies bodies, but does not promise to: only where that was seen, a buffer is read into again. */
+/** Node's parser copies bodies, but nowhere promises to: where it was seen to, a buffer is read into again. */
 let parserCopies: boolean | undefined;
-const buffers = new WeakSet<ArrayBufferLike>();
+
+/** Finds out by an answer that comes from nowhere. */
+function watchParser(): void {
+  const text = 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n.';
+  const answer = Buffer.allocUnsafeSlow(text.length);
+  answer.write(text, 'latin1');
+  const socket: Duplex = new Duplex({
+    read: () => undefined,
+    write: (_request, _encoding, done) => {
+      socket.push(answer);
+      done();
+    },
+  });
+  request({ createConnection: () => socket })
+    .once('response', (response) => {
+      response.once('data', (chunk: Buffer) => (parserCopies = chunk.buffer !== answer.buffer));
+    })
+    .once('error', () => (parserCopies = false))
+    .end();
+}
 
 /** What one socket reads: passed on as `data` once all that has arrived by now is here, or a buffer is full. */
 class LargeReads {
@@ -36,7 +52,7 @@ class LargeReads {
     callback: (bytes) => this.#take(bytes),
   };
   #socket: Socket | undefined;
-  #buffer = newBuffer(FIRST_BYTES);
+  #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #filled = 0;
   #passed = 0;
   #planned = false;
@@ -54,7 +70,7 @@ class LargeReads {
     if (length - this.#filled < length / 4) {
       const isShort = this.#filled > this.#passed && length < MOST_BYTES;
       this.#pass();
-      if (isShort || parserCopies !== true) this.#buffer = newBuffer(isShort ? length * 2 : length);
+      if (isShort || parserCopies !== true) this.#buffer = Buffer.allocUnsafeSlow(isShort ? length * 2 : length);
       [this.#filled, this.#passed] = [0, 0];
     }
     return this.#buffer.subarray(this.#filled);
@@ -77,10 +93,4 @@ class LargeReads {
     this.#passed = this.#filled;
     if (piece.length > 0) this.#socket?.emit('data', piece);
   }
-}
-
-function newBuffer(bytes: number): Buffer {
-  const buffer = Buffer.allocUnsafeSlow(bytes);
-  buffers.add(buffer.buffer);
-  return buffer;
 }

@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { noteChunk } from './large-reads.js';
 import type { RateLimiter } from './rate-limiter.js';
 import { StallError } from './transport-failure.js';
 
@@ -63,7 +62,6 @@ export class ResponseBody extends Readable {
 
   #pass(chunk: Buffer): void {
     if (this.destroyed) return;
-    noteChunk(chunk);
     this.#idleChecks = 0;
     this.received += chunk.length;
     this.#owner.received(chunk.length);
