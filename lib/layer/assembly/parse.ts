@@ -75,8 +75,8 @@ function extend(from: usize, at: usize): u32 {
  * Finds literals and matches for the next block, and counts their symbols. A sequence is the number of literals (32 bits), the
  * length of the match (9), the slot of its distance (5), the extra bits of that.
  *
- * Position and next position are looked up together, two candidates each, without a branch: what is a literal and what is not
- * cannot be predicted, and each wrong guess costs more than all of the lookup.
+ * Position and next position are looked up together, with two candidates and one, without a branch: what is a literal and what is
+ * not cannot be predicted, and each wrong guess costs more than all of the lookup.
  */
 export function parse(): void {
   memory.fill(LITERAL_USES, 0, USES_END - LITERAL_USES);
@@ -96,19 +96,16 @@ export function parse(): void {
     let kept = load<u32>(entry);
     store<u32>(entry, (kept << 16) | ((<u32>at) & 0xffff));
     let near = (<u32>at - kept) & 0xffff;
-    let far = (<u32>at - (kept >> 16)) & 0xffff;
+    const far = (<u32>at - (kept >> 16)) & 0xffff;
     entry = bucket(<u32>next);
     kept = load<u32>(entry);
     store<u32>(entry, (kept << 16) | ((<u32>(at + 1)) & 0xffff));
     const nextNear = (<u32>(at + 1) - kept) & 0xffff;
-    const nextFar = (<u32>(at + 1) - (kept >> 16)) & 0xffff;
     // Equal bytes, up to eight. A distance of 0 is out of reach.
     let nearLength = select<u32>((<u32>ctz(load<u64>(at - near) ^ here)) >> 3, 0, near - 1 < WINDOW);
     let farLength = select<u32>((<u32>ctz(load<u64>(at - far) ^ here)) >> 3, 0, far - 1 < WINDOW);
-    const nextNearLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < WINDOW);
-    const nextFarLength = select<u32>((<u32>ctz(load<u64>(at + 1 - nextFar) ^ next)) >> 3, 0, nextFar - 1 < WINDOW);
+    const lengthNext = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < WINDOW);
     const lengthHere = max(nearLength, farLength);
-    const lengthNext = max(nextNearLength, nextFarLength);
     let length = max(lengthHere, lengthNext);
     if (length < MIN_LENGTH) {
       const passed = min(at + 2 + ((<u32>(at - literals)) >> SKIP_SHIFT), searchable);
@@ -120,9 +117,8 @@ export function parse(): void {
     store<u32>(uses, load<u32>(uses) + <u32>later);
     at += <usize>later;
     near = select<u32>(nextNear, near, later);
-    far = select<u32>(nextFar, far, later);
-    nearLength = select<u32>(nextNearLength, nearLength, later);
-    farLength = select<u32>(nextFarLength, farLength, later);
+    nearLength = select<u32>(lengthNext, nearLength, later);
+    farLength = select<u32>(0, farLength, later);
     if (length === 8) {
       if (nearLength === 8) nearLength = extend(at - near, at);
       if (farLength === 8 && nearLength < GOOD_LENGTH) farLength = extend(at - far, at);
