@@ -20,6 +20,8 @@ export interface CompressOptions {
   readonly pool: BlockPool;
   /** As many as there are cores, at most MAX_THREADS, unless given. */
   readonly threads?: number;
+  /** Surely more than one block: threads start before the first one is there. */
+  readonly large?: boolean;
 }
 
 const WINDOW = 1 << 15;
@@ -83,7 +85,7 @@ async function* zstdFrames(blocks: Blocks, options: CompressOptions): AsyncGener
  */
 async function* compressInThreads(
   jobs: AsyncGenerator<CompressJob>,
-  { pool, threads: wanted = Math.min(availableParallelism(), MAX_THREADS) }: CompressOptions,
+  { pool, large, threads: wanted = Math.min(availableParallelism(), MAX_THREADS) }: CompressOptions,
 ): AsyncGenerator<Buffer> {
   const threads: JobThread<CompressJob, Uint8Array>[] = [];
   const running: Promise<Buffer>[] = [];
@@ -94,7 +96,11 @@ async function* compressInThreads(
     if (reply.kind === 'done') return asBuffer(reply.result);
     throw reply.kind === 'failed' ? fromFailure(reply.failure) : new StoppedError();
   };
+  const startThreads = (): void => {
+    while (threads.length < wanted) threads.push(new JobThread('./compress-worker.js'));
+  };
   try {
+    if (large === true) startThreads();
     const first = await jobs.next();
     if (first.done === true) return;
     let next = await jobs.next();
@@ -102,7 +108,7 @@ async function* compressInThreads(
       yield asBuffer(compressBlock(first.value));
       return;
     }
-    while (threads.length < wanted) threads.push(new JobThread('./compress-worker.js'));
+    startThreads();
     const enqueue = (job: CompressJob): void => {
       const result = start(job);
       // Awaited in order: a failure must not count as unhandled before its turn.

@@ -47,7 +47,7 @@ export class PackTree {
   /** Type bits of what lies there, or undefined when there is nothing. */
   typeOf(parent: Buffer, name: Buffer): number | undefined {
     // Asked for every file of a tree that is new: an error for each takes longer than packing a small file.
-    if (this.#absent?.equals(parent) === true) return undefined;
+    if (this.#absent !== undefined && isWithin(parent, this.#absent)) return undefined;
     let directory: number;
     try {
       directory = this.#directory(parent);
@@ -126,6 +126,11 @@ function changedFile(path: Buffer): LayerFormatError {
     entry: displayPath(path),
     hint: 'stop what writes to it and try again',
   });
+}
+
+function isWithin(path: Buffer, directory: Buffer): boolean {
+  const { length } = directory;
+  return path.subarray(0, length).equals(directory) && (path.length === length || path[length] === 0x2f);
 }
 
 function isPortable(name: string): boolean {

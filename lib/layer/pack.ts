@@ -18,7 +18,7 @@ export interface PackInput {
   readonly lower: string | undefined;
   /** Root of the tree that is packed; best a read-only snapshot. */
   readonly upper: string;
-  readonly changes: Iterable<LayerChange>;
+  readonly changes: readonly LayerChange[];
   readonly compression: 'gzip' | 'zstd' | 'none';
   /** Level of zlib or zstd; see `CompressOptions`. */
   readonly level?: number;
@@ -56,8 +56,10 @@ export async function packLayer(input: PackInput): Promise<PackedLayer> {
     // A layer that is not compressed has its diffID as digest.
     const blobHash = input.compression === 'none' ? undefined : createHash('sha256');
     let size = 0;
+    // Each change has a header at least.
+    const large = input.changes.length * TAR_BLOCK > COMPRESS_BLOCK;
     const blob = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of compress(packer.blocks(), { ...input, pool: packer.pool })) {
+      for await (const chunk of compress(packer.blocks(), { ...input, pool: packer.pool, large })) {
         blobHash?.update(chunk);
         size += chunk.length;
         yield chunk;

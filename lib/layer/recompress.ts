@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
 import { addressOf } from '../sys/index.js';
 import { GrowingFile } from '../util/index.js';
-import { BlockPool } from './block-pool.js';
+import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
 import { BlobReader } from './compression/blob-reader.js';
 import { decoderFor } from './compression/decoder-for.js';
@@ -55,7 +55,9 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
     }
   };
   const blob = async function* (fd: number): AsyncGenerator<Buffer> {
-    for await (const chunk of compress(tar(fd), { ...input, pool })) {
+    // A tar is never smaller than what it is compressed to, but for a few bytes.
+    const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
+    for await (const chunk of compress(tar(fd), { ...input, pool, large })) {
       blobHash.update(chunk);
       size += chunk.length;
       yield chunk;

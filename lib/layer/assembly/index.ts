@@ -1,5 +1,5 @@
 /**
- * Deflate (RFC 1951) for layers: as small as zlib at level 3, in less than half the time. Integers only, so the same data
+ * Deflate (RFC 1951) for layers: about as small as by zlib at level 3, in less than half the time. Integers only, so the same data
  * give the same bytes on every machine. AssemblyScript, made into `deflate.wasm` by the build.
  */
 import { INPUT_AT, OUTPUT_AT } from './memory';
