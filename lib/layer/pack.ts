@@ -3,7 +3,7 @@ import { closeSync, constants } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { LayerFormatError, SyscallError } from '../errors.js';
-import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
+import { digestFrom, type DiffId } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
 import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
@@ -31,13 +31,9 @@ export interface PackInput {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written. */
+/** The layer that was written; whoever takes `output` hashes and counts the blob. */
 export interface PackedLayer {
   readonly diffId: DiffId;
-  /** Digest of the bytes that went to `output`. */
-  readonly digest: Digest;
-  /** Bytes that went to `output`. */
-  readonly size: number;
   /** Bytes of the uncompressed tar. */
   readonly tarSize: number;
   readonly entries: number;
@@ -53,23 +49,12 @@ export interface PackedLayer {
 export async function packLayer(input: PackInput): Promise<PackedLayer> {
   const packer = new Packer(input);
   try {
-    // A layer that is not compressed has its diffID as digest.
-    const blobHash = input.compression === 'none' ? undefined : createHash('sha256');
-    let size = 0;
     // Each change has a header at least.
     const large = input.changes.length * TAR_BLOCK > COMPRESS_BLOCK;
-    const blob = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of compress(packer.blocks(), { ...input, pool: packer.pool, large })) {
-        blobHash?.update(chunk);
-        size += chunk.length;
-        yield chunk;
-      }
-    };
+    const blob = compress(packer.blocks(), { ...input, pool: packer.pool, large });
     await pipeline(blob, input.output, { signal: input.signal });
     const { entries, tarSize, notes } = packer;
-    const diffId = digestFrom(packer.hash) as DiffId;
-    const digest = blobHash === undefined ? diffId : digestFrom(blobHash);
-    return { diffId, digest, size, tarSize, entries, notes };
+    return { diffId: digestFrom(packer.hash) as DiffId, tarSize, entries, notes };
   } catch (error) {
     if (!input.output.destroyed) input.output.destroy(error as Error);
     throw error;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { digestFrom, type DiffId, type Digest } from '../spec/index.js';
+import { digestFrom, type DiffId } from '../spec/index.js';
 import { addressOf } from '../sys/index.js';
 import { GrowingFile } from '../util/index.js';
 import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
@@ -25,12 +25,11 @@ export interface RecompressInput {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The blob that was written; bytes. */
+/** The layer that was written; whoever takes `output` hashes and counts the blob. */
 export interface RecompressedLayer {
   /** Of the tar inside: to be compared with what it should be. */
   readonly diffId: DiffId;
-  readonly digest: Digest;
-  readonly size: number;
+  /** Bytes. */
   readonly tarSize: number;
 }
 
@@ -44,8 +43,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
   const { output, signal } = input;
   const pool = new BlockPool();
   const tarHash = createHash('sha256');
-  const blobHash = createHash('sha256');
-  let [size, tarSize] = [0, 0];
+  let tarSize = 0;
   const tar = async function* (fd: number): AsyncGenerator<Buffer> {
     for await (const block of tarBlocks(fd, pool)) {
       tarHash.update(block);
@@ -54,26 +52,19 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
       yield block;
     }
   };
-  const blob = async function* (fd: number): AsyncGenerator<Buffer> {
-    // A tar is never smaller than what it is compressed to, but for a few bytes.
-    const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
-    for await (const chunk of compress(tar(fd), { ...input, pool, large })) {
-      blobHash.update(chunk);
-      size += chunk.length;
-      yield chunk;
-    }
-  };
   let fd: number | undefined;
   try {
     fd = openSync(input.path, 'r');
-    await pipeline(blob(fd), output, { signal });
+    // A tar is never smaller than what it is compressed to, but for a few bytes.
+    const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
+    await pipeline(compress(tar(fd), { ...input, pool, large }), output, { signal });
   } catch (error) {
     if (!output.destroyed) output.destroy(error as Error);
     throw error;
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
-  return { diffId: digestFrom(tarHash) as DiffId, digest: digestFrom(blobHash), size, tarSize };
+  return { diffId: digestFrom(tarHash) as DiffId, tarSize };
 }
 
 /** The tar in a blob, in blocks of `pool`: how it was compressed must not show in how it is compressed again. */

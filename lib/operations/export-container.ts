@@ -41,6 +41,6 @@ export async function exportContainer(
       signal,
     });
     for (const note of packed.notes) deps.progress.note(note);
-    return { id, bytes: packed.size, entries: packed.entries };
+    return { id, bytes: packed.tarSize, entries: packed.entries };
   });
 }

@@ -19,7 +19,7 @@ export interface PackAnewOptions {
 
 /**
  * Writes a layer of an image as a blob from its files and those of the layer below: of layers that imgtool packed, with the
- * digest they had. Destroys `output` when it fails. Call with the store locked. Throws NotFoundError when the files are not here.
+ * bytes they had. Destroys `output` when it fails. Call with the store locked. Throws NotFoundError when the files are not here.
  */
 export async function packAnew(
   deps: PackAnewDeps,

@@ -53,9 +53,10 @@ export async function packIntoStore(
     signal,
     onProgress: (transferred) => deps.progress.event({ ...event, digest: subject, state: 'active', transferred }),
   });
-  const [packed] = await bothOrFirstError(packing, deps.content.ingestStream(output, { signal }));
+  const [packed, stored] = await bothOrFirstError(packing, deps.content.ingestStream(output, { signal }));
   for (const note of packed.notes) deps.progress.note(note);
-  const { diffId, digest, size, tarSize, entries } = packed;
+  const { diffId, tarSize, entries } = packed;
+  const { digest, size } = stored;
   const blob = { mediaType: layerMediaType(formatOf(tree.manifestType), 'gzip', ''), digest, size };
   const chainId = nextChainId(below, diffId);
   const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });

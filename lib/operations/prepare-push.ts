@@ -1,10 +1,12 @@
-import { PassThrough, Writable } from 'node:stream';
+import { createHash } from 'node:crypto';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { DigestMismatchError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
   MAX_CONFIG_BYTES,
   chainIds,
+  digestFrom,
   digestOf,
   isKeptElsewhere,
   parseImageConfig,
@@ -209,17 +211,27 @@ async function packLost(
   return packed;
 }
 
-/** Stores what `write` writes; in a dry run it goes nowhere. */
-async function intoStore<T extends { readonly digest: Digest }>(
+/** Stores what `write` writes; in a dry run it is only hashed. */
+async function intoStore<T extends object>(
   { content }: PrepareDeps,
   { made, dry, signal }: PrepareOptions,
   write: (output: Writable) => Promise<T>,
-): Promise<T> {
-  if (dry) return write(new Writable({ write: (_chunk, _encoding, done) => done() }));
+): Promise<T & { readonly digest: Digest; readonly size: number }> {
   const output = new PassThrough();
-  const [result] = await bothOrFirstError(write(output), content.ingestStream(output, { signal }));
-  made.push(result.digest);
-  return result;
+  const reading = dry ? hashed(output) : content.ingestStream(output, { signal });
+  const [result, blob] = await bothOrFirstError(write(output), reading);
+  if (!dry) made.push(blob.digest);
+  return { ...result, ...blob };
+}
+
+async function hashed(blob: Readable): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of blob as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { digest: digestFrom(hash), size };
 }
 
 async function fetchMissing(deps: PrepareDeps, blob: Descriptor, options: PrepareOptions): Promise<boolean> {

@@ -100,13 +100,12 @@ export class LayerConverter {
     const fetched = await this.#fetch(layer);
     try {
       return await this.#turn.run(async () => {
-        const converted = await repackLayer(this.#deps, {
-          ...{ fetched, form, spool: this.#spool, signal: this.#signal },
-        });
+        const how = { fetched, form, spool: this.#spool, signal: this.#signal };
+        const converted = await repackLayer(this.#deps, how);
         if (form !== undefined && converted.digest !== layer.digest) {
           this.#deps.progress.note(`layer ${layer.digest} compressed with ${form.compression} is ${converted.digest}`);
         }
-        return form === undefined ? { ...converted, digest: layer.digest, size: layer.size } : converted;
+        return converted;
       });
     } finally {
       await fetched.drop();
@@ -151,7 +150,8 @@ export async function repackLayer(
     onProgress: event,
   });
   const taken = form === undefined ? Promise.resolve(undefined) : spool.take(output, { signal });
-  const [{ diffId, digest, size, tarSize }, spooled] = await bothOrFirstError(written, taken);
+  const [{ diffId, tarSize }, spooled] = await bothOrFirstError(written, taken);
+  const { digest, size } = spooled ?? fetched;
   const done = { state: 'done', total: tarSize, transferred: tarSize } as const;
   progress.event({ v: 1, kind: 'layer', action: 'pack', digest: fetched.digest, ...done });
   return { digest, size, diffId, spooled };
