@@ -1,6 +1,7 @@
 import { putImage } from '../../helpers/artifacts.js';
 import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
 import { run } from '../../helpers/run.js';
+import { bareCopy } from '../bare-copy.js';
 import { timeProgram, type BenchRow, type Participant } from '../row.js';
 
 const INSECURE = ['--src-tls-verify=false', '--dest-tls-verify=false'];
@@ -14,12 +15,12 @@ export const coldCopy: BenchRow = {
   unit: 's',
   runs: 5,
   participants: ({ imgtool, image }) => {
-    const cold = (name: string, program: string, args: (to: string) => readonly string[]): Participant => ({
+    const cold = (name: string, copy: (host: string) => Promise<number>): Participant => ({
       name,
       run: async () => {
         const empty = await startDockerRegistry();
         try {
-          const value = await timeProgram(program, args(`${empty.host}/bench/image:1`));
+          const value = await copy(empty.host);
           return { value, counts: { requests: (await empty.requests()).length } };
         } finally {
           await empty.stop();
@@ -27,11 +28,16 @@ export const coldCopy: BenchRow = {
       },
     });
     return Promise.resolve([
-      cold('imgtool copy', imgtool, (to) => ['--progress', 'none', 'copy', image.reference, to]),
-      cold('skopeo copy', 'skopeo', (to) => [
-        ...[...SKOPEO, 'copy', '--quiet', ...INSECURE],
-        ...[`docker://${image.reference}`, `docker://${to}`],
-      ]),
+      cold('imgtool copy', (to) =>
+        timeProgram(imgtool, ['--progress', 'none', 'copy', image.reference, `${to}/bench/image:1`]),
+      ),
+      cold('skopeo copy', (to) =>
+        timeProgram('skopeo', [
+          ...[...SKOPEO, 'copy', '--quiet', ...INSECURE],
+          ...[`docker://${image.reference}`, `docker://${to}/bench/image:1`],
+        ]),
+      ),
+      cold('sockets alone, layers only', (to) => bareCopy(image, to)),
     ]);
   },
 };
