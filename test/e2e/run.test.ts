@@ -38,7 +38,15 @@ describe('run', () => {
     await run('umount', [root]).catch(() => undefined);
     await rm(directory, { recursive: true, force: true });
   });
-  afterEach(() => {
+  afterEach(async () => {
+    const left = [...started].filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    started.clear();
+    // What a failed test has left would keep the store busy, and whoever reads the output of all tests waiting.
+    for (const child of left) {
+      child.kill('SIGKILL');
+      await ended(child);
+      await imgtool(root, 'store', 'gc');
+    }
     expect(readdirSync(join(directory, 'outside'))).to.deep.equal([]);
   });
 
@@ -48,10 +56,18 @@ describe('run', () => {
   const errorsOf = ({ stderr }: SpawnSyncReturns<string>): string =>
     stderr.replace(/^imgtool: no control group for the container: .*\n/m, '');
   const leftovers = (): string[] => readdirSync(join(root, 'run'));
+  const started = new Set<ChildProcess>();
   const start = async (...args: string[]): Promise<ChildProcess> => {
     const child = spawn(IMGTOOL, ['--root', root, 'run', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    started.add(child);
     expect(String((await once(child.stdout, 'data'))[0])).to.equal('ready\n');
     return child;
+  };
+  /** Runtimes write it when the command has begun, which may have said something by then. */
+  const pidOf = async (id: string): Promise<number> => {
+    const file = join(root, 'run', id, 'pid');
+    while (!existsSync(file) || readFileSync(file, 'utf8') === '') await sleep(10);
+    return Number(readFileSync(file, 'utf8'));
   };
   const ended = async (child: ChildProcess): Promise<number | null> =>
     child.exitCode ?? ((await once(child, 'exit')) as [number | null])[0];
@@ -257,7 +273,7 @@ describe('run', () => {
     ] as [string[], ...string[]][]) {
       const child = await start(...flags, '--', 'sh', '-c', 'echo ready; exec sleep 1000');
       const [id] = leftovers() as [string];
-      pids.push(Number(readFileSync(join(root, 'run', id, 'pid'), 'utf8')));
+      pids.push(await pidOf(id));
       child.kill('SIGKILL');
       await ended(child);
       if (flags.includes('box')) expect(await imgtool(root, 'diff', 'box')).not.to.match(/ \/(dev|proc|sys)/);
