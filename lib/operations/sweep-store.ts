@@ -7,8 +7,10 @@ export async function sweepStore({
   metadata,
   snapshots,
   runtime,
-}: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>): Promise<void> {
-  if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime });
+  progress,
+}: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'> &
+  Partial<Pick<OperationDeps, 'runtime'>>): Promise<void> {
+  if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime, progress });
   const { images, layers, containers, uploads } = metadata;
   const records = [images, layers, containers, uploads].map((set) => set.sweep());
   await Promise.all([snapshots.sweep(), content.sweep(), ...records]);

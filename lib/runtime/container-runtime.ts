@@ -79,7 +79,8 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await writeRecord(id, { ...(await readRecord(runDirectory(id))), program: place.program });
         return await start(input, place);
       } finally {
-        await clear(id, rootfs);
+        // A failure here must not hide how the command ended: the caller's `settle` tries again, and notes it.
+        await clear(id, rootfs).catch(() => undefined);
       }
     },
     async settle(id, rootfs) {
@@ -88,7 +89,13 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       if (used !== undefined) {
         await deleteContainer({ program: used, id, rootfs, directory: runDirectory(id) });
       }
-      await clear(id, rootfs);
+      try {
+        await clear(id, rootfs);
+      } catch (error) {
+        // A command can make its files read-only. Nothing else waits for that: the journal stays for the next time.
+        const reason = (error as Error).message;
+        onNote(`container ${id.slice(0, 12)}: mount points of its run stay in its files for now: ${reason}`);
+      }
       return remove;
     },
     async list() {
