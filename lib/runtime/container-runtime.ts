@@ -4,10 +4,12 @@ import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
 import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
-import { containerSpec } from './container-spec.js';
+import { containerSpec, type SpecMount } from './container-spec.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
+import { placeMounts } from './place-mounts.js';
 import { planMounts } from './plan-mounts.js';
+import { checkRegular } from './read-in-root.js';
 import { deleteContainer, findRuntime, runContainer, type RuntimePlace } from './runtime-program.js';
 import type { ContainerRuntime, RunInput } from './types.js';
 
@@ -40,22 +42,30 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     const cwd = posix.resolve('/', input.workdir ?? input.execution.WorkingDir ?? '/');
     const hostname = input.id.slice(0, 12);
     const user = findUser(input.rootfs, input.user ?? input.execution.User ?? '');
+    for (const path of ['/etc/passwd', '/etc/group']) checkRegular(input.rootfs, path);
     const { mounts, points } = planMounts(input, { directory: place.directory, hostname, cwd });
-    const attempt = async (use: boolean): Promise<number> => {
-      const spec = containerSpec(input, { user, mounts, cwd, hostname, cgroups: use });
+    const attempt = async (use: boolean, placed: readonly SpecMount[]): Promise<number> => {
+      const spec = containerSpec(input, { user, mounts: placed, cwd, hostname, cgroups: use });
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
       return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
     };
     // Before anything is made in the container's files. With volumes the program may be in one of them.
     const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
     if (input.volumes.length === 0) checkCommand(input.rootfs, process);
-    makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
+    const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
+    const placed = placeMounts(mounts, places);
+    // A link of the kernel's could lead out of the container (CVE-2024-21626).
+    if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
+      throw new ContainerStartError(`the working directory ${cwd} is in /proc`, {
+        hint: 'give another with --workdir',
+      });
+    }
     input.signal.throwIfAborted();
     try {
-      return await attempt(true);
+      return await attempt(true, placed);
     } catch (error) {
       if (!(error instanceof ContainerStartError) || error.exitCode !== 125) throw error;
-      const code = await attempt(false);
+      const code = await attempt(false, placed);
       onNote(`no control group for the container: ${error.message}`);
       return code;
     }

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js';
 import { defaultCapabilities } from './capabilities.js';
+import { cgroupName } from './end-container.js';
 import type { ContainerUser } from './find-user.js';
 import { canFilterSystemCalls, defaultSeccomp, type SeccompFilter } from './seccomp.js';
 import { compileSeccomp } from './seccomp-profile.js';
@@ -101,6 +102,7 @@ export function containerSpec(
   const capabilities = defaultCapabilities({ mknod: cgroups });
   const process = {
     terminal: input.terminal,
+    ...(input.terminal ? consoleSize(globalThis.process.stdout) : {}),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
     args: commandLine(input),
     env: environment(input, { hostname, home: user.home }),
@@ -122,12 +124,17 @@ export function containerSpec(
       namespaces: ['pid', 'mount', 'ipc', 'uts', ...(input.network === 'none' ? ['network'] : [])].map((type) => ({
         type,
       })),
-      ...(cgroups ? { cgroupsPath: `/imgtool-${input.id}`, resources: { devices: DEVICE_RULES } } : {}),
+      ...(cgroups ? { cgroupsPath: `/${cgroupName(input.id)}`, resources: { devices: DEVICE_RULES } } : {}),
       ...systemCallFilter(input, capabilities),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },
   };
+}
+
+/** The size that the command's terminal begins with; runtimes set it anew at each SIGWINCH. */
+function consoleSize({ rows, columns }: Partial<NodeJS.WriteStream>): object {
+  return rows === undefined || columns === undefined ? {} : { consoleSize: { height: rows, width: columns } };
 }
 
 /** A filter that was asked for is not left out. */

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import { basename, join } from 'node:path';
 import { CommandError, ContainerStartError } from '../errors.js';
 import { runProcess, SYSTEM_PATH } from '../util/index.js';
+import { cgroupName, killLeftProcesses } from './end-container.js';
 import type { TakeSignals } from './types.js';
 
 /** How control groups are dealt with. */
@@ -17,8 +18,16 @@ const CGROUPS = '/sys/fs/cgroup';
 const UNIFIED = `${CGROUPS}/unified`;
 const MOUNT_CGROUPS = `{ [ -d ${CGROUPS} ] || mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 ${CGROUPS}; } 2>/dev/null || :`;
 
+/** Removes the empty control groups called `$1`; the kernel may take a moment to see that they are. */
+const REMOVE_CGROUPS = `for group in ${CGROUPS}/"$1" ${CGROUPS}/*/"$1"; do
+  tries=0; while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null && [ $((tries += 1)) -lt 40 ]; do sleep 0.05; done
+done`;
+
 /** How many interruptions it takes to kill a command; it is given those before. */
 const KILL_AFTER = 3;
+
+/** How long an interrupted runtime may take to start the command or to end. */
+const START_GRACE_MS = 1000;
 
 /**
  * Path of an OCI runtime: `wanted` (a name or path), else crun or runc. Throws CommandError when there is none.
@@ -63,11 +72,21 @@ export async function runContainer(
     detached: true,
     env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
   });
+  // A runtime that is still starting the command may not listen, or wait for ever for a file of the container.
+  const endStart = (): void => {
+    if (!existsSync(pidFile)) child.kill('SIGKILL');
+  };
+  let grace: NodeJS.Timeout | undefined;
   let interruptions = 0;
   const giveBack = takeSignals((signal) => {
     if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') interruptions += 1;
-    if (interruptions >= KILL_AFTER) killInit(place);
-    else child.kill(signal);
+    if (interruptions < KILL_AFTER) {
+      child.kill(signal);
+      if (interruptions > 0) grace ??= setTimeout(endStart, START_GRACE_MS);
+    } else {
+      endStart();
+      void killLeftProcesses(id);
+    }
   });
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
@@ -88,6 +107,7 @@ export async function runContainer(
     if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
     throw await notStarted(log, signal === null ? undefined : `the runtime was ended by ${signal}`);
   } finally {
+    clearTimeout(grace);
     giveBack();
   }
 }
@@ -97,48 +117,43 @@ export async function deleteContainer(place: RuntimePlace): Promise<void> {
   try {
     await runProcess(commandLine(place, { use: true }, ['delete', '--force', place.id]), {});
   } catch (error) {
+    // There was no such container, as far as the runtime wrote it down; or the program is gone.
     if (!(error instanceof CommandError)) throw error;
-    // There was no such container, or the program is gone: what may still run of it is found by its root.
-    killInit(place);
   }
+  await killLeftProcesses(place.id);
+  await runProcess(inNamespace(REMOVE_CGROUPS, [cgroupName(place.id)])).catch(() => undefined);
 }
 
-/**
- * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it, and none
- * starts anything where no control groups are mounted. Dies with this process.
- */
 function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
   const name = basename(place.program);
-  const script = [
-    ...(existsSync(UNIFIED) ? [`umount -l ${UNIFIED} 2>/dev/null || :`] : []),
-    ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
-    'exec "$@"',
-  ].join('; ');
   // What tells a runtime that control groups are not for it.
   const without = name.startsWith('runc') ? ['--rootless', 'true'] : [];
-  return [
-    ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh'] as const),
+  return inNamespace('exec "$@"', [
     place.program,
     ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'text'],
     ...(name.startsWith('crun') ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
     ...(cgroups.use ? [] : without),
     ...args,
-  ];
+  ]);
+}
+
+/**
+ * A shell command in a mount namespace of its own, where a runtime sees what it can work with: crun refuses cgroup v1 with
+ * v2 beside it, and none starts anything where no control groups are mounted. Dies with this process.
+ */
+function inNamespace(command: string, args: readonly string[]): [string, ...string[]] {
+  const script = [
+    // If this process died before the signal for that was set, none comes any more.
+    `[ "$PPID" = ${process.pid} ] || exit 1`,
+    ...(existsSync(UNIFIED) ? [`umount -l ${UNIFIED} 2>/dev/null || :`] : []),
+    ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
+    command,
+  ].join('; ');
+  return ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh', ...args];
 }
 
 function hasCgroupMount(): boolean {
   return / - cgroup2? /m.test(readFileSync('/proc/self/mountinfo', 'utf8'));
-}
-
-/** Kills the container's first process, and with it all others; not one that got its number since. */
-function killInit({ directory, id }: RuntimePlace): void {
-  try {
-    const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
-    const itsRoot = `/${id}/rootfs / `;
-    if (pid > 1 && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(itsRoot)) process.kill(pid, 'SIGKILL');
-  } catch {
-    // Not started, or ended already.
-  }
 }
 
 /** What the runtime said of its failure. */
