@@ -4,6 +4,7 @@ import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
 import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
+import { checkMachine } from './check-machine.js';
 import { containerSpec, type SpecMount } from './container-spec.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
@@ -85,6 +86,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     async run(input) {
       const { id, rootfs } = input;
       try {
+        checkMachine();
         const place = { program: findRuntime(input.program), id, rootfs, directory: runDirectory(id) };
         await writeRecord(id, { ...(await readRecord(runDirectory(id))), program: place.program });
         return await start(input, place);

@@ -5,6 +5,7 @@ import type { ContainerUser } from './find-user.js';
 import { canFilterSystemCalls, defaultSeccomp, type SeccompFilter } from './seccomp.js';
 import { compileSeccomp } from './seccomp-profile.js';
 import type { RunInput } from './types.js';
+import { terminalSize } from './window-size.js';
 
 /** A mount of the runtime specification (runtime-spec config.md, "Mounts"). */
 export interface SpecMount {
@@ -102,7 +103,7 @@ export function containerSpec(
   const capabilities = defaultCapabilities({ mknod: cgroups });
   const process = {
     terminal: input.terminal,
-    ...(input.terminal ? consoleSize(globalThis.process.stdout) : {}),
+    ...(input.terminal ? consoleSize() : {}),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
     args: commandLine(input),
     env: environment(input, { hostname, home: user.home }),
@@ -132,9 +133,9 @@ export function containerSpec(
   };
 }
 
-/** The size that the command's terminal begins with; runtimes set it anew at each SIGWINCH. */
-function consoleSize({ rows, columns }: Partial<NodeJS.WriteStream>): object {
-  return rows === undefined || columns === undefined ? {} : { consoleSize: { height: rows, width: columns } };
+function consoleSize(): object {
+  const size = terminalSize();
+  return size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
 }
 
 /** A filter that was asked for is not left out. */

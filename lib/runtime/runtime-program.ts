@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants as files, existsSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -7,6 +7,7 @@ import { CommandError, ContainerStartError } from '../errors.js';
 import { runProcess, SYSTEM_PATH } from '../util/index.js';
 import { cgroupName, killLeftProcesses } from './end-container.js';
 import type { TakeSignals } from './types.js';
+import { resizeTerminal } from './window-size.js';
 
 /** How control groups are dealt with. */
 export interface CgroupChoice {
@@ -17,6 +18,9 @@ export interface CgroupChoice {
 const CGROUPS = '/sys/fs/cgroup';
 const UNIFIED = `${CGROUPS}/unified`;
 const MOUNT_CGROUPS = `{ [ -d ${CGROUPS} ] || mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 ${CGROUPS}; } 2>/dev/null || :`;
+
+/** Made in the directory of a run when its runtime is about to be started. */
+const BEGUN = 'begun';
 
 /** Removes the empty control groups called `$1`; the kernel may take a moment to see that they are. */
 const REMOVE_CGROUPS = `for group in ${CGROUPS}/"$1" ${CGROUPS}/*/"$1"; do
@@ -63,8 +67,8 @@ export async function runContainer(
   { cgroups, takeSignals }: { readonly cgroups: CgroupChoice; readonly takeSignals: TakeSignals },
 ): Promise<number> {
   const { directory, id } = place;
-  const [pidFile, log] = [join(directory, 'pid'), join(directory, 'log')];
-  for (const path of [pidFile, log]) rmSync(path, { force: true });
+  const [pidFile, log, begun] = ['pid', 'log', BEGUN].map((name) => join(directory, name)) as [string, string, string];
+  for (const path of [pidFile, log, begun]) rmSync(path, { force: true });
   const [program, ...args] = commandLine(place, cgroups, ['run', '--bundle', directory, '--pid-file', pidFile, id]);
   // A session of its own: signals of a terminal come to this process alone, and are passed on once.
   const child = spawn(program, args, {
@@ -80,6 +84,7 @@ export async function runContainer(
   let interruptions = 0;
   const giveBack = takeSignals((signal) => {
     if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') interruptions += 1;
+    if (signal === 'SIGWINCH' && resizeTerminal(pidFile)) return;
     if (interruptions < KILL_AFTER) {
       child.kill(signal);
       if (interruptions > 0) grace ??= setTimeout(endStart, START_GRACE_MS);
@@ -102,9 +107,14 @@ export async function runContainer(
       child.once('exit', (...ending) => resolve(ending));
     });
     // A runtime that was killed leaves the container.
-    if (code === null) await deleteContainer(place);
+    if (code === null) {
+      await deleteContainer(place);
+      // Nor does it undo what it did to the terminal.
+      if (process.stdin.isTTY) spawnSync('stty', ['sane'], { stdio: 'inherit', env: { PATH: SYSTEM_PATH } });
+    }
     if (existsSync(pidFile)) return code ?? 128 + constants.signals[signal!];
     if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
+    if (!existsSync(begun)) throw noNamespaceError();
     throw await notStarted(log, signal === null ? undefined : `the runtime was ended by ${signal}`);
   } finally {
     clearTimeout(grace);
@@ -128,7 +138,8 @@ function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly 
   const name = basename(place.program);
   // What tells a runtime that control groups are not for it.
   const without = name.startsWith('runc') ? ['--rootless', 'true'] : [];
-  return inNamespace('exec "$@"', [
+  return inNamespace('true >"$1"; shift; exec "$@"', [
+    join(place.directory, BEGUN),
     place.program,
     ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'text'],
     ...(name.startsWith('crun') ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
@@ -154,6 +165,12 @@ function inNamespace(command: string, args: readonly string[]): [string, ...stri
 
 function hasCgroupMount(): boolean {
   return / - cgroup2? /m.test(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+function noNamespaceError(): ContainerStartError {
+  return new ContainerStartError('no mount namespace can be made for the runtime: unshare or setpriv failed', {
+    hint: 'that takes root rights with CAP_SYS_ADMIN, which some containers and sandboxes withhold',
+  });
 }
 
 /** What the runtime said of its failure. */

@@ -14,6 +14,7 @@ export * from './isal.js';
 export * from './loop-device.js';
 export * from './mount.js';
 export * from './read-bytes.js';
+export * from './window-size.js';
 export * from './xattr.js';
 export * from './zstd-compress.js';
 export * from './zstd-decompress.js';
