@@ -50,11 +50,14 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
       return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
     };
-    // Before anything is made in the container's files. With volumes the program may be in one of them.
     const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
-    if (input.volumes.length === 0) checkCommand(input.rootfs, process);
+    const check = (volumes: readonly string[]): void => checkCommand(input.rootfs, { ...process, user, volumes });
+    // Without volumes, before anything is made in the container's files.
+    if (input.volumes.length === 0) check([]);
     const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
     const placed = placeMounts(mounts, places);
+    if (input.volumes.length > 0)
+      check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
     // A link of the kernel's could lead out of the container (CVE-2024-21626).
     if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
       throw new ContainerStartError(`the working directory ${cwd} is in /proc`, {

@@ -167,7 +167,7 @@ function commandLine({ execution, entrypoint, command }: RunInput): string[] {
   // As docker: with another entry point, the image's own command has no meaning.
   const rest = command.length > 0 ? command : entrypoint === undefined ? (execution.Cmd ?? []) : [];
   const argv = [...(entrypoint ?? execution.Entrypoint ?? []), ...rest];
-  if (argv.length > 0 && argv[0] !== '') return argv;
+  if (argv.length > 0) return argv;
   throw new UsageError('the image says no command to run', { hint: 'give one after --' });
 }
 
