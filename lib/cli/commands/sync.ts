@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { PartialError, StoreError, UsageError } from '../../errors.js';
 import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
+import { fileError, formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
@@ -15,6 +15,7 @@ import { QUEUE_OPTION } from './common-options.js';
 
 export const sync: CommandSpec = {
   path: ['sync'],
+  resumes: true,
   group: 'Registries',
   summary: 'mirror repositories: what is new is copied, what is there costs one question',
   description:
@@ -247,8 +248,9 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
   try {
     text = await readFile(first, 'utf8');
   } catch (error) {
-    throw new UsageError(`cannot read ${first}: ${(error as Error).message}`, {
-      hint: 'give a file of mirrors, or a source and a target: imgtool sync SRC DST',
+    if (/\.ya?ml$|\.json$/.test(first)) throw fileError(first, 'read', error);
+    throw new UsageError(`${first} is not a file of mirrors, and no target was given`, {
+      hint: `name the target: imgtool sync ${first} HOST/REPOSITORY`,
       cause: error,
     });
   }
