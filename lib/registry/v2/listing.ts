@@ -67,9 +67,9 @@ export async function* listNames(
     }
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) break;
-    if (next === 'unclear') fail('its Link header to the next page cannot be understood');
+    if (next === 'unclear') return fail('its Link header to the next page cannot be understood');
     idlePages = seen.size === before ? idlePages + 1 : 0;
-    path = next;
+    ({ path } = next);
     if (visited.has(path)) fail('its pages form a loop');
     if (visited.size >= MAX_PAGES || seen.size > MAX_NAMES || idlePages > MAX_IDLE_PAGES) fail('it does not end');
   }

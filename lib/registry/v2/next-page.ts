@@ -8,7 +8,10 @@ const MAX_HEADER_LENGTH = 65536;
  * targets without angle brackets or without `rel`, which some registries send. `unclear`: the header has a target but
  * cannot be understood; a list must then not be taken for complete. Undefined: the list ends here.
  */
-export function nextPage(link: string | string[] | undefined, base: string): string | 'unclear' | undefined {
+export function nextPage(
+  link: string | string[] | undefined,
+  base: string,
+): { readonly path: string } | 'unclear' | undefined {
   let isUnclear = false;
   for (const header of [link ?? []].flat()) {
     if (header.length > MAX_HEADER_LENGTH) return 'unclear';
@@ -16,7 +19,7 @@ export function nextPage(link: string | string[] | undefined, base: string): str
       const rel = relationsOf(value.parameters);
       if (rel !== undefined && !rel.includes('next')) continue;
       const url = resolveLocation(value.target, new URL(base));
-      if (value.target !== '' && url !== undefined) return `${url.pathname}${url.search}`;
+      if (value.target !== '' && url !== undefined) return { path: `${url.pathname}${url.search}` };
       isUnclear = true;
     }
   }

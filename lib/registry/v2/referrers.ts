@@ -54,7 +54,7 @@ async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promis
     if (next === undefined) return found;
     if (next === 'unclear')
       throw new InvalidManifestError(`the ${subject} continue at a page that cannot be understood`, { where: digest });
-    path = next;
+    ({ path } = next);
   }
   throw new InvalidManifestError(`the referrers of ${repository}@${digest} do not end`, { where: digest });
 }
