@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { IMGTOOL, startServe } from '../helpers/imgtool.js';
+import { copyProgram, IMGTOOL, startServe } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
@@ -239,7 +239,9 @@ describe('imgtool on a store of its own', () => {
 
   /** Runs as another user. */
   async function imgtoolAs(user: string, ...args: string[]): Promise<Outcome> {
-    const child = spawn('setpriv', ['--reuid', user, '--clear-groups', process.execPath, IMGTOOL, ...args], {
+    const place = await mkdtemp(join(tmpdir(), 'imgtool-program-'));
+    const program = await copyProgram(place);
+    const child = spawn('setpriv', ['--reuid', user, '--clear-groups', process.execPath, program, ...args], {
       env: { ...process.env, XDG_CONFIG_HOME: home, IMGTOOL_ROOT: join(directory, 'other') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -247,6 +249,7 @@ describe('imgtool on a store of its own', () => {
     child.stdout.on('data', (data: Buffer) => (out.stdout += data.toString()));
     child.stderr.on('data', (data: Buffer) => (out.stderr += data.toString()));
     const [code] = (await once(child, 'close')) as [number | null];
+    await rm(place, { recursive: true });
     return { code, ...out };
   }
 });
