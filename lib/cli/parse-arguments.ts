@@ -5,6 +5,7 @@ import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { commandHelp, groupHelp, programHelp } from './help.js';
 import type { OptionSpec } from './option.js';
+import { endOptionsAtFirstArgument, refusedOption } from './options-first.js';
 import { hintForPeerWord } from './peer-words.js';
 import { VERSION } from './version.js';
 
@@ -30,7 +31,7 @@ export class BadCommandLineError extends UsageError {
 
 /** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
 export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
-  const { rest, booleans } = takeBooleanValues(asFlags(argv), commands);
+  const { rest, booleans } = takeBooleanValues(withOptionsFirst(asFlags(argv), commands), commands);
   const printed: string[] = [];
   let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
   const program = prepare(new Command('imgtool'), () => programHelp(commands, width), printed)
@@ -79,6 +80,18 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     if (boolean !== undefined) flags.set(spec.name, [boolean]);
   }
   return { kind: 'command', command, args, flags };
+}
+
+/** Ends the options of a command that runs a program where the program's own begin. Throws BadCommandLineError. */
+function withOptionsFirst(argv: readonly string[], commands: readonly CommandSpec[]): readonly string[] {
+  const at = verbAt(argv);
+  const command = commands.find(({ path, optionsFirst }) => optionsFirst === true && path[0] === argv[at]);
+  if (command === undefined) return argv;
+  const refused = refusedOption(argv, at, command, GLOBAL_OPTIONS);
+  if (refused !== undefined) {
+    throw new BadCommandLineError(`there is no option ${refused.option}`, { what: argv[at]!, hint: refused.hint });
+  }
+  return endOptionsAtFirstArgument(argv, at, { options: command.options, global: GLOBAL_OPTIONS });
 }
 
 /** `help COMMAND`, `version` and `-v`, as other tools take them, in terms of `--help` and `--version`. */

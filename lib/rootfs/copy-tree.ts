@@ -2,11 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants } from 'node:fs';
 import { UsageError } from '../errors.js';
 import {
+  AT_FDCWD,
+  AT_SYMLINK_FOLLOW,
   displayPath,
+  fdPath,
   isErrno,
   linkAt,
   mkdirAt,
   mknodAt,
+  O_TMPFILE,
   openAt,
   OPEN_DIRECTORY,
   renameAt,
@@ -190,9 +194,11 @@ export class TreeCopier {
   *#file(from: TreeEntry, to: TreeEntry, metadata: Metadata): Generator<void, void> {
     const source = openRegular(from, metadata.stat);
     try {
-      const target = openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      const unnamed = openUnnamed(to.dir);
+      const target = unnamed ?? openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
         yield* copyContent(source, target, metadata.stat.size);
+        if (unnamed !== undefined) linkAt(AT_FDCWD, fdPath(unnamed), to.dir, to.name, AT_SYMLINK_FOLLOW);
         setFileAttributes({ fd: target, ...to }, metadata, this.noteRefused);
       } finally {
         closeSync(target);
@@ -216,6 +222,16 @@ export class TreeCopier {
     this.#noted.add(attribute);
     this.#options.onNote(`attribute ${displayPath(fromByteString(attribute))} left out: not possible there`);
   };
+}
+
+/** A file without a name until it is complete, so that a process that is killed leaves none; undefined where there are none. */
+function openUnnamed(dir: number): number | undefined {
+  try {
+    return openAt(dir, '.', O_WRONLY | O_TMPFILE, 0o600);
+  } catch (error) {
+    if (isErrno(error, 'ENOTSUP', 'EISDIR', 'ENOENT', 'EINVAL')) return undefined;
+    throw error;
+  }
 }
 
 function isImplied({ stat }: Metadata): boolean {

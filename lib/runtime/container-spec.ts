@@ -168,7 +168,7 @@ function commandLine({ execution, entrypoint, command }: RunInput): string[] {
   const rest = command.length > 0 ? command : entrypoint === undefined ? (execution.Cmd ?? []) : [];
   const argv = [...(entrypoint ?? execution.Entrypoint ?? []), ...rest];
   if (argv.length > 0) return argv;
-  throw new UsageError('the image says no command to run', { hint: 'give one after --' });
+  throw new UsageError('the image says no command to run', { hint: 'give one after the name' });
 }
 
 function environment(input: RunInput, { hostname, home }: { hostname: string; home: string }): string[] {

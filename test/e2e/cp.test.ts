@@ -1,8 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
@@ -68,6 +70,24 @@ describe('cp', () => {
     expect(await imgtool(root, 'diff', other)).to.match(/^C \/home\nA \/home\/new\nA \/home\/new\/a\n/);
   });
 
+  it('a copy that is killed leaves no file without its name, which a commit would pack', async () => {
+    const big = join(place('big'), 'file');
+    execFileSync('dd', ['if=/dev/urandom', `of=${big}`, 'bs=1M', 'count=64', 'status=none']);
+    const child = spawn(IMGTOOL, ['--root', root, 'cp', big, `${box}:/srv/file`], { stdio: 'ignore' });
+    const inRoot = (): boolean =>
+      readdirSync(`/proc/${child.pid}/fd`).some((fd) => {
+        const path = linkOf(`/proc/${child.pid}/fd/${fd}`);
+        return path.startsWith(inBox('/srv/'));
+      });
+    while (child.exitCode === null && !inRoot()) await sleep(1);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(child.signalCode, 'the copy was quicker than the test').to.equal('SIGKILL');
+    expect(readdirSync(inBox('srv'))).to.deep.equal([]);
+    await cp(big, `${box}:/srv/file`);
+    expect(statSync(inBox('srv/file')).size).to.equal(64 << 20);
+  });
+
   it('says what does not fit', () => {
     const one = join(files, 'a/one');
     for (const [args, status, error] of [
@@ -130,4 +150,13 @@ describe('cp', () => {
 
 function shell(cwd: string, script: string): void {
   execFileSync('sh', ['-ec', script], { cwd });
+}
+
+/** Where a descriptor leads; empty when it is closed meanwhile. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
 }
