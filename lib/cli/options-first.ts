@@ -3,7 +3,8 @@ import type { OptionSpec } from './option.js';
 
 /**
  * Puts `--` behind the first argument of a command whose other arguments are those of a program: its options end there.
- * `verbAt`: where the verb is in `argv`. A command line that has a `--` there or before is returned as it is.
+ * `verbAt`: where the verb is in `argv`. Where only options that the command knows are between that argument and a `--`,
+ * they are its own, and the command line is returned as it is.
  */
 export function endOptionsAtFirstArgument(
   argv: readonly string[],
@@ -15,7 +16,7 @@ export function endOptionsAtFirstArgument(
     const arg = argv[at]!;
     if (arg === '--') return argv;
     if (!arg.startsWith('-') || arg === '-') {
-      return argv[at + 1] === '--' ? argv : [...argv.slice(0, at + 1), '--', ...argv.slice(at + 1)];
+      return ownOptionsFollow(argv, at, known) ? argv : [...argv.slice(0, at + 1), '--', ...argv.slice(at + 1)];
     }
     if (takesNext(arg, argv[at + 1], known)) at += 1;
   }
@@ -39,6 +40,23 @@ export function refusedOption(
     if (takesNext(arg, argv[at + 1], known)) at += 1;
   }
   return undefined;
+}
+
+/** Whether only known options, or nothing, are between the word at `at` and a `--`. */
+function ownOptionsFollow(argv: readonly string[], at: number, known: readonly OptionSpec[]): boolean {
+  for (let index = at + 1; index < argv.length; index += 1) {
+    const arg = argv[index]!;
+    if (arg === '--') return true;
+    if (!isKnown(arg, known)) return false;
+    if (takesNext(arg, argv[index + 1], known)) index += 1;
+  }
+  return false;
+}
+
+function isKnown(arg: string, known: readonly OptionSpec[]): boolean {
+  if (arg.startsWith('--')) return known.some(({ name }) => arg.split('=', 1)[0] === `--${name}`);
+  if (!arg.startsWith('-') || arg === '-') return false;
+  return lettersOf(arg, known).every((letter) => known.some(({ short }) => short === letter));
 }
 
 function takesNext(arg: string, next: string | undefined, known: readonly OptionSpec[]): boolean {

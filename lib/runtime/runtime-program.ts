@@ -156,7 +156,8 @@ function inNamespace(command: string, args: readonly string[]): [string, ...stri
   const script = [
     // If this process died before the signal for that was set, none comes any more.
     `[ "$PPID" = ${process.pid} ] || exit 1`,
-    ...(existsSync(UNIFIED) ? [`umount -l ${UNIFIED} 2>/dev/null || :`] : []),
+    // What is below it belongs to this machine too, and crun would leave a directory there.
+    ...(existsSync(UNIFIED) ? [`{ umount -l ${UNIFIED} && mount -t tmpfs tmpfs ${UNIFIED}; } 2>/dev/null || :`] : []),
     ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
     command,
   ].join('; ');

@@ -163,6 +163,14 @@ describe('credential store', () => {
       });
   });
 
+  it('a login removes what one that was killed has left of the file, credentials in it', async () => {
+    const killed = join(dirname(docker()), '.new-config.json-0123456789ab');
+    await write(killed, { auths: { 'reg.example': auth('me:secret') } });
+    await write(join(dirname(docker()), '.new-config.json-notes'), '');
+    await store().save(parseRegistryKey('other.example'), { username: 'me', password: 'x' }, { signal });
+    expect((await readdir(dirname(docker()))).sort()).to.deep.equal(['.new-config.json-notes', 'config.json']);
+  });
+
   describe('credential helpers', () => {
     it('of a host wins over the one for all; what it does not have is looked for elsewhere, under the same host', async () => {
       await write(docker(), {

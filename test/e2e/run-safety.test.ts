@@ -1,14 +1,16 @@
 /** What a command may do to its container, to the store and to the terminal it was given. */
 import { execFileSync, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
+import { startDockerRegistry } from '../helpers/docker-registry.js';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
+import { randomSource } from '../helpers/random-source.js';
 import { run } from '../helpers/run.js';
 import { BUSYBOX } from '../helpers/small-image.js';
 
@@ -55,6 +57,30 @@ describe('run: safety', () => {
     expect(await imgtool(root, 'containers', '--quiet')).to.contain(name);
     expect(inBox('--rm', 'base:1').status).to.equal(0);
     expect(await imgtool(root, 'containers', '--quiet')).to.equal(name);
+  });
+
+  it('an image that is missing is pulled first, unless --pull never says not to', async () => {
+    const registry = await startDockerRegistry();
+    const name = `${registry.host}/base:1`;
+    try {
+      for (const args of [
+        ['tag', 'base:1', name],
+        ['push', name],
+        ['untag', name],
+      ])
+        await imgtool(root, ...args);
+      const never = inBox('--rm', '--pull', 'never', name, 'true');
+      expect([never.status, never.stderr]).to.satisfy(
+        ([code, error]: [number, string]) => code === 3 && /hint:/.test(error),
+      );
+      expect(inBox('--rm', name, 'echo', '-n', 'hi').stdout).to.equal('hi');
+      // What is here is not asked for again, unless that is wanted.
+      await registry.stop();
+      expect(inBox('--rm', name, 'true').status).to.equal(0);
+      expect(inBox('--rm', '--pull', 'always', '--retry', '0', name, 'true').status).not.to.equal(0);
+    } finally {
+      await registry.stop();
+    }
   });
 
   /** Perl of this machine, by which a command makes any system call. */
@@ -136,6 +162,23 @@ describe('run: safety', () => {
     return path;
   };
 
+  it('killed at any moment while it starts, the next command finds what is left: no process, no control group', async () => {
+    expect(inBox('--rm', 'base:1').status).to.equal(0);
+    const { seed, below } = randomSource();
+    const kills = Number(process.env.IMGTOOL_TEST_KILLS ?? 8);
+    for (let kill = 0; kill < kills; kill += 1) {
+      const args = ['--rm', '--runtime', kill % 2 === 0 ? 'crun' : 'runc', 'base:1', 'sleep', '1000'];
+      const child = spawn(IMGTOOL, ['--root', root, '--progress', 'none', 'run', ...args], { stdio: 'ignore' });
+      await sleep(100 + below(250));
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      const ids = readdirSync(join(root, 'run'));
+      await imgtool(root, 'store', 'gc');
+      const left = [readdirSync(join(root, 'run')), ...ids.map(processesAndGroups)].flat();
+      expect(left, `seed ${seed}, kill ${kill}`).to.deep.equal([]);
+    }
+  });
+
   it('what is no program of this machine has the exit codes 126 and 127, and a message', async () => {
     const name = await imgtool(root, 'create', '--name', 'odd', 'base:1');
     const bin = join(await imgtool(root, 'mount', name), 'bin');
@@ -165,7 +208,7 @@ describe('run: safety', () => {
 
   it('in a chroot that is no mount point, it is said why nothing can be started', () => {
     const inner = mkdirIn('chroot');
-    const places = ['usr', 'etc', 'tmp', process.cwd().slice(1), realpathSync('node_modules').slice(1)].join(' ');
+    const places = ['usr', directory.slice(1), process.cwd().slice(1), realpathSync('node_modules').slice(1)].join(' ');
     const script = `cd ${inner}; mkdir -p proc ${places}
       for d in bin lib lib64 sbin; do ln -s usr/$d $d; done
       mount --bind /proc proc; for d in ${places}; do mount --rbind /$d $d; done
@@ -178,3 +221,21 @@ describe('run: safety', () => {
     ]);
   });
 });
+
+/** What there is of the container `id` on this machine. */
+function processesAndGroups(id: string): string[] {
+  const group = `/imgtool-${id}`;
+  const processes = readdirSync('/proc').filter((name) => {
+    try {
+      return (
+        /^\d+$/.test(name) &&
+        readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(group) &&
+        existsSync(`/proc/${name}/exe`)
+      );
+    } catch {
+      return false;
+    }
+  });
+  const parents = ['/sys/fs/cgroup', ...readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name))];
+  return [...processes, ...parents.map((parent) => parent + group).filter((path) => existsSync(path))];
+}
