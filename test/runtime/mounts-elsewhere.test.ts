@@ -48,7 +48,7 @@ const CASES: readonly Case[] = [
     script: 'cd etc; ln -s $HOST/hosts hosts; ln -s $UP/resolv resolv.conf; ln -s $HOST/file hostname',
   },
   { title: '/etc/hostname is a link into /dev', script: 'ln -s /dev/null etc/hostname', refused: /leads into \/dev/ },
-  { title: '/etc/hosts is a directory', script: 'mkdir etc/hosts', refused: /it is a directory/ },
+  { title: '/etc/hostname is a directory', script: 'mkdir etc/hostname', refused: /it is a directory/ },
   { title: '/etc/hosts is a FIFO', script: 'mkfifo etc/hosts' },
   { title: 'the working directory is a link', script: 'ln -s $HOST/new work', cwd: '/work/deep' },
   { title: 'a volume below a link', script: 'ln -s $HOST mnt', volumes: ['A:/mnt/deep'] },
