@@ -3,10 +3,11 @@ import type { ArchivedImage, ImageArchive } from '../archive/index.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
-import { digestHex, platformScore, type Descriptor, type Digest } from '../spec/index.js';
+import { platformScore, type Descriptor, type Digest } from '../spec/index.js';
 import { bringInImage, type BringInDeps, type BringInRequest, type BroughtImage } from './bring-in-image.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { hasLayer, type LayerDeps } from './has-layer.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
 import { newImageOf, recordImage, type NewImage } from './record-image.js';
@@ -92,7 +93,7 @@ async function plan(
     try {
       const resolved = await resolveImage(repository, archived.descriptor, { platform, signal });
       const id = resolved.manifest.config.digest;
-      planned.push({ archived, id, resolved, present: await findPresent(deps, id) });
+      planned.push({ archived, id, resolved, present: await findPresent(deps, id, resolved.raw.descriptor.digest) });
     } catch (error) {
       if (!(error instanceof UnsupportedMediaTypeError)) throw error;
       deps.progress.note(error.message);
@@ -103,13 +104,10 @@ async function plan(
   throw odd ?? new ArchiveFormatError('the archive has no images');
 }
 
-async function findPresent(
-  { metadata, snapshots }: Pick<BringInDeps, 'metadata' | 'snapshots'>,
-  id: Digest,
-): Promise<ImageRecord | undefined> {
-  const record = await metadata.images.get(digestHex(id));
+async function findPresent(deps: LayerDeps, id: Digest, manifest: Digest): Promise<ImageRecord | undefined> {
+  const record = (await deps.metadata.images.ofImage(id)).find((one) => one.manifest.digest === manifest);
   const top = record?.chainIds.at(-1);
-  return top === undefined || (await snapshots.has(top)) ? record : undefined;
+  return top === undefined || (await hasLayer(deps, top)) ? record : undefined;
 }
 
 /** Before anything is written. Throws AlreadyExistsError; ArchiveFormatError when two images of the archive have one name. */

@@ -4,9 +4,11 @@ import type { RepositoryReader } from '../registry/index.js';
 import { formatReference, platformScore, type Digest, type Reference } from '../spec/index.js';
 import { bringInImage, type BringInDeps, type BringInRequest } from './bring-in-image.js';
 import type { OperationDeps } from './deps.js';
+import { hasLayer } from './has-layer.js';
 import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
+import { isIntact } from './drop-damaged-blobs.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { pullSchema1 } from './pull-schema1.js';
 import { pullV1 } from './pull-v1.js';
@@ -136,18 +138,22 @@ async function findComplete(
   return { named: undefined, settled: false };
 }
 
+/** Whether the image can be used as it is: layers by their records, documents by their digests. */
 async function isComplete(deps: PullDeps, record: ImageRecord): Promise<boolean> {
   const top = record.chainIds.at(-1);
-  return top === undefined || (await deps.snapshots.has(top));
+  for (const document of [record.manifest, record.config, record.index])
+    if (document !== undefined && !(await isIntact(deps.content, document))) return false;
+  return top === undefined || (await hasLayer(deps, top));
 }
 
-/** Images that came without config and manifest have the digest at their registry among their sources only. */
-function isFrom(record: ImageRecord, digest: Digest): boolean {
-  return (
-    record.manifest.digest === digest ||
-    record.index?.digest === digest ||
-    record.sources.some((source) => source.endsWith(`@${digest}`))
-  );
+/**
+ * Images that came without config and manifest have the digest at their registry among their sources only. Where the
+ * manifest is one of a registry, another source is no proof: it may be of another manifest with the same config.
+ */
+function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest): boolean {
+  const isSource = (one: Digest): boolean => sources.some((source) => source.endsWith(`@${one}`));
+  if (manifest.digest === digest || index?.digest === digest) return true;
+  return isSource(digest) && !isSource(manifest.digest);
 }
 
 function missingLocally(reference: Reference): NotFoundError {

@@ -71,7 +71,7 @@ describe('metadata', () => {
 
     it('refuse keys that are paths (CVE-2014-9358, CVE-2024-3727)', async () => {
       for (const key of ['../../x', '', 'sha256:ab', 'A'.repeat(64), 'a'.repeat(63), `${'a'.repeat(64)}\0`])
-        for (const use of [store.images.get(key), store.images.delete(key)])
+        for (const use of [store.layers.get(key), store.layers.delete(key)])
           expect(await rejection(use), key).to.be.instanceOf(InvalidReferenceError);
       expect(await rejection(store.layers.put('a'.repeat(64), layer('x')))).to.be.instanceOf(TypeError);
     });
