@@ -1,6 +1,7 @@
-import type { LayerRecord } from '../metadata/index.js';
+import type { ImageRecord, LayerRecord } from '../metadata/index.js';
 import { digestHex, type ChainId } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
+import { isIntact } from './drop-damaged-blobs.js';
 
 /** What telling whether a layer is here needs. */
 export type LayerDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
@@ -17,6 +18,20 @@ export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean
     next = record.parent;
   }
   return true;
+}
+
+/**
+ * Whether an image of the store can be used as it is: manifest, config and index have the bytes that their digests say, and
+ * its top layer is here. Layer blobs are not looked at.
+ */
+export async function isComplete(
+  deps: LayerDeps & Pick<OperationDeps, 'content'>,
+  { manifest, config, index, chainIds }: ImageRecord,
+): Promise<boolean> {
+  for (const document of [manifest, config, index])
+    if (document !== undefined && !(await isIntact(deps.content, document))) return false;
+  const top = chainIds.at(-1);
+  return top === undefined || hasLayer(deps, top);
 }
 
 /** Whether a layer on top of one that is here is here too. */

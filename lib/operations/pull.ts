@@ -4,11 +4,10 @@ import type { RepositoryReader } from '../registry/index.js';
 import { formatReference, platformScore, type Digest, type Reference } from '../spec/index.js';
 import { bringInImage, type BringInDeps, type BringInRequest } from './bring-in-image.js';
 import type { OperationDeps } from './deps.js';
-import { hasLayer } from './has-layer.js';
+import { isComplete } from './has-layer.js';
 import { tagOrDigest } from './inspect-image.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
-import { isIntact } from './drop-damaged-blobs.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { pullSchema1 } from './pull-schema1.js';
 import { pullV1 } from './pull-v1.js';
@@ -63,7 +62,7 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
   try {
     const local = await findComplete(deps, request);
     if (local.named !== undefined && local.settled) return finish(local.named, present(local.named));
-    if (request.policy === 'never') throw missingLocally(request.reference);
+    if (request.policy === 'never') throw missingLocally(request.reference, local.damaged);
     let v1 = await deps.registry.openV1(request.reference, request);
     if (v1 === undefined) {
       const repository = await deps.registry.open(request.reference, request);
@@ -111,13 +110,14 @@ function writeRecord(deps: PullDeps, { reference, signal }: PullRequest, image: 
   return recordImage(deps, image, { name, source, signal });
 }
 
-/** The local image of that name or digest if all its layers are there; `settled`: no need to ask the registry. */
+/** The local image of that name or digest if it is whole; `settled`: no need to ask the registry. `damaged`: one is not. */
 async function findComplete(
   deps: PullDeps,
   request: PullRequest,
-): Promise<{ named: ImageRecord | undefined; settled: boolean }> {
+): Promise<{ named: ImageRecord | undefined; settled: boolean; damaged: boolean }> {
   const { reference, policy, platform } = request;
   const full = formatReference(reference);
+  let damaged = false;
   for (const record of await deps.metadata.images.list()) {
     const byDigest = reference.digest !== undefined && isFrom(record, reference.digest);
     if (!byDigest && !(reference.digest === undefined && record.names.includes(full))) continue;
@@ -127,23 +127,18 @@ async function findComplete(
       platformScore(platform, variant === undefined ? { os, architecture } : { os, architecture, variant }) === 0
     )
       continue;
-    if (!(await isComplete(deps, record))) continue;
+    if (!(await isComplete(deps, record))) {
+      damaged = true;
+      continue;
+    }
     const named =
       reference.tag === undefined ||
       record.names.includes(
         formatReference({ host: reference.host, repository: reference.repository, tag: reference.tag }),
       );
-    return { named: record, settled: policy === 'missing' || policy === 'never' || (byDigest && named) };
+    return { named: record, settled: policy === 'missing' || policy === 'never' || (byDigest && named), damaged };
   }
-  return { named: undefined, settled: false };
-}
-
-/** Whether the image can be used as it is: layers by their records, documents by their digests. */
-async function isComplete(deps: PullDeps, record: ImageRecord): Promise<boolean> {
-  const top = record.chainIds.at(-1);
-  for (const document of [record.manifest, record.config, record.index])
-    if (document !== undefined && !(await isIntact(deps.content, document))) return false;
-  return top === undefined || (await hasLayer(deps, top));
+  return { named: undefined, settled: false, damaged };
 }
 
 /**
@@ -156,9 +151,9 @@ function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest): bool
   return isSource(digest) && !isSource(manifest.digest);
 }
 
-function missingLocally(reference: Reference): NotFoundError {
+function missingLocally(reference: Reference, damaged: boolean): NotFoundError {
   const subject = formatReference(reference);
-  return new NotFoundError(`${subject} is not in the store`, {
+  return new NotFoundError(`${subject} is ${damaged ? 'incomplete' : 'not'} in the store`, {
     kind: 'image',
     subject,
     hint: 'pull it without --policy never',
