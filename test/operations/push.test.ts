@@ -73,8 +73,7 @@ describe('operations/push', () => {
     signal: never,
     ...more,
   });
-  const fresh = async (record: ImageRecord): Promise<ImageRecord> =>
-    (await metadata.images.find(record)) ?? record;
+  const fresh = async (record: ImageRecord): Promise<ImageRecord> => (await metadata.images.find(record)) ?? record;
   const states = ({ layers }: Pick<PushResult, 'layers'>): string[] => layers.map(({ state }) => state);
   /** Method and kind of each request the registry saw. */
   const seen = async (): Promise<string[]> =>
