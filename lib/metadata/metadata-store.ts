@@ -6,9 +6,12 @@ import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
 import type { ContainerRecord, LayerRecord, MetadataStore, UploadRecord } from './types.js';
 
-/** The records and locks under `root`, whose directories must exist. Opens nothing until it is used. */
-export function createMetadataStore(options: { readonly root: string }): MetadataStore {
-  const { root } = options;
+/**
+ * The records and locks under `root`, whose directories must exist. Opens nothing until it is used. `bootId`: the boot this
+ * machine is in; without it no layer counts as cut by a power loss before the operations that write have dropped it.
+ */
+export function createMetadataStore(options: { readonly root: string; readonly bootId?: string }): MetadataStore {
+  const { root, bootId } = options;
   const locks = join(root, 'locks');
   return {
     images: openImageRecords(join(root, 'images')),
@@ -25,6 +28,7 @@ export function createMetadataStore(options: { readonly root: string }): Metadat
       keysOf: (record) => [record.key],
       errorOf: uploadRecordError,
     }),
+    mayBeCut: (layer) => bootId !== undefined && !layer.sealed && layer.bootId !== bootId,
     lock: (name, lockOptions) => acquireLock(locks, name, lockOptions),
     tryLock: (name, mode) => tryAcquireLock(locks, name, mode),
   };

@@ -141,6 +141,10 @@ async function checkLayers(
         report(chainId, 'it is missing');
         continue;
       }
+      if (deps.metadata.mayBeCut(layer)) {
+        report(chainId, 'it was written just before a restart and may be incomplete');
+        continue;
+      }
       if (doubtful.includes(chainId)) {
         report(chainId, 'it was made from a layer that has no record');
         continue;

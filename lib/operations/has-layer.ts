@@ -8,13 +8,14 @@ export type LayerDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
 
 /**
  * Whether a layer is here: as a subvolume, with a record, and with records of all layers below. A subvolume without a record
- * is left over from a process that was killed: its files may be incomplete, and so are those of layers made from it.
+ * is left over from a process that was killed: its files may be incomplete, and so are those of layers made from it. So may
+ * be those of a layer that was written just before a power cut.
  */
 export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean> {
   if (!(await deps.snapshots.has(layer))) return false;
   for (let next: ChainId | undefined = layer; next !== undefined;) {
     const record: LayerRecord | undefined = await deps.metadata.layers.get(digestHex(next));
-    if (record === undefined) return false;
+    if (record === undefined || deps.metadata.mayBeCut(record)) return false;
     next = record.parent;
   }
   return true;

@@ -160,6 +160,20 @@ describe('after a crash: layers without a record, damaged blobs', () => {
     expectSameTree(wanted, await treeOf());
   });
 
+  it('a layer written just before a power cut is not compared, and unpacked again by the next pull', async () => {
+    const { chainId } = image.layers.at(-1)!;
+    const record = JSON.parse(await readFile(recordPath(chainId), 'utf8')) as object;
+    await writeFile(recordPath(chainId), JSON.stringify({ ...record, sealed: false, bootId: 'an earlier boot' }));
+    const { code, stderr } = await failing('diff', name);
+    expect(code).to.equal(3);
+    expect(stderr).to.contain('pull the image again');
+    expect((await fsck('--quick')).map(({ subject }) => subject)).to.include(chainId);
+    await inStore('pull', name);
+    expectSameTree(wanted, await treeOf());
+    await inStore('diff', name);
+    expect(await fsck()).to.deep.equal([]);
+  });
+
   it('fsck --repair tells repaired from removed and missing, and what brings back', async () => {
     await inStore('import', join(directory, 'tar'), 'local/imported:1');
     const imported = JSON.parse(await inStore('inspect', 'local/imported:1')) as typeof image;
