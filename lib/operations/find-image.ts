@@ -57,7 +57,8 @@ export function findAmong(records: readonly ImageRecord[], input: string): Found
 
 /** All names of an image, sorted, whichever of its manifests they lead to. */
 export function namesOf(records: readonly ImageRecord[], id: Digest): string[] {
-  return records.flatMap((record) => (record.id === id ? record.names : [])).sort();
+  // One that is moving is on two records for a moment.
+  return [...new Set(records.flatMap((record) => (record.id === id ? record.names : [])))].sort();
 }
 
 /** At most five of a list, for a hint. */

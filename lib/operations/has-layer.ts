@@ -57,7 +57,7 @@ export async function dropUnrecorded(
       lock.release();
     }
   }
-  // Last: while it is here, a killed process's work is found and finished.
+  // Last: after a kill in between, the next command finds it and goes on.
   await snapshots.removeLayer(layer);
 }
 

@@ -2,7 +2,7 @@ import { AlreadyExistsError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import { digestHex, type ChainId, type Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import { findImage, type FoundImage } from './find-image.js';
+import { findImage, namesOf, type FoundImage } from './find-image.js';
 import { readRecords } from './layer-sizes.js';
 
 /** What became of one image argument. */
@@ -49,7 +49,7 @@ async function remove(
   force: boolean,
 ): Promise<RemovedImage> {
   const records = await deps.metadata.images.ofImage(record.id);
-  const names = records.flatMap((one) => one.names).sort();
+  const names = namesOf(records, record.id);
   const kept = name === undefined ? [] : names.filter((entry) => entry !== name);
   const untagged = name === undefined ? names : [name];
   const users = (await deps.metadata.containers.list()).filter((container) => container.image === record.id);
