@@ -308,12 +308,12 @@ export class Composition {
   }
 
   async #drivers({ root, pool }: StoreRoot): Promise<LocalDeps> {
-    const [{ createContentStore }, { createMetadataStore }, { createSnapshotter }] = await Promise.all([
+    const [{ createContentStore }, { createMetadataStore, currentBootId }, { createSnapshotter }] = await Promise.all([
       import('../content/index.js'),
       import('../metadata/index.js'),
       import('../snapshot/index.js'),
     ]);
-    const metadata = createMetadataStore({ root });
+    const metadata = createMetadataStore({ root, bootId: await currentBootId() });
     const isLocked = async (name: string): Promise<boolean> => {
       const lock = await metadata.tryLock(name, 'exclusive');
       lock?.release();

@@ -51,7 +51,7 @@ export async function bringInImage(
     onNote: (line) => deps.progress.note(line),
   });
   for (let repaired = false; ; repaired = true) {
-    const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
+    const missing = await missingSteps(deps, found.steps);
     const states = await blobStates(deps.content, found.steps, missing);
     await requireSpace(deps, missing, states, request.reserveBytes);
     try {

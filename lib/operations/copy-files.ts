@@ -32,17 +32,19 @@ type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progre
 
 /**
  * Copies files between this machine and containers, or between containers; they may be running. Nothing outside the
- * containers' roots and, here, outside the destination is touched. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ * containers' roots and, here, outside the destination is touched. What a container got is on disk afterwards. Throws NotFoundError, UsageError, SyscallError, AbortError.
  */
 export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
   const { from, to, followLink, signal } = request;
-  return deps.trees.copyPath({
+  const totals = await deps.trees.copyPath({
     from: await placeOf(deps, from),
     to: await placeOf(deps, to),
     followLink,
     signal,
     onNote: (line) => deps.progress.note(line),
   });
+  if (to.container !== undefined) await deps.snapshots.sync();
+  return totals;
 }
 
 /** Writes what is at a path in a container, as it is at this moment, as a tar. Throws as `copyFiles`, and LayerFormatError. */
@@ -116,7 +118,7 @@ export async function copyFilesFromTar(
     await pipeline(source, createWriteStream(tar), { signal });
     await mkdir(tree);
     await unpack(deps, { tar, tree, signal });
-    return await deps.trees.copyPath({
+    const totals = await deps.trees.copyPath({
       from: { root: tree, path: '/.' },
       to: target,
       followLink: false,
@@ -124,6 +126,8 @@ export async function copyFilesFromTar(
       signal,
       onNote: (line) => deps.progress.note(line),
     });
+    await deps.snapshots.sync();
+    return totals;
   } finally {
     await deps.snapshots.removeWork(key);
     alive.release();

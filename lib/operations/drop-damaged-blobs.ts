@@ -1,5 +1,5 @@
 import { DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError } from '../errors.js';
-import type { Digest } from '../spec/index.js';
+import type { Descriptor, Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** What a blob with other bytes than its name says may end in. */
@@ -10,22 +10,37 @@ const SYMPTOMS = [DigestMismatchError, LayerFormatError, PathEscapeError, Unsupp
  * has damaged. Resolves with whether there were any: then the work is worth another try.
  */
 export async function dropDamagedBlobs(
-  { content, progress }: Pick<OperationDeps, 'content' | 'progress'>,
+  deps: Pick<OperationDeps, 'content' | 'progress'>,
   error: unknown,
   digests: readonly Digest[],
 ): Promise<boolean> {
-  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return false;
-  let dropped = false;
-  for (const digest of new Set(digests)) {
-    if ((await content.stat(digest)) === undefined || (await isIntact(content, digest))) continue;
-    await content.delete(digest);
-    progress.note(`blob ${digest} in the store is damaged: fetching it again`);
-    dropped = true;
-  }
-  return dropped;
+  const dropped = await deleteDamagedBlobs(deps, error, digests);
+  for (const digest of dropped) deps.progress.note(`blob ${digest} in the store is damaged: fetching it again`);
+  return dropped.length > 0;
 }
 
-async function isIntact(content: OperationDeps['content'], digest: Digest): Promise<boolean> {
+/** The same without a word; resolves with the blobs that are deleted. */
+export async function deleteDamagedBlobs(
+  { content }: Pick<OperationDeps, 'content'>,
+  error: unknown,
+  digests: readonly Digest[],
+): Promise<Digest[]> {
+  const deleted: Digest[] = [];
+  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return deleted;
+  for (const digest of new Set(digests)) {
+    if ((await content.stat(digest)) === undefined || (await isIntact(content, { digest }))) continue;
+    await content.delete(digest);
+    deleted.push(digest);
+  }
+  return deleted;
+}
+
+/** Whether a blob is in the store with the bytes that its digest says; reads them all. */
+export async function isIntact(
+  content: OperationDeps['content'],
+  { digest }: Pick<Descriptor, 'digest'>,
+): Promise<boolean> {
+  if ((await content.stat(digest)) === undefined) return false;
   try {
     for await (const _chunk of await content.open(digest));
     return true;

@@ -16,7 +16,7 @@ import { createdAt, putDocument } from './documents.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
-import { sealLayers } from './seal-layers.js';
+import { syncLayers } from './seal-layers.js';
 import { sweepStore } from './sweep-store.js';
 import type { LayerStep } from './unpack-layers.js';
 import { unpackTar } from './unpack-tar.js';
@@ -125,8 +125,7 @@ async function makeImage(
     created,
     platform: formatPlatform(platform),
   };
-  await deps.snapshots.sync();
-  await sealLayers({ ...deps, bootId: request.bootId });
+  await syncLayers({ ...deps, bootId: request.bootId });
   const { id } = await recordImage(deps, image, { name, signal: request.signal });
   const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
   return { id, name, digest: manifest.digest, bytes: blob.size, entries };

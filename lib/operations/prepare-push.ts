@@ -41,7 +41,7 @@ export interface PushConversion {
 /** What preparing needs. */
 export type PrepareDeps = Pick<
   OperationDeps,
-  'content' | 'registry' | 'snapshots' | 'compareTrees' | 'packLayer' | 'recompressLayer' | 'progress'
+  'content' | 'metadata' | 'registry' | 'snapshots' | 'compareTrees' | 'packLayer' | 'recompressLayer' | 'progress'
 >;
 
 /** An image as it goes to a registry. */

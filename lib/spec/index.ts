@@ -9,6 +9,7 @@ export * from './config-change.js';
 export * from './config.js';
 export * from './descriptor.js';
 export * from './digest.js';
+export * from './image-form.js';
 export * from './manifest.js';
 export * from './media-type.js';
 export * from './platform.js';

@@ -225,7 +225,7 @@ describe('operations/pull', () => {
       const lost = createContainer(local, { image: id, name: 'two', bootId: 'third boot', signal: never });
       const error = await rejection(lost);
       expect(error).to.be.instanceOf(StoreError);
-      expect(error.hint).to.equal('pull the image again');
+      expect(error.hint).to.equal('pull or load the image again');
     });
 
     it('nothing is dropped while another process works in the store', async () => {

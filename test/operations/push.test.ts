@@ -21,7 +21,7 @@ import type { ProgressEvent } from '../../lib/progress/index.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../lib/server/index.js';
 import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
-import { digestHex, digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
+import { digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { startFlakyProxy } from '../helpers/flaky-proxy.js';
@@ -73,8 +73,7 @@ describe('operations/push', () => {
     signal: never,
     ...more,
   });
-  const fresh = async (record: ImageRecord): Promise<ImageRecord> =>
-    (await metadata.images.get(digestHex(record.id))) ?? record;
+  const fresh = async (record: ImageRecord): Promise<ImageRecord> => (await metadata.images.find(record)) ?? record;
   const states = ({ layers }: Pick<PushResult, 'layers'>): string[] => layers.map(({ state }) => state);
   /** Method and kind of each request the registry saw. */
   const seen = async (): Promise<string[]> =>

@@ -167,6 +167,8 @@ class StoreDestination implements ImageDestination {
         resolved: { manifest, raw, index: undefined },
         request: { reference, ...platform, reserveBytes, bootId, signal },
       });
+      // Where it came from may be gone when power comes back.
+      await this.#deps.snapshots.sync();
       await recordImage(this.#deps, image, { name: formatReference(this.#reference), signal });
     } finally {
       await applier.close();
