@@ -42,6 +42,7 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
     try {
       // It may have been removed before the lock was ours.
       await findContainer(deps, record.id);
+      await snapshots.unlockContainer(record.id);
       const config = await readImageConfig(deps, await imageOfContainer(deps, record));
       const code = await runtime.run({
         ...request,
@@ -52,6 +53,7 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
       ended = true;
       return code;
     } finally {
+      await snapshots.unlockContainer(record.id);
       await runtime.settle(record.id, snapshots.containerPath(record.id));
       // Whatever interrupted it: what was asked for is done.
       if (request.remove || (isNew && !ended))

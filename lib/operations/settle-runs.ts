@@ -1,21 +1,27 @@
+import { ImgtoolError } from '../errors.js';
 import type { OperationDeps } from './deps.js';
 import { removeInLockedStore } from './remove-container.js';
 
 /**
  * Ends the commands whose imgtool died, and removes what their runs left, containers that were to be removed included.
- * Cheap when there is nothing. Call with the store locked, in either mode.
+ * What cannot be cleaned stays with a note, and stops nothing. Cheap when there is nothing. Call with the store locked, in either mode.
  */
 export async function settleRuns({
   metadata,
   snapshots,
   runtime,
-}: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>): Promise<void> {
+  progress,
+}: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime' | 'progress'>): Promise<void> {
   for (const id of await runtime.list()) {
     const running = await metadata.tryLock(`running-${id}`, 'exclusive');
     if (running === undefined) continue;
     try {
+      await snapshots.unlockContainer(id);
       const remove = await runtime.settle(id, snapshots.containerPath(id));
       if (remove) await removeInLockedStore({ metadata, snapshots }, id, new AbortController().signal);
+    } catch (error) {
+      if (!(error instanceof ImgtoolError)) throw error;
+      progress.note(`what a command left in container ${id.slice(0, 12)} cannot be cleaned up: ${error.message}`);
     } finally {
       running.release();
     }

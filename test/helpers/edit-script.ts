@@ -3,10 +3,17 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import {
   AT_FDCWD,
+  createSubvolume,
+  isErrno,
   mknodAt,
+  NO_COPY_ON_WRITE,
+  openAt,
+  OPEN_DIRECTORY,
   removeXattr,
   RENAME_EXCHANGE,
   renameAt,
+  setInodeFlags,
+  setSubvolumeReadOnly,
   setTimesAt,
   setXattr,
 } from '../../lib/sys/index.js';
@@ -51,6 +58,60 @@ export function applyEdits(root: string, random: Random): string[] {
     }
   }
   return log;
+}
+
+/**
+ * Edits that only btrfs knows: one to four subvolumes, also inside one another, each with edits of its own, and inode flags
+ * and properties on some files and directories.
+ */
+export async function applyBtrfsEdits(root: string, random: Random): Promise<void> {
+  for (let count = 1 + random(4); count > 0; count--) {
+    const [directory, name] = [pickDirectory(root, random), `v${random(6)}`];
+    if (fs.existsSync(join(directory, name))) continue;
+    const fd = openAt(AT_FDCWD, directory, OPEN_DIRECTORY);
+    try {
+      await createSubvolume(fd, name);
+      // Nothing changes in a read-only one any more.
+      makeBase(join(directory, name), random);
+      applyEdits(join(directory, name), random);
+      if (random(3) > 0) continue;
+      const nested = openAt(fd, name, OPEN_DIRECTORY);
+      await setSubvolumeReadOnly(nested, true).finally(() => fs.closeSync(nested));
+    } catch (error) {
+      if (!isErrno(error, 'EROFS', 'EPERM')) throw error;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+  for (let count = random(12); count > 0; count--) mark(pick(root, random), random);
+}
+
+/** chattr +A, +c, +d, +D, +S, +C, +a and +i (linux/fs.h). */
+const MARKS = [0x80, 0x4, 0x40, 0x10000, 0x8, 0x800000, 0x20, 0x10];
+
+function mark(path: string, random: Random): void {
+  try {
+    const fd = openAt(AT_FDCWD, file(path), fs.constants.O_RDONLY);
+    try {
+      if (random(4) === 0) setXattr(path, 'btrfs.compression', Buffer.from(['zstd', 'lzo', 'none'][random(3)]!));
+      else setInodeFlags(fd, MARKS[random(MARKS.length)]!);
+    } finally {
+      fs.closeSync(fd);
+    }
+    // Only an empty file takes +C.
+    if (random(4) > 0) return;
+    const fresh = `${path}-nocow`;
+    const created = fs.openSync(fresh, 'wx');
+    try {
+      setInodeFlags(created, NO_COPY_ON_WRITE);
+      fs.writeSync(created, 'n'.repeat(random(9000)));
+      fs.linkSync(fresh, `${fresh}-link`);
+    } finally {
+      fs.closeSync(created);
+    }
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error;
+  }
 }
 
 type Edit = (from: string, to: string, random: Random, root: string) => void;
