@@ -156,6 +156,8 @@ function* searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, ol
     ioctl(fd, TREE_SEARCH, search);
     const count = search.readUInt32LE(64);
     if (count === 0) return;
+    // The shared buffer is free again then: whoever takes these items may search meanwhile.
+    const found = Buffer.from(search);
     const items: TreeItem[] = [];
     let at = HEAD;
     for (let item = 0; item < count; item++) {
@@ -165,11 +167,10 @@ function* searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, ol
         type: search.readUInt32LE(at + 24),
       };
       const length = search.readUInt32LE(at + 28);
-      items.push({ key, data: Buffer.from(search.subarray(at + 32, at + 32 + length)) });
+      items.push({ key, data: found.subarray(at + 32, at + 32 + length) });
       at += 32 + length;
       from = key;
     }
-    // The buffer is free again: whoever takes these may search meanwhile.
     yield* items;
     if (from.offset === MAX_U64) return;
     from = { ...from, offset: from.offset + 1n };

@@ -195,6 +195,15 @@ describe('snapshot/changes', () => {
     expect(notes.join('\n')).to.match(/holds a subvolume\n.*no snapshot of the other/);
   });
 
+  it('an empty directory in the place of a subvolume is not the same as a real one', async () => {
+    btrfs('subvolume', 'create', join(work, 'd0/nested'));
+    btrfs('subvolume', 'snapshot', '-r', work, frozen);
+    const whole = join(dir, 'whole');
+    await freezeContainer(whole, { id: 'work', path: work, trash: dir });
+    expect(renderChanges(await walkChanges(frozen, whole))).to.deep.equal(['C /d0/nested directory type']);
+    expect(await walkChanges(whole, whole)).to.deep.equal([]);
+  });
+
   it('walks when the lower tree was written to after all', async () => {
     btrfs('property', 'set', '-ts', base, 'ro', 'false');
     fs.writeFileSync(join(base, 'late'), '');

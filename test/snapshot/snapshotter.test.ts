@@ -115,4 +115,21 @@ describe('snapshot/snapshotter', () => {
     await snapshots.removeWork(busy);
     await snapshots.removeContainer(wanted);
   });
+
+  it('removes what can be removed beside a swap file in use, and says what stays', async () => {
+    const stuck = join(root, 'trash', newKey());
+    const gone = join(root, 'trash', newKey());
+    for (const path of [stuck, gone]) btrfs('subvolume', 'create', path);
+    const make = 'touch s; chmod 600 s; chattr +C s; fallocate -l 4M s; mkswap -q s; swapon s';
+    execFileSync('sh', ['-ec', make], { cwd: stuck });
+    try {
+      const notes = await snapshots.sweep();
+      expect(notes.join('\n')).to.match(new RegExp(`^${stuck} is not needed and cannot be removed: .*$`));
+    } finally {
+      execFileSync('swapoff', [join(stuck, 's')]);
+    }
+    expect(readdirSync(join(root, 'trash'))).to.have.lengthOf(1);
+    expect(await snapshots.sweep()).to.deep.equal([]);
+    expect(readdirSync(join(root, 'trash'))).to.deep.equal([]);
+  });
 });

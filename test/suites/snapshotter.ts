@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
@@ -142,6 +143,20 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     await snapshots.removeWork(dropped);
     expect(existsSync(path)).to.equal(false);
     expect(await rejection(snapshots.freeze(newKey(), newKey()))).to.be.instanceOf(NotFoundError);
+  });
+
+  it('tells flags that a layer cannot say, and freezes a container without them', async () => {
+    const [id, key, layer] = [newKey(), newKey(), newLayer()];
+    const container = await snapshots.createContainer(id, await layerOf(undefined, 'base'));
+    writeFileSync(join(container, 'kept'), '');
+    execFileSync('chattr', ['+i', join(container, 'base'), join(container, 'kept'), container]);
+    const frozen = await snapshots.freeze(key, id);
+    expect(readdirSync(frozen).sort()).to.deep.equal(['base', 'kept']);
+    await snapshots.commit(layer, key);
+    expect([...(await snapshots.listMarked({ layer }))]).to.deep.equal([]);
+    await snapshots.unlockContainer(id);
+    writeFileSync(join(container, 'again'), '');
+    await snapshots.removeContainer(id);
   });
 
   it('removes a layer whose children live on', async () => {
