@@ -1,10 +1,10 @@
-import { ImgtoolError } from '../errors.js';
 import type { OperationDeps } from './deps.js';
 import { removeInLockedStore } from './remove-container.js';
 
 /**
  * Ends the commands whose imgtool died, and removes what their runs left, containers that were to be removed included.
- * What cannot be cleaned stays with a note, and stops nothing. Cheap when there is nothing. Call with the store locked, in either mode.
+ * A container that cannot be cleaned up is noted and left for the next time, so that it stops no other work. Cheap when
+ * there is nothing. Call with the store locked, in either mode.
  */
 export async function settleRuns({
   metadata,
@@ -20,8 +20,7 @@ export async function settleRuns({
       const remove = await runtime.settle(id, snapshots.containerPath(id));
       if (remove) await removeInLockedStore({ metadata, snapshots }, id, new AbortController().signal);
     } catch (error) {
-      if (!(error instanceof ImgtoolError)) throw error;
-      progress.note(`what a command left in container ${id.slice(0, 12)} cannot be cleaned up: ${error.message}`);
+      progress.note(`container ${id.slice(0, 12)} could not be cleaned up: ${(error as Error).message}`);
     } finally {
       running.release();
     }

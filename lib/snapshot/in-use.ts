@@ -1,18 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { SubvolumeError } from '../errors.js';
-import {
-  AT_FDCWD,
-  destroySubvolume,
-  isErrno,
-  listNestedSubvolumes,
-  OPEN_DIRECTORY,
-  openAt,
-  snapshotSubvolume,
-  subvolumeId,
-} from '../sys/index.js';
-import { openNested } from './nested.js';
+import { SubvolumeError, SyscallError } from '../errors.js';
+import { AT_FDCWD, isErrno, OPEN_DIRECTORY, openAt, snapshotSubvolume } from '../sys/index.js';
+import { forEachNested } from './nested.js';
+import { removeSubvolume } from './remove-subvolume.js';
 
 /** What to say of swap files: neither a snapshot nor a removal is possible while one is in use. */
 export const SWAP_IN_USE = {
@@ -74,19 +66,17 @@ async function isSwap(path: string, trash: string): Promise<boolean> {
   try {
     const top = open(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
     const aside = open(openAt(AT_FDCWD, trash, OPEN_DIRECTORY));
-    const nested = listNestedSubvolumes(top, subvolumeId(top));
-    for (const id of [undefined, ...nested.map((entry) => entry.id)]) {
-      const fd = id === undefined ? top : openNested(top, nested, id);
-      if (fd === undefined) continue;
-      if (fd !== top) open(fd);
+    const tryOne = async (fd: number): Promise<void> => {
       const name = randomBytes(16).toString('hex');
       await snapshotSubvolume(fd, aside, name, { readOnly: false });
-      await destroySubvolume(aside, name);
-    }
+      await removeSubvolume(join(trash, name), trash);
+    };
+    await tryOne(top);
+    await forEachNested(top, tryOne);
     return false;
   } catch (error) {
-    if (isErrno(error, 'ETXTBSY')) return true;
-    if (isErrno(error, 'ENOENT')) return false;
+    // A full disk has no room for a snapshot, and must not keep a container from being removed.
+    if (error instanceof SyscallError) return error.errno === 'ETXTBSY';
     throw error;
   } finally {
     opened.forEach((fd) => closeSync(fd));

@@ -67,12 +67,17 @@ function isSameSubvolume(fd: number, id: bigint): boolean {
  */
 export async function makeAllWritable(top: number): Promise<void> {
   await makeWritable(top);
+  await forEachNested(top, makeWritable);
+}
+
+/** Runs `act` on the root of each subvolume inside the one that `top` is the root of, parents first. Throws SyscallError. */
+export async function forEachNested(top: number, act: (fd: number) => void | Promise<void>): Promise<void> {
   const nested = listNestedSubvolumes(top, subvolumeId(top));
   for (const { id } of nested) {
     const fd = openNested(top, nested, id);
     if (fd === undefined) continue;
     try {
-      await makeWritable(fd);
+      await act(fd);
     } finally {
       closeSync(fd);
     }

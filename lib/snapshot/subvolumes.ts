@@ -26,7 +26,7 @@ import {
 import { makeDirectory } from '../util/index.js';
 import { freezeTree } from './freeze-tree.js';
 import { assertUnused, SWAP_IN_USE } from './in-use.js';
-import { makeAllWritable } from './nested.js';
+import { forEachNested, makeAllWritable } from './nested.js';
 import { removeSubvolume } from './remove-subvolume.js';
 import type { SnapshotOrigin } from './types.js';
 
@@ -147,15 +147,25 @@ export async function originBelow(path: string): Promise<SnapshotOrigin | undefi
   );
 }
 
-/** Bytes written to the subvolume at `path` since it was made; 0 when it is gone. */
+/** Bytes written to the container at `path`, and to the subvolumes inside, since each was made; 0 when it is gone. */
 export async function writtenBytes(path: string): Promise<number> {
   const fd = openDirectory(path);
   if (fd === undefined) return 0;
   try {
-    return await translated(path, () => Promise.resolve(bytesWrittenAfter(fd, subvolumeInfo(fd).originTransaction)));
+    return await translated(path, async () => {
+      let bytes = writtenSinceMade(fd);
+      await forEachNested(fd, (inner) => {
+        bytes += writtenSinceMade(inner);
+      });
+      return bytes;
+    });
   } finally {
     closeSync(fd);
   }
+}
+
+function writtenSinceMade(fd: number): number {
+  return bytesWrittenAfter(fd, subvolumeInfo(fd).originTransaction);
 }
 
 /** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */

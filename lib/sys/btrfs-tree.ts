@@ -80,9 +80,9 @@ export function bytesWrittenAfter(fd: number, transaction: bigint): number {
   const first = { objectId: 0n, type: 0, offset: 0n };
   const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
   let bytes = 0;
-  for (const { key, data } of searchTree(fd, 0n, first, last, transaction + 1n)) {
+  for (const { data } of searchTree(fd, 0n, first, last, { oldest: transaction + 1n, only: [EXTENT_DATA] })) {
     // struct btrfs_file_extent_item: the leaf may hold older extents too, and holes have no place on disk.
-    if (key.type !== EXTENT_DATA || data.readBigUInt64LE(0) <= transaction) continue;
+    if (data.readBigUInt64LE(0) <= transaction) continue;
     const isInline = data.readUInt8(20) === 0;
     if (isInline) bytes += Number(data.readBigUInt64LE(8));
     else if (data.readBigUInt64LE(21) !== 0n) bytes += Number(data.readBigUInt64LE(45));
@@ -110,7 +110,10 @@ export function* inodeTraitsAfter(fd: number, transaction: bigint): Generator<In
   const first = { objectId: 0n, type: 0, offset: 0n };
   const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
   let inode: InodeTraits | undefined;
-  for (const { key, data } of searchTree(fd, 0n, first, last, transaction + 1n)) {
+  for (const { key, data } of searchTree(fd, 0n, first, last, {
+    oldest: transaction + 1n,
+    only: [INODE_ITEM, XATTR_ITEM],
+  })) {
     if (key.type === INODE_ITEM) {
       if (inode !== undefined) yield inode;
       inode = {
@@ -142,7 +145,14 @@ function holdsProperty(data: Buffer): boolean {
 /** Shared by all searches. */
 let buffer: Buffer | undefined;
 
-function* searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, oldest = 0n): Generator<TreeItem, void> {
+/** Items of a tree by key, of parts written in transaction `oldest` or later; of the types `only`, where given. */
+function* searchTree(
+  fd: number,
+  tree: bigint,
+  first: TreeKey,
+  last: TreeKey,
+  { oldest = 0n, only }: { readonly oldest?: bigint; readonly only?: readonly number[] } = {},
+): Generator<TreeItem, void> {
   let from = first;
   const search = (buffer ??= Buffer.allocUnsafeSlow(HEAD + ROOM));
   for (;;) {
@@ -160,16 +170,15 @@ function* searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, ol
     const found = Buffer.from(search);
     const items: TreeItem[] = [];
     let at = HEAD;
-    for (let item = 0; item < count; item++) {
-      const key = {
-        objectId: search.readBigUInt64LE(at + 8),
-        offset: search.readBigUInt64LE(at + 16),
-        type: search.readUInt32LE(at + 24),
-      };
-      const length = search.readUInt32LE(at + 28);
-      items.push({ key, data: found.subarray(at + 32, at + 32 + length) });
+    for (let item = 1; item <= count; item++) {
+      const [type, length] = [search.readUInt32LE(at + 24), search.readUInt32LE(at + 28)];
+      // Most items of a search of everything are of no use, and reading their keys is dear.
+      const isWanted = only?.includes(type) ?? true;
+      if (isWanted || item === count) {
+        from = { objectId: search.readBigUInt64LE(at + 8), offset: search.readBigUInt64LE(at + 16), type };
+        if (isWanted) items.push({ key: from, data: found.subarray(at + 32, at + 32 + length) });
+      }
       at += 32 + length;
-      from = key;
     }
     yield* items;
     if (from.offset === MAX_U64) return;

@@ -25,7 +25,7 @@ describe('settling runs that died', () => {
     } as unknown as Deps);
     expect(done).to.deep.equal([
       'unlock stuck',
-      'what a command left in container stuck cannot be cleaned up: unlinkat etc failed',
+      'container stuck could not be cleaned up: unlinkat etc failed',
       'release running-stuck',
       'unlock well',
       'settle well',

@@ -108,6 +108,10 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     // Whole blocks of 4 KiB, for all but what is kept in the tree itself.
     const written = await snapshots.writtenBytes(id);
     expect(written).to.be.within(10 + 300_000 + 4096 * 25, 4096 + 303_104 + 4096 * 25);
+    execFileSync('btrfs', ['-q', 'subvolume', 'create', join(container, 'inside')]);
+    writeFileSync(join(container, 'inside/f'), 'z'.repeat(200_000));
+    await snapshots.sync();
+    expect(await snapshots.writtenBytes(id)).to.be.within(written + 200_000, written + 204_800);
     expect(await snapshots.writtenBytes(newKey())).to.equal(0);
     await snapshots.removeContainer(id);
   });
