@@ -36,31 +36,36 @@ const ATTEMPTS = 10;
 export async function freezeTree(source: number, target: string, remove: () => Promise<void>): Promise<void> {
   const parent = openAt(AT_FDCWD, dirname(target), OPEN_DIRECTORY);
   try {
-    for (let attempt = 1; ; attempt++) {
-      if (await tryFreeze(source, { parent, name: basename(target) })) return;
-      await remove();
-      if (attempt === ATTEMPTS)
-        throw new SubvolumeError('subvolumes inside the container are made or moved all the time', {
-          path: target,
-          hint: 'wait until the command that does so has ended',
-        });
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const nested = listNestedSubvolumes(source, subvolumeId(source));
+      await snapshotSubvolume(source, parent, basename(target), { readOnly: nested.length === 0 });
+      let done = false;
+      try {
+        done = await complete(source, { parent, name: basename(target), nested });
+        if (done) return;
+      } finally {
+        if (!done) await remove();
+      }
     }
-  } catch (error) {
-    await remove();
-    throw error;
+    throw new SubvolumeError('subvolumes inside the container are made or moved all the time', {
+      path: target,
+      hint: 'wait until the command that does so has ended',
+    });
   } finally {
     closeSync(parent);
   }
 }
 
-/** False when the subvolumes inside changed meanwhile. */
-async function tryFreeze(
+/** Makes of a snapshot what a layer can say. False when the subvolumes inside, `nested` before it was made, are others now. */
+async function complete(
   source: number,
-  { parent, name }: { readonly parent: number; readonly name: string },
+  {
+    parent,
+    name,
+    nested,
+  }: { readonly parent: number; readonly name: string; readonly nested: readonly NestedSubvolume[] },
 ): Promise<boolean> {
   const id = subvolumeId(source);
-  const nested = listNestedSubvolumes(source, id);
-  await snapshotSubvolume(source, parent, name, { readOnly: nested.length === 0 });
   const frozen = openAt(parent, name, OPEN_DIRECTORY);
   try {
     const { mtimeNs } = statAt(frozen, '');
@@ -69,9 +74,7 @@ async function tryFreeze(
     try {
       const now = listNestedSubvolumes(source, id);
       if (copies === undefined || !isSame(nested, now)) return false;
-      const [info, ordinary] = [subvolumeInfo(source), ordinaryTraits(parent)];
-      // Without a parent all of it is the container's own.
-      const after = info.parentUuid === undefined ? -1n : info.originTransaction;
+      const [after, ordinary] = [lastForeignTransaction(source), ordinaryTraits(parent)];
       if (hasMarks(frozen, after, ordinary)) {
         await setSubvolumeReadOnly(frozen, false);
         await clearMarks(frozen, after, ordinary);
@@ -89,6 +92,12 @@ async function tryFreeze(
   } finally {
     closeSync(frozen);
   }
+}
+
+/** The last transaction of which a subvolume holds what it is a snapshot of, and nothing of its own; -1 when it is none. */
+export function lastForeignTransaction(fd: number): bigint {
+  const { parentUuid, originTransaction } = subvolumeInfo(fd);
+  return parentUuid === undefined ? -1n : originTransaction;
 }
 
 function isSame(before: readonly NestedSubvolume[], now: readonly NestedSubvolume[]): boolean {

@@ -24,7 +24,7 @@ import {
   syncBtrfs,
 } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
-import { freezeTree } from './freeze-tree.js';
+import { freezeTree, lastForeignTransaction } from './freeze-tree.js';
 import { assertUnused, SWAP_IN_USE } from './in-use.js';
 import { forEachNested, makeAllWritable } from './nested.js';
 import { removeSubvolume } from './remove-subvolume.js';
@@ -165,7 +165,7 @@ export async function writtenBytes(path: string): Promise<number> {
 }
 
 function writtenSinceMade(fd: number): number {
-  return bytesWrittenAfter(fd, subvolumeInfo(fd).originTransaction);
+  return bytesWrittenAfter(fd, lastForeignTransaction(fd));
 }
 
 /** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */
