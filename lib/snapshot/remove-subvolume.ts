@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, realpathSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { removeTree } from '../rootfs/index.js';
 import {
   AT_FDCWD,
   OPEN_DIRECTORY,
@@ -75,12 +75,10 @@ function moveAside(path: string, aside: string): string | undefined {
 }
 
 async function destroy(path: string, kind: Kind): Promise<void> {
-  if (kind === 'ordinary') {
-    await rm(path, { recursive: true, force: true });
-    return;
-  }
   const parent = openAt(AT_FDCWD, dirname(path), OPEN_DIRECTORY);
   try {
+    // Not node's `rm`: a link that cannot be removed (chattr +i) it takes for a directory, and empties what it leads to.
+    if (kind === 'ordinary') return void removeTree(parent, Buffer.from(basename(path)));
     await destroyNested(path);
     await destroySubvolume(parent, basename(path));
   } catch (error) {

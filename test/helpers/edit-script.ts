@@ -1,6 +1,7 @@
 /** Random edits of a small tree, for comparing ways to find what they changed. Knows no snapshots. */
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { removeTree } from '../../lib/rootfs/index.js';
 import {
   AT_FDCWD,
   createSubvolume,
@@ -131,19 +132,29 @@ const EDITS: readonly (readonly [string, Edit])[] = [
   ['swap', (from, _to, random, root) => swap(from, pick(root, random))],
   ['link', (from, to) => fs.linkSync(from, to)],
   ['unlink', (from) => fs.unlinkSync(from)],
-  ['remove tree', (from) => fs.rmSync(from, { recursive: true })],
+  ['remove tree', (from) => remove(from)],
   ['recreate', (from) => (fs.unlinkSync(from), fs.writeFileSync(from, 'again'))],
   ['write inside', (from, _to, random) => writeInside(from, random)],
   ['mkdir', (_from, to) => fs.mkdirSync(to)],
-  ['recreate directory', (from) => (fs.rmSync(from, { recursive: true }), fs.mkdirSync(from))],
-  ['to file', (from) => (fs.rmSync(from, { recursive: true }), fs.writeFileSync(from, 'now a file'))],
-  ['to symlink', (from) => (fs.rmSync(from, { recursive: true }), fs.symlinkSync('/etc', from))],
+  ['recreate directory', (from) => (remove(from), fs.mkdirSync(from))],
+  ['to file', (from) => (remove(from), fs.writeFileSync(from, 'now a file'))],
+  ['to symlink', (from) => (remove(from), fs.symlinkSync('/var/empty', from))],
   ['fifo', (_from, to) => mknodAt(AT_FDCWD, to, 0o010600)],
   ['socket', (_from, to) => mknodAt(AT_FDCWD, to, 0o140600)],
   ['device', (_from, to, random) => mknodAt(AT_FDCWD, to, 0o020600, random(3), 3)],
   ['sparse', (from, _to, random) => fs.truncateSync(file(from), 100_000 + random(100_000))],
   ['reflink', (from, to) => fs.copyFileSync(file(from), target(to), fs.constants.COPYFILE_FICLONE)],
 ];
+
+/** Not node's `rmSync`: a link in an immutable directory it takes for a directory, and empties what it leads to. */
+function remove(path: string): void {
+  const parent = openAt(AT_FDCWD, dirname(path), OPEN_DIRECTORY);
+  try {
+    if (!removeTree(parent, Buffer.from(basename(path)))) throw Object.assign(new Error('nothing'), { code: 'ENOENT' });
+  } finally {
+    fs.closeSync(parent);
+  }
+}
 
 /** `path` when it is a file or directory: what follows links would leave the tree, and opening a fifo would wait. */
 function file(path: string): string {

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   mkdtempSync,
 } from 'node:fs';
@@ -114,6 +115,22 @@ describe('snapshot/snapshotter', () => {
       .and.not.include(unwanted);
     await snapshots.removeWork(busy);
     await snapshots.removeContainer(wanted);
+  });
+
+  it('never follows a link out of what it removes, not even one that cannot be removed (chattr +i)', async () => {
+    const [left, outside] = [join(root, 'trash', newKey()), join(root, 'outside')];
+    for (const path of [join(left, 'locked'), outside]) mkdirSync(path, { recursive: true });
+    writeFileSync(join(outside, 'file'), '');
+    symlinkSync(outside, join(left, 'locked/link'));
+    execFileSync('chattr', ['+i', join(left, 'locked')]);
+    try {
+      expect(await snapshots.sweep()).to.have.length(1);
+      expect(readdirSync(outside)).to.deep.equal(['file']);
+    } finally {
+      execFileSync('chattr', ['-i', join(left, 'locked')]);
+    }
+    expect(await snapshots.sweep()).to.deep.equal([]);
+    expect(readdirSync(outside)).to.deep.equal(['file']);
   });
 
   it('removes what can be removed beside a swap file in use, and says what stays', async () => {
