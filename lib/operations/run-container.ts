@@ -41,6 +41,7 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
   try {
     // It may have been removed before the lock was ours.
     await findContainer(deps, record.id);
+    await snapshots.unlockContainer(record.id);
     const config = await readImageConfig(deps, await imageOfContainer(deps, record));
     exitCode = await runtime.run({
       ...request,
@@ -65,6 +66,7 @@ async function cleanUp(
   { remove }: { readonly remove: boolean },
 ): Promise<void> {
   try {
+    await snapshots.unlockContainer(id);
     await runtime.settle(id, snapshots.containerPath(id));
     // An interrupted command is removed too.
     if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);

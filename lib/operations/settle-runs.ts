@@ -16,6 +16,7 @@ export async function settleRuns({
     const running = await metadata.tryLock(`running-${id}`, 'exclusive');
     if (running === undefined) continue;
     try {
+      await snapshots.unlockContainer(id);
       const remove = await runtime.settle(id, snapshots.containerPath(id));
       if (remove) await removeInLockedStore({ metadata, snapshots }, id, new AbortController().signal);
     } catch (error) {

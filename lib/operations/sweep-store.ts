@@ -1,7 +1,10 @@
 import type { OperationDeps } from './deps.js';
 import { settleRuns } from './settle-runs.js';
 
-/** Removes what processes that died have left; downloads that can be resumed stay. Cheap when there is nothing. Call with the store locked. */
+/**
+ * Removes what processes that died have left; downloads that can be resumed stay, what cannot be removed is noted. Cheap
+ * when there is nothing. Call with the store locked.
+ */
 export async function sweepStore({
   content,
   metadata,
@@ -13,5 +16,6 @@ export async function sweepStore({
   if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime, progress });
   const { images, layers, containers, uploads } = metadata;
   const records = [images, layers, containers, uploads].map((set) => set.sweep());
-  await Promise.all([snapshots.sweep(), content.sweep(), ...records]);
+  const [stuck] = await Promise.all([snapshots.sweep(), content.sweep(), ...records]);
+  for (const line of stuck) progress.note(line);
 }

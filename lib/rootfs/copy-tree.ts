@@ -37,6 +37,8 @@ const { S_IFMT, S_IFDIR, O_NOFOLLOW, O_WRONLY, O_CREAT, O_EXCL } = constants;
 export interface CopyOptions {
   /** Devices are made; without it they are left out. */
   readonly devices: boolean;
+  /** Sockets are made; without it they are left out. */
+  readonly sockets?: boolean;
   /** Directories dated 1970 are ones that an unpacked tar only implied: those already there stay as they are. */
   readonly keepImplied: boolean;
   /** Hears in one line what was left out. */
@@ -151,7 +153,7 @@ export class TreeCopier {
     const metadata = readMetadata(from.dir, from.name);
     const { type, stat } = metadata;
     const isDevice = type === 'character-device' || type === 'block-device';
-    if (type === 'socket' || (isDevice && !this.#options.devices)) {
+    if ((type === 'socket' && this.#options.sockets !== true) || (isDevice && !this.#options.devices)) {
       this.#options.onNote(`${type} ${displayPath(to.name)} left out`);
       return;
     }

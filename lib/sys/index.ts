@@ -10,6 +10,7 @@ export * from './btrfs-tree.js';
 export * from './errno.js';
 export * from './files.js';
 export * from './flock.js';
+export * from './inode-flags.js';
 export * from './isal.js';
 export * from './loop-device.js';
 export * from './mount.js';
