@@ -198,6 +198,8 @@ class Unpacker {
       throw new LayerFormatError(`the layer has an entry below something that is no directory: ${entry}`, { entry });
     }
     dir.touched = true;
+    for (const name of member.lostXattrs)
+      this.#note(`${displayPath(path.toBuffer())}: attribute ${name} left out: it names users without their numbers`);
     this.#mentioned.add(this.#hash.from(dir.hash).child(path.bytes, path.nameStart, path.end));
     switch (member.type) {
       case TYPE.file:
