@@ -47,7 +47,7 @@ export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Prom
 
 /** Writes what is at a path in a container, as it is at this moment, as a tar. Throws as `copyFiles`, and LayerFormatError. */
 export async function copyFilesToTar(
-  deps: CopyDeps & Pick<OperationDeps, 'compareTrees' | 'packLayer'>,
+  deps: CopyDeps & Pick<OperationDeps, 'packTree'>,
   {
     from,
     output,
@@ -64,21 +64,7 @@ export async function copyFilesToTar(
   await withFrozen(deps, { id, signal }, async (frozen) => {
     const place = await deps.trees.locatePath({ root: frozen.path, path: from.path }, { followLink });
     try {
-      const inside =
-        place.directory === undefined
-          ? []
-          : await deps.compareTrees({ lower: undefined, upper: place.directory, signal });
-      const changes = inside
-        .filter(({ path }) => path.length > 1)
-        .map(({ path }) => ({ kind: 'C' as const, path: Buffer.concat([place.name, path]) }));
-      const packed = await deps.packLayer({
-        lower: undefined,
-        upper: place.parent,
-        changes: [{ kind: 'C', path: place.name }, ...changes],
-        compression: 'none',
-        output,
-        signal,
-      });
+      const packed = await deps.packTree({ root: place.parent, name: place.name, output, signal });
       for (const note of packed.notes) deps.progress.note(note);
     } finally {
       place.close();
