@@ -106,7 +106,7 @@ export async function copyFilesFromTar(
       from: { root: tree, path: '/.' },
       to: target,
       followLink: false,
-      keepImplied: true,
+      fromTar: true,
       signal,
       onNote: (line) => deps.progress.note(line),
     });
@@ -128,6 +128,7 @@ async function unpack(
       fd: file.fd,
       growing: GrowingFile.complete(size),
       root: tree,
+      plainNames: true,
       signal,
     });
     for (const note of notes) deps.progress.note(note);

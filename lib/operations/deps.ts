@@ -1,5 +1,12 @@
 import type { ContentStore } from '../content/index.js';
-import type { LayerApplier, PackedLayer, PackInput, PackTreeInput, RecompressedLayer, RecompressInput } from '../layer/index.js';
+import type {
+  LayerApplier,
+  PackedLayer,
+  PackInput,
+  PackTreeInput,
+  RecompressedLayer,
+  RecompressInput,
+} from '../layer/index.js';
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';

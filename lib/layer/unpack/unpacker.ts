@@ -31,6 +31,8 @@ import { writeData } from './write-data.js';
 export interface UnpackOptions {
   /** Absolute path of the root directory. */
   readonly root: string;
+  /** Names that mean whiteouts are names. */
+  readonly plainNames: boolean;
   /** This thread creates files with umask 0. */
   readonly exactModes: boolean;
   /** Asked between entries. */
@@ -75,6 +77,7 @@ class Unpacker {
   readonly #member: TarMember;
   readonly #rootFd: number;
   readonly #stopped: () => boolean;
+  readonly #plainNames: boolean;
   readonly #attributes: AttributeSetter;
   readonly #chain: DirChain;
   readonly #path = new RelativePath(PATH_LIMITS);
@@ -95,6 +98,7 @@ class Unpacker {
     this.#member = this.#reader.entry;
     this.#rootFd = rootFd;
     this.#stopped = options.stopped;
+    this.#plainNames = options.plainNames;
     this.#attributes = new AttributeSetter(options.exactModes, (text) => this.#note(text));
     this.#chain = new DirChain(rootFd, (hash) => this.#mentioned.add(hash));
     this.#hardLinks = new HardLinker(rootFd, this.#chain);
@@ -138,7 +142,7 @@ class Unpacker {
   }
 
   #dispatch(): void {
-    switch (meaningOf(this.#path)) {
+    switch (this.#plainNames ? 'plain' : meaningOf(this.#path)) {
       case 'skip':
         return;
       case 'whiteout':
