@@ -6,7 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../errors.js';
 import type { CopyPlace, CopyTotals } from '../rootfs/index.js';
-import { GrowingFile } from '../util/index.js';
+import { GrowingFile, modernCompression } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { withFrozen } from './freeze-container.js';
@@ -73,7 +73,7 @@ export async function copyFilesToTar(
 }
 
 /**
- * Unpacks a tar (plain, gzip, zstd) into a directory of a container. It is read to its end and unpacked aside first, so a
+ * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container. It is read to its end and unpacked aside first, so a
  * bad one changes nothing. Throws as `copyFiles`, and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError.
  */
 export async function copyFilesFromTar(
@@ -99,7 +99,12 @@ export async function copyFilesFromTar(
   try {
     const work = await deps.snapshots.prepare(key, undefined);
     const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
-    await pipeline(source, createWriteStream(tar), { signal });
+    const { bytes, close } = await modernCompression(bytesOf(source), signal);
+    try {
+      await pipeline(bytes, createWriteStream(tar), { signal });
+    } finally {
+      await close();
+    }
     await mkdir(tree);
     await unpack(deps, { tar, tree, signal });
     return await deps.trees.copyPath({
@@ -114,6 +119,10 @@ export async function copyFilesFromTar(
     await deps.snapshots.removeWork(key);
     alive.release();
   }
+}
+
+async function* bytesOf(source: Readable): AsyncGenerator<Buffer> {
+  yield* source as AsyncIterable<Buffer>;
 }
 
 async function unpack(

@@ -1,4 +1,10 @@
-import { DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError } from '../errors.js';
+import {
+  DigestMismatchError,
+  LayerFormatError,
+  PathEscapeError,
+  StoreError,
+  UnsupportedMediaTypeError,
+} from '../errors.js';
 import type { Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
@@ -14,15 +20,42 @@ export async function dropDamagedBlobs(
   error: unknown,
   digests: readonly Digest[],
 ): Promise<boolean> {
-  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return false;
-  let dropped = false;
+  const damaged = await dropDamaged(content, error, digests);
+  for (const digest of damaged) progress.note(`blob ${digest} in the store is damaged: fetching it again`);
+  return damaged.length > 0;
+}
+
+/**
+ * What to throw after `error` where nothing can be fetched again: `error`, unless the disk lost bytes of one of the blobs
+ * after they were verified. Then nothing was wrong with them, and those that are damaged are deleted.
+ */
+export async function diskFaultOr(
+  error: unknown,
+  { content }: Pick<OperationDeps, 'content'>,
+  digests: readonly Digest[],
+): Promise<unknown> {
+  const [digest] = await dropDamaged(content, error, digests);
+  if (digest === undefined) return error;
+  return new StoreError(`the disk lost bytes of blob ${digest} after they were verified`, {
+    path: content.path(digest),
+    hint: 'see that the disk has room and is sound, then run the same command again',
+    cause: error,
+  });
+}
+
+async function dropDamaged(
+  content: OperationDeps['content'],
+  error: unknown,
+  digests: readonly Digest[],
+): Promise<Digest[]> {
+  const damaged: Digest[] = [];
+  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return damaged;
   for (const digest of new Set(digests)) {
     if ((await content.stat(digest)) === undefined || (await isIntact(content, digest))) continue;
     await content.delete(digest);
-    progress.note(`blob ${digest} in the store is damaged: fetching it again`);
-    dropped = true;
+    damaged.push(digest);
   }
-  return dropped;
+  return damaged;
 }
 
 async function isIntact(content: OperationDeps['content'], digest: Digest): Promise<boolean> {

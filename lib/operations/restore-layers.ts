@@ -5,6 +5,7 @@ import type { Digest } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
 import type { Arrival, BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { diskFaultOr } from './drop-damaged-blobs.js';
 import { missingSteps } from './look-up-image.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
@@ -39,6 +40,9 @@ export async function restoreLayers(
   const arrivals = blobsOfStore(deps.content);
   try {
     await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
+  } catch (error) {
+    const blobs = missing.map(({ blob }) => blob.digest);
+    throw await diskFaultOr(error, deps, blobs);
   } finally {
     await arrivals.close();
     await applier.close();
