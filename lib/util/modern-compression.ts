@@ -10,7 +10,7 @@ export interface ModernLayer {
   /** Another form than what came. */
   readonly converted: boolean;
   /** Ends what is left of the source. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const FOREIGN = [

@@ -139,7 +139,7 @@ describe('cp', () => {
     expect(statSync(inBox('usr/lib/old')).mode & 0o777).to.equal(0o750);
   });
 
-  it('a tar goes through links inside the root only: absolute ones, .., a circle, one to nothing', async () => {
+  it('a tar goes through links inside the root only: absolute ones, .., a circle, one to nothing', () => {
     const outside = place('outside');
     shell(
       inBox('.'),
@@ -159,7 +159,7 @@ describe('cp', () => {
     expect(into('--transform', `s,^self/self/,${deep},`, 'self/self/s').error).to.include('too many symbolic links');
   });
 
-  it('names that mean whiteouts in layers are names, both ways and in an export', async () => {
+  it('names that mean whiteouts in layers are names, both ways and in an export', () => {
     const source = place('whiteouts');
     shell(
       source,
