@@ -73,8 +73,9 @@ export async function copyFilesToTar(
 }
 
 /**
- * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container. It is read to its end and unpacked aside first, so a
- * bad one changes nothing. Throws as `copyFiles`, and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError.
+ * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container; links to directories there are followed
+ * inside the container. It is read to its end and unpacked aside first, so a bad one changes nothing. Throws as `copyFiles`,
+ * and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, CommandError.
  */
 export async function copyFilesFromTar(
   deps: CopyDeps & Pick<RestoreDeps, 'createApplier'>,

@@ -23,9 +23,10 @@ export interface TarLayer {
 }
 
 /**
- * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may exist nowhere else: call
- * `sealLayers` before anything says that the layer is there. Throws LayerFormatError, UnsupportedMediaTypeError,
- * PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing), DiskSpaceError, AbortError; the layer is rolled back then.
+ * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may
+ * exist nowhere else: call `sealLayers` before anything says that the layer is there. Throws LayerFormatError,
+ * UnsupportedMediaTypeError, PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing),
+ * StoreError (the disk lost bytes of it), DiskSpaceError, AbortError; the layer is rolled back then.
  */
 export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,

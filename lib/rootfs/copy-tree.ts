@@ -55,8 +55,8 @@ export interface CopyTotals {
 
 /**
  * Copies trees with owners, modes, times, attributes and hard links. Below the two places given, no link is followed on
- * either side, whatever others change meanwhile (but by `fromTar`, inside the root); what is not a directory takes the place of what is not one. Links between
- * what one copier copies stay links. Used once; nothing to close.
+ * either side, whatever others change meanwhile (with `fromTar`: only inside the root); what is not a directory takes the
+ * place of what is not one. Links between what one copier copies stay links. Used once; nothing to close.
  */
 export class TreeCopier {
   readonly #options: CopyOptions;
@@ -127,8 +127,8 @@ export class TreeCopier {
       }
       this.#refuseLoop(stat);
       const metadata = readMetadata(source.fd, name);
-      const linked = this.#options.fromTar ? openLinkedDirectory(target.fd, name, { root: top, path }) : undefined;
       source.enter(toByteString(name), stat);
+      const linked = this.#options.fromTar ? openLinkedDirectory(target.fd, name, { root: top, path }) : undefined;
       if (linked !== undefined) {
         yield* this.#throughLink(source, metadata, linked);
         source.leave();

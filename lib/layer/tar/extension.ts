@@ -62,7 +62,8 @@ export function readPaxRecords(data: Buffer, values: PaxValues): void {
         } else if (SCHILY_ACL[key] !== undefined) {
           const acl = parseAclText(value.toString('latin1'));
           if (acl !== undefined) addXattr(translated, Buffer.from(SCHILY_ACL[key]), acl);
-          else if (value.length > 0) (values.lostXattrs ??= []).push(SCHILY_ACL[key]);
+          else if (value.length > 0 && values.lostXattrs?.includes(SCHILY_ACL[key]) !== true)
+            (values.lostXattrs ??= []).push(SCHILY_ACL[key]);
         } else if (key.startsWith('GNU.sparse.')) {
           readSparseRecord(key, value, values);
         }
