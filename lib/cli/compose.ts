@@ -339,6 +339,7 @@ export class Composition {
       },
       runtime: this.#runtime(root),
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
+      packTree: async (input) => (await import('../layer/index.js')).packTree(input),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       progress: this.#progress,
       fullName: (name) => this.fullName(name),

@@ -82,6 +82,8 @@ export async function main({ onCommand }: { readonly onCommand?: (name: string) 
   process.stdout.write('', () =>
     setImmediate(() => {
       if (unwritten !== undefined) tellUnwritten(unwritten);
+      else if (interruption.signal.reason === READER_GONE && process.exitCode === EXIT.success)
+        process.exitCode = EXIT.readerGone;
       process.exit();
     }),
   );

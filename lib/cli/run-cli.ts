@@ -64,7 +64,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
     terminal.endProgress();
-    if (io.signal.reason === READER_GONE) return EXIT.success;
+    if (io.signal.reason === READER_GONE) return EXIT.readerGone;
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,

@@ -75,7 +75,7 @@ class ThreadedApplier implements LayerApplier {
     try {
       const jobs = [
         this.#inflater.run({ fd: input.fd, growing: input.growing.shared }),
-        this.#unpacker.run({ root: input.root }),
+        this.#unpacker.run({ root: input.root, plainNames: input.plainNames ?? false }),
       ] as const;
       const failures: Error[] = [];
       for (const job of jobs)

@@ -1,4 +1,10 @@
-import { DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError } from '../errors.js';
+import {
+  DigestMismatchError,
+  LayerFormatError,
+  PathEscapeError,
+  StoreError,
+  UnsupportedMediaTypeError,
+} from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
@@ -19,7 +25,25 @@ export async function dropDamagedBlobs(
   return dropped.length > 0;
 }
 
-/** The same without a word; resolves with the blobs that are deleted. */
+/**
+ * What to throw after `error` where nothing can be fetched again: `error`, unless the disk lost bytes of one of the blobs
+ * after they were verified. Then nothing was wrong with them, and those that are damaged are deleted.
+ */
+export async function damagedBlobError(
+  error: unknown,
+  { content }: Pick<OperationDeps, 'content'>,
+  digests: readonly Digest[],
+): Promise<unknown> {
+  const [digest] = await deleteDamagedBlobs({ content }, error, digests);
+  if (digest === undefined) return error;
+  return new StoreError(`the disk lost bytes of blob ${digest} after they were verified`, {
+    path: content.path(digest),
+    hint: 'see that the disk has room and is sound, then run the same command again',
+    cause: error,
+  });
+}
+
+/** Deletes damaged blobs as `dropDamagedBlobs` does, without notes; resolves with their digests. */
 export async function deleteDamagedBlobs(
   { content }: Pick<OperationDeps, 'content'>,
   error: unknown,

@@ -23,7 +23,7 @@ import { unpackTar } from './unpack-tar.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
-  /** A tar of a root file system, compressed with gzip, zstd or not; consumed. */
+  /** A tar of a root file system, plain or compressed with gzip, zstd, xz or bzip2; consumed. */
   readonly source: Readable;
   /** What the source is called in messages and in the history. */
   readonly sourceName: string;

@@ -2,7 +2,7 @@ import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
 import { formatReference, type Descriptor, type Schema1Manifest } from '../spec/index.js';
-import { dropDamagedBlobs } from './drop-damaged-blobs.js';
+import { damagedBlobError, dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { blobStates, checkPlatform, type PulledLayer } from './look-up-image.js';
 import type { PullDeps, PullRequest } from './pull.js';
 import { requireSpace } from './require-space.js';
@@ -59,8 +59,10 @@ async function bringLayers(
       );
       return { steps, states };
     } catch (error) {
-      const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
-      if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
+      // Blobs of earlier runs are trusted until they make trouble; of this run's, a full disk may have lost bytes.
+      const held = states.map(({ digest }) => digest);
+      if (repaired) throw await damagedBlobError(error, deps, held);
+      if (!(await dropDamagedBlobs(deps, error, held))) throw error;
     }
   }
 }

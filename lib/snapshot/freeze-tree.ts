@@ -183,7 +183,7 @@ async function replaceStub(parent: number, name: Buffer, copy: number): Promise<
   const target = openAt(parent, name, OPEN_DIRECTORY);
   try {
     const metadata: Metadata = readMetadata(copy, '');
-    const copier = new TreeCopier({ devices: true, sockets: true, keepImplied: false, onNote: () => undefined });
+    const copier = new TreeCopier({ devices: true, sockets: true, fromTar: false, onNote: () => undefined });
     await runInSlices(copier.entriesOf(copy, target));
     setDirectoryAttributes(target, metadata, () => undefined);
   } finally {

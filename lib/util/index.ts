@@ -14,6 +14,7 @@ export * from './growing-file.js';
 export * from './keyed-mutex.js';
 export * from './make-directory.js';
 export * from './map-limited.js';
+export * from './modern-compression.js';
 export * from './output-file.js';
 export * from './parse-size.js';
 export * from './path-text.js';

@@ -84,6 +84,14 @@ describe('archive: what is read', () => {
       'one whose layer is a hard link',
       writeTar([...DOCKER.slice(0, 2), file('b', LAYER), { path: 'l/layer.tar', type: 'hardlink', target: 'b' }]),
     ],
+    [
+      'one with a layer of no byte (rules_docker)',
+      writeTar([
+        listing(),
+        file('c.json', CONFIG.replace(sha256(LAYER), sha256(Buffer.alloc(0)))),
+        file('l/layer.tar', ''),
+      ]),
+    ],
     ['one compressed with gzip', gzipSync(writeTar(DOCKER))],
   ] as const)
     it(title, () => readAll(bytes));
