@@ -2,6 +2,7 @@ import { TransportError } from '../errors.js';
 import { backoffMs, delay } from '../util/index.js';
 import { readCapped } from './capped-body.js';
 import { Governor, isRefusal } from './governor.js';
+import { KnownHosts } from './host-facts.js';
 import { HostQueues } from './host-queue.js';
 import { sharedClock } from './limit-state.js';
 import { nextHop, type Hop } from './redirect.js';
@@ -22,6 +23,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 }
 
 class Client implements HttpClient {
+  readonly knownHosts: KnownHosts;
   readonly #options: HttpClientOptions;
   readonly #queues: HostQueues;
   readonly #sender: Sender;
@@ -29,6 +31,7 @@ class Client implements HttpClient {
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
+    this.knownHosts = options.knownHosts ?? new KnownHosts();
     const parallel = Math.max(1, Math.trunc(options.parallel ?? DEFAULT_PARALLEL));
     this.#queues = new HostQueues(parallel);
     this.#governor = new Governor({ directory: options.limitsDirectory, parallel, warn: options.warn });

@@ -3,6 +3,7 @@ import type { Authorizer, AuthScope } from '../../auth/index.js';
 import {
   readCapped,
   type BufferedResponse,
+  type HostFacts,
   type HttpClient,
   type HttpRequest,
   type StreamedResponse,
@@ -44,8 +45,8 @@ const DOCKER_HUB_API = 'registry-1.docker.io';
  */
 export class Endpoint {
   readonly host: string;
-  /** Whether the host answers the referrers API; undefined until it was asked. */
-  hasReferrersApi: boolean | undefined;
+  /** What was learned about the host. */
+  readonly facts: HostFacts;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;
@@ -55,6 +56,7 @@ export class Endpoint {
   constructor(options: EndpointOptions) {
     this.#options = options;
     this.host = options.host;
+    this.facts = options.http.knownHosts.of(options.host);
     const api = options.host === DOCKER_HUB || options.host === `index.${DOCKER_HUB}` ? DOCKER_HUB_API : options.host;
     this.#candidates = candidateOrigins(api, options.tlsVerify);
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
