@@ -25,6 +25,8 @@ export interface ProcessIo {
   readonly signal: AbortSignal;
   /** See `CommandContext`; without it signals are never passed on. */
   readonly takeSignals?: CommandContext['takeSignals'];
+  /** Hands on what node warns of; used for debugging only. */
+  readonly onWarning?: (handler: (warning: Error) => void) => void;
   /** Told the words of the command when they are understood. */
   readonly onCommand?: (name: string) => void;
 }
@@ -56,6 +58,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       progress: options.text('progress') as ProgressMode,
       logLevel: options.text('log-level') as LogLevel,
     });
+    if (options.text('log-level') === 'debug') {
+      io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
+    }
     checkChoices(command, args);
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {

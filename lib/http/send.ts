@@ -4,6 +4,7 @@ import type { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Got, OptionsInit, Request as GotRequest } from 'got';
+import { onAbort } from '../util/index.js';
 import { Agents, CONNECT_MS, type Route } from './agents.js';
 import { isLoopbackHost } from './loopback.js';
 import type { Hop } from './redirect.js';
@@ -84,8 +85,7 @@ export class Sender {
     const facts = { host: hop.url.host, secure: hop.url.protocol === 'https:', proxy: route.proxy };
     this.statistics.requests++;
     const stream = got.stream(hop.url, this.#gotOptions(hop, route, options.responseMs));
-    const abort = (): void => void stream.destroy();
-    signal.addEventListener('abort', abort, { once: true });
+    const forgetAbort = onAbort(signal, () => void stream.destroy());
     let native: ClientRequest | undefined;
     const upload = new UploadWatch(stream, this.#options.timeouts?.stallMs ?? STALL_MS, this.statistics);
     stream.once('request', (request: ClientRequest) => {
@@ -117,7 +117,7 @@ export class Sender {
       const cause = upload.stalled ?? error;
       throw new SendFailure(describeFailure(cause, { ...facts, answered: false }), native?.reusedSocket === true);
     } finally {
-      signal.removeEventListener('abort', abort);
+      forgetAbort();
       upload.stop();
     }
   }
