@@ -32,7 +32,7 @@ class ChallengeAuthorizer implements Authorizer {
   }
 
   async header(scope: AuthScope, signal: AbortSignal): Promise<string | undefined> {
-    const answer = this.#answers.get(scopeKey(scope));
+    const answer = this.#answers.get(scopeKey(this.#usable(scope)));
     return answer instanceof BearerToken ? answer.header(signal) : answer;
   }
 
@@ -40,7 +40,8 @@ class ChallengeAuthorizer implements Authorizer {
     return header.startsWith('Bearer ') && ![...this.#tokens.values()].some((token) => token.isValid(header));
   }
 
-  async answer(scope: AuthScope, refusal: Refusal, signal: AbortSignal): Promise<string> {
+  async answer(wanted: AuthScope, refusal: Refusal, signal: AbortSignal): Promise<string> {
+    const scope = this.#usable(wanted);
     const challenges = parseChallenges(refusal.challenge);
     const { host, repository } = scope;
     const credentials = await this.#options.credentials?.(host, { repository, signal });
@@ -58,6 +59,12 @@ class ChallengeAuthorizer implements Authorizer {
     if (header === refusal.refused) throw refusedAgain(host, credentials);
     this.#answers.set(scopeKey(scope), token);
     return header;
+  }
+
+  /** A token for one repository alone where its host gives no others. */
+  #usable(scope: AuthScope): AuthScope {
+    const { oneScopeTokens = false } = this.#options.http.knownHosts.of(scope.host);
+    return oneScopeTokens ? { ...scope, mountFrom: [] } : scope;
   }
 
   #token(

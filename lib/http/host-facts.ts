@@ -5,8 +5,6 @@ export type UploadWay = 'put' | 'patch' | 'chunks';
 export interface HostFacts {
   /** Its response heads break the rules of HTTP: they are repaired, each on a connection that serves one request only. */
   malformedHeads?: boolean;
-  /** It sends a body with its answers to HEAD: the connection cannot be used again. */
-  bodyAfterHead?: boolean;
   /** It answered HEAD for a manifest with 200: its other answers to HEAD can be believed. */
   headWorks?: boolean;
   /** It, or the storage behind it, refuses requests with `Range`. */
