@@ -40,6 +40,15 @@ class ChallengeAuthorizer implements Authorizer {
     return header.startsWith('Bearer ') && ![...this.#tokens.values()].some((token) => token.isValid(header));
   }
 
+  async hasCredentials({ host, repository }: AuthScope, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#options.credentials?.(host, { repository, signal })) !== undefined;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  }
+
   async answer(wanted: AuthScope, refusal: Refusal, signal: AbortSignal): Promise<string> {
     const scope = this.#usable(wanted);
     const challenges = parseChallenges(refusal.challenge);
@@ -57,7 +66,8 @@ class ChallengeAuthorizer implements Authorizer {
     const token = this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
     if (header === refusal.refused) throw refusedAgain(host, credentials);
-    this.#answers.set(scopeKey(scope), token);
+    // Fetching it may have shown that the host gives tokens for one repository alone.
+    this.#answers.set(scopeKey(this.#usable(scope)), token);
     return header;
   }
 

@@ -39,12 +39,15 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   const asked = performance.now();
   const { scope, credentials } = request;
   const { host } = scope;
+  const facts = http.knownHosts.of(host);
+  if (facts.oneScopeTokens === true && tokenScopes(request).length > 1)
+    return fetchToken(http, withoutSources(request), signal);
   const response = await ask(http, request, signal);
   const hasSources = tokenScopes(request).length > 1;
   // Some services refuse all when one source of a mount is not ours to read, others several scopes: the push can do without.
   if ((isRefusal(response) || response.status === 400) && hasSources) {
     const token = await fetchToken(http, withoutSources(request), signal);
-    if (!isRefusal(response)) http.knownHosts.of(host).oneScopeTokens = true;
+    if (!isRefusal(response)) facts.oneScopeTokens = true;
     return token;
   }
   const place = {
@@ -64,7 +67,7 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
     if (!hasSources || !claims.access!.some(({ name }) => mountFrom.includes(name))) throw noPush(request, repository);
     // It may honour the last of several scopes only.
     const token = await fetchToken(http, withoutSources(request), signal);
-    http.knownHosts.of(host).oneScopeTokens = true;
+    facts.oneScopeTokens = true;
     return token;
   }
   if (refreshToken !== undefined) credentials?.onRefreshToken?.(refreshToken);

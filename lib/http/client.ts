@@ -1,6 +1,6 @@
 import { TransportError } from '../errors.js';
 import { backoffMs, delay } from '../util/index.js';
-import { readCapped } from './capped-body.js';
+import { readCapped, readDocument } from './capped-body.js';
 import { Governor, isRefusal } from './governor.js';
 import { KnownHosts } from './host-facts.js';
 import { HostQueues } from './host-queue.js';
@@ -73,10 +73,10 @@ class Client implements HttpClient {
   async request(request: HttpRequest, options: { readonly maxBytes?: number } = {}): Promise<BufferedResponse> {
     const retries = request.retries ?? this.#options.retries ?? DEFAULT_RETRIES;
     for (let attempt = 1; ; attempt++) {
-      const { body, ...head } = await this.stream(request);
-      const cap = head.status >= 400 ? MAX_ERROR_BYTES : (options.maxBytes ?? DEFAULT_MAX_BYTES);
+      const response = await this.stream(request);
+      const cap = response.status >= 400 ? MAX_ERROR_BYTES : (options.maxBytes ?? DEFAULT_MAX_BYTES);
       try {
-        return { ...head, ...(await readCapped(body, cap)) };
+        return { ...response, ...(await readDocument(response, cap)) };
       } catch (error) {
         if (!(error instanceof TransportError) || attempt > retries) throw error;
         await delay(this.#backoff(attempt), request.signal);

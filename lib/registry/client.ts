@@ -81,7 +81,16 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders, connections });
+      const { retries } = httpOptions;
+      endpoint = new Endpoint({
+        http,
+        authorizer,
+        host,
+        tlsVerify: verifies(host),
+        requestHeaders,
+        connections,
+        retries,
+      });
       endpoints.set(host, endpoint);
     }
     return endpoint;

@@ -31,7 +31,8 @@ export async function* listNames(
   let { path } = listing;
   for (;;) {
     visited.add(path);
-    const response = await endpoint.request({ method: 'GET', path, scope, signal }, MAX_PAGE_BYTES);
+    const withLogin = member === 'repositories';
+    const response = await endpoint.request({ method: 'GET', path, scope, signal, withLogin }, MAX_PAGE_BYTES);
     if (response.status !== 200) throw errorFrom(response, asked);
     if (isForeign(response)) throw notARegistry(response, asked);
     const fail = (why: string): never => {

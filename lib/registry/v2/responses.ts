@@ -7,7 +7,7 @@ import {
   type ThingKind,
 } from '../../errors.js';
 import {
-  readCapped,
+  readDocument,
   redactText,
   redactUrl,
   type BufferedResponse,
@@ -39,7 +39,7 @@ export interface Asked {
 
 /** As `errorFrom`, for a streamed response: reads a part of its body and closes it. */
 export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
-  return errorFrom({ ...response, ...(await readCapped(response.body, MAX_ERROR_BYTES)) }, asked);
+  return errorFrom({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 
 /** The error for a response that is not what was hoped for. */

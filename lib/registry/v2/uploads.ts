@@ -29,12 +29,18 @@ export async function mountBlob(
   place: Place,
   { digest, from, signal }: { readonly digest: Digest; readonly from: string; readonly signal: AbortSignal },
 ): Promise<{ mounted: boolean; session?: UploadSession }> {
+  const { refusedMounts, oneScopeTokens } = place.endpoint.facts;
+  const pair = `${place.repository} ${from}`;
+  if (oneScopeTokens === true || refusedMounts.has(pair)) return { mounted: false };
   const query = `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`;
   const response = await post(place, query, signal).catch((error: unknown) => {
     if (error instanceof AuthenticationError) return undefined;
     throw error;
   });
-  if (response === undefined) return { mounted: false };
+  if (response === undefined || response.status === 403) {
+    refusedMounts.add(pair);
+    return { mounted: false };
+  }
   if (response.status === 201) return { mounted: true };
   const asked = askedFor(place, 'POST', digest);
   if (response.status === 202) {
@@ -291,7 +297,7 @@ function mayPass(error: unknown): boolean {
 
 function post({ endpoint, repository, scope }: Place, query: string, signal: AbortSignal): Promise<BufferedResponse> {
   const path = `/v2/${repository}/blobs/uploads/${query}`;
-  return endpoint.request({ method: 'POST', path, scope, signal }, MAX_ANSWER_BYTES);
+  return endpoint.request({ method: 'POST', path, scope, signal, needsSources: query !== '' }, MAX_ANSWER_BYTES);
 }
 
 function askedFor({ endpoint, repository }: Place, method: string, digest: Digest): Asked {
