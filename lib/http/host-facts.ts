@@ -5,7 +5,7 @@ export type UploadWay = 'put' | 'patch' | 'chunks';
 export interface HostFacts {
   /** Its response heads break the rules of HTTP: they are repaired, each on a connection that serves one request only. */
   malformedHeads?: boolean;
-  /** It answered HEAD for a manifest with 200: its other answers to HEAD can be believed. */
+  /** It answered HEAD for a manifest as it did GET: when it says that there is none, it can be believed. */
   headWorks?: boolean;
   /** It, or the storage behind it, refuses requests with `Range`. */
   refusesRanges?: boolean;

@@ -1,7 +1,7 @@
 import { RegistryError } from '../../errors.js';
 import { redactUrl, resolveLocation, type HttpResponse } from '../../http/index.js';
 import type { Place } from './manifests.js';
-import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
+import { errorFrom, isPage, notARegistry, type Asked } from './responses.js';
 
 /** Entries of a page asked for. */
 export const PAGE_SIZE = 1000;
@@ -34,7 +34,7 @@ export async function* listNames(
     const withLogin = member === 'repositories';
     const response = await endpoint.request({ method: 'GET', path, scope, signal, withLogin }, MAX_PAGE_BYTES);
     if (response.status !== 200) throw errorFrom(response, asked);
-    if (isForeign(response)) throw notARegistry(response, asked);
+    if (isPage(response)) throw notARegistry(response, asked);
     const fail = (why: string): never => {
       throw badList(response, asked, `${member === 'tags' ? 'tag list' : 'catalog'} of ${asked.subject}`, why);
     };

@@ -11,6 +11,7 @@ import {
   redactText,
   redactUrl,
   type BufferedResponse,
+  type HostFacts,
   type HttpResponse,
   type StreamedResponse,
 } from '../../http/index.js';
@@ -19,6 +20,7 @@ import { baseMediaType } from '../../spec/index.js';
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_DIAGNOSTICS = 20;
 const MAX_MESSAGE_LENGTH = 300;
+const HEAD_REFUSED: ReadonlySet<number> = new Set([400, 403, 405, 501]);
 /** Refusals that proxies before a registry answer with a page. */
 const OF_PROXIES: ReadonlySet<number> = new Set([413, 429]);
 
@@ -49,7 +51,7 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
   const said = diagnostics.map(({ code, message }) => (message === '' ? code : message)).join('; ');
   const why = said === '' ? '' : `: ${said}`;
   const { isRegistry = false } = asked;
-  if (isForeign(response) && !isRegistry) return notARegistry(response, asked);
+  if (isPage(response) && !isRegistry) return notARegistry(response, asked);
   if (status === 413) return tooLarge(response, asked, why);
   if (status === 404 && !isRegistry) return notFound(asked, diagnostics);
   if (status === 401 || status === 403) {
@@ -102,6 +104,17 @@ export function isForeign(response: HttpResponse): boolean {
   if ('docker-distribution-api-version' in headers || status >= 500 || OF_PROXIES.has(status)) return false;
   const type = baseMediaType(headers['content-type']);
   return type === 'text/html' || type === 'application/xhtml+xml';
+}
+
+/** As `isForeign`, of a response whose body is here: a document is no page, whatever its type says. */
+export function isPage(response: BufferedResponse): boolean {
+  return isForeign(response) && !/^\s*\{/.test(response.body.toString('latin1', 0, 100));
+}
+
+/** Whether GET may be answered although HEAD was refused: some registries, proxies and storages do HEAD wrong. */
+export function isHeadUnreliable({ status, headers }: HttpResponse, { headWorks }: HostFacts): boolean {
+  if (status === 404) return headWorks !== true && !('docker-distribution-api-version' in headers);
+  return HEAD_REFUSED.has(status);
 }
 
 function notFound(
