@@ -21,3 +21,4 @@ export * from './parse-size.js';
 export * from './path-text.js';
 export * from './run-process.js';
 export * from './semaphore.js';
+export * from './without-byte-order-mark.js';
