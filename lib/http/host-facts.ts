@@ -11,6 +11,8 @@ export interface HostFacts {
   refusesRanges?: boolean;
   /** Its token service puts only one of several scopes into a token. */
   oneScopeTokens?: boolean;
+  /** It refuses lists with a page size. */
+  refusesPageSize?: boolean;
   /** Whether it answers the referrers API. */
   hasReferrersApi?: boolean;
   /** The longest request body it may take. Bytes. */

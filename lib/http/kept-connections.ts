@@ -31,7 +31,7 @@ export function repairHeads(agent: Agent): void {
     const socket = connect(options, (error, stream) => {
       // As the listener of a connection it is called without arguments.
       if (stream !== undefined) repairHeadOf(stream);
-      done?.(error, stream!);
+      done?.(error, stream);
     });
     if (socket !== null && socket !== undefined) repairHeadOf(socket);
     return socket;

@@ -81,7 +81,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      const { retries } = httpOptions;
+      const { retries, warn } = httpOptions;
       endpoint = new Endpoint({
         http,
         authorizer,
@@ -90,6 +90,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
         requestHeaders,
         connections,
         retries,
+        warn,
       });
       endpoints.set(host, endpoint);
     }
