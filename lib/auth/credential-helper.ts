@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { isAbsolute } from 'node:path';
 import { AuthenticationError } from '../errors.js';
-import { SYSTEM_PATH } from '../util/index.js';
+import { onAbort, SYSTEM_PATH } from '../util/index.js';
 import type { Login } from './types.js';
 
 /** How helpers are run. */
@@ -76,16 +76,15 @@ function runHelper(
     let bytes = 0;
     const end = (settle: () => void): void => {
       clearTimeout(timer);
-      call.signal.removeEventListener('abort', abort);
+      forget();
       child.kill('SIGKILL');
       // What the helper left running may hold the pipes.
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
       settle();
     };
     const fail = (why: string): void => end(() => reject(failed(call, verb, why)));
-    const abort = (): void => end(() => reject(call.signal.reason as Error));
     const timer = setTimeout(() => fail(`did not end within ${Math.ceil(timeoutMs / 1000)} s`), timeoutMs);
-    call.signal.addEventListener('abort', abort, { once: true });
+    const forget = onAbort(call.signal, () => end(() => reject(call.signal.reason as Error)));
     const count = (text: string): void => {
       bytes += Buffer.byteLength(text);
       if (bytes > MAX_BYTES) fail('printed far too much');

@@ -10,6 +10,7 @@ import type {
   OtherTransport,
   RegistryAccess,
 } from '../operations/index.js';
+import type { KnownHosts } from '../http/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
@@ -41,6 +42,8 @@ export class Composition {
   /** By what `remote` was asked for. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
+  /** What one client has learned about a host serves the others. */
+  #knownHosts: KnownHosts | undefined;
   #shortNames: Promise<(name: string) => string> | undefined;
 
   constructor(
@@ -380,6 +383,7 @@ export class Composition {
   }: Pick<RegistryAccess, 'tlsVerify' | 'certDir'>): Promise<RegistryClientOptions> {
     const { hostCertificates, proxyFor, registrySources, runtimeDirectory, thisMachine } =
       await import('../hosts/index.js');
+    this.#knownHosts ??= new (await import('../http/index.js')).KnownHosts();
     const machine = thisMachine(this.#env);
     const sources = await registrySources(machine);
     const options = this.#options;
@@ -390,6 +394,7 @@ export class Composition {
     return {
       parallel: options.number('parallel')!,
       retries: options.number('retry')!,
+      knownHosts: this.#knownHosts,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       limitsDirectory: runtimeDirectory(machine),
       ...(limitRate === undefined ? {} : { limitRate }),

@@ -19,6 +19,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
+// What node warns of (deprecations, listeners, experiments) concerns those who work on this program, not its users.
+process.removeAllListeners('warning');
+
 /** What a program that is run in the foreground gets (docker's `--sig-proxy`), but for those that node keeps to itself. */
 const PASSED_ON = [
   'SIGINT',
@@ -76,6 +79,7 @@ export async function main({ onCommand }: { readonly onCommand?: (name: string) 
     env: process.env,
     signal: interruption.signal,
     takeSignals,
+    onWarning: (handler) => void process.on('warning', handler),
     ...(onCommand && { onCommand }),
   });
   // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.

@@ -26,6 +26,8 @@ export interface ProcessIo {
   readonly signal: AbortSignal;
   /** See `CommandContext`; without it signals are never passed on. */
   readonly takeSignals?: CommandContext['takeSignals'];
+  /** Hands on what node warns of; used for debugging only. */
+  readonly onWarning?: (handler: (warning: Error) => void) => void;
   /** Told the words of the command when they are understood. */
   readonly onCommand?: (name: string) => void;
 }
@@ -59,6 +61,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       progress: options.text('progress') as ProgressMode,
       logLevel: options.text('log-level') as LogLevel,
     });
+    if (options.text('log-level') === 'debug') {
+      io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
+    }
     checkChoices(command, args);
     for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
     return await runCommand(command, args, options, files, io, terminal);

@@ -87,7 +87,8 @@ function placeAt(
   const name = redactUrl(text);
   const fail = (why: string): NotFoundError =>
     new NotFoundError(`${name.slice(0, 300)} ${why}`, { kind: 'blob', subject: digest });
-  const ranges = new RangedGet(size, (headers, signal) =>
+  const facts = http.knownHosts.of(url?.host ?? '');
+  const ranges = new RangedGet(size, facts, (headers, signal) =>
     http.stream({
       ...{ method: 'GET', url: url!.href, headers, anonymous: true, signal, priority },
       ...(hurry ? { connectRetries: 1 } : {}),

@@ -61,7 +61,9 @@ export class Spool {
       if (this.#files.delete(file)) await file.close();
     };
     try {
-      await pipeline(body, summed, createWriteStream('', { fd: file.fd, start: 0, autoClose: false }), { signal });
+      const output = createWriteStream('', { fd: file.fd, start: 0, autoClose: false });
+      // A signal of its own, as node adds listeners to it and many layers are written at once.
+      await pipeline(body, summed, output, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await drop();
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;

@@ -140,7 +140,8 @@ class StoreDestination implements ImageDestination {
             onProgress?.(ingest.offset);
           }
         },
-        { signal },
+        // A signal of its own, as node adds listeners to it and many blobs are written at once.
+        { signal: AbortSignal.any([signal]) },
       );
       await ingest.commit();
     } finally {

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { UsageError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
@@ -28,7 +27,6 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
   const before = requests();
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
-  setMaxListeners(0, signal);
   const results = new SyncResults(deps.onTag);
   const run: SyncRun = {
     ...{ deps, request, signal, results },
