@@ -3,6 +3,7 @@ import {
   buildSchema1,
   digestOf,
   EMPTY_LAYER,
+  isConfigType,
   isIndexType,
   isKeptElsewhere,
   isManifestType,
@@ -125,18 +126,14 @@ class ImageConverter {
 
   async #image(raw: RawManifest, manifest: ImageManifest): Promise<RawManifest> {
     const { config, layers } = manifest;
-    const isConfig = config.mediaType === MEDIA_TYPE.ociConfig || config.mediaType === MEDIA_TYPE.dockerConfig;
-    if (!isConfig || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
+    if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
     const now = formatOf(raw.descriptor.mediaType);
     const format = this.#format ?? now;
     const forms = layers.map((layer) => this.#formFor(layer, format));
     if (format === now && forms.every((form) => form === undefined)) return raw;
     this.#mayChange(raw, 'it');
-    let diffIds: readonly DiffId[] = [];
-    if (forms.some((form) => form !== undefined)) {
-      const bytes = await this.#config(config);
-      diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
-    }
+    const bytes = await this.#config(config);
+    const diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
     const converted = await mapLimited([...layers.keys()], PARALLEL_LAYERS, (i) =>
       this.#layer(layers[i]!, { form: forms[i], format, same: format === now, diffId: diffIds[i] }),
     );
