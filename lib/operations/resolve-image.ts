@@ -53,7 +53,7 @@ export async function resolveImage(
   });
 }
 
-/** As `resolveImage`, but with images of schema 1 too: their signatures, name and chain of parents are verified. */
+/** As `resolveImage`, but with images of schema 1 too: their signatures and chain of parents are verified. */
 export async function resolveDocument(
   repository: RepositoryReader,
   reference: TagOrDigest,
@@ -64,12 +64,7 @@ export async function resolveDocument(
   const index = raw === top ? undefined : top;
   const { mediaType, digest } = raw.descriptor;
   const where = `manifest ${digest}`;
-  if (isSchema1Type(mediaType)) {
-    const schema1 = parseSchema1(raw.bytes, mediaType, where);
-    if (index === undefined && reference.digest === undefined)
-      requireName(schema1, { repository: repository.repository, tag: reference.tag! });
-    return { schema1, raw };
-  }
+  if (isSchema1Type(mediaType)) return { schema1: parseSchema1(raw.bytes, mediaType, where), raw };
   const manifest = parseManifest(raw.bytes, mediaType, where) as ImageManifest;
   requireImage(manifest, where);
   return { manifest, raw, index };
@@ -136,16 +131,6 @@ function platformMissing(index: ImageIndex, platform: Platform): NotFoundError {
         ? undefined
         : `it offers ${[...new Set(offered)].slice(0, 20).join(', ')}; choose with --platform`,
   });
-}
-
-/** A signature is worth what is signed: another image's manifest, served under this name, is signed just as well. */
-function requireName(schema1: Schema1Manifest, asked: { readonly repository: string; readonly tag: string }): void {
-  if (schema1.name === asked.repository && schema1.tag === asked.tag) return;
-  const where = `manifest ${schema1.digest}`;
-  throw new InvalidManifestError(
-    `${where} is of ${JSON.stringify(`${schema1.name}:${schema1.tag}`).slice(0, 300)}, not of ${asked.repository}:${asked.tag}`,
-    { where, hint: 'if that is meant so (a mirror, a copied tag), pull it by its digest' },
-  );
 }
 
 function requireImage(manifest: ImageManifest, where: string): void {

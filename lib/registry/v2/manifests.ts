@@ -40,6 +40,7 @@ const ACCEPT = [
   `${MEDIA_TYPE.dockerSchema1};q=0.4`,
 ].join(', ');
 const MAX_ANSWER_BYTES = 64 * 1024;
+const OCI_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex]);
 /** Statuses of registries and caches that do not know HEAD. */
 const NO_HEAD: ReadonlySet<number> = new Set([405, 501]);
 
@@ -105,7 +106,9 @@ export async function putManifest(
   const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
   if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
     const error = errorFrom(response, what);
-    throw isSchema1Type(descriptor.mediaType) && error instanceof RegistryError ? schema1Refused(error) : error;
+    if (!(error instanceof RegistryError)) throw error;
+    if (isSchema1Type(descriptor.mediaType)) throw schema1Refused(error);
+    throw OCI_TYPES.has(descriptor.mediaType) && isTypeRefused(error) ? ociRefused(error) : error;
   }
   if (isForeign(response)) throw notARegistry(response, what);
   const stored = response.headers['docker-content-digest'];
@@ -188,6 +191,17 @@ function schema1Refused(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint =
     'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
+  return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
+}
+
+/** Registries from before OCI say that they do not know the type, or that they cannot read the manifest. */
+function isTypeRefused({ status, diagnostics }: RegistryError): boolean {
+  return status === 415 || (status === 400 && diagnostics.some(({ code }) => code === 'MANIFEST_INVALID'));
+}
+
+function ociRefused(cause: RegistryError): RegistryError {
+  const { message, status, method, url, diagnostics } = cause;
+  const hint = 'it may not take OCI manifests: use --format v2s2';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
