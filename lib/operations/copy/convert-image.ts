@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { InvalidManifestError, UsageError } from '../../errors.js';
 import {
   buildSchema1,
   digestOf,
@@ -59,6 +59,8 @@ const LAYER =
   /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
 /** Layers that arrive at the same time. */
 const PARALLEL_LAYERS = 3;
+/** Manifests of an index: each is fetched and held in memory. */
+const MAX_CONVERTED = 1000;
 const NO_INDEX_HINT = 'leave out --format and --compression, or --preserve-digests';
 
 interface Job {
@@ -195,6 +197,12 @@ class ImageConverter {
     const { source, signal, conversion } = this.#job;
     if (conversion.format === 'v2s1') {
       throw new UsageError('schema 1 (v2s1) holds one image, not an index', { hint: 'choose one with --platform' });
+    }
+    if (index.manifests.length > MAX_CONVERTED) {
+      throw new InvalidManifestError(
+        `index ${raw.descriptor.digest} lists ${index.manifests.length} manifests, over the limit of ${MAX_CONVERTED} for a conversion`,
+        { where: raw.descriptor.digest, hint: 'copy it as it is, or choose images with --platform' },
+      );
     }
     const changed = new Set<Digest>();
     const entries: Descriptor[] = [];

@@ -28,6 +28,8 @@ export interface EndpointOptions {
   readonly tlsVerify: boolean;
   /** Further headers for requests to the host itself; asked once. */
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
+  /** Told what people should know of this host. */
+  readonly warn?: ((line: string) => void) | undefined;
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
@@ -58,6 +60,11 @@ export class Endpoint {
     const api = options.host === DOCKER_HUB || options.host === `index.${DOCKER_HUB}` ? DOCKER_HUB_API : options.host;
     this.#candidates = candidateOrigins(api, options.tlsVerify);
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
+  }
+
+  /** Tells people something of this host. */
+  warn(line: string): void {
+    this.#options.warn?.(line);
   }
 
   /** Parts of one blob to fetch at once. */
