@@ -496,6 +496,13 @@ describe('server: protocol v1', () => {
     expect((await Promise.all(tries)).map(({ status }) => status)).to.deep.equal(Array(4).fill(405));
   });
 
+  it('gives a token to a client that asks for one, as docker 0.6 to 1.6 do, and wants none', async () => {
+    const { headers } = await put('repositories/a/b/', '[]', { 'x-docker-token': 'true' });
+    expect(headers['x-docker-token']).to.match(/^Token signature=[0-9a-f]{32},repository="a\/b",access=write$/);
+    const other = { authorization: 'Token signature=0,repository="x",access=read' };
+    expect((await put(`images/${id('a')}/json`, jsonOf(id('a')), other)).status).to.equal(200);
+  });
+
   it('in token mode the registry half wants what the index half gives, for one repository and one kind of access', async () => {
     await registry.restart({ v1Tokens: true });
     const ask = { 'x-docker-token': 'true' };
