@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { NotFoundError, UnsupportedMediaTypeError } from '../../lib/errors.js';
 import { resolveImage } from '../../lib/operations/resolve-image.js';
 import type { RepositoryReader } from '../../lib/registry/index.js';
-import { digestOf, MEDIA_TYPE, type Digest, type RawManifest } from '../../lib/spec/index.js';
+import { digestOf, MEDIA_TYPE, type Descriptor, type Digest, type RawManifest } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 
 const { signal } = new AbortController();
@@ -14,18 +14,17 @@ describe('operations: the manifest for a platform', () => {
   let documents: Map<Digest, RawManifest>;
   beforeEach(() => void (documents = new Map()));
 
-  const add = (mediaType: string, fields: object): RawManifest['descriptor'] => {
+  const add = (mediaType: string, fields: object): Descriptor => {
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...fields }));
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
     documents.set(descriptor.digest, { bytes, descriptor });
     return descriptor;
   };
-  const image = (name: string, configType: string = MEDIA_TYPE.ociConfig, layers: unknown = []): typeof document => {
+  const image = (name: string, configType: string = MEDIA_TYPE.ociConfig, layers: unknown = []): Descriptor => {
     const config = { mediaType: configType, digest: digestOf(name), size: name.length };
     return add(MEDIA_TYPE.ociManifest, { config, layers });
   };
-  const document = { mediaType: '', digest: digestOf(''), size: 0 };
-  const index = (...manifests: object[]): typeof document => add(MEDIA_TYPE.ociIndex, { manifests });
+  const index = (...manifests: object[]): Descriptor => add(MEDIA_TYPE.ociIndex, { manifests });
   const resolved = async (top: { readonly digest: Digest }, platform = amd64): Promise<Digest> => {
     const reader = {
       repository: 'a/b',

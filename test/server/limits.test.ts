@@ -177,7 +177,7 @@ function countingManifests(storage: RegistryStorage): [RegistryStorage, () => nu
   let reads = 0;
   const counting = new Proxy(storage, {
     get: (target, name: keyof RegistryStorage) => {
-      const member: unknown = target[name];
+      const member = Reflect.get(target, name) as unknown;
       if (typeof member !== 'function') return member;
       return (...args: unknown[]): unknown => {
         if (name === 'findManifest') reads += 1;

@@ -26,10 +26,10 @@ export interface EndpointOptions {
   readonly connections?: number | 'auto' | undefined;
   /** False: any certificate, and plain http where https does not answer. */
   readonly tlsVerify: boolean;
+  /** Takes a line for people about an oddity that is tolerated. */
+  readonly warn?: ((line: string) => void) | undefined;
   /** Further headers for requests to the host itself; asked once. */
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
-  /** Told what people should know of this host. */
-  readonly warn?: ((line: string) => void) | undefined;
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
@@ -48,6 +48,8 @@ export class Endpoint {
   readonly host: string;
   /** Whether the host answers the referrers API; undefined until it was asked. */
   hasReferrersApi: boolean | undefined;
+  /** Whether the host has refused a list with a page size. */
+  refusesPageSize = false;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;
@@ -62,14 +64,14 @@ export class Endpoint {
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
   }
 
-  /** Tells people something of this host. */
-  warn(line: string): void {
-    this.#options.warn?.(line);
-  }
-
   /** Parts of one blob to fetch at once. */
   get connections(): number | 'auto' {
     return this.#options.connections ?? 'auto';
+  }
+
+  /** Tells people about an oddity that is tolerated. */
+  warn(line: string): void {
+    this.#options.warn?.(`warning: ${line}`);
   }
 
   /**

@@ -80,9 +80,7 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     if (reference.digest === undefined && actual === before) {
       // The same bytes twice: no damage on the way, it is the header that is wrong.
       const name = nameOf(place.endpoint.host, place.repository, reference);
-      place.endpoint.warn(
-        `warning: ${place.endpoint.host} says that ${name} is ${expected}, but its bytes are ${actual}`,
-      );
+      place.endpoint.warn(`${place.endpoint.host} says that ${name} is ${expected}, but its bytes are ${actual}`);
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });

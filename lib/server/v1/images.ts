@@ -51,7 +51,7 @@ export class V1Images {
   /** A complete image; undefined when there is none, `'in progress'` while it is being pushed. */
   async find(id: string): Promise<ServedV1Image | 'in progress' | undefined> {
     const found = await this.#find(id);
-    return Array.isArray(found) ? found[0] : found;
+    return typeof found === 'object' ? found[0] : found;
   }
 
   /**
@@ -120,7 +120,7 @@ export class V1Images {
     const seen = new Set<string>();
     for (let next: string | undefined = id; next !== undefined && !seen.has(next);) {
       const found = await this.#find(next);
-      if (!Array.isArray(found)) return yield undefined;
+      if (typeof found !== 'object') return yield undefined;
       yield* found;
       for (const image of found) seen.add(image.id);
       next = found.at(-1)!.parent;
