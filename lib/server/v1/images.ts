@@ -120,7 +120,10 @@ export class V1Images {
     const seen = new Set<string>();
     for (let next: string | undefined = id; next !== undefined && !seen.has(next);) {
       const found = await this.#find(next);
-      if (typeof found !== 'object') return yield undefined;
+      if (typeof found !== 'object') {
+        yield undefined;
+        return;
+      }
       yield* found;
       for (const image of found) seen.add(image.id);
       next = found.at(-1)!.parent;
