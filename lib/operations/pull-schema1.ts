@@ -22,6 +22,12 @@ export async function pullSchema1(
   applier: LayerApplier,
   { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: PullRequest },
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
+  const { repository: asked, tag: askedTag } = request.reference;
+  // Proxies and copied tags serve it so; what v2 manifests are named is not signed at all.
+  if (request.reference.digest === undefined && (schema1.name !== asked || schema1.tag !== askedTag)) {
+    const own = JSON.stringify(`${schema1.name}:${schema1.tag}`).slice(0, 300);
+    deps.progress.note(`the manifest calls itself ${own}: it is taken as ${asked}:${askedTag}`);
+  }
   checkPlatform(request, leafOf(schema1), (line) => deps.progress.note(line));
   const blobs = await layersOfSchema1(deps, repository, { schema1, signal: request.signal });
   const { steps, states } = await bringLayers(deps, repository, applier, { blobs, request });

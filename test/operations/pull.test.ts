@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { exitCodeOf } from '../../lib/cli/index.js';
 import { createContentStore } from '../../lib/content/index.js';
 import { StoreError, UnsupportedMediaTypeError } from '../../lib/errors.js';
 import { createLayerApplier, type LayerApplier } from '../../lib/layer/index.js';
@@ -96,6 +97,34 @@ describe('operations/pull', () => {
     const server = await suite.serve(...steps);
     return pullImage({ ...local, registry: suite.client() }, request(server.host, bootId));
   }
+
+  it('of a config with a field of the wrong type is refused by name, exit 6, before a layer is fetched', async () => {
+    const layer = gzipSync(writeTar([{ path: 'x', content: 'x' }]));
+    for (const [more, problem] of [
+      [{ config: { Env: 'A=b' } }, 'config.Env: it is a string, not a list'],
+      [{ config: { User: 5 } }, 'config.User: it is a number, not a string'],
+      [{ history: [null] }, 'history[0]: it is null, not an object'],
+    ] as const) {
+      const good = imageOf([layer]);
+      const config = Buffer.from(JSON.stringify({ ...(JSON.parse(good.config.toString()) as object), ...more }));
+      const document = JSON.parse(good.manifest.toString()) as { config: object };
+      const described = { ...document.config, digest: digestOf(config), size: config.length };
+      const manifest = Buffer.from(JSON.stringify({ ...document, config: described }));
+      const error = await rejection(pull(stepsFor({ ...good, config, manifest }, [])));
+      expect(error.message).to.equal(`config ${digestOf(config)} has a bad ${problem}`);
+      expect(exitCodeOf(error)).to.equal(6);
+      expect(await local.metadata.images.list()).to.deep.equal([]);
+    }
+  });
+
+  it('of 2015, with a config of type text/html and members that are null', async () => {
+    const good = imageOf([]);
+    const document = JSON.parse(good.manifest.toString()) as { config: object };
+    const config = { ...document.config, mediaType: 'text/html', annotations: null };
+    const manifest = Buffer.from(JSON.stringify({ ...document, config, layers: null, annotations: null }));
+    const { id } = await pull(stepsFor({ ...good, manifest }, []));
+    expect(id).to.equal(digestOf(good.config));
+  });
 
   describe('of a layer that comes wrong once', () => {
     const content = randomBytes(3_000_000);

@@ -244,6 +244,26 @@ describe('operations/push', () => {
       expect((await fresh(record)).manifest).to.deep.equal(record.manifest);
     });
 
+    it('writes layers of zstd into a format that lacks it where --compression gzip is given', async () => {
+      const record = await storeImage({ content, metadata }, [tar('a', 3000)]);
+      const zstd = { compression: { kind: 'zstd' }, format: 'oci' } as const;
+      await pushImage(deps(), request(record, 'zstd/source', zstd));
+      const { manifest: there, diffIds } = await remote('zstd/source');
+      const reader = await suite.client().open({ host: registry.host, repository: 'zstd/source' }, { signal: never });
+      const { body } = await reader.blob(there.layers[0]!).open({ signal: never });
+      await content.put(Buffer.concat((await body.toArray()) as Buffer[]));
+      const raw = await reader.manifest({ tag: '1' }, { signal: never });
+      await content.put(raw.bytes);
+      const own = { ...record, manifest: raw.descriptor, layers: there.layers, sources: [] };
+      for (const compression of [{ kind: 'gzip' } as const, undefined]) {
+        const to = request(own, `zstd/to-${compression?.kind ?? 'default'}`, { format: 'v2s2', compression });
+        await pushImage(deps(), to);
+        const { manifest, diffIds: now } = await remote(to.reference.repository);
+        expect(manifest.layers.map(({ mediaType }) => mediaType)).to.deep.equal([MEDIA_TYPE.dockerLayerGzip]);
+        expect(now).to.deep.equal(diffIds);
+      }
+    });
+
     it('compresses layers in another way, always alike, keeps those that are so already, and leaves nothing', async () => {
       const record = await storeImage({ content, metadata }, [tar('a', 3 * MiB), tar('b', 10)]);
       const blobs = async (): Promise<string[]> => (await readdir(join(root, 'blobs/sha256'))).sort();

@@ -81,6 +81,24 @@ describe('registry v2, writing', () => {
       step('PUT', closing(location, bytes), reply);
     const bodies = (method: string): Buffer[] =>
       server.requests.filter((seen) => seen.method === method).map(({ body }) => body);
+    for (const [what, reply] of [
+      ['415', { status: 415 }],
+      ['400 MANIFEST_INVALID', { status: 400, body: '{"errors":[{"code":"MANIFEST_INVALID","message":"no"}]}' }],
+    ] as const)
+      it(`says --format v2s2 where a registry takes no OCI manifests: ${what}`, async () => {
+        const bytes = Buffer.from('{}');
+        const put = (mediaType: string): RawManifest => ({
+          bytes,
+          descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length },
+        });
+        const refused = step('PUT', '/v2/a/b/manifests/1', reply);
+        const repository = await writer([refused, refused]);
+        const hintOf = async (mediaType: string): Promise<unknown> =>
+          ((await rejection(repository.putManifest(put(mediaType), { tag: '1' }, { signal }))) as RegistryError).hint;
+        expect(await hintOf(MEDIA_TYPE.ociManifest)).to.match(/--format v2s2/);
+        expect(String(await hintOf(MEDIA_TYPE.dockerManifest))).not.to.contain('v2s2');
+      });
+
     async function upload(
       repository: RepositoryWriter,
       bytes: Buffer,

@@ -40,6 +40,7 @@ const ACCEPT = [
   `${MEDIA_TYPE.dockerSchema1};q=0.4`,
 ].join(', ');
 const MAX_ANSWER_BYTES = 64 * 1024;
+const OCI_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex]);
 
 /** HEAD of a manifest; asks by GET where HEAD does not tell digest and size. Throws as RepositoryReader.resolve. */
 export async function resolveManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<Descriptor> {
@@ -70,8 +71,9 @@ async function getInstead(place: Place, reference: TagOrDigest, signal: AbortSig
   }
 }
 
-/** GET of a manifest, bytes as sent. Throws as RepositoryReader.manifest. */
+/** GET of a manifest, bytes as sent. Under a tag they decide, whatever the header says. Throws as RepositoryReader.manifest. */
 export async function fetchManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
+  let before: Digest | undefined;
   for (let attempt = 1; ; attempt++) {
     const response = await send(place, 'GET', reference, signal);
     if (response.status !== 200) throw errorFrom(response, asked(place, 'GET', reference));
@@ -86,7 +88,14 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     if (expected === undefined || actual === expected) {
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
+    if (reference.digest === undefined && actual === before) {
+      // The same bytes twice: no damage on the way, it is the header that is wrong.
+      const name = nameOf(place.endpoint.host, place.repository, reference);
+      place.endpoint.warn(`${place.endpoint.host} says that ${name} is ${expected}, but its bytes are ${actual}`);
+      return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
+    }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });
+    before = actual;
   }
 }
 
@@ -114,7 +123,9 @@ export async function putManifest(
   const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
   if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
     const error = errorFrom(response, what);
-    throw isSchema1Type(descriptor.mediaType) && error instanceof RegistryError ? schema1Refused(error) : error;
+    if (!(error instanceof RegistryError)) throw error;
+    if (isSchema1Type(descriptor.mediaType)) throw schema1Refused(error);
+    throw OCI_TYPES.has(descriptor.mediaType) && isTypeRefused(error) ? ociRefused(error) : error;
   }
   if (isForeign(response)) throw notARegistry(response, what);
   const stored = response.headers['docker-content-digest'];
@@ -197,6 +208,17 @@ function schema1Refused(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint =
     'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
+  return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
+}
+
+/** Registries from before OCI say that they do not know the type, or that they cannot read the manifest. */
+function isTypeRefused({ status, diagnostics }: RegistryError): boolean {
+  return status === 415 || (status === 400 && diagnostics.some(({ code }) => code === 'MANIFEST_INVALID'));
+}
+
+function ociRefused(cause: RegistryError): RegistryError {
+  const { message, status, method, url, diagnostics } = cause;
+  const hint = 'it may not take OCI manifests: use --format v2s2';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
