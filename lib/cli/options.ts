@@ -74,6 +74,11 @@ export class Options {
     return this.#resolved.get(name)?.value !== undefined;
   }
 
+  /** Where the value comes from: see `ResolvedOption`. */
+  origin(name: string): string {
+    return this.#find(name).origin;
+  }
+
   /** Value of an option that takes text; undefined when not given. */
   text(name: string): string | undefined {
     return this.#get(name, 'string');
@@ -95,9 +100,14 @@ export class Options {
   }
 
   #get<T extends OptionValue>(name: string, type: string): T | undefined {
-    const option = this.#resolved.get(name);
-    if (option === undefined) throw new TypeError(`no option ${name}`);
+    const option = this.#find(name);
     if (option.value !== undefined && typeof option.value !== type) throw new TypeError(`option ${name} is no ${type}`);
     return option.value as T | undefined;
+  }
+
+  #find(name: string): ResolvedOption {
+    const option = this.#resolved.get(name);
+    if (option === undefined) throw new TypeError(`no option ${name}`);
+    return option;
   }
 }

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { UsageError } from '../../lib/errors.js';
 import { TagLimits } from '../../lib/cli/index.js';
 import { parseTagJob, readSyncFile, type SyncReport } from '../../lib/operations/index.js';
-import { parseQueueAddress, parseRate } from '../../lib/queue/index.js';
+import { JobQueue, parseQueueAddress, parseRate, type FinishedJob } from '../../lib/queue/index.js';
 import { digestsOf, putImage } from '../helpers/artifacts.js';
 import { startDelayingProxy } from '../helpers/delaying-proxy.js';
 import { freePort, startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -191,6 +191,27 @@ describe('sync --queue', () => {
     } finally {
       await Promise.all([trusting.close(), strict.close()]);
       await secure.stop();
+    }
+  });
+
+  it('lists dead jobs although others in the Redis are not of sync', async () => {
+    const workers = await WorkerProcesses.open(redis.url);
+    const queue = await JobQueue.open(parseQueueAddress(redis.url), {
+      ...{ attempts: 1, backoffMs: 0, note: () => undefined, signal: new AbortController().signal },
+    });
+    try {
+      const worker = workers.start();
+      const strange = { id: 'strange', lane: source.host, payload: { v: 1, tag: '$(touch X)' } };
+      const ended: FinishedJob[] = [];
+      await queue.put([strange], (_item, job) => void ended.push(job));
+      await queue.settled();
+      expect(ended.map(({ state }) => state)).to.deep.equal(['dead']);
+      const { code, stderr } = await workers.run('worker', '--list-dead');
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.include('1 jobs in the queue are not of sync');
+      expect(worker.child.exitCode).to.equal(null);
+    } finally {
+      await Promise.all([queue.close(), workers.close()]);
     }
   });
 
