@@ -25,8 +25,6 @@ export interface ProcessIo {
   readonly signal: AbortSignal;
   /** See `CommandContext`; without it signals are never passed on. */
   readonly takeSignals?: CommandContext['takeSignals'];
-  /** Told the words of the command when they are understood. */
-  readonly onCommand?: (name: string) => void;
 }
 
 /** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
@@ -45,7 +43,6 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       return EXIT.success;
     }
     const { command, args, flags } = invocation;
-    io.onCommand?.(command.path.join(' '));
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
     for (const file of files) checkConfigFile(file, COMMANDS);

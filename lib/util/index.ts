@@ -17,5 +17,6 @@ export * from './map-limited.js';
 export * from './output-file.js';
 export * from './parse-size.js';
 export * from './path-text.js';
+export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';

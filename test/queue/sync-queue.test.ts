@@ -227,7 +227,7 @@ describe('sync --queue', () => {
            require_('fs').writeSync(1, 'loaded ' + (loaded > 0));
          });
          const require_ = module.createRequire(import.meta.url);
-         await import(${JSON.stringify(resolve('dist/bundle/start.js'))});`,
+         await (await import(${JSON.stringify(resolve('dist/bundle/imgtool.js'))})).main();`,
       ]);
     expect(await loadedBy('--version')).to.include('loaded false');
     expect(await loadedBy('sync', `${source.host}/few/app`, `${target.host}/few/app`)).to.include('loaded false');

@@ -44,7 +44,12 @@ export const run: CommandSpec = {
       value: 'OPT',
       summary: "seccomp=FILE: filter system calls by a profile in Docker's format; seccomp=unconfined: not at all",
     },
-    { name: 'runtime', value: 'PROGRAM', summary: 'OCI runtime: name or path; crun or runc when not given' },
+    {
+      name: 'runtime',
+      value: 'PROGRAM',
+      program: true,
+      summary: 'OCI runtime: name or path; crun or runc when not given',
+    },
   ],
   examples: [
     { command: 'imgtool run box -- apt-get install -y curl', does: 'change a container; "imgtool diff box" shows how' },

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { PartialError, StoreError, UsageError } from '../../errors.js';
 import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
+import { formatSize, mayNamePrograms, runProcess, writeFileAtomic } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
-import type { Options } from '../options.js';
+import { programNamedError, type Options } from '../options.js';
 import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
 import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from '../sync-state.js';
 import { openTagQueue } from '../tag-queue.js';
@@ -78,7 +78,12 @@ export const sync: CommandSpec = {
       value: 'WHEN',
       summary: 'do it again and again: each 90s, 15m, 6h, or at times of cron ("0 3 * * *", @hourly; local time)',
     },
-    { name: 'hook', value: 'WORDS', summary: 'program to run for each changed tag; {source} {target} {tag} {digest}' },
+    {
+      name: 'hook',
+      value: 'WORDS',
+      program: true,
+      summary: 'program to run for each changed tag; {source} {target} {tag} {digest}',
+    },
     QUEUE_OPTION,
     {
       name: 'rate',
@@ -258,7 +263,9 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
     throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
   }
   const scoped = { scoped: options.flag('scoped'), scopedByFlag: options.origin('scoped') === 'flag' };
-  return readSyncFile(text, first, { targets, ...scoped });
+  const rules = await readSyncFile(text, first, { targets, ...scoped });
+  if (rules.some(({ hook }) => hook.length > 0) && !mayNamePrograms(first)) throw programNamedError('hook', first);
+  return rules;
 }
 
 /** What a file says for each of its mirrors: refused as flags; variables and the config file are for commands that take it. */
