@@ -5,6 +5,7 @@
  */
 export { readCapped } from './capped-body.js';
 export { createHttpClient } from './client.js';
+export { mayLeadTo } from './host-reach.js';
 export { isLoopbackHost } from './loopback.js';
 export { redactText, redactUrl } from './redact.js';
 export { resolveLocation } from './redirect.js';

@@ -37,7 +37,7 @@ export async function mountBlob(
   if (response.status === 201) return { mounted: true };
   const asked = askedFor(place, 'POST', digest);
   if (response.status === 202) {
-    const location = uploadLocation(response, asked);
+    const location = await uploadLocation(response, asked);
     return location === undefined ? { mounted: false } : { mounted: false, session: { location, offset: 0 } };
   }
   // A source that is not there or not ours to read is no reason to fail: the blob can be uploaded.
@@ -147,7 +147,8 @@ class Upload {
       if (response.status >= 300) throw errorFrom(response, this.#asked);
       const offset = uploadedBytes(response);
       if (offset !== undefined && offset <= this.#source.descriptor.size) {
-        return this.#remember({ location: uploadLocation(response, this.#asked) ?? this.#session.location, offset });
+        const location = (await uploadLocation(response, this.#asked)) ?? this.#session.location;
+        return this.#remember({ location, offset });
       }
       // Next to nothing is there, or what cannot be ours.
       await cancelUpload(this.#place, this.#session, this.#options.signal);
@@ -157,7 +158,8 @@ class Upload {
     if (this.#session !== undefined) return this.#session;
     const response = await post(this.#place, '', this.#options.signal);
     if (response.status !== 202) throw errorFrom(response, this.#asked);
-    const location = uploadLocation(response, this.#asked) ?? this.#fail(response, 'does not say where to upload to');
+    const location =
+      (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'does not say where to upload to');
     const least = Number(response.headers['oci-chunk-min-length'] ?? 0);
     if (Number.isSafeInteger(least)) this.#chunkBytes = Math.max(this.#chunkBytes, least);
     return this.#remember({ location, offset: 0 });
@@ -192,7 +194,8 @@ class Upload {
     if (response.status !== 202 && response.status !== 201 && response.status !== 204) throw this.#refusal(response);
     const offset = uploadedBytes(response) ?? session.offset + length;
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
-    await this.#remember({ location: uploadLocation(response, this.#asked) ?? session.location, offset });
+    const location = (await uploadLocation(response, this.#asked)) ?? session.location;
+    await this.#remember({ location, offset });
     if (offset <= session.offset) {
       throw new NoProgress(`${this.#asked.host} has taken nothing of what was sent: ${this.#asked.subject}`, {
         status: response.status,
