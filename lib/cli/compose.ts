@@ -302,7 +302,10 @@ export class Composition {
       import('../metadata/index.js'),
       import('../snapshot/index.js'),
     ]);
-    const metadata = createMetadataStore({ root });
+    const metadata = createMetadataStore({
+      root,
+      onWait: (path) => this.#note(`waiting for another process that holds the lock ${path}`),
+    });
     const isLocked = async (name: string): Promise<boolean> => {
       const lock = await metadata.tryLock(name, 'exclusive');
       lock?.release();

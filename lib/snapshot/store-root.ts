@@ -1,6 +1,7 @@
 import { readFile, realpath, statfs, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
+import { checkOwner } from './check-owner.js';
 import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 
 export const DEFAULT_ROOT = '/var/lib/imgtool';
@@ -99,33 +100,38 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
-  return withPoolLock(path, async () => {
-    const found = await readStore(path, options.reserve);
-    if (found !== undefined) return found;
-    let pool: PoolBacking | undefined;
-    if (await hasPool(path)) {
-      pool = await mountPool(path, options.onNote);
-      const mounted = await readStore(path, options.reserve);
-      if (mounted !== undefined) return mounted;
-    } else {
-      if (!options.create) throw noStore(path);
-      await refuseForeign(path);
-      if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
-        await makeSubvolumeRoot(path);
-      else {
-        await makePool(path, options);
+  return withPoolLock(
+    path,
+    async () => {
+      const found = await readStore(path, options.reserve);
+      if (found !== undefined) return found;
+      let pool: PoolBacking | undefined;
+      if (await hasPool(path)) {
         pool = await mountPool(path, options.onNote);
+        const mounted = await readStore(path, options.reserve);
+        if (mounted !== undefined) return mounted;
+      } else {
+        if (!options.create) throw noStore(path);
+        await refuseForeign(path);
+        if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
+          await makeSubvolumeRoot(path);
+        else {
+          await makePool(path, options);
+          pool = await mountPool(path, options.onNote);
+        }
       }
-    }
-    await writeFileAtomic(
-      join(path, 'store.json'),
-      `${JSON.stringify({ version: VERSION, ...(pool === undefined ? {} : { pool }) }, undefined, 2)}\n`,
-    );
-    return (await readStore(path, options.reserve))!;
-  });
+      await writeFileAtomic(
+        join(path, 'store.json'),
+        `${JSON.stringify({ version: VERSION, ...(pool === undefined ? {} : { pool }) }, undefined, 2)}\n`,
+      );
+      return (await readStore(path, options.reserve))!;
+    },
+    options.onNote,
+  );
 }
 
 async function readStore(path: string, reserve: number | undefined): Promise<StoreRoot | undefined> {
+  checkOwner(path);
   const file = join(path, 'store.json');
   let text: string;
   try {
