@@ -11,13 +11,21 @@ export interface ErrorOptions {
   readonly cause?: unknown;
 }
 
+/** `user:password@` in front of a host; not the `repository:tag@` in front of a digest. */
+const LOGIN = /[^\s"'/@]+:\S+@(?!(?:sha-?\d+|md5|blake\d\w*)(?:[-:"'\s]|$))/g;
+
+/** The text with `***@` in place of each login that somebody has typed into a reference or URL. */
+export function withoutLogins(text: string): string {
+  return text.replace(LOGIN, '***@');
+}
+
 /** Base of all errors that imgtool raises on purpose; anything else that surfaces is a bug. */
 export abstract class ImgtoolError extends Error {
   abstract readonly code: string;
   readonly hint: string | undefined;
 
   constructor(message: string, options: ErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(withoutLogins(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.hint = options.hint;
   }
@@ -34,7 +42,7 @@ export class InvalidReferenceError extends ImgtoolError {
   readonly input: string;
   constructor(message: string, options: ErrorOptions & { readonly input: string }) {
     super(message, options);
-    this.input = options.input;
+    this.input = withoutLogins(options.input);
   }
 }
 
