@@ -48,7 +48,17 @@ export class InvalidReferenceError extends ImgtoolError {
 
 /** The kinds of things that are looked up by name. */
 export type ThingKind =
-  'image' | 'container' | 'file' | 'manifest' | 'blob' | 'repository' | 'tag' | 'platform' | 'layer' | 'store';
+  | 'image'
+  | 'container'
+  | 'file'
+  | 'manifest'
+  | 'blob'
+  | 'repository'
+  | 'catalog'
+  | 'tag'
+  | 'platform'
+  | 'layer'
+  | 'store';
 
 /** Nothing of that kind has that name. */
 export class NotFoundError extends ImgtoolError {

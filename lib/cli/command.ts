@@ -36,6 +36,8 @@ export interface CommandSpec {
   readonly arguments: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
   readonly examples: readonly { readonly command: string; readonly does: string }[];
+  /** Whether running it again continues where an interrupted run ended. */
+  readonly resumes?: boolean;
   /** Not in help. */
   readonly hidden?: boolean;
   /** Resolves with what to print at the end, if anything. */

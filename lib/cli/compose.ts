@@ -61,7 +61,11 @@ export class Composition {
   /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
     const store = await this.#findStore();
-    if (store === undefined) return undefined;
+    if (store === undefined) {
+      const origin = this.#options.origin('root');
+      if (origin !== 'default') this.#note(`warning: there is no store at ${this.root} (--root from ${origin})`);
+      return undefined;
+    }
     const { createMetadataStore } = await import('../metadata/index.js');
     return { metadata: createMetadataStore({ root: store.root }) };
   }

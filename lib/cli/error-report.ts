@@ -14,12 +14,15 @@ export interface ErrorReport {
 /** Facts that are said otherwise already, or that are too long for one line. */
 const NOT_FACTS: ReadonlySet<string> = new Set(['code', 'hint', 'message', 'name', 'stack', 'cause']);
 
-/** Puts an error in words. `what`: the work that failed, such as `pull alpine`. */
-export function reportError(error: unknown, what: string): ErrorReport {
+/**
+ * Puts an error in words. `what`: the work that failed, such as `pull alpine`; `imgtool` where no command was understood.
+ * `resumes`: whether running it again continues where an interrupted run ended.
+ */
+export function reportError(error: unknown, what: string, { resumes = false } = {}): ErrorReport {
   const exitCode = exitCodeOf(error);
   const command = withoutLogins(what);
   const message = messageOf(error);
-  const hint = hintOf(error);
+  const hint = hintOf(error, resumes);
   const known = error instanceof ImgtoolError;
   const code = known ? error.code : isAbort(error) ? 'ABORT_ERR' : 'ERR_IMGTOOL_UNEXPECTED';
   const facts = known ? Object.entries(error).filter(([key, value]) => !NOT_FACTS.has(key) && value !== undefined) : [];
@@ -30,7 +33,7 @@ export function reportError(error: unknown, what: string): ErrorReport {
   return {
     exitCode,
     text:
-      `imgtool: ${escapeText(command)} failed: ${escapeText(message)}` +
+      `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
@@ -51,8 +54,8 @@ function messageOf(error: unknown): string {
   return withoutLogins(text.split('\n', 1)[0]!.trim()) || 'unknown error';
 }
 
-function hintOf(error: unknown): string | undefined {
+function hintOf(error: unknown, resumes: boolean): string | undefined {
   if (error instanceof ImgtoolError) return error.hint;
-  if (isAbort(error)) return 'what was done so far is kept: run the same command again to go on';
+  if (isAbort(error)) return resumes ? 'finished work is kept: run the same command again to continue' : undefined;
   return 'this is unexpected: run again with --log-level debug for the details, and report it';
 }

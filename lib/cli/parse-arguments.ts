@@ -1,9 +1,11 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../errors.js';
+import { closest } from './closest.js';
 import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { commandHelp, groupHelp, programHelp } from './help.js';
 import type { OptionSpec } from './option.js';
+import { hintForPeerWord } from './peer-words.js';
 import { VERSION } from './version.js';
 
 /** What a command line asks for. */
@@ -28,7 +30,7 @@ export class BadCommandLineError extends UsageError {
 
 /** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
 export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
-  const { rest, booleans } = takeBooleanValues(argv, commands);
+  const { rest, booleans } = takeBooleanValues(asFlags(argv), commands);
   const printed: string[] = [];
   let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
   const program = prepare(new Command('imgtool'), () => programHelp(commands, width), printed)
@@ -55,13 +57,15 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     });
   }
   try {
-    if (rest.length === 0)
-      throw new BadCommandLineError('no command was given', { what: 'imgtool', hint: 'see "imgtool --help"' });
     program.parse(rest, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return { kind: 'print', text: printed.join('') };
-    throw badCommandLine(error, rest, commands);
+    if (error.code === 'commander.help' && rest[verbAt(rest)] === undefined)
+      return { kind: 'print', text: programHelp(commands, width) };
+    if (error.exitCode !== 0) throw badCommandLine(error, rest, commands);
+    const unknown = unknownWord(rest, commands);
+    if (unknown !== undefined) throw unknownCommandError(unknown, commands);
+    return { kind: 'print', text: printed.join('') };
   }
   if (found === undefined) throw new Error('the command line called no command');
   const { command, args, options } = found;
@@ -75,6 +79,35 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     if (boolean !== undefined) flags.set(spec.name, [boolean]);
   }
   return { kind: 'command', command, args, flags };
+}
+
+/** `help COMMAND`, `version` and `-v`, as other tools take them, in terms of `--help` and `--version`. */
+function asFlags(argv: readonly string[]): readonly string[] {
+  const at = verbAt(argv);
+  const before = argv.slice(0, at).map((arg) => (arg === '-v' ? '-V' : arg));
+  const [verb, ...rest] = argv.slice(at);
+  if (verb === 'help') return [...before, ...rest, '--help'];
+  if (verb === 'version' && rest.length === 0) return [...before, '--version'];
+  return verb === undefined ? before : [...before, verb, ...rest];
+}
+
+/** The words of a command line that name no command, where help was asked for; undefined: they name one. */
+function unknownWord(argv: readonly string[], commands: readonly CommandSpec[]): string | undefined {
+  const [first, second] = argv.slice(verbAt(argv)).filter((arg) => !arg.startsWith('-'));
+  if (first === undefined) return undefined;
+  const named = commands.filter(({ path, aliases }) => path[0] === first || aliases?.includes(first) === true);
+  if (named.length === 0) return first;
+  const isGroup = named.every(({ path }) => path.length > 1);
+  if (!isGroup || second === undefined || named.some(({ path }) => path[1] === second)) return undefined;
+  return `${first} ${second}`;
+}
+
+function unknownCommandError(words: string, commands: readonly CommandSpec[]): BadCommandLineError {
+  const visible = commands.filter(({ hidden }) => hidden !== true);
+  const near = closest(words, visible.map(({ path, aliases = [] }) => [path.join(' '), ...aliases]).flat());
+  const peer = hintForPeerWord(words);
+  const hint = peer ?? (near === undefined ? 'see "imgtool --help"' : `did you mean ${JSON.stringify(near)}?`);
+  return new BadCommandLineError(`unknown command '${words}'`, { what: words, hint });
 }
 
 function isNamed({ path, aliases = [] }: CommandSpec, argv: readonly string[]): boolean {
@@ -145,6 +178,8 @@ function badCommandLine(
   argv: readonly string[],
   commands: readonly CommandSpec[],
 ): BadCommandLineError {
+  const unknown = error.code === 'commander.unknownCommand' ? unknownWord(argv, commands) : undefined;
+  if (unknown !== undefined) return unknownCommandError(unknown, commands);
   const [first, ...others] = error.message
     .replace(/^error: /, '')
     .replace(/(--[\w-]+)=[^']*/, '$1')
@@ -187,8 +222,8 @@ function optionBefore(
     .find((flag) => own.has(flag));
 }
 
-/** Where the verb is: behind options and their values, those of commands too. */
-function verbAt(argv: readonly string[], commands: readonly CommandSpec[]): number {
+/** Where the verb is: behind global options and their values, and behind those of `commands`, which are wrong there. */
+function verbAt(argv: readonly string[], commands: readonly CommandSpec[] = []): number {
   const options = [...GLOBAL_OPTIONS, ...commands.flatMap((command) => command.options)];
   let at = 0;
   while (argv[at]?.startsWith('-') === true) {

@@ -12,6 +12,7 @@ import { GLOBAL_OPTIONS } from './global-options.js';
 import { Options, resolveOption, type OptionSources } from './options.js';
 import { BadCommandLineError, parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
+import { misspeltVariables } from './unknown-variables.js';
 import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
 
 /** What the program touches of its process. */
@@ -36,6 +37,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   // Until the flags are understood, an error about them must still come in the form asked for.
   terminal.configure({ json: wantsJson(argv, io.env), quiet: false, progress: 'none', logLevel: 'error' });
   let what = 'imgtool';
+  let resumes = false;
   try {
     const invocation = parseArguments(argv, COMMANDS, terminal.helpWidth);
     if (invocation.kind === 'print') {
@@ -43,6 +45,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       return EXIT.success;
     }
     const { command, args, flags } = invocation;
+    resumes = command.resumes === true;
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
     for (const file of files) checkConfigFile(file, COMMANDS);
@@ -54,6 +57,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       logLevel: options.text('log-level') as LogLevel,
     });
     checkChoices(command, args);
+    for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
     terminal.endProgress();
@@ -61,6 +65,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,
+      { resumes },
     );
     terminal.error(report, error);
     return report.exitCode;
@@ -81,7 +86,7 @@ async function runCommand(
     const print = (result: CommandResult): void => terminal.result(result);
     const fail: CommandContext['fail'] = (argument, error) => {
       const cause: unknown = signal.aborted ? signal.reason : error;
-      const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '));
+      const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
       terminal.error(report, cause);
       return report.exitCode;
     };

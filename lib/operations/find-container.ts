@@ -1,7 +1,7 @@
 import { NotFoundError, UsageError } from '../errors.js';
 import type { ContainerRecord } from '../metadata/index.js';
 import type { OperationDeps } from './deps.js';
-import { candidates } from './find-image.js';
+import { candidates, findImage } from './find-image.js';
 
 /**
  * The container that `input` means: a name, an ID, or a unique prefix of an ID. Names come first.
@@ -18,9 +18,21 @@ export async function findContainer(deps: Pick<OperationDeps, 'metadata'>, input
       hint: `give more of it: ${candidates(matches.map(({ id, name }) => `${id.slice(0, 16)} (${name})`))}`,
     });
   }
-  throw new NotFoundError(`there is no container ${input}`, {
+  const isImage = await namesAnImage(deps, input);
+  throw new NotFoundError(`there is no container ${input}${isImage ? ': it is an image' : ''}`, {
     kind: 'container',
     subject: input,
-    hint: 'see "imgtool containers"',
+    hint: isImage
+      ? `make a container of it with "imgtool create ${input}", or remove it with "imgtool rmi ${input}"`
+      : 'see "imgtool containers"',
   });
+}
+
+async function namesAnImage(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<boolean> {
+  try {
+    await findImage(deps, input);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -25,6 +25,7 @@ export type { ImageQuery, PulledLayer } from './look-up-image.js';
 export * from './list-images.js';
 export * from './load-images.js';
 export * from './log-in.js';
+export * from './make-index.js';
 export * from './name-image.js';
 export * from './plan-pull.js';
 export * from './pull.js';

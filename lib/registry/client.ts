@@ -80,7 +80,8 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders, connections });
+      const { warn } = httpOptions;
+      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders, connections, warn });
       endpoints.set(host, endpoint);
     }
     return endpoint;

@@ -20,6 +20,24 @@ const PATH_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const HOST =
   /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)(?::\d{1,5})?$/;
 
+const WITH_COPY = 'imgtool copy takes it: imgtool copy SOURCE DESTINATION';
+/**
+ * Transports of containers-transports(5) and of `imgtool copy` that are no registry, and what to do instead. Read as
+ * references they would be images of Docker Hub: `dir:x` is library/dir with tag x.
+ */
+const OTHER_TRANSPORTS: ReadonlyMap<string, string> = new Map([
+  ['dir', 'write an OCI layout instead: skopeo copy dir:PATH oci:DIRECTORY, then imgtool copy oci:DIRECTORY …'],
+  ['containers-storage', 'export it first: podman save --format oci-archive -o FILE IMAGE, then imgtool load -i FILE'],
+  ['docker-daemon', 'export it first: docker save -o FILE IMAGE, then imgtool load -i FILE'],
+  ['docker-archive', WITH_COPY],
+  ['oci', WITH_COPY],
+  ['oci-archive', WITH_COPY],
+  ['store', WITH_COPY],
+  ['ostree', 'copy it to a registry or an OCI layout with skopeo first'],
+  ['sif', 'copy it to a registry or an OCI layout with skopeo first'],
+  ['tarball', 'import a tar of files with: imgtool import FILE REFERENCE'],
+]);
+
 /**
  * Parses `[docker://|docker-v1://]HOST[:PORT]/REPO[:TAG][@DIGEST]` and Docker's short forms (`alpine` is
  * `docker.io/library/alpine:latest`). Grammar: distribution's reference package. Throws InvalidReferenceError.
@@ -38,6 +56,13 @@ export function parseReference(input: string): Reference {
     });
   };
   if (scheme !== undefined) bad('it is a URL');
+  const transport = /^([a-z0-9-]+):/.exec(input)?.[1];
+  if (transport !== undefined && OTHER_TRANSPORTS.has(transport)) {
+    throw new InvalidReferenceError(
+      `${JSON.stringify(input.slice(0, 300))} names an image by the transport ${transport}:, which is not supported here`,
+      { input, hint: OTHER_TRANSPORTS.get(transport)! },
+    );
+  }
   const prefix = /^docker(-v1)?:\/\//.exec(input);
   let rest = input.slice(prefix?.[0].length ?? 0);
   let digest: Digest | undefined;

@@ -90,7 +90,19 @@ describe('command line', () => {
   });
 
   for (const { args, hint } of [
-    { args: [], hint: 'imgtool --help' },
+    { args: ['nosuch', '--help'], hint: 'imgtool --help' },
+    { args: ['store', 'nosuch', '--help'], hint: 'did you mean' },
+    { args: ['help', 'nosuch'], hint: 'imgtool --help' },
+    { args: ['ls'], hint: 'imgtool images' },
+    { args: ['exec', 'box', 'ls'], hint: 'imgtool run CONTAINER' },
+    { args: ['umount', 'box'], hint: 'imgtool mount' },
+    { args: ['catalog', 'localhost:5000/team/app'], hint: 'imgtool tags localhost:5000/team/app' },
+    { args: ['sync', 'localhost:5000/app'], hint: 'imgtool sync localhost:5000/app HOST' },
+    { args: ['sync', 'nosuch.yaml', 'localhost:5000/app'], hint: 'check the path' },
+    { args: ['pull', 'dir:/x'], hint: 'skopeo copy' },
+    { args: ['pull', 'containers-storage:x'], hint: 'podman save' },
+    { args: ['copy', 'docker-daemon:x', 'oci:/x'], hint: 'docker save' },
+    { args: ['push', 'x', 'oci:/x'], hint: 'imgtool copy' },
     { args: ['sevre'], hint: 'did you mean "serve"?' },
     { args: ['completion'], hint: 'imgtool completion --help' },
     { args: ['completion', 'tcsh'], hint: 'choose one of bash, zsh, fish' },
@@ -112,6 +124,31 @@ describe('command line', () => {
           .to.match(/^hint: /)
           .and.include(hint);
     });
+
+  for (const args of [[], ['help'], ['--help'], ['-q']])
+    it(`"imgtool ${args.join(' ')}" prints help`, async () => {
+      const { code, stdout, stderr } = await imgtool(args);
+      expect([code, stderr]).to.deep.equal([0, '']);
+      expect(stdout).to.match(/^Usage: imgtool \[OPTIONS\] COMMAND/);
+    });
+
+  it('help, version and -v are understood as by other tools', async () => {
+    expect(await imgtool(['help', 'store', 'df'])).to.deep.equal(await imgtool(['store', 'df', '--help']));
+    for (const word of ['version', '-v', '--version'])
+      expect((await imgtool([word])).stdout, word).to.match(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it('an error before any command is understood names the program once', async () => {
+    expect((await imgtool(['--nosuch'])).stderr).to.match(/^imgtool: (?!imgtool)/);
+  });
+
+  it('a variable that is nearly one of the settings, and a root without a store, are told', async () => {
+    const root = join(home, 'nowhere');
+    const { code, stderr } = await imgtool(['images', '--root', root], { IMGTOOL_PARALEL: '3', IMGTOOL_OTHER: '' });
+    expect(code).to.equal(0);
+    expect(stderr.split('\n')).to.have.length(3);
+    expect(stderr).to.include('did you mean IMGTOOL_PARALLEL?').and.include(`there is no store at ${root}`);
+  });
 
   it('what a file of mirrors says itself is refused beside it, but not as a setting', async () => {
     const file = join(home, 'mirrors.yaml');

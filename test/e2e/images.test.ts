@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { IMGTOOL, startServe } from '../helpers/imgtool.js';
+import { copyProgram, IMGTOOL, startServe } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
@@ -87,6 +87,14 @@ describe('imgtool on a store of its own', () => {
     const steps = JSON.parse(await ok('history', name, '--json')) as { size: number }[];
     expect(steps.reduce((sum, { size }) => sum + size, 0)).to.equal(image!.size);
 
+    const there = JSON.parse(await ok('history', `docker://${name}`, '--json')) as { digest: string; size: number }[];
+    expect(there.map(({ digest }) => digest)).to.deep.equal(
+      (JSON.parse(await ok('history', name, '--json')) as { digest: string }[]).map(({ digest }) => digest),
+    );
+    const branches = await ok('tree', `docker://${name}`);
+    expect(branches).to.include('compressed').and.have.length.lessThan(1000);
+    expect(branches.split('\n')).to.have.length(local!.layers.length + 1);
+
     const prefix = id.slice('sha256:'.length, 20);
     await ok('tag', prefix, 'local/second:x');
     const container = await ok('create', '--name', 'box', 'local/second:x');
@@ -95,6 +103,14 @@ describe('imgtool on a store of its own', () => {
       listTree(join(directory, 'bundle/rootfs'), { withoutRoot: true }),
       listTree(files, { withoutRoot: true }),
     );
+    const box = JSON.parse(await ok('inspect', 'box')) as Record<string, unknown>;
+    expect(box).to.include({ id: container, image: id, path: files, running: false });
+    expect((await imgtool('inspect', 'box', '--type', 'image')).code).to.equal(3);
+    for (const verb of ['rm', 'commit', 'export']) {
+      const { code, stderr } = await imgtool(verb, name);
+      expect(code, stderr).to.equal(3);
+      expect(stderr).to.include('it is an image').and.include(`imgtool create ${name}`);
+    }
     const taken = await imgtool('create', '--name', 'box', name);
     expect(taken.code, taken.stderr).to.equal(3);
 
@@ -223,7 +239,9 @@ describe('imgtool on a store of its own', () => {
 
   /** Runs as another user. */
   async function imgtoolAs(user: string, ...args: string[]): Promise<Outcome> {
-    const child = spawn('setpriv', ['--reuid', user, '--clear-groups', process.execPath, IMGTOOL, ...args], {
+    const place = await mkdtemp(join(tmpdir(), 'imgtool-program-'));
+    const program = await copyProgram(place);
+    const child = spawn('setpriv', ['--reuid', user, '--clear-groups', process.execPath, program, ...args], {
       env: { ...process.env, XDG_CONFIG_HOME: home, IMGTOOL_ROOT: join(directory, 'other') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -231,6 +249,7 @@ describe('imgtool on a store of its own', () => {
     child.stdout.on('data', (data: Buffer) => (out.stdout += data.toString()));
     child.stderr.on('data', (data: Buffer) => (out.stderr += data.toString()));
     const [code] = (await once(child, 'close')) as [number | null];
+    await rm(place, { recursive: true });
     return { code, ...out };
   }
 });

@@ -153,6 +153,14 @@ describe('a login for each side of copy and sync', () => {
       expect([[...east.seen], [...west.seen]]).to.deep.equal([[], []]);
     });
 
+    it('is refused by manifest create with images of another host', async () => {
+      const args = ['manifest', 'create', `${east.host}/from/all:1`, `${west.host}/to/app:1`, '--creds', 'b:pw-b'];
+      expect((await rejection(imgtool(args))).message)
+        .to.include(bothHosts())
+        .and.include('imgtool login HOST');
+      expect([[...east.seen], [...west.seen]]).to.deep.equal([[], []]);
+    });
+
     it('is the login of the only side without one', async () => {
       const args = ['copy', `${east.host}/from/app:1`, `${west.host}/to/app:6`];
       expect(await imgtool([...args, '--creds', 'b:pw-b', '--src-creds', 'a:pw-a'])).to.equal(digest);

@@ -69,16 +69,17 @@ export async function putArtifact(
   );
 }
 
-/** Puts an image of one config and the given layers (any bytes); resolves with its descriptor. */
+/** Puts an image of one config (`created: null`: without a date) and the given layers (any bytes); resolves with its descriptor. */
 export async function putImage(
   url: string,
   repository: string,
   tag: string,
-  image: { readonly layers: readonly (string | Buffer)[]; readonly created?: string; readonly label?: string },
+  image: { readonly layers: readonly (string | Buffer)[]; readonly created?: string | null; readonly label?: string },
 ): Promise<{ readonly mediaType: string; readonly digest: string; readonly size: number }> {
   const config = Buffer.from(
     JSON.stringify({
-      ...{ created: image.created ?? '2024-01-01T00:00:00Z', architecture: 'amd64', os: 'linux' },
+      ...(image.created === null ? {} : { created: image.created ?? '2024-01-01T00:00:00Z' }),
+      ...{ architecture: 'amd64', os: 'linux' },
       config: { Labels: { label: image.label ?? tag } },
       rootfs: { type: 'layers', diff_ids: image.layers.map((layer) => digestOf(Buffer.from(layer))) },
     }),

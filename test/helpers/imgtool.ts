@@ -1,7 +1,8 @@
 /** Runs the built program as users do, on a store of its own. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { chmod, cp } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { stopChild } from './docker-registry.js';
 import { run } from './run.js';
 
@@ -11,6 +12,17 @@ export const IMGTOOL = resolve('bin/imgtool');
 /** Runs `bin/imgtool --root ROOT --progress none ARGS…`; resolves with its stdout, trimmed. Throws with its stderr. */
 export async function imgtool(root: string, ...args: string[]): Promise<string> {
   return (await run(IMGTOOL, ['--root', root, '--progress', 'none', ...args])).trim();
+}
+
+/**
+ * Copies the built program and the packages it loads into `directory`, where another user can read it (a checkout below
+ * /root cannot be read by others). Resolves with the path of the launcher.
+ */
+export async function copyProgram(directory: string): Promise<string> {
+  for (const name of ['bin/imgtool', 'bin/package.json', 'dist/bundle', 'node_modules/koffi', 'node_modules/@koromix'])
+    await cp(resolve(name), join(directory, name), { recursive: true });
+  await chmod(directory, 0o755);
+  return join(directory, 'bin/imgtool');
 }
 
 /** A running `bin/imgtool serve`. */

@@ -104,7 +104,7 @@ describe('http: large bodies', () => {
         void (async () => {
           for await (const chunk of request as AsyncIterable<Buffer>) {
             taken += chunk.length;
-            await sleep(4);
+            await sleep(5);
           }
           response.end();
         })();
@@ -112,7 +112,7 @@ describe('http: large bodies', () => {
     );
     const body = (): Readable => Readable.from([Buffer.alloc(40 * MIB)], { objectMode: false });
     const headers = { 'content-length': String(40 * MIB) };
-    const http = client({ timeouts: { stallMs: 1000 } });
+    const http = client({ timeouts: { stallMs: 2500 } });
     const { status } = await http.request({ method: 'PUT', url: `http://${url}/`, body, headers, signal });
     expect(status).to.equal(200);
     expect(taken).to.equal(40 * MIB);

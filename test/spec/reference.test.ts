@@ -44,6 +44,13 @@ describe('parseReference', () => {
     });
   }
 
+  for (const transport of ['dir', 'containers-storage', 'docker-daemon', 'oci', 'docker-archive', 'store', 'ostree'])
+    it(`refuses the transport ${transport}: by name instead of taking it for an image of Docker Hub`, () => {
+      const read = (): unknown => parseReference(`${transport}:x`);
+      expect(read).to.throw(InvalidReferenceError, `the transport ${transport}:`).with.property('hint');
+      expect(formatReference(parseReference(`docker.io/library/${transport}:x`))).to.include(transport);
+    });
+
   it('shortens as people type it', () => {
     expect(familiarReference(parseReference('alpine'))).to.equal('alpine:latest');
     expect(familiarReference(parseReference('localhost:5000/a'))).to.equal('localhost:5000/a:latest');

@@ -8,6 +8,7 @@ import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
 
 export const copy: CommandSpec = {
   path: ['copy'],
+  resumes: true,
   group: 'Registries',
   summary: 'copy an image between registries, stores and archives',
   description:

@@ -1,6 +1,8 @@
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
+import { PLATFORM } from './common-options.js';
+import { inspectNamed } from './inspect.js';
 
 const CREATED_BY_COLUMNS = 60;
 
@@ -8,15 +10,19 @@ export const history: CommandSpec = {
   path: ['history'],
   group: 'Images',
   summary: 'show how an image was made, newest step first',
-  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
-  options: [{ name: 'no-trunc', default: false, summary: 'do not shorten the steps' }],
+  description: 'docker://REF asks the registry and pulls nothing; sizes are compressed ones then.',
+  arguments: [
+    { name: 'IMAGE', summary: 'name, ID or unique prefix of one; docker://REF for a registry', completes: 'image' },
+  ],
+  options: [{ name: 'no-trunc', default: false, summary: 'do not shorten the steps' }, PLATFORM],
   examples: [
     { command: 'imgtool history alpine', does: 'the steps and what each added' },
     { command: 'imgtool history alpine --no-trunc', does: 'the same in full' },
   ],
-  async run({ args, options, compose }) {
-    const { imageHistory } = await import('../../operations/index.js');
-    const steps = await imageHistory(await compose.local(), args[0]!);
+  async run(context) {
+    const { options } = context;
+    const { historyOf } = await import('../../operations/index.js');
+    const steps = historyOf((await inspectNamed(context)).image);
     const shorten = (text: string): string =>
       options.flag('no-trunc') || text.length <= CREATED_BY_COLUMNS
         ? text

@@ -13,6 +13,7 @@ import { history } from './history.js';
 import { images } from './images.js';
 import { inspect } from './inspect.js';
 import { login, logout } from './login.js';
+import { manifestAdd, manifestCreate } from './manifest-index.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
 import { digest, search, tags } from './registry.js';
@@ -73,6 +74,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   catalog,
   manifestGet,
   manifestPut,
+  manifestCreate,
+  manifestAdd,
   manifestDelete,
   blobGet,
   blobHead,

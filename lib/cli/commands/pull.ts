@@ -7,6 +7,7 @@ import { PLATFORM, platformOf, RESERVE } from './common-options.js';
 
 export const pull: CommandSpec = {
   path: ['pull'],
+  resumes: true,
   group: 'Images',
   summary: 'fetch an image from a registry into the store',
   description:

@@ -9,6 +9,7 @@ import { shortDigest } from '../progress-lines.js';
 
 export const push: CommandSpec = {
   path: ['push'],
+  resumes: true,
   group: 'Images',
   summary: 'send an image to a registry',
   description:

@@ -18,8 +18,13 @@ export const catalog: CommandSpec = {
   examples: [{ command: 'imgtool catalog localhost:5000', does: 'one repository a line' }],
   async run({ args, signal, compose }) {
     const { listRepositories, parseSyncSource } = await import('../../operations/index.js');
-    const { host, repository } = parseSyncSource(args[0]!.endsWith('/') ? args[0]! : `${args[0]}/`);
-    if (repository !== undefined) throw new UsageError(`${args[0]} is not a registry`, { hint: 'write HOST[:PORT]' });
+    const name = args[0]!.replace(/\/$/, '');
+    if (name.replace(/^[a-z0-9-]+:\/\//, '').includes('/')) {
+      throw new UsageError(`${name} names a repository, and a catalog is that of a registry`, {
+        hint: `list its tags with "imgtool tags ${name}", or leave out what follows the host`,
+      });
+    }
+    const { host } = parseSyncSource(`${name}/`);
     const list = await listRepositories(await compose.remote({ host }), host, { signal });
     return { json: list, text: list };
   },

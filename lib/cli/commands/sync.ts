@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { PartialError, StoreError, UsageError } from '../../errors.js';
 import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { formatSize, mayNamePrograms, runProcess, writeFileAtomic } from '../../util/index.js';
+import { fileError, formatSize, mayNamePrograms, runProcess, writeFileAtomic } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
@@ -15,6 +15,7 @@ import { QUEUE_OPTION } from './common-options.js';
 
 export const sync: CommandSpec = {
   path: ['sync'],
+  resumes: true,
   group: 'Registries',
   summary: 'mirror repositories: what is new is copied, what is there costs one question',
   description:
@@ -197,8 +198,9 @@ async function syncOnce(context: CommandContext, request: SyncRequest): Promise<
     await keepMemory();
   }
   await writeMetrics(options.text('metrics-file'), report);
-  if (report.failed === 0) return { json: report, text: textOf(report) };
-  context.print({ json: report, text: textOf(report) });
+  const result = { json: report, text: [...linesOf(report), sumOf(report)], quiet: linesOf(report) };
+  if (report.failed === 0) return result;
+  context.print(result);
   const failures = report.tags.flatMap(({ state, target, tag, error }) =>
     state === 'failed' ? [`${target}:${tag}: ${error}`] : [],
   );
@@ -219,28 +221,31 @@ async function writeMetrics(path: string | undefined, report: SyncReport): Promi
   }
 }
 
-function textOf(report: SyncReport): string[] {
+/** A line for each tag that is not up to date. */
+function linesOf(report: SyncReport): string[] {
   const did = {
     ...{ copied: 'copied', deleted: 'removed', failed: 'failed', 'up-to-date': 'up to date' },
+    vanished: 'no longer at the source:',
     ...{ 'planned-copy': 'to copy', 'planned-delete': 'to remove' },
   } as const;
-  const lines = report.tags.map(({ state, source, target, tag }) =>
+  return report.tags.map(({ state, source, target, tag }) =>
     state === 'deleted' || state === 'planned-delete'
       ? `${did[state]} ${target}:${tag}`
       : `${did[state]} ${source}:${tag} -> ${target}:${tag}`,
   );
-  return [...lines, sumOf(report)];
 }
 
 function sumOf(report: SyncReport): string {
-  const { copied, deleted, upToDate, failed, bytes, requests, seconds } = report;
+  const { copied, deleted, upToDate, failed, vanished, bytes, requests, seconds } = report;
   if (report.dryRun) {
     const counts = [`${copied} tags to copy`, `${deleted} to remove`, `${upToDate} up to date`];
     if (failed > 0) counts.push(`${failed} failed`);
+    if (vanished > 0) counts.push(`${vanished} no longer at the source`);
     return `${counts.join(', ')}: about ${formatSize(bytes)}, ${report.plannedRequests ?? 0} requests`;
   }
   const counts = [`${copied} tags copied`, `${deleted} removed`, `${upToDate} up to date`];
   if (failed > 0) counts.push(`${failed} failed`);
+  if (vanished > 0) counts.push(`${vanished} no longer at the source`);
   return `${counts.join(', ')}: ${formatSize(bytes)} sent, ${requests} requests, ${seconds.toFixed(1)} s`;
 }
 
@@ -253,8 +258,9 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
   try {
     text = await readFile(first, 'utf8');
   } catch (error) {
-    throw new UsageError(`cannot read ${first}: ${(error as Error).message}`, {
-      hint: 'give a file of mirrors, or a source and a target: imgtool sync SRC DST',
+    if (/\.ya?ml$|\.json$/.test(first)) throw fileError(first, 'read', error);
+    throw new UsageError(`${first} is not a file of mirrors, and no target was given`, {
+      hint: `name the target: imgtool sync ${first} HOST/REPOSITORY`,
       cause: error,
     });
   }

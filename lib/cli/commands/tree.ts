@@ -1,31 +1,48 @@
 import { formatSize } from '../../util/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
+import { PLATFORM } from './common-options.js';
 import { shortName } from './images.js';
+import { inspectNamed, isRemote } from './inspect.js';
 
 export const tree: CommandSpec = {
   path: ['tree'],
   group: 'Images',
   summary: 'show the layers of an image and who shares them',
-  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
-  options: [],
+  description: 'docker://REF asks the registry and pulls nothing; sizes are compressed ones then.',
+  arguments: [
+    { name: 'IMAGE', summary: 'name, ID or unique prefix of one; docker://REF for a registry', completes: 'image' },
+  ],
+  options: [PLATFORM],
   examples: [{ command: 'imgtool tree alpine', does: 'layers, oldest first' }],
-  async run({ args, compose }) {
-    const { imageTree } = await import('../../operations/index.js');
-    const image = await imageTree(await compose.local(), args[0]!);
-    const title = image.names.length === 0 ? '<none>' : image.names.map(shortName).join(', ');
-    const lines = image.layers.map((layer, index) => {
-      const branch = index === image.layers.length - 1 ? '└─' : '├─';
-      const shared = layer.sharedWith.length === 0 ? '' : `  shared with ${layer.sharedWith.join(', ')}`;
-      const used = layer.containers.length === 0 ? '' : `  used by ${layer.containers.join(', ')}`;
-      return `${branch} ${shortDigest(layer.chainId)}  ${formatSize(layer.size).padStart(6)}  ${layer.entries} entries${shared}${used}`;
-    });
-    return {
-      json: image,
-      text: [
-        `${title}  ${shortDigest(image.id)}  ${formatSize(image.size)} (${formatSize(image.exclusiveSize)} exclusive)`,
-        ...lines,
-      ],
-    };
-  },
+  run: (context) => (isRemote(context.args[0]!) ? remoteTree(context) : localTree(context)),
 };
+
+async function localTree({ args, compose }: CommandContext): Promise<CommandResult> {
+  const { imageTree } = await import('../../operations/index.js');
+  const image = await imageTree(await compose.local(), args[0]!);
+  const title = image.names.length === 0 ? '<none>' : image.names.map(shortName).join(', ');
+  const lines = image.layers.map((layer) => {
+    const shared = layer.sharedWith.length === 0 ? '' : `  shared with ${layer.sharedWith.join(', ')}`;
+    const used = layer.containers.length === 0 ? '' : `  used by ${layer.containers.join(', ')}`;
+    return `${layerLine(layer.chainId, layer.size)}  ${layer.entries} entries${shared}${used}`;
+  });
+  const sizes = `${formatSize(image.size)} (${formatSize(image.exclusiveSize)} exclusive)`;
+  return { json: image, text: [`${title}  ${shortDigest(image.id)}  ${sizes}`, ...withBranches(lines)] };
+}
+
+async function remoteTree(context: CommandContext): Promise<CommandResult> {
+  const { image } = await inspectNamed(context);
+  const { id, names, digest, size, layers } = image;
+  const lines = layers.map((layer) => layerLine(layer.digest ?? layer.v1Id ?? '', layer.size));
+  const title = `${names[0] ?? context.args[0]!}  ${shortDigest(id ?? digest ?? '')}  ${formatSize(size)} compressed`;
+  return { json: { id, names, digest, size, layers }, text: [title, ...withBranches(lines)] };
+}
+
+function layerLine(id: string, size: number): string {
+  return `${shortDigest(id)}  ${formatSize(size).padStart(6)}`;
+}
+
+function withBranches(lines: readonly string[]): string[] {
+  return lines.map((line, index) => `${index === lines.length - 1 ? '└─' : '├─'} ${line}`);
+}

@@ -8,6 +8,7 @@ import { QUEUE_OPTION } from './common-options.js';
 
 export const worker: CommandSpec = {
   path: ['worker'],
+  resumes: true,
   group: 'Registries',
   summary: 'copy the tags that sync --queue has put into a queue',
   description:

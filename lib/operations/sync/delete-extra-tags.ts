@@ -18,6 +18,8 @@ export async function deleteExtraTags(
     /** `host/repository`, for the report. */
     readonly source: string;
     readonly selected: ReadonlySet<string>;
+    /** Tags of the source whose age is not known: they are not wanted, but nothing shows that they are extra either. */
+    readonly undated: ReadonlySet<string>;
     readonly maxDelete: number;
     readonly protect: readonly string[];
     /** Tags that are known to be there. */
@@ -25,7 +27,7 @@ export async function deleteExtraTags(
   },
 ): Promise<void> {
   const { deps, request, results, signal } = run;
-  const { source, selected, maxDelete, protect } = job;
+  const { source, selected, undated, maxDelete, protect } = job;
   const target = `${writer.host}/${writer.repository}`;
   const left = new Set<string>();
   try {
@@ -34,7 +36,9 @@ export async function deleteExtraTags(
     if (error instanceof NotFoundError) return;
     throw error;
   }
-  const extra = [...left].filter((tag) => !selected.has(tag) && !isAttachedTag(tag) && !matchesAny(protect, tag));
+  const stays = (tag: string): boolean =>
+    selected.has(tag) || undated.has(tag) || isAttachedTag(tag) || matchesAny(protect, tag);
+  const extra = [...left].filter((tag) => !stays(tag));
   if (extra.length === 0) return;
   if (selected.size === 0) {
     throw new UsageError(`no tag of ${source} is wanted: the ${extra.length} tags of ${target} stay`, {

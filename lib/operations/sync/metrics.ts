@@ -13,6 +13,7 @@ const METRICS: readonly {
   { name: 'imgtool_sync_tags_copied', help: 'Tags set in the last run.', key: 'copied' },
   { name: 'imgtool_sync_tags_up_to_date', help: 'Tags that needed nothing in the last run.', key: 'upToDate' },
   { name: 'imgtool_sync_tags_deleted', help: 'Tags removed in the last run.', key: 'deleted' },
+  { name: 'imgtool_sync_tags_vanished', help: 'Tags that the source listed and no longer had.', key: 'vanished' },
   { name: 'imgtool_sync_errors', help: 'Tags that failed in the last run.', key: 'failed' },
 ];
 

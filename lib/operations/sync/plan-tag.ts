@@ -42,6 +42,8 @@ export async function estimateCopy(
       if (known.has(host, repository, blob.digest)) continue;
       estimate.requests++;
       if ((await destination.hasBlob(blob, { signal })) || isKeptElsewhere(blob)) continue;
+      // Another tag that shares the blob may have been counted while this one asked.
+      if (known.has(host, repository, blob.digest)) continue;
       const neighbour = source instanceof RegistrySource && source.reader.host === host;
       if (neighbour || known.others(host, repository, blob.digest, 1).length > 0) estimate.requests++;
       else {

@@ -84,6 +84,8 @@ class RepositorySync {
   readonly #counted = new Set<string>();
   /** Undefined: not known whether there are others. */
   #listed: ReadonlySet<string> | undefined;
+  /** Tags of the source whose age is not known though a rule asks for it. */
+  readonly #undated = new Set<string>();
   /** What each target is known to have. */
   readonly #there = new Map<RegistryDestination, Map<string, Digest>>();
 
@@ -145,6 +147,7 @@ class RepositorySync {
           ...deleteExtra,
           source: this.#name,
           selected: new Set(selected),
+          undated: this.#undated,
           digests: this.#digestsAt(destination),
         });
       } catch (error) {
@@ -213,26 +216,39 @@ class RepositorySync {
     if (!byCreation && rules.sinceMs === undefined) return named;
     const dated: { tag: string; created: number }[] = [];
     await this.#run.askEach(named, async (tag) => {
-      const created = await this.#created(tag);
-      if (created !== undefined) dated.push({ tag, created });
+      const found = await this.#source.find(tag, { signal });
+      if (found === undefined) {
+        this.#undated.add(tag);
+        return this.#vanished(tag);
+      }
+      const created = await this.#created(found);
+      if (created === undefined) this.#undated.add(tag);
+      dated.push({ tag, created: created ?? -Infinity });
     });
+    const undated = dated.filter(({ created }) => created === -Infinity).map(({ tag }) => tag);
+    if (undated.length > 0) this.#run.deps.progress.note(undatedNote(this.#name, undated));
     const oldest = rules.sinceMs === undefined ? -Infinity : Date.now() - rules.sinceMs;
     const young = dated.filter(({ created }) => created >= oldest);
     young.sort((a, b) => b.created - a.created || (a.tag < b.tag ? -1 : 1));
     return (byCreation ? young.slice(0, rules.newest) : young).map(({ tag }) => tag);
   }
 
-  async #created(tag: string): Promise<number | undefined> {
+  async #created(found: FoundTag): Promise<number | undefined> {
     const { memory } = this.#run.deps;
-    const { signal } = this.#run;
-    const found = await this.#source.find(tag, { signal });
-    if (found === undefined) return undefined;
     const key = `created ${found.identity}`;
     const kept = Number(memory.get(key) ?? NaN);
     if (!Number.isNaN(kept)) return kept;
-    const created = await this.#source.created(found, { signal });
+    const created = await this.#source.created(found, { signal: this.#run.signal });
     if (created !== undefined) memory.set(key, String(created));
     return created;
+  }
+
+  /** Reports a tag that the source has listed and no longer has. */
+  #vanished(tag: string): void {
+    for (const target of this.#rule.targets)
+      this.#run.results.add({
+        ...{ source: this.#name, target: nameOf(placeOf(target, this.#place())), tag, state: 'vanished' },
+      });
   }
 
   async #syncTag(tag: string, destinations: readonly RegistryDestination[]): Promise<void> {
@@ -246,7 +262,7 @@ class RepositorySync {
     try {
       found = await this.#source.find(tag, { signal });
       if (found === undefined) {
-        if (this.#rule.tags.exact === undefined || this.#rule.tags.mayBeGone === true) return;
+        if (this.#rule.tags.exact === undefined || this.#rule.tags.mayBeGone === true) return this.#vanished(tag);
         throw new NotFoundError(`${this.#name} has no tag ${tag}`, { kind: 'tag', subject: tag });
       }
       wanted = await this.#wanted(found);
@@ -410,6 +426,13 @@ class RepositorySync {
     const failed = copied.targets.find(({ error }) => error !== undefined);
     if (failed !== undefined) throw failed.error!;
   }
+}
+
+/** Names a few: there may be thousands. */
+function undatedNote(source: string, tags: readonly string[]): string {
+  const named = tags.slice(0, 5).sort().join(', ') + (tags.length > 5 ? ` and ${tags.length - 5} more` : '');
+  const verb = tags.length === 1 ? 'has no creation date: it counts' : 'have no creation date: they count';
+  return `warning: ${named} of ${source} ${verb} as the oldest and will not be deleted from targets`;
 }
 
 function nameOf({ host, repository }: { readonly host: string; readonly repository: string }): string {

@@ -31,6 +31,7 @@ export class SyncResults {
     }
     if (tag.state === 'copied' || tag.state === 'planned-copy') totals.copied++;
     else if (tag.state === 'failed') totals.failed++;
+    else if (tag.state === 'vanished') totals.vanished++;
     else totals.deleted++;
     if (this.#tags.length < MAX_LISTED) this.#tags.push(tag);
   }
@@ -78,6 +79,7 @@ export class SyncResults {
       upToDate: sum('upToDate'),
       deleted: sum('deleted'),
       failed: sum('failed'),
+      vanished: sum('vanished'),
       tags: [...this.#tags].sort((a, b) => order(a) - order(b) || compare(a, b)),
       targets,
       bytes: facts.dryRun ? this.plannedBytes : sum('bytes'),
@@ -91,7 +93,7 @@ export class SyncResults {
     if (totals === undefined) {
       totals = {
         ...{ target: host, bytes: 0, uploaded: 0, mounted: 0, present: 0, seconds: 0 },
-        ...{ copied: 0, upToDate: 0, deleted: 0, failed: 0 },
+        ...{ copied: 0, upToDate: 0, deleted: 0, failed: 0, vanished: 0 },
       };
       this.#totals.set(host, totals);
     }

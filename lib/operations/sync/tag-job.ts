@@ -100,7 +100,7 @@ function isPlace(value: unknown): value is Place {
   return parseReference(`${host}/${repository}`).host === host;
 }
 
-const STATES: ReadonlySet<unknown> = new Set<SyncState>(['up-to-date', 'copied', 'failed']);
+const STATES: ReadonlySet<unknown> = new Set<SyncState>(['up-to-date', 'copied', 'failed', 'vanished']);
 
 function isOutcome(value: unknown): value is SyncedTag {
   const { source, target, tag, state, digest, error } = (value ?? {}) as Partial<SyncedTag>;

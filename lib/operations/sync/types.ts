@@ -58,8 +58,11 @@ export interface SyncRequest {
   readonly signal: AbortSignal;
 }
 
-/** What became of a tag at a target; `planned-…`: what a run would do. */
-export type SyncState = 'up-to-date' | 'copied' | 'deleted' | 'failed' | 'planned-copy' | 'planned-delete';
+/**
+ * What became of a tag at a target; `planned-…`: what a run would do; `vanished`: the source listed the tag and no longer
+ * had it when it was asked for, so the target keeps what it has.
+ */
+export type SyncState = 'up-to-date' | 'copied' | 'deleted' | 'failed' | 'vanished' | 'planned-copy' | 'planned-delete';
 
 /** One tag at one target. */
 export interface SyncedTag {
@@ -87,6 +90,7 @@ export interface TargetTotals {
   upToDate: number;
   deleted: number;
   failed: number;
+  vanished: number;
 }
 
 /** Report of a run; with `dryRun` what a run would do, its bytes and requests. `tags`: what is not up to date. */
@@ -97,6 +101,7 @@ export interface SyncReport {
   readonly upToDate: number;
   readonly deleted: number;
   readonly failed: number;
+  readonly vanished: number;
   readonly tags: readonly SyncedTag[];
   readonly targets: readonly TargetTotals[];
   readonly bytes: number;

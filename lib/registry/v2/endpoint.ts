@@ -26,6 +26,8 @@ export interface EndpointOptions {
   readonly connections?: number | 'auto' | undefined;
   /** False: any certificate, and plain http where https does not answer. */
   readonly tlsVerify: boolean;
+  /** Takes a line for people about an oddity that is tolerated. */
+  readonly warn?: ((line: string) => void) | undefined;
   /** Further headers for requests to the host itself; asked once. */
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
@@ -46,6 +48,8 @@ export class Endpoint {
   readonly host: string;
   /** Whether the host answers the referrers API; undefined until it was asked. */
   hasReferrersApi: boolean | undefined;
+  /** Whether the host has refused a list with a page size. */
+  refusesPageSize = false;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;
@@ -63,6 +67,11 @@ export class Endpoint {
   /** Parts of one blob to fetch at once. */
   get connections(): number | 'auto' {
     return this.#options.connections ?? 'auto';
+  }
+
+  /** Tells people about an oddity that is tolerated. */
+  warn(line: string): void {
+    this.#options.warn?.(`warning: ${line}`);
   }
 
   /**

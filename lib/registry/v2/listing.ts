@@ -1,17 +1,20 @@
 import { RegistryError } from '../../errors.js';
-import { redactUrl, resolveLocation, type HttpResponse } from '../../http/index.js';
+import { redactUrl, type HttpResponse } from '../../http/index.js';
 import type { Place } from './manifests.js';
+import { nextPage } from './next-page.js';
 import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
 
-/** Entries of a page asked for. */
-export const PAGE_SIZE = 1000;
+/** Entries asked for in a page. */
+const PAGE_SIZE = 1000;
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const MAX_PAGES = 10_000;
+/** Pages in a row without a new name: registries that filter by permission send some. */
+const MAX_IDLE_PAGES = 1000;
 const MAX_NAMES = 2_000_000;
 
 /** A list of names that comes in pages (distribution-spec, "Listing Tags"). */
 export interface Listing {
-  /** Of the first page, query included. */
+  /** Of the first page, without a query. */
   readonly path: string;
   /** Member of the document that holds the names. */
   readonly member: 'tags' | 'repositories';
@@ -19,38 +22,74 @@ export interface Listing {
   readonly asked: Asked;
 }
 
-/** All names, page by page, each once; bounded. Throws RegistryError, NotFoundError, AuthenticationError, TransportError, AbortError. */
+/**
+ * All names, page by page, each once; bounded. A name that cannot be one is left out with a warning. Throws RegistryError
+ * also where a list is not understood to its end, NotFoundError, AuthenticationError, TransportError, AbortError.
+ */
 export async function* listNames(
   { endpoint, scope }: Pick<Place, 'endpoint' | 'scope'>,
   listing: Listing,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const { asked, member, isName } = listing;
+  const what = member === 'tags' ? `the tag list of ${asked.subject}` : asked.subject;
   const seen = new Set<string>();
   const visited = new Set<string>();
-  let { path } = listing;
+  const skipped = new SkippedNames();
+  const countedPath = `${listing.path}?n=${PAGE_SIZE}`;
+  let path = endpoint.refusesPageSize ? listing.path : countedPath;
+  let idlePages = 0;
   for (;;) {
     visited.add(path);
     const response = await endpoint.request({ method: 'GET', path, scope, signal }, MAX_PAGE_BYTES);
+    if (response.status === 400 && path === countedPath) {
+      endpoint.refusesPageSize = true;
+      path = listing.path;
+      continue;
+    }
     if (response.status !== 200) throw errorFrom(response, asked);
-    if (isForeign(response)) throw notARegistry(response, asked);
     const fail = (why: string): never => {
-      throw badList(response, asked, `${member === 'tags' ? 'tag list' : 'catalog'} of ${asked.subject}`, why);
+      throw badListError(response, asked, what, why);
     };
     if (response.truncated) fail(`a page is over ${MAX_PAGE_BYTES} bytes`);
     const before = seen.size;
-    for (const name of parsePage(response.body, member) ?? fail(`it is not a list of ${member}`)) {
-      if (!isName(name)) fail(`${JSON.stringify(name.slice(0, 140))} cannot be a name of ${member}`);
+    const names = parsePage(response.body, member);
+    if (names === undefined)
+      throw isForeign(response) ? notARegistry(response, asked) : fail(`it is not a list of ${member}`);
+    for (const name of names) {
       if (seen.has(name)) continue;
+      if (!isName(name)) {
+        skipped.add(name);
+        continue;
+      }
       seen.add(name);
       yield name;
     }
     const next = nextPage(response.headers.link, response.url);
-    if (next === undefined) return;
-    if (next.origin !== endpoint.url('/').origin) fail('it goes on at another host');
-    path = `${next.pathname}${next.search}`;
-    if (visited.has(path) || seen.size === before) fail('its pages go round in circles');
-    if (visited.size >= MAX_PAGES || seen.size > MAX_NAMES) fail('it does not end');
+    if (next === undefined) break;
+    if (next === 'unclear') return fail('its Link header to the next page cannot be understood');
+    idlePages = seen.size === before ? idlePages + 1 : 0;
+    ({ path } = next);
+    if (visited.has(path)) fail('its pages form a loop');
+    if (visited.size >= MAX_PAGES || seen.size > MAX_NAMES || idlePages > MAX_IDLE_PAGES) fail('it does not end');
+  }
+  if (skipped.count > 0) endpoint.warn(`${what} holds ${skipped.describe(member)}`);
+}
+
+/** Names of a list that cannot be names: the first few for the message, the rest counted. */
+class SkippedNames {
+  count = 0;
+  readonly #first: string[] = [];
+
+  add(name: string): void {
+    this.count++;
+    if (this.#first.length < 3) this.#first.push(JSON.stringify(name.slice(0, 140)));
+  }
+
+  describe(member: Listing['member']): string {
+    const rest = this.count > this.#first.length ? ` and ${this.count - this.#first.length} more` : '';
+    const kind = member === 'tags' ? 'tag' : 'repository name';
+    return `${this.#first.join(', ')}${rest}, not a valid ${kind}: skipped`;
   }
 }
 
@@ -67,18 +106,8 @@ function parsePage(body: Buffer, member: Listing['member']): string[] | undefine
   return Array.isArray(names) && names.every((name) => typeof name === 'string') ? names : undefined;
 }
 
-/** Target of `rel="next"` in a `Link` header (RFC 8288). */
-export function nextPage(link: string | string[] | undefined, base: string): URL | undefined {
-  for (const header of [link ?? []].flat()) {
-    for (const match of header.slice(0, 65536).matchAll(/<([^<>]*)>([^<]*)/g)) {
-      if (/;\s*rel\s*=\s*"?next"?/i.test(match[2]!)) return resolveLocation(match[1]!, new URL(base));
-    }
-  }
-  return undefined;
-}
-
-function badList(response: HttpResponse, { method }: Asked, what: string, why: string): RegistryError {
-  return new RegistryError(`the ${what} makes no sense: ${why}`, {
+function badListError(response: HttpResponse, { method }: Asked, what: string, why: string): RegistryError {
+  return new RegistryError(`${what} is not usable: ${why}`, {
     status: response.status,
     method,
     url: redactUrl(response.url),

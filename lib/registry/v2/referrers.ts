@@ -9,8 +9,8 @@ import {
   type Digest,
 } from '../../spec/index.js';
 import type { Referrers } from '../types.js';
-import { nextPage } from './listing.js';
 import { fetchManifest, type Place } from './manifests.js';
+import { nextPage } from './next-page.js';
 import { errorFrom, isForeign } from './responses.js';
 
 const MAX_PAGES = 1000;
@@ -52,7 +52,9 @@ async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promis
     found.push(...parseReferrers(response.body, MEDIA_TYPE.ociIndex, subject));
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) return found;
-    path = `${next.pathname}${next.search}`;
+    if (next === 'unclear')
+      throw new InvalidManifestError(`the ${subject} continue at a page that cannot be understood`, { where: digest });
+    ({ path } = next);
   }
   throw new InvalidManifestError(`the referrers of ${repository}@${digest} do not end`, { where: digest });
 }

@@ -89,6 +89,13 @@ function notFound(
   { host, repository, kind, subject }: Asked,
   diagnostics: readonly RegistryDiagnostic[],
 ): NotFoundError {
+  if (kind === 'catalog') {
+    return new NotFoundError(`${host} does not offer a catalog of its repositories`, {
+      kind,
+      subject,
+      hint: `name a repository, for example: imgtool tags ${host}/REPOSITORY`,
+    });
+  }
   if (diagnostics.some(({ code }) => code === 'NAME_UNKNOWN')) {
     return new NotFoundError(`${host} has no repository ${repository}`, {
       kind: 'repository',

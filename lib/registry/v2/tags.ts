@@ -1,6 +1,6 @@
 import { isRepositoryName, isTag } from '../../spec/index.js';
 import type { Endpoint } from './endpoint.js';
-import { listNames, PAGE_SIZE } from './listing.js';
+import { listNames } from './listing.js';
 import type { Place } from './manifests.js';
 
 /** All tags of a repository, page by page (distribution-spec, "Listing Tags"); bounded. Throws as RepositoryReader.tags. */
@@ -9,7 +9,7 @@ export function listTags(place: Place, signal: AbortSignal): AsyncGenerator<stri
   return listNames(
     place,
     {
-      path: `/v2/${repository}/tags/list?n=${PAGE_SIZE}`,
+      path: `/v2/${repository}/tags/list`,
       member: 'tags',
       isName: isTag,
       asked: {
@@ -30,10 +30,10 @@ export function listRepositories(endpoint: Endpoint, signal: AbortSignal): Async
   return listNames(
     { endpoint, scope: { host, actions: 'pull' } },
     {
-      path: `/v2/_catalog?n=${PAGE_SIZE}`,
+      path: '/v2/_catalog',
       member: 'repositories',
       isName: isRepositoryName,
-      asked: { method: 'GET', host, repository: '_catalog', kind: 'repository', subject: `${host}/_catalog` },
+      asked: { method: 'GET', host, repository: '_catalog', kind: 'catalog', subject: `the catalog of ${host}` },
     },
     signal,
   );

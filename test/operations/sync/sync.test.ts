@@ -137,6 +137,15 @@ describe('operations/sync', () => {
     expect(plan.bytes).to.equal(bytes);
   });
 
+  it('plans a layer that several tags share once', async () => {
+    const shared = randomBytes(50_000);
+    for (const tag of ['1', '2', '3'])
+      await putImage(source.url, 'plan/shared', tag, { layers: [shared, randomBytes(1000)] });
+    const plan = await mirror([ruleFor('plan/shared', {})], { dryRun: true });
+    expect(plan.bytes).to.equal((await mirror([ruleFor('plan/shared', {})])).bytes);
+    expect(plan.bytes).to.be.lessThan(100_000);
+  });
+
   it('takes the newest and the young by when they were created, and remembers what a digest says', async () => {
     const day = (ago: number): string => new Date(Date.now() - ago * 86_400_000).toISOString();
     for (const [tag, ago] of [
@@ -154,6 +163,49 @@ describe('operations/sync', () => {
     expect(await kinds(source)).to.deep.equal({ 'GET tags/list': 1, 'HEAD manifests': 6 });
     await mirror([ruleFor('dated/app', { tags: { sinceMs: 30 * 86_400_000 } })]);
     expect([...(await digestsOf(target.url, 'dated/app')).keys()]).to.deep.equal(['a', 'b', 'c']);
+  });
+
+  it('counts images without a date as the oldest, names them and never deletes their tags as extra', async () => {
+    const day = (ago: number): string => new Date(Date.now() - ago * 86_400_000).toISOString();
+    for (const [tag, ago] of [
+      ['new', 1],
+      ['older', 20],
+      ['oldest', 200],
+    ] as const)
+      await putImage(source.url, 'undated/app', tag, { layers: [tag], created: day(ago) });
+    await putImage(source.url, 'undated/app', 'undated', { layers: ['undated'], created: null });
+    const rule = (tags: Partial<TagRules>): SyncRule =>
+      ruleFor('undated/app', { tags, deleteExtra: { maxDelete: 10, protect: [] } });
+    const notes: string[] = [];
+    const progress = { event: () => undefined, note: (line: string) => void notes.push(line) };
+    await mirror([ruleFor('undated/app', {})]);
+    for (const tags of [{ newest: 2, newestBy: 'created' }, { sinceMs: 30 * 86_400_000 }] as const) {
+      await mirror([rule(tags)], {}, {}, { progress });
+      expect([...(await digestsOf(target.url, 'undated/app')).keys()]).to.deep.equal(['new', 'older', 'undated']);
+      expect(notes.pop()).to.match(/^warning: undated of \S+\/undated\/app has no creation date/);
+    }
+    await mirror([rule({ newest: 4, newestBy: 'created' })]);
+    expect([...(await digestsOf(target.url, 'undated/app')).keys()]).to.have.length(4);
+  });
+
+  it('counts and names tags that vanish from the source during the run, and leaves those of the target', async () => {
+    const put = async (content: string): Promise<void> => {
+      for (const tag of ['1', '2']) await putImage(source.url, 'vanishing/app', tag, { layers: [tag + content] });
+    };
+    await put('');
+    await mirror([ruleFor('vanishing/app', {})]);
+    await put('moved');
+    const digests = await digestsOf(source.url, 'vanishing/app');
+    // The tag that is copied first takes the other one away.
+    const runHook = async ([, tag]: readonly string[]): Promise<void> => {
+      const other = digests.get(tag === '1' ? '2' : '1')!;
+      await fetch(`${source.url}/v2/vanishing/app/manifests/${other}`, { method: 'DELETE' });
+    };
+    const rule = ruleFor('vanishing/app', { hook: ['run', '{tag}'], deleteExtra: { maxDelete: 10, protect: [] } });
+    const report = await mirror([rule], {}, {}, { parallel: 1, runHook });
+    expect(report).to.include({ copied: 1, vanished: 1, deleted: 0, failed: 0 });
+    expect(report.tags.map(({ state }) => state).sort()).to.deep.equal(['copied', 'vanished']);
+    expect([...(await digestsOf(target.url, 'vanishing/app')).keys()]).to.deep.equal(['1', '2']);
   });
 
   it('fails a repository with an image that cannot be read, not the others, with keepGoing', async () => {

@@ -1,0 +1,23 @@
+import type { CommandSpec } from './command.js';
+import { closest } from './closest.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
+import { variableOf } from './option.js';
+
+/** A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. */
+export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly CommandSpec[]): string[] {
+  const given = Object.keys(env).filter((name) => name.startsWith('IMGTOOL_'));
+  if (given.length === 0) return [];
+  const known = new Set([
+    ...GLOBAL_OPTIONS.map((option) => variableOf(option, [])),
+    ...commands.flatMap((command) => command.options.map((option) => variableOf(option, command.path))),
+  ]);
+  return given.flatMap((name) => {
+    if (known.has(name)) return [];
+    // Without the common beginning, which would make nearly everything similar.
+    const near = closest(
+      name.slice('IMGTOOL_'.length),
+      [...known].map((variable) => variable.slice('IMGTOOL_'.length)),
+    );
+    return near === undefined ? [] : [`warning: the variable ${name} is not known; did you mean IMGTOOL_${near}?`];
+  });
+}
