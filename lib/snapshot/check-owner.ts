@@ -1,5 +1,6 @@
 import { lstatSync, statSync, type Stats } from 'node:fs';
 import { StoreError } from '../errors.js';
+import { othersCanWrite } from '../util/index.js';
 
 /**
  * Refuses a file or directory of the store that another user made, or can change: root would mount, run and believe what that user
@@ -17,7 +18,7 @@ export function checkOwner(path: string): void {
 
 /** As `checkOwner`, of what was opened or looked at already. */
 export function checkOwnerOf(stats: Stats, path: string): void {
-  const { uid, gid, mode } = stats;
+  const { uid } = stats;
   if (process.geteuid?.() !== 0) return;
   if (uid !== 0) {
     throw new StoreError(`${path} belongs to user ${uid}, not to root: it could hold anything`, {
@@ -26,8 +27,7 @@ export function checkOwnerOf(stats: Stats, path: string): void {
     });
   }
   // The mode of a link says nothing.
-  const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
-  if (!isWritable || stats.isSymbolicLink()) return;
+  if (stats.isSymbolicLink() || !othersCanWrite(stats)) return;
   throw new StoreError(`users other than root can write to ${path}: it could hold anything`, {
     path,
     hint: `choose another place with --root; if you trust what is there: chmod go-w ${path}`,

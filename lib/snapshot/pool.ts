@@ -35,9 +35,8 @@ const SILENT_MS = 1000;
  * Throws StoreError when the lock is not root's, what `act` throws.
  */
 export async function withPoolLock<T>(
-  root: string,
+  { root, onNote }: { readonly root: string; readonly onNote?: OpenStoreOptions['onNote'] },
   act: () => Promise<T>,
-  onNote?: (line: string) => void,
 ): Promise<T> {
   const path = `${poolFileOf(root)}.lock`;
   checkOwner(path);
@@ -217,7 +216,7 @@ async function mountDevice(root: string, device: string): Promise<void> {
 /** Unmounts the pool of `root`; false when none is mounted. */
 export async function unmountPool(root: string): Promise<boolean> {
   if (!(await isMounted(root))) return false;
-  return withPoolLock(root, async () => {
+  return withPoolLock({ root }, async () => {
     if (!(await isMounted(root))) return false;
     try {
       await unmountFilesystem(await realpath(root));

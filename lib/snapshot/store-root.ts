@@ -100,34 +100,30 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
-  return withPoolLock(
-    path,
-    async () => {
-      const found = await readStore(path, options.reserve);
-      if (found !== undefined) return found;
-      let pool: PoolBacking | undefined;
-      if (await hasPool(path)) {
+  return withPoolLock({ root: path, onNote: options.onNote }, async () => {
+    const found = await readStore(path, options.reserve);
+    if (found !== undefined) return found;
+    let pool: PoolBacking | undefined;
+    if (await hasPool(path)) {
+      pool = await mountPool(path, options.onNote);
+      const mounted = await readStore(path, options.reserve);
+      if (mounted !== undefined) return mounted;
+    } else {
+      if (!options.create) throw noStore(path);
+      await refuseForeign(path);
+      if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
+        await makeSubvolumeRoot(path);
+      else {
+        await makePool(path, options);
         pool = await mountPool(path, options.onNote);
-        const mounted = await readStore(path, options.reserve);
-        if (mounted !== undefined) return mounted;
-      } else {
-        if (!options.create) throw noStore(path);
-        await refuseForeign(path);
-        if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
-          await makeSubvolumeRoot(path);
-        else {
-          await makePool(path, options);
-          pool = await mountPool(path, options.onNote);
-        }
       }
-      await writeFileAtomic(
-        join(path, 'store.json'),
-        `${JSON.stringify({ version: VERSION, ...(pool === undefined ? {} : { pool }) }, undefined, 2)}\n`,
-      );
-      return (await readStore(path, options.reserve))!;
-    },
-    options.onNote,
-  );
+    }
+    await writeFileAtomic(
+      join(path, 'store.json'),
+      `${JSON.stringify({ version: VERSION, ...(pool === undefined ? {} : { pool }) }, undefined, 2)}\n`,
+    );
+    return (await readStore(path, options.reserve))!;
+  });
 }
 
 async function readStore(path: string, reserve: number | undefined): Promise<StoreRoot | undefined> {

@@ -41,6 +41,11 @@ describe('exit codes', () => {
 });
 
 describe('error reports', () => {
+  it('of very long texts are made at once', () => {
+    const text = `${'a:@'.repeat(300_000)} ${'a'.repeat(300_000)} ${'a:'.repeat(300_000)}@sha256:1`;
+    expect(new errors.UsageError(text).message).to.match(/^\*\*\*@ a+ (?:a:)+@sha256:1$/);
+  });
+
   for (const [text, want] of [
     ['"me:secret@reg.example/app"', '"***@reg.example/app"'],
     ['me:se@cr:et@reg.example:5000/app:1', '***@reg.example:5000/app:1'],
