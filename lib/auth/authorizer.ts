@@ -63,7 +63,7 @@ class ChallengeAuthorizer implements Authorizer {
       this.#answers.set(scopeKey(scope), header);
       return header;
     }
-    const token = this.#token(bearer, { scope, refusal, credentials });
+    const token = await this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
     if (header === refusal.refused) throw refusedAgain(host, credentials);
     // Fetching it may have shown that the host gives tokens for one repository alone.
@@ -77,11 +77,11 @@ class ChallengeAuthorizer implements Authorizer {
     return oneScopeTokens ? { ...scope, mountFrom: [] } : scope;
   }
 
-  #token(
+  async #token(
     { parameters }: Challenge,
     { scope, refusal, credentials }: { scope: AuthScope; refusal: Refusal; credentials: Credentials | undefined },
-  ): BearerToken {
-    const realm = checkTokenRealm(parameters.realm, {
+  ): Promise<BearerToken> {
+    const realm = await checkTokenRealm(parameters.realm, {
       registryUrl: refusal.url,
       host: scope.host,
       withPassword: credentials !== undefined,

@@ -70,8 +70,8 @@ function tellUnwritten(error: NodeJS.ErrnoException): void {
   process.exitCode = report.exitCode;
 }
 
-/** Runs the command line of this process and ends it. `onCommand` is told which command it is. */
-export async function main({ onCommand }: { readonly onCommand?: (name: string) => void } = {}): Promise<void> {
+/** Runs the command line of this process and ends it. */
+export async function main(): Promise<void> {
   process.exitCode = await runCli(process.argv.slice(2), {
     stdin: () => process.stdin,
     stdout: process.stdout,
@@ -80,7 +80,6 @@ export async function main({ onCommand }: { readonly onCommand?: (name: string) 
     signal: interruption.signal,
     takeSignals,
     onWarning: (handler) => void process.on('warning', handler),
-    ...(onCommand && { onCommand }),
   });
   // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
   process.stdout.write('', () =>

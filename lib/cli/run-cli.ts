@@ -28,8 +28,6 @@ export interface ProcessIo {
   readonly takeSignals?: CommandContext['takeSignals'];
   /** Hands on what node warns of; used for debugging only. */
   readonly onWarning?: (handler: (warning: Error) => void) => void;
-  /** Told the words of the command when they are understood. */
-  readonly onCommand?: (name: string) => void;
 }
 
 /** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
@@ -49,7 +47,6 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       return EXIT.success;
     }
     const { command, args, flags } = invocation;
-    io.onCommand?.(command.path.join(' '));
     resumes = command.resumes === true;
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));

@@ -111,7 +111,7 @@ class Client implements HttpClient {
       }
       let next: Hop | undefined;
       try {
-        next = nextHop(hop, answer.status, answer.headers.location, visited);
+        next = await nextHop(hop, answer.status, answer.headers.location, visited);
       } catch (error) {
         answer.body.destroy();
         throw error;

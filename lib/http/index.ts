@@ -6,6 +6,7 @@
 export { readCapped, readDocument } from './capped-body.js';
 export { createHttpClient } from './client.js';
 export { KnownHosts, type HostFacts, type UploadWay } from './host-facts.js';
+export { mayLeadTo } from './host-reach.js';
 export { isLoopbackHost } from './loopback.js';
 export { redactText, redactUrl } from './redact.js';
 export { resolveLocation } from './redirect.js';

@@ -123,8 +123,9 @@ export class Sender {
 
   /** What is not protected is said, once for a host. */
   #warn({ protocol, host }: URL, socket: ClientRequest['socket'] | undefined): void {
-    if (isLoopbackHost(host) || this.#warned.has(host)) return;
     const plain = protocol === 'http:';
+    // Nobody listens on the way within this machine; who answers there is not known all the same.
+    if ((plain && isLoopbackHost(host)) || this.#warned.has(host)) return;
     if (!plain && (socket as TLSSocket | null | undefined)?.authorized !== false) return;
     this.#warned.add(host);
     const what = plain ? 'plain http: nothing is encrypted' : 'https without a certificate that can be trusted';

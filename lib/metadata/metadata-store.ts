@@ -6,12 +6,23 @@ import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
 import type { ContainerRecord, LayerRecord, MetadataStore, UploadRecord } from './types.js';
 
-/**
- * The records and locks under `root`, whose directories must exist. Opens nothing until it is used. `bootId`: the boot this
- * machine is in; without it no layer counts as cut by a power loss before the operations that write have dropped it.
- */
-export function createMetadataStore(options: { readonly root: string; readonly bootId?: string }): MetadataStore {
-  const { root, bootId } = options;
+/** How long a lock is waited for in silence. Milliseconds. */
+const SILENT_MS = 1000;
+
+/** Options of `createMetadataStore`. */
+export interface MetadataStoreOptions {
+  readonly root: string;
+  /**
+   * The boot this machine is in; without it no layer counts as cut by a power loss before the operations that write have
+   * dropped it.
+   */
+  readonly bootId?: string;
+  /** Told the path of a lock that is waited for and whose caller has no `onWait`. */
+  readonly onWait?: ((path: string) => void) | undefined;
+}
+
+/** The records and locks under `root`, whose directories must exist. Opens nothing until it is used. */
+export function createMetadataStore({ root, bootId, onWait }: MetadataStoreOptions): MetadataStore {
   const locks = join(root, 'locks');
   return {
     images: openImageRecords(join(root, 'images')),
@@ -29,7 +40,15 @@ export function createMetadataStore(options: { readonly root: string; readonly b
       errorOf: uploadRecordError,
     }),
     mayBeCut: (layer) => bootId !== undefined && !layer.sealed && layer.bootId !== bootId,
-    lock: (name, lockOptions) => acquireLock(locks, name, lockOptions),
+    lock: async (name, lockOptions) => {
+      const tell = lockOptions.onWait === undefined ? onWait : undefined;
+      const timer = setTimeout(() => tell?.(join(locks, name)), SILENT_MS);
+      try {
+        return await acquireLock(locks, name, lockOptions);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
     tryLock: (name, mode) => tryAcquireLock(locks, name, mode),
   };
 }

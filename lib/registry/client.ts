@@ -111,7 +111,10 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     blob: (descriptor, options) => {
       const registry = reader.blob(descriptor, options);
       if (!isKeptElsewhere(descriptor)) return registry;
-      return foreignBlob(descriptor, { http, registry, priority: options?.priority, check: checkPlace });
+      return foreignBlob(descriptor, {
+        ...{ http, registry, priority: options?.priority },
+        ...{ namedBy: reader.host, check: checkPlace },
+      });
     },
   });
   return {

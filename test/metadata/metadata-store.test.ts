@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidReferenceError, StoreError } from '../../lib/errors.js';
 import {
   createMetadataStore,
@@ -217,6 +218,17 @@ describe('metadata', () => {
       expect(waits).to.equal(1);
       const early = await rejection(store.lock('x', { mode: 'shared', signal: AbortSignal.abort() }));
       expect(early.name).to.equal('AbortError');
+    });
+
+    it('are said to be waited for after a second, where the caller says nothing', async () => {
+      const told: string[] = [];
+      const other = createMetadataStore({ root, onWait: (path) => void told.push(path) });
+      const held = await other.lock('image-names', { mode: 'exclusive', signal: never });
+      const waiting = other.lock('image-names', { mode: 'exclusive', signal: never });
+      while (told.length === 0) await sleep(20);
+      held.release();
+      (await waiting).release();
+      expect(told).to.deep.equal([join(root, 'locks/image-names')]);
     });
 
     it('never have two holders while many come and go', async () => {

@@ -64,7 +64,12 @@ export const run: CommandSpec = {
       summary: 'when the image is fetched from its registry before',
     },
     RESERVE,
-    { name: 'runtime', value: 'PROGRAM', summary: 'OCI runtime: name or path; crun or runc when not given' },
+    {
+      name: 'runtime',
+      value: 'PROGRAM',
+      program: true,
+      summary: 'OCI runtime: name or path; crun or runc when not given',
+    },
   ],
   examples: [
     { command: 'imgtool run box apt-get install -y curl', does: 'change a container; "imgtool diff box" shows how' },

@@ -3,6 +3,7 @@ import { UsageError } from '../../errors.js';
 import type { SavedImage } from '../../operations/index.js';
 import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import { PLATFORM, platformOf, RESERVE, sourceDateEpoch, spoolDirectory } from './common-options.js';
 
 const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
@@ -108,9 +109,10 @@ export const load: CommandSpec = {
 };
 
 async function saveTo(
-  { args, compose, progress, signal }: CommandContext,
+  { args, options, compose, progress, signal }: CommandContext,
   target: Parameters<CommandContext['compose']['createArchive']>[0],
 ): Promise<SavedImage[]> {
+  namedLogin(options, [], SEVERAL_LOGINS);
   const { saveImages } = await import('../../operations/index.js');
   const local = await compose.local();
   const registry = async () => (await compose.remote()).registry;

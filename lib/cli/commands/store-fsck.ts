@@ -1,6 +1,7 @@
 import { StoreError } from '../../errors.js';
 import type { Finding } from '../../operations/index.js';
 import type { CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 
 export const storeFsck: CommandSpec = {
   path: ['store', 'fsck'],
@@ -24,6 +25,7 @@ export const storeFsck: CommandSpec = {
     { command: 'imgtool store fsck --repair', does: 'fetch what is bad again' },
   ],
   async run({ options, signal, compose, print }) {
+    namedLogin(options, [], SEVERAL_LOGINS);
     const [{ checkStore }, local, bootId] = await Promise.all([
       import('../../operations/index.js'),
       compose.local(),

@@ -44,7 +44,7 @@ export async function mountBlob(
   if (response.status === 201) return { mounted: true };
   const asked = askedFor(place, 'POST', digest);
   if (response.status === 202) {
-    const location = uploadLocation(response, asked);
+    const location = await uploadLocation(response, asked);
     return location === undefined ? { mounted: false } : { mounted: false, session: { location, offset: 0 } };
   }
   // A source that is not there or not ours to read is no reason to fail: the blob can be uploaded.
@@ -160,7 +160,10 @@ class Upload {
       const offset = uploadedBytes(response);
       const { size } = this.#source.descriptor;
       if (offset === size || (offset !== undefined && offset < size && this.#ways.current === 'chunks')) {
-        return this.#remember({ location: uploadLocation(response, this.#asked) ?? this.#session.location, offset });
+        return this.#remember({
+          location: (await uploadLocation(response, this.#asked)) ?? this.#session.location,
+          offset,
+        });
       }
       // Next to nothing is there, what cannot be ours, or what cannot be continued.
       await cancelUpload(this.#place, this.#session, this.#options.signal);
@@ -171,7 +174,8 @@ class Upload {
     this.#ways.begin();
     const response = await post(this.#place, '', this.#options.signal);
     if (response.status !== 202) throw errorFrom(response, { ...this.#asked, isRegistry: false });
-    const location = uploadLocation(response, this.#asked) ?? this.#fail(response, 'does not say where to upload to');
+    const location =
+      (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'does not say where to upload to');
     const least = Number(response.headers['oci-chunk-min-length'] ?? 0);
     if (Number.isSafeInteger(least)) this.#ways.atLeast(least);
     return this.#remember({ location, offset: 0 });
@@ -202,7 +206,7 @@ class Upload {
     // Of a blob sent in one piece the range says nothing that its end does not say better.
     const offset = way === 'patch' ? size : (uploadedBytes(response) ?? session.offset + length);
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
-    const next = { location: uploadLocation(response, this.#asked) ?? session.location, offset };
+    const next = { location: (await uploadLocation(response, this.#asked)) ?? session.location, offset };
     await this.#remember(next);
     if (offset > session.offset) return false;
     await cancelUpload(this.#place, next, this.#options.signal);
