@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.js';
 import type { CommandSpec } from './command.js';
 import { isMapping, type ConfigFile } from './config-file.js';
-import { closest } from './closest.js';
+import { closest } from '../util/index.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { configPathOf } from './option.js';
 

@@ -1,5 +1,5 @@
 import type { CommandSpec } from './command.js';
-import { closest } from './closest.js';
+import { closest } from '../util/index.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { variableOf } from './option.js';
 

@@ -4,6 +4,7 @@
 export * from './atomic-file.js';
 export * from './backoff.js';
 export * from './both-or-first-error.js';
+export * from './closest.js';
 export * from './compare-text.js';
 export * from './delay.js';
 export * from './destroy-on-abort.js';
