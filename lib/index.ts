@@ -1,8 +1,9 @@
 /**
- * The typed library: what the command line can do, a program can import. A program makes the drivers it needs
- * (`openStore`, `createContentStore`, …), hands them to an operation (`pull`, `commit`, `push`, …) as its `deps`, and
- * closes what it made. Adds nothing of its own.
+ * The typed library. `Imgtool` does what the command line does: one method a command, drivers wired inside. Programs that want
+ * other parts make the drivers they need (`openStore`, `createContentStore`, …), hand them to an operation (`pullImage`,
+ * `commitContainer`, …) as its `deps`, and close what they made.
  */
+export * from './imgtool/index.js';
 export * from './errors.js';
 export * from './operations/index.js';
 export * from './progress/index.js';

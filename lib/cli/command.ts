@@ -1,8 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
+import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
-import type { Composition } from './compose.js';
 import type { Table } from './table.js';
 
 /** What completes an argument in a shell. */
@@ -68,8 +68,8 @@ export interface CommandContext {
   readonly ask: (question: string, options: { readonly hidden: boolean }) => Promise<string>;
   /** Passes the process's signals to `handler` instead of ending the command, until the function returned is called. */
   readonly takeSignals: (handler: (signal: NodeJS.Signals) => void) => () => void;
-  /** Makes the parts an operation needs; only what is asked for is loaded. */
-  readonly compose: Composition;
+  /** Does the work, with the settings of the command line. */
+  readonly imgtool: Imgtool;
 }
 
 /** What a command gives back to be printed on stdout. */

@@ -1,13 +1,11 @@
+import { DEFAULTS } from '../imgtool/index.js';
 import { parseSize } from '../util/index.js';
 import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
-
-/** Store of an unconfigured machine (storage.md, "Where"). */
-export const DEFAULT_ROOT = '/var/lib/imgtool';
 
 /** The options every command takes, before and after the verb. */
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
   [
-    { name: 'root', value: 'DIR', default: DEFAULT_ROOT, parse: notEmpty, summary: 'directory of the local store' },
+    { name: 'root', value: 'DIR', default: DEFAULTS.root, parse: notEmpty, summary: 'directory of the local store' },
     { name: 'json', default: false, summary: 'print the result (and an error) as one JSON document' },
     {
       name: 'progress',
@@ -44,7 +42,13 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       default: 'auto',
       summary: 'registry protocol to speak',
     },
-    { name: 'parallel', value: 'N', parse: wholeNumber(1), default: 6, summary: 'transfers at once to one registry' },
+    {
+      name: 'parallel',
+      value: 'N',
+      parse: wholeNumber(1),
+      default: DEFAULTS.parallel,
+      summary: 'transfers at once to one registry',
+    },
     {
       name: 'connections',
       value: 'N',
@@ -52,12 +56,18 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       summary: 'parts of one large blob to fetch at once; default: several where one connection is slow',
     },
     { name: 'limit-rate', value: 'BYTES', parse: parseSize, summary: 'bytes a second for all transfers together' },
-    { name: 'retry', value: 'N', parse: wholeNumber(0), default: 3, summary: 'times a failed request is tried again' },
+    {
+      name: 'retry',
+      value: 'N',
+      parse: wholeNumber(0),
+      default: DEFAULTS.retry,
+      summary: 'times a failed request is tried again',
+    },
     {
       name: 'timeout',
       value: 'S',
       parse: wholeNumber(1),
-      default: 60,
+      default: DEFAULTS.timeout,
       summary: 'seconds without a byte before giving up',
     },
   ] satisfies OptionSpec[]

@@ -1,7 +1,7 @@
 /**
- * The command line: arguments, wiring, rendering, exit codes. Does no work of its own: operations do, with the drivers that
- * `compose.ts` constructs. Only `terminal.ts` writes to stdout and stderr. May import every room (concrete ones only in
- * `compose.ts`); nothing imports it but `main.ts` and tests.
+ * The command line: arguments, rendering, exit codes. Each command parses, calls a method of `Imgtool` and renders what it
+ * returns. Only `terminal.ts` writes to stdout and stderr. May import the rooms that hold no drivers, and `imgtool`; nothing
+ * imports it but `main.ts` and tests.
  */
 export * from './command.js';
 export * from './completion.js';
@@ -18,7 +18,6 @@ export * from './progress-model.js';
 export * from './progress-sink.js';
 export * from './run-cli.js';
 export * from './table.js';
-export * from './tag-limits.js';
 export * from './terminal.js';
 export * from './version.js';
 export * from './watch-schedule.js';

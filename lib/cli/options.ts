@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { mayNamePrograms } from '../util/index.js';
+import { mayNamePrograms, programNamedError } from '../util/index.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { configPathOf, parseOption, variableOf, type OptionSpec, type OptionValue } from './option.js';
 
@@ -37,13 +37,6 @@ export function resolveOption(spec: OptionSpec, command: readonly string[], sour
     return { spec, value: parseAll(spec, texts, `${path.join('.')} in ${file.path}`), origin: `file ${file.path}` };
   }
   return { spec, value: spec.default, origin: 'default' };
-}
-
-/** Of a file that names a program and that users other than root can change. */
-export function programNamedError(setting: string, file: string): UsageError {
-  return new UsageError(`${setting} in ${file} names a program, and users other than root can change that file`, {
-    hint: 'keep it, and the directories it is in, writable for root alone: /etc/imgtool is such a place',
-  });
 }
 
 function parseAll(spec: OptionSpec, texts: readonly string[], source: string): OptionValue {
@@ -91,6 +84,11 @@ export class Options {
   /** Value of an option that takes text; undefined when not given. */
   text(name: string): string | undefined {
     return this.#get(name, 'string');
+  }
+
+  /** As `text`, of an option that not every command has. */
+  find(name: string): string | undefined {
+    return this.#resolved.has(name) ? this.text(name) : undefined;
   }
 
   /** Value of an option that takes a number. */

@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 import { ask as askUser, type TerminalInput } from './ask.js';
 import type { CommandContext, CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
-import { Composition } from './compose.js';
+import { imgtoolFor } from './imgtool-for.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
 import { checkConfigFile } from './config-keys.js';
 import { reportError } from './error-report.js';
@@ -86,7 +86,7 @@ async function runCommand(
   terminal: Terminal,
 ): Promise<number> {
   const progress = terminal.progress();
-  const compose = new Composition(options, files, progress, env);
+  const imgtool = imgtoolFor(options, { files, progress, env });
   try {
     const print = (result: CommandResult): void => terminal.result(result);
     const fail: CommandContext['fail'] = (argument, error) => {
@@ -99,14 +99,14 @@ async function runCommand(
     const output = (): Writable => terminal.byteStream();
     const ask: CommandContext['ask'] = (question, { hidden }) =>
       askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
-    const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, compose };
+    const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, imgtool };
     const result = await command.run(context);
     terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;
     if (result !== undefined) print(result);
     return EXIT.success;
   } finally {
-    await compose.close();
+    await imgtool.close();
   }
 }
 

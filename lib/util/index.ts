@@ -19,6 +19,7 @@ export * from './map-limited.js';
 export * from './modern-compression.js';
 export * from './on-abort.js';
 export * from './output-file.js';
+export * from './parse-age.js';
 export * from './parse-size.js';
 export * from './path-text.js';
 export * from './roots-own.js';

@@ -1,3 +1,4 @@
+import { UsageError } from '../errors.js';
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
@@ -51,4 +52,11 @@ function othersCanReplace(stats: Stats): boolean {
 /** Whether the mode of a file of root's lets users other than root write. */
 export function othersCanWrite({ mode, gid }: Pick<Stats, 'mode' | 'gid'>): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
+}
+
+/** Of a file that names a program and that users other than root can change. */
+export function programNamedError(setting: string, file: string): UsageError {
+  return new UsageError(`${setting} in ${file} names a program, and users other than root can change that file`, {
+    hint: 'keep it, and the directories it is in, writable for root alone: /etc/imgtool is such a place',
+  });
 }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { UsageError } from '../../lib/errors.js';
-import { TagLimits } from '../../lib/cli/index.js';
+import { TagLimits } from '../../lib/imgtool/index.js';
 import { parseTagJob, readSyncFile, type SyncReport } from '../../lib/operations/index.js';
 import { JobQueue, parseQueueAddress, parseRate, type FinishedJob } from '../../lib/queue/index.js';
 import { digestsOf, putImage } from '../helpers/artifacts.js';

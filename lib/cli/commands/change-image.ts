@@ -1,11 +1,9 @@
-import { basename } from 'node:path';
 import { UsageError } from '../../errors.js';
-import type { ChangedImage, ImageChangeRequest } from '../../operations/index.js';
-import { parseReference } from '../../spec/index.js';
+import type { ChangeOptions } from '../../imgtool/index.js';
+import type { ChangedImage } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import type { OptionSpec } from '../option.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
-import { openFile } from './export.js';
+import { CHANGE } from './common-options.js';
 
 const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' } as const;
 
@@ -26,14 +24,7 @@ export const config: CommandSpec = {
   arguments: [IMAGE],
   options: OPTIONS,
   examples: [{ command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'another environment' }],
-  async run(context) {
-    const { options } = context;
-    if (options.list('change').length === 0 && options.text('author') === undefined) {
-      throw new UsageError('nothing is to be changed', { hint: `say what: --change 'CMD ["serve"]'` });
-    }
-    const { configImage } = await import('../../operations/index.js');
-    return made(await configImage(await context.compose.local(), await requestOf(context)));
-  },
+  run: async (context) => made(await context.imgtool.config(context.args[0]!, changeOptions(context))),
 };
 
 export const append: CommandSpec = {
@@ -49,19 +40,13 @@ export const append: CommandSpec = {
     { command: 'imgtool append debian:13 site.tar.gz -t localhost:5000/site:1', does: 'files on top of an image' },
   ],
   async run(context) {
-    const { args, compose, input } = context;
+    const { args, imgtool, input } = context;
     const files = args.slice(1);
     if (files.filter((file) => file === '-').length > 1) {
       throw new UsageError('standard input can be read once only', { hint: 'give - once' });
     }
-    // What cannot be read is said before anything is done.
-    for (const file of files) if (file !== '-') await requireFile(file);
-    const tars = files.map((file) => ({
-      name: file === '-' ? 'standard input' : basename(file),
-      open: () => (file === '-' ? Promise.resolve(input()) : openFile(file)),
-    }));
-    const { appendToImage } = await import('../../operations/index.js');
-    return made(await appendToImage(await compose.local(), { ...(await requestOf(context)), tars }));
+    const tars = files.map((file) => (file === '-' ? { name: 'standard input', open: input } : file));
+    return made(await imgtool.append(args[0]!, tars, changeOptions(context)));
   },
 };
 
@@ -73,10 +58,7 @@ export const flatten: CommandSpec = {
   arguments: [IMAGE],
   options: OPTIONS,
   examples: [{ command: 'imgtool flatten app:1 -t app:flat', does: 'all layers as one' }],
-  async run(context) {
-    const { flattenImage } = await import('../../operations/index.js');
-    return made(await flattenImage(await context.compose.local(), await requestOf(context)));
-  },
+  run: async (context) => made(await context.imgtool.flatten(context.args[0]!, changeOptions(context))),
 };
 
 export const rebase: CommandSpec = {
@@ -100,31 +82,22 @@ export const rebase: CommandSpec = {
     { command: 'imgtool rebase app:1 --onto debian:13.2 -t app:2', does: 'after an update of the base image' },
   ],
   async run(context) {
-    const { options } = context;
+    const { args, imgtool, options } = context;
     const onto = options.text('onto');
     if (onto === undefined) throw new UsageError('it is not said what to stand on', { hint: 'give --onto REF' });
-    const { rebaseImage } = await import('../../operations/index.js');
-    const request = { ...(await requestOf(context)), onto, from: options.text('from') };
-    return made(await rebaseImage(await context.compose.local(), request));
+    const from = options.text('from');
+    return made(await imgtool.rebase(args[0]!, { ...changeOptions(context), onto, from }));
   },
 };
 
-async function requestOf({ args, options, signal, compose }: CommandContext): Promise<ImageChangeRequest> {
-  const name = options.text('tag');
+function changeOptions({ options, signal }: CommandContext): ChangeOptions {
   return {
-    image: args[0]!,
-    reference: name === undefined ? undefined : parseReference(name),
+    tag: options.text('tag'),
     message: options.text('message'),
     author: options.text('author'),
     changes: options.list('change'),
-    sourceDateEpoch: sourceDateEpoch(),
-    bootId: await compose.bootId(),
     signal,
   };
-}
-
-async function requireFile(path: string): Promise<void> {
-  (await openFile(path)).destroy();
 }
 
 function made(image: ChangedImage): CommandResult {

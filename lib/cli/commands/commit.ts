@@ -1,6 +1,5 @@
-import { parseReference } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
+import { CHANGE } from './common-options.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
@@ -24,18 +23,13 @@ export const commit: CommandSpec = {
     { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'an image with one more layer' },
     { command: `imgtool commit box app:2 --change 'CMD ["serve"]'`, does: 'another command as well' },
   ],
-  async run({ args, options, signal, compose }) {
-    const [{ commitContainer }, deps] = await Promise.all([import('../../operations/index.js'), compose.local()]);
-    const result = await commitContainer(deps, {
-      container: args[0]!,
-      reference: args[1] === undefined ? undefined : parseReference(args[1]),
+  async run({ args, options, signal, imgtool }) {
+    const result = await imgtool.commit(args[0]!, args[1], {
       message: options.text('message'),
       author: options.text('author'),
       changes: options.list('change'),
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
-      sourceDateEpoch: sourceDateEpoch(),
-      bootId: await compose.bootId(),
       signal,
     });
     return { json: result, text: [result.id] };

@@ -9,8 +9,9 @@ export const complete: CommandSpec = {
   options: [],
   examples: [],
   hidden: true,
-  async run({ args, compose }) {
-    const deps = await compose.records();
+  async run({ args, imgtool }) {
+    // The records alone: containers with their sizes would load native code.
+    const deps = await (await imgtool.drivers()).records();
     if (deps === undefined) return { json: [], text: [] };
     const names =
       args[0] === 'image'

@@ -10,16 +10,9 @@ export const create: CommandSpec = {
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
   options: [{ name: 'name', value: 'NAME', summary: 'name of the container; one is made up when not given' }],
   examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'a container named box' }],
-  async run({ args, options, signal, compose }) {
-    const { createContainer } = await import('../../operations/index.js');
-    const record = await createContainer(await compose.local(), {
-      image: args[0]!,
-      name: options.text('name'),
-      bootId: await compose.bootId(),
-      signal,
-    });
-    const { id, name, image, imageName, created } = record;
-    return { json: { id, name, image, imageName, created }, text: [id] };
+  async run({ args, options, signal, imgtool }) {
+    const created = await imgtool.create(args[0]!, { name: options.text('name'), signal });
+    return { json: created, text: [created.id] };
   },
 };
 
@@ -33,9 +26,8 @@ export const containers: CommandSpec = {
   arguments: [],
   options: [],
   examples: [{ command: 'imgtool containers --json', does: 'the list for a program' }],
-  async run({ compose }) {
-    const [{ listContainers }, deps] = await Promise.all([import('../../operations/index.js'), compose.localIfThere()]);
-    const list = deps === undefined ? [] : await listContainers(deps);
+  async run({ imgtool }) {
+    const list = await imgtool.containers();
     return {
       json: list,
       text: {
@@ -74,13 +66,11 @@ export const rm: CommandSpec = {
   options: [],
   examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
   async run(context) {
-    const { signal, compose } = context;
-    const { removeContainer } = await import('../../operations/index.js');
-    const deps = await compose.local();
+    const { signal, imgtool } = context;
     return forEachArgument(
       context,
       async (container) => {
-        const { id, name } = await removeContainer(deps, { container, signal });
+        const { id, name } = await imgtool.rm(container, { signal });
         return { argument: container, id, name };
       },
       (removed) => ({
@@ -99,9 +89,8 @@ export const mount: CommandSpec = {
   arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' }],
   options: [],
   examples: [{ command: 'ls "$(imgtool mount box)"', does: 'look at the files' }],
-  async run({ args, compose }) {
-    const { containerPath } = await import('../../operations/index.js');
-    const path = await containerPath(await compose.local(), args[0]!);
+  async run({ args, imgtool }) {
+    const path = await imgtool.mount(args[0]!);
     return { json: { path }, text: [path] };
   },
 };

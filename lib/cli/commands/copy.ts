@@ -1,10 +1,6 @@
-import { InvalidReferenceError, PartialError } from '../../errors.js';
-import type { CopyOrder, CopyResult } from '../../operations/index.js';
-import { hostPlatform, isTag, parsePlatform } from '../../spec/index.js';
-import type { CommandResult, CommandSpec } from '../command.js';
-import type { Options } from '../options.js';
-import { compressionFor } from '../compression-option.js';
-import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
+import type { CopyOptions } from '../../imgtool/index.js';
+import type { CommandSpec } from '../command.js';
+import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
 
 export const copy: CommandSpec = {
   path: ['copy'],
@@ -56,62 +52,19 @@ export const copy: CommandSpec = {
       does: 'two places, one read, signatures too',
     },
   ],
-  async run({ args, options, signal, compose }) {
-    const [from, ...destinations] = args as [string, ...string[]];
-    const source = await compose.fullName(from);
-    const tags = options.list('additional-tag').flatMap(splitTag);
-    const order: CopyOrder = {
-      source,
-      destinations,
-      tags,
-      selection: selectionOf(options),
+  async run({ args, options, signal, imgtool }) {
+    const [source, ...destinations] = args as [string, ...string[]];
+    const result = await imgtool.copy(source, destinations, {
+      all: options.flag('all'),
+      platforms: options.list('platform'),
+      tags: options.list('additional-tag'),
+      format: options.text('format') as CopyOptions['format'],
+      compression: options.text('compression'),
       preserveDigests: options.flag('preserve-digests'),
-      conversion: {
-        format: options.text('format') as NonNullable<CopyOrder['conversion']>['format'],
-        compression: compressionFor(options),
-      },
       referrers: options.flag('referrers'),
+      ...sideOptions(options),
       signal,
-    };
-    const { copy: copyNow, parseTransportName } = await import('../../operations/index.js');
-    const hostsOf = (names: readonly string[]): string[] =>
-      names.map(parseTransportName).flatMap((name) => ('reference' in name ? [name.reference.host] : []));
-    const [sourceHosts, targetHosts] = [hostsOf([source]), hostsOf(destinations)];
-    const given = {
-      ...{ sourceHosts, targetHosts },
-      source: sideAccess(options, 'src', sourceHosts),
-      target: sideAccess(options, 'dest', targetHosts),
-    };
-    const [sides] = withNamedLogin(options, [given]);
-    return copied(await copyNow(await compose.transports(sides), order));
+    });
+    return { json: result, text: [result.digest] };
   },
 };
-
-/** skopeo takes a whole reference here; its tag is what counts. */
-function splitTag(text: string): string[] {
-  const tag = text.slice(text.lastIndexOf(':') + 1);
-  if (isTag(tag)) return [tag];
-  throw new InvalidReferenceError(`${JSON.stringify(text.slice(0, 200))} is not a tag`, { input: text });
-}
-
-/** What of an index is asked for. Throws UsageError. */
-export function selectionOf(options: Options): CopyOrder['selection'] {
-  const platforms = options
-    .list('platform')
-    .flatMap((text) => text.split(','))
-    .map(parsePlatform);
-  const [first = hostPlatform(), ...more] = platforms;
-  const all = options.flag('all');
-  if (platforms.length === 0 && all) return { kind: 'all' };
-  return more.length > 0 || all ? { kind: 'platforms', platforms } : { kind: 'one', platform: first };
-}
-
-function copied(result: CopyResult): CommandResult {
-  const failed = result.targets.filter(({ error }) => error !== undefined);
-  if (failed.length === 0) return { json: result, text: [result.digest] };
-  const failures = failed.map(({ name, error }) => `${name}: ${error}`);
-  throw new PartialError(
-    `${failed.length} of ${result.targets.length} destinations do not have the image: ${failures.join('; ')}`,
-    { failures, hint: 'the others have it; running it again copies what is missing' },
-  );
-}

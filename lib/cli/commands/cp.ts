@@ -1,5 +1,3 @@
-import { UsageError } from '../../errors.js';
-import type { CopyEnd } from '../../operations/index.js';
 import type { CommandSpec } from '../command.js';
 
 export const cp: CommandSpec = {
@@ -23,38 +21,13 @@ export const cp: CommandSpec = {
     { command: 'imgtool cp box:/var/log/. logs', does: 'what is in a directory of a container' },
     { command: 'imgtool cp box:/srv - | tar -tv', does: 'list a directory of a container' },
   ],
-  async run({ args, options, signal, compose, input, output }) {
+  async run({ args, options, signal, imgtool, input, output }) {
     const [source, destination] = [args[0]!, args[1]!];
-    const { copyFiles, copyFilesFromTar, copyFilesToTar } = await import('../../operations/index.js');
-    const followLink = options.flag('follow-link');
+    const how = { followLink: options.flag('follow-link'), signal };
     if (destination === '-') {
-      const from = inContainer(source);
-      await copyFilesToTar(await compose.local(), { from, output: output(), followLink, signal });
+      await imgtool.cp(source, output(), how);
       return undefined;
     }
-    if (source === '-') {
-      const to = inContainer(destination);
-      const totals = await copyFilesFromTar(await compose.local(), { source: input(), to, signal });
-      return { json: totals, text: [] };
-    }
-    const [from, to] = [endOf(source), endOf(destination)];
-    if (from.container === undefined && to.container === undefined) {
-      throw new UsageError('neither path is in a container', { hint: 'write CONTAINER:PATH for the one that is' });
-    }
-    const totals = await copyFiles(await compose.local(), { from, to, followLink, signal });
-    return { json: totals, text: [] };
+    return { json: await imgtool.cp(source === '-' ? input() : source, destination, how), text: [] };
   },
 };
-
-/** As docker: what begins with `/` or `.` is a path of this machine, whatever follows. */
-function endOf(text: string): CopyEnd {
-  const colon = text.indexOf(':');
-  if (colon < 1 || /^[./]/.test(text)) return { container: undefined, path: text };
-  return { container: text.slice(0, colon), path: text.slice(colon + 1) };
-}
-
-function inContainer(text: string): CopyEnd & { readonly container: string } {
-  const { container, path } = endOf(text);
-  if (container !== undefined) return { container, path };
-  throw new UsageError(`${text} is no path in a container`, { hint: 'write CONTAINER:PATH' });
-}

@@ -1,11 +1,7 @@
-import type { Change } from '../../rootfs/index.js';
-import { parseReference } from '../../spec/index.js';
-import { formatSize, pathText } from '../../util/index.js';
+import type { DiffEntry } from '../../imgtool/index.js';
+import { formatSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
-import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
-import { PLATFORM, platformOf, RESERVE } from './common-options.js';
-
-const REMOTE = 'docker://';
+import { PLATFORM, RESERVE } from './common-options.js';
 
 export const diff: CommandSpec = {
   path: ['diff'],
@@ -25,38 +21,18 @@ export const diff: CommandSpec = {
     { command: 'imgtool diff app:2 app:1 --stat', does: 'between two images' },
     { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'with what the registry has' },
   ],
-  async run({ args, options, signal, compose }) {
-    const { diffTrees } = await import('../../operations/index.js');
-    const [subject, other] = args as [string, string | undefined];
-    const remote = [subject, other].flatMap((input) =>
-      input?.startsWith(REMOTE) === true ? [parseReference(input.slice(REMOTE.length))] : [],
-    );
-    const login = namedLogin(
-      options,
-      remote.map(({ host }) => host),
-      SEVERAL_LOGINS,
-    );
-    // A store is made only where a layer may have to be unpacked.
-    const local = remote.length > 0 ? await compose.unpacking() : await compose.local();
-    const list = await diffTrees(
-      { ...local, openRegistry: async () => (await compose.remote(login)).registry },
-      { subject, other, ...platformOf(options), reserveBytes: options.number('reserve')!, signal },
-    );
-    return {
-      json: list.map(toJson),
-      text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${pathText(path).text}`),
-    };
+  async run({ args, options, signal, imgtool }) {
+    const list = await imgtool.diff(args[0]!, {
+      other: args[1],
+      platform: options.text('platform'),
+      reserve: options.number('reserve'),
+      signal,
+    });
+    return { json: list, text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`) };
   },
 };
 
-function toJson({ kind, path, type, changed, size, oldSize }: Change): object {
-  const { text, isUtf8 } = pathText(path);
-  const encoded = isUtf8 ? {} : { pathBase64: path.toString('base64') };
-  const sizes = { ...(size === undefined ? {} : { size }), ...(oldSize === undefined ? {} : { oldSize }) };
-  return { kind, path: text, ...encoded, type, changed, ...sizes };
-}
-
-function statOf(list: readonly Change[]): string[] {
+function statOf(list: readonly DiffEntry[]): string[] {
   const lines = list.map(({ kind, path, changed, size, oldSize }) => {
     const grown = (size ?? 0) - (oldSize ?? 0);
     const sign = grown < 0 ? '-' : '+';
@@ -64,9 +40,9 @@ function statOf(list: readonly Change[]): string[] {
       ...(size === undefined && oldSize === undefined ? [] : [`${sign}${formatSize(Math.abs(grown))}`]),
       ...changed,
     ];
-    return `${kind} ${pathText(path).text}${about.length === 0 ? '' : `  (${about.join(', ')})`}`;
+    return `${kind} ${path}${about.length === 0 ? '' : `  (${about.join(', ')})`}`;
   });
-  const count = (kind: Change['kind']): number => list.filter((change) => change.kind === kind).length;
+  const count = (kind: DiffEntry['kind']): number => list.filter((change) => change.kind === kind).length;
   const bytes = list.reduce((sum, { size }) => sum + (size ?? 0), 0);
   return [...lines, `${count('A')} added, ${count('C')} changed, ${count('D')} deleted; files of ${formatSize(bytes)}`];
 }

@@ -1,10 +1,5 @@
-import { open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
-import { UsageError } from '../../errors.js';
-import { parseReference } from '../../spec/index.js';
-import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
+import { CHANGE } from './common-options.js';
 
 export const exportCommand: CommandSpec = {
   path: ['export'],
@@ -17,23 +12,14 @@ export const exportCommand: CommandSpec = {
     { command: 'imgtool export box -o box.tar', does: 'into a file' },
     { command: 'imgtool export box | tar -tv', does: 'list what is in it' },
   ],
-  async run({ args, options, signal, compose, output }) {
+  async run({ args, options, signal, imgtool, output }) {
     const path = options.text('output');
-    const toStdout = path === undefined || path === '-';
-    const { exportContainer } = await import('../../operations/index.js');
-    const deps = await compose.local();
-    if (toStdout) {
-      await exportContainer(deps, { container: args[0]!, output: output(), signal });
+    if (path === undefined || path === '-') {
+      await imgtool.export(args[0]!, output(), { signal });
       return undefined;
     }
-    const file = await createOutputFile(path);
-    try {
-      const result = await exportContainer(deps, { container: args[0]!, output: file.stream, signal });
-      await file.keep();
-      return { json: { ...result, path }, text: [] };
-    } finally {
-      await file.discard();
-    }
+    const result = await imgtool.export(args[0]!, path, { signal });
+    return { json: { ...result, path }, text: [] };
   },
 };
 
@@ -52,39 +38,14 @@ export const importCommand: CommandSpec = {
     { command: `imgtool import root.tar.gz app:1 --change 'CMD ["/bin/sh"]'`, does: 'an image of a file' },
     { command: 'imgtool export box | imgtool import - flat:1', does: 'a container as an image of one layer' },
   ],
-  async run({ args, options, signal, compose, input }) {
-    const reference = args[1] === undefined ? undefined : parseReference(args[1]);
-    const source = args[0] === '-' ? input() : await openFile(args[0]!);
-    try {
-      const { importImage } = await import('../../operations/index.js');
-      const result = await importImage(await compose.unpacking(), {
-        source,
-        sourceName: args[0] === '-' ? 'standard input' : args[0]!,
-        reference,
-        message: options.text('message'),
-        changes: options.list('change'),
-        sourceDateEpoch: sourceDateEpoch(),
-        bootId: await compose.bootId(),
-        signal,
-      });
-      return { json: result, text: [result.id] };
-    } finally {
-      source.destroy();
-    }
+  async run({ args, options, signal, imgtool, input }) {
+    const fromInput = args[0] === '-';
+    const result = await imgtool.import(fromInput ? input() : args[0]!, args[1], {
+      sourceName: fromInput ? 'standard input' : undefined,
+      message: options.text('message'),
+      changes: options.list('change'),
+      signal,
+    });
+    return { json: result, text: [result.id] };
   },
 };
-
-/** Opens a file to read. Throws UsageError when it cannot be read. */
-export async function openFile(path: string): Promise<Readable> {
-  try {
-    const file = await open(path, 'r');
-    if ((await file.stat()).isDirectory()) {
-      await file.close();
-      throw new UsageError(`${path} is a directory`, { hint: 'give a tar' });
-    }
-    return file.createReadStream();
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw fileError(path, 'read', error);
-  }
-}

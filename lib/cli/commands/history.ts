@@ -2,7 +2,6 @@ import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
 import { PLATFORM } from './common-options.js';
-import { inspectNamed } from './inspect.js';
 
 const CREATED_BY_COLUMNS = 60;
 
@@ -20,9 +19,8 @@ export const history: CommandSpec = {
     { command: 'imgtool history alpine --no-trunc', does: 'the same in full' },
   ],
   async run(context) {
-    const { options } = context;
-    const { historyOf } = await import('../../operations/index.js');
-    const steps = historyOf((await inspectNamed(context)).image);
+    const { args, imgtool, options, signal } = context;
+    const steps = await imgtool.history(args[0]!, { platform: options.text('platform'), signal });
     const shorten = (text: string): string =>
       options.flag('no-trunc') || text.length <= CREATED_BY_COLUMNS
         ? text

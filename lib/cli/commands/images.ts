@@ -23,9 +23,8 @@ export const images: CommandSpec = {
     { command: 'imgtool images', does: 'all images' },
     { command: "imgtool images 'alpine:*' --json", does: 'the alpine ones, for a program' },
   ],
-  async run({ args, compose }) {
-    const [{ listImages }, deps] = await Promise.all([import('../../operations/index.js'), compose.records()]);
-    const list = deps === undefined ? [] : await listImages(deps, args[0]);
+  async run({ args, imgtool }) {
+    const list = await imgtool.images(args[0]);
     return {
       json: list,
       text: {

@@ -1,9 +1,6 @@
-import { ImgtoolError, NotFoundError } from '../../errors.js';
-import type { ContainerSummary, Inspection } from '../../operations/index.js';
-import { parseReference } from '../../spec/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandResult, CommandSpec } from '../command.js';
 import { jsonText } from '../json-text.js';
-import { PLATFORM, platformOf } from './common-options.js';
+import { PLATFORM } from './common-options.js';
 
 export const inspect: CommandSpec = {
   path: ['inspect'],
@@ -31,58 +28,14 @@ export const inspect: CommandSpec = {
     { command: 'imgtool inspect docker://alpine --config', does: 'the config of an image that is not here' },
     { command: 'imgtool inspect docker://alpine --raw | sha256sum', does: 'the index as the registry sends it' },
   ],
-  async run(context) {
-    const { options } = context;
-    const type = options.text('type');
-    if (type !== 'image') {
-      const container = await containerNamed(context, { orImage: type === undefined });
-      if (container !== undefined) return documentResult(container);
-    }
-    const found = await inspectNamed(context);
+  async run({ args, imgtool, options, signal }) {
+    const type = options.text('type') as 'image' | 'container' | undefined;
+    const found = await imgtool.inspect(args[0]!, { type, platform: options.text('platform'), signal });
+    if (found.type === 'container') return documentResult(found.container);
     if (options.flag('raw')) return { bytes: options.flag('config') ? found.config : found.raw };
     return documentResult(options.flag('config') ? JSON.parse(found.config.toString('utf8')) : found.image);
   },
 };
-
-/** Inspects the image that the first argument names: a local one, or with `docker://` one at its registry. */
-export async function inspectNamed({ args, options, signal, compose }: CommandContext): Promise<Inspection> {
-  const { inspectImage, inspectRemoteImage } = await import('../../operations/index.js');
-  const image = args[0]!;
-  if (!isRemote(image)) return inspectImage(await compose.local(), image);
-  const reference = parseReference(image);
-  return inspectRemoteImage(await compose.remote(reference), reference, { ...platformOf(options), signal });
-}
-
-/** The container that the first argument names. `orImage`: an image of that name goes before it. */
-async function containerNamed(
-  { args, compose }: CommandContext,
-  { orImage }: { readonly orImage: boolean },
-): Promise<ContainerSummary | undefined> {
-  const name = args[0]!;
-  if (orImage && isRemote(name)) return undefined;
-  const { findContainer, findImage, listContainers } = await import('../../operations/index.js');
-  const deps = await compose.local();
-  try {
-    if (orImage) {
-      await findImage(deps, name);
-      return undefined;
-    }
-  } catch (error) {
-    if (!(error instanceof ImgtoolError)) throw error;
-  }
-  try {
-    const { id } = await findContainer(deps, name);
-    return (await listContainers(deps)).find((container) => container.id === id);
-  } catch (error) {
-    if (orImage && error instanceof NotFoundError) return undefined;
-    throw error;
-  }
-}
-
-/** Whether an image argument names an image at a registry, not in the store. */
-export function isRemote(image: string): boolean {
-  return /^docker(-v1)?:\/\//.test(image);
-}
 
 function documentResult(document: unknown): CommandResult {
   return { json: document, text: jsonText(document, 2).split('\n') };

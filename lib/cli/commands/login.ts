@@ -1,8 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { Login, RegistryKey } from '../../auth/index.js';
-import { AuthenticationError, UsageError } from '../../errors.js';
-import { splitCredentials } from '../creds.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { UsageError } from '../../errors.js';
+import { splitCredentials } from '../../imgtool/index.js';
+import type { CommandContext, CommandSpec } from '../command.js';
 
 const HOST = { name: 'HOST', summary: 'HOST[:PORT]; HOST/PATH for the repositories below a path' };
 
@@ -25,19 +24,21 @@ export const login: CommandSpec = {
     { command: 'imgtool login registry.example.com --get-login', does: 'who am I there' },
   ],
   async run(context) {
-    const { args, options, signal, compose, progress } = context;
-    const key = await compose.registryKey(args[0]!);
-    if (options.flag('get-login')) return loggedIn(context, key);
-    const given = await loginOf(context);
-    const { logIn } = await import('../../operations/index.js');
-    const credentials = await compose.credentials();
-    const done = await logIn({ credentials, connect: (find) => compose.connect(find) }, { key, login: given, signal });
-    if (!done.checked) progress.note(`${key.host} did not ask for a login: it is kept unchecked`);
+    const { args, options, signal, imgtool, progress } = context;
+    const registry = args[0]!;
+    if (options.flag('get-login')) {
+      const found = await imgtool.getLogin(registry, { signal });
+      return { json: found, text: [found.username] };
+    }
+    // A wrong name is said before anything is asked.
+    await (await imgtool.drivers()).registryKey(registry);
+    const done = await imgtool.login(registry, { ...(await loginOf(context)), signal });
+    if (!done.checked) progress.note(`${done.host} did not ask for a login: it is kept unchecked`);
     if (done.helper === undefined) {
       const what = done.identityToken ? 'an identity token' : 'the password';
       progress.note(`${what} is kept in ${done.file}, not encrypted`);
     }
-    progress.note(`logged in to ${args[0]!} as ${done.username}`);
+    progress.note(`logged in to ${registry} as ${done.username}`);
     return { json: done, text: [] };
   },
 };
@@ -50,26 +51,15 @@ export const logout: CommandSpec = {
   arguments: [HOST],
   options: [],
   examples: [{ command: 'imgtool logout registry.example.com', does: 'what is public stays to be pulled' }],
-  async run({ args, signal, compose, progress }) {
-    const key = await compose.registryKey(args[0]!);
-    const removed = await (await compose.credentials()).remove(key, { signal });
+  async run({ args, signal, imgtool, progress }) {
+    const { host, removed } = await imgtool.logout(args[0]!, { signal });
     const what = removed.length === 0 ? 'was not logged in to' : 'logged out of';
     progress.note(`${what} ${args[0]!}`);
-    return { json: { host: key.host, removed }, text: [] };
+    return { json: { host, removed }, text: [] };
   },
 };
 
-async function loggedIn({ args, compose, signal }: CommandContext, key: RegistryKey): Promise<CommandResult> {
-  const found = await (await compose.credentials()).find(key.host, { repository: key.path, signal });
-  if (found === undefined) {
-    const host = args[0]!;
-    throw new AuthenticationError(`not logged in to ${host}`, { host, hint: `log in with: imgtool login ${host}` });
-  }
-  const username = found.username || '<token>';
-  return { json: { host: key.host, username, source: found.source }, text: [username] };
-}
-
-async function loginOf({ options, input, ask }: CommandContext): Promise<Login> {
+async function loginOf({ options, input, ask }: CommandContext): Promise<{ username: string; password: string }> {
   const creds = options.text('creds');
   const { username: known, password: given } = creds === undefined ? {} : splitCredentials(creds);
   const fromInput = options.flag('password-stdin');

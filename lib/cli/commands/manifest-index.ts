@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
-import { parsePlatform, parseReference } from '../../spec/index.js';
+import type { IndexOptions } from '../../imgtool/index.js';
+import type { MadeIndex } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import type { OptionSpec } from '../option.js';
 
 const INDEX_OPTIONS: readonly OptionSpec[] = [
@@ -35,7 +35,10 @@ export const manifestCreate: CommandSpec = {
       does: 'one name for the images that two CI jobs have pushed',
     },
   ],
-  run: (context) => publishIndex(context, { keepExisting: false }),
+  async run(context) {
+    const [name, ...images] = context.args as [string, ...string[]];
+    return published(await context.imgtool.manifestCreate(name, images, indexOptions(context)));
+  },
 };
 
 export const manifestAdd: CommandSpec = {
@@ -47,32 +50,22 @@ export const manifestAdd: CommandSpec = {
   examples: [
     { command: 'imgtool manifest add localhost:5000/app:1 localhost:5000/app:1-riscv64', does: 'one platform more' },
   ],
-  run: (context) => publishIndex(context, { keepExisting: true }),
+  async run(context) {
+    const [name, ...images] = context.args as [string, ...string[]];
+    return published(await context.imgtool.manifestAdd(name, images, indexOptions(context)));
+  },
 };
 
-async function publishIndex(
-  { args, options, signal, compose, progress }: CommandContext,
-  { keepExisting }: { readonly keepExisting: boolean },
-): Promise<CommandResult> {
-  const [name, ...images] = args as [string, ...string[]];
-  const target = parseReference(name);
-  const sources = [];
-  for (const image of images) sources.push(parseReference(await compose.fullName(image)));
-  const platform = options.text('platform');
-  if (platform !== undefined && sources.length !== 1)
-    throw new UsageError('--platform is that of one IMAGE', { hint: 'add the others with: imgtool manifest add' });
-  const login = namedLogin(
-    options,
-    [target, ...sources].map(({ host }) => host),
-    SEVERAL_LOGINS,
-  );
-  const { makeIndex } = await import('../../operations/index.js');
-  const deps = { ...(await compose.remote(login)), progress, parallel: options.number('parallel')! };
-  const made = await makeIndex(deps, {
-    ...{ target, sources, keepExisting, signal, annotations: annotationsOf(options.list('annotation')) },
-    platform: platform === undefined ? undefined : parsePlatform(platform),
-    format: options.text('format') as 'oci' | 'v2s2' | undefined,
-  });
+function indexOptions({ options, signal }: CommandContext): IndexOptions {
+  return {
+    platform: options.text('platform'),
+    annotations: annotationsOf(options.list('annotation')),
+    format: options.text('format') as IndexOptions['format'],
+    signal,
+  };
+}
+
+function published(made: MadeIndex): CommandResult {
   return { json: made, text: [made.digest] };
 }
 

@@ -1,9 +1,9 @@
-import { parseReference, parseRepository } from '../../spec/index.js';
+import type { PullOptions } from '../../imgtool/index.js';
+import type { PullPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { PullPlan, PullPolicy, PullRequest, PullResult } from '../../operations/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
-import { PLATFORM, platformOf, RESERVE } from './common-options.js';
+import { PLATFORM, RESERVE } from './common-options.js';
 
 export const pull: CommandSpec = {
   path: ['pull'],
@@ -31,63 +31,20 @@ export const pull: CommandSpec = {
     { command: 'imgtool pull localhost:5000/base --platform linux/arm64', does: 'for another platform' },
     { command: 'imgtool pull localhost:5000/base --plan', does: 'what it would cost' },
   ],
-  async run(context) {
-    const { args, options, compose } = context;
-    const name = await compose.fullName(args[0]!);
-    if (!options.flag('all-tags')) {
-      const reference = parseReference(name);
-      return options.flag('plan')
-        ? planned(await plan(context, reference))
-        : pulled([await fetch(context, reference)], false);
+  async run({ args, options, signal, imgtool }) {
+    const name = args[0]!;
+    const platform = options.text('platform');
+    const policy = options.text('policy') as PullOptions['policy'];
+    const how = { platform, policy, reserve: options.number('reserve'), signal };
+    if (options.flag('all-tags')) {
+      const results = await imgtool.pullAll(name, how);
+      return { json: results, text: results.map(({ id }) => id) };
     }
-    const repository = parseRepository(name);
-    const { listTags } = await import('../../operations/index.js');
-    const references = (await listTags(await context.compose.remote(repository), repository, context)).map((tag) => ({
-      ...repository,
-      tag,
-    }));
-    const results: PullResult[] = [];
-    for (const reference of references) results.push(await fetch(context, reference));
-    return pulled(results, true);
+    if (options.flag('plan')) return planned(await imgtool.planPull(name, { platform, signal }));
+    const result = await imgtool.pull(name, how);
+    return { json: result, text: [result.id] };
   },
 };
-
-function fetch(context: CommandContext, reference: PullRequest['reference']): Promise<PullResult> {
-  return pullReference(context, { reference, ...requestOf(context.options) });
-}
-
-/** Fetches an image into the store. Throws as `pullImage`. */
-export async function pullReference(
-  { compose, signal }: Pick<CommandContext, 'compose' | 'signal'>,
-  request: Omit<PullRequest, 'bootId' | 'signal'>,
-): Promise<PullResult> {
-  const { pullImage } = await import('../../operations/index.js');
-  const [deps, bootId] = await Promise.all([compose.all(request.reference), compose.bootId()]);
-  return pullImage(deps, { ...request, bootId, signal });
-}
-
-async function plan(
-  { compose, options, signal, progress }: CommandContext,
-  reference: PullRequest['reference'],
-): Promise<PullPlan> {
-  const { planPull } = await import('../../operations/index.js');
-  const [local, remote] = await Promise.all([compose.localIfThere(), compose.remote(reference)]);
-  return planPull({ progress, ...local, ...remote }, { reference, ...platformOf(options), signal });
-}
-
-function requestOf(
-  options: CommandContext['options'],
-): Pick<PullRequest, 'platform' | 'platformGiven' | 'policy' | 'reserveBytes'> {
-  return {
-    ...platformOf(options),
-    policy: options.text('policy') as PullPolicy,
-    reserveBytes: options.number('reserve')!,
-  };
-}
-
-function pulled(results: readonly PullResult[], several: boolean): CommandResult {
-  return { json: several ? results : results[0], text: results.map(({ id }) => id) };
-}
 
 function planned(result: PullPlan): CommandResult {
   const rows = result.layers.map(({ digest, v1Id, size, state }) => [

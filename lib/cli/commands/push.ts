@@ -1,10 +1,9 @@
 import { writeFile } from 'node:fs/promises';
-import { InvalidReferenceError, StoreError, UsageError } from '../../errors.js';
-import type { FoundImage, PushPlan, PushRequest, PushResult } from '../../operations/index.js';
-import { isTag, parseReference, type Reference } from '../../spec/index.js';
+import { StoreError } from '../../errors.js';
+import type { PushOptions } from '../../imgtool/index.js';
+import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { compressionFor } from '../compression-option.js';
 import { shortDigest } from '../progress-lines.js';
 
 export const push: CommandSpec = {
@@ -43,44 +42,18 @@ export const push: CommandSpec = {
     { command: 'imgtool push app:2 --format oci --compression zstd', does: 'as OCI, its layers compressed with zstd' },
   ],
   async run(context) {
-    const { args, options, signal, compose } = context;
-    const tags = options.list('tag');
-    for (const tag of tags) {
-      if (!isTag(tag))
-        throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
-    }
-    const compression = compressionFor(options);
-    const given = args[1] === undefined ? undefined : parseReference(args[1]);
-    const [{ findImage }, local] = await Promise.all([import('../../operations/index.js'), compose.local()]);
-    const found = await findImage(local, args[0]!);
-    const reference = given ?? ownName(found);
-    const remote = await compose.remote(reference);
-    const request: PushRequest = {
-      record: found.record,
-      reference,
-      tags,
-      format: options.text('format') as PushRequest['format'],
-      compression,
+    const { args, options, signal, imgtool } = context;
+    const how: PushOptions = {
+      to: args[1],
+      tags: options.list('tag'),
+      format: options.text('format') as PushOptions['format'],
+      compression: options.text('compression'),
       signal,
     };
-    if (options.flag('plan')) {
-      const { planPush } = await import('../../operations/index.js');
-      return planned(await planPush({ ...local, ...remote }, request));
-    }
-    const { pushImage } = await import('../../operations/index.js');
-    return pushed(context, await pushImage({ ...local, ...remote }, request));
+    if (options.flag('plan')) return planned(await imgtool.planPush(args[0]!, how));
+    return pushed(context, await imgtool.push(args[0]!, how));
   },
 };
-
-/** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
-function ownName({ record, name }: FoundImage): Reference {
-  const only = name ?? (record.names.length === 1 ? record.names[0] : undefined);
-  if (only !== undefined) return parseReference(only);
-  const names = record.names.length === 0 ? 'has no name' : `has ${record.names.length} names`;
-  throw new UsageError(`the image ${names}: say where to push it`, {
-    hint: 'write imgtool push IMAGE HOST/REPOSITORY:TAG',
-  });
-}
 
 async function pushed({ options }: CommandContext, result: PushResult): Promise<CommandResult> {
   const file = options.text('digestfile');

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
-import { UsageError } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
-import { createOutputFile, fileError } from '../../util/index.js';
+import { fileError } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 
 const REF = { name: 'REF', summary: 'HOST/REPOSITORY[:TAG][@DIGEST]' };
@@ -16,16 +15,8 @@ export const catalog: CommandSpec = {
   arguments: [{ name: 'HOST', summary: 'HOST[:PORT]' }],
   options: [],
   examples: [{ command: 'imgtool catalog localhost:5000', does: 'one repository a line' }],
-  async run({ args, signal, compose }) {
-    const { listRepositories, parseSyncSource } = await import('../../operations/index.js');
-    const name = args[0]!.replace(/\/$/, '');
-    if (name.replace(/^[a-z0-9-]+:\/\//, '').includes('/')) {
-      throw new UsageError(`${name} names a repository, and a catalog is that of a registry`, {
-        hint: `list its tags with "imgtool tags ${name}", or leave out what follows the host`,
-      });
-    }
-    const { host } = parseSyncSource(`${name}/`);
-    const list = await listRepositories(await compose.remote({ host }), host, { signal });
+  async run({ args, signal, imgtool }) {
+    const list = await imgtool.catalog(args[0]!, { signal });
     return { json: list, text: list };
   },
 };
@@ -37,11 +28,8 @@ export const manifestGet: CommandSpec = {
   arguments: [REF],
   options: [],
   examples: [{ command: 'imgtool manifest get alpine:3.20 | sha256sum', does: 'its digest, computed' }],
-  async run({ args, signal, compose }) {
-    const reference = parseReference(await compose.fullName(args[0]!));
-    const { getManifest } = await import('../../operations/index.js');
-    const { bytes } = await getManifest(await compose.remote(reference), reference, { signal });
-    return { bytes };
+  async run({ args, signal, imgtool }) {
+    return { bytes: (await imgtool.manifestGet(args[0]!, { signal })).bytes };
   },
 };
 
@@ -53,11 +41,9 @@ export const manifestPut: CommandSpec = {
   arguments: [REF, { name: 'FILE', summary: 'file, or - for standard input', completes: 'file' }],
   options: [],
   examples: [{ command: 'imgtool manifest put localhost:5000/app:1 index.json', does: 'under a tag' }],
-  async run({ args, signal, compose, input }) {
-    const reference = parseReference(args[0]!);
+  async run({ args, signal, imgtool, input }) {
     const bytes = args[1] === '-' ? await buffer(input()) : await readBytes(args[1]!);
-    const { publishManifest } = await import('../../operations/index.js');
-    const descriptor = await publishManifest(await compose.remote(reference), reference, { bytes, signal });
+    const descriptor = await imgtool.manifestPut(args[0]!, bytes, { signal });
     return { json: descriptor, text: [descriptor.digest] };
   },
 };
@@ -99,23 +85,14 @@ export const blobGet: CommandSpec = {
   arguments: [BLOB],
   options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; standard output when not given' }],
   examples: [{ command: 'imgtool blob get localhost:5000/app@sha256:… -o layer.tar.gz', does: 'a layer as it is' }],
-  async run({ args, options, signal, compose, output }) {
-    const reference = parseReference(await compose.fullName(args[0]!));
-    const { readRemoteBlob } = await import('../../operations/index.js');
-    const remote = await compose.remote(reference);
+  async run({ args, options, signal, imgtool, output }) {
     const path = options.text('output');
     if (path === undefined || path === '-') {
-      await readRemoteBlob(remote, reference, { output: output(), signal });
+      await imgtool.blobGet(args[0]!, output(), { signal });
       return undefined;
     }
-    const file = await createOutputFile(path);
-    try {
-      await readRemoteBlob(remote, reference, { output: file.stream, signal });
-      await file.keep();
-      return { json: { digest: reference.digest, path }, text: [] };
-    } finally {
-      await file.discard();
-    }
+    await imgtool.blobGet(args[0]!, path, { signal });
+    return { json: { digest: parseReference(args[0]!).digest, path }, text: [] };
   },
 };
 
@@ -126,11 +103,9 @@ export const blobHead: CommandSpec = {
   arguments: [BLOB],
   options: [],
   examples: [{ command: 'imgtool blob head localhost:5000/app@sha256:…', does: 'exit code 3 when it has not' }],
-  async run({ args, signal, compose }) {
-    const reference = parseReference(await compose.fullName(args[0]!));
-    const { findBlob } = await import('../../operations/index.js');
-    const size = await findBlob(await compose.remote(reference), reference, { signal });
-    return { json: { digest: reference.digest, size }, text: [String(size)] };
+  async run({ args, signal, imgtool }) {
+    const size = await imgtool.blobHead(args[0]!, { signal });
+    return { json: { digest: parseReference(args[0]!).digest, size }, text: [String(size)] };
   },
 };
 
@@ -141,10 +116,8 @@ export const referrers: CommandSpec = {
   arguments: [REF],
   options: [],
   examples: [{ command: 'imgtool referrers localhost:5000/app:1', does: 'digest and type, one a line' }],
-  async run({ args, signal, compose }) {
-    const reference = parseReference(await compose.fullName(args[0]!));
-    const { listImageReferrers } = await import('../../operations/index.js');
-    const list = await listImageReferrers(await compose.remote(reference), reference, { signal });
+  async run({ args, signal, imgtool }) {
+    const list = await imgtool.referrers(args[0]!, { signal });
     return {
       json: list,
       text: list.map(({ digest, artifactType, mediaType }) => `${digest}  ${artifactType ?? mediaType}`),
@@ -154,14 +127,11 @@ export const referrers: CommandSpec = {
 };
 
 async function removeManifest(
-  { args, signal, compose, progress }: CommandContext,
+  { args, signal, imgtool, progress }: CommandContext,
   how: { readonly tagOnly: boolean; readonly dryRun: boolean },
 ): Promise<CommandResult> {
+  const { digest, tags } = await imgtool.delete(args[0]!, { ...how, signal });
   const reference = parseReference(args[0]!);
-  if (how.tagOnly && (reference.tag === undefined || reference.digest !== undefined))
-    throw new UsageError('--tag-only needs a reference with a tag and without a digest');
-  const { deleteRemoteManifest } = await import('../../operations/index.js');
-  const { digest, tags } = await deleteRemoteManifest(await compose.remote(reference), reference, { ...how, signal });
   const name = `${reference.host}/${reference.repository}`;
   const others = tags.filter((tag) => tag !== reference.tag);
   if (others.length > 0) {

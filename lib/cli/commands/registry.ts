@@ -1,4 +1,3 @@
-import { parseReference, parseRepository } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
 import { wholeNumber } from '../option.js';
 
@@ -9,10 +8,8 @@ export const tags: CommandSpec = {
   arguments: [{ name: 'REPO', summary: 'HOST/REPOSITORY without tag' }],
   options: [],
   examples: [{ command: 'imgtool tags localhost:5000/base', does: 'one tag a line' }],
-  async run({ args, signal, compose }) {
-    const repository = parseRepository(await compose.fullName(args[0]!));
-    const { listTags } = await import('../../operations/index.js');
-    const list = await listTags(await compose.remote(repository), repository, { signal });
+  async run({ args, signal, imgtool }) {
+    const list = await imgtool.tags(args[0]!, { signal });
     return { json: list, text: list };
   },
 };
@@ -25,15 +22,9 @@ export const digest: CommandSpec = {
   arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY[:TAG]' }],
   options: [],
   examples: [{ command: 'imgtool digest alpine:3.20', does: 'what the tag means today' }],
-  async run({ args, signal, compose }) {
-    const reference = parseReference(await compose.fullName(args[0]!));
-    const { resolveDigest } = await import('../../operations/index.js');
-    const {
-      digest: found,
-      mediaType,
-      size,
-    } = await resolveDigest(await compose.remote(reference), reference, { signal });
-    return { json: { digest: found, mediaType, size }, text: [found] };
+  async run({ args, signal, imgtool }) {
+    const found = await imgtool.digest(args[0]!, { signal });
+    return { json: found, text: [found.digest] };
   },
 };
 
@@ -50,11 +41,8 @@ export const search: CommandSpec = {
     { name: 'limit', value: 'N', parse: wholeNumber(1), default: 25, summary: 'results at most, 1000 and no more' },
   ],
   examples: [{ command: 'imgtool search docker.io busybox --limit 5', does: 'name, stars and description of each' }],
-  async run({ args, options, signal, compose }) {
-    const { host } = parseReference(`${args[0]!}/search`);
-    const { searchRegistry } = await import('../../operations/index.js');
-    const limit = Math.min(options.number('limit')!, 1000);
-    const found = await searchRegistry(await compose.remote({ host }), { host, term: args[1]!, limit }, { signal });
+  async run({ args, options, signal, imgtool }) {
+    const found = await imgtool.search(args[0]!, args[1]!, { limit: options.number('limit'), signal });
     return {
       json: found,
       text: {

@@ -12,12 +12,10 @@ export const rmi: CommandSpec = {
   options: [{ name: 'force', short: 'f', default: false, summary: 'remove the name of an image in use' }],
   examples: [{ command: 'imgtool rmi alpine:3.19 alpine:3.18', does: 'remove two images' }],
   async run(context) {
-    const { options, signal, compose } = context;
-    const { removeImage } = await import('../../operations/index.js');
-    const deps = await compose.local();
+    const { options, signal, imgtool } = context;
     return forEachArgument(
       context,
-      (image) => removeImage(deps, { image, force: options.flag('force'), signal }),
+      (image) => imgtool.rmi(image, { force: options.flag('force'), signal }),
       (results) => ({
         json: results,
         text: results.flatMap(({ id, untagged, removed, layers }) => [

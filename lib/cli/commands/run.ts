@@ -1,12 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { isatty } from 'node:tty';
-import { ImgtoolError, NotFoundError, UsageError } from '../../errors.js';
-import type { RunRequest } from '../../operations/index.js';
-import { hostPlatform, parseReference } from '../../spec/index.js';
-import type { CommandContext, CommandSpec } from '../command.js';
+import type { RunOptions } from '../../imgtool/index.js';
+import type { CommandSpec } from '../command.js';
 import { RESERVE } from './common-options.js';
-import { pullReference } from './pull.js';
 
 export const run: CommandSpec = {
   path: ['run'],
@@ -77,99 +71,23 @@ export const run: CommandSpec = {
     { command: 'imgtool run --rm --network none -u nobody alpine id', does: 'without network, as another user' },
   ],
   async run(context) {
-    const { args, options, signal, compose, takeSignals } = context;
-    const { runInContainer } = await import('../../operations/index.js');
-    await pullIfWanted(context, args[0]!);
-    const entrypoint = options.text('entrypoint');
-    const exitCode = await runInContainer(await compose.local(), {
-      target: args[0]!,
-      command: args.slice(1),
+    const { args, options, signal, imgtool, takeSignals } = context;
+    const exitCode = await imgtool.run(args[0]!, args.slice(1), {
+      rm: options.flag('rm'),
       name: options.text('name'),
-      remove: options.flag('rm'),
-      ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
       env: options.list('env'),
       workdir: options.text('workdir'),
       user: options.text('user'),
-      volumes: options.list('volume').map(parseVolume),
-      network: options.text('network') === 'none' ? 'none' : 'host',
-      seccomp: await readSeccomp(options.text('security-opt')),
-      program: options.text('runtime'),
-      terminal: isatty(0) && isatty(1),
+      volumes: options.list('volume'),
+      network: options.text('network') as RunOptions['network'],
+      entrypoint: options.text('entrypoint'),
+      securityOpt: options.text('security-opt'),
+      pull: options.text('pull') as RunOptions['pull'],
+      reserve: options.number('reserve'),
+      runtime: options.text('runtime'),
       takeSignals,
-      bootId: await compose.bootId(),
       signal,
     });
     return { exitCode };
   },
 };
-
-/** Fetches the image that is to run, unless TARGET is a container. Throws NotFoundError when that cannot be. */
-async function pullIfWanted(context: CommandContext, target: string): Promise<void> {
-  const { options, compose } = context;
-  const when = options.text('pull');
-  if (when === 'never') return;
-  const { findContainer, findImage } = await import('../../operations/index.js');
-  const local = await compose.local();
-  if (await isThere(findContainer(local, target))) return;
-  if (when === 'missing' && (await isThere(findImage(local, target)))) return;
-  const reference = parseReference(await compose.fullName(target));
-  const platform = { platform: hostPlatform(), platformGiven: false };
-  const request = { reference, ...platform, policy: 'always', reserveBytes: options.number('reserve')! } as const;
-  try {
-    await pullReference(context, request);
-  } catch (error) {
-    // A bare word is as likely a container's name with a mistake in it.
-    if (hasRegistry(target) || context.signal.aborted || !(error instanceof ImgtoolError)) throw error;
-    throw new NotFoundError(`there is no container or image ${target} here, nor can it be pulled: ${error.message}`, {
-      kind: 'image',
-      subject: target,
-      hint: 'see "imgtool containers" and "imgtool images"',
-      cause: error,
-    });
-  }
-}
-
-function hasRegistry(name: string): boolean {
-  return /^([^/]*[.:][^/]*|localhost)\//.test(name);
-}
-
-async function isThere(found: Promise<unknown>): Promise<boolean> {
-  try {
-    await found;
-    return true;
-  } catch (error) {
-    if (error instanceof NotFoundError) return false;
-    throw error;
-  }
-}
-
-async function readSeccomp(option: string | undefined): Promise<RunRequest['seccomp']> {
-  if (option === undefined) return undefined;
-  const value = /^seccomp=(.+)$/.exec(option)?.[1];
-  if (value === undefined) {
-    throw new UsageError(`--security-opt ${JSON.stringify(option.slice(0, 200))} is not known`, {
-      hint: 'write seccomp=FILE or seccomp=unconfined',
-    });
-  }
-  if (value === 'unconfined') return value;
-  if (value === 'builtin') return undefined;
-  try {
-    return { profile: await readFile(value, 'utf8') };
-  } catch (cause) {
-    throw new UsageError(`the seccomp profile ${value} cannot be read: ${(cause as Error).message}`, {
-      cause,
-      hint: 'check the path; seccomp=unconfined runs without a filter',
-    });
-  }
-}
-
-function parseVolume(text: string): RunRequest['volumes'][number] {
-  const [source, target, mode, ...more] = text.split(':');
-  const known = mode === undefined || mode === 'ro' || mode === 'rw';
-  if (!source || !target?.startsWith('/') || !known || more.length > 0) {
-    throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is no volume`, {
-      hint: 'write PATH-HERE:/PATH-IN-THE-CONTAINER, with :ro for one that is not written to',
-    });
-  }
-  return { source: resolve(source), target, readOnly: mode === 'ro' };
-}

@@ -1,12 +1,7 @@
-import { stat } from 'node:fs/promises';
 import { UsageError } from '../../errors.js';
-import type { SavedImage } from '../../operations/index.js';
-import { createOutputFile, fileError } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
-import { PLATFORM, platformOf, RESERVE, sourceDateEpoch, spoolDirectory } from './common-options.js';
-
-const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
+import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
+import type { CommandSpec } from '../command.js';
+import { PLATFORM, RESERVE } from './common-options.js';
 
 export const save: CommandSpec = {
   path: ['save'],
@@ -24,40 +19,23 @@ export const save: CommandSpec = {
       value: 'FILE',
       summary: 'file (oci-dir: directory) to write; standard output when not given',
     },
-    { name: 'format', value: 'FORMAT', choices: FORMATS, default: 'docker-archive', summary: 'what to write' },
+    { name: 'format', value: 'FORMAT', choices: ARCHIVE_FORMATS, default: 'docker-archive', summary: 'what to write' },
   ],
   examples: [
     { command: 'imgtool save app:1 app:2 -o apps.tar', does: 'two images into one archive' },
     { command: 'imgtool save app:1 --format oci-dir -o layout', does: 'into an OCI layout, beside what is there' },
     { command: 'imgtool save app:1 | ssh host docker load', does: 'to another machine' },
   ],
-  async run(context) {
-    const format = context.options.text('format') as (typeof FORMATS)[number];
-    const path = context.options.text('output');
-    const toStdout = path === undefined || path === '-';
-    if (format === 'oci-dir') {
-      if (toStdout)
-        throw new UsageError('a directory cannot be written to standard output', { hint: 'name it with -o' });
-      return written(await saveTo(context, { format, directory: path, signal: context.signal }), path);
+  async run({ args, imgtool, options, output, signal }) {
+    const format = options.text('format') as SaveOptions['format'];
+    const path = options.text('output');
+    if (path !== undefined && path !== '-') {
+      return { json: { images: await imgtool.save(args, path, { format, signal }), path }, text: [] };
     }
-    const mtime = sourceDateEpoch();
-    if (toStdout) {
-      await saveTo(context, { format, output: context.output(), mtime, temporaryDirectory: spoolDirectory() });
-      return undefined;
-    }
-    const file = await createOutputFile(path);
-    try {
-      const saved = await saveTo(context, {
-        format,
-        output: file.stream,
-        mtime,
-        temporaryDirectory: spoolDirectory(),
-      });
-      await file.keep();
-      return written(saved, path);
-    } finally {
-      await file.discard();
-    }
+    if (format === 'oci-dir')
+      throw new UsageError('a directory cannot be written to standard output', { hint: 'name it with -o' });
+    await imgtool.save(args, output(), { format, signal });
+    return undefined;
   },
 };
 
@@ -80,56 +58,20 @@ export const load: CommandSpec = {
     { command: 'imgtool load -i apps.tar', does: 'from a file' },
     { command: 'docker save app:1 | imgtool load', does: 'from another engine' },
   ],
-  async run({ options, compose, input, signal }) {
+  async run({ options, imgtool, input, signal }) {
     const path = options.text('input');
-    const fromStdin = path === undefined || path === '-';
-    if (!fromStdin) await expectThere(path);
-    const source = fromStdin ? input() : path;
-    const title = fromStdin ? 'standard input' : path;
-    const archive = await compose.openArchive({ source, title, temporaryDirectory: spoolDirectory(), signal });
-    try {
-      const { loadImages } = await import('../../operations/index.js');
-      const images = await loadImages(await compose.unpacking(), {
-        archive,
-        replace: options.flag('replace'),
-        ...platformOf(options),
-        reserveBytes: options.number('reserve')!,
-        bootId: await compose.bootId(),
-        signal,
-      });
-      return {
-        json: { images },
-        text: images.flatMap(({ id, names }) => (names.length === 0 ? [id] : names)),
-        quiet: images.map(({ id }) => id),
-      };
-    } finally {
-      await archive.close();
-    }
+    const fromInput = path === undefined || path === '-';
+    const images = await imgtool.load(fromInput ? input() : path, {
+      sourceName: fromInput ? 'standard input' : undefined,
+      replace: options.flag('replace'),
+      platform: options.text('platform'),
+      reserve: options.number('reserve'),
+      signal,
+    });
+    return {
+      json: { images },
+      text: images.flatMap(({ id, names }) => (names.length === 0 ? [id] : names)),
+      quiet: images.map(({ id }) => id),
+    };
   },
 };
-
-async function saveTo(
-  { args, options, compose, progress, signal }: CommandContext,
-  target: Parameters<CommandContext['compose']['createArchive']>[0],
-): Promise<SavedImage[]> {
-  namedLogin(options, [], SEVERAL_LOGINS);
-  const { saveImages } = await import('../../operations/index.js');
-  const local = await compose.local();
-  const registry = async () => (await compose.remote()).registry;
-  const createArchive = () => compose.createArchive(target);
-  // Readers of layouts, skopeo before 1.10 and umoci among them, expect OCI manifests there.
-  const manifestFormat = target.format === 'oci-archive' || target.format === 'oci-dir' ? 'oci' : undefined;
-  return saveImages({ ...local, progress, registry }, { images: args, manifestFormat, createArchive, signal });
-}
-
-function written(images: readonly SavedImage[], path: string): CommandResult {
-  return { json: { images, path }, text: [] };
-}
-
-async function expectThere(path: string): Promise<void> {
-  try {
-    await stat(path);
-  } catch (error) {
-    throw fileError(path, 'read', error);
-  }
-}

@@ -1,8 +1,7 @@
 import { UsageError } from '../../errors.js';
+import { DEFAULTS } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
 import type { Options } from '../options.js';
-
-const DEFAULT_LISTEN = '127.0.0.1:5000';
 
 export const serve: CommandSpec = {
   path: ['serve'],
@@ -16,7 +15,7 @@ export const serve: CommandSpec = {
     {
       name: 'listen',
       value: 'HOST:PORT',
-      default: DEFAULT_LISTEN,
+      default: DEFAULTS.listen,
       summary: 'where to listen; port 0 takes a free one',
     },
     { name: 'dir', value: 'DIR', summary: 'directory that holds the repositories; ROOT-registry when not given' },
@@ -33,20 +32,18 @@ export const serve: CommandSpec = {
     { command: 'imgtool serve --store', does: 'the images of the local store, for podman, docker or another imgtool' },
     { command: 'imgtool serve --listen 127.0.0.1:0 --json', does: 'on a free port; the URL is in the JSON' },
   ],
-  async run({ options, signal, progress, compose, print }) {
-    const { host, port } = parseListen(options.text('listen')!);
-    const dir = options.text('dir') ?? `${compose.root.replace(/\/+$/, '')}-registry`;
+  async run({ options, signal, progress, imgtool, print }) {
     const store = servesStore(options);
-    const readOnly = store || options.flag('read-only');
-    const server = await compose.server({
-      ...(store ? {} : { dir }),
-      listen: { host, port },
-      readOnly,
+    const server = await imgtool.serve({
+      listen: options.text('listen'),
+      ...(store ? { store } : { dir: options.text('dir') }),
+      readOnly: options.flag('read-only'),
       v1Tokens: options.flag('v1-tokens'),
       signal,
     });
     try {
-      print({ json: { url: server.url, ...(store ? { store: compose.root } : { dir }) }, text: [server.url] });
+      print({ json: { url: server.url, ...server.serves }, text: [server.url] });
+      const { host, readOnly } = server;
       if (!/^(127\.|::1$|localhost$)/.test(host))
         progress.note(`anybody who reaches ${host} can read${readOnly ? '' : ' and write'} here`);
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -62,15 +59,4 @@ function servesStore(options: Options): boolean {
   if (!options.flag('store') || options.origin('dir') !== 'flag') return options.flag('store');
   if (options.origin('store') !== 'flag') return false;
   throw new UsageError('--store and --dir exclude each other', { hint: 'one server serves one of them' });
-}
-
-function parseListen(text: string): { readonly host: string; readonly port: number } {
-  const match = /^(?:(\[[0-9a-fA-F:]+\]|[^:\s]*):)?(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port > 65535) {
-    throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not an address to listen on`, {
-      hint: 'write HOST:PORT, such as 127.0.0.1:5000',
-    });
-  }
-  return { host: (match[1] || '127.0.0.1').replace(/^\[|\]$/g, ''), port };
 }

@@ -1,7 +1,6 @@
 import { StoreError } from '../../errors.js';
 import type { Finding } from '../../operations/index.js';
 import type { CommandSpec } from '../command.js';
-import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 
 export const storeFsck: CommandSpec = {
   path: ['store', 'fsck'],
@@ -24,20 +23,9 @@ export const storeFsck: CommandSpec = {
     { command: 'imgtool store fsck', does: 'look at everything' },
     { command: 'imgtool store fsck --repair', does: 'fetch what is bad again' },
   ],
-  async run({ options, signal, compose, print }) {
-    namedLogin(options, [], SEVERAL_LOGINS);
-    const [{ checkStore }, local, bootId] = await Promise.all([
-      import('../../operations/index.js'),
-      compose.local(),
-      compose.bootId(),
-    ]);
-    const openRegistry = async (): Promise<Awaited<ReturnType<typeof compose.remote>>['registry']> =>
-      (await compose.remote()).registry;
+  async run({ options, signal, imgtool, print }) {
     const repair = options.flag('repair');
-    const check = await checkStore(
-      { ...local, openRegistry },
-      { quick: options.flag('quick'), repair, bootId, signal },
-    );
+    const check = await imgtool.storeFsck({ quick: options.flag('quick'), repair, signal });
     const { findings, blobs, layers, images } = check;
     print({
       json: check,
@@ -51,7 +39,7 @@ export const storeFsck: CommandSpec = {
     throw new StoreError(
       `${left === 1 ? 'one thing' : `${left} things`} in the store ${left === 1 ? 'is' : 'are'} bad`,
       {
-        path: compose.root,
+        path: imgtool.root,
         hint: repair
           ? 'the lines above say what brings each back; an image can also be removed with: imgtool rmi'
           : 'repair it with: imgtool store fsck --repair',

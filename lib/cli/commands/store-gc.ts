@@ -30,18 +30,12 @@ export const storeGc: CommandSpec = {
     { command: 'imgtool store gc --dry-run', does: 'what would go' },
     { command: 'imgtool store gc --keep-storage 20GiB', does: 'in a nightly job' },
   ],
-  async run({ options, signal, compose }) {
-    const [{ collectGarbage }, deps, bootId] = await Promise.all([
-      import('../../operations/index.js'),
-      compose.local(),
-      compose.bootId(),
-    ]);
+  async run({ options, signal, imgtool }) {
     const dryRun = options.flag('dry-run');
-    const garbage = await collectGarbage(deps, {
-      keepBytes: options.number('keep-storage'),
+    const garbage = await imgtool.storeGc({
+      keepStorage: options.number('keep-storage'),
       dropBlobs: options.flag('drop-blobs'),
       dryRun,
-      bootId,
       signal,
     });
     return described(garbage, dryRun);

@@ -1,4 +1,3 @@
-import { AlreadyExistsError } from '../../errors.js';
 import { formatSize, parseSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
 import type { StoreRoot } from '../../snapshot/index.js';
@@ -19,17 +18,8 @@ export const storeInit: CommandSpec = {
     { command: 'imgtool store init', does: 'the usual place and size' },
     { command: 'imgtool store init --root /srv/images --size 200GiB', does: 'elsewhere, larger' },
   ],
-  async run({ options, compose }) {
-    const size = options.number('size');
-    const device = options.text('device');
-    if ((size !== undefined || device !== undefined) && (await compose.records()) !== undefined) {
-      throw new AlreadyExistsError(`there is a store at ${compose.root} already`, {
-        kind: 'store',
-        subject: compose.root,
-        hint: 'choose another place with --root',
-      });
-    }
-    return described(await compose.makeStore({ size, device }));
+  async run({ options, imgtool }) {
+    return described(await imgtool.storeInit({ size: options.number('size'), device: options.text('device') }));
   },
 };
 
@@ -40,10 +30,8 @@ export const storeInfo: CommandSpec = {
   arguments: [],
   options: [],
   examples: [{ command: 'imgtool store info --json', does: 'for a program' }],
-  async run({ compose }) {
-    const store = await compose.store();
-    const { snapshots } = await compose.local();
-    const space = await snapshots.space();
+  async run({ imgtool }) {
+    const { space, ...store } = await imgtool.storeInfo();
     const result = described(store);
     return {
       json: { ...result.json, space: { ...space, backingFree: space.backingFree ?? null } },
@@ -69,9 +57,8 @@ export const storeDf: CommandSpec = {
   arguments: [],
   options: [],
   examples: [{ command: 'imgtool store df', does: 'sums and the share of each image' }],
-  async run({ compose }) {
-    const { storeUsage } = await import('../../operations/index.js');
-    const usage = await storeUsage(await compose.local());
+  async run({ imgtool }) {
+    const usage = await imgtool.storeDf();
     const { layers, blobs, space } = usage;
     return {
       json: { ...usage, space: { ...space, backingFree: space.backingFree ?? null } },

@@ -1,15 +1,11 @@
-import { readFile } from 'node:fs/promises';
-import { PartialError, StoreError, UsageError } from '../../errors.js';
-import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
-import { parsePlatform } from '../../spec/index.js';
-import { fileError, formatSize, mayNamePrograms, runProcess, writeFileAtomic } from '../../util/index.js';
+import { PartialError, UsageError } from '../../errors.js';
+import type { MirrorOptions } from '../../imgtool/index.js';
+import type { SyncReport, SyncRule } from '../../operations/index.js';
+import { formatSize, parseAge } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
-import { programNamedError, type Options } from '../options.js';
-import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
-import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from '../sync-state.js';
-import { openTagQueue } from '../tag-queue.js';
+import type { Options } from '../options.js';
+import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
 import { QUEUE_OPTION } from './common-options.js';
 
@@ -113,30 +109,27 @@ export const sync: CommandSpec = {
     { command: 'imgtool sync old:5000/ east:5000 west:5000 --keep-going', does: 'a whole registry to two others' },
   ],
   async run(context) {
-    const { options, signal } = context;
-    const { parseAge } = await import('../../operations/index.js');
-    const rules = withSides(await rulesOf(context), options);
+    const { options } = context;
+    const rules = await rulesOf(context);
     const watch = options.text('watch');
     const schedule = watch === undefined ? undefined : await readSchedule(watch, parseAge);
-    const request: SyncRequest = {
-      rules,
-      dryRun: options.flag('dry-run'),
-      keepGoing: options.flag('keep-going'),
-      signal,
-    };
-    if (schedule === undefined) return syncOnce(context, request);
-    await syncAgainAndAgain(context, request, schedule);
+    if (schedule === undefined) return syncOnce(context, rules);
+    await syncAgainAndAgain(context, rules, schedule);
     return undefined;
   },
 };
 
 /** Run after run, never two at a time, until interrupted: between two runs that is a good end, within one an AbortError. */
-async function syncAgainAndAgain(context: CommandContext, request: SyncRequest, schedule: Schedule): Promise<void> {
+async function syncAgainAndAgain(
+  context: CommandContext,
+  rules: readonly SyncRule[],
+  schedule: Schedule,
+): Promise<void> {
   const { progress, signal, print } = context;
   for (let now = schedule.startsNow; ; now = true) {
     if (now) {
       try {
-        print(await syncOnce(context, request));
+        print(await syncOnce(context, rules));
       } catch (error) {
         signal.throwIfAborted();
         progress.note(`this run failed, the next one follows: ${(error as Error).message}`);
@@ -153,51 +146,16 @@ async function syncAgainAndAgain(context: CommandContext, request: SyncRequest, 
   }
 }
 
-/** Rules that say nothing themselves of how a side is reached take it from the options. */
-function withSides(rules: readonly SyncRule[], options: Options): SyncRule[] {
-  const hosts = (open: readonly SyncRule[]): string[] => open.map(({ host }) => host);
-  const targets = (open: readonly SyncRule[]): string[] => open.flatMap((rule) => rule.targets.map(({ host }) => host));
-  const source = sideAccess(options, 'src', hosts(rules.filter(({ sourceAccess }) => sourceAccess === undefined)));
-  const target = sideAccess(options, 'dest', targets(rules.filter(({ targetAccess }) => targetAccess === undefined)));
-  const sides = withNamedLogin(
-    options,
-    rules.map((rule) => ({
-      source: rule.sourceAccess ?? source,
-      target: rule.targetAccess ?? target,
-      sourceHosts: [rule.host],
-      targetHosts: rule.targets.map(({ host }) => host),
-    })),
-  );
-  return rules.map((rule, i) => ({ ...rule, sourceAccess: sides[i]!.source, targetAccess: sides[i]!.target }));
-}
-
-async function syncOnce(context: CommandContext, request: SyncRequest): Promise<CommandResult> {
-  const { compose, progress, options } = context;
-  const { sync: syncNow } = await import('../../operations/index.js');
-  const transports = await compose.transports();
-  const { registry, parallel } = transports;
-  const memory = await SyncMemoryFile.open(process.env);
-  const journal = deletedTagsPath(process.env);
-  let report: SyncReport;
-  const queue = request.dryRun ? undefined : await openTagQueue(context, request.rules);
-  const keepMemory = memory.keep();
-  try {
-    report = await syncNow(
-      {
-        ...{ registry, progress, parallel, memory, convert: transports },
-        registryFor: (access) => compose.registryFor(access),
-        ...(queue === undefined ? {} : { queue }),
-        recordDeletion: (deleted) => keepDeletedTag(journal, deleted),
-        runHook: (argv, hookSignal) => runProcess(argv, { signal: hookSignal }),
-      },
-      // What workers have in hand is not stopped by a failure.
-      queue === undefined ? request : { ...request, keepGoing: true },
-    );
-  } finally {
-    await queue?.close();
-    await keepMemory();
-  }
-  await writeMetrics(options.text('metrics-file'), report);
+async function syncOnce(context: CommandContext, rules: readonly SyncRule[]): Promise<CommandResult> {
+  const { imgtool, options, signal } = context;
+  const report = await imgtool.sync(rules, {
+    dryRun: options.flag('dry-run'),
+    keepGoing: options.flag('keep-going'),
+    rate: options.list('rate'),
+    attempts: options.number('attempts'),
+    metricsFile: options.text('metrics-file'),
+    signal,
+  });
   const result = { json: report, text: [...linesOf(report), sumOf(report)], quiet: linesOf(report) };
   if (report.failed === 0) return result;
   context.print(result);
@@ -208,17 +166,6 @@ async function syncOnce(context: CommandContext, request: SyncRequest): Promise<
     failures,
     hint: 'running it again copies what is missing',
   });
-}
-
-async function writeMetrics(path: string | undefined, report: SyncReport): Promise<void> {
-  if (path === undefined) return;
-  const { prometheusText } = await import('../../operations/index.js');
-  try {
-    await writeFileAtomic(path, prometheusText(report, Date.now()));
-    await writeFileAtomic(`${path}.json`, `${JSON.stringify(report)}\n`);
-  } catch (error) {
-    throw new StoreError(`cannot write ${path}: ${(error as Error).message}`, { path, cause: error });
-  }
 }
 
 /** A line for each tag that is not up to date. */
@@ -250,28 +197,20 @@ function sumOf(report: SyncReport): string {
 }
 
 /** The mirrors asked for, by file or by flags. */
-async function rulesOf({ args, options }: CommandContext): Promise<readonly SyncRule[]> {
+async function rulesOf({ args, imgtool, options }: CommandContext): Promise<readonly SyncRule[]> {
   const [first, ...targets] = args as [string, ...string[]];
-  const { readSyncFile } = await import('../../operations/index.js');
-  if (!/\.ya?ml$|\.json$/.test(first) && targets.length > 0) return [await ruleFromFlags(first, targets, options)];
-  let text: string;
-  try {
-    text = await readFile(first, 'utf8');
-  } catch (error) {
-    if (/\.ya?ml$|\.json$/.test(first)) throw fileError(first, 'read', error);
-    throw new UsageError(`${first} is not a file of mirrors, and no target was given`, {
-      hint: `name the target: imgtool sync ${first} HOST/REPOSITORY`,
-      cause: error,
-    });
-  }
+  if (!/\.ya?ml$|\.json$/.test(first) && targets.length > 0)
+    return imgtool.mirrorRules(first, targets, mirrorOptions(options));
   const given = RULE_OPTIONS.find((name) => options.origin(name) === 'flag');
   if (given !== undefined) {
     throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
   }
-  const scoped = { scoped: options.flag('scoped'), scopedByFlag: options.origin('scoped') === 'flag' };
-  const rules = await readSyncFile(text, first, { targets, ...scoped });
-  if (rules.some(({ hook }) => hook.length > 0) && !mayNamePrograms(first)) throw programNamedError('hook', first);
-  return rules;
+  return imgtool.mirrorFile(first, {
+    targets,
+    scoped: options.flag('scoped'),
+    scopedGiven: options.origin('scoped') === 'flag',
+    ...sideOptions(options),
+  });
 }
 
 /** What a file says for each of its mirrors: refused as flags; variables and the config file are for commands that take it. */
@@ -280,40 +219,25 @@ const RULE_OPTIONS = [
   ...['referrers', 'format', 'compression', 'delete-extra', 'max-delete', 'protect', 'hook'],
 ] as const;
 
-async function ruleFromFlags(first: string, targets: readonly string[], options: Options): Promise<SyncRule> {
-  const operations = await import('../../operations/index.js');
-  const { checkRanges, mirrorConversion, parseAge, parseRegex, parseSyncSource, parseSyncTarget } = operations;
-  const { host, repository, tag, isV1 } = parseSyncSource(first);
-  const kind = repository === undefined ? 'registry' : 'repository';
-  await checkRanges(options.list('semver'));
-  const since = options.text('since');
-  const form = {
-    format: options.text('format') as 'oci' | 'v2s2' | undefined,
-    compression: compressionFor(options),
-  };
+function mirrorOptions(options: Options): MirrorOptions {
   return {
-    ...{ host, isV1, conversion: mirrorConversion(form, { referrers: options.flag('referrers') }) },
-    repositories: repository === undefined ? undefined : [repository],
-    targets: targets.map((text) => {
-      const target = parseSyncTarget(text, options.flag('scoped') ? 'list' : kind);
-      return options.flag('scoped') ? { ...target, keep: 'host' } : target;
-    }),
-    tags: {
-      exact: tag === undefined ? undefined : [tag],
-      allow: options.list('tags'),
-      deny: options.list('exclude'),
-      allowRegex: options.list('tags-regex').map(parseRegex),
-      denyRegex: options.list('exclude-regex').map(parseRegex),
-      semver: options.list('semver'),
-      newest: options.number('newest'),
-      newestBy: options.text('newest-by') as 'semver' | 'created',
-      sinceMs: since === undefined ? undefined : parseAge(since),
-    },
-    platforms: options.list('platform').flatMap((text) => text.split(',').map(parsePlatform)),
+    tags: options.list('tags'),
+    exclude: options.list('exclude'),
+    tagsRegex: options.list('tags-regex'),
+    excludeRegex: options.list('exclude-regex'),
+    semver: options.list('semver'),
+    newest: options.number('newest'),
+    newestBy: options.text('newest-by') as MirrorOptions['newestBy'],
+    since: options.text('since'),
+    platforms: options.list('platform'),
     referrers: options.flag('referrers'),
-    deleteExtra: options.flag('delete-extra')
-      ? { maxDelete: options.number('max-delete')!, protect: options.list('protect') }
-      : undefined,
-    hook: (options.text('hook') ?? '').split(/\s+/).filter((word) => word !== ''),
+    format: options.text('format') as MirrorOptions['format'],
+    compression: options.text('compression'),
+    scoped: options.flag('scoped'),
+    deleteExtra: options.flag('delete-extra'),
+    maxDelete: options.number('max-delete'),
+    protect: options.list('protect'),
+    hook: options.text('hook'),
+    ...sideOptions(options),
   };
 }

@@ -1,4 +1,3 @@
-import { parseReference } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
 
 export const tag: CommandSpec = {
@@ -12,10 +11,8 @@ export const tag: CommandSpec = {
   ],
   options: [],
   examples: [{ command: 'imgtool tag alpine:3.20 localhost:5000/base:stable', does: 'name it for another registry' }],
-  async run({ args, signal, compose }) {
-    const reference = parseReference(args[1]!);
-    const { tagImage } = await import('../../operations/index.js');
-    const named = await tagImage(await compose.local(), { image: args[0]!, reference, signal });
+  async run({ args, signal, imgtool }) {
+    const named = await imgtool.tag(args[0]!, args[1]!, { signal });
     return { json: named, text: [] };
   },
 };
@@ -27,9 +24,8 @@ export const untag: CommandSpec = {
   arguments: [{ name: 'REF', summary: 'the name', completes: 'image' }],
   options: [],
   examples: [{ command: 'imgtool untag localhost:5000/base:stable', does: 'forget the name, keep the image' }],
-  async run({ args, signal, compose }) {
-    const { untagImage } = await import('../../operations/index.js');
-    const named = await untagImage(await compose.local(), { reference: args[0]!, signal });
+  async run({ args, signal, imgtool }) {
+    const named = await imgtool.untag(args[0]!, { signal });
     return { json: named, text: [] };
   },
 };

@@ -3,7 +3,6 @@ import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 import { PLATFORM } from './common-options.js';
 import { shortName } from './images.js';
-import { inspectNamed, isRemote } from './inspect.js';
 
 export const tree: CommandSpec = {
   path: ['tree'],
@@ -15,12 +14,11 @@ export const tree: CommandSpec = {
   ],
   options: [PLATFORM],
   examples: [{ command: 'imgtool tree alpine', does: 'layers, oldest first' }],
-  run: (context) => (isRemote(context.args[0]!) ? remoteTree(context) : localTree(context)),
+  run: (context) => (/^docker(-v1)?:\/\//.test(context.args[0]!) ? remoteTree(context) : localTree(context)),
 };
 
-async function localTree({ args, compose }: CommandContext): Promise<CommandResult> {
-  const { imageTree } = await import('../../operations/index.js');
-  const image = await imageTree(await compose.local(), args[0]!);
+async function localTree({ args, imgtool }: CommandContext): Promise<CommandResult> {
+  const image = await imgtool.tree(args[0]!);
   const title = image.names.length === 0 ? '<none>' : image.names.map(shortName).join(', ');
   const lines = image.layers.map((layer) => {
     const shared = layer.sharedWith.length === 0 ? '' : `  shared with ${layer.sharedWith.join(', ')}`;
@@ -31,11 +29,11 @@ async function localTree({ args, compose }: CommandContext): Promise<CommandResu
   return { json: image, text: [`${title}  ${shortDigest(image.id)}  ${sizes}`, ...withBranches(lines)] };
 }
 
-async function remoteTree(context: CommandContext): Promise<CommandResult> {
-  const { image } = await inspectNamed(context);
+async function remoteTree({ args, imgtool, options, signal }: CommandContext): Promise<CommandResult> {
+  const { image } = await imgtool.inspect(args[0]!, { type: 'image', platform: options.text('platform'), signal });
   const { id, names, digest, size, layers } = image;
   const lines = layers.map((layer) => layerLine(layer.digest ?? layer.v1Id ?? '', layer.size));
-  const title = `${names[0] ?? context.args[0]!}  ${shortDigest(id ?? digest ?? '')}  ${formatSize(size)} compressed`;
+  const title = `${names[0] ?? args[0]!}  ${shortDigest(id ?? digest ?? '')}  ${formatSize(size)} compressed`;
   return { json: { id, names, digest, size, layers }, text: [title, ...withBranches(lines)] };
 }
 

@@ -1,5 +1,5 @@
 export { prometheusText } from './metrics.js';
-export { parseAge } from './parse-age.js';
+export { parseAge } from '../../util/index.js';
 export { mirrorConversion } from './parse-conversion.js';
 export { DEFAULT_MAX_DELETE, parseRegex, readSyncFile, type SyncFileOptions } from './read-sync-file.js';
 export { checkRanges } from './select-tags.js';

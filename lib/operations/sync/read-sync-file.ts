@@ -10,7 +10,7 @@ import {
   type SyncTarget,
   type TagRules,
 } from './sync-rule.js';
-import { parseAge } from './parse-age.js';
+import { parseAge } from '../../util/index.js';
 import { mirrorConversion, parseMirrorFormat } from './parse-conversion.js';
 import { skopeoRules } from './skopeo-file.js';
 

@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { UsageError } from '../errors.js';
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   s: 1000,

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import type { Options } from './options.js';
+import type { Settings } from './settings.js';
 
 /** User and password for one registry. */
 export interface NamedLogin {
@@ -18,21 +18,24 @@ export function splitCredentials(text: string): { readonly username: string; rea
 }
 
 /**
- * The login of `--creds`, bound to the only registry that the command line names: `hosts`, each as often as it occurs.
- * Undefined without --creds; also without hosts, unless --creds is on the command line. Throws UsageError when it cannot be
+ * The login of the setting `creds`, bound to the only registry that a call names: `hosts`, each as often as it occurs.
+ * Undefined without the setting; also without hosts, unless it is a flag of the command. Throws UsageError when it cannot be
  * told where the password belongs; `hint` says what to use for several registries.
  */
-export function namedLogin(options: Options, hosts: readonly string[], hint: string): NamedLogin | undefined {
-  const creds = options.text('creds');
+export function namedLogin(
+  { creds }: Pick<Settings, 'creds'>,
+  hosts: readonly string[],
+  hint: string,
+): NamedLogin | undefined {
   const [host, ...more] = new Set(hosts);
   if (creds === undefined) return undefined;
-  const origin = options.origin('creds');
+  const { text, origin } = creds;
   const what = origin === 'flag' ? '--creds' : `creds (${origin})`;
   if (more.length > 0) {
     throw new UsageError(`${what} goes to one registry, not to ${[host, ...more].join(', ')}`, { hint });
   }
-  if (host !== undefined) return { host, ...splitCredentials(creds) };
-  // A variable or a file is not about this command.
+  if (host !== undefined) return { host, ...splitCredentials(text) };
+  // An option, a variable or a file is not about this call.
   if (origin !== 'flag') return undefined;
   throw new UsageError('--creds is for a registry named on the command line, and there is none that needs it', {
     hint: 'keep a login for each registry with: imgtool login HOST',

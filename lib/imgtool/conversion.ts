@@ -1,13 +1,17 @@
 import { UsageError } from '../errors.js';
 import type { Conversion } from '../operations/index.js';
 import { parseCompression } from '../spec/index.js';
-import type { Options } from './options.js';
 
-/** The value of `--compression`, which must go together with that of `--format`. Throws UsageError. */
-export function compressionFor(options: Options): Conversion['compression'] {
-  const text = options.text('compression');
+/** The option `compression`, which must go together with `format`. Throws UsageError. */
+export function compressionOf({
+  compression: text,
+  format,
+}: {
+  readonly compression?: string | undefined;
+  readonly format?: string | undefined;
+}): Conversion['compression'] {
   const compression = text === undefined ? undefined : parseCompression(text);
-  if (compression?.kind === 'zstd' && /^v2s[12]$/.test(options.text('format') ?? '')) {
+  if (compression?.kind === 'zstd' && /^v2s[12]$/.test(format ?? '')) {
     throw new UsageError('Docker manifests (v2s2, v2s1) have no form for layers compressed with zstd', {
       hint: 'use --compression gzip, or --format oci',
     });

@@ -1,38 +1,24 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
-import { InvalidReferenceError, NotFoundError } from '../errors.js';
-import type {
-  CopyTransports,
-  GarbageDeps,
-  OperationDeps,
-  OtherTransport,
-  RegistryAccess,
-} from '../operations/index.js';
+import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
+import type { CopyTransports, OperationDeps, OtherTransport, RegistryAccess } from '../operations/index.js';
 import type { KnownHosts } from '../http/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
-import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
+import type { RegistryClient } from '../registry/index.js';
 import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from '../server/index.js';
-import type { OpenStoreOptions, SnapshotOrigin, StoreRoot } from '../snapshot/index.js';
+import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
-import { DEFAULT_RESERVE_BYTES, sourceDateEpoch, spoolDirectory } from './commands/common-options.js';
-import type { ConfigFile } from './config-file.js';
-import { registrySetting } from './config-keys.js';
-import { splitCredentials } from './creds.js';
-import type { Options } from './options.js';
+import { sourceDateEpoch, spoolDirectory } from './common.js';
+import { clientOptions } from './client-options.js';
+import { localDrivers, type LocalDeps } from './local-drivers.js';
+import { namedLogin, splitCredentials, type NamedLogin } from './named-login.js';
+import { DEFAULTS, type Settings } from './settings.js';
 
-/** Parts that work on the local store. */
-export type LocalDeps = Omit<OperationDeps, 'registry' | 'content'> & Pick<GarbageDeps, 'content'>;
-
-/** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
-export class Composition {
-  readonly #options: Options;
-  readonly #files: readonly ConfigFile[];
-  readonly #progress: ProgressSink;
-  readonly #note = (line: string): void => this.#progress.note(line);
-  readonly #env: NodeJS.ProcessEnv;
+/** Constructs the drivers, each on first use: with `local-drivers.ts` and `client-options.ts` the only place that does. */
+export class Drivers {
+  readonly settings: Settings;
+  readonly #note = (line: string): void => this.settings.progress.note(line);
   /** By what `remote` was asked for. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
@@ -40,33 +26,25 @@ export class Composition {
   #knownHosts: KnownHosts | undefined;
   #shortNames: Promise<(name: string) => string> | undefined;
 
-  constructor(
-    options: Options,
-    files: readonly ConfigFile[],
-    progress: ProgressSink,
-    env: NodeJS.ProcessEnv = process.env,
-  ) {
-    this.#options = options;
-    this.#files = files;
-    this.#progress = progress;
-    this.#env = env;
+  constructor(settings: Settings) {
+    this.settings = settings;
   }
 
   /** Directory of the store. */
   get root(): string {
-    return this.#options.text('root')!;
+    return this.settings.root;
   }
 
-  get #debugs(): boolean {
-    return this.#options.text('log-level') === 'debug';
+  get progress(): ProgressSink {
+    return this.settings.progress;
   }
 
   /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
     const store = await this.#findStore();
     if (store === undefined) {
-      const origin = this.#options.origin('root');
-      if (origin !== 'default') this.#note(`warning: there is no store at ${this.root} (--root from ${origin})`);
+      const { root, rootOrigin } = this.settings;
+      if (rootOrigin !== 'default') this.#note(`warning: there is no store at ${root} (--root from ${rootOrigin})`);
       return undefined;
     }
     const { createMetadataStore } = await import('../metadata/index.js');
@@ -76,12 +54,12 @@ export class Composition {
   /** The local store, if there is one. */
   async localIfThere(): Promise<LocalDeps | undefined> {
     const store = await this.#findStore();
-    return store === undefined ? undefined : this.#drivers(store);
+    return store === undefined ? undefined : this.#local(store);
   }
 
   /** The local store. Throws NotFoundError when there is none, StoreError. */
   async local(): Promise<LocalDeps> {
-    return this.#drivers(await this.store());
+    return this.#local(await this.store());
   }
 
   /** Where the store is and what carries it. Throws NotFoundError when there is none, StoreError. */
@@ -97,24 +75,27 @@ export class Composition {
   }
 
   /**
-   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; --creds takes its
-   * place at the host that the user names (`named`) and nowhere else: not at mirrors, not at places from records.
+   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; `creds` takes its
+   * place at the host that the call names (`named`) and nowhere else: not at mirrors, not at places from records.
    */
   async remote(named?: { readonly host: string }): Promise<Pick<OperationDeps, 'registry'>> {
     const key = JSON.stringify([named?.host]);
-    let client = this.#registries.get(key);
-    if (client === undefined) {
-      client = this.connect(this.#lookup(named?.host));
-      this.#registries.set(key, client);
-    }
-    return { registry: await client };
+    return { registry: await this.#once(key, () => this.connect(this.#lookup(named?.host))) };
   }
 
-  /** Registries reached in another way than all others; --creds counts only as `access.login`. */
+  /** Registries reached in another way than all others; `creds` counts only as `access.login`. */
   registryFor(access: RegistryAccess): Promise<RegistryClient> {
-    const key = JSON.stringify(access);
-    const client = this.#registries.get(key) ?? this.#connectFor(access);
-    this.#registries.set(key, client);
+    return this.#once(JSON.stringify(access), () => this.#connectFor(access));
+  }
+
+  /** A client that failed to start is not kept: the next call may find the settings mended. */
+  #once(key: string, connect: () => Promise<RegistryClient>): Promise<RegistryClient> {
+    let client = this.#registries.get(key);
+    if (client === undefined) {
+      client = connect();
+      this.#registries.set(key, client);
+      client.catch(() => this.#registries.delete(key));
+    }
     return client;
   }
 
@@ -122,9 +103,10 @@ export class Composition {
     const { authfile, login } = access;
     const { createCredentialStore } = await import('../auth/index.js');
     const store =
-      authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.#env, authfile });
+      authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.settings.env, authfile });
     const find: CredentialLookup = async (host, request) => {
-      if (login?.host !== host) return store.find(host, request);
+      if (login?.host !== host)
+        return authfile === undefined ? this.#findLogin(host, request) : store.find(host, request);
       return { username: login.username, password: login.password, source: 'the login given for this registry' };
     };
     return this.connect(find, { ...access, store });
@@ -136,8 +118,10 @@ export class Composition {
     access: Pick<RegistryAccess, 'tlsVerify' | 'certDir'> & { readonly store?: CredentialStore } = {},
   ): Promise<RegistryClient> {
     const { createRegistryClient } = await import('../registry/index.js');
+    const { KnownHosts } = await import('../http/index.js');
+    this.#knownHosts ??= new KnownHosts();
     return createRegistryClient({
-      ...(await this.#clientOptions(access)),
+      ...(await clientOptions(this.settings, this.#knownHosts, access)),
       credentials,
       requestHeaders: async () => (access.store ?? (await this.credentials())).requestHeaders(),
     });
@@ -147,14 +131,16 @@ export class Composition {
   async credentials(): Promise<CredentialStore> {
     const { createCredentialStore } = await import('../auth/index.js');
     this.#credentials ??= Promise.resolve(
-      createCredentialStore({ env: this.#env, authfile: this.#options.text('authfile') }),
+      createCredentialStore({ env: this.settings.env, authfile: this.settings.authfile }),
     );
     return this.#credentials;
   }
 
   /** The full name of a short one that this machine has an alias for; any other name as it is. Throws UsageError. */
   async fullName(name: string): Promise<string> {
-    this.#shortNames ??= import('../hosts/index.js').then((hosts) => hosts.shortNames(hosts.thisMachine(this.#env)));
+    this.#shortNames ??= import('../hosts/index.js').then((hosts) =>
+      hosts.shortNames(hosts.thisMachine(this.settings.env)),
+    );
     return (await this.#shortNames)(name);
   }
 
@@ -181,7 +167,7 @@ export class Composition {
 
   /** The local store, made when there is none, and what unpacks layers into it. */
   async unpacking(): Promise<Omit<OperationDeps, 'registry'>> {
-    return this.#drivers(await this.makeStore());
+    return this.#local(await this.makeStore());
   }
 
   /** The boot this machine is in. */
@@ -199,8 +185,9 @@ export class Composition {
     const { startRegistryServer } = await import('../server/index.js');
     return startRegistryServer({
       ...options,
+      signal,
       ...(options.dir === undefined ? { storage: await this.#storeStorage(signal) } : {}),
-      ...(this.#debugs ? { onRequest: (log) => this.#note(logLine(log)) } : {}),
+      ...(this.settings.debug ? { onRequest: (log) => this.#note(logLine(log)) } : {}),
     });
   }
 
@@ -227,26 +214,31 @@ export class Composition {
     return {
       sourceRegistry,
       registry: await open(sides.target),
-      progress: this.#progress,
-      parallel: this.#options.number('parallel')!,
-      temporaryDirectory: spoolDirectory(),
+      progress: this.progress,
+      parallel: this.settings.parallel,
+      temporaryDirectory: spoolDirectory(this.settings.env),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       openSource: (name, { signal }) => this.#openSource(name, signal),
       openDestination: (name, { signal }) => this.#openDestination(name, signal),
     };
   }
 
-  /** Connects to the queue of --queue to put jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
-  async jobQueue(options: Omit<JobQueueOptions, 'note'>): Promise<JobQueue> {
-    const { JobQueue, parseQueueAddress } = await import('../queue/index.js');
-    return JobQueue.open(parseQueueAddress(this.#options.text('queue')!), { ...options, note: this.#note });
+  /** The login of the setting `creds`: see `namedLogin`. */
+  namedLogin(hosts: readonly string[], hint: string): NamedLogin | undefined {
+    return namedLogin(this.settings, hosts, hint);
   }
 
-  /** Connects to the queue of --queue to take jobs. Throws UsageError, TransportError, AuthenticationError. */
+  /** Connects to the queue to put jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
+  async jobQueue(options: Omit<JobQueueOptions, 'note'>): Promise<JobQueue> {
+    const { JobQueue, parseQueueAddress } = await import('../queue/index.js');
+    return JobQueue.open(parseQueueAddress(this.#queue()), { ...options, note: this.#note });
+  }
+
+  /** Connects to the queue to take jobs. Throws UsageError, TransportError, AuthenticationError. */
   async jobWorker(options: Omit<JobWorkerOptions, 'note' | 'parallel'>): Promise<JobWorker> {
     const { JobWorker, parseQueueAddress } = await import('../queue/index.js');
-    const parallel = this.#options.number('parallel')!;
-    return JobWorker.open(parseQueueAddress(this.#options.text('queue')!), { ...options, parallel, note: this.#note });
+    const parallel = this.settings.parallel;
+    return JobWorker.open(parseQueueAddress(this.#queue()), { ...options, parallel, note: this.#note });
   }
 
   /** Reads `5/s`, `100/6h`, `none`. Throws UsageError. */
@@ -256,7 +248,9 @@ export class Composition {
 
   /** Closes what was opened. */
   async close(): Promise<void> {
-    for (const client of this.#registries.values()) await (await client).close();
+    const clients = await Promise.allSettled(this.#registries.values());
+    this.#registries.clear();
+    for (const client of clients) if (client.status === 'fulfilled') await client.value.close();
   }
 
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
@@ -269,7 +263,7 @@ export class Composition {
     return openArchiveSource({
       name: archiveName(name),
       path: name.path,
-      temporaryDirectory: spoolDirectory(),
+      temporaryDirectory: spoolDirectory(this.settings.env),
       signal,
     });
   }
@@ -281,17 +275,24 @@ export class Composition {
         this.unpacking(),
         this.bootId(),
       ]);
-      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULT_RESERVE_BYTES, bootId, signal });
+      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, bootId, signal });
     }
     const { openArchiveDestination } = await import('../archive/index.js');
     const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
     const { path, tag } = name;
-    return openArchiveDestination({ name: archiveName(name), format, path, tag, mtime: sourceDateEpoch(), signal });
+    return openArchiveDestination({
+      name: archiveName(name),
+      format,
+      path,
+      tag,
+      mtime: sourceDateEpoch(this.settings.env),
+      signal,
+    });
   }
 
   async #storeStorage(signal: AbortSignal): Promise<RegistryStorage> {
     const [{ openStoreStorage }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
-    return openStoreStorage(local, { reserveBytes: DEFAULT_RESERVE_BYTES, signal });
+    return openStoreStorage(local, { reserveBytes: DEFAULTS.reserve, signal });
   }
 
   async #findStore(): Promise<StoreRoot | undefined> {
@@ -303,107 +304,26 @@ export class Composition {
     }
   }
 
-  async #drivers({ root, pool }: StoreRoot): Promise<LocalDeps> {
-    const [{ createContentStore }, { createMetadataStore, currentBootId }, { createSnapshotter }] = await Promise.all([
-      import('../content/index.js'),
-      import('../metadata/index.js'),
-      import('../snapshot/index.js'),
-    ]);
-    const metadata = createMetadataStore({
-      root,
-      bootId: await currentBootId(),
-      onWait: (path) => this.#note(`waiting for another process that holds the lock ${path}`),
-    });
-    const isLocked = async (name: string): Promise<boolean> => {
-      const lock = await metadata.tryLock(name, 'exclusive');
-      lock?.release();
-      return lock === undefined;
-    };
-    const recordedOrigins = async (): Promise<SnapshotOrigin[]> =>
-      (await metadata.layers.list()).flatMap(({ origin }) => origin ?? []);
-    return {
-      content: createContentStore({ root }),
-      metadata,
-      snapshots: createSnapshotter({
-        root,
-        ...(pool !== undefined && 'file' in pool ? { poolFile: pool.file } : {}),
-        isAlive: (key) => isLocked(`work-${key}`),
-        isContainer: async (id) =>
-          (await isLocked(`container-${id}`)) || (await metadata.containers.get(id)) !== undefined,
-      }),
-      createApplier: async () => (await import('../layer/index.js')).createLayerApplier(),
-      compareTrees: async (input) => (await import('../snapshot/index.js')).changes({ ...input, recordedOrigins }),
-      trees: {
-        copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
-        locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
-      },
-      runtime: this.#runtime(root),
-      packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
-      packTree: async (input) => (await import('../layer/index.js')).packTree(input),
-      recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
-      progress: this.#progress,
-      fullName: (name) => this.fullName(name),
-    };
-  }
-
-  /** Loaded when it is used. */
-  #runtime(root: string): OperationDeps['runtime'] {
-    const directory = join(root, 'run');
-    const load = async (): Promise<OperationDeps['runtime']> => {
-      const { createContainerRuntime } = await import('../runtime/index.js');
-      return createContainerRuntime({ directory, onNote: this.#note });
-    };
-    return {
-      begin: async (...args) => (await load()).begin(...args),
-      run: async (...args) => (await load()).run(...args),
-      settle: async (...args) => (await load()).settle(...args),
-      // Most stores have never run a command.
-      list: async () => (existsSync(directory) ? (await load()).list() : []),
-      mountPoints: async (id) => (existsSync(join(directory, id)) ? (await load()).mountPoints(id) : undefined),
-      removeMountPoints: async (...args) => (await load()).removeMountPoints(...args),
-    };
+  async #local(store: StoreRoot): Promise<LocalDeps> {
+    return localDrivers(store, this.settings, (name) => this.fullName(name));
   }
 
   #lookup(named: string | undefined): CredentialLookup {
-    const creds = this.#options.text('creds');
+    const { creds } = this.settings;
     return async (asking, request) => {
-      if (creds !== undefined && asking === named) return { ...splitCredentials(creds), source: '--creds' };
-      return (await this.credentials()).find(asking, request);
+      if (creds !== undefined && asking === named) return { ...splitCredentials(creds.text), source: '--creds' };
+      return this.#findLogin(asking, request);
     };
   }
 
-  async #clientOptions({
-    tlsVerify,
-    certDir,
-  }: Pick<RegistryAccess, 'tlsVerify' | 'certDir'>): Promise<RegistryClientOptions> {
-    const { hostCertificates, proxyFor, registrySources, runtimeDirectory, thisMachine } =
-      await import('../hosts/index.js');
-    this.#knownHosts ??= new (await import('../http/index.js')).KnownHosts();
-    const machine = thisMachine(this.#env);
-    const sources = await registrySources(machine);
-    const options = this.#options;
-    const limitRate = options.number('limit-rate');
-    const connections = options.number('connections');
-    const timeoutMs = options.number('timeout')! * 1000;
-    const verifyAll = tlsVerify ?? options.flag('tls-verify');
-    return {
-      parallel: options.number('parallel')!,
-      retries: options.number('retry')!,
-      knownHosts: this.#knownHosts,
-      timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
-      limitsDirectory: runtimeDirectory(machine),
-      ...(limitRate === undefined ? {} : { limitRate }),
-      ...(connections === undefined ? {} : { connections }),
-      tokenService: (host) => registrySetting(this.#files, host, 'token-service'),
-      tls: hostCertificates(machine, certDir ?? options.text('cert-dir')),
-      proxy: proxyFor(machine),
-      sources: sources.of,
-      checkPlace: sources.check,
-      warn: this.#note,
-      registryVersion: options.text('registry-version') as NonNullable<RegistryClientOptions['registryVersion']>,
-      tlsVerify: (host) => verifyAll && (registrySetting(this.#files, host, 'tls-verify') ?? !sources.insecure(host)),
-      ...(this.#debugs ? { log: (line) => this.#progress.note(line) } : {}),
-    };
+  async #findLogin(...asked: Parameters<CredentialLookup>): ReturnType<CredentialLookup> {
+    return (this.settings.credentials ?? (await this.credentials()).find)(...asked);
+  }
+
+  #queue(): string {
+    const { queue } = this.settings;
+    if (queue !== undefined) return queue;
+    throw new UsageError('no queue is set', { hint: 'give new Imgtool the option queue, such as redis://HOST' });
   }
 }
 

@@ -1,19 +1,29 @@
 import { UsageError } from '../errors.js';
 import type { SyncRule, TagQueue } from '../operations/index.js';
-import type { CommandContext } from './command.js';
+import type { Drivers } from './drivers.js';
 import { TagLimits } from './tag-limits.js';
 
 const BACKOFF_MS = 1000;
 /** How often it is said how far it is. Milliseconds. */
 const TELL_MS = 10_000;
 
-/** The queue that --queue names, with the limits asked for; undefined without. The caller closes it. Throws UsageError, TransportError, AuthenticationError. */
+/** How a queue is used. */
+export interface TagQueueOptions {
+  /** `[HOST=]N/TIME` each. */
+  readonly rate: readonly string[];
+  /** How often a tag is tried. */
+  readonly attempts: number;
+  readonly signal: AbortSignal;
+}
+
+/** The queue of the settings, with the limits asked for; undefined without. The caller closes it. Throws UsageError, TransportError, AuthenticationError. */
 export async function openTagQueue(
-  { compose, options, progress, signal }: CommandContext,
+  drivers: Drivers,
   rules: readonly SyncRule[],
+  { rate: given, attempts, signal }: TagQueueOptions,
 ): Promise<(TagQueue & { close(): Promise<void> }) | undefined> {
-  const given = options.list('rate');
-  if (options.text('queue') === undefined) {
+  const { progress } = drivers;
+  if (drivers.settings.queue === undefined) {
     if (given.length === 0) return undefined;
     throw new UsageError('--rate goes with --queue', {
       hint: 'without workers, --parallel and --limit-rate are the limits',
@@ -29,8 +39,8 @@ export async function openTagQueue(
       hint: 'leave out --queue for them',
     });
   }
-  const limits = await TagLimits.read(given, rules, (text) => compose.rate(text));
-  const queue = await compose.jobQueue({ attempts: options.number('attempts')!, backoffMs: BACKOFF_MS, signal });
+  const limits = await TagLimits.read(given, rules, (text) => drivers.rate(text));
+  const queue = await drivers.jobQueue({ attempts, backoffMs: BACKOFF_MS, signal });
   let [all, ended, dead] = [0, 0, 0];
   const timer = setInterval(() => {
     if (ended < all) progress.note(`${ended} of ${all} tags have ended, ${dead} of them failed`);

@@ -1,0 +1,265 @@
+import { ImgtoolError, InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
+import type {
+  ContainerSummary,
+  FoundImage,
+  HistoryStep,
+  ImageSummary,
+  ImageTree,
+  Inspection,
+  NamedImage,
+  PullPlan,
+  PullPolicy,
+  PullRequest,
+  PullResult,
+  PushPlan,
+  PushRequest,
+  PushResult,
+  RemovedImage,
+} from '../operations/index.js';
+import { isTag, parseReference, parseRepository, type Reference } from '../spec/index.js';
+import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
+import {
+  FOR_PLATFORM,
+  platformOf,
+  RESERVING,
+  signalOf,
+  STOPPABLE,
+  type ForPlatform,
+  type Reserving,
+  type Stoppable,
+} from './common.js';
+import { compressionOf } from './conversion.js';
+import type { Drivers } from './drivers.js';
+import { DEFAULTS } from './settings.js';
+
+export interface PullOptions extends Stoppable, ForPlatform, Reserving {
+  /** When the registry is asked. Default: `always`. */
+  readonly policy?: PullPolicy | undefined;
+}
+
+export interface PlanPullOptions extends Stoppable, ForPlatform {}
+
+export interface PushOptions extends Stoppable {
+  /** Where to. Default: the name of the image. */
+  readonly to?: string | undefined;
+  /** Further tags to set. */
+  readonly tags?: readonly string[] | undefined;
+  /** Default: the manifest as it is. */
+  readonly format?: PushRequest['format'];
+  /** `gzip` or `zstd`, with `:LEVEL` if wanted. Default: layers as they are. */
+  readonly compression?: string | undefined;
+}
+
+export interface InspectOptions extends Stoppable, ForPlatform {
+  /** Default: an image, else a container. */
+  readonly type?: 'image' | 'container' | undefined;
+}
+
+/** An image, its manifest or index as `raw`, and its config, byte for byte. */
+export interface InspectedAsImage extends Inspection {
+  readonly type: 'image';
+}
+
+export interface InspectedAsContainer {
+  readonly type: 'container';
+  readonly container: ContainerSummary;
+}
+
+export interface RemoveImageOptions extends Stoppable {
+  /** Takes the name from an image that a container uses. */
+  readonly force?: boolean | undefined;
+}
+
+const PULL: OptionKinds<PullOptions> = {
+  ...{ ...STOPPABLE, ...FOR_PLATFORM, ...RESERVING },
+  policy: ['always', 'missing', 'newer', 'never'],
+};
+const PLAN_PULL: OptionKinds<PlanPullOptions> = { ...STOPPABLE, ...FOR_PLATFORM };
+const PUSH: OptionKinds<PushOptions> = {
+  ...STOPPABLE,
+  ...{ to: 'text', tags: 'texts', format: ['oci', 'v2s2', 'v2s1', 'v1'], compression: 'text' },
+};
+const INSPECT: OptionKinds<InspectOptions> = { ...STOPPABLE, ...FOR_PLATFORM, type: ['image', 'container'] };
+const REMOVE: OptionKinds<RemoveImageOptions> = { ...STOPPABLE, force: 'flag' };
+
+export async function pull(drivers: Drivers, ref: string, given: PullOptions): Promise<PullResult> {
+  checkText('pull', 'the reference', ref);
+  const options = checkOptions('pull', given, PULL);
+  return pullReference(drivers, parseReference(await drivers.fullName(ref)), options);
+}
+
+export async function pullAll(drivers: Drivers, repository: string, given: PullOptions): Promise<PullResult[]> {
+  checkText('pullAll', 'the repository', repository);
+  const options = checkOptions('pullAll', given, PULL);
+  const place = parseRepository(await drivers.fullName(repository));
+  const { listTags } = await import('../operations/index.js');
+  const tags = await listTags(await drivers.remote(place), place, { signal: signalOf(options) });
+  const results: PullResult[] = [];
+  for (const tag of tags) results.push(await pullReference(drivers, { ...place, tag }, options));
+  return results;
+}
+
+/** Fetches an image into the store. Throws as `pullImage`. */
+export async function pullReference(
+  drivers: Drivers,
+  reference: PullRequest['reference'],
+  options: PullOptions,
+): Promise<PullResult> {
+  const request = {
+    reference,
+    ...platformOf(options),
+    policy: options.policy ?? 'always',
+    reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
+  };
+  const { pullImage } = await import('../operations/index.js');
+  const [deps, bootId] = await Promise.all([drivers.all(reference), drivers.bootId()]);
+  return pullImage(deps, { ...request, bootId, signal: signalOf(options) });
+}
+
+export async function planPull(drivers: Drivers, ref: string, given: PlanPullOptions): Promise<PullPlan> {
+  checkText('planPull', 'the reference', ref);
+  const options = checkOptions('planPull', given, PLAN_PULL);
+  const reference = parseReference(await drivers.fullName(ref));
+  const operations = await import('../operations/index.js');
+  const [local, remote] = await Promise.all([drivers.localIfThere(), drivers.remote(reference)]);
+  const request = { reference, ...platformOf(options), signal: signalOf(options) };
+  return operations.planPull({ progress: drivers.progress, ...local, ...remote }, request);
+}
+
+export async function push(drivers: Drivers, image: string, given: PushOptions): Promise<PushResult> {
+  const { deps, request } = await preparePush('push', drivers, image, given);
+  return (await import('../operations/index.js')).pushImage(deps, request);
+}
+
+export async function planPush(drivers: Drivers, image: string, given: PushOptions): Promise<PushPlan> {
+  const { deps, request } = await preparePush('planPush', drivers, image, given);
+  return (await import('../operations/index.js')).planPush(deps, request);
+}
+
+async function preparePush(method: string, drivers: Drivers, image: string, given: PushOptions) {
+  checkText(method, 'the image', image);
+  const options = checkOptions(method, given, PUSH);
+  const tags = options.tags ?? [];
+  for (const tag of tags) {
+    if (!isTag(tag))
+      throw new InvalidReferenceError(`${JSON.stringify(tag.slice(0, 200))} is not a tag`, { input: tag });
+  }
+  const compression = compressionOf(options);
+  const to = options.to === undefined ? undefined : parseReference(options.to);
+  const [{ findImage }, local] = await Promise.all([import('../operations/index.js'), drivers.local()]);
+  const found = await findImage(local, image);
+  const reference = to ?? ownName(found);
+  const { record } = found;
+  const request: PushRequest = {
+    ...{ record, reference, tags, compression },
+    format: options.format,
+    signal: signalOf(options),
+  };
+  return { deps: { ...local, ...(await drivers.remote(reference)) }, request };
+}
+
+/** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
+function ownName({ record, name }: FoundImage): Reference {
+  const only = name ?? (record.names.length === 1 ? record.names[0] : undefined);
+  if (only !== undefined) return parseReference(only);
+  const names = record.names.length === 0 ? 'has no name' : `has ${record.names.length} names`;
+  throw new UsageError(`the image ${names}: say where to push it`, {
+    hint: 'write imgtool push IMAGE HOST/REPOSITORY:TAG',
+  });
+}
+
+export async function listImages(drivers: Drivers, filter: string | undefined): Promise<ImageSummary[]> {
+  if (filter !== undefined) checkText('images', 'the filter', filter);
+  const [operations, deps] = await Promise.all([import('../operations/index.js'), drivers.records()]);
+  return deps === undefined ? [] : operations.listImages(deps, filter);
+}
+
+export async function inspect(
+  drivers: Drivers,
+  name: string,
+  given: InspectOptions,
+): Promise<InspectedAsImage | InspectedAsContainer> {
+  checkText('inspect', 'the name', name);
+  const options = checkOptions('inspect', given, INSPECT);
+  if (options.type !== 'image') {
+    const container = await containerNamed(drivers, name, { orImage: options.type === undefined });
+    if (container !== undefined) return { type: 'container', container };
+  }
+  return { type: 'image', ...(await inspectNamed(drivers, name, options)) };
+}
+
+async function inspectNamed(drivers: Drivers, image: string, options: PlanPullOptions): Promise<Inspection> {
+  const { inspectImage, inspectRemoteImage } = await import('../operations/index.js');
+  if (!isRemote(image)) return inspectImage(await drivers.local(), image);
+  const reference = parseReference(image);
+  const how = { ...platformOf(options), signal: signalOf(options) };
+  return inspectRemoteImage(await drivers.remote(reference), reference, how);
+}
+
+/** The container of that name. `orImage`: an image of that name goes before it. */
+async function containerNamed(
+  drivers: Drivers,
+  name: string,
+  { orImage }: { readonly orImage: boolean },
+): Promise<ContainerSummary | undefined> {
+  if (orImage && isRemote(name)) return undefined;
+  const { findContainer, findImage, listContainers } = await import('../operations/index.js');
+  const deps = await drivers.local();
+  try {
+    if (orImage) {
+      await findImage(deps, name);
+      return undefined;
+    }
+  } catch (error) {
+    if (!(error instanceof ImgtoolError)) throw error;
+  }
+  try {
+    const { id } = await findContainer(deps, name);
+    return (await listContainers(deps)).find((container) => container.id === id);
+  } catch (error) {
+    if (orImage && error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the name of an image is that of one at a registry, not in the store. */
+export function isRemote(image: string): boolean {
+  return /^docker(-v1)?:\/\//.test(image);
+}
+
+export async function imageTree(drivers: Drivers, image: string): Promise<ImageTree> {
+  checkText('tree', 'the image', image);
+  const operations = await import('../operations/index.js');
+  return operations.imageTree(await drivers.local(), image);
+}
+
+export async function imageHistory(drivers: Drivers, image: string, given: PlanPullOptions): Promise<HistoryStep[]> {
+  checkText('history', 'the image', image);
+  const options = checkOptions('history', given, PLAN_PULL);
+  const { historyOf } = await import('../operations/index.js');
+  return historyOf((await inspectNamed(drivers, image, options)).image);
+}
+
+export async function tag(drivers: Drivers, image: string, ref: string, given: Stoppable): Promise<NamedImage> {
+  checkText('tag', 'the image', image);
+  checkText('tag', 'the new name', ref);
+  const options = checkOptions('tag', given, STOPPABLE);
+  const reference = parseReference(ref);
+  const { tagImage } = await import('../operations/index.js');
+  return tagImage(await drivers.local(), { image, reference, signal: signalOf(options) });
+}
+
+export async function untag(drivers: Drivers, ref: string, given: Stoppable): Promise<NamedImage> {
+  checkText('untag', 'the name', ref);
+  const options = checkOptions('untag', given, STOPPABLE);
+  const { untagImage } = await import('../operations/index.js');
+  return untagImage(await drivers.local(), { reference: ref, signal: signalOf(options) });
+}
+
+export async function removeImage(drivers: Drivers, image: string, given: RemoveImageOptions): Promise<RemovedImage> {
+  checkText('rmi', 'the image', image);
+  const options = checkOptions('rmi', given, REMOVE);
+  const operations = await import('../operations/index.js');
+  const request = { image, force: options.force ?? false, signal: signalOf(options) };
+  return operations.removeImage(await drivers.local(), request);
+}

@@ -1,0 +1,221 @@
+import type { Readable, Writable } from 'node:stream';
+import type {
+  ChangedImage,
+  CommitResult,
+  ContainerSummary,
+  ExportResult,
+  Garbage,
+  HistoryStep,
+  ImageSummary,
+  ImageTree,
+  ImportResult,
+  LoadedImage,
+  NamedImage,
+  PullPlan,
+  PullResult,
+  PushPlan,
+  PushResult,
+  RemovedImage,
+  SavedImage,
+  StoreCheck,
+  StoreUsage,
+} from '../operations/index.js';
+import type { CopyTotals } from '../rootfs/index.js';
+import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
+import type { LoadOptions, SaveOptions } from './archives.js';
+import type { Stoppable } from './common.js';
+import type { CommitOptions, CpOptions, CreateOptions, CreatedContainer, ImportOptions } from './containers.js';
+import type { DiffEntry, DiffOptions } from './diff.js';
+import type {
+  InspectOptions,
+  InspectedAsContainer,
+  InspectedAsImage,
+  PlanPullOptions,
+  PullOptions,
+  PushOptions,
+  RemoveImageOptions,
+} from './images.js';
+import type { AppendedTar, ChangeOptions, RebaseOptions } from './mutate.js';
+import type { RunOptions } from './run.js';
+import type { StoreFsckOptions, StoreGcOptions, StoreInitOptions } from './store.js';
+import { RegistryMethods } from './registry-methods.js';
+
+/**
+ * All that imgtool does, as methods: what is a command of the command line is a method of the same name. Names and references
+ * are text and parsed inside; options have defaults. Nothing is opened before it is needed, and several calls may run at the
+ * same time. `close`, or `await using`, ends connections. Methods throw UsageError for a wrong argument or option and
+ * AbortError when their signal aborts, besides what they name.
+ */
+export class Imgtool extends RegistryMethods {
+  /** Fetches an image into the store; what is here already is not fetched, and an interrupted pull resumes. */
+  async pull(ref: string, options: PullOptions = {}): Promise<PullResult> {
+    return (await import('./images.js')).pull(await this.drivers(), ref, options);
+  }
+
+  /** Fetches every tag of a repository. */
+  async pullAll(repository: string, options: PullOptions = {}): Promise<PullResult[]> {
+    return (await import('./images.js')).pullAll(await this.drivers(), repository, options);
+  }
+
+  /** Says what a pull would fetch; changes nothing. */
+  async planPull(ref: string, options: PlanPullOptions = {}): Promise<PullPlan> {
+    return (await import('./images.js')).planPull(await this.drivers(), ref, options);
+  }
+
+  /** Sends an image of the store to a registry, which gets only what it lacks. */
+  async push(image: string, options: PushOptions = {}): Promise<PushResult> {
+    return (await import('./images.js')).push(await this.drivers(), image, options);
+  }
+
+  /** Says what a push would send, mount and find there; changes nothing. */
+  async planPush(image: string, options: PushOptions = {}): Promise<PushPlan> {
+    return (await import('./images.js')).planPush(await this.drivers(), image, options);
+  }
+
+  /** Lists the images of the store. `filter`: part of a name, or the beginning of an ID; `*` stands for anything. */
+  async images(filter?: string): Promise<ImageSummary[]> {
+    return (await import('./images.js')).listImages(await this.drivers(), filter);
+  }
+
+  /** The details of an image of the store, of one at its registry (`docker://REF`), or of a container. */
+  async inspect(name: string, options: InspectOptions & { readonly type: 'image' }): Promise<InspectedAsImage>;
+  async inspect(name: string, options: InspectOptions & { readonly type: 'container' }): Promise<InspectedAsContainer>;
+  async inspect(name: string, options?: InspectOptions): Promise<InspectedAsImage | InspectedAsContainer>;
+  async inspect(name: string, options: InspectOptions = {}): Promise<InspectedAsImage | InspectedAsContainer> {
+    return (await import('./images.js')).inspect(await this.drivers(), name, options);
+  }
+
+  /** The layers of an image of the store, oldest first, and who shares them. */
+  async tree(image: string): Promise<ImageTree> {
+    return (await import('./images.js')).imageTree(await this.drivers(), image);
+  }
+
+  /** How an image was made, newest step first. */
+  async history(image: string, options: PlanPullOptions = {}): Promise<HistoryStep[]> {
+    return (await import('./images.js')).imageHistory(await this.drivers(), image, options);
+  }
+
+  /** Gives an image one more name; an image that had the name loses it. */
+  async tag(image: string, ref: string, options: Stoppable = {}): Promise<NamedImage> {
+    return (await import('./images.js')).tag(await this.drivers(), image, ref, options);
+  }
+
+  /** Takes a name from an image; the image stays. */
+  async untag(ref: string, options: Stoppable = {}): Promise<NamedImage> {
+    return (await import('./images.js')).untag(await this.drivers(), ref, options);
+  }
+
+  /** Removes a name, and with the last name the image. */
+  async rmi(image: string, options: RemoveImageOptions = {}): Promise<RemovedImage> {
+    return (await import('./images.js')).removeImage(await this.drivers(), image, options);
+  }
+
+  /** Makes an image with another config. */
+  async config(image: string, options: ChangeOptions = {}): Promise<ChangedImage> {
+    return (await import('./mutate.js')).configImage(await this.drivers(), image, options);
+  }
+
+  /** Makes an image with tars as further layers. */
+  async append(image: string, tars: readonly AppendedTar[], options: ChangeOptions = {}): Promise<ChangedImage> {
+    return (await import('./mutate.js')).appendToImage(await this.drivers(), image, tars, options);
+  }
+
+  /** Makes an image of one layer. */
+  async flatten(image: string, options: ChangeOptions = {}): Promise<ChangedImage> {
+    return (await import('./mutate.js')).flattenImage(await this.drivers(), image, options);
+  }
+
+  /** Puts the upper layers of an image on another one. */
+  async rebase(image: string, options: RebaseOptions): Promise<ChangedImage> {
+    return (await import('./mutate.js')).rebaseImage(await this.drivers(), image, options);
+  }
+
+  /** Writes images to an archive: a path, which appears when it is complete, or a stream. */
+  async save(images: readonly string[], output: string | Writable, options: SaveOptions = {}): Promise<SavedImage[]> {
+    return (await import('./archives.js')).save(await this.drivers(), images, output, options);
+  }
+
+  /** Brings the images of an archive into the store; its format is detected. */
+  async load(source: string | Readable, options: LoadOptions = {}): Promise<LoadedImage[]> {
+    return (await import('./archives.js')).load(await this.drivers(), source, options);
+  }
+
+  /** Makes a container: a writable snapshot of an image. */
+  async create(image: string, options: CreateOptions = {}): Promise<CreatedContainer> {
+    return (await import('./containers.js')).createContainer(await this.drivers(), image, options);
+  }
+
+  /** Lists the containers. */
+  async containers(): Promise<ContainerSummary[]> {
+    return (await import('./containers.js')).listContainers(await this.drivers());
+  }
+
+  /** Removes a container and its files. */
+  async rm(container: string, options: Stoppable = {}): Promise<{ readonly id: string; readonly name: string }> {
+    return (await import('./containers.js')).removeContainer(await this.drivers(), container, options);
+  }
+
+  /** The directory of a container's files, to be used at once; there is nothing to unmount. */
+  async mount(container: string): Promise<string> {
+    return (await import('./containers.js')).mount(await this.drivers(), container);
+  }
+
+  /** Lists what changed in a container or an image, sorted by path. */
+  async diff(subject: string, options: DiffOptions = {}): Promise<DiffEntry[]> {
+    return (await import('./diff.js')).diff(await this.drivers(), subject, options);
+  }
+
+  /** Makes an image of a container, with one more layer that holds what changed. */
+  async commit(container: string, ref?: string, options: CommitOptions = {}): Promise<CommitResult> {
+    return (await import('./containers.js')).commit(await this.drivers(), container, ref, options);
+  }
+
+  /** Writes all files of a container as a tar. */
+  async export(container: string, output: string | Writable, options: Stoppable = {}): Promise<ExportResult> {
+    return (await import('./containers.js')).exportContainer(await this.drivers(), container, output, options);
+  }
+
+  /** Makes an image of a tar of a root file system. */
+  async import(source: string | Readable, ref?: string, options: ImportOptions = {}): Promise<ImportResult> {
+    return (await import('./containers.js')).importImage(await this.drivers(), source, ref, options);
+  }
+
+  /** Copies files between this machine and containers (`CONTAINER:PATH`). A stream is a tar; undefined when one was written. */
+  async cp(
+    source: string | Readable,
+    destination: string | Writable,
+    options: CpOptions = {},
+  ): Promise<CopyTotals | undefined> {
+    return (await import('./containers.js')).copyFiles(await this.drivers(), source, destination, options);
+  }
+
+  /** Runs a command in a container, or in a new one of an image, with the standard streams of this process. Resolves with its exit code. */
+  async run(target: string, command: readonly string[] = [], options: RunOptions = {}): Promise<number> {
+    return (await import('./run.js')).runCommand(await this.drivers(), target, command, options);
+  }
+
+  /** Makes the store, or brings it up; the first pull does this too. */
+  async storeInit(options: StoreInitOptions = {}): Promise<StoreRoot> {
+    return (await import('./store.js')).initStore(await this.drivers(), options);
+  }
+
+  /** Where the store is and the room it has. */
+  async storeInfo(): Promise<StoreRoot & { readonly space: SpaceReport }> {
+    return (await import('./store.js')).storeInfo(await this.drivers());
+  }
+
+  /** What takes how much room. */
+  async storeDf(): Promise<StoreUsage> {
+    return (await import('./store.js')).storeUsage(await this.drivers());
+  }
+
+  /** Proves that the store holds what it should. */
+  async storeFsck(options: StoreFsckOptions = {}): Promise<StoreCheck> {
+    return (await import('./store.js')).checkStore(await this.drivers(), options);
+  }
+
+  /** Removes what no image and no container needs. */
+  async storeGc(options: StoreGcOptions = {}): Promise<Garbage> {
+    return (await import('./store.js')).collectGarbage(await this.drivers(), options);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * The front door: class `Imgtool`, everything that imgtool can do as one method each, with the drivers wired inside. The command
+ * line is its first user; programs are the others. Concrete drivers are constructed in `drivers.ts` and the two files beside it.
+ * May import every room beneath `cli`, and loads them when they are needed.
+ */
+export { Imgtool } from './imgtool.js';
+export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
+export type { SaveOptions, LoadOptions } from './archives.js';
+export type { Stoppable } from './common.js';
+export type { CommitOptions, CpOptions, CreatedContainer, CreateOptions, ImportOptions } from './containers.js';
+export type { CopyOptions } from './copies.js';
+export type { DiffEntry, DiffOptions } from './diff.js';
+export type {
+  InspectedAsContainer,
+  InspectedAsImage,
+  InspectOptions,
+  PlanPullOptions,
+  PullOptions,
+  PushOptions,
+  RemoveImageOptions,
+} from './images.js';
+export type { LoginOptions } from './logins.js';
+export type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
+export type { AppendedTar, ChangeOptions, RebaseOptions } from './mutate.js';
+export type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
+export type { RunOptions } from './run.js';
+export type { ServedRegistry, ServeOptions } from './serve.js';
+export type { StoreFsckOptions, StoreGcOptions, StoreInitOptions } from './store.js';
+export type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
+export type { Drivers } from './drivers.js';
+export type { SideOptions } from './sides.js';
+export { TagLimits } from './tag-limits.js';
+export { ARCHIVE_FORMATS } from './archive-formats.js';
+export { splitCredentials } from './named-login.js';

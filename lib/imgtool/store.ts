@@ -1,0 +1,88 @@
+import { AlreadyExistsError } from '../errors.js';
+import type { Garbage, StoreCheck, StoreUsage } from '../operations/index.js';
+import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
+import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
+import { signalOf, STOPPABLE, type Stoppable } from './common.js';
+import type { Drivers } from './drivers.js';
+import { SEVERAL_LOGINS } from './named-login.js';
+
+export interface StoreInitOptions {
+  /** Virtual size of the embedded pool: bytes, or text such as `200GiB`. */
+  readonly size?: number | string | undefined;
+  /** Block device to format for the pool; what is on it is lost. */
+  readonly device?: string | undefined;
+}
+
+export interface StoreFsckOptions extends Stoppable {
+  /** Looks at records and presence only. */
+  readonly quick?: boolean | undefined;
+  /** Removes what is bad and brings it back, from its blob or a registry that has it. */
+  readonly repair?: boolean | undefined;
+}
+
+export interface StoreGcOptions extends Stoppable {
+  /** Removes images too, until no more than this is left: bytes, or text such as `20GiB`. */
+  readonly keepStorage?: number | string | undefined;
+  /** Gives up compressed layers that a registry has too. */
+  readonly dropBlobs?: boolean | undefined;
+  /** Changes nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+const INIT: OptionKinds<StoreInitOptions> = { size: 'size', device: 'text' };
+const FSCK: OptionKinds<StoreFsckOptions> = { ...STOPPABLE, quick: 'flag', repair: 'flag' };
+const GC: OptionKinds<StoreGcOptions> = { ...STOPPABLE, keepStorage: 'size', dropBlobs: 'flag', dryRun: 'flag' };
+
+export async function initStore(drivers: Drivers, given: StoreInitOptions): Promise<StoreRoot> {
+  const options = checkOptions('storeInit', given, INIT);
+  const { device } = options;
+  const size = bytesOf(options.size, undefined);
+  if ((size !== undefined || device !== undefined) && (await drivers.records()) !== undefined) {
+    throw new AlreadyExistsError(`there is a store at ${drivers.root} already`, {
+      kind: 'store',
+      subject: drivers.root,
+      hint: 'choose another place with --root',
+    });
+  }
+  return drivers.makeStore({ size, device });
+}
+
+export async function storeInfo(drivers: Drivers): Promise<StoreRoot & { readonly space: SpaceReport }> {
+  const store = await drivers.store();
+  const { snapshots } = await drivers.local();
+  return { ...store, space: await snapshots.space() };
+}
+
+export async function storeUsage(drivers: Drivers): Promise<StoreUsage> {
+  const operations = await import('../operations/index.js');
+  return operations.storeUsage(await drivers.local());
+}
+
+export async function checkStore(drivers: Drivers, given: StoreFsckOptions): Promise<StoreCheck> {
+  const options = checkOptions('storeFsck', given, FSCK);
+  drivers.namedLogin([], SEVERAL_LOGINS);
+  const [operations, local, bootId] = await Promise.all([
+    import('../operations/index.js'),
+    drivers.local(),
+    drivers.bootId(),
+  ]);
+  const openRegistry = async () => (await drivers.remote()).registry;
+  const { quick = false, repair = false } = options;
+  return operations.checkStore({ ...local, openRegistry }, { quick, repair, bootId, signal: signalOf(options) });
+}
+
+export async function collectGarbage(drivers: Drivers, given: StoreGcOptions): Promise<Garbage> {
+  const options = checkOptions('storeGc', given, GC);
+  const [operations, deps, bootId] = await Promise.all([
+    import('../operations/index.js'),
+    drivers.local(),
+    drivers.bootId(),
+  ]);
+  return operations.collectGarbage(deps, {
+    keepBytes: bytesOf(options.keepStorage, undefined),
+    dropBlobs: options.dropBlobs ?? false,
+    dryRun: options.dryRun ?? false,
+    bootId,
+    signal: signalOf(options),
+  });
+}

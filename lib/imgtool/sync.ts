@@ -1,0 +1,149 @@
+import { ImgtoolError, StoreError, UsageError } from '../errors.js';
+import type { SyncedTag, SyncReport, SyncRule, TagJob } from '../operations/index.js';
+import { runProcess, writeFileAtomic } from '../util/index.js';
+import { checkOptions, type OptionKinds } from './check-options.js';
+import { signalOf, STOPPABLE, type Stoppable } from './common.js';
+import type { Drivers } from './drivers.js';
+import { SEVERAL_LOGINS } from './named-login.js';
+import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from './sync-state.js';
+import { openTagQueue } from './tag-queue.js';
+
+export interface SyncOptions extends Stoppable {
+  /** Changes nothing: the report says what a run would do. */
+  readonly dryRun?: boolean | undefined;
+  /** Goes on after a failure. */
+  readonly keepGoing?: boolean | undefined;
+  /** With a queue: `[HOST=]N/TIME`, the tags that workers begin. */
+  readonly rate?: readonly string[] | undefined;
+  /** With a queue: how often a tag is tried. Default: 8. */
+  readonly attempts?: number | undefined;
+  /** File for figures in the form of Prometheus; as JSON in FILE.json. */
+  readonly metricsFile?: string | undefined;
+  /** Told of each tag at each target, up to date ones too. */
+  readonly onTag?: ((tag: SyncedTag) => void) | undefined;
+}
+
+export interface WorkerOptions extends Stoppable {
+  /** Tags of a worker that was not heard of for so many seconds are taken over by others. Default: 15. */
+  readonly takeOver?: number | undefined;
+  /** Told of each tag that has ended. */
+  readonly onTag?: ((tag: SyncedTag) => void) | undefined;
+}
+
+/** A tag that workers have given up. */
+export interface DeadTag {
+  /** `host/repository`. */
+  readonly source: string;
+  readonly target: string;
+  readonly tag: string;
+  readonly attempts: number;
+  readonly reason: string;
+}
+
+const SYNC: OptionKinds<SyncOptions> = {
+  ...{ ...STOPPABLE, dryRun: 'flag', keepGoing: 'flag', rate: 'texts', attempts: 'count' },
+  ...{ metricsFile: 'text', onTag: 'function' },
+};
+const WORKER: OptionKinds<WorkerOptions> = { ...STOPPABLE, takeOver: 'count', onTag: 'function' };
+
+export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: SyncOptions): Promise<SyncReport> {
+  if (!Array.isArray(rules))
+    throw new UsageError('sync: the rules are not an array', { hint: 'make them with mirrorRules' });
+  const options = checkOptions('sync', given, SYNC);
+  const { dryRun = false, keepGoing = false, rate = [], attempts = 8, onTag } = options;
+  const request = { rules, dryRun, keepGoing, signal: signalOf(options) };
+  const { sync: syncNow } = await import('../operations/index.js');
+  const transports = await drivers.transports();
+  const { registry, parallel } = transports;
+  const { env } = drivers.settings;
+  const memory = await SyncMemoryFile.open(env);
+  const journal = deletedTagsPath(env);
+  let report: SyncReport;
+  const queue = dryRun ? undefined : await openTagQueue(drivers, rules, { rate, attempts, signal: request.signal });
+  const keepMemory = memory.keep();
+  try {
+    report = await syncNow(
+      {
+        ...{ registry, progress: drivers.progress, parallel, memory, convert: transports },
+        registryFor: (access) => drivers.registryFor(access),
+        ...(queue === undefined ? {} : { queue }),
+        ...(onTag === undefined ? {} : { onTag: (tag: SyncedTag) => onTag(tag) }),
+        recordDeletion: (deleted) => keepDeletedTag(journal, deleted),
+        runHook: (argv, hookSignal) => runProcess(argv, { signal: hookSignal }),
+      },
+      // What workers have in hand is not stopped by a failure.
+      queue === undefined ? request : { ...request, keepGoing: true },
+    );
+  } finally {
+    await queue?.close();
+    await keepMemory();
+  }
+  if (options.metricsFile !== undefined) await writeMetrics(options.metricsFile, report);
+  return report;
+}
+
+async function writeMetrics(path: string, report: SyncReport): Promise<void> {
+  const { prometheusText } = await import('../operations/index.js');
+  try {
+    await writeFileAtomic(path, prometheusText(report, Date.now()));
+    await writeFileAtomic(`${path}.json`, `${JSON.stringify(report)}\n`);
+  } catch (error) {
+    throw new StoreError(`cannot write ${path}: ${(error as Error).message}`, { path, cause: error });
+  }
+}
+
+/** Copies what `sync` puts into the queue until the signal aborts. */
+export async function work(drivers: Drivers, given: WorkerOptions): Promise<void> {
+  const options = checkOptions('worker', given, WORKER);
+  drivers.namedLogin([], SEVERAL_LOGINS);
+  const { TagMirror } = await import('../operations/index.js');
+  const { registry, parallel } = await drivers.transports();
+  const { progress } = drivers;
+  const memory = await SyncMemoryFile.open(drivers.settings.env);
+  const keepMemory = memory.keep();
+  const mirror = new TagMirror({ registry, progress, parallel, memory }, (tag) => options.onTag?.(tag));
+  try {
+    const jobs = await drivers.jobWorker({
+      leaseMs: (options.takeOver ?? 15) * 1000,
+      work: (payload, how) => mirror.work(payload, how),
+      signal: signalOf(options),
+    });
+    progress.note('waiting for tags');
+    await jobs.run();
+  } finally {
+    await keepMemory();
+  }
+}
+
+export async function listDeadTags(drivers: Drivers, given: Stoppable): Promise<DeadTag[]> {
+  const signal = signalOf(checkOptions('deadTags', given, STOPPABLE));
+  drivers.namedLogin([], SEVERAL_LOGINS);
+  const { parseTagJob } = await import('../operations/index.js');
+  let foreign = 0;
+  const read = (payload: unknown): TagJob | undefined => {
+    try {
+      return parseTagJob(payload);
+    } catch (error) {
+      if (!(error instanceof ImgtoolError)) throw error;
+      foreign++;
+      return undefined;
+    }
+  };
+  const queue = await drivers.jobQueue({ attempts: 1, backoffMs: 0, signal });
+  try {
+    const dead = (await queue.dead()).flatMap(({ payload, reason, attempts }) => {
+      const job = read(payload);
+      if (job === undefined) return [];
+      const { source, tag, targets } = job;
+      return targets.map((target) => ({
+        source: `${source.host}/${source.repository}`,
+        target: `${target.host}/${target.repository}`,
+        ...{ tag, attempts, reason },
+      }));
+    });
+    if (foreign > 0) drivers.progress.note(`${foreign} jobs in the queue are not of sync, or of another version`);
+    return dead;
+  } finally {
+    await queue.close();
+  }
+}
