@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { digestHex } from '../spec/index.js';
 import { acquireLock, tryAcquireLock } from './lock-file.js';
 import { openRecordSet } from './record-set.js';
+import { keepRoom, makeRoom } from './room.js';
 import type { ContainerRecord, ImageRecord, LayerRecord, MetadataStore, UploadRecord } from './types.js';
 
 /** The records and locks under `root`, whose directories must exist. Opens nothing until it is used. */
@@ -15,5 +16,7 @@ export function createMetadataStore(options: { readonly root: string }): Metadat
     uploads: openRecordSet<UploadRecord>(join(root, 'uploads'), (record) => record.key),
     lock: (name, lockOptions) => acquireLock(locks, name, lockOptions),
     tryLock: (name, mode) => tryAcquireLock(locks, name, mode),
+    keepRoom: () => keepRoom(root),
+    makeRoom: () => makeRoom(root),
   };
 }

@@ -1,4 +1,4 @@
-import { DigestMismatchError, ImgtoolError } from '../errors.js';
+import { DigestMismatchError, ImgtoolError, findCause, systemErrorName } from '../errors.js';
 import type { ImageRecord, LayerRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { digestHex, type ChainId, type Descriptor, type Digest } from '../spec/index.js';
@@ -51,6 +51,7 @@ interface Problem extends Omit<Finding, 'repaired'> {
  */
 export async function checkStore(deps: CheckDeps, request: CheckRequest): Promise<StoreCheck> {
   const { repair, signal } = request;
+  deps.metadata.makeRoom();
   const store = await deps.metadata.lock('store', {
     mode: repair ? 'exclusive' : 'shared',
     signal,
@@ -109,7 +110,7 @@ async function checkLayers(
   { quick, signal }: CheckRequest,
   { layers, problems }: { readonly layers: readonly LayerRecord[]; readonly problems: Problem[] },
 ): Promise<void> {
-  const { snapshots, content } = deps;
+  const { snapshots, content, progress } = deps;
   const applier = quick ? undefined : await deps.createApplier();
   const bad = new Set(problems.map(({ subject }) => subject));
   try {
@@ -127,7 +128,14 @@ async function checkLayers(
         !bad.has(blob.digest) &&
         (await content.stat(blob.digest)) !== undefined &&
         (parent === undefined || (await snapshots.has(parent)));
-      const damage = applier !== undefined && provable ? await checkLayer(deps, applier, { layer, signal }) : undefined;
+      let damage: string | undefined;
+      try {
+        if (applier !== undefined && provable) damage = await checkLayer(deps, applier, { layer, signal });
+      } catch (error) {
+        if (findCause(error, (cause) => systemErrorName(cause) === 'EROFS') === undefined) throw error;
+        progress.note('the store is read-only: layers are not compared with their blobs');
+        return;
+      }
       if (damage !== undefined) report(damage);
     }
   } finally {

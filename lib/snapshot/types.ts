@@ -47,6 +47,8 @@ export interface Snapshotter {
   /** Removes what dead processes left in `work/` and `trash/`. A key is alive while its lock is held. */
   sweep(): Promise<void>;
   space(): Promise<SpaceReport>;
+  /** Waits until what was deleted is free again, which btrfs does later and by itself; not longer than a minute. Throws AbortError. */
+  settleSpace(signal: AbortSignal): Promise<void>;
   /** syncfs: everything written so far survives a power loss after this. */
   sync(): Promise<void>;
 }

@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { DiskSpaceError, LayerFormatError } from '../../errors.js';
+import { addAbortSignal, Readable } from 'node:stream';
+import { DiskSpaceError, isDiskFull, LayerFormatError } from '../../errors.js';
 import {
   COMPRESSION_HEAD_BYTES,
   compressionOf,
@@ -48,23 +47,24 @@ export class Spool {
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;
-    const summed = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-      for await (const chunk of chunks) {
+    const write = async (): Promise<void> => {
+      for await (const chunk of addAbortSignal(signal, body) as AsyncIterable<Buffer>) {
         if (head.length < COMPRESSION_HEAD_BYTES)
           head = Buffer.concat([head, chunk.subarray(0, COMPRESSION_HEAD_BYTES)]);
         hash.update(chunk);
         size += chunk.length;
-        yield chunk;
+        // A single write may take less than it was given.
+        await file.writeFile(chunk);
       }
     };
     const drop = async (): Promise<void> => {
       if (this.#files.delete(file)) await file.close();
     };
     try {
-      await pipeline(body, summed, createWriteStream('', { fd: file.fd, start: 0, autoClose: false }), { signal });
+      await write();
     } catch (error) {
       await drop();
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      if (!isDiskFull(error)) throw error;
       throw new DiskSpaceError(`${this.#directory} is full: layers wait there while they are converted`, {
         hint: 'set TMPDIR to a directory with room for the image',
         cause: error,

@@ -21,6 +21,7 @@ import { bringInImage } from '../bring-in-image.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs } from '../drop-unused-blobs.js';
 import { findAmong } from '../find-image.js';
+import { keepingReserve } from '../keep-reserve.js';
 import { lockStore } from '../lock-store.js';
 import { recordImage } from '../record-image.js';
 import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
@@ -128,6 +129,16 @@ class StoreDestination implements ImageDestination {
   async putBlob(
     blob: ReopenableBlob,
     { signal, onProgress }: Signal & { readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    const { reserveBytes } = this.#options;
+    await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
+      this.#putBlob(blob, { signal: guarded, onProgress }),
+    );
+  }
+
+  async #putBlob(
+    blob: ReopenableBlob,
+    { signal, onProgress }: Signal & { readonly onProgress: ((transferred: number) => void) | undefined },
   ): Promise<void> {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, { signal });
     if (ingest === undefined) return;
