@@ -5,7 +5,7 @@ import { EXIT_OF_ERROR, exitCodeOf, reportError } from '../../lib/cli/index.js';
 
 /** Every concrete class of lib/errors.ts with an instance of it. */
 const INSTANCES = Object.entries(errors)
-  .filter(([name, value]) => typeof value === 'function' && name !== 'ImgtoolError')
+  .filter(([name, value]) => name.endsWith('Error') && typeof value === 'function' && name !== 'ImgtoolError')
   .map(([name, value]) => {
     const Class = value as new (message: string, options: object) => errors.ImgtoolError;
     return [name, new Class('m', { errno: 'EIO' })] as const;
