@@ -34,6 +34,10 @@ const LONG = [
   'e2e/v1-serve',
   'e2e/kill-pull-v1',
   'e2e/cp',
+  'e2e/unfinished-layers',
+  'e2e/manifests-of-a-name',
+  'crash/kills',
+  'crash/power',
 ].map((name) => join('dist/test', `${name}.test.js`));
 
 const files = readdirSync('dist/test', { recursive: true })

@@ -11,13 +11,34 @@ export interface ErrorOptions {
   readonly cause?: unknown;
 }
 
+/** What follows the @ of a digest. */
+const DIGEST_START = /(?:sha-?\d+|md5|blake\d\w*)(?:[-:"']|$)/y;
+
+/** The text with `***@` in place of each login (`user:password@`) that somebody has typed into a reference or URL. */
+export function withoutLogins(text: string): string {
+  return text.includes('@') ? text.replace(/\S+/g, withoutLogin) : text;
+}
+
+/** Looks at each character a few times at most: messages may hold what a server sent. */
+function withoutLogin(word: string): string {
+  let at = word.lastIndexOf('@');
+  for (; at > 0; at = word.lastIndexOf('@', at - 1)) {
+    DIGEST_START.lastIndex = at + 1;
+    if (!DIGEST_START.test(word)) break;
+  }
+  const colon = /[^"'/@]:/.exec(word.slice(0, Math.max(0, at - 1)))?.index;
+  if (colon === undefined) return word;
+  const start = /[^"'/@]*$/.exec(word.slice(Math.max(0, colon - 100), colon))![0].length;
+  return `${word.slice(0, colon - start)}***${word.slice(at)}`;
+}
+
 /** Base of all errors that imgtool raises on purpose; anything else that surfaces is a bug. */
 export abstract class ImgtoolError extends Error {
   abstract readonly code: string;
   readonly hint: string | undefined;
 
   constructor(message: string, options: ErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(withoutLogins(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.hint = options.hint;
   }
@@ -34,7 +55,7 @@ export class InvalidReferenceError extends ImgtoolError {
   readonly input: string;
   constructor(message: string, options: ErrorOptions & { readonly input: string }) {
     super(message, options);
-    this.input = options.input;
+    this.input = withoutLogins(options.input);
   }
 }
 

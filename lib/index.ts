@@ -17,7 +17,7 @@ export {
 } from './archive/index.js';
 export { createCredentialStore, type Credentials, type CredentialStore } from './auth/index.js';
 export { createContentStore, type ContentStore } from './content/index.js';
-export { createLayerApplier, packLayer, type LayerApplier, type PackedLayer } from './layer/index.js';
+export { createLayerApplier, packLayer, packTree, type LayerApplier, type PackedLayer } from './layer/index.js';
 export {
   createMetadataStore,
   currentBootId,

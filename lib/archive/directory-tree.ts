@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError } from '../errors.js';
+import { destroyOnAbort } from '../util/index.js';
 import { missing, type FileTree } from './file-tree.js';
 
 /** The files of a directory. A file that is a link, a pipe or a device is refused. */
@@ -33,11 +34,8 @@ export class DirectoryTree implements FileTree {
     signal?.throwIfAborted();
     const file = await this.#open(path);
     if (file === undefined) throw missing(this, path);
-    return file.createReadStream({
-      start: offset,
-      highWaterMark: 1024 * 1024,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const stream = file.createReadStream({ start: offset, highWaterMark: 1024 * 1024 });
+    return signal === undefined ? stream : destroyOnAbort(signal, stream);
   }
 
   names(): Iterable<string> {

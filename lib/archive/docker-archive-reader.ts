@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ArchiveFormatError, DigestMismatchError, InvalidManifestError } from '../errors.js';
+import { DigestMismatchError, InvalidManifestError } from '../errors.js';
 import {
   MAX_CONFIG_BYTES,
   digestFrom,
@@ -72,7 +72,7 @@ async function buildManifest(
 async function describeLayer(tree: FileTree, path: string, diffId: Digest): Promise<Descriptor> {
   const size = await tree.size(path);
   if (size === undefined) throw missing(tree, path);
-  if (size === 0) throw new ArchiveFormatError(`${path} in ${tree.title} is empty`, { entry: path });
+  if (size === 0) return { mediaType: LAYER_TYPE.none, size, digest: diffId };
   const hash = createHash('sha256');
   let compression: Compression | undefined;
   for await (const chunk of (await tree.open(path)) as AsyncIterable<Buffer>) {

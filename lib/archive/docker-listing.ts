@@ -1,7 +1,7 @@
 import { ArchiveFormatError, InvalidReferenceError } from '../errors.js';
 import { formatReference, parseJson, parseReference } from '../spec/index.js';
 import { readSmall, type FileTree } from './file-tree.js';
-import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
+import { checkNameCounts, MAX_IMAGES, MAX_LAYERS, MAX_LISTING_BYTES } from './limits.js';
 import { memberName } from './member-name.js';
 
 /** One entry of `manifest.json`: paths of the archive. */
@@ -31,7 +31,12 @@ export async function readDockerListing(tree: FileTree): Promise<DockerListing[]
   const document = parseJson(await readSmall(tree, 'manifest.json', MAX_LISTING_BYTES), 'manifest.json');
   if (!Array.isArray(document)) throw new ArchiveFormatError(`manifest.json of ${tree.title} is not a list`);
   if (document.length > MAX_IMAGES) throw new ArchiveFormatError(`${tree.title} has over ${MAX_IMAGES} images`);
-  return document.map((entry: unknown, i) => parseEntry(entry, `manifest.json[${i}]`));
+  const listings = document.map((entry: unknown, i) => parseEntry(entry, `manifest.json[${i}]`));
+  checkNameCounts(
+    tree.title,
+    listings.map(({ names }) => names.length),
+  );
+  return listings;
 }
 
 /** The full references of each config path. Throws as `readDockerListing`. */
@@ -48,6 +53,8 @@ function parseEntry(entry: unknown, where: string): DockerListing {
   if (typeof config !== 'string' || !isStrings(layers ?? []) || !isStrings(tags ?? [])) {
     throw new ArchiveFormatError(`${where} lacks Config, RepoTags or Layers`, { entry: 'manifest.json' });
   }
+  if (((layers ?? []) as string[]).length > MAX_LAYERS)
+    throw new ArchiveFormatError(`${where} has over ${MAX_LAYERS} layers`, { entry: 'manifest.json' });
   return {
     config: memberName(config),
     names: [...new Set(((tags ?? []) as string[]).map((tag) => fullName(tag, where)))].sort(),

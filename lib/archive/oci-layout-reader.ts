@@ -17,7 +17,7 @@ import {
 } from '../spec/index.js';
 import { readDockerNames } from './docker-listing.js';
 import { missing, readSmall, type FileTree } from './file-tree.js';
-import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
+import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
 /** Annotation with the tag or name of an image in a layout (image-spec annotations.md). */
@@ -66,9 +66,15 @@ async function describe(tree: FileTree, descriptors: readonly Descriptor[]): Pro
       const full = fullName(name);
       if (full !== undefined) image.names.add(full);
     }
-    if (dockerNames.size === 0 || image.names.size > 0) continue;
-    for (const name of dockerNames.get(await configPath(tree, descriptor)) ?? []) image.names.add(name);
   }
+  for (const image of dockerNames.size === 0 ? [] : images.values()) {
+    if (image.names.size > 0) continue;
+    for (const name of dockerNames.get(await configPath(tree, image.descriptor)) ?? []) image.names.add(name);
+  }
+  checkNameCounts(
+    tree.title,
+    [...images.values()].map(({ names, refNames }) => Math.max(names.size, refNames.size)),
+  );
   return [...images.values()].map(({ descriptor, names, refNames }) => ({
     descriptor,
     names: [...names].sort(),

@@ -22,7 +22,7 @@ import {
 import { decompress, detectCompression, LAYER_TYPE } from './decompress.js';
 import { fullName } from './docker-listing.js';
 import { readSmall, type FileTree } from './file-tree.js';
-import { MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
+import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import { peek } from './peek.js';
 import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
@@ -84,6 +84,10 @@ async function readHeads(tree: FileTree): Promise<Map<string, Set<string>>> {
     }
   }
   if (heads.size > MAX_IMAGES) throw new ArchiveFormatError(`${tree.title} has over ${MAX_IMAGES} images`);
+  checkNameCounts(
+    tree.title,
+    [...heads.values()].map((names) => names.size),
+  );
   if (heads.size > 0) return heads;
   const ids = v1Ids(tree);
   const parents = new Set<string | undefined>();

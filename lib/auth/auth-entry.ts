@@ -41,8 +41,10 @@ export function encodeLogin({ username, password }: Login): string {
 }
 
 function decode(auth: string): Login | undefined {
-  if (!/^[A-Za-z0-9+/_-]+=*$/.test(auth)) return undefined;
-  const text = Buffer.from(auth, 'base64').toString('utf8');
+  // `base64` without -w0 breaks its lines; Go's decoder, which all other clients use, passes over that.
+  const base64 = auth.replace(/[\r\n]/g, '');
+  if (!/^[A-Za-z0-9+/_-]+=*$/.test(base64)) return undefined;
+  const text = Buffer.from(base64, 'base64').toString('utf8');
   const colon = text.indexOf(':');
   if (colon < 0) return undefined;
   // Old versions of Docker padded with zeros.

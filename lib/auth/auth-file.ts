@@ -1,12 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AuthenticationError, UsageError } from '../errors.js';
+import { withoutByteOrderMark } from '../util/index.js';
 
 /** Where a credentials file may be. */
 export interface AuthFilePath {
   readonly path: string;
   /** The user named it: it must be there to be read from. */
   readonly explicit: boolean;
+  /** Docker's old form, the entries alone: only read. */
+  readonly isLegacy?: boolean;
 }
 
 /** The parts of a credentials file that matter here, as they are in the file. */
@@ -27,10 +30,12 @@ export interface AuthFile {
 /** All other headers are for Docker's daemon. */
 const META_HEADER = /^x-meta-[A-Za-z0-9-]+$/i;
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Has credentials instead of a file. */
+const VARIABLE = 'DOCKER_AUTH_CONFIG';
 
 /**
  * Where credentials are looked for, first one first: what the user names (`--authfile`, `REGISTRY_AUTH_FILE`) alone,
- * else Docker's config.json, then the files of containers-auth.json(5).
+ * else Docker's config.json, then the files of containers-auth.json(5), and last what Docker wrote before version 1.7.
  */
 export function authFilePaths(
   authfile: string | undefined,
@@ -42,17 +47,30 @@ export function authFilePaths(
   const runtime = env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'containers') : `/run/containers/${uid}`;
   const config = env.XDG_CONFIG_HOME || join(home, '.config');
   return [
-    join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
-    join(runtime, 'auth.json'),
-    join(config, 'containers/auth.json'),
-  ].map((path) => ({ path, explicit: false }));
+    ...[
+      join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
+      join(runtime, 'auth.json'),
+      join(config, 'containers/auth.json'),
+    ].map((path) => ({ path, explicit: false })),
+    { path: join(home, '.dockercfg'), explicit: false, isLegacy: true },
+  ];
+}
+
+/** The credentials in `DOCKER_AUTH_CONFIG`, as GitLab and Docker 28 take them from there. Throws AuthenticationError. */
+export function authFileOfEnvironment({ [VARIABLE]: text = '' }: NodeJS.ProcessEnv): AuthFile | undefined {
+  return text.trim() === '' ? undefined : parseAuthFile(VARIABLE, withoutByteOrderMark(text));
 }
 
 /** Reads a credentials file; one that is not there is empty unless it is explicit. Throws UsageError, AuthenticationError. */
-export async function readAuthFile({ path, explicit }: AuthFilePath): Promise<AuthFile> {
+export async function readAuthFile({ path, explicit, isLegacy = false }: AuthFilePath): Promise<AuthFile> {
   const text = await readText(path, explicit);
-  const document = text === undefined || text.trim() === '' ? {} : parse(text, path);
-  const store = document.credsStore;
+  return parseAuthFile(path, text, { isLegacy });
+}
+
+function parseAuthFile(path: string, text: string | undefined, { isLegacy = false } = {}): AuthFile {
+  const content = text === undefined || text.trim() === '' ? {} : parse(text, path);
+  const document = isLegacy ? { auths: content } : content;
+  const { credsStore: store } = document;
   return {
     path,
     text: text === undefined || text.trim() === '' ? undefined : text,
@@ -76,7 +94,7 @@ export async function readAuthFile({ path, explicit }: AuthFilePath): Promise<Au
 async function readText(path: string, explicit: boolean): Promise<string | undefined> {
   try {
     if ((await stat(path)).size > MAX_BYTES) throw broken(path, 'is too large');
-    return await readFile(path, 'utf8');
+    return withoutByteOrderMark(await readFile(path, 'utf8'));
   } catch (cause) {
     if (cause instanceof AuthenticationError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
@@ -108,9 +126,10 @@ function mapping(value: unknown, what: string): Record<string, unknown> {
 }
 
 function broken(what: string, why: string): AuthenticationError {
-  return new AuthenticationError(`the credentials file ${what} ${why}`, {
+  const isVariable = what.endsWith(VARIABLE);
+  return new AuthenticationError(`the ${isVariable ? 'variable' : 'credentials file'} ${what} ${why}`, {
     host: '',
     credentialSource: what,
-    hint: 'repair the file, or name another one with --authfile',
+    hint: isVariable ? 'repair or unset the variable' : 'repair the file, or name another one with --authfile',
   });
 }

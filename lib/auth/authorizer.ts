@@ -32,7 +32,7 @@ class ChallengeAuthorizer implements Authorizer {
   }
 
   async header(scope: AuthScope, signal: AbortSignal): Promise<string | undefined> {
-    const answer = this.#answers.get(scopeKey(scope));
+    const answer = this.#answers.get(scopeKey(this.#usable(scope)));
     return answer instanceof BearerToken ? answer.header(signal) : answer;
   }
 
@@ -40,7 +40,17 @@ class ChallengeAuthorizer implements Authorizer {
     return header.startsWith('Bearer ') && ![...this.#tokens.values()].some((token) => token.isValid(header));
   }
 
-  async answer(scope: AuthScope, refusal: Refusal, signal: AbortSignal): Promise<string> {
+  async hasCredentials({ host, repository }: AuthScope, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#options.credentials?.(host, { repository, signal })) !== undefined;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  }
+
+  async answer(wanted: AuthScope, refusal: Refusal, signal: AbortSignal): Promise<string> {
+    const scope = this.#usable(wanted);
     const challenges = parseChallenges(refusal.challenge);
     const { host, repository } = scope;
     const credentials = await this.#options.credentials?.(host, { repository, signal });
@@ -53,18 +63,25 @@ class ChallengeAuthorizer implements Authorizer {
       this.#answers.set(scopeKey(scope), header);
       return header;
     }
-    const token = this.#token(bearer, { scope, refusal, credentials });
+    const token = await this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
     if (header === refusal.refused) throw refusedAgain(host, credentials);
-    this.#answers.set(scopeKey(scope), token);
+    // Fetching it may have shown that the host gives tokens for one repository alone.
+    this.#answers.set(scopeKey(this.#usable(scope)), token);
     return header;
   }
 
-  #token(
+  /** A token for one repository alone where its host gives no others. */
+  #usable(scope: AuthScope): AuthScope {
+    const { oneScopeTokens = false } = this.#options.http.knownHosts.of(scope.host);
+    return oneScopeTokens ? { ...scope, mountFrom: [] } : scope;
+  }
+
+  async #token(
     { parameters }: Challenge,
     { scope, refusal, credentials }: { scope: AuthScope; refusal: Refusal; credentials: Credentials | undefined },
-  ): BearerToken {
-    const realm = checkTokenRealm(parameters.realm, {
+  ): Promise<BearerToken> {
+    const realm = await checkTokenRealm(parameters.realm, {
       registryUrl: refusal.url,
       host: scope.host,
       withPassword: credentials !== undefined,

@@ -5,6 +5,8 @@ export interface Challenge {
 }
 
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+/** Credentials in place of parameters, such as those of Negotiate (RFC 9110, 11.2). */
+const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y;
 
 /** Reads all challenges of the header; what cannot be read ends the list. */
 export function parseChallenges(header: string | undefined): Challenge[] {
@@ -31,6 +33,7 @@ export function parseChallenges(header: string | undefined): Challenge[] {
       current.parameters[word.toLowerCase()] ??= value;
     } else {
       challenges.push({ scheme: word.toLowerCase(), parameters: Object.create(null) as Record<string, string> });
+      if (/[ \t]/.test(text[at - 1] ?? '')) skip(TOKEN68);
     }
   }
 }

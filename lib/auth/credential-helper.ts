@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { isAbsolute } from 'node:path';
 import { AuthenticationError } from '../errors.js';
-import { SYSTEM_PATH } from '../util/index.js';
+import { mayNamePrograms, onAbort, SYSTEM_PATH } from '../util/index.js';
 import type { Login } from './types.js';
 
 /** How helpers are run. */
@@ -69,6 +69,7 @@ function runHelper(
 ): Promise<{ exitCode: number; output: string }> {
   // A name with a slash would be a program anywhere.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw failed(call, verb, 'has no possible name');
+  if (!mayNamePrograms(call.file)) throw untrusted(call);
   call.signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const child = spawn(`docker-credential-${call.name}`, [verb], { stdio: 'pipe', env: helperEnvironment(env) });
@@ -76,16 +77,15 @@ function runHelper(
     let bytes = 0;
     const end = (settle: () => void): void => {
       clearTimeout(timer);
-      call.signal.removeEventListener('abort', abort);
+      forget();
       child.kill('SIGKILL');
       // What the helper left running may hold the pipes.
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
       settle();
     };
     const fail = (why: string): void => end(() => reject(failed(call, verb, why)));
-    const abort = (): void => end(() => reject(call.signal.reason as Error));
     const timer = setTimeout(() => fail(`did not end within ${Math.ceil(timeoutMs / 1000)} s`), timeoutMs);
-    call.signal.addEventListener('abort', abort, { once: true });
+    const forget = onAbort(call.signal, () => end(() => reject(call.signal.reason as Error)));
     const count = (text: string): void => {
       bytes += Buffer.byteLength(text);
       if (bytes > MAX_BYTES) fail('printed far too much');
@@ -119,6 +119,17 @@ function notInstalled({ name, server, file }: HelperCall): AuthenticationError {
     credentialSource: `docker-credential-${name}`,
     hint: `install it, or take it out of ${file}`,
   });
+}
+
+function untrusted({ name, server, file }: HelperCall): AuthenticationError {
+  return new AuthenticationError(
+    `${file} names the credential helper docker-credential-${name}, and users other than root can change that file`,
+    {
+      host: server,
+      credentialSource: `docker-credential-${name}`,
+      hint: 'log in as root, with: sudo -H imgtool login; or run imgtool as the owner of that file',
+    },
+  );
 }
 
 function failed({ name, server, file }: HelperCall, verb: string, why: string): AuthenticationError {

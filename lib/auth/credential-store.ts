@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { authFilePaths, readAuthFile, type AuthFile, type AuthFilePath } from './auth-file.js';
+import { authFileOfEnvironment, authFilePaths, readAuthFile, type AuthFile, type AuthFilePath } from './auth-file.js';
 import { entryText, parseAuthEntry } from './auth-entry.js';
 import {
   askHelper,
@@ -47,12 +47,14 @@ interface Candidate {
 
 class FileCredentialStore implements CredentialStore {
   readonly #paths: readonly AuthFilePath[];
+  readonly #env: NodeJS.ProcessEnv;
   readonly #helpers: HelperOptions;
   readonly #found = new Map<string, Found>();
 
   constructor({ env = process.env, authfile, helperTimeoutMs }: CredentialStoreOptions) {
     const home = env.HOME || homedir();
     this.#paths = authFilePaths(authfile, { env, home, uid: process.getuid?.() ?? 0 });
+    this.#env = env;
     this.#helpers = { env, timeoutMs: helperTimeoutMs };
   }
 
@@ -75,7 +77,7 @@ class FileCredentialStore implements CredentialStore {
 
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
     // A login may be about to make the file; who needs what is in it says that it is missing.
-    const files = await Promise.all(this.#paths.map(({ path }) => readAuthFile({ path, explicit: false })));
+    const files = await Promise.all(this.#paths.map((path) => readAuthFile({ ...path, explicit: false })));
     // The first file wins.
     return Object.assign({}, ...files.reverse().map(({ headers }) => headers)) as Record<string, string>;
   }
@@ -103,7 +105,8 @@ class FileCredentialStore implements CredentialStore {
   async remove(key: RegistryKey, { signal }: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]> {
     this.#found.clear();
     const removed: KeptLogin[] = [];
-    for (const { path } of this.#paths) {
+    for (const { path, isLegacy = false } of this.#paths) {
+      if (isLegacy) continue;
       const file = await readAuthFile({ path, explicit: false });
       const helper = key.path === '' ? helperOf(file, key.host) : undefined;
       let erased = false;
@@ -123,8 +126,7 @@ class FileCredentialStore implements CredentialStore {
   }
 
   async #find(host: string, repository: string | undefined, signal: AbortSignal): Promise<Credentials | undefined> {
-    const files = await Promise.all(this.#paths.map(readAuthFile));
-    const candidates = files.flatMap((file) => this.#candidates(file, { host, repository, signal }));
+    const candidates = (await this.#files()).flatMap((file) => this.#candidates(file, { host, repository, signal }));
     // Sorting is stable: of equals, the first file wins.
     candidates.sort((one, other) => other.rank - one.rank);
     for (const { load } of candidates) {
@@ -132,6 +134,13 @@ class FileCredentialStore implements CredentialStore {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** What there is, first one first; what the user names stands alone. */
+  async #files(): Promise<readonly AuthFile[]> {
+    const given = this.#paths[0]!.explicit ? undefined : authFileOfEnvironment(this.#env);
+    const files = await Promise.all(this.#paths.map(readAuthFile));
+    return given === undefined ? files : [given, ...files];
   }
 
   /** What one file has for a repository. A helper that fails ends the search: no other secret takes its place (CVE-2021-41092). */

@@ -1,7 +1,7 @@
 import { chown, open, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AuthenticationError, UsageError } from '../errors.js';
-import { delay, makeDirectory, writeFileAtomic } from '../util/index.js';
+import { delay, makeDirectory, removeUnfinished, writeFileAtomic } from '../util/index.js';
 import { readAuthFile } from './auth-file.js';
 import { objectMembers, objectText } from './json-members.js';
 
@@ -22,6 +22,8 @@ export async function editAuthFile(
     makeDirectory(dirname(target));
     const unlock = await lockDirectory(dirname(target), signal);
     try {
+      // A login that was killed has left the credentials there.
+      await removeUnfinished(target);
       const file = await readAuthFile({ path: target, explicit: false });
       const members = objectMembers(file.text ?? '{}');
       const entries = objectMembers(members.get('auths') ?? '{}');

@@ -39,10 +39,16 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   const asked = performance.now();
   const { scope, credentials } = request;
   const { host } = scope;
+  const facts = http.knownHosts.of(host);
+  if (facts.oneScopeTokens === true && tokenScopes(request).length > 1)
+    return fetchToken(http, withoutSources(request), signal);
   const response = await ask(http, request, signal);
-  // Some services refuse all when one source of a mount is not ours to read: the push can do without.
-  if (isRefusal(response) && (scope.mountFrom?.length ?? 0) > 0) {
-    return fetchToken(http, { ...request, scope: { ...scope, mountFrom: [] } }, signal);
+  const hasSources = tokenScopes(request).length > 1;
+  // Some services refuse all when one source of a mount is not ours to read, others several scopes: the push can do without.
+  if ((isRefusal(response) || response.status === 400) && hasSources) {
+    const token = await fetchToken(http, withoutSources(request), signal);
+    if (!isRefusal(response)) facts.oneScopeTokens = true;
+    return token;
   }
   const place = {
     status: response.status,
@@ -58,7 +64,11 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   const claims = tokenClaims(token);
   const { repository, actions, mountFrom = [] } = scope;
   if (repository !== undefined && actions !== 'pull' && deniesPush(claims, repository, mountFrom)) {
-    throw noPush(request, repository);
+    if (!hasSources || !claims.access!.some(({ name }) => mountFrom.includes(name))) throw noPush(request, repository);
+    // It may honour the last of several scopes only.
+    const token = await fetchToken(http, withoutSources(request), signal);
+    facts.oneScopeTokens = true;
+    return token;
   }
   if (refreshToken !== undefined) credentials?.onRefreshToken?.(refreshToken);
   const lifetimeMs = (seconds ?? claims.lifetime ?? DEFAULT_LIFETIME_S) * 1000;
@@ -66,6 +76,10 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
     header: `Bearer ${token}`,
     renewAt: asked + lifetimeMs - Math.min(RENEW_BEFORE_MS, lifetimeMs / 4),
   };
+}
+
+function withoutSources(request: TokenRequest): TokenRequest {
+  return { ...request, scope: { ...request.scope, mountFrom: [] } };
 }
 
 function ask(http: HttpClient, request: TokenRequest, signal: AbortSignal): Promise<BufferedResponse> {
@@ -157,7 +171,7 @@ function parseAnswer(body: Buffer): TokenAnswer {
     typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined;
   const seconds = answer?.expires_in;
   return {
-    token: usable(answer?.token ?? answer?.access_token),
+    token: usable(answer?.token) ?? usable(answer?.access_token),
     refreshToken: usable(answer?.refresh_token),
     seconds: typeof seconds === 'number' && seconds > 0 ? seconds : undefined,
   };

@@ -1,5 +1,5 @@
 import { AuthenticationError } from '../errors.js';
-import { isLoopbackHost, redactUrl } from '../http/index.js';
+import { isLoopbackHost, mayLeadTo, redactUrl } from '../http/index.js';
 
 /** Token services on another host than their registry, known to belong to it. */
 const KNOWN_SERVICES: Readonly<Record<string, string>> = {
@@ -11,12 +11,12 @@ const KNOWN_SERVICES: Readonly<Record<string, string>> = {
 
 /**
  * Checks where a bearer challenge wants its token fetched (CVE-2026-33540). Plain http only from a registry that was
- * itself reached by plain http, and then on the loopback range or the same host; a loopback service never serves a
- * registry elsewhere; a password goes only to the registry's own host, a service known to belong to it, or the `trusted`
+ * itself reached by plain http, and then on the loopback range or the same host; a public registry leads to no address of
+ * this machine or of a private network (`mayLeadTo`); a password goes only to the registry's own host, a service known to belong to it, or the `trusted`
  * host that the user named for it.
  * Throws AuthenticationError.
  */
-export function checkTokenRealm(
+export async function checkTokenRealm(
   realm: string | undefined,
   options: {
     readonly registryUrl: string;
@@ -24,7 +24,7 @@ export function checkTokenRealm(
     readonly withPassword: boolean;
     readonly trusted?: string | undefined;
   },
-): URL {
+): Promise<URL> {
   const { host, withPassword, trusted } = options;
   const registry = new URL(options.registryUrl);
   const refuse = (why: string, hint?: string): never => {
@@ -47,7 +47,7 @@ export function checkTokenRealm(
   if (url.protocol === 'http:' && !(registry.protocol === 'http:' && (sameHost || bothLoopback))) {
     refuse('a token service must answer https');
   }
-  if (isLoopbackHost(url.host) && !isLoopbackHost(registry.host)) refuse('that is this machine, not the registry');
+  if (url.host !== trusted && !(await mayLeadTo(registry, url))) refuse('that is an address of a private network');
   const belongs = sameHost || bothLoopback || url.host === trusted || url.host === KNOWN_SERVICES[registry.host];
   if (withPassword && !belongs) {
     refuse(

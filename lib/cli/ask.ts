@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import { escapeText } from '../util/index.js';
+import { escapeText, onAbort } from '../util/index.js';
 import type { OutputStream } from './terminal.js';
 
 /** Standard input when it is a terminal. */
@@ -49,12 +49,11 @@ function readLine(
     const decoder = new TextDecoder();
     const end = (settle: () => void): void => {
       input.off('data', take).off('end', finish).off('error', fail);
-      signal.removeEventListener('abort', abort);
+      forgetAbort();
       settle();
     };
     const finish = (): void => end(() => resolve(line));
     const fail = (error: Error): void => end(() => reject(error));
-    const abort = (): void => fail(signal.reason as Error);
     const take = (chunk: Buffer): void => {
       for (const char of decoder.decode(chunk, { stream: true })) {
         if (char === '\r' || char === '\n' || char === '\u0004') return finish();
@@ -70,7 +69,7 @@ function readLine(
       }
     };
     input.on('data', take).on('end', finish).on('error', fail);
-    signal.addEventListener('abort', abort, { once: true });
+    const forgetAbort = onAbort(signal, () => fail(signal.reason as Error));
     // It was paused after an earlier question.
     input.resume();
   });

@@ -35,6 +35,10 @@ export interface CommandSpec {
   readonly description?: string;
   readonly arguments: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
+  /** Options end at the first argument: what follows belongs to a program. */
+  readonly optionsFirst?: boolean;
+  /** Options of peers (`-d`, `--detach`) that are refused, and what to do instead. */
+  readonly refuses?: Readonly<Record<string, string>>;
   readonly examples: readonly { readonly command: string; readonly does: string }[];
   /** Whether running it again continues where an interrupted run ended. */
   readonly resumes?: boolean;

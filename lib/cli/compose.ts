@@ -10,6 +10,7 @@ import type {
   OtherTransport,
   RegistryAccess,
 } from '../operations/index.js';
+import type { KnownHosts } from '../http/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../registry/index.js';
@@ -25,12 +26,6 @@ import type { Options } from './options.js';
 /** Parts that work on the local store. */
 export type LocalDeps = Omit<OperationDeps, 'registry' | 'content'> & Pick<GarbageDeps, 'content'>;
 
-/** Credentials for one registry in place of those of --creds: `host` as the user wrote it, `creds` as USER[:PASS]. */
-export interface RemoteLogin {
-  readonly host: string;
-  readonly creds?: string | undefined;
-}
-
 /** Constructs the drivers, each on first use: the only place that does. Close it when the command has ended. */
 export class Composition {
   readonly #options: Options;
@@ -41,6 +36,8 @@ export class Composition {
   /** By what `remote` was asked for. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
+  /** What one client has learned about a host serves the others. */
+  #knownHosts: KnownHosts | undefined;
   #shortNames: Promise<(name: string) => string> | undefined;
 
   constructor(
@@ -68,7 +65,7 @@ export class Composition {
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
     const store = await this.#findStore();
     if (store === undefined) {
-      const origin = this.#options.all().find(({ spec }) => spec.name === 'root')?.origin;
+      const origin = this.#options.origin('root');
       if (origin !== 'default') this.#note(`warning: there is no store at ${this.root} (--root from ${origin})`);
       return undefined;
     }
@@ -100,20 +97,20 @@ export class Composition {
   }
 
   /**
-   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; `login` (default:
-   * --creds) takes its place at that host alone, so name the host that the user means.
+   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; --creds takes its
+   * place at the host that the user names (`named`) and nowhere else: not at mirrors, not at places from records.
    */
-  async remote(login?: RemoteLogin): Promise<Pick<OperationDeps, 'registry'>> {
-    const key = JSON.stringify([login?.host, login?.creds]);
+  async remote(named?: { readonly host: string }): Promise<Pick<OperationDeps, 'registry'>> {
+    const key = JSON.stringify([named?.host]);
     let client = this.#registries.get(key);
     if (client === undefined) {
-      client = this.connect(this.#lookup(login));
+      client = this.connect(this.#lookup(named?.host));
       this.#registries.set(key, client);
     }
     return { registry: await client };
   }
 
-  /** Registries reached in another way than all others: with logins of their own, --creds is not for them. */
+  /** Registries reached in another way than all others; --creds counts only as `access.login`. */
   registryFor(access: RegistryAccess): Promise<RegistryClient> {
     const key = JSON.stringify(access);
     const client = this.#registries.get(key) ?? this.#connectFor(access);
@@ -126,10 +123,9 @@ export class Composition {
     const { createCredentialStore } = await import('../auth/index.js');
     const store =
       authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.#env, authfile });
-    const given = login === undefined && authfile === undefined ? this.#lookup(undefined) : store.find;
     const find: CredentialLookup = async (host, request) => {
-      if (login?.host !== host) return given(host, request);
-      return { username: login.username, password: login.password, source: 'the login given for this side' };
+      if (login?.host !== host) return store.find(host, request);
+      return { username: login.username, password: login.password, source: 'the login given for this registry' };
     };
     return this.connect(find, { ...access, store });
   }
@@ -177,9 +173,9 @@ export class Composition {
     });
   }
 
-  /** Everything a pull needs; `login` as for `remote`. */
-  async all(login?: RemoteLogin): Promise<OperationDeps> {
-    const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote(login)]);
+  /** Everything a pull needs; `named` as for `remote`. */
+  async all(named: { readonly host: string }): Promise<OperationDeps> {
+    const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote(named)]);
     return { ...unpacking, ...remote };
   }
 
@@ -222,7 +218,7 @@ export class Composition {
   async transports(
     sides: {
       readonly source?: RegistryAccess | undefined;
-      readonly destination?: RegistryAccess | undefined;
+      readonly target?: RegistryAccess | undefined;
     } = {},
   ): Promise<CopyTransports> {
     const open = async (access: RegistryAccess | undefined): Promise<RegistryClient> =>
@@ -230,7 +226,7 @@ export class Composition {
     const sourceRegistry = await open(sides.source);
     return {
       sourceRegistry,
-      registry: await open(sides.destination),
+      registry: await open(sides.target),
       progress: this.#progress,
       parallel: this.#options.number('parallel')!,
       temporaryDirectory: spoolDirectory(),
@@ -308,12 +304,16 @@ export class Composition {
   }
 
   async #drivers({ root, pool }: StoreRoot): Promise<LocalDeps> {
-    const [{ createContentStore }, { createMetadataStore }, { createSnapshotter }] = await Promise.all([
+    const [{ createContentStore }, { createMetadataStore, currentBootId }, { createSnapshotter }] = await Promise.all([
       import('../content/index.js'),
       import('../metadata/index.js'),
       import('../snapshot/index.js'),
     ]);
-    const metadata = createMetadataStore({ root });
+    const metadata = createMetadataStore({
+      root,
+      bootId: await currentBootId(),
+      onWait: (path) => this.#note(`waiting for another process that holds the lock ${path}`),
+    });
     const isLocked = async (name: string): Promise<boolean> => {
       const lock = await metadata.tryLock(name, 'exclusive');
       lock?.release();
@@ -339,6 +339,7 @@ export class Composition {
       },
       runtime: this.#runtime(root),
       packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
+      packTree: async (input) => (await import('../layer/index.js')).packTree(input),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
       progress: this.#progress,
       fullName: (name) => this.fullName(name),
@@ -363,12 +364,10 @@ export class Composition {
     };
   }
 
-  /** --creds go to the host they are meant for; where that was not said, to the first that asks. */
-  #lookup(login: RemoteLogin | undefined): CredentialLookup {
-    const creds = login?.creds ?? this.#options.text('creds');
-    let host = login?.host;
+  #lookup(named: string | undefined): CredentialLookup {
+    const creds = this.#options.text('creds');
     return async (asking, request) => {
-      if (creds !== undefined && (host ??= asking) === asking) return { ...splitCredentials(creds), source: '--creds' };
+      if (creds !== undefined && asking === named) return { ...splitCredentials(creds), source: '--creds' };
       return (await this.credentials()).find(asking, request);
     };
   }
@@ -379,6 +378,7 @@ export class Composition {
   }: Pick<RegistryAccess, 'tlsVerify' | 'certDir'>): Promise<RegistryClientOptions> {
     const { hostCertificates, proxyFor, registrySources, runtimeDirectory, thisMachine } =
       await import('../hosts/index.js');
+    this.#knownHosts ??= new (await import('../http/index.js')).KnownHosts();
     const machine = thisMachine(this.#env);
     const sources = await registrySources(machine);
     const options = this.#options;
@@ -389,6 +389,7 @@ export class Composition {
     return {
       parallel: options.number('parallel')!,
       retries: options.number('retry')!,
+      knownHosts: this.#knownHosts,
       timeouts: { connectMs: Math.min(timeoutMs, 15_000), responseMs: timeoutMs, stallMs: timeoutMs },
       limitsDirectory: runtimeDirectory(machine),
       ...(limitRate === undefined ? {} : { limitRate }),

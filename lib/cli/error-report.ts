@@ -1,4 +1,4 @@
-import { ImgtoolError } from '../errors.js';
+import { ImgtoolError, withoutLogins } from '../errors.js';
 import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-codes.js';
@@ -22,24 +22,29 @@ const NOT_FACTS: ReadonlySet<string> = new Set(['code', 'hint', 'message', 'name
 export function reportError(thrown: unknown, what: string, { resumes = false } = {}): ErrorReport {
   const error = asKnownError(thrown);
   const exitCode = exitCodeOf(error);
+  const command = withoutLogins(what);
   const message = messageOf(error);
   const hint = hintOf(error, resumes);
   const known = error instanceof ImgtoolError;
   const code = known ? error.code : isAbort(error) ? 'ABORT_ERR' : 'ERR_IMGTOOL_UNEXPECTED';
   const facts = known ? Object.entries(error).filter(([key, value]) => !NOT_FACTS.has(key) && value !== undefined) : [];
+  const shown = facts.map(([key, value]) => [
+    key,
+    typeof value === 'string' ? withoutLogins(value) : (value as unknown),
+  ]);
   return {
     exitCode,
     text:
-      `imgtool: ${what === 'imgtool' ? '' : `${escapeText(what)} failed: `}${escapeText(message)}` +
+      `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
         code,
         message,
         ...(hint === undefined ? {} : { hint }),
-        command: what,
+        command,
         exitCode,
-        ...Object.fromEntries(facts),
+        ...(Object.fromEntries(shown) as Record<string, unknown>),
       },
     },
   };
@@ -48,7 +53,7 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
 function messageOf(error: unknown): string {
   if (isAbort(error)) return 'interrupted';
   const text = error instanceof Error ? error.message : String(error);
-  return text.split('\n', 1)[0]!.trim() || 'unknown error';
+  return withoutLogins(text.split('\n', 1)[0]!.trim()) || 'unknown error';
 }
 
 function hintOf(error: unknown, resumes: boolean): string | undefined {

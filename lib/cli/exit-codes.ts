@@ -14,6 +14,8 @@ export const EXIT = {
   interrupted: 9,
   partial: 10,
   notStarted: 125,
+  /** 128 + SIGPIPE: what a shell says of programs that such a signal ends. */
+  readerGone: 141,
 } as const;
 
 /** What each exit code means, for help and docs. */
@@ -30,6 +32,7 @@ export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
   [EXIT.interrupted, 'interrupted (SIGINT, SIGTERM); partial work is kept and resumable'],
   [EXIT.partial, 'partial success; the report says which part'],
   [EXIT.notStarted, '`run`: the command could not be started; 126: it is not executable, 127: it is not there'],
+  [EXIT.readerGone, 'nobody read the output to its end (`| head`), as with other programs in a pipe; nothing is said'],
 ]);
 
 /** Error code → exit code: the only such table. */

@@ -29,7 +29,12 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       default: true,
       summary: 'check certificates and refuse plain http; false allows both to fall back',
     },
-    { name: 'creds', value: 'USER[:PASS]', secret: true, summary: 'credentials for the registry' },
+    {
+      name: 'creds',
+      value: 'USER[:PASS]',
+      secret: true,
+      summary: 'credentials for the one registry that the command names',
+    },
     { name: 'authfile', value: 'FILE', summary: "credentials file in the form of Docker's config.json" },
     { name: 'cert-dir', value: 'DIR', summary: 'directory with *.crt (authorities), *.cert and *.key (client)' },
     {

@@ -19,6 +19,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
+// What node warns of (deprecations, listeners, experiments) concerns those who work on this program, not its users.
+process.removeAllListeners('warning');
+
 /** What a program that is run in the foreground gets (docker's `--sig-proxy`), but for those that node keeps to itself. */
 const PASSED_ON = [
   'SIGINT',
@@ -67,8 +70,8 @@ function tellUnwritten(error: NodeJS.ErrnoException): void {
   process.exitCode = report.exitCode;
 }
 
-/** Runs the command line of this process and ends it. `onCommand` is told which command it is. */
-export async function main({ onCommand }: { readonly onCommand?: (name: string) => void } = {}): Promise<void> {
+/** Runs the command line of this process and ends it. */
+export async function main(): Promise<void> {
   process.exitCode = await runCli(process.argv.slice(2), {
     stdin: () => process.stdin,
     stdout: process.stdout,
@@ -76,12 +79,14 @@ export async function main({ onCommand }: { readonly onCommand?: (name: string) 
     env: process.env,
     signal: interruption.signal,
     takeSignals,
-    ...(onCommand && { onCommand }),
+    onWarning: (handler) => void process.on('warning', handler),
   });
   // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
   process.stdout.write('', () =>
     setImmediate(() => {
       if (unwritten !== undefined) tellUnwritten(unwritten);
+      else if (interruption.signal.reason === READER_GONE && process.exitCode === EXIT.success)
+        process.exitCode = EXIT.readerGone;
       process.exit();
     }),
   );

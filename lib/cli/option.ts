@@ -20,6 +20,8 @@ export interface OptionSpec {
   readonly parse?: (text: string) => OptionValue;
   /** Never shown by `config show`. */
   readonly secret?: boolean;
+  /** Names a program: root takes it only from a config file that root alone can change. */
+  readonly program?: boolean;
   /** Means the same in every command that has it: variable and key carry no command name. Global options are. */
   readonly shared?: boolean;
 }

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js';
+import { mayNamePrograms } from '../util/index.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { configPathOf, parseOption, variableOf, type OptionSpec, type OptionValue } from './option.js';
 
@@ -32,9 +33,17 @@ export function resolveOption(spec: OptionSpec, command: readonly string[], sour
   for (const file of sources.files) {
     const texts = textsAt(file, path);
     if (texts === undefined) continue;
+    if (spec.program === true && !mayNamePrograms(file.path)) throw programNamedError(path.join('.'), file.path);
     return { spec, value: parseAll(spec, texts, `${path.join('.')} in ${file.path}`), origin: `file ${file.path}` };
   }
   return { spec, value: spec.default, origin: 'default' };
+}
+
+/** Of a file that names a program and that users other than root can change. */
+export function programNamedError(setting: string, file: string): UsageError {
+  return new UsageError(`${setting} in ${file} names a program, and users other than root can change that file`, {
+    hint: 'keep it, and the directories it is in, writable for root alone: /etc/imgtool is such a place',
+  });
 }
 
 function parseAll(spec: OptionSpec, texts: readonly string[], source: string): OptionValue {
@@ -74,6 +83,11 @@ export class Options {
     return this.#resolved.get(name)?.value !== undefined;
   }
 
+  /** Where the value comes from: see `ResolvedOption`. */
+  origin(name: string): string {
+    return this.#find(name).origin;
+  }
+
   /** Value of an option that takes text; undefined when not given. */
   text(name: string): string | undefined {
     return this.#get(name, 'string');
@@ -95,9 +109,14 @@ export class Options {
   }
 
   #get<T extends OptionValue>(name: string, type: string): T | undefined {
-    const option = this.#resolved.get(name);
-    if (option === undefined) throw new TypeError(`no option ${name}`);
+    const option = this.#find(name);
     if (option.value !== undefined && typeof option.value !== type) throw new TypeError(`option ${name} is no ${type}`);
     return option.value as T | undefined;
+  }
+
+  #find(name: string): ResolvedOption {
+    const option = this.#resolved.get(name);
+    if (option === undefined) throw new TypeError(`no option ${name}`);
+    return option;
   }
 }

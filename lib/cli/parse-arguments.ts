@@ -5,6 +5,7 @@ import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { commandHelp, groupHelp, programHelp } from './help.js';
 import type { OptionSpec } from './option.js';
+import { endOptionsAtFirstArgument, refusedOption } from './options-first.js';
 import { hintForPeerWord } from './peer-words.js';
 import { VERSION } from './version.js';
 
@@ -30,7 +31,7 @@ export class BadCommandLineError extends UsageError {
 
 /** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
 export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
-  const { rest, booleans } = takeBooleanValues(asFlags(argv), commands);
+  const { rest, booleans } = takeBooleanValues(withOptionsFirst(asFlags(argv), commands), commands);
   const printed: string[] = [];
   let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
   const program = prepare(new Command('imgtool'), () => programHelp(commands, width), printed)
@@ -79,6 +80,18 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     if (boolean !== undefined) flags.set(spec.name, [boolean]);
   }
   return { kind: 'command', command, args, flags };
+}
+
+/** Ends the options of a command that runs a program where the program's own begin. Throws BadCommandLineError. */
+function withOptionsFirst(argv: readonly string[], commands: readonly CommandSpec[]): readonly string[] {
+  const at = verbAt(argv);
+  const command = commands.find(({ path, optionsFirst }) => optionsFirst === true && path[0] === argv[at]);
+  if (command === undefined) return argv;
+  const refused = refusedOption(argv, at, command, GLOBAL_OPTIONS);
+  if (refused !== undefined) {
+    throw new BadCommandLineError(`there is no option ${refused.option}`, { what: argv[at]!, hint: refused.hint });
+  }
+  return endOptionsAtFirstArgument(argv, at, { options: command.options, global: GLOBAL_OPTIONS });
 }
 
 /** `help COMMAND`, `version` and `-v`, as other tools take them, in terms of `--help` and `--version`. */
@@ -138,6 +151,9 @@ function commanderOption(spec: OptionSpec): Option {
   ]);
 }
 
+/** As skopeo and podman are often given them: `--dest-tls-verify false`. */
+const SPACED = /^(?:src-|dest-)?tls-verify$/;
+
 /** `--json=false`, `--tls-verify=false` and `--tls-verify false`, which commander does not know for options without a value. */
 function takeBooleanValues(
   argv: readonly string[],
@@ -159,7 +175,7 @@ function takeBooleanValues(
       rest.push(arg);
     } else if (match![2] !== undefined) {
       booleans.set(name, match![2]);
-    } else if (name === 'tls-verify' && /^(true|false)$/.test(argv[index + 1] ?? '')) {
+    } else if (SPACED.test(name) && /^(true|false)$/.test(argv[index + 1] ?? '')) {
       index += 1;
       booleans.set(name, argv[index]!);
     } else {
@@ -182,32 +198,50 @@ function badCommandLine(
     .replace(/(--[\w-]+)=[^']*/, '$1')
     .split('\n');
   const suggestion = /\(Did you mean (?:one of )?(.*)\?\)/.exec(others.join(' '))?.[1];
-  const words = argv.slice(verbAt(argv)).filter((arg) => !arg.startsWith('-'));
+  const words = argv.slice(verbAt(argv, commands)).filter((arg) => !arg.startsWith('-'));
   const command = commands.find(
     ({ path, aliases }) =>
       path.every((word, index) => words[index] === word) || (aliases?.includes(words[0] ?? '') ?? false),
   );
   const known =
     command?.path.join(' ') ?? commands.find(({ path }) => path.length > 1 && path[0] === words[0])?.path[0];
+  const misplaced = error.code === 'commander.unknownOption' ? optionBefore(command, argv, commands) : undefined;
   const message = error.code === 'commander.help' ? `"${known ?? ''}" needs a command` : first!;
   return new BadCommandLineError(message, {
-    what: known ?? (words[0] || 'imgtool'),
+    // A word that is no command may be the value of an option that is not known.
+    what: known ?? (error.code === 'commander.unknownCommand' && words[0] ? words[0] : 'imgtool'),
     hint:
-      suggestion === undefined
-        ? `see "imgtool${known === undefined ? '' : ` ${known}`} --help"`
-        : `did you mean ${suggestion
-            .split(', ')
-            .map((word) => JSON.stringify(word))
-            .join(' or ')}?`,
+      misplaced !== undefined
+        ? `write it after the command: imgtool ${known} ${misplaced} …`
+        : suggestion === undefined
+          ? `see "imgtool${known === undefined ? '' : ` ${known}`} --help"`
+          : `did you mean ${suggestion
+              .split(', ')
+              .map((word) => JSON.stringify(word))
+              .join(' or ')}?`,
   });
 }
 
-/** Where the verb is: behind global options and their values. */
-function verbAt(argv: readonly string[]): number {
+/** The flag of the command that was given before it; undefined: there is none. */
+function optionBefore(
+  command: CommandSpec | undefined,
+  argv: readonly string[],
+  commands: readonly CommandSpec[],
+): string | undefined {
+  const own = new Set(command?.options.map(({ name }) => `--${name}`));
+  return argv
+    .slice(0, verbAt(argv, commands))
+    .map((arg) => arg.split('=', 1)[0]!)
+    .find((flag) => own.has(flag));
+}
+
+/** Where the verb is: behind global options and their values, and behind those of `commands`, which are wrong there. */
+function verbAt(argv: readonly string[], commands: readonly CommandSpec[] = []): number {
+  const options = [...GLOBAL_OPTIONS, ...commands.flatMap((command) => command.options)];
   let at = 0;
   while (argv[at]?.startsWith('-') === true) {
     const flag = argv[at]!;
-    const takesValue = GLOBAL_OPTIONS.some(
+    const takesValue = options.some(
       ({ name, short, value }) => value !== undefined && (flag === `--${name}` || flag === `-${short}`),
     );
     at += takesValue ? 2 : 1;

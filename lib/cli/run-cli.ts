@@ -26,8 +26,8 @@ export interface ProcessIo {
   readonly signal: AbortSignal;
   /** See `CommandContext`; without it signals are never passed on. */
   readonly takeSignals?: CommandContext['takeSignals'];
-  /** Told the words of the command when they are understood. */
-  readonly onCommand?: (name: string) => void;
+  /** Hands on what node warns of; used for debugging only. */
+  readonly onWarning?: (handler: (warning: Error) => void) => void;
 }
 
 /** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
@@ -47,7 +47,6 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       return EXIT.success;
     }
     const { command, args, flags } = invocation;
-    io.onCommand?.(command.path.join(' '));
     resumes = command.resumes === true;
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
@@ -59,12 +58,15 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       progress: options.text('progress') as ProgressMode,
       logLevel: options.text('log-level') as LogLevel,
     });
+    if (options.text('log-level') === 'debug') {
+      io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
+    }
     checkChoices(command, args);
     for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
     terminal.endProgress();
-    if (io.signal.reason === READER_GONE) return EXIT.success;
+    if (io.signal.reason === READER_GONE) return EXIT.readerGone;
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,

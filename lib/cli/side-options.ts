@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
 import type { RegistryAccess } from '../operations/index.js';
-import { splitCredentials } from './creds.js';
+import { namedLogin, splitCredentials, type NamedLogin } from './creds.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
 
@@ -41,4 +41,34 @@ export function sideAccess(options: Options, side: Side, hosts: readonly string[
   const login = creds === undefined || host === undefined ? undefined : { host, ...splitCredentials(creds) };
   if ([login, authfile, certDir, tlsVerify].every((given) => given === undefined)) return undefined;
   return { login, authfile, certDir, tlsVerify };
+}
+
+/** How the registries of a mirror or a copy are reached, and which. */
+export interface ReachedSides {
+  readonly source: RegistryAccess | undefined;
+  readonly target: RegistryAccess | undefined;
+  readonly sourceHosts: readonly string[];
+  readonly targetHosts: readonly string[];
+}
+
+/** Gives the login of `--creds` to sides without logins of their own. Throws UsageError when it would go to several registries. */
+export function withNamedLogin<T extends ReachedSides>(options: Options, all: readonly T[]): T[] {
+  const open = all.flatMap(({ source, target, sourceHosts, targetHosts }) => [
+    ...(hasLogins(source) ? [] : sourceHosts),
+    ...(hasLogins(target) ? [] : targetHosts),
+  ]);
+  const login = namedLogin(options, open, 'use --src-creds and --dest-creds');
+  return all.map((sides) => ({
+    ...sides,
+    source: withLogin(sides.source, login),
+    target: withLogin(sides.target, login),
+  }));
+}
+
+function hasLogins(access: RegistryAccess | undefined): boolean {
+  return access?.login !== undefined || access?.authfile !== undefined;
+}
+
+function withLogin(access: RegistryAccess | undefined, login: NamedLogin | undefined): RegistryAccess | undefined {
+  return login === undefined || hasLogins(access) ? access : { ...access, login };
 }

@@ -20,7 +20,7 @@ export async function openTagQueue(
     });
   }
   if (rules.some(({ sourceAccess, targetAccess }) => sourceAccess !== undefined || targetAccess !== undefined)) {
-    throw new UsageError('logins and certificates of one side do not go into a queue', {
+    throw new UsageError('logins and certificates given for a command do not go into a queue', {
       hint: 'workers use those of their own machine: imgtool login HOST there',
     });
   }

@@ -1,10 +1,11 @@
 import { closeSync } from 'node:fs';
 import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { addAbortSignal, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { DigestMismatchError } from '../errors.js';
 import { isErrno } from '../sys/index.js';
 import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/index.js';
+import { destroyOnAbort } from '../util/index.js';
 import { beginIngest } from './begin-ingest.js';
 import { blobIsIntact, listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
 import { diskFailure } from './disk-failure.js';
@@ -70,7 +71,7 @@ async function ingestStream(
     signal?.throwIfAborted();
     temporary = createTemporaryFile(root);
     const file = new HashingFile(temporary, algorithm);
-    if (signal !== undefined) addAbortSignal(signal, source);
+    if (signal !== undefined) destroyOnAbort(signal, source);
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       await file.write(chunk);
     }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
+import { withoutByteOrderMark } from '../util/index.js';
 import type { MachineEnvironment } from './machine.js';
 import { blockOf, contains } from './no-proxy.js';
 
@@ -18,7 +19,7 @@ export function readDaemonRegistries({ home }: MachineEnvironment): DaemonRegist
   for (const path of [join(home, '.config/docker/daemon.json'), '/etc/docker/daemon.json']) {
     let text: string;
     try {
-      text = readFileSync(path, 'utf8');
+      text = withoutByteOrderMark(readFileSync(path, 'utf8'));
     } catch {
       continue;
     }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
+import { withoutByteOrderMark } from '../util/index.js';
 import type { MachineEnvironment } from './machine.js';
 import { noProxyRule, type Target } from './no-proxy.js';
 
@@ -85,7 +86,9 @@ function dockerProxies({ env, home }: MachineEnvironment): DockerProxies {
   const path = join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json');
   let defaults: Record<string, unknown> | undefined;
   try {
-    const config = JSON.parse(readFileSync(path, 'utf8')) as { proxies?: { default?: Record<string, unknown> } } | null;
+    const config = JSON.parse(withoutByteOrderMark(readFileSync(path, 'utf8'))) as {
+      proxies?: { default?: Record<string, unknown> };
+    } | null;
     defaults = config?.proxies?.default;
   } catch {
     // Whoever looks for credentials there says what is wrong with the file.

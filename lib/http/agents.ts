@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { TransportError } from '../errors.js';
 import { systemAuthorities } from './authorities.js';
+import { closeOnSurplus, repairHeads } from './kept-connections.js';
 import { readLarge } from './large-reads.js';
 import type { HttpClientOptions, TlsOptions } from './types.js';
 
@@ -16,6 +17,14 @@ export interface Route {
   readonly proxy: string | undefined;
   /** What the owner of the client said about TLS with this host. */
   readonly tls: TlsOptions | undefined;
+}
+
+/** Which connections to use. */
+export interface RouteOptions {
+  /** Without a certificate of ours. */
+  readonly anonymous?: boolean | undefined;
+  /** Each serves one request, and the head of its answer is repaired. */
+  readonly repaired?: boolean | undefined;
 }
 
 /** What of a client's options its connections depend on. */
@@ -32,14 +41,13 @@ export class Agents {
   }
 
   /**
-   * The connections for `url`; `anonymous`: those without a certificate of ours. Throws TransportError when its certificates
-   * or proxy cannot be used.
+   * The connections for `url`. Throws TransportError when its certificates or proxy cannot be used.
    */
-  route(url: URL, { anonymous = false } = {}): Promise<Route> {
-    const key = `${anonymous ? 'anonymous ' : ''}${url.origin}`;
+  route(url: URL, { anonymous = false, repaired = false }: RouteOptions = {}): Promise<Route> {
+    const key = `${anonymous ? 'anonymous ' : ''}${repaired ? 'repaired ' : ''}${url.origin}`;
     let route = this.#routes.get(key);
     if (route === undefined) {
-      route = this.#make(url, anonymous);
+      route = this.#make(url, { anonymous, repaired });
       this.#routes.set(key, route);
     }
     return route;
@@ -50,16 +58,18 @@ export class Agents {
     for (const agent of this.#open) agent.destroy();
   }
 
-  async #make(url: URL, anonymous: boolean): Promise<Route> {
+  async #make(url: URL, { anonymous, repaired }: RouteOptions): Promise<Route> {
     const secure = url.protocol === 'https:';
     const given = secure ? this.#options.tls?.(url.host) : undefined;
-    const tls = anonymous ? withoutOwn(given) : given;
+    const tls = anonymous === true ? withoutOwn(given) : given;
     const proxy = this.#options.proxy?.(url);
-    const options = { keepAlive: true, ...(secure ? secureOptions(url.host, tls) : {}) };
+    const options = { keepAlive: repaired !== true, ...(secure ? secureOptions(url.host, tls) : {}) };
     const timeoutMs = 2 * (this.#options.timeouts?.connectMs ?? CONNECT_MS);
     let agent: HttpAgent;
     if (proxy !== undefined) agent = await proxyAgent(proxy, secure, timeoutMs, options);
     else agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+    if (repaired === true) repairHeads(agent);
+    else closeOnSurplus(agent);
     // A rate is kept to in small steps.
     if (proxy === undefined && this.#options.limitRate === undefined) readLarge(agent);
     this.#open.push(agent);

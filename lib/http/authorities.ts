@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Where distributions keep the authorities of the system, as Go's crypto/x509 looks for them. */
 const BUNDLES = [
@@ -13,8 +15,8 @@ const BUNDLES = [
 let known: readonly string[] | undefined;
 
 /**
- * PEM texts of the authorities this machine trusts: the file of `SSL_CERT_FILE` or the distribution's bundle, and that of
- * `NODE_EXTRA_CA_CERTS`. Undefined where there is none of them: then node's own list serves. Read once.
+ * PEM texts of the authorities this machine trusts: the file of `SSL_CERT_FILE` or the distribution's bundle, the files in
+ * the directories of `SSL_CERT_DIR`, and that of `NODE_EXTRA_CA_CERTS`. Undefined where there is none of them: then node's own list serves. Read once.
  */
 export function systemAuthorities(): readonly string[] | undefined {
   known ??= readAll();
@@ -22,12 +24,37 @@ export function systemAuthorities(): readonly string[] | undefined {
 }
 
 function readAll(): string[] {
-  const { SSL_CERT_FILE: chosen, NODE_EXTRA_CA_CERTS: extra } = process.env;
+  const { SSL_CERT_FILE: chosen, SSL_CERT_DIR: directories = '', NODE_EXTRA_CA_CERTS: extra } = process.env;
   const bundles = chosen === undefined || chosen === '' ? BUNDLES : [chosen];
   const bundle = bundles.map(readIfThere).find((text) => text !== undefined);
-  if (bundle === undefined) return [];
+  const single = directories.split(':').filter(Boolean).flatMap(readDirectory);
+  const found = bundle === undefined ? single : [bundle, ...single];
+  if (found.length === 0) return [];
   const more = extra === undefined ? undefined : readIfThere(extra);
-  return more === undefined ? [bundle] : [bundle, more];
+  return more === undefined ? found : [...found, more];
+}
+
+const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]+-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g;
+
+/** The certificates in the files of a directory, each once: many have a second name, a hash. What is none is passed over. */
+function readDirectory(path: string): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(path);
+  } catch {
+    return [];
+  }
+  const texts = names.sort().flatMap((name) => readIfThere(join(path, name))?.match(CERTIFICATE) ?? []);
+  return [...new Set(texts)].filter(isCertificate);
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readIfThere(path: string): string | undefined {

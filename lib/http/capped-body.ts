@@ -1,4 +1,6 @@
 import type { Readable } from 'node:stream';
+import { gunzipSync } from 'node:zlib';
+import type { StreamedResponse } from './types.js';
 
 /** Reads at most `maxBytes` of a body into memory and closes it; `truncated` tells that there was more. */
 export async function readCapped(body: Readable, maxBytes: number): Promise<{ body: Buffer; truncated: boolean }> {
@@ -11,4 +13,23 @@ export async function readCapped(body: Readable, maxBytes: number): Promise<{ bo
     if (size > maxBytes) break;
   }
   return { body: Buffer.concat(chunks).subarray(0, maxBytes), truncated: size > maxBytes };
+}
+
+/**
+ * As `readCapped`, of a document that some servers send with `Content-Encoding: gzip` although it was asked for as it is:
+ * unpacked, at most `maxBytes`. What cannot be unpacked stays as it is.
+ */
+export async function readDocument(
+  { headers, body: stream }: Pick<StreamedResponse, 'headers' | 'body'>,
+  maxBytes: number,
+): Promise<{ body: Buffer; truncated: boolean }> {
+  const { body, truncated } = await readCapped(stream, maxBytes);
+  const isPacked =
+    /^(x-)?gzip$/i.test(headers['content-encoding']?.trim() ?? '') && body[0] === 0x1f && body[1] === 0x8b;
+  if (!isPacked || truncated) return { body, truncated };
+  try {
+    return { body: gunzipSync(body, { maxOutputLength: Math.max(1, maxBytes) }), truncated: false };
+  } catch (error) {
+    return { body, truncated: (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' };
+  }
 }

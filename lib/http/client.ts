@@ -1,13 +1,15 @@
 import { TransportError } from '../errors.js';
 import { backoffMs, delay } from '../util/index.js';
-import { readCapped } from './capped-body.js';
+import { readCapped, readDocument } from './capped-body.js';
 import { Governor, isRefusal } from './governor.js';
+import { KnownHosts } from './host-facts.js';
 import { HostQueues } from './host-queue.js';
 import { sharedClock } from './limit-state.js';
 import { nextHop, type Hop } from './redirect.js';
 import { redactText, redactUrl } from './redact.js';
 import { isRetryableCode, isRetryableStatus, MAX_RETRY_AFTER_MS, parseRetryAfter } from './retry.js';
 import { Sender, SendFailure, type Answer } from './send.js';
+import { isMalformedHead } from './transport-failure.js';
 import type { BufferedResponse, HttpClient, HttpClientOptions, HttpRequest, StreamedResponse } from './types.js';
 
 const DEFAULT_PARALLEL = 6;
@@ -22,6 +24,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 }
 
 class Client implements HttpClient {
+  readonly knownHosts: KnownHosts;
   readonly #options: HttpClientOptions;
   readonly #queues: HostQueues;
   readonly #sender: Sender;
@@ -29,6 +32,7 @@ class Client implements HttpClient {
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
+    this.knownHosts = options.knownHosts ?? new KnownHosts();
     const parallel = Math.max(1, Math.trunc(options.parallel ?? DEFAULT_PARALLEL));
     this.#queues = new HostQueues(parallel);
     this.#governor = new Governor({ directory: options.limitsDirectory, parallel, warn: options.warn });
@@ -45,7 +49,9 @@ class Client implements HttpClient {
       const { answer, url, failure }: Tried = await this.#try(request, attempt <= retries);
       const last = attempt > retries;
       if (failure !== undefined) {
-        if (last || attempt > (request.connectRetries ?? Infinity) || !isRetryableCode(failure.failure.code, attempt))
+        const repeats = !last || request.method === 'GET' || request.method === 'HEAD';
+        if (this.#learns(url.host, failure) && repeats) continue;
+        if (last || attempt > (request.connectRetries ?? Infinity) || !isWorthRetry(failure, attempt))
           throw failure.failure.error;
         // A connection that died while idle says nothing about the server: no wait, once.
         const waitMs = failure.staleConnection && attempt === 1 ? 0 : this.#backoff(attempt);
@@ -67,10 +73,10 @@ class Client implements HttpClient {
   async request(request: HttpRequest, options: { readonly maxBytes?: number } = {}): Promise<BufferedResponse> {
     const retries = request.retries ?? this.#options.retries ?? DEFAULT_RETRIES;
     for (let attempt = 1; ; attempt++) {
-      const { body, ...head } = await this.stream(request);
-      const cap = head.status >= 400 ? MAX_ERROR_BYTES : (options.maxBytes ?? DEFAULT_MAX_BYTES);
+      const response = await this.stream(request);
+      const cap = response.status >= 400 ? MAX_ERROR_BYTES : (options.maxBytes ?? DEFAULT_MAX_BYTES);
       try {
-        return { ...head, ...(await readCapped(body, cap)) };
+        return { ...response, ...(await readDocument(response, cap)) };
       } catch (error) {
         if (!(error instanceof TransportError) || attempt > retries) throw error;
         await delay(this.#backoff(attempt), request.signal);
@@ -105,7 +111,7 @@ class Client implements HttpClient {
       }
       let next: Hop | undefined;
       try {
-        next = nextHop(hop, answer.status, answer.headers.location, visited);
+        next = await nextHop(hop, answer.status, answer.headers.location, visited);
       } catch (error) {
         answer.body.destroy();
         throw error;
@@ -120,6 +126,7 @@ class Client implements HttpClient {
   async #send(hop: Hop, request: HttpRequest): Promise<Answer> {
     const { signal, priority = 0, responseMs, anonymous } = request;
     const { host } = hop.url;
+    const { malformedHeads: repaired } = this.knownHosts.of(host);
     const upload = typeof hop.body === 'function';
     const release = await this.#queues.acquire(host, { priority, signal, upload });
     try {
@@ -130,7 +137,7 @@ class Client implements HttpClient {
     }
     const started = performance.now();
     const sentAt = sharedClock();
-    const answer = await this.#sender.send(hop, { signal, responseMs, anonymous, closed: release });
+    const answer = await this.#sender.send(hop, { signal, responseMs, anonymous, repaired, closed: release });
     // Who reads the body finds its error there; until then nobody listens.
     answer.body.on('error', () => undefined);
     await this.#governor.answered(host, { status: answer.status, headers: answer.headers, sentAt });
@@ -145,6 +152,16 @@ class Client implements HttpClient {
       });
     }
     return answer;
+  }
+
+  /** Whether the failure tells how the host has to be spoken to from now on. */
+  #learns(host: string, { failure: { code } }: SendFailure): boolean {
+    const facts = this.knownHosts.of(host);
+    if (facts.malformedHeads === true || !isMalformedHead(code)) return false;
+    facts.malformedHeads = true;
+    const what = `sends answers that break the rules of HTTP (${code})`;
+    this.#options.warn?.(`warning: ${host} ${what}: they are repaired, and each takes a connection`);
+    return true;
   }
 
   /** How long to wait before a response of this kind is asked for again; undefined: take it as it is. */
@@ -162,6 +179,12 @@ class Client implements HttpClient {
   #log(line: string): void {
     this.#options.log?.(redactText(line));
   }
+}
+
+function isWorthRetry({ failure: { code }, staleConnection }: SendFailure, attempt: number): boolean {
+  // What had arrived on a kept connection too late for the request before it.
+  if (staleConnection && attempt === 1 && code === 'HPE_INVALID_CONSTANT') return true;
+  return isRetryableCode(code, attempt);
 }
 
 type Tried =

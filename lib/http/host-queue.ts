@@ -1,4 +1,5 @@
 import type PQueue from 'p-queue';
+import { onAbort } from '../util/index.js';
 
 /** What waits for one host. */
 interface Queues {
@@ -31,11 +32,10 @@ export class HostQueues {
       const slot = (): Promise<void> => {
         // The signal is not given to the queue: a transfer that is being torn down still holds its connection.
         if (signal.aborted) return Promise.resolve();
-        signal.removeEventListener('abort', abort);
+        forget();
         return new Promise<void>((release) => resolve(release));
       };
-      const abort = (): void => reject(signal.reason as Error);
-      signal.addEventListener('abort', abort, { once: true });
+      const forget = onAbort(signal, () => reject(signal.reason as Error));
       void queue.add(slot, { priority });
     });
   }

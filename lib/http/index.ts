@@ -3,8 +3,10 @@
  * credentials of its own. The only room that imports got and p-queue, both loaded by the first request.
  * May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
-export { readCapped } from './capped-body.js';
+export { readCapped, readDocument } from './capped-body.js';
 export { createHttpClient } from './client.js';
+export { KnownHosts, type HostFacts, type UploadWay } from './host-facts.js';
+export { mayLeadTo } from './host-reach.js';
 export { isLoopbackHost } from './loopback.js';
 export { redactText, redactUrl } from './redact.js';
 export { resolveLocation } from './redirect.js';

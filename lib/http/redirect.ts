@@ -1,4 +1,5 @@
 import { TransportError } from '../errors.js';
+import { mayLeadTo } from './host-reach.js';
 import { redactUrl } from './redact.js';
 import type { HttpRequest, RequestBody } from './types.js';
 
@@ -20,9 +21,14 @@ export interface Hop {
 
 /**
  * Where a response leads to, or undefined when it is no redirect to follow. Credentials stay behind when the origin
- * changes, https never goes to http. Throws TransportError for a redirect that must not be followed.
+ * changes, https never goes to http, a public host never to a private address. Throws TransportError for a redirect that must not be followed.
  */
-export function nextHop(hop: Hop, status: number, location: string | undefined, visited: Set<string>): Hop | undefined {
+export async function nextHop(
+  hop: Hop,
+  status: number,
+  location: string | undefined,
+  visited: Set<string>,
+): Promise<Hop | undefined> {
   if (!REDIRECT_STATUS.has(status) || location === undefined) return undefined;
   const reads = hop.method === 'GET' || hop.method === 'HEAD';
   // 301 and 302 to a write are answers, not a way: browsers turn them into GET, which would lose the body.
@@ -35,6 +41,7 @@ export function nextHop(hop: Hop, status: number, location: string | undefined, 
   if (hop.url.protocol === 'https:' && url.protocol === 'http:') {
     fail(`redirects from https to plain http (${url.host}): refused`);
   }
+  if (!(await mayLeadTo(hop.url, url))) fail(`redirects to an address of a private network (${url.host}): refused`);
   const method = status === 303 && !reads ? 'GET' : hop.method;
   const body = method === hop.method ? hop.body : undefined;
   if (hop.secretBody && body !== undefined && url.origin !== hop.url.origin) {

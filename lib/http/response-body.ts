@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { onAbort } from '../util/index.js';
 import type { RateLimiter } from './rate-limiter.js';
 import { StallError } from './transport-failure.js';
 
@@ -22,7 +23,7 @@ export class ResponseBody extends Readable {
   readonly #source: Readable;
   readonly #owner: BodyOwner;
   readonly #watch: NodeJS.Timeout;
-  readonly #abort: () => void;
+  readonly #forgetAbort: () => void;
   /** Bytes that have come so far. */
   received = 0;
   #waiting = false;
@@ -42,9 +43,9 @@ export class ResponseBody extends Readable {
       if (!this.readableEnded && !source.readableEnded) this.destroy(this.#owner.failure(new StreamClosedError()));
     });
     this.#watch = setInterval(() => this.#checkStall(), Math.max(1, owner.stallMs / CHECKS));
-    this.#abort = (): void => void this.destroy(this.#owner.signal.reason as Error);
-    owner.signal.addEventListener('abort', this.#abort, { once: true });
-    if (owner.signal.aborted) this.#abort();
+    const abort = (): void => void this.destroy(owner.signal.reason as Error);
+    this.#forgetAbort = onAbort(owner.signal, abort);
+    if (owner.signal.aborted) abort();
   }
 
   override _read(): void {
@@ -54,7 +55,7 @@ export class ResponseBody extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     clearInterval(this.#watch);
-    this.#owner.signal.removeEventListener('abort', this.#abort);
+    this.#forgetAbort();
     this.#source.destroy();
     this.#owner.closed();
     callback(error);

@@ -4,10 +4,12 @@ import type { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Got, OptionsInit, Request as GotRequest } from 'got';
-import { Agents, CONNECT_MS, type Route } from './agents.js';
+import { onAbort } from '../util/index.js';
+import { Agents, CONNECT_MS, type Route, type RouteOptions } from './agents.js';
 import { isLoopbackHost } from './loopback.js';
 import type { Hop } from './redirect.js';
 import { RateLimiter } from './rate-limiter.js';
+import { MAX_HEAD_BYTES } from './repair-head.js';
 import { ResponseBody } from './response-body.js';
 import { describeFailure, ProxyRefusal, StallError, type Failure } from './transport-failure.js';
 import type { HttpClientOptions, HttpHeaders, RequestBody } from './types.js';
@@ -32,11 +34,9 @@ export class SendFailure extends Error {
 }
 
 /** What a single exchange needs besides the hop. */
-export interface SendOptions {
+export interface SendOptions extends RouteOptions {
   readonly signal: AbortSignal;
   readonly responseMs: number | undefined;
-  /** Shows no certificate of ours. */
-  readonly anonymous?: boolean | undefined;
   /** Called once, when the exchange is over: the body ended, was destroyed, or the try failed. */
   readonly closed: () => void;
 }
@@ -84,8 +84,7 @@ export class Sender {
     const facts = { host: hop.url.host, secure: hop.url.protocol === 'https:', proxy: route.proxy };
     this.statistics.requests++;
     const stream = got.stream(hop.url, this.#gotOptions(hop, route, options.responseMs));
-    const abort = (): void => void stream.destroy();
-    signal.addEventListener('abort', abort, { once: true });
+    const forgetAbort = onAbort(signal, () => void stream.destroy());
     let native: ClientRequest | undefined;
     const upload = new UploadWatch(stream, this.#options.timeouts?.stallMs ?? STALL_MS, this.statistics);
     stream.once('request', (request: ClientRequest) => {
@@ -101,7 +100,7 @@ export class Sender {
       // A registry never answers so: it is the proxy that speaks.
       if (response.statusCode === 407) throw new ProxyRefusal(407);
       this.#warn(hop.url, native?.socket);
-      const body = new ResponseBody(stream, {
+      const body = new ResponseBody(hop.method === 'HEAD' ? noBody(stream, native) : stream, {
         signal,
         stallMs: this.#options.timeouts?.stallMs ?? STALL_MS,
         limiter: this.#limiter,
@@ -117,15 +116,16 @@ export class Sender {
       const cause = upload.stalled ?? error;
       throw new SendFailure(describeFailure(cause, { ...facts, answered: false }), native?.reusedSocket === true);
     } finally {
-      signal.removeEventListener('abort', abort);
+      forgetAbort();
       upload.stop();
     }
   }
 
   /** What is not protected is said, once for a host. */
   #warn({ protocol, host }: URL, socket: ClientRequest['socket'] | undefined): void {
-    if (isLoopbackHost(host) || this.#warned.has(host)) return;
     const plain = protocol === 'http:';
+    // Nobody listens on the way within this machine; who answers there is not known all the same.
+    if ((plain && isLoopbackHost(host)) || this.#warned.has(host)) return;
     if (!plain && (socket as TLSSocket | null | undefined)?.authorized !== false) return;
     this.#warned.add(host);
     const what = plain ? 'plain http: nothing is encrypted' : 'https without a certificate that can be trusted';
@@ -154,6 +154,7 @@ export class Sender {
       },
       https: { rejectUnauthorized: route.tls?.verify ?? true },
       // Redirects, retries, statuses and encodings are this room's own.
+      maxHeaderSize: MAX_HEAD_BYTES,
       followRedirect: false,
       retry: { limit: 0 },
       throwHttpErrors: false,
@@ -164,6 +165,15 @@ export class Sender {
   #bodyOf(body: RequestBody): Uint8Array | Readable {
     return typeof body === 'function' ? Readable.from(inPieces(body(), this.#limiter), { objectMode: false }) : body;
   }
+}
+
+/** The head of an answer to HEAD is all of it; a body that comes all the same ends the connection. */
+function noBody(stream: GotRequest, request: ClientRequest | undefined): Readable {
+  stream.on('error', () => undefined);
+  // got does not end when the parser stumbles over such a body.
+  request?.once('close', () => stream.destroy());
+  stream.resume();
+  return Readable.from([]);
 }
 
 type StreamOptions = Omit<OptionsInit, 'isStream'>;

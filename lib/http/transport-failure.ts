@@ -35,6 +35,11 @@ export class ProxyRefusal extends Error {
   }
 }
 
+/** Whether a parser refused an answer that is one of HTTP all the same. */
+export function isMalformedHead(code: string | undefined): boolean {
+  return code?.startsWith('HPE_') === true && code !== 'HPE_INVALID_CONSTANT' && code !== 'HPE_HEADER_OVERFLOW';
+}
+
 interface Diagnosis {
   readonly phase: TransportPhase;
   readonly message: string;
@@ -114,6 +119,13 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   }
   if (code === 'EPROTO' || code?.startsWith('ERR_SSL') === true || code?.startsWith('ERR_TLS') === true) {
     return { phase: 'tls', message: `TLS with ${host} failed: ${oneLine(error.message)}` };
+  }
+  if (code === 'HPE_HEADER_OVERFLOW' || isMalformedHead(code)) {
+    return {
+      phase: answered ? 'body' : 'response',
+      message: `${host} sends an answer that breaks the rules of HTTP (${code})`,
+      hint: 'the registry, or a proxy before it, is set up wrong',
+    };
   }
   if (code?.startsWith('HPE_') === true) {
     return {

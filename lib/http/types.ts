@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { KnownHosts } from './host-facts.js';
 
 /** Response headers, names in lower case. */
 export type HttpHeaders = IncomingHttpHeaders;
@@ -83,6 +84,8 @@ export interface HttpClientOptions {
   readonly limitRate?: number;
   /** Directory, made when needed, in which all processes of the user share what hosts allow; default: not shared. */
   readonly limitsDirectory?: string;
+  /** What was learned about hosts, shared with other clients; default: this client's own. */
+  readonly knownHosts?: KnownHosts;
   /** Default `imgtool`. */
   readonly userAgent?: string;
   /** TLS options for `host[:port]`; default: the system's, verified. */
@@ -104,6 +107,8 @@ export interface HttpClient {
   request(request: HttpRequest, options?: { readonly maxBytes?: number }): Promise<BufferedResponse>;
   /** Sends and hands over the body as it comes; a cut or stalled one ends in a TransportError on the stream. */
   stream(request: HttpRequest): Promise<StreamedResponse>;
+  /** What was learned about hosts so far. */
+  readonly knownHosts: KnownHosts;
   /** Requests sent (each try and each redirect counts) and body bytes received and sent so far. */
   readonly statistics: { readonly requests: number; readonly bytesReceived: number; readonly bytesSent: number };
   /** Drops the idle connections and ends what waits for a host that asked for a pause. */

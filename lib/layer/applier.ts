@@ -1,4 +1,5 @@
 import { INFLATE_ENGINES, type InflateEngineName } from './compression/inflate-engines.js';
+import { onAbort } from '../util/index.js';
 import { JobThread } from './job-thread.js';
 import { allocateRing, RingControl } from './ring.js';
 import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
@@ -69,13 +70,13 @@ class ThreadedApplier implements LayerApplier {
       input.growing.wake();
     };
     this.#stopCurrent = stop;
-    input.signal.addEventListener('abort', stop, { once: true });
+    const forgetAbort = onAbort(input.signal, stop);
     const timer =
       input.onProgress && setInterval(() => input.onProgress!(this.#control.consumedBytes), PROGRESS_INTERVAL_MS);
     try {
       const jobs = [
         this.#inflater.run({ fd: input.fd, growing: input.growing.shared }),
-        this.#unpacker.run({ root: input.root }),
+        this.#unpacker.run({ root: input.root, plainNames: input.plainNames ?? false }),
       ] as const;
       const failures: Error[] = [];
       for (const job of jobs)
@@ -107,7 +108,7 @@ class ThreadedApplier implements LayerApplier {
       };
     } finally {
       clearInterval(timer);
-      input.signal.removeEventListener('abort', stop);
+      forgetAbort();
       this.#stopCurrent = () => undefined;
     }
   }

@@ -2,19 +2,27 @@
 export const COMPRESS_BLOCK = 1 << 20;
 
 /**
- * Blocks of COMPRESS_BLOCK bytes in memory that threads share, used again and again: new ones for each megabyte cost more
- * time in page faults and garbage collection than reading the megabyte does.
+ * Blocks of COMPRESS_BLOCK bytes, used again and again: new ones for each megabyte cost more time in page faults and garbage
+ * collection than reading the megabyte does.
  */
 export class BlockPool {
-  readonly #free: SharedArrayBuffer[] = [];
+  readonly #free: ArrayBufferLike[] = [];
+  readonly #shared: boolean;
 
-  /** A whole block with any content; a new one when none has been given back. */
+  /** For blocks that go through `compress`. What leaves it as it is never comes back, and shared memory is collected late. */
+  constructor(compression: 'gzip' | 'zstd' | 'none') {
+    this.#shared = compression !== 'none';
+  }
+
+  /** A whole block with any content, in memory that threads share where they need it. */
   take(): Buffer {
-    return Buffer.from(this.#free.pop() ?? new SharedArrayBuffer(COMPRESS_BLOCK));
+    const memory = this.#free.pop();
+    if (memory !== undefined) return Buffer.from(memory);
+    return this.#shared ? Buffer.from(new SharedArrayBuffer(COMPRESS_BLOCK)) : Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
   }
 
   /** Takes back a block, or a part from its start, that nobody reads any more. */
   give(block: Buffer): void {
-    this.#free.push(block.buffer as unknown as SharedArrayBuffer);
+    this.#free.push(block.buffer);
   }
 }

@@ -3,7 +3,7 @@
  * May import `errors`, `spec`, `progress`, `util`, `sys`, `rootfs`.
  */
 export * from './types.js';
-export { packLayer, type PackedLayer, type PackInput } from './pack.js';
+export { packLayer, packTree, type PackedLayer, type PackInput, type PackTreeInput } from './pack.js';
 export { recompressLayer, type RecompressInput, type RecompressedLayer } from './recompress.js';
 export type { LayerChange } from './pack-plan.js';
 export { createLayerApplier, type LayerApplierOptions } from './applier.js';

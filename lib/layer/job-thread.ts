@@ -11,7 +11,12 @@ export class JobThread<Job, Result> {
   /** Starts the worker in `file`, beside this one, which says READY when it has loaded. */
   constructor(file: string, workerData?: unknown) {
     // Descriptors are opened by system calls and passed between threads: node must not count them.
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData, trackUnmanagedFds: false });
+    this.#worker = new Worker(new URL(file, import.meta.url), {
+      workerData,
+      trackUnmanagedFds: false,
+      // A thread prints them itself.
+      execArgv: ['--no-warnings'],
+    });
     // Not idle until it has loaded its native code: a process that ends meanwhile would crash.
     this.#worker.on('message', (reply: WorkerReply<Result> | typeof READY) => {
       if (reply !== READY) this.#waiting.shift()?.resolve(reply);

@@ -1,5 +1,5 @@
 import { LayerFormatError } from '../errors.js';
-import { displayPath } from '../sys/index.js';
+import { displayPath, type FileStat } from '../sys/index.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
 /** One path that differs from the layer below; the part of a diff that packing needs. */
@@ -19,6 +19,8 @@ export interface PlannedEntry {
   readonly name: Buffer;
   /** False for a directory that is only here because something below it changed. */
   readonly changed: boolean;
+  /** What lies there, when it was looked at already. */
+  readonly stat?: FileStat;
 }
 
 interface Node {
@@ -84,4 +86,10 @@ function reservedNames(paths: readonly Buffer[]): LayerFormatError {
       hint: 'rename or remove them and try again',
     },
   );
+}
+
+/** Path of an entry from the root; the root itself is `.`. */
+export function joinPath(parent: Buffer, name: Buffer): Buffer {
+  if (name.length === 0) return Buffer.from('.');
+  return parent.length === 0 ? name : Buffer.concat([parent, Buffer.from('/'), name]);
 }

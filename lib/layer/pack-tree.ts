@@ -1,4 +1,4 @@
-import { closeSync, constants } from 'node:fs';
+import { closeSync, constants, readdirSync } from 'node:fs';
 import { LayerFormatError } from '../errors.js';
 import {
   AT_FDCWD,
@@ -58,6 +58,11 @@ export class PackTree {
     }
     const stat = statAtIfThere(directory, name);
     return stat && stat.mode & S_IFMT;
+  }
+
+  /** Names in a directory, a char for each byte. */
+  names(path: Buffer): string[] {
+    return readdirSync(fdPath(this.#directory(path)), { encoding: 'latin1' });
   }
 
   linkTarget(parent: Buffer, name: Buffer): Buffer {

@@ -7,8 +7,9 @@ import { digestFrom, type DiffId } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
 import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
-import { planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
+import { joinPath, planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
 import { assertSame, PackTree, readExactly } from './pack-tree.js';
+import { planTree } from './plan-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
@@ -41,17 +42,45 @@ export interface PackedLayer {
   readonly notes: readonly string[];
 }
 
+/** What to write as a plain tar. */
+export interface PackTreeInput extends Pick<PackInput, 'output' | 'signal' | 'onProgress'> {
+  /** Directory that the tree lies in; best in a read-only snapshot. */
+  readonly root: string;
+  /** Name of the file or directory there that is packed; empty: all that is in the root, which is called `.`. */
+  readonly name: Buffer;
+}
+
 /**
  * Writes the changes as a layer in one pass, in constant memory for file data; same trees give the same bytes. Throws
  * LayerFormatError (no form in a tar, changed while read), SyscallError (vanished, unreadable), AbortError: `output` is
  * then destroyed and must not be published. UnsupportedMediaTypeError: zstd without libzstd.
  */
 export async function packLayer(input: PackInput): Promise<PackedLayer> {
+  // Each change has a header at least.
+  const large = input.changes.length * TAR_BLOCK > COMPRESS_BLOCK;
+  return pack({ ...input, plan: () => planLayer(input.changes), large });
+}
+
+/**
+ * Writes a tree as a tar that is no layer: all names are taken as they are. In constant memory, but for the names of the
+ * directories on the way and the hard links. The bytes are those of a layer of the same files. Other file systems and
+ * subvolumes below count as empty directories. Throws as `packLayer`.
+ */
+export async function packTree({ root, name, ...rest }: PackTreeInput): Promise<PackedLayer> {
+  const plan = (tree: PackTree): Iterable<PlannedEntry> => planTree(tree, name);
+  return pack({ ...rest, upper: root, lower: undefined, compression: 'none', plan, large: false });
+}
+
+/** What both ways of packing come to. */
+interface PackJob extends Omit<PackInput, 'changes'> {
+  readonly plan: (upper: PackTree) => Iterable<PlannedEntry>;
+  readonly large: boolean;
+}
+
+async function pack(input: PackJob): Promise<PackedLayer> {
   const packer = new Packer(input);
   try {
-    // Each change has a header at least.
-    const large = input.changes.length * TAR_BLOCK > COMPRESS_BLOCK;
-    const blob = compress(packer.blocks(), { ...input, pool: packer.pool, large });
+    const blob = compress(packer.blocks(), { ...input, pool: packer.pool });
     await pipeline(blob, input.output, { signal: input.signal });
     const { entries, tarSize, notes } = packer;
     return { diffId: digestFrom(packer.hash) as DiffId, tarSize, entries, notes };
@@ -69,17 +98,19 @@ class Packer {
   readonly notes: string[] = [];
   entries = 0;
   tarSize = 0;
-  readonly pool = new BlockPool();
-  readonly #input: PackInput;
+  readonly pool: BlockPool;
+  readonly #input: PackJob;
   readonly #upper: PackTree;
   readonly #lower: PackTree | undefined;
   /** First path of each group of hard links that went into the layer. */
   readonly #links = new Map<string, Buffer>();
-  #block = this.pool.take();
+  #block: Buffer;
   #used = 0;
 
-  constructor(input: PackInput) {
+  constructor(input: PackJob) {
     this.#input = input;
+    this.pool = new BlockPool(input.compression);
+    this.#block = this.pool.take();
     this.#upper = new PackTree(input.upper);
     try {
       this.#lower = input.lower === undefined ? undefined : new PackTree(input.lower);
@@ -95,7 +126,7 @@ class Packer {
   }
 
   *blocks(): Generator<Buffer> {
-    for (const planned of planLayer(this.#input.changes)) {
+    for (const planned of this.#input.plan(this.#upper)) {
       if (planned.action === 'whiteout') {
         yield* this.#write(whiteout(planned));
         this.entries++;
@@ -107,7 +138,7 @@ class Packer {
 
   *#entry(planned: PlannedEntry): Generator<Buffer> {
     const { parent, name } = planned;
-    const stat = this.#upper.stat(parent, name);
+    const stat = planned.stat ?? this.#upper.stat(parent, name);
     const type = stat.mode & constants.S_IFMT;
     const path = joinPath(parent, name);
     if (type === constants.S_IFSOCK) {
@@ -224,9 +255,4 @@ function* named(entry: Iterable<Buffer>, { parent, name }: PlannedEntry): Genera
 function whiteout({ parent, name }: PlannedEntry): Buffer {
   const path = joinPath(parent, Buffer.concat([Buffer.from(WHITEOUT_PREFIX), name]));
   return encodeHeader({ name: path, type: '0', mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
-}
-
-function joinPath(parent: Buffer, name: Buffer): Buffer {
-  if (name.length === 0) return Buffer.from('.');
-  return parent.length === 0 ? name : Buffer.concat([parent, Buffer.from('/'), name]);
 }

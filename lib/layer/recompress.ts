@@ -41,7 +41,7 @@ let engine: InflateEngine | undefined;
  */
 export async function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
   const { output, signal } = input;
-  const pool = new BlockPool();
+  const pool = new BlockPool(input.compression);
   const tarHash = createHash('sha256');
   let tarSize = 0;
   const tar = async function* (fd: number): AsyncGenerator<Buffer> {

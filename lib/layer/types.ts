@@ -8,6 +8,8 @@ export interface LayerInput {
   readonly growing: GrowingFile;
   /** Absolute path of the root directory to unpack onto: a fresh snapshot of the parent layer. */
   readonly root: string;
+  /** The tar is no layer: names that mean whiteouts there are names. */
+  readonly plainNames?: boolean;
   readonly signal: AbortSignal;
   /** Called about ten times a second with the bytes of tar unpacked so far. */
   readonly onProgress?: (bytes: number) => void;

@@ -11,10 +11,10 @@ const exactModes = dropThreadUmask();
 
 parentPort!.on('message', (job: UnpackJob | typeof CLOSE) => {
   if (job === CLOSE) return parentPort!.close();
-  const { root } = job;
+  const { root, plainNames } = job;
   void answerJob(() => {
     consumer.reset();
-    return unpackLayer(consumer, { root, exactModes, stopped: () => consumer.stopped });
+    return unpackLayer(consumer, { root, plainNames, exactModes, stopped: () => consumer.stopped });
   }).then((reply) => parentPort!.postMessage(reply));
 });
 parentPort!.postMessage(READY);

@@ -34,6 +34,7 @@ export interface InflateJob {
 /** Work for the unpacking thread. */
 export interface UnpackJob {
   readonly root: string;
+  readonly plainNames: boolean;
 }
 
 /** Work for a compressing thread. */

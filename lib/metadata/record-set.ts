@@ -9,11 +9,18 @@ const STALE_MS = 10 * 60 * 1000;
 const KEY = /^(?:[0-9a-f]{64}|[0-9a-f]{128})$/;
 const FILE = /^((?:[0-9a-f]{64}|[0-9a-f]{128}))\.json$/;
 
-/** The records in `directory`; `keyOf` tells under which key a record belongs, so that a misplaced one is noticed. */
-export function openRecordSet<T extends { readonly version: 1 }>(
-  directory: string,
-  keyOf: (record: T) => string,
-): RecordSet<T> {
+/** What a set knows of its records. */
+interface RecordKind<T> {
+  /** The keys under which a record may be stored, so that a misplaced one is noticed. */
+  readonly keysOf: (record: T) => readonly string[];
+  /** Says what is wrong with a record, or undefined. */
+  readonly errorOf: (record: T) => string | undefined;
+  /** Makes a record right that an earlier version wrote wrong. */
+  readonly mend?: (record: T) => T;
+}
+
+/** The records in `directory`. They are checked when they are written and when they are read. */
+export function openRecordSet<T extends { readonly version: 1 }>(directory: string, kind: RecordKind<T>): RecordSet<T> {
   const pathOf = (key: string): string => {
     if (!KEY.test(key))
       throw new InvalidReferenceError(`${JSON.stringify(key.slice(0, 200))} is not the key of a record`, {
@@ -30,13 +37,16 @@ export function openRecordSet<T extends { readonly version: 1 }>(
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw unreadable(path, error);
     }
-    return parseRecord(text, { path, key, keyOf });
+    return parseRecord(text, { path, key, kind });
   };
   return {
     get: read,
     async put(key, record) {
       const path = pathOf(key);
-      if (keyOf(record) !== key) throw new TypeError(`the record of ${keyOf(record)} cannot be stored as ${key}`);
+      const wrong = kind.errorOf(record);
+      if (wrong !== undefined) throw new TypeError(`a record cannot be written: its ${wrong}`);
+      if (!kind.keysOf(record).includes(key))
+        throw new TypeError(`a record cannot be stored as ${key}: it belongs elsewhere`);
       await writeFileAtomic(path, `${JSON.stringify(record, undefined, 2)}\n`);
     },
     async delete(key) {
@@ -68,25 +78,21 @@ export function openRecordSet<T extends { readonly version: 1 }>(
 
 function parseRecord<T extends { readonly version: 1 }>(
   text: string,
-  where: { readonly path: string; readonly key: string; readonly keyOf: (record: T) => string },
+  { path, key, kind }: { readonly path: string; readonly key: string; readonly kind: RecordKind<T> },
 ): T {
   let record: Partial<T> | null;
   try {
     record = JSON.parse(text) as Partial<T> | null;
   } catch (error) {
-    throw broken(where.path, 'it is no JSON', error);
+    throw broken(path, 'it is no JSON', error);
   }
-  if (typeof record !== 'object' || record === null || Array.isArray(record))
-    throw broken(where.path, 'it is no object');
-  if (record.version !== 1) throw broken(where.path, `version ${JSON.stringify(record.version)} is unknown`);
-  let key: unknown;
-  try {
-    key = where.keyOf(record as T);
-  } catch (error) {
-    throw broken(where.path, 'its name is missing', error);
-  }
-  if (key !== where.key) throw broken(where.path, 'it belongs to something else');
-  return record as T;
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) throw broken(path, 'it is no object');
+  if (record.version !== 1) throw broken(path, `version ${JSON.stringify(record.version)} is unknown`);
+  const whole = kind.mend?.(record as T) ?? (record as T);
+  const wrong = kind.errorOf(whole);
+  if (wrong !== undefined) throw broken(path, `its ${wrong}`);
+  if (!kind.keysOf(whole).includes(key)) throw broken(path, 'it belongs to something else');
+  return whole;
 }
 
 function broken(path: string, why: string, cause?: unknown): StoreError {

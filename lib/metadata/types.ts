@@ -1,11 +1,14 @@
-import type { ChainId, Descriptor, DiffId, Digest } from '../spec/index.js';
+import type { ChainId, Descriptor, DiffId, Digest, ImageForm } from '../spec/index.js';
 
-/** An image in the local store. Its ID is the digest of its config. */
+/**
+ * An image in the local store as one manifest describes it. Its ID is the digest of its config. An image that is here with
+ * several manifests (its layers compressed in other ways) or indexes has a record for each, with the names that lead there.
+ */
 export interface ImageRecord {
   readonly version: 1;
   /** Config digest. */
   readonly id: Digest;
-  /** Full references (`host/repository:tag`) that point to it, sorted; empty for an untagged image. */
+  /** Full references (`host/repository:tag`) that point to this manifest, sorted; empty for an untagged image. */
   readonly names: readonly string[];
   /** `host/repository@digest` it was pulled as or pushed to: where its blobs are known to be. */
   readonly sources: readonly string[];
@@ -90,10 +93,12 @@ export interface HeldLock {
 
 /** Records, one JSON file each, and the locks of the store. Readers never wait. Written temp + fsync + rename + fsync(dir). */
 export interface MetadataStore {
-  readonly images: RecordSet<ImageRecord>;
+  readonly images: ImageRecords;
   readonly layers: RecordSet<LayerRecord>;
   readonly containers: RecordSet<ContainerRecord>;
   readonly uploads: RecordSet<UploadRecord>;
+  /** Whether a power cut may have cut a layer's files: it was written in another boot and not sealed. */
+  mayBeCut(layer: LayerRecord): boolean;
   /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */
   lock(
     name: string,
@@ -107,9 +112,22 @@ export interface MetadataStore {
   makeRoom(): void;
 }
 
+/** The records of images: one for each manifest (and index) of an image. */
+export interface ImageRecords extends Pick<RecordSet<ImageRecord>, 'list' | 'sweep'> {
+  /** All records of an image. */
+  ofImage(id: Digest): Promise<ImageRecord[]>;
+  /** The record of the same image with the same manifest and index. */
+  find(record: ImageForm): Promise<ImageRecord | undefined>;
+  /** Writes a record, in place of the one with the same manifest and index. Throws TypeError for one that is not valid. */
+  put(record: ImageRecord): Promise<void>;
+  /** Deletes the record with the same manifest and index. */
+  delete(record: ImageForm): Promise<void>;
+}
+
 /** One kind of record. `key`: hex (digest hex, chain ID hex, container ID), validated. */
 export interface RecordSet<T> {
   get(key: string): Promise<T | undefined>;
+  /** Throws TypeError for a record that is not valid. */
   put(key: string, record: T): Promise<void>;
   delete(key: string): Promise<void>;
   list(): Promise<T[]>;

@@ -3,7 +3,7 @@ import type { RepositoryReader } from '../registry/index.js';
 import { MAX_CONFIG_BYTES, formatPlatform, type Descriptor } from '../spec/index.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
-import { dropDamagedBlobs } from './drop-damaged-blobs.js';
+import { damagedBlobError, dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { keepingReserve } from './keep-reserve.js';
 import {
   blobStates,
@@ -55,7 +55,7 @@ export async function bringInImage(
     onNote: (line) => deps.progress.note(line),
   });
   for (let repaired = false; ; repaired = true) {
-    const missing = await missingSteps((layer) => deps.snapshots.has(layer), found.steps);
+    const missing = await missingSteps(deps, found.steps);
     request.made?.add(missing);
     const states = await blobStates(deps.content, found.steps, missing);
     await requireSpace(deps, missing, states, request);
@@ -68,9 +68,10 @@ export async function bringInImage(
           ),
         );
     } catch (error) {
-      // Blobs of earlier runs are trusted until they make trouble.
-      const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
-      if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
+      // Blobs of earlier runs are trusted until they make trouble; of this run's, a full disk may have lost bytes.
+      const held = states.map(({ digest }) => digest);
+      if (repaired) throw await damagedBlobError(error, deps, held);
+      if (!(await dropDamagedBlobs(deps, error, held))) throw error;
       continue;
     }
     request.signal.throwIfAborted();

@@ -35,9 +35,14 @@ export async function checkLayer(
     const upper = await deps.snapshots.freezeWork(frozen, key);
     const lower = deps.snapshots.layerPath(chainId);
     const wrong = (await deps.compareTrees({ lower, upper, signal })).filter(isDamage);
-    if (wrong.length === 0) return undefined;
-    const more = wrong.length === 1 ? '' : ` and ${wrong.length - 1} more`;
-    return `its files are not those of its blob: ${wrong[0]!.path.toString('utf8')}${more}`;
+    if (wrong.length > 0)
+      return `its files are not those of its blob: ${firstOf(wrong.map(({ path }) => path.toString('utf8')))}`;
+    const marked = await deps.snapshots.listMarked({ layer: chainId });
+    const usual = marked.size === 0 ? marked : await deps.snapshots.listMarked({ key: frozen });
+    const extra = [...marked].flatMap(([path, marks]) => (usual.get(path) === marks ? [] : path));
+    return extra.length === 0
+      ? undefined
+      : `its files have flags that are not in its blob (lsattr): ${firstOf(extra.map((path) => Buffer.from(path, 'latin1').toString('utf8')))}`;
   } catch (error) {
     if (error instanceof DigestMismatchError || isBadLayer(error)) return (error as Error).message;
     throw error;
@@ -46,6 +51,10 @@ export async function checkLayer(
     for (const name of [frozen, key]) await deps.snapshots.removeWork(name);
     for (const lock of alive) lock.release();
   }
+}
+
+function firstOf(paths: readonly string[]): string {
+  return `${paths[0]}${paths.length === 1 ? '' : ` and ${paths.length - 1} more`}`;
 }
 
 /** Times may be later than in the blob (SOURCE_DATE_EPOCH), and sockets are in no blob: a commit keeps both in the layer. */

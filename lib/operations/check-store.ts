@@ -1,16 +1,14 @@
-import { DigestMismatchError, ImgtoolError, findCause, systemErrorName } from '../errors.js';
-import type { ImageRecord, LayerRecord } from '../metadata/index.js';
-import type { RegistryClient } from '../registry/index.js';
-import { digestHex, type ChainId, type Descriptor, type Digest } from '../spec/index.js';
-import { BlobPlaces, parseSource } from './blob-places.js';
+import { DigestMismatchError, findCause, systemErrorName } from '../errors.js';
+import type { ImageRecord } from '../metadata/index.js';
+import type { ChainId, Digest } from '../spec/index.js';
 import { checkLayer, type CheckLayerDeps } from './check-layer.js';
-import { fetchFromPlaces, fromFirstPlace } from './fetch-from-places.js';
-import { readRecords } from './layer-sizes.js';
-import { restoreLayers, type RestoreDeps } from './restore-layers.js';
+import { hasLayer, madeFrom, unrecordedLayers } from './has-layer.js';
+import { readRecords, type StoreRecords } from './layer-sizes.js';
+import { bringBackHint, isNeeded, repairStore, type RepairDeps } from './repair-store.js';
 import { sweepStore } from './sweep-store.js';
 
 /** What checking needs. */
-export type CheckDeps = CheckLayerDeps & RestoreDeps & { readonly openRegistry: () => Promise<RegistryClient> };
+export type CheckDeps = CheckLayerDeps & RepairDeps;
 
 /** How to check. */
 export interface CheckRequest {
@@ -28,7 +26,14 @@ export interface Finding {
   /** Digest, chainID or image ID. */
   readonly subject: string;
   readonly problem: string;
+  /**
+   * `found`: not touched. `repaired`: whole again. `removed`: gone, and nothing needs it. `missing`: gone or damaged, an image
+   * or a container needs it, and it could not be brought back.
+   */
+  readonly outcome: 'found' | 'repaired' | 'removed' | 'missing';
   readonly repaired: boolean;
+  /** What brings back what is missing. */
+  readonly hint?: string;
 }
 
 /** What was looked at, and what is wrong. */
@@ -40,8 +45,8 @@ export interface StoreCheck {
 }
 
 /** What is bad, and whether it is still so. */
-interface Problem extends Omit<Finding, 'repaired'> {
-  readonly isMended: () => Promise<boolean>;
+interface Problem extends Pick<Finding, 'kind' | 'subject' | 'problem'> {
+  readonly isWhole: () => Promise<boolean>;
 }
 
 /**
@@ -61,17 +66,28 @@ export async function checkStore(deps: CheckDeps, request: CheckRequest): Promis
     await sweepStore(deps);
     const problems: Problem[] = [];
     const blobs = await checkBlobs(deps, request, problems);
-    const { images, layers } = await readRecords(deps);
-    await checkLayers(deps, request, { layers, problems });
+    const records = await readRecords(deps);
+    const { images, layers } = records;
+    await checkLayers(deps, request, { records, problems });
     for (const image of images) await checkImage(deps, image, problems);
-    if (repair && problems.length > 0) await mend(deps, request, { images, layers, problems });
+    if (repair && problems.length > 0) await repairStore(deps, request, { records, problems });
     const findings: Finding[] = [];
-    for (const { kind, subject, problem, isMended } of problems)
-      findings.push({ kind, subject, problem, repaired: repair && (await isMended()) });
-    return { blobs, layers: layers.length, images: images.length, findings };
+    for (const problem of problems) findings.push(await outcomeOf(problem, { repair, records }));
+    return { blobs, layers: layers.length, images: new Set(images.map(({ id }) => id)).size, findings };
   } finally {
     store.release();
   }
+}
+
+async function outcomeOf(
+  { kind, subject, problem, isWhole }: Problem,
+  { repair, records }: { readonly repair: boolean; readonly records: StoreRecords },
+): Promise<Finding> {
+  const finding = { kind, subject, problem };
+  if (!repair) return { ...finding, outcome: 'found', repaired: false };
+  if (await isWhole()) return { ...finding, outcome: 'repaired', repaired: true };
+  if (!isNeeded(records, subject)) return { ...finding, outcome: 'removed', repaired: false };
+  return { ...finding, outcome: 'missing', repaired: false, hint: bringBackHint(records, subject) };
 }
 
 async function checkBlobs(
@@ -85,9 +101,9 @@ async function checkBlobs(
     count += 1;
     const damage = quick ? undefined : await damageOf(deps, digest, signal);
     if (damage === undefined) continue;
-    const isMended = async (): Promise<boolean> =>
-      (await deps.content.stat(digest)) === undefined || (await damageOf(deps, digest, signal)) === undefined;
-    problems.push({ kind: 'blob', subject: digest, problem: damage, isMended });
+    const isWhole = async (): Promise<boolean> =>
+      (await deps.content.stat(digest)) !== undefined && (await damageOf(deps, digest, signal)) === undefined;
+    problems.push({ kind: 'blob', subject: digest, problem: damage, isWhole });
     if (repair) await deps.content.delete(digest);
   }
   return count;
@@ -108,19 +124,30 @@ async function damageOf({ content }: CheckDeps, digest: Digest, signal: AbortSig
 async function checkLayers(
   deps: CheckDeps,
   { quick, signal }: CheckRequest,
-  { layers, problems }: { readonly layers: readonly LayerRecord[]; readonly problems: Problem[] },
+  { records: { layers }, problems }: { readonly records: StoreRecords; readonly problems: Problem[] },
 ): Promise<void> {
   const { snapshots, content, progress } = deps;
+  const report = (chainId: ChainId, problem: string): void =>
+    void problems.push({ kind: 'layer', subject: chainId, problem, isWhole: () => hasLayer(deps, chainId) });
   const applier = quick ? undefined : await deps.createApplier();
   const bad = new Set(problems.map(({ subject }) => subject));
   try {
+    const unrecorded = await unrecordedLayers(deps);
+    for (const chainId of unrecorded) report(chainId, 'it has no record: a process was killed before it was complete');
+    const doubtful = madeFrom(layers, unrecorded);
     for (const layer of layers) {
       signal.throwIfAborted();
       const { chainId, parent, blob } = layer;
-      const report = (problem: string): void =>
-        void problems.push({ kind: 'layer', subject: chainId, problem, isMended: () => snapshots.has(chainId) });
       if (!(await snapshots.has(chainId))) {
-        report('it is missing');
+        report(chainId, 'it is missing');
+        continue;
+      }
+      if (deps.metadata.mayBeCut(layer)) {
+        report(chainId, 'it was written just before a restart and may be incomplete');
+        continue;
+      }
+      if (doubtful.includes(chainId)) {
+        report(chainId, 'it was made from a layer that has no record');
         continue;
       }
       const provable =
@@ -136,90 +163,28 @@ async function checkLayers(
         progress.note('the store is read-only: layers are not compared with their blobs');
         return;
       }
-      if (damage !== undefined) report(damage);
+      if (damage !== undefined) report(chainId, damage);
     }
   } finally {
     await applier?.close();
   }
 }
 
-async function checkImage({ content, snapshots }: CheckDeps, image: ImageRecord, problems: Problem[]): Promise<void> {
-  const report = (problem: string, isMended: () => Promise<boolean>): void =>
-    void problems.push({ kind: 'image', subject: image.id, problem, isMended });
-  for (const [what, { digest }] of [
+async function checkImage(deps: CheckDeps, image: ImageRecord, problems: Problem[]): Promise<void> {
+  const { content } = deps;
+  const report = (problem: string, isWhole: () => Promise<boolean>): void =>
+    void problems.push({ kind: 'image', subject: image.id, problem, isWhole });
+  for (const [what, document] of [
     ['manifest', image.manifest],
     ['config', image.config],
+    ['index', image.index],
   ] as const) {
+    if (document === undefined) continue;
+    const { digest } = document;
     const isThere = async (): Promise<boolean> => (await content.stat(digest)) !== undefined;
     if (!(await isThere())) report(`its ${what} ${digest} is missing`, isThere);
   }
   const top = image.chainIds.at(-1);
-  if (top !== undefined && !(await snapshots.has(top)))
-    report(`its top layer ${top} is missing`, () => snapshots.has(top));
-}
-
-/** Removes bad layers with all that stand on them, and brings back what images need. */
-async function mend(
-  deps: CheckDeps,
-  request: CheckRequest,
-  found: {
-    readonly images: readonly ImageRecord[];
-    readonly layers: readonly LayerRecord[];
-    readonly problems: readonly Problem[];
-  },
-): Promise<void> {
-  const { images, layers, problems } = found;
-  const bad = new Set(problems.flatMap(({ kind, subject }) => (kind === 'layer' ? [subject as ChainId] : [])));
-  // What stands on a bad layer is a snapshot of it, and as bad.
-  for (let before = -1; before !== bad.size;) {
-    before = bad.size;
-    for (const { chainId, parent } of layers) if (parent !== undefined && bad.has(parent)) bad.add(chainId);
-  }
-  for (const chainId of bad) {
-    await deps.metadata.layers.delete(digestHex(chainId));
-    await deps.snapshots.removeLayer(chainId);
-  }
-  const places = new BlobPlaces(images);
-  const badBlobs = new Set(problems.flatMap(({ kind, subject }) => (kind === 'blob' ? [subject] : [])));
-  for (const image of images) {
-    request.signal.throwIfAborted();
-    try {
-      await bringBack(deps, image, { places, badBlobs, request });
-    } catch (error) {
-      request.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      deps.progress.note(`image ${image.names[0] ?? image.id}: ${error.message}`);
-    }
-  }
-}
-
-async function bringBack(
-  deps: CheckDeps,
-  image: ImageRecord,
-  {
-    places,
-    badBlobs,
-    request,
-  }: { readonly places: BlobPlaces; readonly badBlobs: ReadonlySet<string>; readonly request: CheckRequest },
-): Promise<void> {
-  const { content, snapshots } = deps;
-  const { signal } = request;
-  const fetch = async (blob: Descriptor): Promise<void> => {
-    if ((await content.stat(blob.digest)) === undefined) await fetchFromPlaces(deps, blob, { places, signal });
-  };
-  await fetch(image.config);
-  if ((await content.stat(image.manifest.digest)) === undefined) await fetchManifest(deps, image, signal);
-  for (const [position, blob] of image.layers.entries())
-    if (badBlobs.has(blob.digest) || !(await snapshots.has(image.chainIds[position]!))) await fetch(blob);
-  await restoreLayers(deps, image, request);
-}
-
-async function fetchManifest(deps: CheckDeps, { sources, manifest }: ImageRecord, signal: AbortSignal): Promise<void> {
-  const { digest } = manifest;
-  const places = sources.flatMap((source) => (source.endsWith(`@${digest}`) ? (parseSource(source) ?? []) : []));
-  await fromFirstPlace(places, async (place) => {
-    const repository = await (await deps.openRegistry()).open(place, { signal });
-    const { bytes } = await repository.manifest({ digest }, { signal });
-    await deps.content.put(bytes, digest);
-  });
+  if (top !== undefined && !(await hasLayer(deps, top)))
+    report(`its top layer ${top} is missing`, () => hasLayer(deps, top));
 }

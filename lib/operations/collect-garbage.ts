@@ -4,6 +4,7 @@ import { digestHex, type ChainId, type Digest } from '../spec/index.js';
 import { compareText } from '../util/index.js';
 import { parseV1PartKey } from './bring-v1-layer.js';
 import type { OperationDeps } from './deps.js';
+import { madeFrom, unrecordedLayers } from './has-layer.js';
 import { LayerSizes, readRecords, sum, type StoreRecords } from './layer-sizes.js';
 import { sealLayers } from './seal-layers.js';
 import { sweepStore } from './sweep-store.js';
@@ -56,7 +57,8 @@ const STALE_DOWNLOAD_MS = DAY_MS;
 const STALE_UPLOAD_MS = 7 * DAY_MS;
 
 /**
- * Removes what nothing needs: layers and blobs of no image and no container, what dead processes left, stale transfers; more
+ * Removes what nothing needs: layers and blobs of no image and no container, what dead processes left (layers without a
+ * record, and those made from them), stale transfers; more
  * when asked. Waits until no other process works in the store, but for a dry run. Throws StoreError, SyscallError, AbortError.
  */
 export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest): Promise<Garbage> {
@@ -76,9 +78,9 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
     }
     const found = await findGarbage(deps, request);
     if (!dryRun) {
-      const { images, layers, blobs } = found.garbage;
+      const { layers, blobs } = found.garbage;
       // Names before files: after a crash nothing visible is half there, and the next run finds the rest.
-      for (const { id } of images) await metadata.images.delete(digestHex(id));
+      for (const image of found.evicted) await metadata.images.delete(image);
       for (const { chainId } of layers) {
         signal.throwIfAborted();
         await metadata.layers.delete(digestHex(chainId));
@@ -98,12 +100,18 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
 async function findGarbage(
   { metadata, snapshots, content }: GarbageDeps,
   { keepBytes, dropBlobs, bootId }: GarbageRequest,
-): Promise<{ garbage: Garbage; leftovers: readonly Leftover[]; uploads: readonly UploadRecord[] }> {
-  const [records, subvolumes, uploadRecords] = await Promise.all([
+): Promise<{
+  garbage: Garbage;
+  evicted: readonly ImageRecord[];
+  leftovers: readonly Leftover[];
+  uploads: readonly UploadRecord[];
+}> {
+  const [records, unrecorded, uploadRecords] = await Promise.all([
     readRecords({ metadata }),
-    snapshots.listLayers(),
+    unrecordedLayers({ metadata, snapshots }),
     metadata.uploads.list(),
   ]);
+  const doubtful = new Set([...unrecorded, ...madeFrom(records.layers, unrecorded)]);
   const stored: Blob[] = [];
   for await (const blob of content.list()) stored.push(blob);
   const leftovers: Leftover[] = [];
@@ -113,15 +121,18 @@ async function findGarbage(
 
   // The layers of this boot are sealed when it comes to it.
   const safe = new Set(
-    records.layers.flatMap((layer) => (layer.sealed || layer.bootId === bootId ? layer.chainId : [])),
+    records.layers.flatMap(({ chainId, sealed, bootId: written }) =>
+      (sealed || written === bootId) && !doubtful.has(chainId) ? chainId : [],
+    ),
   );
   const isSafe = dropBlobs ? (layer: ChainId): boolean => safe.has(layer) : (): boolean => false;
   const evicted = keepBytes === undefined ? [] : evictable(records, { stored, isSafe, keepBytes });
   const kept = needed(records, { evicted, isSafe });
-  const known = new Set([...records.layers.map(({ chainId }) => chainId), ...subvolumes]);
+  const known = new Set([...records.layers.map(({ chainId }) => chainId), ...unrecorded]);
   const sizes = new LayerSizes(records.layers, records.images);
   const layers = [...known]
-    .filter((chainId) => !kept.layers.has(chainId))
+    // What is not certain to be whole is unpacked again when it is needed.
+    .filter((chainId) => !kept.layers.has(chainId) || doubtful.has(chainId))
     .map((chainId) => ({ chainId, size: sizes.of(chainId) }));
   const blobs = stored.filter(({ digest }) => !kept.blobs.has(digest));
   const downloads = leftovers.flatMap(({ digest, key, size }): StaleDownload[] => {
@@ -138,7 +149,7 @@ async function findGarbage(
     uploads: uploads.length,
     bytes: sum([...layers, ...blobs, ...leftovers].map(({ size }) => size)),
   };
-  return { garbage, leftovers, uploads };
+  return { garbage, evicted, leftovers, uploads };
 }
 
 /** The images, pulled longest ago first, that must go so that the rest takes no more than `keepBytes`. */

@@ -134,6 +134,8 @@ async function create(
   try {
     await onId?.(id);
     await deps.snapshots.createContainer(id, base);
+    // Making a snapshot is written to disk at once, making an empty subvolume is not.
+    if (base === undefined) await deps.snapshots.sync();
     const record: ContainerRecord = {
       version: 1,
       id,

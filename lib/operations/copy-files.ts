@@ -6,7 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../errors.js';
 import type { CopyPlace, CopyTotals } from '../rootfs/index.js';
-import { GrowingFile } from '../util/index.js';
+import { GrowingFile, modernCompression } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { withFrozen } from './freeze-container.js';
@@ -32,22 +32,24 @@ type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progre
 
 /**
  * Copies files between this machine and containers, or between containers; they may be running. Nothing outside the
- * containers' roots and, here, outside the destination is touched. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ * containers' roots and, here, outside the destination is touched. What a container got is on disk afterwards. Throws NotFoundError, UsageError, SyscallError, AbortError.
  */
 export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
   const { from, to, followLink, signal } = request;
-  return deps.trees.copyPath({
+  const totals = await deps.trees.copyPath({
     from: await placeOf(deps, from),
     to: await placeOf(deps, to),
     followLink,
     signal,
     onNote: (line) => deps.progress.note(line),
   });
+  if (to.container !== undefined) await deps.snapshots.sync();
+  return totals;
 }
 
 /** Writes what is at a path in a container, as it is at this moment, as a tar. Throws as `copyFiles`, and LayerFormatError. */
 export async function copyFilesToTar(
-  deps: CopyDeps & Pick<OperationDeps, 'compareTrees' | 'packLayer'>,
+  deps: CopyDeps & Pick<OperationDeps, 'packTree'>,
   {
     from,
     output,
@@ -64,21 +66,7 @@ export async function copyFilesToTar(
   await withFrozen(deps, { id, signal }, async (frozen) => {
     const place = await deps.trees.locatePath({ root: frozen.path, path: from.path }, { followLink });
     try {
-      const inside =
-        place.directory === undefined
-          ? []
-          : await deps.compareTrees({ lower: undefined, upper: place.directory, signal });
-      const changes = inside
-        .filter(({ path }) => path.length > 1)
-        .map(({ path }) => ({ kind: 'C' as const, path: Buffer.concat([place.name, path]) }));
-      const packed = await deps.packLayer({
-        lower: undefined,
-        upper: place.parent,
-        changes: [{ kind: 'C', path: place.name }, ...changes],
-        compression: 'none',
-        output,
-        signal,
-      });
+      const packed = await deps.packTree({ root: place.parent, name: place.name, output, signal });
       for (const note of packed.notes) deps.progress.note(note);
     } finally {
       place.close();
@@ -87,8 +75,9 @@ export async function copyFilesToTar(
 }
 
 /**
- * Unpacks a tar (plain, gzip, zstd) into a directory of a container. It is read to its end and unpacked aside first, so a
- * bad one changes nothing. Throws as `copyFiles`, and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError.
+ * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container; links to directories there are followed
+ * inside the container. It is read to its end and unpacked aside first, so a bad one changes nothing. Throws as `copyFiles`,
+ * and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, CommandError.
  */
 export async function copyFilesFromTar(
   deps: CopyDeps & Pick<RestoreDeps, 'createApplier'>,
@@ -113,21 +102,32 @@ export async function copyFilesFromTar(
   try {
     const work = await deps.snapshots.prepare(key, undefined);
     const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
-    await pipeline(source, createWriteStream(tar), { signal });
+    const { bytes, close } = await modernCompression(bytesOf(source), signal);
+    try {
+      await pipeline(bytes, createWriteStream(tar), { signal });
+    } finally {
+      await close();
+    }
     await mkdir(tree);
     await unpack(deps, { tar, tree, signal });
-    return await deps.trees.copyPath({
+    const totals = await deps.trees.copyPath({
       from: { root: tree, path: '/.' },
       to: target,
       followLink: false,
-      keepImplied: true,
+      fromTar: true,
       signal,
       onNote: (line) => deps.progress.note(line),
     });
+    await deps.snapshots.sync();
+    return totals;
   } finally {
     await deps.snapshots.removeWork(key);
     alive.release();
   }
+}
+
+async function* bytesOf(source: Readable): AsyncGenerator<Buffer> {
+  yield* source as AsyncIterable<Buffer>;
 }
 
 async function unpack(
@@ -142,6 +142,7 @@ async function unpack(
       fd: file.fd,
       growing: GrowingFile.complete(size),
       root: tree,
+      plainNames: true,
       signal,
     });
     for (const note of notes) deps.progress.note(note);

@@ -1,28 +1,68 @@
-import { NotFoundError } from '../errors.js';
+import { NotFoundError, UsageError } from '../errors.js';
+import type { RegistryClient, V1Repository } from '../registry/index.js';
 import type { Digest, Reference } from '../spec/index.js';
 import { mapLimited } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
 import { removeTag } from './sync/remove-tag.js';
 
-/** What was removed; `tags`: those that lost their manifest, sorted. */
+/** What was removed; `tags`: those that lost their manifest, sorted. `digest`: null over protocol v1, which has none. */
 export interface DeletedManifest {
-  readonly digest: Digest;
+  readonly digest: Digest | null;
   readonly tags: readonly string[];
+}
+
+/** How to remove it. */
+export interface DeleteOptions {
+  readonly tagOnly: boolean;
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
 }
 
 const PARALLEL = 6;
 
 /**
  * Removes the manifest that a reference leads to, and with it all its tags; with `tagOnly` the tag alone. With `dryRun`
- * nothing. Blobs stay until the registry collects them. Throws NotFoundError, RegistryError when deletes are not allowed.
+ * nothing. Blobs stay until the registry collects them. A v1 registry removes the tag alone. Throws NotFoundError, UsageError,
+ * RegistryError when deletes are not allowed.
  */
 export async function deleteRemoteManifest(
   { registry }: Pick<OperationDeps, 'registry'>,
   reference: Reference,
-  options: { readonly tagOnly: boolean; readonly dryRun: boolean; readonly signal: AbortSignal },
+  options: DeleteOptions,
 ): Promise<DeletedManifest> {
-  const { signal, tagOnly, dryRun } = options;
+  const { signal } = options;
+  const v1 = await registry.openV1(reference, { signal });
+  if (v1 !== undefined) return deleteByV1(v1, reference, options);
+  try {
+    return await deleteByV2(registry, reference, options);
+  } catch (error) {
+    const found = await registry.openV1(reference, { signal, after: error });
+    if (found === undefined) throw error;
+    return deleteByV1(found, reference, options);
+  }
+}
+
+async function deleteByV1(
+  repository: V1Repository,
+  { tag, digest }: Reference,
+  { dryRun, signal }: DeleteOptions,
+): Promise<DeletedManifest> {
+  if (tag === undefined || digest !== undefined) {
+    throw new UsageError(`${repository.host} speaks registry protocol v1, which knows tags and no digests`, {
+      hint: 'write HOST/REPOSITORY:TAG',
+    });
+  }
+  await repository.resolve(tag, { signal });
+  if (!dryRun) await repository.deleteTag(tag, { signal });
+  return { digest: null, tags: [tag] };
+}
+
+async function deleteByV2(
+  registry: RegistryClient,
+  reference: Reference,
+  { signal, tagOnly, dryRun }: DeleteOptions,
+): Promise<DeletedManifest> {
   const [reader, writer] = await Promise.all([
     registry.open(reference, { signal, mirrors: false }),
     registry.openWriter(reference, { signal }),

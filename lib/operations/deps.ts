@@ -1,5 +1,12 @@
 import type { ContentStore } from '../content/index.js';
-import type { LayerApplier, PackedLayer, PackInput, RecompressedLayer, RecompressInput } from '../layer/index.js';
+import type {
+  LayerApplier,
+  PackedLayer,
+  PackInput,
+  PackTreeInput,
+  RecompressedLayer,
+  RecompressInput,
+} from '../layer/index.js';
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
@@ -22,6 +29,8 @@ export interface OperationDeps {
   readonly compareTrees: (input: ChangesInput) => Promise<Change[]>;
   /** Writes changes as a layer (`packLayer` of the room layer). */
   readonly packLayer: (input: PackInput) => Promise<PackedLayer>;
+  /** Writes files as a plain tar (`packTree` of the room layer). */
+  readonly packTree: (input: PackTreeInput) => Promise<PackedLayer>;
   /** Safe access inside containers (`createTreeAccess` of the room rootfs). */
   readonly trees: TreeAccess;
   /** Writes a layer blob compressed in another way (`recompressLayer` of the room layer). */

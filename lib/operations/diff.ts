@@ -5,6 +5,7 @@ import type { OperationDeps } from './deps.js';
 import { findContainer } from './find-container.js';
 import { findImage } from './find-image.js';
 import { withFrozen } from './freeze-container.js';
+import { hasLayer } from './has-layer.js';
 import { RemoteTrees, type RemoteImage, type RemoteTreeDeps } from './remote-trees.js';
 import type { LayerStep } from './unpack-layers.js';
 
@@ -123,7 +124,7 @@ async function withPath<T>(
 
 async function layerPath(deps: DiffDeps, layer: ChainId | undefined): Promise<string | undefined> {
   if (layer === undefined) return undefined;
-  if (await deps.snapshots.has(layer)) return deps.snapshots.layerPath(layer);
+  if (await hasLayer(deps, layer)) return deps.snapshots.layerPath(layer);
   throw new NotFoundError(`layer ${layer} is not in the store`, {
     kind: 'layer',
     subject: layer,

@@ -1,5 +1,11 @@
-import { DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError } from '../errors.js';
-import type { Digest } from '../spec/index.js';
+import {
+  DigestMismatchError,
+  LayerFormatError,
+  PathEscapeError,
+  StoreError,
+  UnsupportedMediaTypeError,
+} from '../errors.js';
+import type { Descriptor, Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** What a blob with other bytes than its name says may end in. */
@@ -10,22 +16,55 @@ const SYMPTOMS = [DigestMismatchError, LayerFormatError, PathEscapeError, Unsupp
  * has damaged. Resolves with whether there were any: then the work is worth another try.
  */
 export async function dropDamagedBlobs(
-  { content, progress }: Pick<OperationDeps, 'content' | 'progress'>,
+  deps: Pick<OperationDeps, 'content' | 'progress'>,
   error: unknown,
   digests: readonly Digest[],
 ): Promise<boolean> {
-  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return false;
-  let dropped = false;
-  for (const digest of new Set(digests)) {
-    if ((await content.stat(digest)) === undefined || (await isIntact(content, digest))) continue;
-    await content.delete(digest);
-    progress.note(`blob ${digest} in the store is damaged: fetching it again`);
-    dropped = true;
-  }
-  return dropped;
+  const dropped = await deleteDamagedBlobs(deps, error, digests);
+  for (const digest of dropped) deps.progress.note(`blob ${digest} in the store is damaged: fetching it again`);
+  return dropped.length > 0;
 }
 
-async function isIntact(content: OperationDeps['content'], digest: Digest): Promise<boolean> {
+/**
+ * What to throw after `error` where nothing can be fetched again: `error`, unless the disk lost bytes of one of the blobs
+ * after they were verified. Then nothing was wrong with them, and those that are damaged are deleted.
+ */
+export async function damagedBlobError(
+  error: unknown,
+  { content }: Pick<OperationDeps, 'content'>,
+  digests: readonly Digest[],
+): Promise<unknown> {
+  const [digest] = await deleteDamagedBlobs({ content }, error, digests);
+  if (digest === undefined) return error;
+  return new StoreError(`the disk lost bytes of blob ${digest} after they were verified`, {
+    path: content.path(digest),
+    hint: 'see that the disk has room and is sound, then run the same command again',
+    cause: error,
+  });
+}
+
+/** Deletes damaged blobs as `dropDamagedBlobs` does, without notes; resolves with their digests. */
+export async function deleteDamagedBlobs(
+  { content }: Pick<OperationDeps, 'content'>,
+  error: unknown,
+  digests: readonly Digest[],
+): Promise<Digest[]> {
+  const deleted: Digest[] = [];
+  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return deleted;
+  for (const digest of new Set(digests)) {
+    if ((await content.stat(digest)) === undefined || (await isIntact(content, { digest }))) continue;
+    await content.delete(digest);
+    deleted.push(digest);
+  }
+  return deleted;
+}
+
+/** Whether a blob is in the store with the bytes that its digest says; reads them all. */
+export async function isIntact(
+  content: OperationDeps['content'],
+  { digest }: Pick<Descriptor, 'digest'>,
+): Promise<boolean> {
+  if ((await content.stat(digest)) === undefined) return false;
   try {
     for await (const _chunk of await content.open(digest));
     return true;

@@ -23,23 +23,15 @@ export interface ExportResult {
 
 /**
  * Writes all files of a container, as they are at this moment, as one tar; the container may be changed meanwhile. Throws
- * NotFoundError, UsageError, LayerFormatError (a name without a form in a tar of layers), SyscallError, AbortError.
+ * NotFoundError, UsageError, LayerFormatError (a file without a form in a tar), SyscallError, AbortError.
  */
 export async function exportContainer(
-  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>,
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'packTree' | 'progress'>,
   { container, output, signal }: ExportRequest,
 ): Promise<ExportResult> {
   const { id } = await findContainer(deps, container);
   return withFrozen(deps, { id, signal }, async ({ path }) => {
-    const entries = await deps.compareTrees({ lower: undefined, upper: path, signal });
-    const packed = await deps.packLayer({
-      lower: undefined,
-      upper: path,
-      changes: [{ kind: 'C', path: Buffer.from('/') }, ...entries],
-      compression: 'none',
-      output,
-      signal,
-    });
+    const packed = await deps.packTree({ root: path, name: Buffer.alloc(0), output, signal });
     for (const note of packed.notes) deps.progress.note(note);
     return { id, bytes: packed.tarSize, entries: packed.entries };
   });

@@ -1,6 +1,6 @@
 import { NotFoundError, UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
-import { digestHex, formatReference, parseReference, type Reference } from '../spec/index.js';
+import { digestHex, formatReference, parseReference, type Digest, type Reference } from '../spec/index.js';
 import { compareText } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 
@@ -40,11 +40,12 @@ export function findAmong(records: readonly ImageRecord[], input: string): Found
     const found = byReference(records, reference);
     if (found !== undefined) return found;
   }
-  const matches = hex === undefined ? [] : records.filter(({ id }) => digestHex(id).startsWith(hex));
+  // Of an image with several manifests, the one that came last.
+  const matches = hex === undefined ? [] : byId(newestFirst(records).filter(({ id }) => digestHex(id).startsWith(hex)));
   if (matches.length === 1) return { record: matches[0]!, name: undefined };
   if (matches.length > 1) {
     throw new UsageError(`${input} is the beginning of ${matches.length} image IDs`, {
-      hint: `give more of it: ${candidates(matches.map(({ id, names }) => `${digestHex(id).slice(0, 16)} (${names[0] ?? 'no name'})`))}`,
+      hint: `give more of it: ${candidates(matches.map(({ id }) => `${digestHex(id).slice(0, 16)} (${namesOf(records, id)[0] ?? 'no name'})`))}`,
     });
   }
   throw new NotFoundError(`there is no image ${input} in the store`, {
@@ -52,6 +53,12 @@ export function findAmong(records: readonly ImageRecord[], input: string): Found
     subject: input,
     hint: 'see "imgtool images", or fetch it with "imgtool pull"',
   });
+}
+
+/** All names of an image, sorted, whichever of its manifests they lead to. */
+export function namesOf(records: readonly ImageRecord[], id: Digest): string[] {
+  // One that is moving is on two records for a moment.
+  return [...new Set(records.flatMap((record) => (record.id === id ? record.names : [])))].sort();
 }
 
 /** At most five of a list, for a hint. */
@@ -67,19 +74,31 @@ function referenceOf(input: string, hex: string | undefined): Reference | undefi
 
 function byReference(records: readonly ImageRecord[], reference: Reference): FoundImage | undefined {
   // The newest first: a name that is moving is on both images for a moment.
-  const newest = records.toSorted((a, b) => compareText(b.pulled, a.pulled));
+  const newest = newestFirst(records);
   const { host, repository, tag, digest } = reference;
   if (digest === undefined) {
     const name = formatReference(reference);
     const record = newest.find(({ names }) => names.includes(name));
     return record && { record, name };
   }
-  const record = newest.find(
-    ({ sources, manifest, index, names }) =>
-      sources.includes(`${host}/${repository}@${digest}`) ||
-      ((manifest.digest === digest || index?.digest === digest) &&
-        [...names, ...sources].some((entry) => entry.replace(/[:@][^/]*$/, '') === `${host}/${repository}`)),
-  );
+  // A source alone may be of a manifest that the image has no more, or that it was made of.
+  const record =
+    newest.find(
+      ({ sources, manifest, index, names }) =>
+        (manifest.digest === digest || index?.digest === digest) &&
+        [...names, ...sources].some((entry) => entry.replace(/[:@][^/]*$/, '') === `${host}/${repository}`),
+    ) ?? newest.find(({ sources }) => sources.includes(`${host}/${repository}@${digest}`));
   const name = tag === undefined ? undefined : formatReference({ host, repository, tag });
   return record && { record, name: name !== undefined && record.names.includes(name) ? name : undefined };
+}
+
+function newestFirst(records: readonly ImageRecord[]): ImageRecord[] {
+  return records.toSorted((a, b) => compareText(b.pulled, a.pulled));
+}
+
+/** The first record of each image. */
+function byId(records: readonly ImageRecord[]): ImageRecord[] {
+  const seen = new Map<Digest, ImageRecord>();
+  for (const record of records) if (!seen.has(record.id)) seen.set(record.id, record);
+  return [...seen.values()];
 }

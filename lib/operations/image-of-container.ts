@@ -1,6 +1,6 @@
 import { NotFoundError } from '../errors.js';
 import type { ContainerRecord, ImageRecord } from '../metadata/index.js';
-import { MAX_CONFIG_BYTES, digestHex, parseImageConfig, type ImageConfig } from '../spec/index.js';
+import { MAX_CONFIG_BYTES, parseImageConfig, type ImageConfig } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** The image that a container was made from. Throws NotFoundError. */
@@ -8,7 +8,8 @@ export async function imageOfContainer(
   deps: Pick<OperationDeps, 'metadata'>,
   container: ContainerRecord,
 ): Promise<ImageRecord> {
-  const image = await deps.metadata.images.get(digestHex(container.image));
+  const records = await deps.metadata.images.ofImage(container.image);
+  const image = records.find(({ names }) => names.includes(container.imageName)) ?? records[0];
   if (image !== undefined) return image;
   throw new NotFoundError(`the image ${container.image} that the container was made from is not in the store`, {
     kind: 'image',

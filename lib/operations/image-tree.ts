@@ -1,6 +1,6 @@
 import type { Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import { findAmong } from './find-image.js';
+import { findAmong, namesOf } from './find-image.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
 /** One layer of a tree, and who else stands on it; sizes in bytes of uncompressed tar. */
@@ -32,7 +32,7 @@ export async function imageTree(deps: Pick<OperationDeps, 'metadata'>, input: st
   const sizes = new LayerSizes(layers, images);
   return {
     id: record.id,
-    names: record.names,
+    names: namesOf(images, record.id),
     size: sizes.total(record),
     exclusiveSize: sizes.exclusive(record),
     layers: record.chainIds.map((chainId, index) => ({

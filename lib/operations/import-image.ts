@@ -17,14 +17,14 @@ import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { keepingReserve } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
-import { sealLayers } from './seal-layers.js';
+import { syncLayers } from './seal-layers.js';
 import { sweepStore } from './sweep-store.js';
 import type { LayerStep } from './unpack-layers.js';
 import { unpackTar } from './unpack-tar.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
-  /** A tar of a root file system, compressed with gzip, zstd or not; consumed. */
+  /** A tar of a root file system, plain or compressed with gzip, zstd, xz or bzip2; consumed. */
   readonly source: Readable;
   /** What the source is called in messages and in the history. */
   readonly sourceName: string;
@@ -128,8 +128,7 @@ async function makeImage(
     created,
     platform: formatPlatform(platform),
   };
-  await deps.snapshots.sync();
-  await sealLayers({ ...deps, bootId: request.bootId });
+  await syncLayers({ ...deps, bootId: request.bootId });
   const { id } = await recordImage(deps, image, { name, signal: request.signal });
   const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
   return { id, name, digest: manifest.digest, bytes: blob.size, entries };

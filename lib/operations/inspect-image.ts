@@ -13,7 +13,7 @@ import {
 } from '../spec/index.js';
 import type { RepositoryReader, V1Repository } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
-import { findImage } from './find-image.js';
+import { findImage, namesOf } from './find-image.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 import { lookUpV1, tagForV1 } from './look-up-v1.js';
 import { readBlob } from './read-blob.js';
@@ -87,7 +87,7 @@ export async function inspectImage(
     config: configBytes,
     image: {
       id: record.id,
-      names: record.names,
+      names: namesOf(images, record.id),
       digest: record.manifest.digest,
       mediaType: record.manifest.mediaType,
       ...(record.index === undefined ? {} : { index: record.index.digest }),

@@ -3,6 +3,8 @@ import { DiskSpaceError, findCause, isDiskFull } from '../errors.js';
 import type { SpaceReport } from '../snapshot/index.js';
 import type { OperationDeps } from './deps.js';
 
+/** What is left free when nobody says how much: this, or half of the room when there is less than twice as much. */
+const USUAL_BYTES = 2 ** 30;
 /** What a reserve of 1 GiB means for metadata: 32 MiB. */
 const METADATA_SHARE = 32;
 /** No disk is filled faster, bytes in a millisecond: the more room, the later the next look. */
@@ -10,25 +12,31 @@ const FASTEST = 4e6;
 const [SHORTEST_MS, LONGEST_MS] = [10, 500] as const;
 
 interface Reserve {
-  /** Bytes to leave free; undefined: whatever there is may be used. */
+  /** Bytes to leave free; undefined: 1 GiB, or half of the room when there is less than 2 GiB. 0: all may be used. */
   readonly reserveBytes?: number | undefined;
   readonly signal: AbortSignal;
 }
 
+/** Bytes that stay free. */
+interface Limits {
+  readonly data: number;
+  readonly metadata: number;
+}
+
 /**
- * Does `work`, which writes to the store, and stops it by its signal as soon as less than the reserve is left, whoever writes.
- * When it failed for want of room, what it gave back is free before this rejects. Throws DiskSpaceError, and as `work` does.
+ * Does `work`, which writes to the store, and stops it by its signal as soon as less than the reserve is left, whichever
+ * process writes. Does not start it when there is less already. When it failed for want of room, what it gave back is free
+ * before this rejects. Throws DiskSpaceError, and as `work` does.
  */
 export async function keepingReserve<T>(
   { snapshots }: Pick<OperationDeps, 'snapshots'>,
   { reserveBytes, signal }: Reserve,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  if (reserveBytes === undefined) return work(signal);
+  const limits = reserveBytes === 0 ? undefined : await startLimits(snapshots, reserveBytes, signal);
   const [full, ended] = [new AbortController(), new AbortController()];
-  const watching = watch(snapshots, reserveBytes, AbortSignal.any([ended.signal, signal])).then((shortage) => {
-    if (shortage !== undefined) full.abort(shortage);
-  });
+  const watching = limits && watch(snapshots, limits, AbortSignal.any([ended.signal, signal]));
+  void watching?.then((shortage) => shortage && full.abort(shortage));
   try {
     return await work(AbortSignal.any([signal, full.signal]));
   } catch (error) {
@@ -51,46 +59,57 @@ export function roomAbove({ dataFree, backingFree = Infinity }: SpaceReport, res
   return Math.max(0, Math.min(dataFree, backingFree) - reserveBytes);
 }
 
-/** Looks until `signal` is aborted; resolves earlier with what is wrong. */
-async function watch(
+/** What is to stay free. Throws DiskSpaceError when less than `reserveBytes` is free. */
+async function startLimits(
   snapshots: OperationDeps['snapshots'],
-  reserveBytes: number,
+  reserveBytes: number | undefined,
   signal: AbortSignal,
-): Promise<DiskSpaceError | undefined> {
-  try {
-    for (let settled = false; ;) {
-      const space = await snapshots.space();
-      const room = Math.min(
-        roomAbove(space, reserveBytes),
-        // A file takes little of it, so it fills slowly.
-        Math.max(0, space.metadataFree - reserveBytes / METADATA_SHARE) * METADATA_SHARE,
-      );
-      if (room === 0) {
-        if (settled) return shortageError(space, reserveBytes);
-        // What was removed just now may be free in a moment.
-        await snapshots.settleSpace(signal);
-        settled = true;
-        continue;
-      }
-      settled = false;
-      await sleep(Math.min(LONGEST_MS, Math.max(SHORTEST_MS, room / FASTEST)), undefined, { signal, ref: false });
-    }
-  } catch (error) {
-    if (signal.aborted) return undefined;
-    throw error;
+): Promise<Limits> {
+  let space = await snapshots.space();
+  if (roomAbove(space, reserveBytes ?? USUAL_BYTES) === 0) {
+    // What was removed just now may be free in a moment.
+    await snapshots.settleSpace(signal);
+    space = await snapshots.space();
   }
+  const data = reserveBytes ?? Math.min(USUAL_BYTES, roomAbove(space, 0) / 2);
+  // Small file systems have little room for metadata from the start.
+  const limits = { data, metadata: Math.min(data / METADATA_SHARE, space.metadataFree / 2) };
+  if (roomAbove(space, data) === 0) throw shortageError(space, limits);
+  return limits;
 }
 
-function shortageError({ dataFree, backingFree, metadataFree }: SpaceReport, reserveBytes: number): DiskSpaceError {
+/** Looks until `signal` is aborted; resolves earlier with what is wrong. It never flushes: that would wait for the writer. */
+async function watch(
+  snapshots: OperationDeps['snapshots'],
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<DiskSpaceError | undefined> {
+  while (!signal.aborted) {
+    // A store that cannot be measured fails the work by itself.
+    const space = await snapshots.space().catch(() => undefined);
+    if (space === undefined) return undefined;
+    // A file takes little metadata, so that fills slowly.
+    const room = Math.min(roomAbove(space, limits.data), (space.metadataFree - limits.metadata) * METADATA_SHARE);
+    if (room <= 0) return shortageError(space, limits);
+    const pause = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, room / FASTEST));
+    await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+  return undefined;
+}
+
+function shortageError({ dataFree, backingFree, metadataFree }: SpaceReport, limits: Limits): DiskSpaceError {
   const megabytes = (bytes: number): string => `${Math.floor(bytes / 1e6)} MB`;
   const free = Math.min(dataFree, backingFree ?? Infinity);
   const where = backingFree !== undefined && backingFree < dataFree ? 'the disk that carries the pool' : 'the store';
   const left =
-    free > reserveBytes
+    free > limits.data
       ? `the store has ${megabytes(metadataFree)} left for metadata`
       : `${where} has ${megabytes(free)} left`;
-  return new DiskSpaceError(`${left}, and ${megabytes(reserveBytes)} are kept in reserve`, {
-    available: free,
-    hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve',
-  });
+  return new DiskSpaceError(
+    `${left}, and ${megabytes(free > limits.data ? limits.metadata : limits.data)} are kept in reserve`,
+    {
+      available: free,
+      hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve',
+    },
+  );
 }

@@ -9,7 +9,8 @@ export class LayerSizes {
 
   constructor(layers: readonly LayerRecord[], images: readonly ImageRecord[]) {
     this.#layers = new Map(layers.map((layer) => [layer.chainId, layer]));
-    for (const { chainIds } of images) {
+    // An image may have several records.
+    for (const { chainIds } of new Map(images.map((image) => [image.id, image])).values()) {
       for (const chainId of chainIds) this.#images.set(chainId, (this.#images.get(chainId) ?? 0) + 1);
     }
   }

@@ -3,7 +3,7 @@ import { compareText } from '../util/index.js';
 import type { OperationDeps } from './deps.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
-/** One image of `images`; sizes in bytes of uncompressed tar. */
+/** One image of `images`, once for each manifest that it is here with; sizes in bytes of uncompressed tar. */
 export interface ImageSummary {
   readonly id: Digest;
   readonly names: readonly string[];
@@ -41,7 +41,7 @@ export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?:
       exclusiveSize: sizes.exclusive(image),
       containers: containers.filter((container) => container.image === image.id).length,
     }))
-    .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id));
+    .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id) || compareText(a.digest, b.digest));
 }
 
 function nameFilter(filter: string): (names: readonly string[], id: string) => boolean {

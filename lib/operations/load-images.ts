@@ -3,10 +3,11 @@ import type { ArchivedImage, ImageArchive } from '../archive/index.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
-import { digestHex, platformScore, type Descriptor, type Digest } from '../spec/index.js';
+import { isKeptElsewhere, platformScore, type Descriptor, type Digest } from '../spec/index.js';
 import { bringInImage, type BringInDeps, type BringInRequest, type BroughtImage } from './bring-in-image.js';
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { isComplete } from './has-layer.js';
 import { isForWantOfRoom } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
@@ -41,7 +42,7 @@ interface Planned {
   readonly archived: ArchivedImage;
   readonly id: Digest;
   readonly resolved: ResolvedImage;
-  /** Set when the store has the image already, with all of its layers. */
+  /** Set when the store has the image already, with all of its layers and their blobs. */
   readonly present: ImageRecord | undefined;
 }
 
@@ -72,6 +73,8 @@ export async function loadImages(deps: LoadDeps, request: LoadRequest): Promise<
       if (present === undefined) await keepBlobs(deps, repository, one, signal);
       brought.push(one);
     }
+    // An archive may be gone when power comes back: all is on disk before an image is listed.
+    await deps.snapshots.sync();
     const loaded: LoadedImage[] = [];
     for (const [i, { archived }] of planned.entries()) loaded.push(await record(deps, request, brought[i]!, archived));
     return loaded;
@@ -100,7 +103,7 @@ async function plan(
     try {
       const resolved = await resolveImage(repository, archived.descriptor, { platform, signal });
       const id = resolved.manifest.config.digest;
-      planned.push({ archived, id, resolved, present: await findPresent(deps, id) });
+      planned.push({ archived, id, resolved, present: await findPresent(deps, id, resolved.raw.descriptor.digest) });
     } catch (error) {
       if (!(error instanceof UnsupportedMediaTypeError)) throw error;
       deps.progress.note(error.message);
@@ -111,13 +114,12 @@ async function plan(
   throw odd ?? new ArchiveFormatError('the archive has no images');
 }
 
-async function findPresent(
-  { metadata, snapshots }: Pick<BringInDeps, 'metadata' | 'snapshots'>,
-  id: Digest,
-): Promise<ImageRecord | undefined> {
-  const record = await metadata.images.get(digestHex(id));
-  const top = record?.chainIds.at(-1);
-  return top === undefined || (await snapshots.has(top)) ? record : undefined;
+async function findPresent(deps: BringInDeps, id: Digest, manifest: Digest): Promise<ImageRecord | undefined> {
+  const record = (await deps.metadata.images.ofImage(id)).find((one) => one.manifest.digest === manifest);
+  if (record === undefined || !(await isComplete(deps, record))) return undefined;
+  for (const layer of record.layers)
+    if (!isKeptElsewhere(layer) && (await deps.content.stat(layer.digest)) === undefined) return undefined;
+  return record;
 }
 
 /** Before anything is written. Throws AlreadyExistsError; ArchiveFormatError when two images of the archive have one name. */

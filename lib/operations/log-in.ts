@@ -31,7 +31,8 @@ export async function logIn(
   const { host } = key;
   let checked = false;
   let identityToken: string | undefined;
-  const client = await connect(() => {
+  const client = await connect((asking) => {
+    if (asking !== host) return Promise.resolve(undefined);
     checked = true;
     return Promise.resolve({ ...login, source: 'this login', onRefreshToken: (token) => (identityToken = token) });
   });

@@ -3,10 +3,10 @@ import type { RepositoryReader } from '../registry/index.js';
 import {
   MAX_CONFIG_BYTES,
   chainIds,
+  digestHex,
   formatPlatform,
   parseImageConfig,
   platformScore,
-  type ChainId,
   type Descriptor,
   type Digest,
   type ImageConfig,
@@ -14,6 +14,7 @@ import {
   type Reference,
 } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
+import type { LayerDeps } from './has-layer.js';
 import { tagOrDigest } from './inspect-image.js';
 import { resolveImage, type ResolvedImage } from './resolve-image.js';
 import type { LayerStep } from './unpack-layers.js';
@@ -93,14 +94,18 @@ export async function describeImage(
   return { resolved, config, steps };
 }
 
-/** The layers to unpack. Those below the highest one present need nothing: a snapshot holds all of its parents' files. */
+/**
+ * The layers to unpack. Those below the highest one present need no subvolume, only records: a snapshot holds all of its
+ * parents' files.
+ */
 export async function missingSteps(
-  has: (layer: ChainId) => Promise<boolean>,
+  { metadata, snapshots }: LayerDeps,
   steps: readonly LayerStep[],
 ): Promise<LayerStep[]> {
-  for (let top = steps.length; top > 0; top--) {
-    if (await has(steps[top - 1]!.chainId)) return steps.slice(top);
-  }
+  let recorded = 0;
+  while (recorded < steps.length && (await metadata.layers.get(digestHex(steps[recorded]!.chainId))) !== undefined)
+    recorded += 1;
+  for (let top = recorded; top > 0; top--) if (await snapshots.has(steps[top - 1]!.chainId)) return steps.slice(top);
   return [...steps];
 }
 

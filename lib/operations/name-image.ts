@@ -1,8 +1,9 @@
 import { NotFoundError, UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
-import { digestHex, formatReference, parseReference, type Digest, type Reference } from '../spec/index.js';
+import { formatReference, parseReference, type Digest, type Reference } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 import { findImage } from './find-image.js';
+import { takeName } from './record-image.js';
 
 /** Result of naming: the image and the full name. */
 export interface NamedImage {
@@ -23,9 +24,7 @@ export async function tagImage(
     const { record } = await findImage(deps, image);
     // On the new image first: a crash in between leaves the name on both, never on none.
     await putNames(deps, record, [...record.names, name]);
-    for (const other of await deps.metadata.images.list()) {
-      if (other.id !== record.id && other.names.includes(name)) await putNames(deps, other, without(other.names, name));
-    }
+    await takeName(deps, name, record);
     return { id: record.id, name };
   });
 }
@@ -73,7 +72,7 @@ function putNames(
   record: ImageRecord,
   names: readonly string[],
 ): Promise<void> {
-  return metadata.images.put(digestHex(record.id), { ...record, names: [...new Set(names)].sort() });
+  return metadata.images.put({ ...record, names: [...new Set(names)].sort() });
 }
 
 function without(names: readonly string[], name: string): string[] {

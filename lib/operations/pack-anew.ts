@@ -3,10 +3,11 @@ import type { PackedLayer } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { LayerCompression } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
+import { hasLayer } from './has-layer.js';
 import { blobIsNowhere } from './push-blob.js';
 
 /** What packing a layer from its files needs. */
-export type PackAnewDeps = Pick<OperationDeps, 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>;
+export type PackAnewDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>;
 
 /** How, and where to. */
 export interface PackAnewOptions {
@@ -42,7 +43,7 @@ async function pack(
 ): Promise<PackedLayer> {
   const [below, layer] = [record.chainIds[position - 1], record.chainIds[position]!];
   for (const needed of below === undefined ? [layer] : [below, layer]) {
-    if (await deps.snapshots.has(needed)) continue;
+    if (await hasLayer(deps, needed)) continue;
     throw blobIsNowhere({ digest: record.layers[position]!.digest });
   }
   const lower = below === undefined ? undefined : deps.snapshots.layerPath(below);

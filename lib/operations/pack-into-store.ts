@@ -4,6 +4,7 @@ import { digestHex, nextChainId, type ChainId, type Descriptor, type DiffId } fr
 import { bothOrFirstError } from '../util/index.js';
 import { formatOf, layerMediaType } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
+import { dropUnrecorded } from './has-layer.js';
 
 /** A tree to make a layer of. */
 export interface TreeToPack {
@@ -61,6 +62,7 @@ export async function packIntoStore(
   const chainId = nextChainId(below, diffId);
   const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
   try {
+    if ((await deps.metadata.layers.get(digestHex(chainId))) === undefined) await dropUnrecorded(deps, chainId, signal);
     await deps.snapshots.commit(chainId, tree.key);
     // This layer exists nowhere else, so it is on disk before anything says that it is there.
     await deps.snapshots.sync();

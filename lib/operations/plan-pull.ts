@@ -139,7 +139,7 @@ interface Comparison {
 }
 
 async function compare(
-  { content, snapshots, progress }: PlanDeps,
+  { content, snapshots, metadata, progress }: PlanDeps,
   repository: RepositoryReader,
   { resolved, request }: { readonly resolved: ResolvedImage; readonly request: ImageQuery },
 ): Promise<Comparison> {
@@ -150,7 +150,7 @@ async function compare(
         : readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
     onNote: (line) => progress.note(line),
   });
-  const missing = await missingSteps((layer) => snapshots?.has(layer) ?? Promise.resolve(false), steps);
+  const missing = snapshots && metadata ? await missingSteps({ snapshots, metadata }, steps) : [...steps];
   return { digest: resolved.raw.descriptor.digest, all: steps, missing };
 }
 

@@ -41,7 +41,7 @@ export interface PushConversion {
 /** What preparing needs. */
 export type PrepareDeps = Pick<
   OperationDeps,
-  'content' | 'registry' | 'snapshots' | 'compareTrees' | 'packLayer' | 'recompressLayer' | 'progress'
+  'content' | 'metadata' | 'registry' | 'snapshots' | 'compareTrees' | 'packLayer' | 'recompressLayer' | 'progress'
 >;
 
 /** An image as it goes to a registry. */
@@ -134,18 +134,22 @@ async function prepareLayer(deps: PrepareDeps, job: LayerJob, options: PrepareOp
     const { digest, size } = changed;
     return digest === blob.digest ? { ...blob, mediaType } : { mediaType, digest, size };
   };
-  const asItIs = { blob: format === formatOf(record.manifest.mediaType) ? blob : describe(now, blob), diffId };
+  // Only a layer that stays as it is needs a form for its present compression.
+  const asItIs = (kind: LayerCompression): PreparedLayer => {
+    const isSame = kind === now && format === formatOf(record.manifest.mediaType);
+    return { blob: isSame ? blob : describe(kind, blob), diffId };
+  };
   // Its URLs have these bytes and no others.
-  if (isKeptElsewhere(blob)) return asItIs;
+  if (isKeptElsewhere(blob)) return asItIs(now);
 
   const here = (await deps.content.stat(blob.digest)) !== undefined;
   const nowhere = !here && (lost.has(blob.digest) || places.of(blob).length === 0);
   const stays = wanted === now && compression?.level === undefined;
-  if (stays && (!nowhere || (!lost.has(blob.digest) && (await options.isThere(blob.digest))))) return asItIs;
+  if (stays && (!nowhere || (!lost.has(blob.digest) && (await options.isThere(blob.digest))))) return asItIs(now);
   const target = { kind: wanted, level: compression?.level };
   if (!here && !nowhere && options.dry) {
     deps.progress.note(`layer ${blob.digest} is not here: its new digest and size are known when it is pushed`);
-    return asItIs;
+    return asItIs(wanted);
   }
   if (nowhere || !(here || (await fetchMissing(deps, blob, options)))) {
     const packed = await packLost(deps, job, target, options);

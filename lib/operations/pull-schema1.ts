@@ -2,7 +2,7 @@ import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryReader } from '../registry/index.js';
 import { formatReference, type Descriptor, type Schema1Manifest } from '../spec/index.js';
-import { dropDamagedBlobs } from './drop-damaged-blobs.js';
+import { damagedBlobError, dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { blobStates, checkPlatform, type PulledLayer } from './look-up-image.js';
 import type { PullDeps, PullRequest } from './pull.js';
 import { keepingReserve } from './keep-reserve.js';
@@ -23,6 +23,12 @@ export async function pullSchema1(
   applier: LayerApplier,
   { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: PullRequest },
 ): Promise<[record: ImageRecord, layers: PulledLayer[]]> {
+  const { repository: asked, tag: askedTag } = request.reference;
+  // Proxies and copied tags serve it so; what v2 manifests are named is not signed at all.
+  if (request.reference.digest === undefined && (schema1.name !== asked || schema1.tag !== askedTag)) {
+    const own = JSON.stringify(`${schema1.name}:${schema1.tag}`).slice(0, 300);
+    deps.progress.note(`the manifest calls itself ${own}: it is taken as ${asked}:${askedTag}`);
+  }
   checkPlatform(request, leafOf(schema1), (line) => deps.progress.note(line));
   const blobs = await layersOfSchema1(deps, repository, { schema1, signal: request.signal });
   const { steps, states } = await bringLayers(deps, repository, applier, { blobs, request });
@@ -62,8 +68,10 @@ async function bringLayers(
       );
       return { steps, states };
     } catch (error) {
-      const held = states.filter(({ state }) => state === 'present').map(({ digest }) => digest);
-      if (repaired || !(await dropDamagedBlobs(deps, error, held))) throw error;
+      // Blobs of earlier runs are trusted until they make trouble; of this run's, a full disk may have lost bytes.
+      const held = states.map(({ digest }) => digest);
+      if (repaired) throw await damagedBlobError(error, deps, held);
+      if (!(await dropDamagedBlobs(deps, error, held))) throw error;
     }
   }
 }

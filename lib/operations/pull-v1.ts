@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { RegistryError, TransportError } from '../errors.js';
 import type { LayerApplier } from '../layer/index.js';
 import type { ImageRecord } from '../metadata/index.js';
@@ -104,8 +103,6 @@ async function bringLayers(
 ): Promise<{ images: V1RemoteImage[]; steps: LayerStep[]; layers: V1Layer[] }> {
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
-  // Every request listens to it.
-  setMaxListeners(0, signal);
   const local = await v1LayersById(deps);
   const coming = ids.map((id) => watched(repository.image(id, { signal })));
   const layers = ids.map((id, position) => {

@@ -4,6 +4,7 @@ import type { RepositoryReader } from '../registry/index.js';
 import { formatReference, platformScore, type Digest, type Reference } from '../spec/index.js';
 import { bringInImage, type BringInDeps, type BringInRequest } from './bring-in-image.js';
 import type { OperationDeps } from './deps.js';
+import { isComplete } from './has-layer.js';
 import { tagOrDigest } from './inspect-image.js';
 import { isForWantOfRoom } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
@@ -65,7 +66,7 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
   try {
     const local = await findComplete(deps, request);
     if (local.named !== undefined && local.settled) return finish(local.named, present(local.named));
-    if (request.policy === 'never') throw missingLocally(request.reference);
+    if (request.policy === 'never') throw missingLocally(request.reference, local.damaged);
     let v1 = await deps.registry.openV1(request.reference, request);
     if (v1 === undefined) {
       const repository = await deps.registry.open(request.reference, request);
@@ -117,13 +118,14 @@ function writeRecord(deps: PullDeps, { reference, signal }: PullRequest, image: 
   return recordImage(deps, image, { name, source, signal });
 }
 
-/** The local image of that name or digest if all its layers are there; `settled`: no need to ask the registry. */
+/** The local image of that name or digest if it is whole; `settled`: no need to ask the registry. `damaged`: one is not. */
 async function findComplete(
   deps: PullDeps,
   request: PullRequest,
-): Promise<{ named: ImageRecord | undefined; settled: boolean }> {
+): Promise<{ named: ImageRecord | undefined; settled: boolean; damaged: boolean }> {
   const { reference, policy, platform } = request;
   const full = formatReference(reference);
+  let damaged = false;
   for (const record of await deps.metadata.images.list()) {
     const byDigest = reference.digest !== undefined && isFrom(record, reference.digest);
     if (!byDigest && !(reference.digest === undefined && record.names.includes(full))) continue;
@@ -133,34 +135,33 @@ async function findComplete(
       platformScore(platform, variant === undefined ? { os, architecture } : { os, architecture, variant }) === 0
     )
       continue;
-    if (!(await isComplete(deps, record))) continue;
+    if (!(await isComplete(deps, record))) {
+      damaged = true;
+      continue;
+    }
     const named =
       reference.tag === undefined ||
       record.names.includes(
         formatReference({ host: reference.host, repository: reference.repository, tag: reference.tag }),
       );
-    return { named: record, settled: policy === 'missing' || policy === 'never' || (byDigest && named) };
+    return { named: record, settled: policy === 'missing' || policy === 'never' || (byDigest && named), damaged };
   }
-  return { named: undefined, settled: false };
+  return { named: undefined, settled: false, damaged };
 }
 
-async function isComplete(deps: PullDeps, record: ImageRecord): Promise<boolean> {
-  const top = record.chainIds.at(-1);
-  return top === undefined || (await deps.snapshots.has(top));
+/**
+ * Images that came without config and manifest have the digest at their registry among their sources only. Where the
+ * manifest is one of a registry, another source is no proof: it may be of another manifest with the same config.
+ */
+function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest): boolean {
+  const isSource = (one: Digest): boolean => sources.some((source) => source.endsWith(`@${one}`));
+  if (manifest.digest === digest || index?.digest === digest) return true;
+  return isSource(digest) && !isSource(manifest.digest);
 }
 
-/** Images that came without config and manifest have the digest at their registry among their sources only. */
-function isFrom(record: ImageRecord, digest: Digest): boolean {
-  return (
-    record.manifest.digest === digest ||
-    record.index?.digest === digest ||
-    record.sources.some((source) => source.endsWith(`@${digest}`))
-  );
-}
-
-function missingLocally(reference: Reference): NotFoundError {
+function missingLocally(reference: Reference, damaged: boolean): NotFoundError {
   const subject = formatReference(reference);
-  return new NotFoundError(`${subject} is not in the store`, {
+  return new NotFoundError(`${subject} is ${damaged ? 'incomplete' : 'not'} in the store`, {
     kind: 'image',
     subject,
     hint: 'pull it without --policy never',

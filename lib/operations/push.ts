@@ -2,7 +2,6 @@ import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { RepositoryWriter, V1Repository } from '../registry/index.js';
 import {
-  digestHex,
   digestOf,
   EMPTY_LAYER,
   formatReference,
@@ -224,12 +223,23 @@ export async function planPush(deps: PushDeps, request: PushRequest): Promise<Pu
   const named = format === 'v1' ? { ...reference, registryVersion: 1 as const } : reference;
   const v1 = await deps.registry.openV1(named, { signal });
   if (v1 !== undefined) return planByV1(deps, v1, request);
-  const plan = await planByV2(deps, request);
-  if (format !== undefined || compression !== undefined || plan.presentBytes + plan.mountBytes > 0) return plan;
+  const isV2 = format !== undefined || compression !== undefined;
+  const byV1 = async (after: unknown): Promise<PushPlan | undefined> => {
+    const found = isV2 ? undefined : await deps.registry.openV1(reference, { signal, after });
+    return found && planByV1(deps, found, request);
+  };
+  let plan: PushPlan;
+  try {
+    plan = await planByV2(deps, request);
+  } catch (error) {
+    const other = await byV1(asLookUp(error));
+    if (other === undefined) throw error;
+    return other;
+  }
+  if (plan.presentBytes + plan.mountBytes > 0) return plan;
   // A host that does not speak v2 at all has nothing of the image either.
-  const after = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
-  const found = await deps.registry.openV1(reference, { signal, after });
-  return found === undefined ? plan : planByV1(deps, found, request);
+  const none = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
+  return (await byV1(none)) ?? plan;
 }
 
 function planByV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushPlan> {
@@ -361,7 +371,7 @@ async function addSource(
 ): Promise<void> {
   const source = `${reference.host}/${reference.repository}@${digest}`;
   // Known already: nothing to write, so that a push works from a store that is full or read-only.
-  if ((await deps.metadata.images.get(digestHex(record.id)))?.sources.includes(source) === true) return;
+  if ((await deps.metadata.images.find(record))?.sources.includes(source) === true) return;
   try {
     await recordImage(deps, newImageOf(record), { source, signal });
   } catch (error) {

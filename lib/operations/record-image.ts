@@ -1,5 +1,5 @@
 import type { ImageRecord } from '../metadata/index.js';
-import { digestHex, type Digest } from '../spec/index.js';
+import { isSameForm, type Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
 
 /** An image to record: everything but what an earlier record of the same image decides. */
@@ -12,8 +12,8 @@ export function newImageOf(record: ImageRecord): NewImage {
 }
 
 /**
- * Writes an image's record, last of all, and moves `name` to it from the image that had it. Names and sources of an
- * earlier record stay. Resolves with the record.
+ * Writes an image's record, last of all, and moves `name` to it from the record that had it. Names and sources of an
+ * earlier record with the same manifest stay. Resolves with the record.
  */
 export async function recordImage(
   { metadata }: Pick<OperationDeps, 'metadata'>,
@@ -37,7 +37,7 @@ export async function recordImage(
       const holder = (await metadata.images.list()).find(({ id, names }) => id !== image.id && names.includes(name));
       if (holder !== undefined) throw onTaken(name, holder.id);
     }
-    const old = await metadata.images.get(digestHex(image.id));
+    const old = await metadata.images.find(image);
     const record: ImageRecord = {
       version: 1,
       ...image,
@@ -45,16 +45,28 @@ export async function recordImage(
       sources: union(old?.sources, source),
       pulled: old?.pulled ?? new Date().toISOString(),
     };
-    await metadata.images.put(digestHex(image.id), record);
-    // The name moves: a crash in between leaves it on both, and the newest record is found first.
-    for (const other of await metadata.images.list()) {
-      if (name === undefined || other.id === image.id || !other.names.includes(name)) continue;
-      const names = other.names.filter((entry) => entry !== name);
-      await metadata.images.put(digestHex(other.id), { ...other, names });
-    }
+    await metadata.images.put(record);
+    if (name !== undefined) await takeName({ metadata }, name, record);
     return record;
   } finally {
     lock.release();
+  }
+}
+
+/**
+ * Takes `name` from every record but `holder`, which has it already: a crash before leaves it on both. A record of the same
+ * image that is left without a name is replaced by `holder` and deleted. Call with the names locked.
+ */
+export async function takeName(
+  { metadata }: Pick<OperationDeps, 'metadata'>,
+  name: string,
+  holder: ImageRecord,
+): Promise<void> {
+  for (const other of await metadata.images.list()) {
+    if (isSameForm(other, holder) || !other.names.includes(name)) continue;
+    const names = other.names.filter((entry) => entry !== name);
+    if (names.length === 0 && other.id === holder.id) await metadata.images.delete(other);
+    else await metadata.images.put({ ...other, names });
   }
 }
 

@@ -14,17 +14,26 @@ import { RegistrySource } from './copy/registry-transport.js';
 import { SharedRead } from './copy/shared-read.js';
 import type { OperationDeps } from './deps.js';
 import { tagOrDigest } from './inspect-image.js';
+import { searchRepositories } from './search-repositories.js';
 
 type Deps = Pick<OperationDeps, 'registry'>;
 interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** All repositories that a registry lists, in its order. Throws what the registry throws. */
+/** All repositories that a registry lists, in its order; a v1 registry finds them. Throws UsageError, what the registry throws. */
 export async function listRepositories({ registry }: Deps, host: string, options: Signal): Promise<string[]> {
   const repositories: string[] = [];
-  for await (const repository of registry.catalog(host, options)) repositories.push(repository);
-  return repositories;
+  try {
+    for await (const repository of registry.catalog(host, options)) repositories.push(repository);
+    return repositories;
+  } catch (error) {
+    // Any name will do: what is asked is whether the host speaks v1 alone.
+    const v1 = await registry.openV1({ host, repository: 'catalog' }, { ...options, after: error });
+    if (v1 === undefined) throw error;
+    const hint = 'protocol v1 has no catalog: look for names with "imgtool search"';
+    return searchRepositories(registry, host, { ...options, hint });
+  }
 }
 
 /** A manifest or index as its registry sends it. Throws NotFoundError. */

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors.js';
+import { NotFoundError, UsageError } from '../errors.js';
 import { formatReference, type Descriptor, type Reference } from '../spec/index.js';
 import type { V1SearchResult as SearchResult } from '../registry/index.js';
 import type { OperationDeps } from './deps.js';
@@ -35,7 +35,10 @@ export async function searchRegistry(
   return deps.registry.search(host, term, { limit, ...options });
 }
 
-/** What a reference leads to at its registry, in one request and without the document. Throws NotFoundError. */
+/**
+ * What a reference leads to at its registry, without the document; one that the registry tells for a tag and does not know itself
+ * is not believed. Throws NotFoundError.
+ */
 export async function resolveDigest(
   deps: Pick<OperationDeps, 'registry'>,
   reference: Reference,
@@ -45,7 +48,14 @@ export async function resolveDigest(
   if (forced !== undefined) throw hasNoDigest(reference);
   try {
     const reader = await deps.registry.open(reference, options);
-    return await reader.resolve(tagOrDigest(reference), options);
+    const found = await reader.resolve(tagOrDigest(reference), options);
+    if (reference.digest !== undefined) return found;
+    try {
+      return await reader.resolve({ digest: found.digest }, options);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      return (await reader.manifest(tagOrDigest(reference), options)).descriptor;
+    }
   } catch (error) {
     if ((await deps.registry.openV1(reference, { ...options, after: error })) === undefined) throw error;
     throw hasNoDigest(reference);

@@ -6,6 +6,7 @@ import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
 import { startArrivals, type BlobArrivals } from './blob-arrivals.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
+import { hasLayer } from './has-layer.js';
 import { blobStates, lookUpImage, type ImageQuery } from './look-up-image.js';
 import { readBlob } from './read-blob.js';
 import { keepingReserve } from './keep-reserve.js';
@@ -71,7 +72,7 @@ export class RemoteTrees {
     let present = steps.length;
     for (; present > 0; present--) {
       const { chainId } = steps[present - 1]!;
-      if (this.#made.has(chainId) || (await snapshots.has(chainId))) break;
+      if (this.#made.has(chainId) || (await hasLayer(this.#deps, chainId))) break;
     }
     const top = steps[present - 1]?.chainId;
     const missing = steps.slice(present);

@@ -5,7 +5,10 @@ import { findContainer } from './find-container.js';
 
 type RemoveDeps = Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>;
 
-/** Removes a container and its files. Throws NotFoundError, AlreadyExistsError (a command runs in it), UsageError. */
+/**
+ * Removes a container and its files. Throws NotFoundError, AlreadyExistsError (a command runs in it), UsageError,
+ * SubvolumeError (something uses a file in it); nothing has changed then.
+ */
 export async function removeContainer(
   deps: RemoveDeps,
   { container, signal }: { readonly container: string; readonly signal: AbortSignal },
@@ -15,6 +18,8 @@ export async function removeContainer(
   const running = await deps.metadata.tryLock(`running-${record.id}`, 'exclusive');
   if (running === undefined) throw isRunning(record);
   try {
+    await deps.snapshots.assertContainerUnused(record.id);
+    await deps.snapshots.unlockContainer(record.id);
     await deps.runtime?.settle(record.id, deps.snapshots.containerPath(record.id));
     await removeIdle(deps, record.id, signal);
     return record;
@@ -45,6 +50,7 @@ export async function removeInLockedStore(
 ): Promise<void> {
   const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {
+    await snapshots.assertContainerUnused(id);
     // The record goes first: after a crash nothing visible is half there.
     await metadata.containers.delete(id);
     await snapshots.removeContainer(id);

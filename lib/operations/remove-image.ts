@@ -2,7 +2,7 @@ import { AlreadyExistsError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import { digestHex, type ChainId, type Digest } from '../spec/index.js';
 import type { OperationDeps } from './deps.js';
-import { findImage, type FoundImage } from './find-image.js';
+import { findImage, namesOf, type FoundImage } from './find-image.js';
 import { readRecords } from './layer-sizes.js';
 
 /** What became of one image argument. */
@@ -50,8 +50,10 @@ async function remove(
   { record, name }: FoundImage,
   force: boolean,
 ): Promise<RemovedImage> {
-  const kept = name === undefined ? [] : record.names.filter((entry) => entry !== name);
-  const untagged = name === undefined ? record.names : [name];
+  const records = await deps.metadata.images.ofImage(record.id);
+  const names = namesOf(records, record.id);
+  const kept = name === undefined ? [] : names.filter((entry) => entry !== name);
+  const untagged = name === undefined ? names : [name];
   const users = (await deps.metadata.containers.list()).filter((container) => container.image === record.id);
   if (kept.length === 0 && users.length > 0 && !force) {
     throw new AlreadyExistsError(
@@ -64,17 +66,35 @@ async function remove(
     );
   }
   if (kept.length > 0 || users.length > 0) {
-    await deps.metadata.images.put(digestHex(record.id), { ...record, names: kept });
+    await takeNames(deps, records, untagged);
     return { id: record.id, untagged, removed: false, layers: [], blobs: [] };
   }
-  // The record goes first: after a crash nothing visible is half there, what is left over is garbage.
-  await deps.metadata.images.delete(digestHex(record.id));
-  return { id: record.id, untagged, removed: true, ...(await removeUnneeded(deps, record)) };
+  // The records go first: after a crash nothing visible is half there, what is left over is garbage.
+  for (const one of records) await deps.metadata.images.delete(one);
+  return { id: record.id, untagged, removed: true, ...(await removeUnneeded(deps, records)) };
+}
+
+/** A manifest that no name leads to any more is dropped, as long as the image has another one. */
+async function takeNames(
+  { metadata }: Pick<OperationDeps, 'metadata'>,
+  records: readonly ImageRecord[],
+  untagged: readonly string[],
+): Promise<void> {
+  let left = records.length;
+  for (const record of records) {
+    const names = record.names.filter((name) => !untagged.includes(name));
+    if (names.length === record.names.length) continue;
+    if (names.length > 0 || left === 1) await metadata.images.put({ ...record, names });
+    else {
+      await metadata.images.delete(record);
+      left -= 1;
+    }
+  }
 }
 
 async function removeUnneeded(
   deps: Pick<OperationDeps, 'metadata' | 'content' | 'snapshots'>,
-  record: ImageRecord,
+  removedRecords: readonly ImageRecord[],
 ): Promise<{ layers: ChainId[]; blobs: Digest[] }> {
   const { images, layers, containers } = await readRecords(deps);
   const parents = new Map(layers.map(({ chainId, parent }) => [chainId, parent]));
@@ -83,7 +103,7 @@ async function removeUnneeded(
     for (let next = base; next !== undefined && !needed.has(next); next = parents.get(next)) needed.add(next);
   }
   const removed: ChainId[] = [];
-  for (const chainId of record.chainIds.toReversed()) {
+  for (const chainId of removedRecords[0]!.chainIds.toReversed()) {
     if (needed.has(chainId)) continue;
     await deps.metadata.layers.delete(digestHex(chainId));
     await deps.snapshots.removeLayer(chainId);
@@ -96,7 +116,7 @@ async function removeUnneeded(
       .flatMap(({ blob }) => (blob === undefined ? [] : [blob.digest])),
   ]);
   const blobs: Digest[] = [];
-  for (const digest of new Set(blobsOf(record))) {
+  for (const digest of new Set(removedRecords.flatMap(blobsOf))) {
     if (wanted.has(digest) || (await deps.content.stat(digest)) === undefined) continue;
     await deps.content.delete(digest);
     blobs.push(digest);

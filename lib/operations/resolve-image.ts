@@ -9,6 +9,7 @@ import {
   parseSchema1,
   platformScore,
   type Descriptor,
+  type Digest,
   type ImageIndex,
   type ImageManifest,
   type Platform,
@@ -31,6 +32,8 @@ export interface ResolvedSchema1 {
 
 /** Deeper nesting of indexes than anybody publishes (hostile-input.md, 21). */
 const MAX_INDEX_DEPTH = 3;
+/** Entries without a platform that are looked into. */
+const MAX_CANDIDATES = 16;
 
 /**
  * Fetches the manifest of `reference` for `platform`, through indexes. Throws NotFoundError (no such tag, no such
@@ -50,52 +53,77 @@ export async function resolveImage(
   });
 }
 
-/** As `resolveImage`, but with images of schema 1 too: their signatures, name and chain of parents are verified. */
+/** As `resolveImage`, but with images of schema 1 too: their signatures and chain of parents are verified. */
 export async function resolveDocument(
   repository: RepositoryReader,
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage | ResolvedSchema1> {
-  let index: RawManifest | undefined;
-  let raw = await repository.manifest(reference, options);
-  for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
-    const where = `manifest ${raw.descriptor.digest}`;
-    if (isSchema1Type(raw.descriptor.mediaType)) {
-      const schema1 = parseSchema1(raw.bytes, raw.descriptor.mediaType, where);
-      if (index === undefined && reference.digest === undefined)
-        requireName(schema1, { repository: repository.repository, tag: reference.tag! });
-      return { schema1, raw };
-    }
-    const document = parseManifest(raw.bytes, raw.descriptor.mediaType, where);
-    if (document.kind === 'manifest') {
-      requireImage(document, where);
-      return { manifest: document, raw, index };
-    }
-    index ??= raw;
-    raw = await repository.manifest({ digest: choosePlatform(document, options.platform).digest }, options);
-  }
-  throw new InvalidManifestError(`indexes are nested more than ${MAX_INDEX_DEPTH} deep`, {
-    where: raw.descriptor.digest,
-  });
+  const top = await repository.manifest(reference, options);
+  const raw = await throughIndexes(top, options.platform, (digest) => repository.manifest({ digest }, options));
+  const index = raw === top ? undefined : top;
+  const { mediaType, digest } = raw.descriptor;
+  const where = `manifest ${digest}`;
+  if (isSchema1Type(mediaType)) return { schema1: parseSchema1(raw.bytes, mediaType, where), raw };
+  const manifest = parseManifest(raw.bytes, mediaType, where) as ImageManifest;
+  requireImage(manifest, where);
+  return { manifest, raw, index };
 }
 
-/** The entry of an index that serves `platform` best. Throws NotFoundError that lists what there is. */
+/**
+ * The manifest for `platform` that `raw` leads to, through indexes; `fetch` gets what an index names. `raw` itself when it is no
+ * index. Entries without a platform are taken, or entered, in their order where no other fits, as podman and containerd do.
+ * Throws NotFoundError, InvalidManifestError, what `fetch` throws.
+ */
+export async function throughIndexes(
+  raw: RawManifest,
+  platform: Platform,
+  fetch: (digest: Digest) => Promise<RawManifest>,
+  depth = 0,
+): Promise<RawManifest> {
+  const { mediaType, digest } = raw.descriptor;
+  if (isSchema1Type(mediaType)) return raw;
+  const document = parseManifest(raw.bytes, mediaType, `manifest ${digest}`);
+  if (document.kind === 'manifest') return raw;
+  if (depth === MAX_INDEX_DEPTH)
+    throw new InvalidManifestError(`indexes are nested more than ${MAX_INDEX_DEPTH} deep`, { where: digest });
+  const candidates = candidatesFor(document, platform);
+  for (const entry of candidates) {
+    try {
+      return await throughIndexes(await fetch(entry.digest), platform, fetch, depth + 1);
+    } catch (error) {
+      const isAnotherLeft = entry !== candidates.at(-1);
+      if (!isAnotherLeft || !(error instanceof NotFoundError && error.kind === 'platform')) throw error;
+    }
+  }
+  throw platformMissing(document, platform);
+}
+
+/** The entry of an index that serves `platform` best. Throws NotFoundError that lists what the index offers. */
 export function choosePlatform(index: ImageIndex, platform: Platform): Descriptor {
+  const [best] = candidatesFor(index, platform);
+  if (best === undefined) throw platformMissing(index, platform);
+  return best;
+}
+
+/** The entry that fits best; where none does, those without a platform, of which each may be for any. */
+function candidatesFor(index: ImageIndex, platform: Platform): readonly Descriptor[] {
   let best: Descriptor | undefined;
   let bestScore = 0;
   for (const entry of index.manifests) {
     const score = entry.platform === undefined ? 0 : platformScore(platform, entry.platform);
     if (score > bestScore) [best, bestScore] = [entry, score];
   }
-  // An index of one entry without a platform (as some builders write) leaves nothing to choose.
-  if (best === undefined && index.manifests.length === 1 && index.manifests[0]!.platform === undefined)
-    best = index.manifests[0];
-  if (best !== undefined) return best;
+  if (best !== undefined) return [best];
+  return index.manifests.filter((entry) => entry.platform === undefined).slice(0, MAX_CANDIDATES);
+}
+
+function platformMissing(index: ImageIndex, platform: Platform): NotFoundError {
   const wanted = formatPlatform(platform);
   const offered = index.manifests.flatMap((entry) =>
     entry.platform === undefined ? [] : [formatPlatform(entry.platform)],
   );
-  throw new NotFoundError(`the image has no manifest for ${wanted}`, {
+  return new NotFoundError(`the image has no manifest for ${wanted}`, {
     kind: 'platform',
     subject: wanted,
     hint:
@@ -103,16 +131,6 @@ export function choosePlatform(index: ImageIndex, platform: Platform): Descripto
         ? undefined
         : `it offers ${[...new Set(offered)].slice(0, 20).join(', ')}; choose with --platform`,
   });
-}
-
-/** A signature is worth what is signed: another image's manifest, served under this name, is signed just as well. */
-function requireName(schema1: Schema1Manifest, asked: { readonly repository: string; readonly tag: string }): void {
-  if (schema1.name === asked.repository && schema1.tag === asked.tag) return;
-  const where = `manifest ${schema1.digest}`;
-  throw new InvalidManifestError(
-    `${where} is of ${JSON.stringify(`${schema1.name}:${schema1.tag}`).slice(0, 300)}, not of ${asked.repository}:${asked.tag}`,
-    { where, hint: 'if that is meant so (a mirror, a copied tag), pull it by its digest' },
-  );
 }
 
 function requireImage(manifest: ImageManifest, where: string): void {

@@ -5,6 +5,7 @@ import type { Digest } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
 import type { Arrival, BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { deleteDamagedBlobs } from './drop-damaged-blobs.js';
 import { missingSteps } from './look-up-image.js';
 import { unpackLayers, type LayerStep } from './unpack-layers.js';
 
@@ -13,7 +14,7 @@ export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshot
 
 /**
  * Unpacks the layers that an image of the store has lost to a power cut, from their blobs and without a registry. Call with
- * the store locked. Throws StoreError when a blob is missing too, and what unpacking throws.
+ * the store locked. Throws StoreError when a blob is missing too or damaged (then it is removed), and what unpacking throws.
  */
 export async function restoreLayers(
   deps: RestoreDeps,
@@ -26,19 +27,31 @@ export async function restoreLayers(
     chainId: image.chainIds[i]!,
     parent: image.chainIds[i - 1],
   }));
-  const missing = await missingSteps((layer) => deps.snapshots.has(layer), steps);
+  const missing = await missingSteps(deps, steps);
   if (missing.length === 0) return;
   for (const { blob, chainId } of missing) {
     if ((await deps.content.stat(blob.digest)) !== undefined) continue;
     throw new StoreError(`layer ${chainId} of the image is missing in the store, and so is its blob`, {
       path: deps.snapshots.layerPath(chainId),
-      hint: 'pull the image again',
+      hint: 'pull or load the image again',
     });
   }
   const applier = await deps.createApplier();
   const arrivals = blobsOfStore(deps.content);
   try {
     await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
+  } catch (error) {
+    const [damaged] = await deleteDamagedBlobs(
+      deps,
+      error,
+      missing.map(({ blob }) => blob.digest),
+    );
+    if (damaged === undefined) throw error;
+    throw new StoreError(`blob ${damaged} in the store was damaged, so a layer of the image cannot be unpacked`, {
+      path: deps.content.path(damaged),
+      cause: error,
+      hint: 'pull or load the image again: the damaged blob has been removed',
+    });
   } finally {
     await arrivals.close();
     await applier.close();

@@ -15,7 +15,7 @@ export interface RunRequest extends Omit<RunInput, 'id' | 'rootfs' | 'execution'
   readonly target: string;
   /** Name of the container that is made. */
   readonly name: string | undefined;
-  /** Removes the container afterwards, however the command ends. */
+  /** Removes the container that is made, however the command ends; a UsageError when TARGET is a container. */
   readonly remove: boolean;
   readonly bootId: string;
 }
@@ -37,28 +37,41 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
     store.release();
   }
   const { record, running, isNew } = await begin(deps, request);
+  let exitCode: number | undefined;
   try {
-    let ended = false;
-    try {
-      // It may have been removed before the lock was ours.
-      await findContainer(deps, record.id);
-      const config = await readImageConfig(deps, await imageOfContainer(deps, record));
-      const code = await runtime.run({
-        ...request,
-        id: record.id,
-        rootfs: snapshots.containerPath(record.id),
-        execution: config.config ?? {},
-      });
-      ended = true;
-      return code;
-    } finally {
-      await runtime.settle(record.id, snapshots.containerPath(record.id));
-      // Whatever interrupted it: what was asked for is done.
-      if (request.remove || (isNew && !ended))
-        await removeIdle({ metadata, snapshots }, record.id, new AbortController().signal);
-    }
+    // It may have been removed before the lock was ours.
+    await findContainer(deps, record.id);
+    await snapshots.unlockContainer(record.id);
+    const config = await readImageConfig(deps, await imageOfContainer(deps, record));
+    exitCode = await runtime.run({
+      ...request,
+      id: record.id,
+      rootfs: snapshots.containerPath(record.id),
+      execution: config.config ?? {},
+    });
+    return exitCode;
   } finally {
-    running.release();
+    try {
+      await cleanUp(deps, record, { remove: isNew && (request.remove || exitCode === undefined) });
+    } finally {
+      running.release();
+    }
+  }
+}
+
+/** Cleans up after a run. A failure is a note: how the command ended is what the caller wants to know. */
+async function cleanUp(
+  { metadata, snapshots, runtime, progress }: RunDeps,
+  { id, name }: ContainerRecord,
+  { remove }: { readonly remove: boolean },
+): Promise<void> {
+  try {
+    await snapshots.unlockContainer(id);
+    await runtime.settle(id, snapshots.containerPath(id));
+    // An interrupted command is removed too.
+    if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);
+  } catch (error) {
+    progress.note(`container ${name} could not be cleaned up: ${(error as Error).message}`);
   }
 }
 
@@ -72,9 +85,14 @@ async function begin(
     if (name !== undefined) {
       throw new UsageError(`${target} is a container, and has a name`, { hint: 'leave out --name' });
     }
+    if (remove) {
+      throw new UsageError(`${target} is a container that existed before, and --rm removes only what this run makes`, {
+        hint: `leave out --rm, or give an image; "imgtool rm ${target}" removes the container`,
+      });
+    }
     const running = await deps.metadata.tryLock(`running-${existing.id}`, 'exclusive');
     if (running === undefined) throw isRunning(existing);
-    await deps.runtime.begin(existing.id, { remove });
+    await deps.runtime.begin(existing.id, { remove: false });
     return { record: existing, running, isNew: false };
   }
   let running: HeldLock | undefined;

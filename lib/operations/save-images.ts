@@ -1,5 +1,6 @@
 import type { ImageArchiveWriter } from '../archive/index.js';
 import type { Digest } from '../spec/index.js';
+import type { ManifestFormat } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { findAmong } from './find-image.js';
@@ -12,6 +13,8 @@ export type SaveDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
 export interface SaveRequest {
   /** Names, IDs or unique prefixes, in the order of the archive. */
   readonly images: readonly string[];
+  /** Writes manifests in this format; default: as they are. */
+  readonly manifestFormat?: ManifestFormat | undefined;
   /** Begins the archive, once all images are found. */
   readonly createArchive: () => Promise<ImageArchiveWriter>;
   readonly signal: AbortSignal;
@@ -27,7 +30,7 @@ export interface SavedImage {
 }
 
 /**
- * Writes images of the store into an archive, all bytes as they are, in an order that depends on the images alone. One that
+ * Writes images of the store into an archive, all bytes as they are but for the format of manifests, in an order that depends on the images alone. One that
  * is given by ID gets no name there. A layer whose blob is nowhere any more is packed anew. Throws NotFoundError (no such
  * image; a blob is nowhere, its files neither), UsageError, and what the archive throws.
  */
@@ -44,7 +47,7 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
     try {
       const saved: SavedImage[] = [];
       for (const { record, name } of found) {
-        const image = await openStoredImage(deps, record, { images, made, signal });
+        const image = await openStoredImage(deps, record, { images, made, format: request.manifestFormat, signal });
         await saveImage(deps, archive, { image, name, signal });
         saved.push({ id: image.record.id, name, digest: image.manifest.descriptor.digest });
       }

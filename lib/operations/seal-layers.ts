@@ -14,8 +14,20 @@ export interface SealDeps {
  * A layer recorded after the sync began is left to the next call. Resolves with their number; without any, no sync.
  */
 export async function sealLayers(deps: SealDeps): Promise<number> {
-  const written = (await deps.metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === deps.bootId);
-  if (written.length === 0) return 0;
+  const written = await unsealedOfThisBoot(deps);
+  return written.length === 0 ? 0 : syncAndSeal(deps, written);
+}
+
+/** The same, and syncs in any case: whatever was written before is on disk afterwards. */
+export async function syncLayers(deps: SealDeps): Promise<number> {
+  return syncAndSeal(deps, await unsealedOfThisBoot(deps));
+}
+
+async function unsealedOfThisBoot({ metadata, bootId }: SealDeps): Promise<LayerRecord[]> {
+  return (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === bootId);
+}
+
+async function syncAndSeal(deps: SealDeps, written: readonly LayerRecord[]): Promise<number> {
   await deps.snapshots.sync();
   let sealed = 0;
   for (const layer of written)

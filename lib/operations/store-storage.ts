@@ -70,6 +70,14 @@ class StoreStorage implements RegistryStorage {
     );
   }
 
+  async tagDigest(repository: string, tag: string): Promise<Digest | undefined> {
+    return tagsOf(await this.#imagesOf(repository), repository).get(tag)?.manifest.digest;
+  }
+
+  async hasManifest(repository: string, digest: Digest): Promise<boolean> {
+    return (await this.findManifest(repository, { digest })) !== undefined;
+  }
+
   async findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined> {
     const images = await this.#imagesOf(repository);
     const image =
@@ -102,9 +110,7 @@ class StoreStorage implements RegistryStorage {
     return found ?? (held ? this.#packing.run('', () => this.#pack(repository, digest)) : undefined);
   }
 
-  referrers(): Promise<readonly Descriptor[]> {
-    return Promise.resolve([]);
-  }
+  async *referrers(): AsyncGenerator<Descriptor> {}
 
   close(): Promise<void> {
     // Requests have ended by now, and with them what they packed.

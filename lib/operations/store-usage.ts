@@ -1,5 +1,6 @@
 import type { SpaceReport } from '../snapshot/index.js';
 import type { OperationDeps } from './deps.js';
+import { unrecordedLayers } from './has-layer.js';
 import { LayerSizes, readRecords, sum } from './layer-sizes.js';
 import { listImages, type ImageSummary } from './list-images.js';
 
@@ -14,6 +15,8 @@ export interface StoreUsage {
     readonly sharedSize: number;
     /** Of layers that one image alone has. */
     readonly exclusiveSize: number;
+    /** Subvolumes of layers without a record, which killed processes left: not counted in the rest; gc removes them. */
+    readonly unrecorded: number;
     /** Of layers that no image has (kept by a container, or by an interrupted pull). */
     readonly unreferencedSize: number;
   };
@@ -26,7 +29,8 @@ export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content
   const { images, layers, containers } = await readRecords(deps);
   const sizes = new LayerSizes(layers, images);
   const holders = new Map<string, number>();
-  for (const { chainIds } of images) for (const id of chainIds) holders.set(id, (holders.get(id) ?? 0) + 1);
+  for (const { chainIds } of new Map(images.map((image) => [image.id, image])).values())
+    for (const id of chainIds) holders.set(id, (holders.get(id) ?? 0) + 1);
   const sizeOf = (wanted: (count: number) => boolean): number =>
     sum(layers.filter(({ chainId }) => wanted(holders.get(chainId) ?? 0)).map(({ chainId }) => sizes.of(chainId)));
   let [count, size] = [0, 0];
@@ -42,6 +46,7 @@ export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content
       size: sizeOf(() => true),
       sharedSize: sizeOf((images) => images > 1),
       exclusiveSize: sizeOf((images) => images === 1),
+      unrecorded: (await unrecordedLayers(deps)).length,
       unreferencedSize: sizeOf((images) => images === 0),
     },
     blobs: { count, size },

@@ -2,6 +2,7 @@ import type { ImageRecord } from '../metadata/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { isKeptElsewhere, type Descriptor, type Digest, type RawManifest, type ReopenableBlob } from '../spec/index.js';
 import { BlobPlaces } from './blob-places.js';
+import { formatOf, type ManifestFormat } from './convert-manifest.js';
 import { preparePush, type PrepareDeps } from './prepare-push.js';
 import { sourceOf } from './push-blob.js';
 
@@ -26,11 +27,17 @@ export interface StoredImage {
 export async function openStoredImage(
   deps: StoredImageDeps,
   image: ImageRecord,
-  options: { readonly images: readonly ImageRecord[]; readonly made: Digest[]; readonly signal: AbortSignal },
+  options: {
+    readonly images: readonly ImageRecord[];
+    readonly made: Digest[];
+    /** Writes the manifest so; default: as it is. */
+    readonly format?: ManifestFormat | undefined;
+    readonly signal: AbortSignal;
+  },
 ): Promise<StoredImage> {
-  const { images, made, signal } = options;
+  const { images, made, format, signal } = options;
   const places = new BlobPlaces(images);
-  const { record, manifest } = await completed(deps, image, { places, made, signal });
+  const { record, manifest } = await completed(deps, image, { places, made, format, signal });
   const blobs: Descriptor[] = [];
   for (const blob of [...record.layers, record.config]) {
     if (!isKeptElsewhere(blob) || (await deps.content.stat(blob.digest)) !== undefined) blobs.push(blob);
@@ -52,22 +59,33 @@ export async function openStoredImage(
   };
 }
 
-/** The image as it is, or with layers packed anew. */
+/** The image as it is, in another format, or with layers packed anew. */
 async function completed(
   deps: StoredImageDeps,
   record: ImageRecord,
-  options: { readonly places: BlobPlaces; readonly made: Digest[]; readonly signal: AbortSignal },
+  options: {
+    readonly places: BlobPlaces;
+    readonly made: Digest[];
+    readonly format: ManifestFormat | undefined;
+    readonly signal: AbortSignal;
+  },
 ): Promise<{ readonly record: ImageRecord; readonly manifest: RawManifest }> {
   const asItIs = { bytes: await deps.content.read(record.manifest.digest), descriptor: record.manifest };
+  const isOther = options.format !== undefined && options.format !== formatOf(record.manifest.mediaType);
+  if (!isOther && !(await hasLostLayer(deps, record, options.places))) return { record, manifest: asItIs };
+  return preparePush({ ...deps, registry: await deps.registry() }, record, {
+    ...options,
+    lost: new Set(),
+    isThere: () => Promise.resolve(false),
+    dry: false,
+  });
+}
+
+/** Whether the blob of a layer is neither here nor at a registry that is known to have it. */
+async function hasLostLayer({ content }: StoredImageDeps, record: ImageRecord, places: BlobPlaces): Promise<boolean> {
   for (const layer of record.layers) {
-    const here = (await deps.content.stat(layer.digest)) !== undefined;
-    if (here || isKeptElsewhere(layer) || options.places.of(layer).length > 0) continue;
-    return preparePush({ ...deps, registry: await deps.registry() }, record, {
-      ...options,
-      lost: new Set(),
-      isThere: () => Promise.resolve(false),
-      dry: false,
-    });
+    if (isKeptElsewhere(layer) || places.of(layer).length > 0) continue;
+    if ((await content.stat(layer.digest)) === undefined) return true;
   }
-  return { record, manifest: asItIs };
+  return false;
 }

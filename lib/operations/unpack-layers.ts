@@ -5,6 +5,7 @@ import { digestHex, MEDIA_TYPE, nextChainId, type ChainId, type Descriptor, type
 import { GrowingFile } from '../util/index.js';
 import type { BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { dropUnrecorded, isRecorded } from './has-layer.js';
 
 /** One layer of an image: where its bytes come from and what it must become. */
 export interface LayerStep {
@@ -81,10 +82,11 @@ async function beginLayer(
     for (const one of releases.splice(0).reverse()) one();
   };
   try {
-    if (await deps.snapshots.has(step.chainId)) {
+    if (await isRecorded(deps, step.chainId)) {
       release();
       return undefined;
     }
+    await dropUnrecorded(deps, step.chainId, signal);
     const key = randomBytes(16).toString('hex');
     const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
     releases.push(() => alive.release());
@@ -175,7 +177,10 @@ export async function unpackUnknown(
     const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
     const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
     try {
-      if (!(await deps.snapshots.has(chainId))) await publish(deps, { step, key, applied, bootId });
+      if (!(await isRecorded(deps, chainId))) {
+        await dropUnrecorded(deps, chainId, signal);
+        await publish(deps, { step, key, applied, bootId });
+      }
     } finally {
       lock.release();
     }

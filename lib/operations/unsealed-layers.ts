@@ -2,6 +2,7 @@ import type { LayerApplier } from '../layer/index.js';
 import { nextChainId, type Descriptor } from '../spec/index.js';
 import type { BlobArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
+import { hasLayer } from './has-layer.js';
 import { unpackUnknown, type LayerStep } from './unpack-layers.js';
 
 /**
@@ -23,7 +24,7 @@ export async function knownSteps(
     const parent = steps.at(-1)?.chainId;
     steps.push({ blob: record.blob, diffId: record.diffId, chainId: nextChainId(parent, record.diffId), parent });
   }
-  while (steps.length > 0 && !(await snapshots.has(steps.at(-1)!.chainId))) steps.pop();
+  while (steps.length > 0 && !(await hasLayer({ metadata, snapshots }, steps.at(-1)!.chainId))) steps.pop();
   return steps;
 }
 

@@ -1,6 +1,7 @@
 import type { RedisOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { AuthenticationError, ImgtoolError, TransportError } from '../errors.js';
+import { onAbort } from '../util/index.js';
 import type { QueueAddress } from './types.js';
 
 const CONNECT_MS = 10_000;
@@ -35,8 +36,7 @@ export async function connectRedis(
   const redis = new Client({ ...options, lazyConnect: true, retryStrategy: () => null });
   let last: Error | undefined;
   redis.on('error', (error: Error) => (last = error));
-  const abort = (): void => redis.disconnect();
-  signal.addEventListener('abort', abort, { once: true });
+  const forgetAbort = onAbort(signal, () => redis.disconnect());
   try {
     await redis.connect();
     await checkServer(redis, address, note);
@@ -45,7 +45,7 @@ export async function connectRedis(
     signal.throwIfAborted();
     throw error instanceof ImgtoolError ? error : connectError(address, last ?? (error as Error));
   } finally {
-    signal.removeEventListener('abort', abort);
+    forgetAbort();
   }
   redis.options.retryStrategy = comeBack;
   tellLosses(redis, address, note);

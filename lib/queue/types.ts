@@ -21,13 +21,16 @@ export interface Rate {
 export interface QueueItem {
   /** Letters, digits and dashes, with a letter first. */
   readonly id: string;
-  /** What shares a rate limit. */
+  /** What shares a rate limit: letters, digits and `._:[]-`. */
   readonly lane: string;
   /** JSON. No secrets: whoever reads the Redis reads it. */
   readonly payload: unknown;
 }
 
-/** How a job ended; `result`: what the worker made of it, as JSON, undefined when it never got that far. */
+/**
+ * How a job ended; `result`: what the worker made of it, as JSON, undefined when it never got that far. To be validated: who
+ * can write to the Redis can have made it.
+ */
 export interface FinishedJob {
   readonly id: string;
   readonly state: 'done' | 'dead';

@@ -1,4 +1,4 @@
-import { delay } from '../util/index.js';
+import { delay, onAbort } from '../util/index.js';
 
 /** Resolves when `work` has settled, or after `ms`. */
 export async function within(ms: number, work: Promise<unknown>): Promise<void> {
@@ -13,14 +13,14 @@ export async function within(ms: number, work: Promise<unknown>): Promise<void> 
 
 /** What `work` resolves with; rejects when `signal` aborts first: commands to a Redis that is away wait for ever. */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const done = new AbortController();
+  let forgetAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true, signal: done.signal });
+    forgetAbort = onAbort(signal, () => reject(signal.reason as Error));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    done.abort();
+    forgetAbort?.();
     // Whatever it still comes to is nobody's.
     work.catch(() => undefined);
   }

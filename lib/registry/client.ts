@@ -64,6 +64,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     tls: (host) => (verifies(host) ? given.tls?.(host) : { ...given.tls?.(host), verify: false }),
   };
   const http = createHttpClient(httpOptions);
+  const { knownHosts } = http;
   const authorizer = createAuthorizer({
     http,
     ...(credentials === undefined ? {} : { credentials }),
@@ -71,7 +72,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   });
   const v1 = createV1Protocol({
     http,
-    httpOptions,
+    httpOptions: { ...httpOptions, knownHosts },
     registryVersion: registryVersion ?? 'auto',
     tlsVerify: verifies,
     credentials: (host, request) => credentials?.(host, request) ?? Promise.resolve(undefined),
@@ -80,8 +81,17 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   const endpointOf = (host: string): Endpoint => {
     let endpoint = endpoints.get(host);
     if (endpoint === undefined) {
-      const { warn } = httpOptions;
-      endpoint = new Endpoint({ http, authorizer, host, tlsVerify: verifies(host), requestHeaders, connections, warn });
+      const { retries, warn } = httpOptions;
+      endpoint = new Endpoint({
+        http,
+        authorizer,
+        host,
+        tlsVerify: verifies(host),
+        requestHeaders,
+        connections,
+        retries,
+        warn,
+      });
       endpoints.set(host, endpoint);
     }
     return endpoint;
@@ -101,7 +111,10 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     blob: (descriptor, options) => {
       const registry = reader.blob(descriptor, options);
       if (!isKeptElsewhere(descriptor)) return registry;
-      return foreignBlob(descriptor, { http, registry, priority: options?.priority, check: checkPlace });
+      return foreignBlob(descriptor, {
+        ...{ http, registry, priority: options?.priority },
+        ...{ namedBy: reader.host, check: checkPlace },
+      });
     },
   });
   return {

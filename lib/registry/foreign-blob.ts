@@ -1,5 +1,5 @@
 import { ImgtoolError, NotFoundError, TransportError } from '../errors.js';
-import { redactUrl, type HttpClient, type HttpHeaders } from '../http/index.js';
+import { mayLeadTo, redactUrl, type HttpClient, type HttpHeaders } from '../http/index.js';
 import type { Descriptor } from '../spec/index.js';
 import { RangedGet } from './ranged-get.js';
 import type { BlobSource } from './types.js';
@@ -10,6 +10,8 @@ export interface ForeignBlobOptions {
   /** The registry, which is asked first: it may have the blob all the same. */
   readonly registry?: BlobSource | undefined;
   readonly priority?: number | undefined;
+  /** Host of the registry whose manifest names the URLs: a public one may name public ones only. Undefined: no registry does. */
+  readonly namedBy?: string | undefined;
   /** Throws UsageError for what nothing may be read from. */
   readonly check?: ((host: string, path: string) => void) | undefined;
 }
@@ -81,13 +83,14 @@ function nowhere({ digest }: Descriptor, failures: readonly Error[]): ImgtoolErr
 function placeAt(
   text: string,
   { digest, size }: Descriptor,
-  { http, priority = 0, check, hurry }: ForeignBlobOptions & { readonly hurry: boolean },
+  { http, priority = 0, namedBy, check, hurry }: ForeignBlobOptions & { readonly hurry: boolean },
 ): Pick<BlobSource, 'open'> {
   const url = httpUrl(text);
   const name = redactUrl(text);
   const fail = (why: string): NotFoundError =>
     new NotFoundError(`${name.slice(0, 300)} ${why}`, { kind: 'blob', subject: digest });
-  const ranges = new RangedGet(size, (headers, signal) =>
+  const facts = http.knownHosts.of(url?.host ?? '');
+  const ranges = new RangedGet(size, facts, (headers, signal) =>
     http.stream({
       ...{ method: 'GET', url: url!.href, headers, anonymous: true, signal, priority },
       ...(hurry ? { connectRetries: 1 } : {}),
@@ -95,6 +98,8 @@ function placeAt(
   );
   const open: BlobSource['open'] = async ({ signal, offset = 0, length }) => {
     if (url === undefined) throw fail('is no URL of http or https');
+    if (namedBy !== undefined && !(await mayLeadTo(new URL(`https://${namedBy}`), url)))
+      throw fail('is an address of a private network');
     check?.(url.host, url.pathname.slice(1));
     const { status, headers, body } = await ranges.get({ offset, length, signal });
     const why = unfit(status, headers, { size, offset });

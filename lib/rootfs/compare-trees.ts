@@ -166,9 +166,13 @@ export class TreeComparison {
     suspect: Suspect | undefined,
   ): Generator<void, void> {
     // What a stub shows as its metadata is made up by the kernel at each look.
-    if (lower.ino === SUBVOLUME_STUB && upper.ino === SUBVOLUME_STUB) return;
+    const [wasStub, isStub] = [lower.ino === SUBVOLUME_STUB, upper.ino === SUBVOLUME_STUB];
+    if (wasStub && isStub) return;
+    // Nothing can be put into a stub, which no blob can say.
+    if (wasStub || isStub) this.#found.set(path, describe('C', path, { lower, upper }, ['type']));
     const another = lower.ino !== upper.ino;
-    if (suspect === undefined || suspect.touched || another) yield* this.#compare(name, path, lower, upper, 'none');
+    if (!wasStub && !isStub && (suspect === undefined || suspect.touched || another))
+      yield* this.#compare(name, path, lower, upper, 'none');
     const everything = suspect === undefined || suspect.deep || another;
     this.#enter(path, name, lower, upper, everything ? undefined : suspect);
   }

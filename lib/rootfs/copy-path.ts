@@ -2,8 +2,18 @@ import { closeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UsageError } from '../errors.js';
 import { isErrno, mkdirAt } from '../sys/index.js';
+import { toByteString } from './byte-path.js';
 import { setDirectoryAttributes } from './copy-attributes.js';
-import { locate, namesEntries, noDirectory, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
+import {
+  locate,
+  namesEntries,
+  noDirectory,
+  notFound,
+  openEntry,
+  openRoot,
+  type CopyPlace,
+  type Opened,
+} from './copy-place.js';
 import { TreeCopier, type CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
 import type { TreeEntry } from './open-regular.js';
@@ -17,8 +27,8 @@ export interface CopyInput {
   readonly to: CopyPlace;
   /** Copies what a link points to (inside its root) instead of the link, where `from` is one. */
   readonly followLink: boolean;
-  /** `from` is an unpacked tar: directories that it only implied (dated 1970) leave those already there as they are. */
-  readonly keepImplied?: boolean;
+  /** `from` is an unpacked tar, see `CopyOptions`; `to` is in a root. */
+  readonly fromTar?: boolean;
   readonly signal: AbortSignal;
   /** Hears in one line what was left out. */
   readonly onNote: (line: string) => void;
@@ -34,7 +44,7 @@ export async function copyPath(input: CopyInput): Promise<CopyTotals> {
   const opened: Opened = [];
   const copier = new TreeCopier({
     devices: input.to.root !== undefined,
-    keepImplied: input.keepImplied === true,
+    fromTar: input.fromTar === true,
     onNote: input.onNote,
   });
   try {
@@ -45,7 +55,11 @@ export async function copyPath(input: CopyInput): Promise<CopyTotals> {
   }
 }
 
-function* copy({ from, to, followLink }: CopyInput, copier: TreeCopier, opened: Opened): Generator<void, void> {
+function* copy(
+  { from, to, followLink, fromTar }: CopyInput,
+  copier: TreeCopier,
+  opened: Opened,
+): Generator<void, void> {
   const entriesOnly = namesEntries(from.path);
   const follow = followLink || entriesOnly || from.path.endsWith('/');
   const source = locate(from, { keepLastLink: !follow }, opened);
@@ -63,7 +77,9 @@ function* copy({ from, to, followLink }: CopyInput, copier: TreeCopier, opened: 
     });
   }
   if (entriesOnly && there === 'directory') {
-    yield* copier.entriesOf(openEntry(source, opened), openEntry(target, opened));
+    const root = fromTar === true && to.root !== undefined ? openRoot(to.root, opened) : undefined;
+    const place = root === undefined ? undefined : { root, path: toByteString(target.path) };
+    yield* copier.entriesOf(openEntry(source, opened), openEntry(target, opened), place);
     return;
   }
   const name = Buffer.from(basename(from.path));

@@ -16,8 +16,7 @@ export type Opened = number[];
 
 /** Finds a place; what it opens is added to `opened`. Throws NotFoundError (no way there), UsageError, SyscallError. */
 export function locate({ root, path }: CopyPlace, options: ResolveOptions, opened: Opened): ResolvedPath {
-  const rootFd = openAt(AT_FDCWD, root ?? '/', OPEN_DIRECTORY);
-  opened.push(rootFd);
+  const rootFd = openRoot(root ?? '/', opened);
   try {
     const found = resolveInRoot(rootFd, Buffer.from(root === undefined ? resolve(path) : path), options);
     opened.push(found.dir);
@@ -27,6 +26,13 @@ export function locate({ root, path }: CopyPlace, options: ResolveOptions, opene
     if (isErrno(error, 'ENOTDIR', 'ELOOP')) throw new UsageError((error as Error).message, { cause: error });
     throw error;
   }
+}
+
+/** Opens a root directory; added to `opened`. Throws SyscallError. */
+export function openRoot(root: string, opened: Opened): number {
+  const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  opened.push(fd);
+  return fd;
 }
 
 /** Opens a directory that was found; added to `opened`. Throws SyscallError. */

@@ -2,11 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants } from 'node:fs';
 import { UsageError } from '../errors.js';
 import {
+  AT_FDCWD,
+  AT_SYMLINK_FOLLOW,
   displayPath,
+  fdPath,
   isErrno,
   linkAt,
   mkdirAt,
   mknodAt,
+  O_TMPFILE,
   openAt,
   OPEN_DIRECTORY,
   renameAt,
@@ -25,16 +29,25 @@ import { openParent } from './open-parent.js';
 import { openRegular, type TreeEntry } from './open-regular.js';
 import { readMetadata, type Metadata } from './read-metadata.js';
 import { listNames } from './remove-tree.js';
+import { openLinkedDirectory, tooManyLinksError, type LinkedDirectory, type PlaceInRoot } from './linked-directory.js';
 import { inodeKey } from './same-inode.js';
 
 const { S_IFMT, S_IFDIR, O_NOFOLLOW, O_WRONLY, O_CREAT, O_EXCL } = constants;
+
+/** Links to directories that may lie behind one another; each holds a directory open. */
+const MAX_LINKS = 40;
 
 /** How trees are copied. */
 export interface CopyOptions {
   /** Devices are made; without it they are left out. */
   readonly devices: boolean;
-  /** Directories dated 1970 are ones that an unpacked tar only implied: those already there stay as they are. */
-  readonly keepImplied: boolean;
+  /** Sockets are made; without it they are left out. */
+  readonly sockets?: boolean;
+  /**
+   * The source is an unpacked tar. Directories dated 1970 are ones that it only implied: those already there stay as they
+   * are. A link to a directory stands for it (`lib`, where `/usr` was merged).
+   */
+  readonly fromTar: boolean;
   /** Hears in one line what was left out. */
   readonly onNote: (line: string) => void;
 }
@@ -48,8 +61,8 @@ export interface CopyTotals {
 
 /**
  * Copies trees with owners, modes, times, attributes and hard links. Below the two places given, no link is followed on
- * either side, whatever others change meanwhile; what is not a directory takes the place of what is not one. Links between
- * what one copier copies stay links. Used once; nothing to close.
+ * either side, whatever others change meanwhile (with `fromTar`: only inside the root); what is not a directory takes the
+ * place of what is not one. Links between what one copier copies stay links. Used once; nothing to close.
  */
 export class TreeCopier {
   readonly #options: CopyOptions;
@@ -59,6 +72,7 @@ export class TreeCopier {
   #entries = 0;
   #bytes = 0;
   #rootInode = '';
+  #linksOnTheWay = 0;
 
   constructor(options: CopyOptions) {
     this.#options = options;
@@ -75,16 +89,17 @@ export class TreeCopier {
 
   /**
    * Copies the entries of the open directory `from` into the open directory `to`, which may have some already; both stay
-   * open, and `to` keeps its own attributes. Throws SyscallError, UsageError.
+   * open, and `to` keeps its own attributes. `place`: where `to` lies, if links are to be followed. Throws SyscallError,
+   * UsageError.
    */
-  *entriesOf(from: number, to: number): Generator<void, void> {
+  *entriesOf(from: number, to: number, place: PlaceInRoot = { root: to, path: '' }): Generator<void, void> {
     this.#rootInode = inodeKey(statAt(to, ''));
     this.#refuseLoop(statAt(from, ''));
     const source = new DirectoryStack(openAt(from, '.', OPEN_DIRECTORY));
     try {
       const target = new DirectoryStack(openAt(to, '.', OPEN_DIRECTORY));
       try {
-        yield* this.#walk(source, target, to);
+        yield* this.#walk(source, target, place);
       } finally {
         target.close();
       }
@@ -93,9 +108,10 @@ export class TreeCopier {
     }
   }
 
-  *#walk(source: DirectoryStack, target: DirectoryStack, top: number): Generator<void, void> {
+  *#walk(source: DirectoryStack, target: DirectoryStack, place: PlaceInRoot): Generator<void, void> {
+    const top = place.root;
     const levels: { names: Buffer[]; path: ByteString; metadata?: Metadata; keep: boolean }[] = [
-      { names: listNames(source.fd), path: '', keep: true },
+      { names: listNames(source.fd), path: place.path, keep: true },
     ];
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       yield;
@@ -118,17 +134,37 @@ export class TreeCopier {
       this.#refuseLoop(stat);
       const metadata = readMetadata(source.fd, name);
       source.enter(toByteString(name), stat);
+      const linked = this.#options.fromTar ? openLinkedDirectory(target.fd, name, { root: top, path }) : undefined;
+      if (linked !== undefined) {
+        yield* this.#throughLink(source, metadata, linked);
+        source.leave();
+        continue;
+      }
       const made = makeDirectory(target.fd, name);
       target.enter(toByteString(name), statAt(target.fd, name));
       this.#entries += 1;
-      const keep = !made && this.#options.keepImplied && isImplied(metadata);
+      const keep = !made && this.#options.fromTar && isImplied(metadata);
       levels.push({ names: listNames(source.fd), path, metadata, keep });
+    }
+  }
+
+  /** Copies the current directory of `source` to where a link leads that has its place. Closes `linked`. */
+  *#throughLink(source: DirectoryStack, metadata: Metadata, linked: LinkedDirectory): Generator<void, void> {
+    const target = new DirectoryStack(linked.fd);
+    try {
+      if ((this.#linksOnTheWay += 1) > MAX_LINKS) throw tooManyLinksError(linked.place.path);
+      this.#entries += 1;
+      yield* this.#walk(source, target, linked.place);
+      if (!isImplied(metadata)) setDirectoryAttributes(target.fd, metadata, this.noteRefused);
+      this.#linksOnTheWay -= 1;
+    } finally {
+      target.close();
     }
   }
 
   /** What a tar only implied is as old as its copy. */
   #dated(metadata: Metadata): Metadata {
-    if (!this.#options.keepImplied || !isImplied(metadata)) return metadata;
+    if (!this.#options.fromTar || !isImplied(metadata)) return metadata;
     return { ...metadata, stat: { ...metadata.stat, mtimeNs: BigInt(Date.now()) * 1_000_000n } };
   }
 
@@ -147,7 +183,7 @@ export class TreeCopier {
     const metadata = readMetadata(from.dir, from.name);
     const { type, stat } = metadata;
     const isDevice = type === 'character-device' || type === 'block-device';
-    if (type === 'socket' || (isDevice && !this.#options.devices)) {
+    if ((type === 'socket' && this.#options.sockets !== true) || (isDevice && !this.#options.devices)) {
       this.#options.onNote(`${type} ${displayPath(to.name)} left out`);
       return;
     }
@@ -190,9 +226,11 @@ export class TreeCopier {
   *#file(from: TreeEntry, to: TreeEntry, metadata: Metadata): Generator<void, void> {
     const source = openRegular(from, metadata.stat);
     try {
-      const target = openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      const unnamed = openUnnamed(to.dir);
+      const target = unnamed ?? openAt(to.dir, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
         yield* copyContent(source, target, metadata.stat.size);
+        if (unnamed !== undefined) linkAt(AT_FDCWD, fdPath(unnamed), to.dir, to.name, AT_SYMLINK_FOLLOW);
         setFileAttributes({ fd: target, ...to }, metadata, this.noteRefused);
       } finally {
         closeSync(target);
@@ -216,6 +254,16 @@ export class TreeCopier {
     this.#noted.add(attribute);
     this.#options.onNote(`attribute ${displayPath(fromByteString(attribute))} left out: not possible there`);
   };
+}
+
+/** A file without a name until it is complete, so that a process that is killed leaves none; undefined where there are none. */
+function openUnnamed(dir: number): number | undefined {
+  try {
+    return openAt(dir, '.', O_WRONLY | O_TMPFILE, 0o600);
+  } catch (error) {
+    if (isErrno(error, 'ENOTSUP', 'EISDIR', 'ENOENT', 'EINVAL')) return undefined;
+    throw error;
+  }
 }
 
 function isImplied({ stat }: Metadata): boolean {

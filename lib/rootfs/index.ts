@@ -6,9 +6,11 @@
 export * from './byte-path.js';
 export * from './change.js';
 export * from './compare-trees.js';
+export { setDirectoryAttributes, setFileAttributes } from './copy-attributes.js';
+export { copyContent } from './copy-content.js';
 export * from './copy-path.js';
 export type { CopyPlace } from './copy-place.js';
-export type { CopyTotals } from './copy-tree.js';
+export * from './copy-tree.js';
 export * from './dir-chain.js';
 export * from './entry-type.js';
 export * from './open-parent.js';

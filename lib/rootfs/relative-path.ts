@@ -11,8 +11,9 @@ export interface PathLimits {
 
 /**
  * A path inside a root, taken apart without allocation: leading `/` and `./`, doubled slashes and `.` components are
- * dropped, `..` is refused. `bytes[0..parentEnd)` is the parent (empty: the root), `bytes[nameStart..end)` the last
- * component, NUL-terminated. The root itself has an empty name.
+ * dropped; `..` takes back the component before it, whatever that is on disk, and is refused where there is none.
+ * `bytes[0..parentEnd)` is the parent (empty: the root), `bytes[nameStart..end)` the last component, NUL-terminated. The
+ * root itself has an empty name.
  */
 export class RelativePath {
   readonly bytes: Uint8Array;
@@ -51,7 +52,15 @@ export class RelativePath {
         at = stop;
         continue;
       }
-      if (source[at] === 0x2e && size === 2 && source[at + 1] === 0x2e) return 'escapes';
+      if (source[at] === 0x2e && size === 2 && source[at + 1] === 0x2e) {
+        if (length === 0) return 'escapes';
+        depth -= 1;
+        length = parentEnd;
+        nameStart = startOfLast(bytes, length);
+        parentEnd = Math.max(0, nameStart - 1);
+        at = stop;
+        continue;
+      }
       if (length + size + 1 > maxBytes) return 'too long';
       if ((depth += 1) > maxDepth) return 'too deep';
       parentEnd = length;
@@ -79,4 +88,11 @@ export class RelativePath {
   toBuffer(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.end));
   }
+}
+
+/** Where the last component of `bytes[0..end)` begins. */
+function startOfLast(bytes: Uint8Array, end: number): number {
+  let start = end;
+  while (start > 0 && bytes[start - 1] !== 0x2f) start -= 1;
+  return start;
 }

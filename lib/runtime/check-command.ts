@@ -1,30 +1,55 @@
-import { closeSync, constants } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
-import { resolveInRoot } from '../rootfs/index.js';
-import { AT_FDCWD, isErrno, openAt, OPEN_DIRECTORY } from '../sys/index.js';
+import { openRegular, resolveInRoot } from '../rootfs/index.js';
+import { AT_FDCWD, isErrno, openAt, OPEN_DIRECTORY, type FileStat } from '../sys/index.js';
+import { binaryFormat, hasHandler } from './binary-formats.js';
+import type { ContainerUser } from './find-user.js';
 
 const { S_IFMT, S_IFREG } = constants;
+const HEAD_BYTES = 4096;
+/** How many interpreters of interpreters the kernel follows. */
+const MAX_INTERPRETERS = 4;
+const ROOT = { uid: 0, gid: 0, additionalGids: [] };
+
+/** What is to be started. */
+export interface CommandToCheck {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: Pick<ContainerUser, 'uid' | 'gid' | 'additionalGids'>;
+  /** Where volumes are mounted: what is there is not looked at. */
+  readonly volumes: readonly string[];
+}
+
+type Found =
+  { readonly kind: 'executable'; readonly head: Buffer } | { readonly kind: 'other' | 'not-permitted' | 'in-volume' };
 
 /**
- * Looks for the program in the container's files as execvp(3) would, so that a wrong name is told before anything is made.
- * Throws ContainerStartError (126, 127), SyscallError.
+ * Looks for the program in the container's files as execvp(3) would, and at what the kernel makes of it: runtimes begin the
+ * container before they learn that. Throws ContainerStartError (126, 127), SyscallError.
  */
-export function checkCommand(
-  root: string,
-  { args, env, cwd }: { readonly args: readonly string[]; readonly env: readonly string[]; readonly cwd: string },
-): void {
+export function checkCommand(root: string, command: CommandToCheck): void {
+  const { args, env, cwd } = command;
   const program = args[0]!;
+  if (program === '') throw new ContainerStartError('an empty word is no program', { exitCode: 127 });
   const search = env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? '';
   const paths = program.includes('/')
     ? [posix.resolve(cwd, program)]
     : search.split(':').map((directory) => posix.resolve(cwd, directory, program));
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   try {
-    const found = paths.map((path) => kindOf(rootFd, path));
-    if (found.includes('executable')) return;
-    if (found.includes('other'))
-      throw new ContainerStartError(`${program} is not an executable file in the container`, { exitCode: 126 });
+    let refusal: 'other' | 'not-permitted' | undefined;
+    for (const path of paths) {
+      const found = findProgram(rootFd, path, command);
+      if (found?.kind === 'executable') return checkFormat(rootFd, { path, head: found.head }, command);
+      if (found?.kind === 'in-volume') return;
+      refusal ??= found?.kind;
+    }
+    if (refusal !== undefined) {
+      const why = refusal === 'other' ? 'is not an executable file in' : 'may not be executed by this user of';
+      throw new ContainerStartError(`${program} ${why} the container`, { exitCode: 126 });
+    }
   } finally {
     closeSync(rootFd);
   }
@@ -36,14 +61,78 @@ export function checkCommand(
   );
 }
 
-function kindOf(root: number, path: string): 'executable' | 'other' | undefined {
+function findProgram(
+  root: number,
+  path: string,
+  { user, volumes }: Pick<CommandToCheck, 'user' | 'volumes'>,
+): Found | undefined {
+  const isInVolume = (place: string): boolean => volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
+  let missing = '';
+  const makeDirectory = (directory: { readonly path: Buffer }): void => {
+    missing ||= `/${directory.path.toString()}`;
+  };
   try {
-    const { dir, stat } = resolveInRoot(root, Buffer.from(path));
-    closeSync(dir);
-    if (stat === undefined) return undefined;
-    return (stat.mode & S_IFMT) === S_IFREG && (stat.mode & 0o111) !== 0 ? 'executable' : 'other';
+    // The mount points are there, so that a path into a volume leads to one.
+    const found = resolveInRoot(root, Buffer.from(path), { makeDirectory });
+    try {
+      const { stat } = found;
+      if (isInVolume(`/${found.path.toString()}`)) return { kind: 'in-volume' };
+      if (stat === undefined) return undefined;
+      if ((stat.mode & S_IFMT) !== S_IFREG || (stat.mode & 0o111) === 0) return { kind: 'other' };
+      if (!mayExecute(stat, user)) return { kind: 'not-permitted' };
+      return { kind: 'executable', head: readHead(openRegular(found, stat)) };
+    } finally {
+      closeSync(found.dir);
+    }
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) return undefined;
-    throw error;
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG')) throw error;
+    return isInVolume(missing) ? { kind: 'in-volume' } : undefined;
+  }
+}
+
+/** An access control list could give more, but not more than the bits of the group. */
+function mayExecute({ mode, uid, gid }: FileStat, user: CommandToCheck['user']): boolean {
+  if (user.uid === 0 || (mode & 0o010) !== 0) return true;
+  if (user.uid === uid) return (mode & 0o100) !== 0;
+  return user.gid !== gid && !user.additionalGids.includes(gid) && (mode & 0o001) !== 0;
+}
+
+function readHead(fd: number): Buffer {
+  try {
+    const head = Buffer.alloc(HEAD_BYTES);
+    return head.subarray(0, readSync(fd, head, 0, HEAD_BYTES, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function checkFormat(
+  root: number,
+  { path, head }: { readonly path: string; readonly head: Buffer },
+  { args, cwd, volumes }: CommandToCheck,
+): void {
+  const program = args[0]!;
+  let [name, bytes] = [path, head];
+  for (let depth = 0; depth <= MAX_INTERPRETERS; depth += 1) {
+    const format = binaryFormat(bytes);
+    if (format.kind === 'foreign' || format.kind === 'unknown') {
+      if (hasHandler(bytes, name)) return;
+      const what = name === path ? program : `${name}, which ${program} names,`;
+      throw format.kind === 'foreign'
+        ? new ContainerStartError(`${what} is a program for ${format.architecture}, which this machine cannot run`, {
+            exitCode: 126,
+            hint: 'pull the image for this machine, or install qemu-user-static',
+          })
+        : new ContainerStartError(`${what} is neither a program nor a script that begins with #!`, { exitCode: 126 });
+    }
+    const next = format.kind === 'script' ? format.interpreter : format.loader;
+    // What is below /proc and /dev is there only when the container runs.
+    if (next === undefined || /^\/(proc|dev|sys)\//.test(next)) return;
+    const found = findProgram(root, posix.resolve(cwd, next), { user: ROOT, volumes });
+    if (found === undefined) {
+      throw new ContainerStartError(`${program} needs ${next}, which is not in the container`, { exitCode: 127 });
+    }
+    if (found.kind !== 'executable' || format.kind === 'program') return;
+    [name, bytes] = [next, found.head];
   }
 }

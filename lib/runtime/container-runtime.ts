@@ -4,10 +4,13 @@ import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
 import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
-import { containerSpec } from './container-spec.js';
+import { checkMachine } from './check-machine.js';
+import { containerSpec, type SpecMount } from './container-spec.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
+import { placeMounts } from './place-mounts.js';
 import { planMounts } from './plan-mounts.js';
+import { checkRegular } from './read-in-root.js';
 import { deleteContainer, findRuntime, runContainer, type RuntimePlace } from './runtime-program.js';
 import type { ContainerRuntime, RunInput } from './types.js';
 
@@ -40,22 +43,33 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     const cwd = posix.resolve('/', input.workdir ?? input.execution.WorkingDir ?? '/');
     const hostname = input.id.slice(0, 12);
     const user = findUser(input.rootfs, input.user ?? input.execution.User ?? '');
+    for (const path of ['/etc/passwd', '/etc/group']) checkRegular(input.rootfs, path);
     const { mounts, points } = planMounts(input, { directory: place.directory, hostname, cwd });
-    const attempt = async (use: boolean): Promise<number> => {
-      const spec = containerSpec(input, { user, mounts, cwd, hostname, cgroups: use });
+    const attempt = async (use: boolean, placed: readonly SpecMount[]): Promise<number> => {
+      const spec = containerSpec(input, { user, mounts: placed, cwd, hostname, cgroups: use });
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
       return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
     };
-    // Before anything is made in the container's files. With volumes the program may be in one of them.
     const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
-    if (input.volumes.length === 0) checkCommand(input.rootfs, process);
-    makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
+    const check = (volumes: readonly string[]): void => checkCommand(input.rootfs, { ...process, user, volumes });
+    // Without volumes, before anything is made in the container's files.
+    if (input.volumes.length === 0) check([]);
+    const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
+    const placed = placeMounts(mounts, places);
+    if (input.volumes.length > 0)
+      check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
+    // A link of the kernel's could lead out of the container (CVE-2024-21626).
+    if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
+      throw new ContainerStartError(`the working directory ${cwd} is in /proc`, {
+        hint: 'give another with --workdir',
+      });
+    }
     input.signal.throwIfAborted();
     try {
-      return await attempt(true);
+      return await attempt(true, placed);
     } catch (error) {
       if (!(error instanceof ContainerStartError) || error.exitCode !== 125) throw error;
-      const code = await attempt(false);
+      const code = await attempt(false, placed);
       onNote(`no control group for the container: ${error.message}`);
       return code;
     }
@@ -75,11 +89,13 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     async run(input) {
       const { id, rootfs } = input;
       try {
+        checkMachine();
         const place = { program: findRuntime(input.program), id, rootfs, directory: runDirectory(id) };
         await writeRecord(id, { ...(await readRecord(runDirectory(id))), program: place.program });
         return await start(input, place);
       } finally {
-        await clear(id, rootfs);
+        // A failure here must not hide how the command ended: the caller's `settle` tries again, and notes it.
+        await clear(id, rootfs).catch(() => undefined);
       }
     },
     async settle(id, rootfs) {
@@ -88,7 +104,13 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       if (used !== undefined) {
         await deleteContainer({ program: used, id, rootfs, directory: runDirectory(id) });
       }
-      await clear(id, rootfs);
+      try {
+        await clear(id, rootfs);
+      } catch (error) {
+        // A command can make its files read-only. Nothing else waits for that: the journal stays for the next time.
+        const reason = (error as Error).message;
+        onNote(`container ${id.slice(0, 12)}: mount points of its run stay in its files for now: ${reason}`);
+      }
       return remove;
     },
     async list() {

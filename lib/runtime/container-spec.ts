@@ -1,9 +1,11 @@
 import { UsageError } from '../errors.js';
 import { defaultCapabilities } from './capabilities.js';
+import { cgroupName } from './end-container.js';
 import type { ContainerUser } from './find-user.js';
 import { canFilterSystemCalls, defaultSeccomp, type SeccompFilter } from './seccomp.js';
 import { compileSeccomp } from './seccomp-profile.js';
 import type { RunInput } from './types.js';
+import { terminalSize } from './window-size.js';
 
 /** A mount of the runtime specification (runtime-spec config.md, "Mounts"). */
 export interface SpecMount {
@@ -101,6 +103,7 @@ export function containerSpec(
   const capabilities = defaultCapabilities({ mknod: cgroups });
   const process = {
     terminal: input.terminal,
+    ...(input.terminal ? consoleSize() : {}),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
     args: commandLine(input),
     env: environment(input, { hostname, home: user.home }),
@@ -122,12 +125,17 @@ export function containerSpec(
       namespaces: ['pid', 'mount', 'ipc', 'uts', ...(input.network === 'none' ? ['network'] : [])].map((type) => ({
         type,
       })),
-      ...(cgroups ? { cgroupsPath: `/imgtool-${input.id}`, resources: { devices: DEVICE_RULES } } : {}),
+      ...(cgroups ? { cgroupsPath: `/${cgroupName(input.id)}`, resources: { devices: DEVICE_RULES } } : {}),
       ...systemCallFilter(input, capabilities),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },
   };
+}
+
+function consoleSize(): object {
+  const size = terminalSize();
+  return size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
 }
 
 /** A filter that was asked for is not left out. */
@@ -159,8 +167,8 @@ function commandLine({ execution, entrypoint, command }: RunInput): string[] {
   // As docker: with another entry point, the image's own command has no meaning.
   const rest = command.length > 0 ? command : entrypoint === undefined ? (execution.Cmd ?? []) : [];
   const argv = [...(entrypoint ?? execution.Entrypoint ?? []), ...rest];
-  if (argv.length > 0 && argv[0] !== '') return argv;
-  throw new UsageError('the image says no command to run', { hint: 'give one after --' });
+  if (argv.length > 0) return argv;
+  throw new UsageError('the image says no command to run', { hint: 'give one after the name' });
 }
 
 function environment(input: RunInput, { hostname, home }: { hostname: string; home: string }): string[] {

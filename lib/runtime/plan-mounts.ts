@@ -1,8 +1,9 @@
-import { chmodSync, existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { NotFoundError, UsageError } from '../errors.js';
 import { DEFAULT_MOUNTS, type SpecMount } from './container-spec.js';
 import type { MountPoint } from './mount-points.js';
+import { pathDepth } from './place-mounts.js';
 import type { RunInput, VolumeMount } from './types.js';
 
 /** What is mounted in a container, and where it has to be made possible. */
@@ -12,6 +13,12 @@ export interface MountPlan {
   /** Those in the container's own files. */
   readonly points: readonly MountPoint[];
 }
+
+/** Where runtimes make device nodes and look for the kernel's file systems by path. */
+const REAL = ['/dev', '/proc', '/sys'];
+
+/** In a volume at these the runtime would make its own directories and links, or be told lies about processes. */
+const NO_VOLUME = ['/', '/dev', '/proc'];
 
 /**
  * Docker's default mounts, the files about network and host name, and the volumes; outer ones first. Files made for it are
@@ -24,9 +31,10 @@ export function planMounts(
   const taken = new Set<string>();
   const own = volumes.map((volume): { mount: SpecMount; kind: MountPoint['kind'] } => {
     const target = posix.normalize(`/${volume.target}`).replace(/(.)\/$/, '$1');
-    if (target === '/' || taken.has(target)) {
-      throw new UsageError(`no volume can be at ${target}${taken.has(target) ? ' twice' : ''}`);
+    if (NO_VOLUME.includes(target)) {
+      throw new UsageError(`no volume can be at ${target}`, { hint: 'mount it at a directory below' });
     }
+    if (taken.has(target)) throw new UsageError(`two volumes cannot be at ${target}`, { hint: 'give one of them' });
     taken.add(target);
     return {
       mount: bind(volume.source, target, volume.readOnly),
@@ -36,15 +44,15 @@ export function planMounts(
   const given = [
     ...DEFAULT_MOUNTS.map((mount) => ({ mount, kind: 'directory' as const })),
     ...hostFiles(network, directory, hostname).map((mount) => ({ mount, kind: 'file' as const })),
-  ].filter(({ mount }) => !taken.has(mount.destination));
+  ].filter(({ mount, kind }) => !taken.has(mount.destination) && (kind === 'directory' || fitsInVolume(mount, own)));
   // A stable sort: what lies in another mount comes after it.
-  const all = [...given, ...own].sort((a, b) => depth(a.mount.destination) - depth(b.mount.destination));
+  const all = [...given, ...own].sort((a, b) => pathDepth(a.mount.destination) - pathDepth(b.mount.destination));
   const inFiles = (path: string): boolean =>
     !all.some(({ mount }) => path.startsWith(`${mount.destination}/`) || path === mount.destination);
   const points: MountPoint[] = all
     .filter(({ mount }) => !all.some(({ mount: outer }) => mount.destination.startsWith(`${outer.destination}/`)))
-    .map(({ mount, kind }) => ({ path: mount.destination, kind }));
-  if (inFiles(cwd)) points.push({ path: cwd, kind: 'directory' });
+    .map(({ mount, kind }) => ({ path: mount.destination, kind, isReal: REAL.includes(mount.destination) }));
+  if (inFiles(cwd)) points.push({ path: cwd, kind: 'directory', isReal: false });
   return { mounts: all.map(({ mount }) => mount), points };
 }
 
@@ -64,6 +72,15 @@ function hostFiles(network: 'host' | 'none', directory: string, hostname: string
   return [name, made('hosts', `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`)];
 }
 
+/** A file about the network or host name is mounted over one that is in a volume, but never makes one there. */
+function fitsInVolume({ destination }: SpecMount, volumes: readonly { readonly mount: SpecMount }[]): boolean {
+  const inside = volumes.filter(({ mount }) => destination.startsWith(`${mount.destination}/`));
+  const [nearest] = inside.sort((a, b) => pathDepth(b.mount.destination) - pathDepth(a.mount.destination));
+  if (nearest === undefined) return true;
+  const path = join(nearest.mount.source, destination.slice(nearest.mount.destination.length));
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
 function bind(source: string, destination: string, readOnly: boolean): SpecMount {
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] };
 }
@@ -76,8 +93,4 @@ function isDirectory({ source }: VolumeMount): boolean {
     subject: source,
     hint: 'make the directory first, or give another one with --volume',
   });
-}
-
-function depth(path: string): number {
-  return path.split('/').length;
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, readSync } from 'node:fs';
-import { UsageError } from '../errors.js';
+import { ContainerStartError, UsageError } from '../errors.js';
 import { openRegular, resolveInRoot } from '../rootfs/index.js';
 import { AT_FDCWD, isErrno, openAt, OPEN_DIRECTORY } from '../sys/index.js';
 
@@ -24,6 +24,24 @@ export function readInRoot(root: string, path: string): string | undefined {
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
     throw error;
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+/**
+ * Refuses a file of the container that runtimes read and that is no regular one: it may have no end, or no beginning.
+ * Throws ContainerStartError, SyscallError.
+ */
+export function checkRegular(root: string, path: string): void {
+  const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    const { dir, stat } = resolveInRoot(rootFd, Buffer.from(path));
+    closeSync(dir);
+    if (stat === undefined || (stat.mode & S_IFMT) === S_IFREG) return;
+    throw new ContainerStartError(`${path} in the container is no regular file`, { hint: 'replace or remove it' });
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
   } finally {
     closeSync(rootFd);
   }

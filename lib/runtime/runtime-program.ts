@@ -1,11 +1,13 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants as files, existsSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename, join } from 'node:path';
 import { CommandError, ContainerStartError } from '../errors.js';
 import { runProcess, SYSTEM_PATH } from '../util/index.js';
+import { cgroupName, killLeftProcesses } from './end-container.js';
 import type { TakeSignals } from './types.js';
+import { resizeTerminal } from './window-size.js';
 
 /** How control groups are dealt with. */
 export interface CgroupChoice {
@@ -17,8 +19,19 @@ const CGROUPS = '/sys/fs/cgroup';
 const UNIFIED = `${CGROUPS}/unified`;
 const MOUNT_CGROUPS = `{ [ -d ${CGROUPS} ] || mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 ${CGROUPS}; } 2>/dev/null || :`;
 
+/** Made in the directory of a run when its runtime is about to be started. */
+const BEGUN = 'begun';
+
+/** Removes the empty control groups called `$1`; the kernel may take a moment to see that they are. */
+const REMOVE_CGROUPS = `for group in ${CGROUPS}/"$1" ${CGROUPS}/*/"$1"; do
+  tries=0; while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null && [ $((tries += 1)) -lt 40 ]; do sleep 0.05; done
+done`;
+
 /** How many interruptions it takes to kill a command; it is given those before. */
 const KILL_AFTER = 3;
+
+/** How long an interrupted runtime may take to start the command or to end. */
+const START_GRACE_MS = 1000;
 
 /**
  * Path of an OCI runtime: `wanted` (a name or path), else crun or runc. Throws CommandError when there is none.
@@ -54,8 +67,8 @@ export async function runContainer(
   { cgroups, takeSignals }: { readonly cgroups: CgroupChoice; readonly takeSignals: TakeSignals },
 ): Promise<number> {
   const { directory, id } = place;
-  const [pidFile, log] = [join(directory, 'pid'), join(directory, 'log')];
-  for (const path of [pidFile, log]) rmSync(path, { force: true });
+  const [pidFile, log, begun] = ['pid', 'log', BEGUN].map((name) => join(directory, name)) as [string, string, string];
+  for (const path of [pidFile, log, begun]) rmSync(path, { force: true });
   const [program, ...args] = commandLine(place, cgroups, ['run', '--bundle', directory, '--pid-file', pidFile, id]);
   // A session of its own: signals of a terminal come to this process alone, and are passed on once.
   const child = spawn(program, args, {
@@ -63,11 +76,22 @@ export async function runContainer(
     detached: true,
     env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
   });
+  // A runtime that is still starting the command may not listen, or wait for ever for a file of the container.
+  const endStart = (): void => {
+    if (!existsSync(pidFile)) child.kill('SIGKILL');
+  };
+  let grace: NodeJS.Timeout | undefined;
   let interruptions = 0;
   const giveBack = takeSignals((signal) => {
     if (signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP') interruptions += 1;
-    if (interruptions >= KILL_AFTER) killInit(place);
-    else child.kill(signal);
+    if (signal === 'SIGWINCH' && resizeTerminal(pidFile)) return;
+    if (interruptions < KILL_AFTER) {
+      child.kill(signal);
+      if (interruptions > 0) grace ??= setTimeout(endStart, START_GRACE_MS);
+    } else {
+      endStart();
+      void killLeftProcesses(id);
+    }
   });
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
@@ -83,11 +107,17 @@ export async function runContainer(
       child.once('exit', (...ending) => resolve(ending));
     });
     // A runtime that was killed leaves the container.
-    if (code === null) await deleteContainer(place);
+    if (code === null) {
+      await deleteContainer(place);
+      // Nor does it undo what it did to the terminal.
+      if (process.stdin.isTTY) spawnSync('stty', ['sane'], { stdio: 'inherit', env: { PATH: SYSTEM_PATH } });
+    }
     if (existsSync(pidFile)) return code ?? 128 + constants.signals[signal!];
     if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
+    if (!existsSync(begun)) throw noNamespaceError();
     throw await notStarted(log, signal === null ? undefined : `the runtime was ended by ${signal}`);
   } finally {
+    clearTimeout(grace);
     giveBack();
   }
 }
@@ -97,48 +127,51 @@ export async function deleteContainer(place: RuntimePlace): Promise<void> {
   try {
     await runProcess(commandLine(place, { use: true }, ['delete', '--force', place.id]), {});
   } catch (error) {
+    // There was no such container, as far as the runtime wrote it down; or the program is gone.
     if (!(error instanceof CommandError)) throw error;
-    // There was no such container, or the program is gone: what may still run of it is found by its root.
-    killInit(place);
   }
+  await killLeftProcesses(place.id);
+  await runProcess(inNamespace(REMOVE_CGROUPS, [cgroupName(place.id)])).catch(() => undefined);
 }
 
-/**
- * In a mount namespace of its own the runtime sees what it can work with: crun refuses cgroup v1 with v2 beside it, and none
- * starts anything where no control groups are mounted. Dies with this process.
- */
 function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
   const name = basename(place.program);
-  const script = [
-    ...(existsSync(UNIFIED) ? [`umount -l ${UNIFIED} 2>/dev/null || :`] : []),
-    ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
-    'exec "$@"',
-  ].join('; ');
   // What tells a runtime that control groups are not for it.
   const without = name.startsWith('runc') ? ['--rootless', 'true'] : [];
-  return [
-    ...(['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh'] as const),
+  return inNamespace('true >"$1"; shift; exec "$@"', [
+    join(place.directory, BEGUN),
     place.program,
     ...['--root', join(place.directory, 'state'), '--log', join(place.directory, 'log'), '--log-format', 'text'],
     ...(name.startsWith('crun') ? ['--cgroup-manager', cgroups.use ? 'cgroupfs' : 'disabled'] : []),
     ...(cgroups.use ? [] : without),
     ...args,
-  ];
+  ]);
+}
+
+/**
+ * A shell command in a mount namespace of its own, where a runtime sees what it can work with: crun refuses cgroup v1 with
+ * v2 beside it, and none starts anything where no control groups are mounted. Dies with this process.
+ */
+function inNamespace(command: string, args: readonly string[]): [string, ...string[]] {
+  const script = [
+    // If this process died before the signal for that was set, none comes any more.
+    `[ "$PPID" = ${process.pid} ] || exit 1`,
+    // What is below it belongs to this machine too, and crun would leave a directory there.
+    ...(existsSync(UNIFIED) ? [`{ umount -l ${UNIFIED} && mount -t tmpfs tmpfs ${UNIFIED}; } 2>/dev/null || :`] : []),
+    ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
+    command,
+  ].join('; ');
+  return ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', 'sh', '-euc', script, 'sh', ...args];
 }
 
 function hasCgroupMount(): boolean {
   return / - cgroup2? /m.test(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
-/** Kills the container's first process, and with it all others; not one that got its number since. */
-function killInit({ directory, id }: RuntimePlace): void {
-  try {
-    const pid = Number(readFileSync(join(directory, 'pid'), 'utf8'));
-    const itsRoot = `/${id}/rootfs / `;
-    if (pid > 1 && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(itsRoot)) process.kill(pid, 'SIGKILL');
-  } catch {
-    // Not started, or ended already.
-  }
+function noNamespaceError(): ContainerStartError {
+  return new ContainerStartError('no mount namespace can be made for the runtime: unshare or setpriv failed', {
+    hint: 'that takes root rights with CAP_SYS_ADMIN, which some containers and sandboxes withhold',
+  });
 }
 
 /** What the runtime said of its failure. */

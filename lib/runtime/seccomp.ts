@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { IOCTL_REQUESTS, SOCKET_FAMILIES, type ArgumentRules, type SeccompCondition } from './seccomp-arguments.js';
 
 /** System calls that do no harm outside of the container (moby, profiles/seccomp); each architecture has some of them. */
 const ALLOWED = `
@@ -14,7 +15,7 @@ const ALLOWED = `
   getgid getgid32 getgroups getgroups32 getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom
   getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday
   getuid getuid32 getxattr getxattrat inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel
-  io_destroy io_getevents io_pgetevents io_setup io_submit ioctl ioprio_get ioprio_set ipc kill landlock_add_rule
+  io_destroy io_getevents io_pgetevents io_setup io_submit ioprio_get ioprio_set ipc kill landlock_add_rule
   landlock_create_ruleset landlock_restrict_self lchown lchown32 lgetxattr link linkat listen listxattr listxattrat
   llistxattr lremovexattr lseek lsetxattr lstat lstat64 madvise map_shadow_stack membarrier memfd_create
   memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2 modify_ldt mprotect
@@ -58,7 +59,6 @@ const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /** Flags of clone(2) that make namespaces: cgroup, mount, UTS, IPC, user, PID, network (linux/sched.h). */
 const NAMESPACE_FLAGS = [0x200_0000, 0x2_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
-const AF_VSOCK = 40;
 const EPERM = 1;
 const ENOSYS = 38;
 
@@ -74,12 +74,7 @@ export interface SeccompRule {
   readonly names: readonly string[];
   readonly action: `SCMP_ACT_${string}`;
   readonly errnoRet?: number;
-  readonly args?: readonly {
-    readonly index: number;
-    readonly value: number;
-    readonly valueTwo?: number;
-    readonly op: `SCMP_CMP_${string}`;
-  }[];
+  readonly args?: readonly SeccompCondition[];
 }
 
 /** A filter of system calls (runtime-spec config-linux.md, "Seccomp"). */
@@ -116,8 +111,8 @@ export function defaultSeccomp(
       allow(wordsOf(ALLOWED)),
       refuse(wordsOf(REFUSED)),
       capabilities.includes('CAP_SYS_CHROOT') ? allow(['chroot']) : refuse(['chroot']),
-      allow(['socket'], [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }]),
-      refuse(['socket'], [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_EQ' }]),
+      ...byArguments('socket', SOCKET_FAMILIES),
+      ...byArguments('ioctl', IOCTL_REQUESTS),
       ...PERSONALITIES.map((value) => allow(['personality'], [{ index: 0, value, op: 'SCMP_CMP_EQ' }])),
       allow(['clone'], [{ index, value: allNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]),
       ...NAMESPACE_FLAGS.map((flag) =>
@@ -125,6 +120,13 @@ export function defaultSeccomp(
       ),
     ],
   };
+}
+
+function byArguments(name: string, { allowed, refused }: ArgumentRules): SeccompRule[] {
+  return [
+    ...allowed.map((condition) => allow([name], [condition])),
+    ...refused.map((condition) => refuse([name], [condition])),
+  ];
 }
 
 function allow(names: readonly string[], args?: SeccompRule['args']): SeccompRule {

@@ -32,12 +32,21 @@ export class DirectoryReader {
     return `${found.ino} ${found.mtimeNs}`;
   }
 
+  async tagDigest(repository: string, tag: string): Promise<Digest | undefined> {
+    const digest = (await readIfPresent(this.#layout.tag(repository, tag)))?.toString();
+    return isDigest(digest) ? digest : undefined;
+  }
+
+  async hasManifest(repository: string, digest: Digest): Promise<boolean> {
+    return (await unless(stat(this.#layout.manifest(repository, digest)))) !== undefined;
+  }
+
   async findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined> {
     if ('digest' in key) return this.#readManifest(repository, key.digest);
     let seen: string | undefined;
     for (;;) {
-      const digest = (await readIfPresent(this.#layout.tag(repository, key.tag)))?.toString();
-      if (!isDigest(digest) || digest === seen) return undefined;
+      const digest = await this.tagDigest(repository, key.tag);
+      if (digest === undefined || digest === seen) return undefined;
       const manifest = await this.#readManifest(repository, digest);
       if (manifest !== undefined) return manifest;
       // The tag may have moved on between the two reads, and its old manifest been deleted.
@@ -54,18 +63,17 @@ export class DirectoryReader {
     return handle === undefined ? undefined : { handle, size: (await handle.stat()).size };
   }
 
-  async referrers(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
+  async *referrers(repository: string, subject: Digest, after = ''): AsyncGenerator<Descriptor> {
     const directory = this.#layout.referrers(repository, subject);
-    const found: Descriptor[] = [];
-    for (const name of (await namesIn(directory)).sort()) {
+    // The files are named after the digests, so they sort alike.
+    const first = after.replace(':', '-');
+    for (const name of (await namesIn(directory)).filter((entry) => entry > first).sort()) {
       const entry = await readIfPresent(join(directory, name));
       if (entry === undefined) continue;
       const descriptor = JSON.parse(entry.toString()) as Descriptor;
       // The entry is written before its manifest: without one it does not count.
-      const manifest = await unless(stat(this.#layout.manifest(repository, descriptor.digest)));
-      if (manifest !== undefined) found.push(descriptor);
+      if (await this.hasManifest(repository, descriptor.digest)) yield descriptor;
     }
-    return found;
   }
 
   async #readManifest(repository: string, digest: Digest): Promise<RawManifest | undefined> {

@@ -51,6 +51,8 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
   #sweeping: Promise<void> = Promise.resolve();
+  /** Kept while nothing but this process writes: finding them walks over all directories. */
+  #repositories: Promise<readonly string[]> | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -62,7 +64,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
       this.v1 = new DirectoryV1(layout);
       return;
     }
-    const writer = new DirectoryWriter(layout, this);
+    const writer = new DirectoryWriter(layout, this, () => (this.#repositories = undefined));
     this.v1 = new DirectoryV1(layout, (file, digest, link) => writer.publishTo(file, digest, link));
     this.writer = writer;
     this.onTag = (listener) => writer.onTag(listener);
@@ -73,6 +75,13 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
     };
     this.#timer = setInterval(sweep, Math.min(HOUR_MS, writable.uploadExpiryMs)).unref();
     sweep();
+  }
+
+  override repositories(): Promise<readonly string[]> {
+    if (this.writer === undefined) return super.repositories();
+    const found = (this.#repositories ??= super.repositories());
+    found.catch(() => (this.#repositories = undefined));
+    return found;
   }
 
   close(): Promise<void> {

@@ -22,10 +22,13 @@ export class DirectoryWriter implements RegistryWriter {
   readonly #blobs = new KeyedMutex();
   readonly #repositories = new KeyedMutex();
   readonly #tagListeners: TagListener[] = [];
+  readonly #onRepository: () => void;
 
-  constructor(layout: DirectoryLayout, reader: DirectoryReader) {
+  /** `onRepository` is called when a repository may have appeared or vanished. */
+  constructor(layout: DirectoryLayout, reader: DirectoryReader, onRepository: () => void) {
     this.#layout = layout;
     this.#reader = reader;
+    this.#onRepository = onRepository;
     this.#uploads = new DirectoryUploads(layout, (file, repository, digest) => this.#publish(file, repository, digest));
   }
 
@@ -52,7 +55,13 @@ export class DirectoryWriter implements RegistryWriter {
         await replaceFile(entry, JSON.stringify(referrer.descriptor), layout.temporary);
         synced.push(dirname(entry));
       }
-      await replaceFile(path, encodeManifestFile(manifest), layout.temporary);
+      const isFirst = (await unless(stat(layout.manifests(repository)))) === undefined;
+      try {
+        await replaceFile(path, encodeManifestFile(manifest), layout.temporary);
+      } finally {
+        // The directory alone makes the repository known.
+        if (isFirst) this.#onRepository();
+      }
       const algorithm = digestAlgorithm(digest);
       synced.push(layout.sharedBlobs(algorithm), dirname(layout.blob(repository, digest)));
       if (tag !== undefined) {
@@ -77,6 +86,7 @@ export class DirectoryWriter implements RegistryWriter {
       if (subject !== undefined) await rm(this.#layout.referrer(repository, subject, digest), { force: true });
       await this.#prune(dirname(this.#layout.manifest(repository, digest)));
       await this.#prune(this.#layout.manifests(repository));
+      this.#onRepository();
       return true;
     });
   }

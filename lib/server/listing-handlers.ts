@@ -2,6 +2,12 @@ import { MAX_MANIFEST_BYTES, MEDIA_TYPE, type Descriptor, type Digest } from '..
 import type { Exchange } from './exchange.js';
 import { RequestError } from './request-error.js';
 
+/** Names in one answer, whatever the client asks for. */
+const MAX_NAMES = 10_000;
+/** Descriptors of referrers that one request reads, and their bytes. */
+const MAX_SCAN_ENTRIES = 10_000;
+const MAX_SCAN_BYTES = 2 * MAX_MANIFEST_BYTES;
+
 /** GET /v2/<name>/tags/list, paged by `n` and `last` (distribution-spec, "Listing Tags"). */
 export async function listTags(exchange: Exchange, repository: string): Promise<void> {
   const all = await exchange.storage.tags(repository);
@@ -20,32 +26,47 @@ export async function listRepositories(exchange: Exchange): Promise<void> {
 export async function listReferrers(exchange: Exchange, repository: string, subject: Digest): Promise<void> {
   const { query, storage } = exchange;
   const artifactType = query.get('artifactType');
-  const after = query.get('last');
-  const all = (await storage.referrers(repository, subject)).filter(
-    (entry) =>
-      (artifactType === null || entry.artifactType === artifactType) && (after === null || entry.digest > after),
+  const found = storage.referrers(repository, subject, query.get('last') ?? '');
+  const { manifests, last } = await onePage(
+    found,
+    (entry) => artifactType === null || entry.artifactType === artifactType,
   );
-  const manifests = fitting(all);
   const headers: Record<string, string> = { 'Content-Type': MEDIA_TYPE.ociIndex };
   if (artifactType !== null) headers['OCI-Filters-Applied'] = 'artifactType';
-  if (manifests.length < all.length) {
+  if (last !== undefined) {
     const next = new URLSearchParams({ ...(artifactType === null ? {} : { artifactType }) });
-    next.set('last', manifests.at(-1)!.digest);
+    next.set('last', last);
     headers.Link = `</v2/${repository}/referrers/${subject}?${next}>; rel="next"`;
   }
   exchange.json({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }, headers);
 }
 
-/** As many as an index may hold bytes, at least one. */
-function fitting(all: readonly Descriptor[]): readonly Descriptor[] {
+/**
+ * As many descriptors as an index may hold bytes, at least one; `last`: the digest to go on after, if there may be more. Reading
+ * ends as well where the descriptors that do not match make it long: a page may then be short, or empty.
+ */
+async function onePage(
+  found: AsyncIterable<Descriptor>,
+  matches: (entry: Descriptor) => boolean,
+): Promise<{ readonly manifests: readonly Descriptor[]; readonly last: string | undefined }> {
+  const manifests: Descriptor[] = [];
   let bytes = 1024;
-  let count = 0;
-  for (const entry of all) {
-    bytes += Buffer.byteLength(JSON.stringify(entry)) + 1;
-    if (bytes > MAX_MANIFEST_BYTES && count > 0) break;
-    count++;
+  let bytesRead = 0;
+  let entriesRead = 0;
+  let last: string | undefined;
+  for await (const entry of found) {
+    const size = Buffer.byteLength(JSON.stringify(entry)) + 1;
+    const isWanted = matches(entry);
+    const isFull = isWanted && manifests.length > 0 && bytes + size > MAX_MANIFEST_BYTES;
+    if (isFull || bytesRead > MAX_SCAN_BYTES || entriesRead === MAX_SCAN_ENTRIES) return { manifests, last };
+    bytesRead += size;
+    entriesRead += 1;
+    last = entry.digest;
+    if (!isWanted) continue;
+    bytes += size;
+    manifests.push(entry);
   }
-  return all.slice(0, count);
+  return { manifests, last: undefined };
 }
 
 function page(
@@ -55,14 +76,14 @@ function page(
 ): { readonly items: readonly string[]; readonly headers: Record<string, string> } {
   const last = query.get('last');
   const rest = last === null || last === '' ? all : all.slice(firstAfter(all, last));
-  const limit = query.get('n');
-  if (limit === null) return { items: rest, headers: {} };
-  if (!/^\d{1,9}$/.test(limit)) {
+  const asked = query.get('n') ?? String(MAX_NAMES);
+  if (!/^\d{1,9}$/.test(asked)) {
     throw new RequestError(400, 'PAGINATION_NUMBER_INVALID', 'n is not a number of entries');
   }
-  const items = rest.slice(0, Number(limit));
+  const limit = Math.min(Number(asked), MAX_NAMES);
+  const items = rest.slice(0, limit);
   if (items.length === 0 || items.length === rest.length) return { items, headers: {} };
-  const next = new URLSearchParams({ n: limit, last: items.at(-1)! });
+  const next = new URLSearchParams({ n: String(limit), last: items.at(-1)! });
   return { items, headers: { Link: `<${path}?${next}>; rel="next"` } };
 }
 

@@ -92,10 +92,10 @@ async function requireReferences(
 ): Promise<void> {
   const missing: Digest[] = [];
   if (document.kind === 'index') {
-    for (const { digest } of document.manifests) {
-      const found =
-        (await storage.findManifest(repository, { digest })) ?? (await storage.statBlob(repository, digest));
-      if (found === undefined) missing.push(digest);
+    for (const digest of new Set(document.manifests.map((entry) => entry.digest))) {
+      const isThere =
+        (await storage.hasManifest(repository, digest)) || (await storage.statBlob(repository, digest)) !== undefined;
+      if (!isThere) missing.push(digest);
     }
   } else {
     for (const blob of [document.config, ...document.layers.filter((layer) => !isForeign(layer))]) {

@@ -50,10 +50,12 @@ function withoutWriter(storage: RegistryStorage): RegistryStorage {
   return {
     repositories: () => storage.repositories(),
     tags: (repository) => storage.tags(repository),
+    tagDigest: (repository, tag) => storage.tagDigest(repository, tag),
+    hasManifest: (repository, digest) => storage.hasManifest(repository, digest),
     findManifest: (repository, key) => storage.findManifest(repository, key),
     statBlob: (repository, digest) => storage.statBlob(repository, digest),
     openBlob: (repository, digest) => storage.openBlob(repository, digest),
-    referrers: (repository, subject) => storage.referrers(repository, subject),
+    referrers: (repository, subject, after) => storage.referrers(repository, subject, after),
     ...(storage.onTag === undefined ? {} : { onTag: (listener) => storage.onTag!(listener) }),
     ...(storage.tagsVersion === undefined ? {} : { tagsVersion: (repository) => storage.tagsVersion!(repository) }),
     ...(storage.v1 === undefined ? {} : { v1: readOnlyV1(storage.v1) }),
@@ -72,7 +74,7 @@ function readOnlyV1(v1: V1Storage): V1Storage {
 class RegistryServer implements RunningServer {
   readonly #storage: RegistryStorage;
   readonly #v1: V1Images;
-  readonly #tokens: V1Tokens | undefined;
+  readonly #tokens: V1Tokens;
   readonly #options: ServerOptions;
   readonly #server: Server;
   readonly #inFlight = new Set<Promise<void>>();
@@ -86,7 +88,7 @@ class RegistryServer implements RunningServer {
   constructor(storage: RegistryStorage, options: ServerOptions) {
     this.#storage = storage;
     this.#v1 = new V1Images(storage);
-    this.#tokens = options.v1Tokens === true ? new V1Tokens() : undefined;
+    this.#tokens = new V1Tokens({ required: options.v1Tokens === true });
     this.#options = options;
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
     // Uploads may take hours, so no limit on a whole request; a silent connection is closed by the idle timeout.

@@ -21,12 +21,19 @@ export interface RegistryStorage {
   repositories(): Promise<readonly string[]>;
   /** Tags sorted bytewise; undefined when the repository holds no manifest. */
   tags(repository: string): Promise<readonly string[] | undefined>;
+  /** The digest that a tag leads to, without reading its manifest. */
+  tagDigest(repository: string, tag: string): Promise<Digest | undefined>;
   findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined>;
+  /** Whether the manifest is there, without reading it. */
+  hasManifest(repository: string, digest: Digest): Promise<boolean>;
   /** Size in bytes. */
   statBlob(repository: string, digest: Digest): Promise<{ readonly size: number } | undefined>;
   openBlob(repository: string, digest: Digest): Promise<OpenBlob | undefined>;
-  /** Descriptors of the manifests whose `subject` is that digest, sorted by digest, with artifactType and annotations. */
-  referrers(repository: string, subject: Digest): Promise<readonly Descriptor[]>;
+  /**
+   * Descriptors of the manifests whose `subject` is that digest, sorted by digest, with artifactType and annotations; read one
+   * at a time. `after`: only those whose digest sorts behind it.
+   */
+  referrers(repository: string, subject: Digest, after?: string): AsyncIterable<Descriptor>;
   /** Images pushed over protocol v1; absent where there are none: images of today are readable over v1 all the same. */
   readonly v1?: V1Storage;
   /** Calls `listener` for each tag that is set from now on. Absent where others than `writer` may set tags. */
@@ -138,7 +145,7 @@ export interface ServerOptions {
   readonly readOnly?: boolean;
   /** Age in ms after which an untouched upload session is dropped. @default 24 hours */
   readonly uploadExpiryMs?: number;
-  /** Over protocol v1, images and tags want the token that the index gives to whoever asks: for testing clients. @default false */
+  /** Over protocol v1, images and tags want the token that the index gives to each client: for testing clients. @default false */
   readonly v1Tokens?: boolean;
   /** Silence in ms after which a connection is closed. @default 2 minutes */
   readonly idleTimeoutMs?: number;

@@ -2,29 +2,26 @@ import { closeSync, readSync } from 'node:fs';
 import {
   runInSlices,
   Suspects,
-  toByteString,
   TreeComparison,
   walkChanges,
-  type ByteString,
   type Change,
   type PartialDirectory,
 } from '../rootfs/index.js';
 import { SyscallError } from '../errors.js';
 import {
   AT_FDCWD,
-  inodeNames,
   OPEN_DIRECTORY,
   openAt,
   openMemoryFile,
   SEND_NO_FILE_DATA,
   sendSubvolume,
-  SUBVOLUME_ROOT_INODE,
   subvolumeInfo,
   subvolumeOrigin,
   type SubvolumeInfo,
   type SubvolumeOrigin,
 } from '../sys/index.js';
 import type { ChangesInput } from './changes.js';
+import { InodePaths } from './inode-paths.js';
 import { SendReplay } from './send/replay.js';
 import { SendStreamParser, SendSurprise } from './send/stream.js';
 import type { SnapshotOrigin } from './types.js';
@@ -176,30 +173,5 @@ async function visitLinks(
     if (!any) return;
     // Only some names are looked at here: lengths of directories prove nothing.
     await runInSlices(comparison.visit(more, { partial: false }), signal);
-  }
-}
-
-/** Paths of inodes in one subvolume. */
-class InodePaths {
-  readonly #fd: number;
-  readonly #directories = new Map<bigint, ByteString>([[SUBVOLUME_ROOT_INODE, '']]);
-
-  constructor(fd: number) {
-    this.#fd = fd;
-  }
-
-  of(ino: bigint): ByteString[] {
-    return inodeNames(this.#fd, ino).map(
-      ({ directory, name }) => `${this.#directory(directory)}/${toByteString(name)}`,
-    );
-  }
-
-  #directory(ino: bigint): ByteString {
-    const known = this.#directories.get(ino);
-    if (known !== undefined) return known;
-    const [path] = this.of(ino);
-    if (path === undefined) throw new SendSurprise('a directory without a name');
-    this.#directories.set(ino, path);
-    return path;
   }
 }

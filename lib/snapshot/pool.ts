@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { chmod, open, realpath, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,16 +20,26 @@ import {
   type LoopDevice,
 } from '../sys/index.js';
 import { makeDirectory, runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
+import { checkOwner, checkOwnerOf } from './check-owner.js';
 import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
 import type { OpenStoreOptions, PoolBacking } from './store-root.js';
 
 /** Smallest virtual size of a pool that nobody gave a size, bytes. */
 const DEFAULT_SIZE = 64 * 2 ** 30;
 const LOCK_POLL_MS = 20;
+/** How long a lock is waited for in silence. Milliseconds. */
+const SILENT_MS = 1000;
 
-/** Runs `act` while no other process makes, mounts or unmounts the store at `root`. */
-export async function withPoolLock<T>(root: string, act: () => Promise<T>): Promise<T> {
+/**
+ * Runs `act` while no other process makes, mounts or unmounts the store at `root`; `onNote` is told when that takes time.
+ * Throws StoreError when the lock is not root's, what `act` throws.
+ */
+export async function withPoolLock<T>(
+  { root, onNote }: { readonly root: string; readonly onNote?: OpenStoreOptions['onNote'] },
+  act: () => Promise<T>,
+): Promise<T> {
   const path = `${poolFileOf(root)}.lock`;
+  checkOwner(path);
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
@@ -41,7 +51,16 @@ export async function withPoolLock<T>(root: string, act: () => Promise<T>): Prom
     });
   }
   try {
-    while (!tryFlock(fd, 'exclusive')) await sleep(LOCK_POLL_MS);
+    checkOwnerOf(fstatSync(fd), path);
+    const waitsSince = performance.now();
+    let isTold = false;
+    while (!tryFlock(fd, 'exclusive')) {
+      if (!isTold && performance.now() - waitsSince >= SILENT_MS) {
+        isTold = true;
+        onNote?.(`waiting for another process that holds the lock ${path}`);
+      }
+      await sleep(LOCK_POLL_MS);
+    }
     return await act();
   } finally {
     closeSync(fd);
@@ -142,12 +161,15 @@ export async function mountPool(root: string, onNote?: (line: string) => void): 
 }
 
 async function mountFile(root: string, file: string): Promise<void> {
+  checkOwner(file);
   const fd = openSync(file, constants.O_RDWR | constants.O_NOFOLLOW);
   let loop: LoopDevice;
   try {
+    checkOwnerOf(fstatSync(fd), file);
     // Another mount namespace may have it attached: two loop devices over one file would destroy it.
     loop = findLoop(fd) ?? attach(fd);
   } catch (error) {
+    if (error instanceof StoreError) throw error;
     throw new StoreError(`no loop device can be had for ${file}: ${(error as Error).message}`, {
       path: file,
       cause: error,
@@ -194,7 +216,7 @@ async function mountDevice(root: string, device: string): Promise<void> {
 /** Unmounts the pool of `root`; false when none is mounted. */
 export async function unmountPool(root: string): Promise<boolean> {
   if (!(await isMounted(root))) return false;
-  return withPoolLock(root, async () => {
+  return withPoolLock({ root }, async () => {
     if (!(await isMounted(root))) return false;
     try {
       await unmountFilesystem(await realpath(root));

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, realpathSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { removeTree } from '../rootfs/index.js';
 import {
   AT_FDCWD,
   OPEN_DIRECTORY,
@@ -15,12 +15,12 @@ import {
   mountPoints,
   openAt,
   renameAt,
-  setSubvolumeReadOnly,
   statAt,
   subvolumeId,
   unmountFilesystem,
   type NestedSubvolume,
 } from '../sys/index.js';
+import { isDirectoryLocked, makeWritable, openInside, pathInside, unlockDirectory } from './nested.js';
 
 /**
  * Deletes the subvolume at `path`, or the ordinary file or directory that some crash left there: moved aside first, so
@@ -29,7 +29,7 @@ import {
  */
 export async function removeSubvolume(path: string, trash: string): Promise<void> {
   const [parent, name] = [dirname(path), basename(path)];
-  const kind = kindOf(path);
+  const kind = await kindOf(path);
   if (kind === undefined) return;
   await detachMounts(path);
   const away = `${randomBytes(16).toString('hex')}`;
@@ -43,7 +43,8 @@ export async function removeSubvolume(path: string, trash: string): Promise<void
 
 type Kind = 'read-only' | 'writable' | 'ordinary';
 
-function kindOf(path: string): Kind | undefined {
+/** What is there; `chattr +i` and `+a` of its root are gone, which would keep it where it is. */
+async function kindOf(path: string): Promise<Kind | undefined> {
   let fd: number;
   try {
     fd = openAt(AT_FDCWD, path, OPEN_DIRECTORY);
@@ -54,6 +55,7 @@ function kindOf(path: string): Kind | undefined {
   }
   try {
     if (statAt(fd, '').ino !== SUBVOLUME_ROOT_INODE) return 'ordinary';
+    if (isDirectoryLocked(fd)) await makeWritable(fd);
     return isSubvolumeReadOnly(fd) ? 'read-only' : 'writable';
   } finally {
     closeSync(fd);
@@ -73,12 +75,10 @@ function moveAside(path: string, aside: string): string | undefined {
 }
 
 async function destroy(path: string, kind: Kind): Promise<void> {
-  if (kind === 'ordinary') {
-    await rm(path, { recursive: true, force: true });
-    return;
-  }
   const parent = openAt(AT_FDCWD, dirname(path), OPEN_DIRECTORY);
   try {
+    // Not node's `rm`: a link that cannot be removed (chattr +i) it takes for a directory, and empties what it leads to.
+    if (kind === 'ordinary') return void removeTree(parent, Buffer.from(basename(path)));
     await destroyNested(path);
     await destroySubvolume(parent, basename(path));
   } catch (error) {
@@ -91,15 +91,14 @@ async function destroy(path: string, kind: Kind): Promise<void> {
 async function destroyNested(path: string): Promise<void> {
   const top = openAt(AT_FDCWD, path, OPEN_DIRECTORY);
   try {
-    const id = subvolumeId(top);
-    const nested = listNestedSubvolumes(top, id);
+    const nested = listNestedSubvolumes(top, subvolumeId(top));
     for (const child of nested.toReversed()) {
       try {
         await destroySubvolumeById(top, child.id);
       } catch (error) {
-        // Nothing can be deleted out of a read-only parent.
-        if (!isErrno(error, 'EROFS')) throw error;
-        await makeWritable(top, pathInside(top, id, nested, child.parentId));
+        // Nothing can be deleted out of a read-only parent or an immutable directory, nor while it is immutable itself.
+        if (!isErrno(error, 'EROFS', 'EPERM')) throw error;
+        await unlock(top, nested, child);
         await destroySubvolumeById(top, child.id);
       }
     }
@@ -108,21 +107,19 @@ async function destroyNested(path: string): Promise<void> {
   }
 }
 
-/** Path from subvolume `top` to the nested subvolume `id`, '.' for itself. */
-function pathInside(fd: number, top: bigint, nested: readonly NestedSubvolume[], id: bigint): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = id; at !== top;) {
-    const entry = nested.find((candidate) => candidate.id === at)!;
-    parts.unshift(directoryPath(fd, entry.parentId, entry.directory), entry.name, Buffer.from('/'));
-    at = entry.parentId;
-  }
-  return Buffer.concat([Buffer.from('./'), ...parts]);
+async function unlock(top: number, nested: readonly NestedSubvolume[], child: NestedSubvolume): Promise<void> {
+  const [id, path] = [subvolumeId(top), (of: bigint): Buffer => pathInside(top, subvolumeId(top), nested, of)];
+  const parent = nested.find((entry) => entry.id === child.parentId)?.id ?? id;
+  await withInside(top, path(parent), makeWritable);
+  const directory = directoryPath(top, child.parentId, child.directory);
+  await withInside(top, Buffer.concat([path(parent), directory]), unlockDirectory);
+  await withInside(top, path(child.id), makeWritable);
 }
 
-async function makeWritable(top: number, path: Buffer): Promise<void> {
-  const fd = openAt(top, path, OPEN_DIRECTORY);
+async function withInside(top: number, path: Buffer, act: (fd: number) => void | Promise<void>): Promise<void> {
+  const fd = openInside(top, path);
   try {
-    await setSubvolumeReadOnly(fd, false);
+    await act(fd);
   } finally {
     closeSync(fd);
   }

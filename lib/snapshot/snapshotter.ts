@@ -19,7 +19,8 @@ export interface SnapshotterOptions {
 export interface FreezingSnapshotter extends Snapshotter {
   /**
    * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
-   * absolute path. Nested subvolumes appear as empty directories. Throws NotFoundError.
+   * absolute path. Subvolumes inside appear as directories with their files; inode flags and btrfs properties are left out.
+   * Throws NotFoundError, SubvolumeError (a file is swap space).
    */
   freeze(key: string, containerId: string): Promise<string>;
   /**
@@ -32,6 +33,15 @@ export interface FreezingSnapshotter extends Snapshotter {
    * undefined when it is gone already, or is none.
    */
   originBelow(layer: ChainId): Promise<SnapshotOrigin | undefined>;
+  /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
+  unlockContainer(id: string): Promise<void>;
+  /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
+  assertContainerUnused(id: string): Promise<void>;
+  /**
+   * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
+   * say; with a text that tells which. Takes as long as the tree is big.
+   */
+  listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
   /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
   writtenBytes(containerId: string): Promise<number>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
@@ -105,7 +115,7 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
       const path = unnamedPath(key);
       own.add(key);
       try {
-        await freezeContainer(path, { id: containerId, path: containerPath(containerId) });
+        await freezeContainer(path, { id: containerId, path: containerPath(containerId), trash });
       } catch (error) {
         own.delete(key);
         throw error;
@@ -119,6 +129,16 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),
     async originBelow(layer) {
       return (await native()).originBelow(layerPath(layer));
+    },
+    async unlockContainer(id) {
+      await (await native()).unlockContainer(containerPath(id));
+    },
+    async assertContainerUnused(id) {
+      await (await native()).assertContainerUnused(containerPath(id), trash);
+    },
+    async listMarked(tree) {
+      const { listMarked } = await import('./inode-traits.js');
+      return listMarked('layer' in tree ? layerPath(tree.layer) : unnamedPath(tree.key));
     },
     async writtenBytes(containerId) {
       return (await native()).writtenBytes(containerPath(containerId));
@@ -139,7 +159,7 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     },
     async sweep() {
       const { sweepStore } = await native();
-      await sweepStore({ layers, work, containers, trash, isAlive, isContainer: options.isContainer });
+      return sweepStore({ layers, work, containers, trash, isAlive, isContainer: options.isContainer });
     },
     async space() {
       return (await import('./space.js')).measureSpace(root, options.poolFile);

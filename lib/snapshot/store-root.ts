@@ -1,6 +1,7 @@
 import { readFile, realpath, statfs, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
+import { checkOwner } from './check-owner.js';
 import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 
 export const DEFAULT_ROOT = '/var/lib/imgtool';
@@ -99,7 +100,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
-  return withPoolLock(path, async () => {
+  return withPoolLock({ root: path, onNote: options.onNote }, async () => {
     const found = await readStore(path, options.reserve);
     if (found !== undefined) return found;
     let pool: PoolBacking | undefined;
@@ -126,6 +127,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
 }
 
 async function readStore(path: string, reserve: number | undefined): Promise<StoreRoot | undefined> {
+  checkOwner(path);
   const file = join(path, 'store.json');
   let text: string;
   try {

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { readdir, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { AlreadyExistsError, DiskSpaceError, NotFoundError, SubvolumeError } from '../errors.js';
+import { AlreadyExistsError, DiskSpaceError, NotFoundError, SubvolumeError, SyscallError } from '../errors.js';
 import { isDigest, type ChainId } from '../spec/index.js';
 import {
   AT_FDCWD,
@@ -24,6 +24,9 @@ import {
   syncBtrfs,
 } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
+import { freezeTree, lastForeignTransaction } from './freeze-tree.js';
+import { assertUnused, SWAP_IN_USE } from './in-use.js';
+import { forEachNested, makeAllWritable } from './nested.js';
 import { removeSubvolume } from './remove-subvolume.js';
 import type { SnapshotOrigin } from './types.js';
 
@@ -80,8 +83,11 @@ export async function makeContainer(path: string, parent: ParentLayer | undefine
   return path;
 }
 
-/** Makes a read-only snapshot of a container at `path`. */
-export async function freezeContainer(path: string, container: { id: string; path: string }): Promise<void> {
+/** Makes a read-only snapshot of a container at `path`, as `freezeTree` does. */
+export async function freezeContainer(
+  path: string,
+  container: { readonly id: string; readonly path: string; readonly trash: string },
+): Promise<void> {
   await translated(path, async () => {
     const fd = openDirectory(container.path);
     if (fd === undefined)
@@ -89,9 +95,28 @@ export async function freezeContainer(path: string, container: { id: string; pat
         kind: 'container',
         subject: container.id,
       });
-    closeSync(fd);
-    await snapshot(container.path, path, true);
+    try {
+      await freezeTree(fd, path, () => removeSubvolume(path, container.trash));
+    } finally {
+      closeSync(fd);
+    }
   });
+}
+
+/** Undoes what keeps the container at `path` from being changed or removed; nothing there: done. */
+export async function unlockContainer(path: string): Promise<void> {
+  const fd = openDirectory(path);
+  if (fd === undefined) return;
+  try {
+    await translated(path, () => makeAllWritable(fd));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Throws SubvolumeError when something uses a file of the container at `path`, as `assertUnused` does. */
+export async function assertContainerUnused(path: string, trash: string): Promise<void> {
+  await translated(path, () => assertUnused(path, trash));
 }
 
 /** Makes the read-only snapshot at `path` writable while `change` works on it. */
@@ -122,15 +147,25 @@ export async function originBelow(path: string): Promise<SnapshotOrigin | undefi
   );
 }
 
-/** Bytes written to the subvolume at `path` since it was made; 0 when it is gone. */
+/** Bytes written to the container at `path`, and to the subvolumes inside, since each was made; 0 when it is gone. */
 export async function writtenBytes(path: string): Promise<number> {
   const fd = openDirectory(path);
   if (fd === undefined) return 0;
   try {
-    return await translated(path, () => Promise.resolve(bytesWrittenAfter(fd, subvolumeInfo(fd).originTransaction)));
+    return await translated(path, async () => {
+      let bytes = writtenSinceMade(fd);
+      await forEachNested(fd, (inner) => {
+        bytes += writtenSinceMade(inner);
+      });
+      return bytes;
+    });
   } finally {
     closeSync(fd);
   }
+}
+
+function writtenSinceMade(fd: number): number {
+  return bytesWrittenAfter(fd, lastForeignTransaction(fd));
 }
 
 /** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */
@@ -176,7 +211,10 @@ export async function listCommitted(layers: string): Promise<ChainId[]> {
     .map((name) => chainIdOf(name) as ChainId);
 }
 
-/** Removes what dead processes left: trash, work, unnamed and half-made layers, unwanted containers. */
+/**
+ * Removes what dead processes left: trash, work, unnamed and half-made layers, unwanted containers. What cannot be removed
+ * stays; resolves with a line on each.
+ */
 export async function sweepStore(store: {
   readonly layers: string;
   readonly work: string;
@@ -184,20 +222,28 @@ export async function sweepStore(store: {
   readonly trash: string;
   readonly isAlive: (key: string) => Promise<boolean>;
   readonly isContainer: ((id: string) => boolean | Promise<boolean>) | undefined;
-}): Promise<void> {
-  for (const name of await readdir(store.trash)) await removeTree(join(store.trash, name), store.trash);
-  for (const name of await readdir(store.work))
-    if (!(await store.isAlive(name))) await removeTree(join(store.work, name), store.trash);
+}): Promise<string[]> {
+  const stuck: string[] = [];
+  const remove = async (path: string, how: typeof removeTree = removeTree): Promise<void> => {
+    try {
+      await how(path, store.trash);
+    } catch (error) {
+      if (!(error instanceof SubvolumeError || error instanceof SyscallError)) throw error;
+      stuck.push(`${path} is not needed and cannot be removed: ${error.message}`);
+    }
+  };
+  for (const name of await readdir(store.trash)) await remove(join(store.trash, name));
+  for (const name of await readdir(store.work)) if (!(await store.isAlive(name))) await remove(join(store.work, name));
   for (const name of await readdir(store.layers)) {
     const key = /^\.([0-9a-f]+)$/.exec(name)?.[1];
     const gone = /^\.gone-[0-9a-f]+$/.test(name);
-    if (gone || (key !== undefined && !(await store.isAlive(key))))
-      await removeTree(join(store.layers, name), store.trash);
+    if (gone || (key !== undefined && !(await store.isAlive(key)))) await remove(join(store.layers, name));
   }
-  if (store.isContainer === undefined) return;
+  if (store.isContainer === undefined) return stuck;
   for (const entry of await readdir(store.containers, { withFileTypes: true }))
     if (entry.isDirectory() && !(await store.isContainer(entry.name)))
-      await removeContainer(join(store.containers, entry.name, 'rootfs'), store.trash);
+      await remove(join(store.containers, entry.name, 'rootfs'), removeContainer);
+  return stuck;
 }
 
 /** Writes everything of the store's file system to disk. */
@@ -249,6 +295,8 @@ async function translated<T>(path: string, act: () => Promise<T>): Promise<T> {
         cause: error,
         hint: 'imgtool rmi IMAGE and imgtool rm CONTAINER free space',
       });
+    if (isErrno(error, 'ETXTBSY'))
+      throw new SubvolumeError(SWAP_IN_USE.message, { path, cause: error, hint: SWAP_IN_USE.hint });
     if (
       !isErrno(error, 'EPERM', 'EACCES', 'EEXIST', 'ENOTTY', 'EROFS', 'EBUSY', 'ENOENT', 'ENOTEMPTY', 'EINVAL', 'EIO')
     )
@@ -256,7 +304,10 @@ async function translated<T>(path: string, act: () => Promise<T>): Promise<T> {
     throw new SubvolumeError((error as Error).message, {
       path,
       cause: error,
-      hint: isErrno(error, 'EPERM', 'EACCES') ? 'the store needs root rights: run this as root' : undefined,
+      hint:
+        isErrno(error, 'EPERM', 'EACCES') && process.geteuid?.() !== 0
+          ? 'the store needs root rights: run this as root'
+          : undefined,
     });
   }
 }

@@ -44,8 +44,11 @@ export interface Snapshotter {
   removeContainer(id: string): Promise<void>;
   /** Chain IDs of all committed layers. */
   listLayers(): Promise<ChainId[]>;
-  /** Removes what dead processes left in `work/` and `trash/`. A key is alive while its lock is held. */
-  sweep(): Promise<void>;
+  /**
+   * Removes what dead processes left in `work/` and `trash/`. A key is alive while its lock is held. What cannot be removed
+   * stops nothing: resolves with a line on each.
+   */
+  sweep(): Promise<readonly string[]>;
   space(): Promise<SpaceReport>;
   /** Waits until what was deleted is free again, which btrfs does later and by itself; not longer than a minute. Throws AbortError. */
   settleSpace(signal: AbortSignal): Promise<void>;

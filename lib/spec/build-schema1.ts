@@ -1,5 +1,6 @@
 import { parseImageConfig, type HistoryEntry } from './config.js';
 import { digestHex, digestOf, type Digest } from './digest.js';
+import { parseJson } from './json-checks.js';
 import { signDocument } from './schema1-signature.js';
 import { sortedJson } from './v1/sorted-json.js';
 
@@ -38,7 +39,11 @@ export function buildSchema1(
     const seed = `${digestHex(blob)} ${parent ?? ''}`;
     const id = digestHex(digestOf(isLast ? Buffer.concat([Buffer.from(`${seed} `), configBytes]) : seed));
     const place = { id, ...(parent === undefined ? {} : { parent }) };
-    texts.push(isLast ? leafJson(config, step, place) : JSON.stringify({ ...place, ...lowerFields(step) }));
+    texts.push(
+      isLast
+        ? leafJson(parseJson(configBytes, 'the config') as object, step, place)
+        : JSON.stringify({ ...place, ...lowerFields(step) }),
+    );
     blobs.push(blob);
     parent = id;
   }

@@ -1,5 +1,6 @@
 import { InvalidManifestError } from '../errors.js';
 import { isDigest, type DiffId } from './digest.js';
+import { anyObject, flag, listOf, membersOf, parseJson, recordOf, text, words, type Check } from './json-checks.js';
 
 /** One step of an image's making (image-spec config.md, "history"). */
 export interface HistoryEntry {
@@ -38,25 +39,41 @@ export interface ImageConfig {
   readonly history?: readonly HistoryEntry[];
 }
 
-/** Parses and checks a config blob. Throws InvalidManifestError; `where` names the blob in it. */
-export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig {
-  const document = parseJson(bytes, where) as Partial<ImageConfig> | null;
-  const diffIds: unknown = document?.rootfs?.diff_ids;
-  if (!Array.isArray(diffIds) || !diffIds.every(isDigest)) {
-    throw new InvalidManifestError(`image config ${where} has no valid rootfs.diff_ids`, { where });
-  }
-  const history: unknown = document?.history;
-  if (history !== undefined && history !== null && !Array.isArray(history)) {
-    throw new InvalidManifestError(`image config ${where} has a bad history`, { where });
-  }
-  return document as ImageConfig;
-}
+const checkDiffId: Check<DiffId> = (value, { where, path }) => {
+  if (isDigest(value)) return value as DiffId;
+  throw new InvalidManifestError(`${where} has a bad ${path}: it is no digest`, { where });
+};
 
-/** Parses JSON in UTF-8. Throws InvalidManifestError. */
-export function parseJson(bytes: Uint8Array, where: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new InvalidManifestError(`${where} is not JSON: ${(cause as Error).message}`, { where, cause });
-  }
+/** Checks the `config` of a config or of a v1 image. */
+export const checkExecution = membersOf({
+  User: text,
+  ExposedPorts: recordOf(anyObject),
+  Env: listOf(text),
+  Entrypoint: words,
+  Cmd: words,
+  Volumes: recordOf(anyObject),
+  WorkingDir: text,
+  Labels: recordOf(text),
+  StopSignal: text,
+});
+
+const checkConfig = membersOf({
+  created: text,
+  author: text,
+  architecture: text,
+  os: text,
+  variant: text,
+  config: checkExecution,
+  rootfs: membersOf({ type: text, diff_ids: listOf(checkDiffId) }),
+  history: listOf(membersOf({ created: text, created_by: text, author: text, comment: text, empty_layer: flag })),
+});
+
+/**
+ * Parses and checks a config blob: each field of `ImageConfig` has its type, or is left out; `null` counts as left out. Throws
+ * InvalidManifestError that names the field; `where` names the blob in it.
+ */
+export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig {
+  const document = checkConfig(parseJson(bytes, where), { where, path: '' }) as Partial<ImageConfig>;
+  if (document.rootfs === undefined) throw new InvalidManifestError(`${where} has no rootfs.diff_ids`, { where });
+  return { ...document, rootfs: { ...document.rootfs, diff_ids: document.rootfs.diff_ids ?? [] } } as ImageConfig;
 }

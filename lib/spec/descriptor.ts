@@ -1,5 +1,6 @@
 import { InvalidManifestError } from '../errors.js';
 import { isDigest, type Digest } from './digest.js';
+import { isObject, listOf, membersOf, recordOf, text } from './json-checks.js';
 import type { Platform } from './platform.js';
 
 /** Points to bytes: what they are, their digest, their size in bytes (image-spec descriptor.md). */
@@ -25,22 +26,42 @@ export interface RawManifest {
   readonly descriptor: Descriptor;
 }
 
+const checkMembers = membersOf({
+  mediaType: text,
+  urls: listOf(text),
+  annotations: recordOf(text),
+  platform: membersOf({
+    os: text,
+    architecture: text,
+    variant: text,
+    'os.version': text,
+    'os.features': listOf(text),
+  }),
+  artifactType: text,
+});
+
 /**
- * Checks one descriptor of a parsed document; `where` is its JSON path. Bytes embedded in it (`data`) are dropped: nobody has
- * checked them, and what the digest names is fetched anyway. Throws InvalidManifestError.
+ * Checks one descriptor of a parsed document; `where` is its JSON path. Optional members that are `null` count as left out, and
+ * so does a platform of neither system nor architecture. Bytes embedded in it (`data`) are dropped: nobody has checked them, and
+ * what the digest names is fetched anyway. `isTypeOptional`: without a media type it gets ''. Throws InvalidManifestError.
  */
-export function parseDescriptor(value: unknown, where: string): Descriptor {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail('is not a descriptor', where);
-  const { mediaType, digest, size, urls } = value as Record<string, unknown>;
-  if (typeof mediaType !== 'string' || mediaType === '') fail('has no mediaType', where);
+export function parseDescriptor(
+  value: unknown,
+  where: string,
+  { isTypeOptional = false }: { readonly isTypeOptional?: boolean } = {},
+): Descriptor {
+  if (!isObject(value)) fail('is not a descriptor', where);
+  const { data: _, platform, ...checked } = checkMembers(value, { where, path: '' });
+  const { mediaType = '', digest, size } = checked;
+  if (mediaType === '' && !isTypeOptional) fail('has no mediaType', where);
   if (!isDigest(digest)) fail(`has no valid digest: ${JSON.stringify(digest)?.slice(0, 100)}`, where);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) fail('has no valid size', where);
-  if (urls !== undefined && !(Array.isArray(urls) && urls.every((url) => typeof url === 'string')))
-    fail('has bad urls', where);
-  if (!('data' in value)) return value as Descriptor;
-  const checked: Record<string, unknown> = { ...value };
-  delete checked.data;
-  return checked as unknown as Descriptor;
+  const descriptor = { ...checked, mediaType } as Descriptor;
+  return platform === undefined ? descriptor : { ...descriptor, ...platformOf(platform as Partial<Platform>) };
+}
+
+function platformOf({ os = '', architecture = '', ...more }: Partial<Platform>): { readonly platform?: Platform } {
+  return os === '' && architecture === '' ? {} : { platform: { ...more, os, architecture } };
 }
 
 function fail(what: string, where: string): never {

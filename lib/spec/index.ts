@@ -6,9 +6,17 @@ export * from './build-schema1.js';
 export * from './chain-id.js';
 export * from './compression.js';
 export * from './config-change.js';
-export * from './config.js';
+export {
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  type ExecutionConfig,
+  type HistoryEntry,
+  type ImageConfig,
+} from './config.js';
 export * from './descriptor.js';
 export * from './digest.js';
+export * from './image-form.js';
+export { parseJson } from './json-checks.js';
 export * from './manifest.js';
 export * from './media-type.js';
 export * from './platform.js';

@@ -1,12 +1,24 @@
 import { InvalidManifestError, UnsupportedMediaTypeError } from '../errors.js';
-import { parseJson } from './config.js';
 import { parseDescriptor, type Descriptor } from './descriptor.js';
+import { listOf, membersOf, parseJson, recordOf, text } from './json-checks.js';
 import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
 
 /** The distribution-spec's floor for what a registry must accept; larger documents are refused. Bytes. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** More layers than any engine stacks (Docker's limit is 127). */
 const MAX_LAYERS = 1024;
+
+const anything = (value: unknown): unknown => value;
+
+const checkMembers = membersOf({
+  mediaType: text,
+  artifactType: text,
+  annotations: recordOf(text),
+  manifests: listOf(anything),
+  layers: listOf(anything),
+  config: anything,
+  subject: anything,
+});
 
 /** An image manifest, OCI or Docker schema 2 (image-spec manifest.md). */
 export interface ImageManifest {
@@ -32,7 +44,7 @@ export interface ImageIndex {
 
 /**
  * Parses and checks a manifest or index. `contentType` is what it was served as ('' when unknown); a `mediaType` inside
- * must agree with it. Documents that are both manifest and index are refused (CVE-2021-41190).
+ * must agree with it. Lists and members that are `null` count as left out. Documents that are both manifest and index are refused (CVE-2021-41190).
  * Throws InvalidManifestError, UnsupportedMediaTypeError.
  */
 export function parseManifest(bytes: Uint8Array, contentType: string, where: string): ImageManifest | ImageIndex {
@@ -41,11 +53,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string, where: str
       where,
     });
   }
-  const document = parseJson(bytes, where);
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
-    throw new InvalidManifestError(`${where} is not a JSON object`, { where });
-  }
-  const fields = document as Record<string, unknown>;
+  const fields = checkMembers(parseJson(bytes, where), { where, path: '' });
   const mediaType = agreedMediaType(fields, baseMediaType(contentType), where);
   if (fields.schemaVersion !== 2)
     throw new InvalidManifestError(`${where} has schemaVersion ${JSON.stringify(fields.schemaVersion)}, not 2`, {
@@ -54,15 +62,12 @@ export function parseManifest(bytes: Uint8Array, contentType: string, where: str
   if (fields.manifests !== undefined && (fields.layers !== undefined || fields.config !== undefined)) {
     throw new InvalidManifestError(`${where} is both an index and a manifest (CVE-2021-41190)`, { where });
   }
-  const subject =
-    fields.subject === undefined || fields.subject === null
-      ? {}
-      : { subject: parseDescriptor(fields.subject, `${where} subject`) };
+  const { subject, artifactType, annotations } = fields;
   const common = {
     mediaType,
-    ...subject,
-    ...(typeof fields.artifactType === 'string' ? { artifactType: fields.artifactType } : {}),
-    ...(isStringRecord(fields.annotations) ? { annotations: fields.annotations } : {}),
+    ...(subject === undefined ? {} : { subject: parseDescriptor(subject, `${where} subject`) }),
+    ...(artifactType === undefined ? {} : { artifactType: artifactType as string }),
+    ...(annotations === undefined ? {} : { annotations: annotations as Record<string, string> }),
   };
   if (isIndexType(mediaType)) {
     return { kind: 'index', ...common, manifests: parseDescriptors(fields.manifests, `${where} manifests`, Infinity) };
@@ -70,15 +75,13 @@ export function parseManifest(bytes: Uint8Array, contentType: string, where: str
   return {
     kind: 'manifest',
     ...common,
-    config: parseDescriptor(fields.config, `${where} config`),
+    config: parseDescriptor(fields.config, `${where} config`, { isTypeOptional: true }),
     layers: parseDescriptors(fields.layers, `${where} layers`, MAX_LAYERS),
   };
 }
 
 function agreedMediaType(fields: Record<string, unknown>, served: string, where: string): string {
-  const stated = fields.mediaType;
-  if (stated !== undefined && typeof stated !== 'string')
-    throw new InvalidManifestError(`${where} has a bad mediaType`, { where });
+  const stated = fields.mediaType as string | undefined;
   const known = (type: string): boolean => isIndexType(type) || isManifestType(type);
   if (stated !== undefined && stated !== '') {
     if (!known(stated)) throw unsupported(stated, where);
@@ -103,14 +106,8 @@ function unsupported(mediaType: string, where: string): UnsupportedMediaTypeErro
 }
 
 function parseDescriptors(value: unknown, where: string, limit: number): Descriptor[] {
-  if (!Array.isArray(value)) throw new InvalidManifestError(`${where} is not a list`, { where });
-  if (value.length > limit)
-    throw new InvalidManifestError(`${where} has ${value.length} entries, over the limit of ${limit}`, { where });
-  return value.map((entry, index) => parseDescriptor(entry, `${where}[${index}]`));
-}
-
-function isStringRecord(value: unknown): value is Record<string, string> {
-  return (
-    typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'string')
-  );
+  const list = (value ?? []) as unknown[];
+  if (list.length > limit)
+    throw new InvalidManifestError(`${where} has ${list.length} entries, over the limit of ${limit}`, { where });
+  return list.map((entry, index) => parseDescriptor(entry, `${where}[${index}]`));
 }

@@ -34,9 +34,21 @@ export function isManifestType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociManifest || mediaType === MEDIA_TYPE.dockerManifest;
 }
 
-/** Whether the blob is a container image config. */
+/** What docker and registries of 2015 and 2016 wrote in place of the type of a config (distribution issue 1621, moby issue 22378). */
+const OLD_CONFIG_TYPES: ReadonlySet<string> = new Set([
+  '',
+  'application/octet-stream',
+  'application/json',
+  'text/html',
+]);
+
+/** Whether the blob may be a container image config; what its manifest's layers are decides for the types of 2015 and 2016. */
 export function isConfigType(mediaType: string): boolean {
-  return mediaType === MEDIA_TYPE.ociConfig || mediaType === MEDIA_TYPE.dockerConfig;
+  return (
+    mediaType === MEDIA_TYPE.ociConfig ||
+    mediaType === MEDIA_TYPE.dockerConfig ||
+    OLD_CONFIG_TYPES.has(baseMediaType(mediaType))
+  );
 }
 
 /** Whether the blob is a filesystem layer: a tar, compressed or not, foreign ("nondistributable") ones included. */

@@ -1,4 +1,4 @@
-import { InvalidReferenceError } from '../errors.js';
+import { InvalidReferenceError, withoutLogins } from '../errors.js';
 import { isDigest, type Digest } from './digest.js';
 
 /** The name of an image at a registry, as parsed; build one with `parseReference`. */
@@ -49,7 +49,9 @@ export function parseReference(input: string): Reference {
       input,
       hint:
         scheme === undefined
-          ? 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20'
+          ? withoutLogins(input) !== input
+            ? 'log in with: imgtool login HOST; or give --creds USER:PASSWORD'
+            : 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20'
           : `leave out ${scheme}`,
     });
   };
@@ -67,6 +69,7 @@ export function parseReference(input: string): Reference {
   const at = rest.indexOf('@');
   if (at >= 0) {
     const text = rest.slice(at + 1);
+    if (withoutLogins(input) !== input) return bad('it holds a login');
     if (!isDigest(text)) return bad('what follows @ is not a digest');
     digest = text;
     rest = rest.slice(0, at);

@@ -9,7 +9,7 @@ import {
   type JsonWebKey,
 } from 'node:crypto';
 import { InvalidManifestError } from '../errors.js';
-import { parseJson } from './config.js';
+import { isObject, parseJson } from './json-checks.js';
 
 /** One signature of a signed document (docker/libtrust jsonsign.go). */
 interface Signature {
@@ -49,10 +49,8 @@ export function readSignedDocument(bytes: Uint8Array, where: string): SignedDocu
   const signatures = list.map((entry, i) => checkShape(entry, `${where} signatures[${i}]`));
   let format: { readonly length: number; readonly tail: Buffer } | undefined;
   for (const signature of signatures) {
-    const { formatLength: length, formatTail } = parseJson(
-      Buffer.from(signature.protected, 'base64url'),
-      `${where} protected header`,
-    ) as { formatLength?: unknown; formatTail?: unknown };
+    const header = parseJson(Buffer.from(signature.protected, 'base64url'), `${where} protected header`);
+    const { formatLength: length, formatTail } = isObject(header) ? header : {};
     if (!Number.isSafeInteger(length) || (length as number) < 1 || (length as number) > bytes.byteLength)
       fail('has a signature with a bad formatLength', where);
     if (typeof formatTail !== 'string') fail('has a signature without formatTail', where);

@@ -1,10 +1,10 @@
 import { InvalidManifestError } from '../errors.js';
-import { parseJson } from './config.js';
+import { isObject, parseJson } from './json-checks.js';
 import type { RawManifest } from './descriptor.js';
 import { digestOf, isDigest, type Digest, type DigestAlgorithm } from './digest.js';
 import { baseMediaType, MEDIA_TYPE } from './media-type.js';
 import { readSignedDocument, signDocument, verifySignatures } from './schema1-signature.js';
-import type { V1Document } from './v1/v1-image.js';
+import { checkV1Members, type V1Document } from './v1/v1-image.js';
 
 /** One image of a schema 1 manifest's chain. */
 export interface Schema1Step {
@@ -54,8 +54,8 @@ export function parseSchema1(bytes: Buffer, contentType: string, where: string):
   else if (baseMediaType(contentType) === MEDIA_TYPE.dockerSchema1Signed) fail('has no signatures', where);
   const payload = signed?.payload ?? bytes;
   const document = parseJson(payload, where);
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) fail('is not a JSON object', where);
-  const { schemaVersion, name, tag, architecture, fsLayers, history } = document as Record<string, unknown>;
+  if (!isObject(document)) fail('is not a JSON object', where);
+  const { schemaVersion, name, tag, architecture, fsLayers, history } = document;
   if (schemaVersion !== 1) fail(`has schemaVersion ${JSON.stringify(schemaVersion)?.slice(0, 40)}, not 1`, where);
   if (typeof name !== 'string' || typeof tag !== 'string') fail('has no name or no tag', where);
   if (!Array.isArray(fsLayers) || !Array.isArray(history)) fail('has no list of layers or no history', where);
@@ -117,11 +117,12 @@ function stepOf(layer: unknown, entry: unknown, where: string): Schema1Step {
   const text = (entry as { v1Compatibility?: unknown } | null)?.v1Compatibility;
   if (typeof text !== 'string') fail('has no v1Compatibility', where);
   const json = parseJson(Buffer.from(text), where);
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) fail('is not a JSON object', where);
-  const { id, throwaway } = json as Record<string, unknown>;
+  if (!isObject(json)) fail('is not a JSON object', where);
+  checkV1Members(json, { where, path: '' });
+  const { id, throwaway } = json;
   // An ID is a name that a server chose: it never becomes a key for content (CVE-2014-8178).
   if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) fail('has no valid id', where);
-  return { id, blob, json: json as V1Document, empty: throwaway === true };
+  return { id, blob, json: json as unknown as V1Document, empty: throwaway === true };
 }
 
 function fail(what: string, where: string): never {

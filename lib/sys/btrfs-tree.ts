@@ -7,9 +7,8 @@ const HEAD = 112;
 const ROOM = 128 * 1024;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 const [ROOT_TREE, UUID_TREE] = [1n, 9n];
-const [INODE_REF, INODE_EXTREF, ORPHAN_ITEM, EXTENT_DATA, ROOT_ITEM, UUID_SUBVOLUME] = [
-  12, 13, 48, 108, 132, 251,
-] as const;
+const [INODE_ITEM, INODE_REF, INODE_EXTREF, XATTR_ITEM] = [1, 12, 13, 24] as const;
+const [ORPHAN_ITEM, EXTENT_DATA, ROOT_ITEM, UUID_SUBVOLUME] = [48, 108, 132, 251] as const;
 const ORPHAN_OBJECT_ID = MAX_U64 - 4n;
 /** Offsets of parent_uuid and otransid in struct btrfs_root_item. */
 const [ROOT_PARENT_UUID, ROOT_OTRANSID] = [263, 303];
@@ -82,9 +81,9 @@ export function bytesWrittenAfter(fd: number, transaction: bigint): number {
   const first = { objectId: 0n, type: 0, offset: 0n };
   const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
   let bytes = 0;
-  for (const { key, data } of searchTree(fd, 0n, first, last, transaction + 1n)) {
+  for (const { data } of searchTree(fd, 0n, first, last, { oldest: transaction + 1n, only: [EXTENT_DATA] })) {
     // struct btrfs_file_extent_item: the leaf may hold older extents too, and holes have no place on disk.
-    if (key.type !== EXTENT_DATA || data.readBigUInt64LE(0) <= transaction) continue;
+    if (data.readBigUInt64LE(0) <= transaction) continue;
     const isInline = data.readUInt8(20) === 0;
     if (isInline) bytes += Number(data.readBigUInt64LE(8));
     else if (data.readBigUInt64LE(21) !== 0n) bytes += Number(data.readBigUInt64LE(45));
@@ -95,14 +94,72 @@ export function bytesWrittenAfter(fd: number, transaction: bigint): number {
 /** Whether subvolumes that were deleted still take room: a thread of btrfs frees them one by one. */
 export function isFreeingSubvolumes(fd: number): boolean {
   const first = { objectId: ORPHAN_OBJECT_ID, type: ORPHAN_ITEM, offset: 0n };
-  return searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 }).length > 0;
+  return searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 }).next().done !== true;
+}
+
+/** Offsets in struct btrfs_inode_item. */
+const [INODE_LINKS, INODE_MODE, INODE_FLAGS] = [40, 52, 64];
+
+/** What btrfs keeps of one inode beside what stat(2) and a tar can say. */
+export interface InodeTraits {
+  readonly ino: bigint;
+  readonly links: number;
+  /** With type bits. */
+  readonly mode: number;
+  /** BTRFS_INODE_* in the lower 32 bits, BTRFS_INODE_RO_* in the upper ones. */
+  readonly flags: bigint;
+  /** Whether it has an attribute `btrfs.*`. */
+  readonly hasProperty: boolean;
+}
+
+/** Traits of the inodes in the subvolume that `fd` lies in that changed after `transaction` (and of neighbours in the tree). */
+export function* inodeTraitsAfter(fd: number, transaction: bigint): Generator<InodeTraits, void> {
+  const first = { objectId: 0n, type: 0, offset: 0n };
+  const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
+  let inode: InodeTraits | undefined;
+  for (const { key, data } of searchTree(fd, 0n, first, last, {
+    oldest: transaction + 1n,
+    only: [INODE_ITEM, XATTR_ITEM],
+  })) {
+    if (key.type === INODE_ITEM) {
+      if (inode !== undefined) yield inode;
+      inode = {
+        ino: key.objectId,
+        links: data.readUInt32LE(INODE_LINKS),
+        mode: data.readUInt32LE(INODE_MODE),
+        flags: data.readBigUInt64LE(INODE_FLAGS),
+        hasProperty: false,
+      };
+      // A new property writes its inode again: one whose inode is not here is an old one.
+    } else if (key.type === XATTR_ITEM && inode?.ino === key.objectId && holdsProperty(data)) {
+      inode = { ...inode, hasProperty: true };
+    }
+  }
+  if (inode !== undefined) yield inode;
+}
+
+/** Whether an xattr item, which holds all attributes whose names have one hash, holds one of btrfs's own. */
+function holdsProperty(data: Buffer): boolean {
+  // struct btrfs_dir_item: a key, a transaction, data_len, name_len, type, then name and data.
+  for (let at = 0; at + 30 <= data.length;) {
+    const [dataLength, nameLength] = [data.readUInt16LE(at + 25), data.readUInt16LE(at + 27)];
+    if (data.toString('latin1', at + 30, at + 36) === 'btrfs.') return true;
+    at += 30 + dataLength + nameLength;
+  }
+  return false;
 }
 
 /** Shared by all searches. */
 let buffer: Buffer | undefined;
 
-function searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, oldest = 0n): TreeItem[] {
-  const found: TreeItem[] = [];
+/** Items of a tree by key, of parts written in transaction `oldest` or later; of the types `only`, where given. */
+function* searchTree(
+  fd: number,
+  tree: bigint,
+  first: TreeKey,
+  last: TreeKey,
+  { oldest = 0n, only }: { readonly oldest?: bigint; readonly only?: readonly number[] } = {},
+): Generator<TreeItem, void> {
   let from = first;
   const search = (buffer ??= Buffer.allocUnsafeSlow(HEAD + ROOM));
   for (;;) {
@@ -115,21 +172,24 @@ function searchTree(fd: number, tree: bigint, first: TreeKey, last: TreeKey, old
     search.writeBigUInt64LE(BigInt(ROOM), 104);
     ioctl(fd, TREE_SEARCH, search);
     const count = search.readUInt32LE(64);
-    if (count === 0) return found;
+    if (count === 0) return;
+    // The shared buffer is free again then: whoever takes these items may search meanwhile.
+    const found = Buffer.from(search);
+    const items: TreeItem[] = [];
     let at = HEAD;
-    for (let item = 0; item < count; item++) {
-      const key = {
-        objectId: search.readBigUInt64LE(at + 8),
-        offset: search.readBigUInt64LE(at + 16),
-        type: search.readUInt32LE(at + 24),
-      };
-      const length = search.readUInt32LE(at + 28);
-      found.push({ key, data: Buffer.from(search.subarray(at + 32, at + 32 + length)) });
+    for (let item = 1; item <= count; item++) {
+      const [type, length] = [search.readUInt32LE(at + 24), search.readUInt32LE(at + 28)];
+      // Most items of a search of everything are of no use, and reading their keys is dear.
+      const isWanted = only?.includes(type) ?? true;
+      if (isWanted || item === count) {
+        from = { objectId: search.readBigUInt64LE(at + 8), offset: search.readBigUInt64LE(at + 16), type };
+        if (isWanted) items.push({ key: from, data: found.subarray(at + 32, at + 32 + length) });
+      }
       at += 32 + length;
-      from = key;
     }
-    if (from.offset === MAX_U64) return found;
+    yield* items;
+    if (from.offset === MAX_U64) return;
     from = { ...from, offset: from.offset + 1n };
-    if (from.type > last.type || (from.type === last.type && from.offset > last.offset)) return found;
+    if (from.type > last.type || (from.type === last.type && from.offset > last.offset)) return;
   }
 }

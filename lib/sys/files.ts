@@ -10,6 +10,9 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
 export const O_PATH = 0o10000000;
+/** An unnamed file in the directory opened; it goes with its last descriptor unless it is linked. */
+export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+export const AT_SYMLINK_FOLLOW = 0x400;
 export const O_CLOEXEC = 0o2000000;
 /** Symbolic links, `..` and absolute paths stay inside `dirfd` (openat2(2)). */
 export const RESOLVE_IN_ROOT = 0x10;
@@ -88,9 +91,9 @@ export function readlinkAt(dir: number, path: SysPath): Buffer {
   return Buffer.from(out.subarray(0, length));
 }
 
-/** Hard link; symbolic links are linked, not followed. */
-export function linkAt(fromDir: number, from: SysPath, toDir: number, to: SysPath): void {
-  if (libc.linkat(fromDir, cString(from), toDir, cString(to), 0) < 0) throw syscallError('linkat', to);
+/** Hard link; symbolic links are linked, and followed only with AT_SYMLINK_FOLLOW. */
+export function linkAt(fromDir: number, from: SysPath, toDir: number, to: SysPath, flags = 0): void {
+  if (libc.linkat(fromDir, cString(from), toDir, cString(to), flags) < 0) throw syscallError('linkat', to);
 }
 
 /** Removes a file, or with AT_REMOVEDIR an empty directory. */

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { settle } from './ioctl.js';
 import * as libc from './libc.js';
 
+const MS_NODEV = 4n;
 const MS_NOATIME = 1024n;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
-/** Mounts the file system of `device` on `target` with noatime; `data`: its own comma-separated options. Throws SyscallError. */
+/** Mounts the file system of `device` on `target` with noatime and nodev; `data`: its own comma-separated options. Throws SyscallError. */
 export async function mountFilesystem(options: {
   readonly device: string;
   readonly target: string;
@@ -14,7 +15,11 @@ export async function mountFilesystem(options: {
   readonly data: string;
 }): Promise<void> {
   const [device, target, type, data] = [options.device, options.target, options.type, options.data].map(libc.cString);
-  await settle('mount', (done) => libc.mount.async(device!, target!, type!, MS_NOATIME, data!, done), options.target);
+  await settle(
+    'mount',
+    (done) => libc.mount.async(device!, target!, type!, MS_NOATIME | MS_NODEV, data!, done),
+    options.target,
+  );
 }
 
 /**

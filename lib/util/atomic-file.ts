@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Prefix of the temporary files of `writeFileAtomic`: whoever lists the directory skips names that begin so. */
@@ -23,6 +23,18 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/**
+ * Removes what writers of `path` that were killed have left beside it. Call it only while no other process may write it.
+ * Throws node's system error.
+ */
+export async function removeUnfinished(path: string): Promise<void> {
+  const start = `${TEMPORARY_PREFIX}${basename(path)}-`;
+  for (const name of await readdir(dirname(path))) {
+    const isOne = name.startsWith(start) && /^[0-9a-f]{12}$/.test(name.slice(start.length));
+    if (isOne) await rm(join(dirname(path), name), { force: true });
+  }
 }
 
 /** Makes the names in a directory durable. */

@@ -1,15 +1,18 @@
+import { onAbort } from './on-abort.js';
+
 /** Resolves after `ms` milliseconds; rejects at once with the signal's reason when it aborts. Leaves no timer behind. */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason as Error);
     const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
+      forget?.();
       resolve();
     }, ms);
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal!.reason as Error);
-    };
-    signal?.addEventListener('abort', abort, { once: true });
+    const forget =
+      signal &&
+      onAbort(signal, () => {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      });
   });
 }

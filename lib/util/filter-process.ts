@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { CommandError } from '../errors.js';
+import { onAbort } from './on-abort.js';
 import { SYSTEM_PATH } from './run-process.js';
 
 const KEPT_BYTES = 4096;
@@ -25,7 +26,7 @@ export async function* filterProcess(
   child.once('error', (error) => (missing = error));
   const closed = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   const kill = (): void => void child.kill('SIGKILL');
-  signal.addEventListener('abort', kill, { once: true });
+  const forget = onAbort(signal, kill);
   let fault: { readonly error: unknown } | undefined;
   // A program that stops reading is judged by its exit code.
   child.stdin.on('error', () => undefined);
@@ -49,7 +50,7 @@ export async function* filterProcess(
       });
     }
   } finally {
-    signal.removeEventListener('abort', kill);
+    forget();
     kill();
     child.stdin.destroy();
     await closed;

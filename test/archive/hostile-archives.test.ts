@@ -84,6 +84,14 @@ describe('archive: what is read', () => {
       'one whose layer is a hard link',
       writeTar([...DOCKER.slice(0, 2), file('b', LAYER), { path: 'l/layer.tar', type: 'hardlink', target: 'b' }]),
     ],
+    [
+      'one with a layer of no byte (rules_docker)',
+      writeTar([
+        listing(),
+        file('c.json', CONFIG.replace(sha256(LAYER), sha256(Buffer.alloc(0)))),
+        file('l/layer.tar', ''),
+      ]),
+    ],
     ['one compressed with gzip', gzipSync(writeTar(DOCKER))],
   ] as const)
     it(title, () => readAll(bytes));
@@ -126,6 +134,40 @@ describe('archive: what is refused, with exit 6', () => {
           { path: 'm', type: 'link', target: 'l/layer.tar' },
         ]),
       /without end/,
+    ],
+    [
+      'an image of 100,000 names',
+      () => writeTar([listing({ RepoTags: Array.from({ length: 100_000 }, (_, i) => `a:${i}`) }), ...DOCKER.slice(1)]),
+      /over 1000 names/,
+    ],
+    [
+      'an image of 100,000 names in a layout',
+      () => {
+        const manifests = Array.from({ length: 1001 }, (_, i) => ({
+          ...ENTRY,
+          annotations: { 'org.opencontainers.image.ref.name': `a:${i}` },
+        }));
+        return writeTar([layout, file('index.json', { manifests }), ...OCI.slice(2)]);
+      },
+      /over 1000 names/,
+    ],
+    [
+      'a v1 archive of 100,000 tags',
+      () => {
+        const tags = Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`${i}`, 'a'.repeat(64)]));
+        return writeTar([file('repositories', { app: tags })]);
+      },
+      /over 1000 names/,
+    ],
+    [
+      'an image of 100,000 layers',
+      () => writeTar([listing({ Layers: Array<string>(100_000).fill('l/layer.tar') }), ...DOCKER.slice(1)]),
+      /over 1024 layers/,
+    ],
+    [
+      'a config with a field of the wrong type',
+      () => writeTar([listing(), file('c.json', { ...JSON.parse(CONFIG), config: { Env: 'A=b' } }), DOCKER[2]!]),
+      /has a bad config\.Env: it is a string, not a list/,
     ],
     ['a member twice', () => writeTar([...OCI, index]), /two members/],
     ['a device', () => writeTar([...OCI, { path: 'null', type: 'char', device: [1, 3] }]), /neither a file nor a link/],

@@ -68,6 +68,21 @@ describe('auth', () => {
       ],
       ['Bearer realm="first",realm="second"', [{ scheme: 'bearer', parameters: { realm: 'first' } }]],
       ['Negotiate', [{ scheme: 'negotiate', parameters: {} }]],
+      [
+        'Negotiate TlRMTVNTUAAC/+==, Basic realm="x"',
+        [
+          { scheme: 'negotiate', parameters: {} },
+          { scheme: 'basic', parameters: { realm: 'x' } },
+        ],
+      ],
+      [
+        'NTLM abc=,Bearer realm=r, Negotiate',
+        [
+          { scheme: 'ntlm', parameters: {} },
+          { scheme: 'bearer', parameters: { realm: 'r' } },
+          { scheme: 'negotiate', parameters: {} },
+        ],
+      ],
       ['"broken', []],
       ['Bearer __proto__="x"', [{ scheme: 'bearer', parameters: { ['__proto__']: 'x' } }]],
     ] as const) {
@@ -145,6 +160,11 @@ describe('auth', () => {
         token(`/t?x=1&service=reg&${PULL}&account=me`, { body: '{"access_token":"abc"}' }, { authorization: BASIC }),
       );
       expect(await answer(authorizer(true), service, '/t?x=1')).to.equal('Bearer abc');
+    });
+
+    it('takes access_token where token is empty', async () => {
+      const service = await tokens(token(`/token?service=reg&${PULL}`, { body: '{"token":"","access_token":"abc"}' }));
+      expect(await answer(authorizer(), service)).to.equal('Bearer abc');
     });
 
     it('names the repositories to mount from', async () => {
@@ -267,7 +287,6 @@ describe('auth', () => {
       ['knows the repository by another name', { access: [access('mirror/a/b', 'pull', 'push')] }, true],
       ['names pull alone', { access: [access('a/b', 'pull')] }, false],
       ['grants nothing', { access: [] }, false],
-      ['grants the source of a mount alone', { access: [access('c', 'pull')] }, false],
       ['grants something else', { access: [{ type: 'registry', name: 'a/b', actions: ['push'] }] }, false],
       ['holds rubbish', { access: [null, 3, { type: 'repository', name: 'a/b', actions: 'push' }] }, false],
     ] as const)
@@ -285,6 +304,42 @@ describe('auth', () => {
         expect(error).to.be.instanceOf(AuthenticationError);
         expect(error.message).to.include('push to a/b');
       });
+
+    describe('of a service that honours one scope only', () => {
+      const both = `/token?${PULL}%2Cpush&scope=repository%3Ac%3Apull`;
+      const own = `/token?${PULL}%2Cpush`;
+      const granted = { body: JSON.stringify({ token: jwt({ access: [access('a/b', 'pull', 'push')] }) }) };
+      const scopeFor = (service: ScriptedServer): AuthScope => ({
+        ...scopeOf(service.host),
+        actions: 'pull,push',
+        mountFrom: ['c'],
+      });
+      for (const [what, reply] of [
+        [
+          'the last one (GitLab, docker_auth)',
+          { body: JSON.stringify({ token: jwt({ access: [access('c', 'pull')] }) }) },
+        ],
+        ['refuses several with 400', { status: 400, body: 'duplicate field `scope`' }],
+      ] as const)
+        it(`are asked for the own repository alone: ${what}; the next time at once`, async () => {
+          const service = await tokens(token(both, reply), token(own, granted), token(own, granted));
+          const made = authorizer();
+          const header = await made.answer(scopeFor(service), refusalOf(service), signal);
+          expect(header).to.match(/^Bearer e30\./);
+          expect(await made.header(scopeFor(service), signal)).to.equal(header);
+          const other = { ...scopeFor(service), mountFrom: ['d'] };
+          expect(await made.answer(other, refusalOf(service), signal)).to.match(/^Bearer /);
+        });
+
+      it('are told as not allowing to push when the own repository is not granted either', async () => {
+        const source = { body: JSON.stringify({ token: jwt({ access: [access('c', 'pull')] }) }) };
+        const nothing = { body: JSON.stringify({ token: jwt({ access: [] }) }) };
+        const service = await tokens(token(both, source), token(own, nothing));
+        const error = await rejection(authorizer().answer(scopeFor(service), refusalOf(service), signal));
+        expect(error).to.be.instanceOf(AuthenticationError);
+        expect(error.message).to.include('push to a/b');
+      });
+    });
 
     it('that the user has are sent as they are, and not again when they are refused', async () => {
       const made = authorizer(true, { registryToken: 'own' });
@@ -305,6 +360,19 @@ describe('auth', () => {
       ['plain http on another host', 'http://reg.example/v2/', 'http://other.example/token', false],
       ['this machine for a registry elsewhere', 'https://reg.example/v2/', 'https://127.0.0.1:1/token', false],
       ['this machine by name', 'http://reg.example/v2/', 'https://localhost/token', false],
+      ...[
+        '0.0.0.0',
+        '[::]',
+        '[::ffff:127.0.0.1]',
+        'localhost.',
+        '169.254.169.254',
+        '10.1.2.3',
+        '[fe80::1]',
+        '[fd00::1]',
+      ].map(
+        (host) => [`${host} for a public registry`, 'https://reg.example/v2/', `https://${host}/token`, false] as const,
+      ),
+      ['this machine for a registry of a private network', 'https://10.1.2.3/v2/', 'https://127.0.0.1/token', false],
       ['a user name in the address', 'https://reg.example/v2/', 'https://a:b@reg.example/token', false],
       ['another scheme', 'https://reg.example/v2/', 'file:///etc/passwd', false],
       ['no address', 'https://reg.example/v2/', 'token', false],

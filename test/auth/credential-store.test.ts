@@ -75,6 +75,56 @@ describe('credential store', () => {
         expect(await find(host, repository), `${host} ${repository ?? ''}`).to.equal(login);
     });
 
+    it('takes those of DOCKER_AUTH_CONFIG before those of files, but not before a file that the user names', async () => {
+      await write(docker(), { auths: { 'reg.example': auth('file:1'), 'other.example': auth('other:1') } });
+      const env = { DOCKER_AUTH_CONFIG: JSON.stringify({ auths: { 'reg.example': auth('env:1') } }) };
+      expect(await find('reg.example', undefined, store(env))).to.equal('env:1');
+      expect(await find('other.example', undefined, store(env))).to.equal('other:1');
+      expect(await find('reg.example', undefined, store(env, docker()))).to.equal('file:1');
+      expect(await find('reg.example', undefined, store({ ...env, REGISTRY_AUTH_FILE: docker() }))).to.equal('file:1');
+      expect((await store(env).find('reg.example', { signal }))!.source).to.equal('DOCKER_AUTH_CONFIG');
+      expect(await find('reg.example', undefined, store({ DOCKER_AUTH_CONFIG: '' }))).to.equal('file:1');
+    });
+
+    it('says that DOCKER_AUTH_CONFIG is wrong, without a word of what it says', async () => {
+      const error = await rejection(store({ DOCKER_AUTH_CONFIG: '{"auths": secret' }).find('reg.example', { signal }));
+      expect(error).to.be.instanceOf(AuthenticationError);
+      expect(error.message).to.equal('the variable DOCKER_AUTH_CONFIG is not JSON');
+      expect(error.hint).to.equal('repair or unset the variable');
+    });
+
+    it('keeps a login in a file though DOCKER_AUTH_CONFIG is set', async () => {
+      const env = { DOCKER_AUTH_CONFIG: '{}' };
+      const kept = await store(env).save(
+        parseRegistryKey('reg.example'),
+        { username: 'me', password: 'p' },
+        { signal },
+      );
+      expect(kept.file).to.equal(docker());
+      expect(await find('reg.example', undefined, store(env))).to.equal('me:p');
+    });
+
+    it('takes those of .dockercfg last, and never writes there', async () => {
+      const legacy = join(directory, '.dockercfg');
+      const entries = { 'https://reg.example/v1/': { ...auth('old:1'), email: 'a@b' }, 'other.example': auth('old:2') };
+      await write(legacy, entries);
+      expect(await find('reg.example')).to.equal('old:1');
+      await write(docker(), { auths: { 'reg.example': auth('new:1') } });
+      expect(await find('reg.example')).to.equal('new:1');
+      expect(await find('other.example')).to.equal('old:2');
+      expect(await store().remove(parseRegistryKey('other.example'), { signal })).to.deep.equal([]);
+      expect(JSON.parse(await readFile(legacy, 'utf8'))).to.deep.equal(entries);
+    });
+
+    it('reads base64 with line feeds in it, and files with a byte order mark', async () => {
+      const broken = auth(`me:${'x'.repeat(80)}`).auth.replace(/.{76}/g, '$&\r\n');
+      await write(docker(), `\ufeff${JSON.stringify({ auths: { 'reg.example': { auth: `${broken}\n` } } })}`);
+      expect(await find('reg.example')).to.equal(`me:${'x'.repeat(80)}`);
+      await store().save(parseRegistryKey('new.example'), { username: 'me', password: 'p' }, { signal });
+      expect(await find('new.example')).to.equal('me:p');
+      expect(await find('reg.example')).to.equal(`me:${'x'.repeat(80)}`);
+    });
+
     it('knows the spellings of Docker Hub and of Docker', async () => {
       await write(docker(), {
         auths: { 'https://index.docker.io/v1/': auth('hub:1'), 'http://old.example/v1/': auth('old:1') },
@@ -161,6 +211,14 @@ describe('credential store', () => {
         expect(error).to.be.instanceOf(AuthenticationError);
         expect(error.message).to.include(docker()).and.not.include('c2Vj').and.not.include('secret');
       });
+  });
+
+  it('a login removes what one that was killed has left of the file, credentials in it', async () => {
+    const killed = join(dirname(docker()), '.new-config.json-0123456789ab');
+    await write(killed, { auths: { 'reg.example': auth('me:secret') } });
+    await write(join(dirname(docker()), '.new-config.json-notes'), '');
+    await store().save(parseRegistryKey('other.example'), { username: 'me', password: 'x' }, { signal });
+    expect((await readdir(dirname(docker()))).sort()).to.deep.equal(['.new-config.json-notes', 'config.json']);
   });
 
   describe('credential helpers', () => {

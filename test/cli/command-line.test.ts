@@ -3,7 +3,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { cliReference, COMMANDS, completionScript, GLOBAL_OPTIONS, runCli, variableOf } from '../../lib/cli/index.js';
+import {
+  cliReference,
+  COMMANDS,
+  completionScript,
+  GLOBAL_OPTIONS,
+  parseArguments,
+  runCli,
+  variableOf,
+} from '../../lib/cli/index.js';
 
 interface Outcome {
   readonly code: number;
@@ -37,6 +45,49 @@ describe('command line', () => {
     const { value, origin } = rows.find((row) => row.key === key)!;
     return [value, origin.replace(home, 'HOME')];
   }
+
+  for (const args of [
+    ['--dest-creds', 'me:hush-hush', 'copy', 'a', 'b'],
+    ['--dest-credz', 'me:hush-hush', 'copy', 'a', 'b'],
+    ['--dest-creds=me:hush-hush', 'copy', 'a', 'b'],
+    ['--creds', 'me:hush-hush', 'sevre'],
+    ['copy', '--src-creds', 'me:hush-hush', '--nosuch', 'a', 'b'],
+    ['pull', 'me:hush-hush@reg.example/app'],
+    ['pull', 'docker://me:hush-hush@reg.example/app:1', '--json'],
+    ['copy', 'https://me:hush-hush@reg.example/app', 'b'],
+    ['sync', 'a.example/b', 'me:hush-hush@reg.example/app'],
+    ['tags', 'me:hush-hush@reg.example/app'],
+    ['login', 'me:hush-hush@reg.example'],
+    ['rmi', 'me:hush-hush@reg.example/app', '--root', '/nonexistent'],
+  ])
+    it(`"imgtool ${args.join(' ')}" does not repeat the password`, async () => {
+      for (const more of [[], ['--log-level', 'debug']]) {
+        const { code, stdout, stderr } = await imgtool([...args, ...more]);
+        expect(code).to.be.oneOf([2, 3]);
+        expect(stdout + stderr).to.not.include('hush');
+      }
+    });
+
+  it('an option of a command that stands before it is named with the command', async () => {
+    const { stderr } = await imgtool(['--dest-creds', 'me:hush-hush', 'copy', 'a', 'b']);
+    expect(stderr).to.equal(
+      `imgtool: copy failed: unknown option '--dest-creds'\nhint: write it after the command: imgtool copy --dest-creds …\n`,
+    );
+  });
+
+  it('--tls-verify and those of one side take false after a space', () => {
+    const [before, after] = [['copy', 'a', 'b'], ['c']];
+    for (const name of ['tls-verify', 'src-tls-verify', 'dest-tls-verify'])
+      for (const value of ['true', 'false']) {
+        const parsed = parseArguments([...before, `--${name}`, value, ...after], COMMANDS, 80);
+        expect(parsed)
+          .to.include({ kind: 'command' })
+          .and.deep.include({ args: ['a', 'b', 'c'] });
+        expect('flags' in parsed && parsed.flags.get(name)).to.deep.equal([value]);
+      }
+    const given = parseArguments(['copy', 'a', 'b', '--all', 'false'], COMMANDS, 80);
+    expect(given).to.deep.include({ args: ['a', 'b', 'false'] });
+  });
 
   for (const { args, hint } of [
     { args: ['nosuch', '--help'], hint: 'imgtool --help' },

@@ -5,10 +5,10 @@ import { EXIT_OF_ERROR, exitCodeOf, reportError } from '../../lib/cli/index.js';
 
 /** Every concrete class of lib/errors.ts with an instance of it. */
 const INSTANCES = Object.entries(errors)
-  .filter(([name, value]) => name.endsWith('Error') && typeof value === 'function' && name !== 'ImgtoolError')
+  .filter(([, value]) => typeof value === 'function' && value.prototype instanceof errors.ImgtoolError)
   .map(([name, value]) => {
     const Class = value as new (message: string, options: object) => errors.ImgtoolError;
-    return [name, new Class('m', { errno: 'EIO' })] as const;
+    return [name, new Class('m', { errno: 'EIO', input: 'x' })] as const;
   });
 
 describe('exit codes', () => {
@@ -41,6 +41,33 @@ describe('exit codes', () => {
 });
 
 describe('error reports', () => {
+  it('of very long texts are made at once', () => {
+    const text = `${'a:@'.repeat(300_000)} ${'a'.repeat(300_000)} ${'a:'.repeat(300_000)}@sha256:1`;
+    expect(new errors.UsageError(text).message).to.match(/^\*\*\*@ a+ (?:a:)+@sha256:1$/);
+  });
+
+  for (const [text, want] of [
+    ['"me:secret@reg.example/app"', '"***@reg.example/app"'],
+    ['me:se@cr:et@reg.example:5000/app:1', '***@reg.example:5000/app:1'],
+    ['https://me:secret@reg.example/', '***@reg.example/'],
+    ['me:secret@localhost', '***@localhost'],
+    [`me:secret@reg.example/app:1@sha256:${'0'.repeat(64)}`, `***@reg.example/app:1@sha256:${'0'.repeat(64)}`],
+    ['me:secret@shared:5000/x', '***@shared:5000/x'],
+    [`localhost:5000/app:1@sha256:${'0'.repeat(64)}`, undefined],
+    ['"a:1@sha256:abc" is bad', undefined],
+    ['a:1@sha512', undefined],
+    ['me@reg.example/app', undefined],
+  ] as const)
+    it(`of ${text} ${want === undefined ? 'repeat it' : 'hide the password'}, in the message, the work and the facts`, () => {
+      const shown = want ?? text;
+      const error = new errors.InvalidReferenceError(`bad ${text}`, { input: text });
+      expect(error.message).to.equal(`bad ${shown}`);
+      const report = reportError(new errors.NotFoundError(text, { kind: 'image', subject: text }), `pull ${text}`);
+      expect(report.text).to.equal(`imgtool: pull ${shown} failed: ${shown}`);
+      expect(report.json.error).to.include({ message: shown, command: `pull ${shown}`, subject: shown });
+      expect(reportError(new TypeError(text), 'x').text).to.include(`failed: ${shown}\n`);
+    });
+
   it('are one line and a hint, without what a terminal obeys (CVE-2026-53488)', () => {
     const error = new errors.UsageError('bad \x1b[2Jname\u202e', { hint: 'try\x07' });
     const { text } = reportError(error, 'pull x\x1b');

@@ -125,12 +125,12 @@ describe('commit: faults', () => {
     await imgtool(root, 'rm', name);
   });
 
-  it('where btrfs cannot tell the changes both trees are walked, which is said, and the result is right', async () => {
+  it('where btrfs cannot tell the changes both trees are walked, which is said; a subvolume inside is no such case', async () => {
     const { name, files } = await container();
     await writeFile(join(files, 'etc/b'), 'b');
     execFileSync('btrfs', ['subvolume', 'create', join(files, 'etc/nested')], { stdio: 'ignore' });
     const nested = await stderrOf('diff', name);
-    expect(nested.stderr).to.include('comparing every file').and.include('subvolume');
+    expect(nested.stderr).to.not.include('comparing every file');
     expect(await imgtool(root, 'diff', name)).to.equal('C /etc\nA /etc/b\nA /etc/nested');
 
     const other = join(directory, 'other.tar');

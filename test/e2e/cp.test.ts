@@ -1,8 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
@@ -46,7 +48,7 @@ describe('cp', () => {
   });
 
   const cp = (...args: string[]): Promise<string> => imgtool(root, 'cp', ...args);
-  const failing = (args: string[], input = ''): { status: number | null; error: string } => {
+  const failing = (args: string[], input: string | Buffer = ''): { status: number | null; error: string } => {
     const { status, stderr } = spawnSync(IMGTOOL, ['--root', root, 'cp', ...args], { input });
     return { status, error: stderr.toString() };
   };
@@ -66,6 +68,24 @@ describe('cp', () => {
     await cp(`${other}:home/new`, out);
     expectSameTree(listTree(files), listTree(out));
     expect(await imgtool(root, 'diff', other)).to.match(/^C \/home\nA \/home\/new\nA \/home\/new\/a\n/);
+  });
+
+  it('a copy that is killed leaves no file without its name, which a commit would pack', async () => {
+    const big = join(place('big'), 'file');
+    execFileSync('dd', ['if=/dev/urandom', `of=${big}`, 'bs=1M', 'count=64', 'status=none']);
+    const child = spawn(IMGTOOL, ['--root', root, 'cp', big, `${box}:/srv/file`], { stdio: 'ignore' });
+    const inRoot = (): boolean =>
+      readdirSync(`/proc/${child.pid}/fd`).some((fd) => {
+        const path = linkOf(`/proc/${child.pid}/fd/${fd}`);
+        return path.startsWith(inBox('/srv/'));
+      });
+    while (child.exitCode === null && !inRoot()) await sleep(1);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(child.signalCode, 'the copy was quicker than the test').to.equal('SIGKILL');
+    expect(readdirSync(inBox('srv'))).to.deep.equal([]);
+    await cp(big, `${box}:/srv/file`);
+    expect(statSync(inBox('srv/file')).size).to.equal(64 << 20);
   });
 
   it('says what does not fit', () => {
@@ -117,6 +137,69 @@ describe('cp', () => {
     expect(statSync(inBox('srv')).mode).to.equal(before.mode);
   });
 
+  it('a tar with lib/x goes into /usr/lib where lib is a link to it, hard links too', async () => {
+    shell(
+      inBox('.'),
+      'mkdir -p usr/lib/old usr/share; chmod 711 usr/lib; ln -s usr/lib lib; ln -s /usr/share usr/lib/data',
+    );
+    const source = place('merged');
+    shell(
+      source,
+      'mkdir -p lib/old lib/data; echo x >lib/x; ln lib/x lib/old/y; ln lib/x z; echo d >lib/data/d; chmod 750 lib/old',
+    );
+    const members = ['lib/x', 'lib/old', 'z', 'lib/data/d'];
+    await run('sh', ['-c', `tar -C ${source} -cf - ${members.join(' ')} | ${IMGTOOL} --root ${root} cp - ${box}:/`]);
+    expect(lstatSync(inBox('lib')).isSymbolicLink()).to.equal(true);
+    expect(readFileSync(inBox('usr/lib/x'), 'utf8')).to.equal('x\n');
+    expect(readFileSync(inBox('usr/share/d'), 'utf8')).to.equal('d\n');
+    expect(statSync(inBox('usr/lib/old/y')).ino).to.equal(statSync(inBox('usr/lib/x')).ino);
+    expect(statSync(inBox('z')).ino).to.equal(statSync(inBox('usr/lib/x')).ino);
+    // What the tar only implies stays as it is, what it names takes its mode.
+    expect(statSync(inBox('usr/lib')).mode & 0o777).to.equal(0o711);
+    expect(statSync(inBox('usr/lib/old')).mode & 0o777).to.equal(0o750);
+  });
+
+  it('a tar goes through links inside the root only: absolute ones, .., a circle, one to nothing', () => {
+    const outside = place('outside');
+    shell(
+      inBox('.'),
+      `ln -s ${outside} out; ln -s ../../../../../srv up; ln -s . self; ln -s nowhere dangling; mkdir -p .${outside}`,
+    );
+    const source = place('links');
+    shell(source, 'mkdir -p out up self/self dangling; echo 1 | tee out/o up/u self/self/s >dangling/d');
+    const into = (...members: string[]): { status: number | null; error: string } =>
+      failing(['-', `${box}:/`], execFileSync('tar', ['-C', source, '-cf', '-', ...members]));
+    for (const member of ['out/o', 'up/u', 'self/self/s']) expect(into(member)).to.deep.equal({ status: 0, error: '' });
+    expect(readdirSync(outside)).to.deep.equal([]);
+    expect(readdirSync(inBox(outside))).to.deep.equal(['o']);
+    expect(readdirSync(inBox('srv'))).to.deep.equal(['u']);
+    expect(statSync(inBox('s')).size).to.equal(2);
+    expect(into('dangling/d').error).to.include('dangling is a symlink there, and a directory here');
+    const deep = 'self/'.repeat(60);
+    expect(into('--transform', `s,^self/self/,${deep},`, 'self/self/s').error).to.include('too many symbolic links');
+  });
+
+  it('names that mean whiteouts in layers are names, both ways and in an export', () => {
+    const source = place('whiteouts');
+    shell(
+      source,
+      'mkdir d .wh..wh.plnk; echo 1 >.wh.name; echo 2 >d/.wh..wh..opq; echo 3 >.wh.; echo 4 >.wh..wh.plnk/5',
+    );
+    const input = execFileSync('tar', ['--format=posix', '-C', source, '-cf', '-', '.']);
+    expect(failing(['-', `${box}:/srv`], input)).to.deep.equal({ status: 0, error: '' });
+    expectSameTree(listTree(source, { withoutRoot: true }), listTree(inBox('srv'), { withoutRoot: true }));
+    for (const args of [
+      ['cp', `${box}:/srv/.`, '-'],
+      ['export', box],
+    ]) {
+      const unpacked = place(`unpacked-${args[0]}`);
+      const tar = execFileSync(IMGTOOL, ['--root', root, ...args], { maxBuffer: 1 << 26 });
+      execFileSync('tar', ['-C', unpacked, '-xpf', '-'], { input: tar });
+      const tree = args[0] === 'export' ? join(unpacked, 'srv') : unpacked;
+      expectSameTree(listTree(source, { withoutRoot: true }), listTree(tree, { withoutRoot: true }));
+    }
+  });
+
   it('a bad tar changes nothing', () => {
     const whole = execFileSync('tar', ['-C', files, '-Scf', '-', 'a']);
     const escape = execFileSync('tar', ['-C', files, '-SPcf', '-', '--transform', 's,^a/one,../../one,', 'c', 'a/one']);
@@ -130,4 +213,13 @@ describe('cp', () => {
 
 function shell(cwd: string, script: string): void {
   execFileSync('sh', ['-ec', script], { cwd });
+}
+
+/** Where a descriptor leads; empty when it is closed meanwhile. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
 }

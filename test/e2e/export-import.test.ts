@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,6 +67,8 @@ describe('export and import', () => {
 
   for (const [title, command] of [
     ['zstd', ['zstd', '-qc']],
+    ['xz', ['xz', '-1c']],
+    ['bzip2', ['bzip2', '-c']],
     ['plain', ['cat']],
   ] as const)
     it(`import from standard input, ${title}`, async () => {
@@ -88,7 +91,12 @@ describe('export and import', () => {
     ['text', (): Buffer => text],
     ['nothing at all', () => Buffer.alloc(0)],
     ['a tar that is cut off', (whole: Buffer) => whole.subarray(0, 700)],
-    ['bytes compressed with xz', () => execFileSync('xz', ['-c'], { input: text })],
+    ['text compressed with xz', () => execFileSync('xz', ['-c'], { input: text })],
+    [
+      'a tar compressed with xz that is cut off',
+      (whole: Buffer) => execFileSync('xz', ['-c'], { input: whole }).subarray(0, -30),
+    ],
+    ['bytes that begin like bzip2', () => Buffer.concat([Buffer.from('BZh9'), text])],
     [
       'a name that leaves the root',
       () => execFileSync('tar', ['-cPf', '-', '--transform', 's,.*,../escape,', tar], { maxBuffer: 1 << 26 }),
@@ -108,13 +116,20 @@ describe('export and import', () => {
       await rm(bad);
     });
 
-  it('a reader that goes away leaves no snapshot', async () => {
+  it('a reader that goes away: exit 141 as with other programs in a pipe, nothing said, no snapshot left', async () => {
     const container = await imgtool(root, 'create', 'local/tree:1');
-    await writeFile(join(await imgtool(root, 'mount', container), 'big'), Buffer.alloc(4 << 20));
-    const script = `"${IMGTOOL}" --root "${root}" export ${container} | head -c 10 | wc -c`;
-    const { stdout, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', script], { encoding: 'utf8' });
-    expect([stdout.trim(), stderr]).to.deep.equal(['10', '']);
+    await writeFile(join(await imgtool(root, 'mount', container), 'big'), randomBytes(4 << 20));
+    const image = await imgtool(root, 'commit', container, 'local/big:1');
+    for (const args of [`export ${container}`, `cp ${container}:/big -`, `save ${image}`]) {
+      const script = `"${IMGTOOL}" --root "${root}" --progress none ${args} | head -c 10 | wc -c; echo "\${PIPESTATUS[0]}"`;
+      const { stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+      expect([stdout, stderr], args).to.deep.equal(['10\n141\n', '']);
+      const full = spawnSync('sh', ['-c', `"${IMGTOOL}" --root "${root}" --progress none ${args} >/dev/full`]);
+      expect(full.status, args).to.equal(8);
+      expect(full.stderr.toString(), args).to.contain('standard output cannot be written: ENOSPC');
+    }
     expect((await readdir(join(root, 'layers'))).filter((name) => name.startsWith('.'))).to.deep.equal([]);
+    expect(await leftovers()).to.deep.equal([]);
   });
 
   it('a file that cannot be written, a name taken by nothing: said, and nothing is left', async () => {

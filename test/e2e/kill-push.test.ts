@@ -10,7 +10,6 @@ import { expect } from 'chai';
 import { createContentStore } from '../../lib/content/index.js';
 import { createMetadataStore } from '../../lib/metadata/index.js';
 import { openStore } from '../../lib/snapshot/index.js';
-import { digestHex } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
@@ -54,7 +53,7 @@ describe('push: killed', () => {
       const what = `seed ${seed}, kill ${round}`;
       const target = `${proxy.host}/round/${round}:1`;
       // What it knows of other repositories would be mounted.
-      await metadata.images.put(digestHex(record.id), record);
+      await metadata.images.put(record);
       const before = proxy.received;
       const child = spawn(IMGTOOL, [...push, target], { stdio: 'ignore' });
       const exit = once(child, 'exit');

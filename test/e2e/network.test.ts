@@ -67,6 +67,18 @@ describe('imgtool on a private network', () => {
     });
   }
 
+  it('trusts the authorities in the directories of SSL_CERT_DIR, whatever else lies there', async () => {
+    const certificates = join(directory, 'authorities');
+    mkdirSync(join(certificates, 'directory'), { recursive: true });
+    writeFileSync(join(certificates, 'private.pem'), authority.ca);
+    writeFileSync(join(certificates, '0a1b2c3d.0'), `# the same once more\n${authority.ca}`);
+    writeFileSync(join(certificates, 'broken.pem'), authority.ca.replace(/[A-Za-z]{40}/, ''));
+    writeFileSync(join(certificates, 'README'), 'none');
+    const env = { SSL_CERT_DIR: `/nonexistent:${certificates}` };
+    const asked = await run(['digest', `${elsewhere(secure)}/small:1`], env);
+    expect(asked).to.deep.equal({ code: 0, stdout: digest, stderr: '' });
+  });
+
   it('trusts the authority of a host by its directory in certs.d', async () => {
     const image = `${elsewhere(secure)}/small:1`;
     const distrusted = await run(['digest', image]);

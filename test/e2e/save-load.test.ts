@@ -1,8 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { MEDIA_TYPE } from '../../lib/spec/index.js';
 import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
 import { IMGTOOL, imgtool, mountNew } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
@@ -88,6 +90,31 @@ describe('save and load', () => {
     await imgtool(root, 'save', 'small:1', '--format', 'oci-dir', '-o', at('dir'));
     await run('umoci', ['unpack', '--image', `${at('dir')}:${NAME}`, at('bundle')]);
     expectSameTree(want, tree(at('bundle/rootfs')));
+  });
+
+  it('skopeo and umoci read a layout of an image with a Docker manifest, saved or copied: it becomes OCI, which is said', async () => {
+    const store = fresh('docker-manifest');
+    // A docker-archive alone has no manifest: the image gets one of Docker's.
+    await skopeoCopy(`oci-archive:${at('oci-archive')}`, `docker-archive:${at('docker-plain')}:small:1`);
+    await imgtool(store, 'load', '-i', at('docker-plain'));
+    const stored = await digestIn(store, id);
+    const said = async (...args: string[]): Promise<string> => {
+      const { stderr } = await promisify(execFile)(IMGTOOL, ['--root', store, ...args], { encoding: 'utf8' });
+      return stderr;
+    };
+    expect(await said('save', 'small:1', '--format', 'oci-dir', '-o', at('saved'))).to.include(`not ${stored}`);
+    expect(await said('copy', 'store:small:1', `oci:${at('copied')}:1`)).to.include(`not ${stored}`);
+    for (const [place, tag] of [
+      ['saved', NAME],
+      ['copied', '1'],
+    ] as const) {
+      const raw = await run('skopeo', ['inspect', '--raw', `oci:${at(place)}:${tag}`]);
+      expect((JSON.parse(raw) as { mediaType: string }).mediaType).to.equal(MEDIA_TYPE.ociManifest);
+      await run('umoci', ['unpack', '--image', `${at(place)}:${tag}`, at(`bundle-${place}`)]);
+      expectSameTree(want, tree(at(`bundle-${place}/rootfs`)));
+    }
+    expect(await said('copy', '--preserve-digests', 'store:small:1', `oci:${at('kept')}:1`)).to.include('umoci');
+    expect(await readFile(join(at('kept'), 'index.json'), 'utf8')).to.include(stored);
   });
 
   it('save | zstd | load through pipes: the same manifest, byte for byte, and the same archive again', async () => {

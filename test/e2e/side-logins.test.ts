@@ -136,4 +136,87 @@ describe('a login for each side of copy and sync', () => {
     expect(await imgtool(args)).to.include('1 tags copied');
     expect([users(east), users(west)]).to.deep.equal([['a from/app'], ['b skopeo/app']]);
   });
+
+  describe('--creds', () => {
+    const bothHosts = (): string => `--creds goes to one registry, not to ${east.host}, ${west.host}`;
+
+    it('is refused by copy and sync between two hosts, and neither is asked anything', async () => {
+      for (const args of [
+        ['copy', `${east.host}/from/app:1`, `${west.host}/to/app:5`],
+        ['sync', `${east.host}/from/app`, `${west.host}/to/app`],
+      ]) {
+        const { message } = await rejection(imgtool([...args, '--creds', 'b:pw-b']));
+        expect(message).to.include(bothHosts()).and.include('hint: use --src-creds and --dest-creds');
+        const { message: byVariable } = await rejection(imgtool(args, { IMGTOOL_CREDS: 'b:pw-b' }));
+        expect(byVariable).to.include('creds (variable IMGTOOL_CREDS) goes to one registry');
+      }
+      expect([[...east.seen], [...west.seen]]).to.deep.equal([[], []]);
+    });
+
+    it('is refused by manifest create with images of another host', async () => {
+      const args = ['manifest', 'create', `${east.host}/from/all:1`, `${west.host}/to/app:1`, '--creds', 'b:pw-b'];
+      expect((await rejection(imgtool(args))).message)
+        .to.include(bothHosts())
+        .and.include('imgtool login HOST');
+      expect([[...east.seen], [...west.seen]]).to.deep.equal([[], []]);
+    });
+
+    it('is the login of the only side without one', async () => {
+      const args = ['copy', `${east.host}/from/app:1`, `${west.host}/to/app:6`];
+      expect(await imgtool([...args, '--creds', 'b:pw-b', '--src-creds', 'a:pw-a'])).to.equal(digest);
+      expect([users(east), users(west)]).to.deep.equal([['a from/app'], ['b to/app']]);
+    });
+
+    it('is for the only registry that is named, from an archive or within that registry', async () => {
+      const layout = `oci:${path('layout')}:${SMALL_IMAGE_TAG}`;
+      expect(await imgtool(['copy', layout, `${west.host}/to/app:7`, '--creds', 'b:pw-b'])).to.equal(digest);
+      const within = ['sync', `${east.host}/from/app`, `${east.host}/within/app`, '--dest-tls-verify=false'];
+      expect(await imgtool([...within, '--creds', 'a:pw-a'])).to.include('1 tags copied');
+      expect([users(east), users(west)]).to.deep.equal([['a from/app', 'a within/app'], ['b to/app']]);
+    });
+
+    it('is refused where the command names no registry', async () => {
+      for (const args of [
+        ['copy', `oci:${path('layout')}:${SMALL_IMAGE_TAG}`, `oci:${path('other')}:1`],
+        ['store', 'fsck', '--repair'],
+        ['save', 'app:1', '-o', path('app.tar')],
+        ['worker', '--queue', 'redis://127.0.0.1:1'],
+        ['diff', 'box'],
+      ]) {
+        const { message } = await rejection(imgtool([...args, '--root', path('none'), '--creds', 'b:pw-b']));
+        expect(message, args[0]).to.include('--creds is for a registry named on the command line');
+      }
+    });
+
+    it('is not shown to a mirror that asks first, nor to a second registry of diff', async () => {
+      const asked: (string | undefined)[] = [];
+      const server = createServer(({ headers }, response) => {
+        asked.push(headers.authorization);
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="mirror"' }).end();
+      });
+      const mirror = await listenOnLoopback(server);
+      const tables = [
+        `location = "${east.host}"`,
+        '[[registry.mirror]]',
+        `location = "${mirror.host}"`,
+        'insecure = true',
+      ];
+      const root = path('store');
+      try {
+        await writeFile(path('registries.conf'), ['[[registry]]', ...tables].join('\n'));
+        const env = { CONTAINERS_REGISTRIES_CONF: path('registries.conf') };
+        const image = `docker://${east.host}/from/app:1`;
+        const diff = (other: string): Promise<string> =>
+          imgtool(['diff', '--root', root, image, other, '--creds', 'a:pw-a'], env);
+        expect(await diff(image)).to.equal('');
+        expect(asked.length).to.be.greaterThan(0);
+        expect(asked.filter((header) => header !== undefined)).to.deep.equal([]);
+        expect(users(east)).to.deep.equal(['a from/app']);
+        expect((await rejection(diff(`docker://${west.host}/to/app:1`))).message).to.include(bothHosts());
+      } finally {
+        await mirror.close();
+        await run('umount', [root]).catch(() => undefined);
+      }
+    });
+  });
 });

@@ -1,12 +1,20 @@
 /** Random edits of a small tree, for comparing ways to find what they changed. Knows no snapshots. */
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { removeTree } from '../../lib/rootfs/index.js';
 import {
   AT_FDCWD,
+  createSubvolume,
+  isErrno,
   mknodAt,
+  NO_COPY_ON_WRITE,
+  openAt,
+  OPEN_DIRECTORY,
   removeXattr,
   RENAME_EXCHANGE,
   renameAt,
+  setInodeFlags,
+  setSubvolumeReadOnly,
   setTimesAt,
   setXattr,
 } from '../../lib/sys/index.js';
@@ -53,6 +61,60 @@ export function applyEdits(root: string, random: Random): string[] {
   return log;
 }
 
+/**
+ * Edits that only btrfs knows: one to four subvolumes, also inside one another, each with edits of its own, and inode flags
+ * and properties on some files and directories.
+ */
+export async function applyBtrfsEdits(root: string, random: Random): Promise<void> {
+  for (let count = 1 + random(4); count > 0; count--) {
+    const [directory, name] = [pickDirectory(root, random), `v${random(6)}`];
+    if (fs.existsSync(join(directory, name))) continue;
+    const fd = openAt(AT_FDCWD, directory, OPEN_DIRECTORY);
+    try {
+      await createSubvolume(fd, name);
+      // Nothing changes in a read-only one any more.
+      makeBase(join(directory, name), random);
+      applyEdits(join(directory, name), random);
+      if (random(3) > 0) continue;
+      const nested = openAt(fd, name, OPEN_DIRECTORY);
+      await setSubvolumeReadOnly(nested, true).finally(() => fs.closeSync(nested));
+    } catch (error) {
+      if (!isErrno(error, 'EROFS', 'EPERM')) throw error;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+  for (let count = random(12); count > 0; count--) mark(pick(root, random), random);
+}
+
+/** chattr +A, +c, +d, +D, +S, +C, +a and +i (linux/fs.h). */
+const MARKS = [0x80, 0x4, 0x40, 0x10000, 0x8, 0x800000, 0x20, 0x10];
+
+function mark(path: string, random: Random): void {
+  try {
+    const fd = openAt(AT_FDCWD, file(path), fs.constants.O_RDONLY);
+    try {
+      if (random(4) === 0) setXattr(path, 'btrfs.compression', Buffer.from(['zstd', 'lzo', 'none'][random(3)]!));
+      else setInodeFlags(fd, MARKS[random(MARKS.length)]!);
+    } finally {
+      fs.closeSync(fd);
+    }
+    // Only an empty file takes +C.
+    if (random(4) > 0) return;
+    const fresh = `${path}-nocow`;
+    const created = fs.openSync(fresh, 'wx');
+    try {
+      setInodeFlags(created, NO_COPY_ON_WRITE);
+      fs.writeSync(created, 'n'.repeat(random(9000)));
+      fs.linkSync(fresh, `${fresh}-link`);
+    } finally {
+      fs.closeSync(created);
+    }
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error;
+  }
+}
+
 type Edit = (from: string, to: string, random: Random, root: string) => void;
 
 const EDITS: readonly (readonly [string, Edit])[] = [
@@ -70,19 +132,29 @@ const EDITS: readonly (readonly [string, Edit])[] = [
   ['swap', (from, _to, random, root) => swap(from, pick(root, random))],
   ['link', (from, to) => fs.linkSync(from, to)],
   ['unlink', (from) => fs.unlinkSync(from)],
-  ['remove tree', (from) => fs.rmSync(from, { recursive: true })],
+  ['remove tree', (from) => remove(from)],
   ['recreate', (from) => (fs.unlinkSync(from), fs.writeFileSync(from, 'again'))],
   ['write inside', (from, _to, random) => writeInside(from, random)],
   ['mkdir', (_from, to) => fs.mkdirSync(to)],
-  ['recreate directory', (from) => (fs.rmSync(from, { recursive: true }), fs.mkdirSync(from))],
-  ['to file', (from) => (fs.rmSync(from, { recursive: true }), fs.writeFileSync(from, 'now a file'))],
-  ['to symlink', (from) => (fs.rmSync(from, { recursive: true }), fs.symlinkSync('/etc', from))],
+  ['recreate directory', (from) => (remove(from), fs.mkdirSync(from))],
+  ['to file', (from) => (remove(from), fs.writeFileSync(from, 'now a file'))],
+  ['to symlink', (from) => (remove(from), fs.symlinkSync('/var/empty', from))],
   ['fifo', (_from, to) => mknodAt(AT_FDCWD, to, 0o010600)],
   ['socket', (_from, to) => mknodAt(AT_FDCWD, to, 0o140600)],
   ['device', (_from, to, random) => mknodAt(AT_FDCWD, to, 0o020600, random(3), 3)],
   ['sparse', (from, _to, random) => fs.truncateSync(file(from), 100_000 + random(100_000))],
   ['reflink', (from, to) => fs.copyFileSync(file(from), target(to), fs.constants.COPYFILE_FICLONE)],
 ];
+
+/** Not node's `rmSync`: a link in an immutable directory it takes for a directory, and empties what it leads to. */
+function remove(path: string): void {
+  const parent = openAt(AT_FDCWD, dirname(path), OPEN_DIRECTORY);
+  try {
+    if (!removeTree(parent, Buffer.from(basename(path)))) throw Object.assign(new Error('nothing'), { code: 'ENOENT' });
+  } finally {
+    fs.closeSync(parent);
+  }
+}
 
 /** `path` when it is a file or directory: what follows links would leave the tree, and opening a fifo would wait. */
 function file(path: string): string {

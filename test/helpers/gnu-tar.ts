@@ -10,7 +10,10 @@ export interface GnuTarOutcome {
 
 /** GNU tar as a judge: unpacks `archive` (never compressed) into the directory `root`, everything kept. */
 export function extractWithGnuTar(archive: Uint8Array, root: string): GnuTarOutcome {
-  return tar(['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '-C', root, '-f', '-'], archive);
+  return tar(
+    ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '-C', root, '-f', '-'],
+    archive,
+  );
 }
 
 /** Members as GNU tar lists them, one line each. */

@@ -1,7 +1,7 @@
 import { gunzipSync } from 'node:zlib';
 import type { ContentStore } from '../../lib/content/index.js';
 import type { ImageRecord, MetadataStore } from '../../lib/metadata/index.js';
-import { chainIds, digestHex, digestOf, MEDIA_TYPE, type Descriptor, type DiffId } from '../../lib/spec/index.js';
+import { chainIds, digestOf, MEDIA_TYPE, type Descriptor, type DiffId } from '../../lib/spec/index.js';
 
 /** Puts an OCI image of gzip layers into a store as a pull would, without unpacking it; resolves with its record. */
 export async function storeImage(
@@ -34,6 +34,6 @@ export async function storeImage(
     pulled: '2024-01-01T00:00:00.000Z',
     ...more,
   };
-  await metadata.images.put(digestHex(record.id), record);
+  await metadata.images.put(record);
   return record;
 }

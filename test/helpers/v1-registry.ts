@@ -280,6 +280,7 @@ export class V1Registry {
     const tag = /^tags\/(.+)$/.exec(rest)?.[1];
     if (tag === undefined) return error(404, 'no such page');
     if (method === 'GET') return tags?.has(tag) === true ? ok(tags.get(tag)) : error(404, 'Tag not found');
+    if (method === 'DELETE') return tags?.delete(tag) === true ? ok(true) : error(404, 'Tag not found');
     const id: unknown = JSON.parse(body.toString());
     if (typeof id !== 'string') return error(400, 'Invalid data');
     if (this.images.get(id)?.checksum === undefined) return error(404, 'Image not found');

@@ -111,6 +111,16 @@ describe('http over TLS', () => {
       ]);
     });
 
+  it('warns of a certificate that cannot be trusted on this machine too: anyone here may listen there', async () => {
+    const { port } = await serve(await authority.issue('DNS:registry.example'));
+    const warnings: string[] = [];
+    const lax = client({ tls: () => ({ verify: false }), warn: (line) => void warnings.push(line) });
+    expect(await get(lax, `https://127.0.0.1:${port}/`)).to.equal('ok');
+    expect(warnings).to.deep.equal([
+      `warning: 127.0.0.1:${port} is spoken to by https without a certificate that can be trusted`,
+    ]);
+  });
+
   it('has nothing to warn of where the certificate is good', async () => {
     const { port } = await serve(good);
     const warnings: string[] = [];

@@ -58,9 +58,9 @@ const DISPUTED: Readonly<Record<string, readonly Buffer[]>> = {
     member('f', smuggled, { size: 0 }),
     member('g', text('g')),
   ],
-  'PAX size taken back by an empty one': [
+  'PAX size in a header that a second one replaces': [
     pax({ size: '1024' }),
-    pax({ size: '' }),
+    pax({ mtime: '5' }),
     member('f', text('abc')),
     member('g', text('g')),
   ],
@@ -256,7 +256,8 @@ describe('hostile layers: data', () => {
         const boundaries = [0, 512, 4096, 4608, 5120, 5632, 6144, 6656, 7168, 7680];
         for (let length = 1; length < blob.length; length += Math.ceil(blob.length / 60)) {
           if (name === 'plain' && boundaries.includes(length)) continue;
-          if (name === 'plain' && length > archive.length - 1024) continue;
+          // Behind the data of d/f and d/h there is padding only, which may be missing at the end.
+          if (name === 'plain' && ((length >= 4024 && length < 4096) || length >= 6145)) continue;
           const error = await rejection(use.sandbox.applyBlob(blob.subarray(0, length)));
           expect(error.name, `${length}: ${error.stack}`).to.be.oneOf([
             'LayerFormatError',

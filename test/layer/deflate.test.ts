@@ -69,7 +69,7 @@ function pick<T>(from: readonly T[], { below }: RandomSource): T {
 }
 
 async function gzip(data: Buffer, options: Omit<CompressOptions, 'compression' | 'pool'> = {}): Promise<Buffer> {
-  const pool = new BlockPool();
+  const pool = new BlockPool('gzip');
   const blocks = function* (): Generator<Buffer> {
     for (let at = 0; at < data.length; at += COMPRESS_BLOCK) {
       const block = pool.take();

@@ -3,15 +3,17 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidReferenceError, StoreError } from '../../lib/errors.js';
 import {
   createMetadataStore,
   currentBootId,
   type ContainerRecord,
+  type ImageRecord,
   type LayerRecord,
   type MetadataStore,
 } from '../../lib/metadata/index.js';
-import { digestHex, digestOf, type ChainId, type DiffId } from '../../lib/spec/index.js';
+import { digestHex, digestOf, type ChainId, type Descriptor, type DiffId } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 
 const DOOR = new URL('../../lib/metadata/index.js', import.meta.url).href;
@@ -26,6 +28,24 @@ function layer(seed: string): LayerRecord {
     entries: 1,
     sealed: false,
     bootId: 'boot',
+  };
+}
+
+function image(id: string, manifest: string, index?: string): ImageRecord {
+  const described = (text: string): Descriptor => ({ mediaType: 'x', digest: digestOf(text), size: 1 });
+  return {
+    version: 1,
+    id: digestOf(id),
+    names: [`host/${manifest}:1`],
+    sources: [],
+    manifest: described(manifest),
+    config: described(id),
+    ...(index === undefined ? {} : { index: described(index) }),
+    layers: [],
+    diffIds: [],
+    chainIds: [],
+    platform: 'linux/amd64',
+    pulled: '2024-01-01T00:00:00Z',
   };
 }
 
@@ -71,7 +91,7 @@ describe('metadata', () => {
 
     it('refuse keys that are paths (CVE-2014-9358, CVE-2024-3727)', async () => {
       for (const key of ['../../x', '', 'sha256:ab', 'A'.repeat(64), 'a'.repeat(63), `${'a'.repeat(64)}\0`])
-        for (const use of [store.images.get(key), store.images.delete(key)])
+        for (const use of [store.layers.get(key), store.layers.delete(key)])
           expect(await rejection(use), key).to.be.instanceOf(InvalidReferenceError);
       expect(await rejection(store.layers.put('a'.repeat(64), layer('x')))).to.be.instanceOf(TypeError);
     });
@@ -89,6 +109,51 @@ describe('metadata', () => {
           expect(error.message).to.contain(file).and.not.contain('\n');
         }
       }
+    });
+
+    it('are checked when they are written: a Promise as bootId, a list that is too short', async () => {
+      const record = layer('a');
+      const key = digestHex(record.chainId);
+      const wrong = [
+        { bootId: Promise.resolve('boot') },
+        { size: -1 },
+        { entries: '1' },
+        { parent: 'sha256:ab' },
+        { blob: { mediaType: 'x', digest: record.diffId } },
+        { sealed: undefined },
+      ];
+      for (const fields of wrong)
+        expect(await rejection(store.layers.put(key, { ...record, ...fields } as LayerRecord)), JSON.stringify(fields))
+          .to.be.instanceOf(TypeError)
+          .with.property('message')
+          .that.includes(Object.keys(fields)[0]);
+      const short = { ...image('i', 'm'), diffIds: [digestOf('one') as DiffId] };
+      expect(await rejection(store.images.put(short))).to.be.instanceOf(TypeError);
+      expect(readdirSync(join(root, 'layers')).concat(readdirSync(join(root, 'images')))).to.deep.equal([]);
+    });
+
+    it('of a program that did not await the boot ID count as written in another boot', async () => {
+      const record = layer('a');
+      const key = digestHex(record.chainId);
+      writeFileSync(join(root, 'layers', `${key}.json`), JSON.stringify({ ...record, bootId: {} }));
+      expect(await store.layers.list()).to.deep.equal([{ ...record, bootId: '' }]);
+    });
+
+    it('of an image: one for each manifest and index, the first where earlier versions have it', async () => {
+      const [first, second, third] = [image('i', 'm'), image('i', 'n'), image('i', 'm', 'index')];
+      for (const record of [first, second, third]) await store.images.put(record);
+      const renamed = { ...second, names: ['host/b:2'] };
+      await store.images.put(renamed);
+      expect(readdirSync(join(root, 'images')))
+        .to.have.length(3)
+        .and.include(`${digestHex(first.id)}.json`);
+      expect((await store.images.ofImage(first.id))[0]).to.deep.equal(first);
+      expect(await store.images.ofImage(first.id)).to.have.deep.members([first, renamed, third]);
+      expect(await store.images.find(second)).to.deep.equal(renamed);
+      await store.images.delete(first);
+      await store.images.put(third);
+      expect(await store.images.list()).to.have.deep.members([renamed, third]);
+      expect(await store.images.find(first)).to.equal(undefined);
     });
 
     it('never show a half-written state to readers', async () => {
@@ -156,6 +221,17 @@ describe('metadata', () => {
       expect(waits).to.equal(1);
       const early = await rejection(store.lock('x', { mode: 'shared', signal: AbortSignal.abort() }));
       expect(early.name).to.equal('AbortError');
+    });
+
+    it('are said to be waited for after a second, where the caller says nothing', async () => {
+      const told: string[] = [];
+      const other = createMetadataStore({ root, onWait: (path) => void told.push(path) });
+      const held = await other.lock('image-names', { mode: 'exclusive', signal: never });
+      const waiting = other.lock('image-names', { mode: 'exclusive', signal: never });
+      while (told.length === 0) await sleep(20);
+      held.release();
+      (await waiting).release();
+      expect(told).to.deep.equal([join(root, 'locks/image-names')]);
     });
 
     it('never have two holders while many come and go', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { deleteRemoteManifest } from '../../lib/operations/index.js';
+import { deleteRemoteManifest, resolveDigest } from '../../lib/operations/index.js';
 import { digestOf, MEDIA_TYPE } from '../../lib/spec/index.js';
 import type { Step } from '../helpers/scripted-registry.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
@@ -34,5 +34,25 @@ describe('operations: manifests removed at a registry', () => {
     mirror.add(tagged('/v2/app', stale, 1));
     const reader = await registry.open(reference, { signal });
     expect((await reader.resolve({ tag: '1' }, { signal })).digest).to.equal(digestOf(stale));
+  });
+});
+
+describe('operations: the digest of a tag', () => {
+  const suite = scriptedSuite();
+
+  it('is that of the bytes where the registry tells one that it does not have itself', async () => {
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [] }));
+    const lie = digestOf('other');
+    const reply = { body: bytes, headers: { 'content-type': MEDIA_TYPE.ociIndex, 'docker-content-digest': lie } };
+    const server = await suite.serve(
+      { method: 'HEAD', path: '/v2/app/manifests/1', reply },
+      { method: 'HEAD', path: `/v2/app/manifests/${lie}`, reply: { status: 404 } },
+      { method: 'GET', path: '/v2/app/manifests/1', times: 2, reply },
+    );
+    const warnings: string[] = [];
+    const registry = suite.client({ warn: (line) => void warnings.push(line) });
+    const reference = { host: server.host, repository: 'app', tag: '1' };
+    expect((await resolveDigest({ registry }, reference, { signal })).digest).to.equal(digestOf(bytes));
+    expect(warnings).to.have.length(1);
   });
 });

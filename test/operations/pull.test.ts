@@ -1,14 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { mkdtemp, readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { exitCodeOf } from '../../lib/cli/index.js';
 import { createContentStore } from '../../lib/content/index.js';
 import { StoreError, UnsupportedMediaTypeError } from '../../lib/errors.js';
-import { createLayerApplier } from '../../lib/layer/index.js';
+import { createLayerApplier, type LayerApplier } from '../../lib/layer/index.js';
 import { createMetadataStore } from '../../lib/metadata/index.js';
 import { createContainer, planPull, pullImage, type PullRequest, type PullResult } from '../../lib/operations/index.js';
 import type { ProgressEvent } from '../../lib/progress/index.js';
@@ -97,6 +98,34 @@ describe('operations/pull', () => {
     return pullImage({ ...local, registry: suite.client() }, request(server.host, bootId));
   }
 
+  it('of a config with a field of the wrong type is refused by name, exit 6, before a layer is fetched', async () => {
+    const layer = gzipSync(writeTar([{ path: 'x', content: 'x' }]));
+    for (const [more, problem] of [
+      [{ config: { Env: 'A=b' } }, 'config.Env: it is a string, not a list'],
+      [{ config: { User: 5 } }, 'config.User: it is a number, not a string'],
+      [{ history: [null] }, 'history[0]: it is null, not an object'],
+    ] as const) {
+      const good = imageOf([layer]);
+      const config = Buffer.from(JSON.stringify({ ...(JSON.parse(good.config.toString()) as object), ...more }));
+      const document = JSON.parse(good.manifest.toString()) as { config: object };
+      const described = { ...document.config, digest: digestOf(config), size: config.length };
+      const manifest = Buffer.from(JSON.stringify({ ...document, config: described }));
+      const error = await rejection(pull(stepsFor({ ...good, config, manifest }, [])));
+      expect(error.message).to.equal(`config ${digestOf(config)} has a bad ${problem}`);
+      expect(exitCodeOf(error)).to.equal(6);
+      expect(await local.metadata.images.list()).to.deep.equal([]);
+    }
+  });
+
+  it('of 2015, with a config of type text/html and members that are null', async () => {
+    const good = imageOf([]);
+    const document = JSON.parse(good.manifest.toString()) as { config: object };
+    const config = { ...document.config, mediaType: 'text/html', annotations: null };
+    const manifest = Buffer.from(JSON.stringify({ ...document, config, layers: null, annotations: null }));
+    const { id } = await pull(stepsFor({ ...good, manifest }, []));
+    expect(id).to.equal(digestOf(good.config));
+  });
+
   describe('of a layer that comes wrong once', () => {
     const content = randomBytes(3_000_000);
     const tar = Buffer.from(
@@ -147,6 +176,63 @@ describe('operations/pull', () => {
       expect(error.name).to.equal('DigestMismatchError');
       expect(await local.snapshots.listLayers()).to.deep.equal([]);
       for (const place of ['work', 'ingest', 'trash']) expect(await readdir(join(root, place))).to.deep.equal([]);
+    });
+  });
+
+  it('layers of no byte: an image with nothing in it', async () => {
+    const packed = gzipSync(Buffer.alloc(0));
+    const image = imageOf([Buffer.alloc(0), packed]);
+    await pull(stepsFor(image, [[packed]]));
+    for (const chainId of chainIds(image.diffIds))
+      expect(await readdir(local.snapshots.layerPath(chainId))).to.deep.equal([]);
+  });
+
+  describe('onto a disk that loses bytes after they were verified', () => {
+    const tar = writeTar([{ path: 'file', content: randomBytes(20_000_000) }]);
+    /** Appliers that find, `times` times, zeros from `start` on in a blob that has arrived. */
+    const losing = (start: number, times: number): (() => LayerApplier) => {
+      let left = times;
+      return () => {
+        const applier = createLayerApplier();
+        return {
+          close: () => applier.close(),
+          apply: async (input) => {
+            const state = new Int32Array(input.growing.shared, 0, 2);
+            while (Atomics.load(state, 1) === 0) await sleep(5);
+            if (left-- > 0) {
+              const fd = openSync(`/proc/self/fd/${input.fd}`, 'r+');
+              writeSync(fd, Buffer.alloc(1_000_000), 0, 1_000_000, start);
+              closeSync(fd);
+            }
+            return applier.apply(input);
+          },
+        };
+      };
+    };
+
+    for (const [what, blob, start] of [
+      ['zeros in place of all headers but the first', writeTar([{ path: 'a' }, { path: 'b', content: tar }]), 512],
+      ['the beginning', tar, 0],
+      ['a part of a file, seen by the diffID', tar, 8192],
+      ['a part of a compressed layer', gzipSync(tar), 1_000_000],
+    ] as const)
+      it(`${what}: fetched again`, async () => {
+        const image = imageOf([blob]);
+        local = { ...local, createApplier: losing(start, 1) };
+        await pull(stepsFor(image, [[blob, { body: blob }, { body: blob }]]));
+        expect(notes).to.deep.equal([`blob ${digestOf(blob)} in the store is damaged: fetching it again`]);
+      });
+
+    it('lost twice: the disk is blamed, not the image, and the next pull fetches again', async () => {
+      const image = imageOf([tar]);
+      local = { ...local, createApplier: losing(512, 2) };
+      const error = await rejection(pull(stepsFor(image, [[tar, { body: tar }, { body: tar }]])));
+      expect(error).to.be.instanceOf(StoreError);
+      expect(error.message).to.equal(`the disk lost bytes of blob ${digestOf(tar)} after they were verified`);
+      expect(await readdir(join(root, 'work'))).to.deep.equal([]);
+      const [manifest, , ...blobs] = stepsFor(image, [[tar]]);
+      const { layers } = await pull([manifest!, ...blobs]);
+      expect(layers.map(({ state }) => state)).to.deep.equal(['fetched']);
     });
   });
 
@@ -225,7 +311,7 @@ describe('operations/pull', () => {
       const lost = createContainer(local, { image: id, name: 'two', bootId: 'third boot', signal: never });
       const error = await rejection(lost);
       expect(error).to.be.instanceOf(StoreError);
-      expect(error.hint).to.equal('pull the image again');
+      expect(error.hint).to.equal('pull or load the image again');
     });
 
     it('nothing is dropped while another process works in the store', async () => {

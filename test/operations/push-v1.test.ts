@@ -3,20 +3,22 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { createContentStore, type ContentStore } from '../../lib/content/index.js';
-import { RegistryError, UsageError } from '../../lib/errors.js';
+import { NotFoundError, RegistryError, UsageError } from '../../lib/errors.js';
 import { createLayerApplier, packLayer, recompressLayer, type LayerApplier } from '../../lib/layer/index.js';
 import { createMetadataStore, type MetadataStore } from '../../lib/metadata/index.js';
 import {
   commitContainer,
   createContainer,
+  deleteRemoteManifest,
   findImage,
+  listRepositories,
   planPush,
   pullImage,
   pushImage,
   type PushRequest,
   type PushResult,
 } from '../../lib/operations/index.js';
-import type { RegistryClientOptions } from '../../lib/registry/index.js';
+import type { RegistryClient, RegistryClientOptions } from '../../lib/registry/index.js';
 import { changes, createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, hostPlatform, parseReference } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
@@ -154,6 +156,38 @@ describe('operations/push by protocol v1', () => {
     expect(to.paths('PUT').at(-1)).to.equal('repositories/c/d/images');
     const again = await push(result.id, `${to.host}/c/d:2`);
     expect(again.layers.map(({ state }) => state)).to.deep.equal(['present', 'present']);
+  });
+
+  it('a host of v1 alone, which answers v2 with a page: planned, pushed, listed and deleted all the same', async () => {
+    const registry = await serve({
+      intercept: ({ path }, response) => {
+        if (!path.startsWith('/v2/')) return false;
+        response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not Found</h1>');
+        return true;
+      },
+    });
+    registry.add('old/app', '1', chain);
+    registry.add('old/app', '2', chain);
+    const record = await storeImage(local, [layerOf('one')]);
+    const reference = parseReference(`${registry.host}/a/b:1`);
+    const client = (): { registry: RegistryClient } => ({ registry: suite.client() });
+    const request = { record, reference, tags: [], compression: undefined, signal };
+    const { layers } = await planPush({ ...local, ...client() }, request);
+    expect(layers.map(({ state }) => state)).to.deep.equal(['uploaded']);
+    await push(record.id, `${registry.host}/a/b:1`);
+    expect(await listRepositories(client(), registry.host, { signal })).to.have.members(['old/app', 'a/b']);
+
+    const old = parseReference(`${registry.host}/old/app:1`);
+    for (const dryRun of [true, false]) {
+      const removed = await deleteRemoteManifest(client(), old, { tagOnly: false, dryRun, signal });
+      expect(removed).to.deep.equal({ digest: null, tags: ['1'] });
+      expect([...registry.tags.get('old/app')!.keys()]).to.deep.equal(dryRun ? ['1', '2'] : ['2']);
+    }
+    const gone = deleteRemoteManifest(client(), old, { tagOnly: true, dryRun: false, signal });
+    expect(await rejection(gone)).to.be.instanceOf(NotFoundError);
+    const pinned = { ...old, digest: digestOf('x') };
+    const refused = deleteRemoteManifest(client(), pinned, { tagOnly: false, dryRun: false, signal });
+    expect(await rejection(refused)).to.be.instanceOf(UsageError);
   });
 
   it('pushes of a commit only the new image, and of a commit on that only the newer one', async () => {

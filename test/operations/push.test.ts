@@ -21,7 +21,7 @@ import type { ProgressEvent } from '../../lib/progress/index.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../lib/server/index.js';
 import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
-import { digestHex, digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
+import { digestOf, MEDIA_TYPE, parseManifest, type ImageManifest } from '../../lib/spec/index.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { startFlakyProxy } from '../helpers/flaky-proxy.js';
@@ -73,8 +73,7 @@ describe('operations/push', () => {
     signal: never,
     ...more,
   });
-  const fresh = async (record: ImageRecord): Promise<ImageRecord> =>
-    (await metadata.images.get(digestHex(record.id))) ?? record;
+  const fresh = async (record: ImageRecord): Promise<ImageRecord> => (await metadata.images.find(record)) ?? record;
   const states = ({ layers }: Pick<PushResult, 'layers'>): string[] => layers.map(({ state }) => state);
   /** Method and kind of each request the registry saw. */
   const seen = async (): Promise<string[]> =>
@@ -243,6 +242,26 @@ describe('operations/push', () => {
       const same = await pushImage(deps(), request(record, 'as/oci', { format: 'oci' }));
       expect(same.digest).to.equal(record.manifest.digest);
       expect((await fresh(record)).manifest).to.deep.equal(record.manifest);
+    });
+
+    it('writes layers of zstd into a format that lacks it where --compression gzip is given', async () => {
+      const record = await storeImage({ content, metadata }, [tar('a', 3000)]);
+      const zstd = { compression: { kind: 'zstd' }, format: 'oci' } as const;
+      await pushImage(deps(), request(record, 'zstd/source', zstd));
+      const { manifest: there, diffIds } = await remote('zstd/source');
+      const reader = await suite.client().open({ host: registry.host, repository: 'zstd/source' }, { signal: never });
+      const { body } = await reader.blob(there.layers[0]!).open({ signal: never });
+      await content.put(Buffer.concat((await body.toArray()) as Buffer[]));
+      const raw = await reader.manifest({ tag: '1' }, { signal: never });
+      await content.put(raw.bytes);
+      const own = { ...record, manifest: raw.descriptor, layers: there.layers, sources: [] };
+      for (const compression of [{ kind: 'gzip' } as const, undefined]) {
+        const to = request(own, `zstd/to-${compression?.kind ?? 'default'}`, { format: 'v2s2', compression });
+        await pushImage(deps(), to);
+        const { manifest, diffIds: now } = await remote(to.reference.repository);
+        expect(manifest.layers.map(({ mediaType }) => mediaType)).to.deep.equal([MEDIA_TYPE.dockerLayerGzip]);
+        expect(now).to.deep.equal(diffIds);
+      }
     });
 
     it('compresses layers in another way, always alike, keeps those that are so already, and leaves nothing', async () => {

@@ -25,8 +25,8 @@ interface Behaviour {
   readonly cutAt?: number;
   /** Waits before each 64 KiB. Milliseconds. */
   readonly pauseMs?: number;
-  /** Status of a range request that starts here or later, instead of bytes. */
-  readonly refuseFrom?: { readonly offset: number; readonly status: number };
+  /** Status of a range request that starts here or later, instead of bytes; `all`: of every request after it too. */
+  readonly refuseFrom?: { readonly offset: number; readonly status: number; readonly all?: boolean };
 }
 
 describe('operations/receive-parts', () => {
@@ -52,6 +52,7 @@ describe('operations/receive-parts', () => {
   ): Promise<{ host: string; ranges: string[]; sent: () => number; most: () => number }> {
     const ranges: string[] = [];
     let [sent, active, most] = [0, 0, 0];
+    let gone = false;
     const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       const range = request.headers.range ?? '';
       ranges.push(range);
@@ -60,7 +61,8 @@ describe('operations/receive-parts', () => {
       const start = honoured ? Number(match[1]) : 0;
       const end = honoured && match[2] !== '' ? Number(match[2]) + 1 : bytes.length;
       const refused = behaviour.refuseFrom;
-      if (refused !== undefined && start >= refused.offset) {
+      if (refused !== undefined && (gone || start >= refused.offset)) {
+        gone = refused.all === true;
         response.writeHead(refused.status).end();
         return;
       }
@@ -158,8 +160,16 @@ describe('operations/receive-parts', () => {
     expect(server.sent()).to.be.at.most(bytes.length + server.ranges.length * 65536);
   });
 
+  for (const status of [400, 403, 404, 500, 501])
+    it(`asks for the whole where a later part is refused by ${status}`, async () => {
+      const server = await serve({ refuseFrom: { offset: 12 * MiB, status } });
+      await fetch(server.host, 3);
+      await expectPublished();
+      expect(server.ranges.at(-1)).to.equal('');
+    });
+
   it('keeps the beginning for the next run when a later part fails', async () => {
-    const server = await serve({ refuseFrom: { offset: 12 * MiB, status: 403 } });
+    const server = await serve({ refuseFrom: { offset: 12 * MiB, status: 403, all: true } });
     await rejection(fetch(server.host, 3));
     const ingest = await begin(content, descriptor);
     expect(ingest.offset).to.be.within(4 * MiB, 12 * MiB);

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { UsageError } from '../../lib/errors.js';
 import { TagLimits } from '../../lib/cli/index.js';
 import { parseTagJob, readSyncFile, type SyncReport } from '../../lib/operations/index.js';
-import { parseQueueAddress, parseRate } from '../../lib/queue/index.js';
+import { JobQueue, parseQueueAddress, parseRate, type FinishedJob } from '../../lib/queue/index.js';
 import { digestsOf, putImage } from '../helpers/artifacts.js';
 import { startDelayingProxy } from '../helpers/delaying-proxy.js';
 import { freePort, startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -194,6 +194,27 @@ describe('sync --queue', () => {
     }
   });
 
+  it('lists dead jobs although others in the Redis are not of sync', async () => {
+    const workers = await WorkerProcesses.open(redis.url);
+    const queue = await JobQueue.open(parseQueueAddress(redis.url), {
+      ...{ attempts: 1, backoffMs: 0, note: () => undefined, signal: new AbortController().signal },
+    });
+    try {
+      const worker = workers.start();
+      const strange = { id: 'strange', lane: source.host, payload: { v: 1, tag: '$(touch X)' } };
+      const ended: FinishedJob[] = [];
+      await queue.put([strange], (_item, job) => void ended.push(job));
+      await queue.settled();
+      expect(ended.map(({ state }) => state)).to.deep.equal(['dead']);
+      const { code, stderr } = await workers.run('worker', '--list-dead');
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.include('1 jobs in the queue are not of sync');
+      expect(worker.child.exitCode).to.equal(null);
+    } finally {
+      await Promise.all([queue.close(), workers.close()]);
+    }
+  });
+
   it('is not loaded without --queue', async () => {
     const loadedBy = async (...args: string[]): Promise<string> =>
       run(process.execPath, [
@@ -206,7 +227,7 @@ describe('sync --queue', () => {
            require_('fs').writeSync(1, 'loaded ' + (loaded > 0));
          });
          const require_ = module.createRequire(import.meta.url);
-         await import(${JSON.stringify(resolve('dist/bundle/start.js'))});`,
+         await (await import(${JSON.stringify(resolve('dist/bundle/imgtool.js'))})).main();`,
       ]);
     expect(await loadedBy('--version')).to.include('loaded false');
     expect(await loadedBy('sync', `${source.host}/few/app`, `${target.host}/few/app`)).to.include('loaded false');

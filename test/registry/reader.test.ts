@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import {
   AuthenticationError,
@@ -78,6 +79,14 @@ describe('registry v2, reading', () => {
     for (const [what, head] of [
       ['is not allowed', { status: 405 }],
       ['is not implemented', { status: 501 }],
+      ['is forbidden', { status: 403 }],
+      ['is a bad request', { status: 400 }],
+      ['finds nothing', { status: 404 }],
+      ['is called a page', served(manifest, 'text/html', { 'docker-content-digest': digest })],
+      [
+        'tells the length of something packed',
+        served(manifest, OCI_MANIFEST, { 'docker-content-digest': digest, 'content-encoding': 'gzip' }),
+      ],
       ['tells no digest', served(manifest)],
       ['tells a digest that is none', served(manifest, OCI_MANIFEST, { 'docker-content-digest': 'sha256:0' })],
       [
@@ -91,6 +100,28 @@ describe('registry v2, reading', () => {
         expect(await repository.resolve({ tag: '1' }, { signal })).to.deep.include({ digest, size: manifest.length });
       });
     }
+
+    it('that finds nothing is believed where the registry says which protocol it speaks', async () => {
+      const headers = { 'docker-distribution-api-version': 'registry/2.0' };
+      const repository = await reader([at('HEAD', '1', { status: 404, headers })]);
+      expect(await rejection(repository.resolve({ tag: '1' }, { signal }))).to.be.instanceOf(NotFoundError);
+    });
+
+    it('that finds nothing is believed once GET has found nothing either, or HEAD has found something', async () => {
+      const lost = await reader([
+        at('HEAD', '1', { status: 404 }),
+        at('GET', '1', { status: 404 }),
+        at('HEAD', '2', { status: 404 }),
+      ]);
+      for (const tag of ['1', '2'])
+        expect(await rejection(lost.resolve({ tag }, { signal }))).to.be.instanceOf(NotFoundError);
+      const found = await reader([
+        at('HEAD', '1', served(manifest, OCI_MANIFEST, { 'docker-content-digest': digest })),
+        at('HEAD', '2', { status: 404 }),
+      ]);
+      await found.resolve({ tag: '1' }, { signal });
+      expect(await rejection(found.resolve({ tag: '2' }, { signal }))).to.be.instanceOf(NotFoundError);
+    });
 
     it('of a digest gives that digest, whatever the header says (case 19)', async () => {
       const lie = served(manifest, OCI_MANIFEST, { 'docker-content-digest': digestOf('other') });
@@ -106,6 +137,30 @@ describe('registry v2, reading', () => {
       const raw = await repository.manifest({ tag: '1' }, { signal });
       expect(raw.bytes.equals(odd)).to.equal(true);
       expect(raw.descriptor).to.deep.equal({ mediaType: OCI_MANIFEST, digest: digestOf(odd), size: odd.length });
+    });
+
+    it('unpacks what came with Content-Encoding gzip although it was asked for as it is', async () => {
+      const packed = (body: Buffer): Reply => served(body, OCI_MANIFEST, { 'content-encoding': 'gzip' });
+      const repository = await reader([
+        at('GET', '1', packed(gzipSync(manifest))),
+        at('GET', '2', packed(manifest)),
+        at('GET', '3', packed(gzipSync(Buffer.alloc(MAX_MANIFEST_BYTES + 1)))),
+      ]);
+      for (const tag of ['1', '2']) {
+        const { bytes, descriptor } = await repository.manifest({ tag }, { signal });
+        expect(bytes.equals(manifest)).to.equal(true);
+        expect(descriptor).to.deep.equal({ mediaType: OCI_MANIFEST, digest, size: manifest.length });
+      }
+      const bomb = await rejection(repository.manifest({ tag: '3' }, { signal }));
+      expect(bomb).to.be.instanceOf(InvalidManifestError);
+    });
+
+    it('takes a document that is called a page', async () => {
+      const repository = await reader([at('GET', '1', served(manifest, 'text/html'))]);
+      expect((await repository.manifest({ tag: '1' }, { signal })).descriptor).to.include({
+        mediaType: OCI_MANIFEST,
+        digest,
+      });
     });
 
     it('honours a digest, whatever body and header say (GO-2024-3038; case 19)', async () => {
@@ -130,6 +185,17 @@ describe('registry v2, reading', () => {
         at('GET', '1', served(manifest, OCI_MANIFEST, header)),
       ]);
       expect((await repository.manifest({ tag: '1' }, { signal })).bytes.equals(manifest)).to.equal(true);
+    });
+
+    it('takes what comes twice under a tag though the header says otherwise, with a warning: the bytes decide', async () => {
+      const lie = served(manifest, OCI_MANIFEST, { 'docker-content-digest': digestOf('other') });
+      const warnings: string[] = [];
+      const server = await suite.serve(at('GET', '1', lie), at('GET', '1', lie));
+      const client = suite.client({ warn: (line) => void warnings.push(line) });
+      const repository = await client.open({ host: server.host, repository: 'a/b' }, { signal });
+      expect((await repository.manifest({ tag: '1' }, { signal })).descriptor.digest).to.equal(digest);
+      const what = `${server.host}/a/b:1 is ${digestOf('other')}, but its bytes are ${digest}`;
+      expect(warnings).to.deep.equal([`warning: ${server.host} says that ${what}`]);
     });
 
     it('asks again when the body is cut', async () => {
@@ -188,7 +254,6 @@ describe('registry v2, reading', () => {
       const steps = chain
         .slice(0, 4)
         .map((bytes, depth) => at('GET', depth === 0 ? '1' : digestOf(bytes), served(bytes, OCI_INDEX)));
-      steps.push(at('GET', digestOf(chain[4]!), served(chain[4]!, OCI_INDEX)));
       const error = await rejection(resolve(steps));
       expect(error).to.be.instanceOf(InvalidManifestError);
       expect(error.message).to.include('nested');
@@ -233,6 +298,13 @@ describe('registry v2, reading', () => {
       );
       expect(await all(repository)).to.deep.equal(['1', '2', '3', '4']);
     });
+
+    for (const type of ['text/html', undefined])
+      it(`is taken as what it is when it comes as ${type ?? 'nothing at all'}`, async () => {
+        const headers = type === undefined ? {} : { 'content-type': type };
+        const repository = await reader([{ method: 'GET', path: FIRST, reply: { body: '{"tags":["1"]}', headers } }]);
+        expect(await all(repository)).to.deep.equal(['1']);
+      });
 
     it('is empty when the registry says null or nothing', async () => {
       for (const body of ['{"tags":null}', '{}']) {
@@ -359,11 +431,68 @@ describe('registry v2, reading', () => {
 
     for (const value of ['bytes 3-9/10', 'bytes 0-9/10', '', 'bytes x-y/z', 'items 4-9/10']) {
       it(`of another range than asked for is refused: ${JSON.stringify(value)} (case 31)`, async () => {
-        const error = await rejection(open(range(value), 4));
+        const repository = await reader([
+          { method: 'GET', path, expect: { range: 'bytes=4-' }, reply: range(value) },
+          { method: 'GET', path, expect: { range: undefined }, reply: range(value) },
+        ]);
+        const error = await rejection(repository.blob(descriptor).open({ signal, offset: 4 }));
         expect(error).to.be.instanceOf(RegistryError);
         expect(error.hint).to.include('Range');
       });
     }
+
+    const refusals: readonly (readonly [string, Reply])[] = [
+      ...[400, 403, 404, 501].map((status) => [`answered ${status}`, { status }] as const),
+      ['answered with another range', range('bytes 3-9/10')],
+      ['answered with a range that is none', range('bytes=4-9/10')],
+      ['answered with part of it that is not named', { status: 206, body: '456789' }],
+    ];
+    for (const [what, refusal] of refusals)
+      it(`of which a part is ${what} is asked for whole, and so are others of the host at once`, async () => {
+        const repository = await reader([
+          { method: 'GET', path, expect: { range: 'bytes=0-3' }, reply: refusal },
+          { method: 'GET', path, expect: { range: undefined }, reply: { body: bytes }, times: 2 },
+        ]);
+        for (const piece of [{ offset: 0, length: 4 }, { offset: 4 }]) {
+          const { body, ranged, restarted } = await repository.blob(descriptor).open({ signal, ...piece });
+          expect((await buffer(body)).toString()).to.equal('0123456789');
+          expect([ranged, restarted]).to.deep.equal([false, piece.offset > 0]);
+        }
+      });
+
+    it('that is missing is told as such, with and without a range', async () => {
+      const repository = await reader([
+        { method: 'GET', path, reply: { status: 404 }, times: 3 },
+        { method: 'GET', path, expect: { range: 'bytes=4-' }, reply: range('bytes 4-9/10') },
+      ]);
+      for (const length of [4, undefined]) {
+        const error = await rejection(
+          repository.blob(descriptor).open({ signal, offset: 0, ...(length === undefined ? {} : { length }) }),
+        );
+        expect(error).to.be.instanceOf(NotFoundError);
+      }
+      // Nothing was learned of ranges by that.
+      const { ranged, body } = await repository.blob(descriptor).open({ signal, offset: 4 });
+      body.destroy();
+      expect(ranged).to.equal(true);
+    });
+
+    it('called a page is taken where it is as long as it should be', async () => {
+      const headers = { 'content-type': 'text/html' };
+      expect(await open({ body: bytes, headers }, 0)).to.deep.equal({ text: '0123456789', restarted: false });
+      const error = await rejection(open({ body: '<html>', headers }, 0));
+      expect(error.message).to.include('does not answer as a registry');
+    });
+
+    it('whose HEAD is refused tells its size by GET', async () => {
+      for (const status of [400, 403, 404, 405]) {
+        const repository = await reader([
+          { method: 'HEAD', path, reply: { status } },
+          { method: 'GET', path, reply: { body: bytes } },
+        ]);
+        expect(await repository.blobSize!(descriptor.digest, { signal })).to.equal(10);
+      }
+    });
 
     it('sends no credentials to where it is redirected (CVE-2020-15157)', async () => {
       const storage = await suite.serve({

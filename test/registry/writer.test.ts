@@ -81,6 +81,24 @@ describe('registry v2, writing', () => {
       step('PUT', closing(location, bytes), reply);
     const bodies = (method: string): Buffer[] =>
       server.requests.filter((seen) => seen.method === method).map(({ body }) => body);
+    for (const [what, reply] of [
+      ['415', { status: 415 }],
+      ['400 MANIFEST_INVALID', { status: 400, body: '{"errors":[{"code":"MANIFEST_INVALID","message":"no"}]}' }],
+    ] as const)
+      it(`says --format v2s2 where a registry takes no OCI manifests: ${what}`, async () => {
+        const bytes = Buffer.from('{}');
+        const put = (mediaType: string): RawManifest => ({
+          bytes,
+          descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length },
+        });
+        const refused = step('PUT', '/v2/a/b/manifests/1', reply);
+        const repository = await writer([refused, refused]);
+        const hintOf = async (mediaType: string): Promise<unknown> =>
+          ((await rejection(repository.putManifest(put(mediaType), { tag: '1' }, { signal }))) as RegistryError).hint;
+        expect(await hintOf(MEDIA_TYPE.ociManifest)).to.match(/--format v2s2/);
+        expect(String(await hintOf(MEDIA_TYPE.dockerManifest))).not.to.contain('v2s2');
+      });
+
     async function upload(
       repository: RepositoryWriter,
       bytes: Buffer,
@@ -276,7 +294,9 @@ describe('registry v2, writing', () => {
     });
 
     it('gives up on a registry that loses every session, and on one that never answers', async () => {
-      const lost = [1, 2, 3, 4].flatMap((i) => [begin(`/${i}`), step('PATCH', `/${i}`, { status: 404 })]);
+      const lost = [1, 2, 4].flatMap((i) => [begin(`/${i}`), step('PATCH', `/${i}`, { status: 404 })]);
+      lost.splice(4, 0, begin('/3'), finish('/3', large, { status: 404 }));
+      lost.splice(6, 0, step('HEAD', `/v2/a/b/blobs/${digestOf(large)}`, { status: 404 }));
       expect(await rejection(upload(await writer(lost), large))).to.be.an('error');
       const never = await writer(
         [begin('/up'), step('PATCH', '/up', { reset: true }), { ...step('GET', '/up', { reset: true }), times: 2 }],
@@ -285,24 +305,30 @@ describe('registry v2, writing', () => {
       expect(await rejection(upload(never, large))).to.be.instanceOf(TransportError);
     });
 
-    for (const [title, taken] of [
-      ['takes no more after the first chunk', [1, 1, 1]],
-      ['forgets every other chunk', [2, 1, 2, 1]],
-    ] as const)
-      it(`gives up on a registry that ${title}`, async () => {
-        const has = (mebibytes: number): Reply => ({ status: 202, headers: { range: `0-${mebibytes * MiB - 1}` } });
-        const repository = await writer(
-          [
-            begin('/up'),
-            ...taken.map((mebibytes) => step('PATCH', '/up', has(mebibytes))),
-            step('GET', '/up', { ...has(1), status: 204 }),
-          ],
-          { retries: 1 },
-        );
-        const error = await rejection(upload(repository, large));
-        expect(error).to.be.instanceOf(RegistryError);
-        expect(error.message).to.match(/has taken nothing of what was sent/);
-      });
+    it('gives up on a registry that takes no more after the first chunk, in whatever way it is sent', async () => {
+      const taken: Reply = { status: 202, headers: { range: `0-${MiB - 1}` } };
+      const repository = await writer(
+        [
+          begin('/1'),
+          step('PATCH', '/1', taken),
+          step('PATCH', '/1', taken, { 'content-range': `${MiB}-${5 * MiB - 1}` }),
+          step('DELETE', '/1', { status: 204 }),
+          begin('/2'),
+          step('PATCH', '/2', taken),
+          finish('/2', large, { status: 400, body: '{"errors":[{"code":"SIZE_INVALID","message":"1 of 5 MiB"}]}' }),
+          step('HEAD', `/v2/a/b/blobs/${digestOf(large)}`, { status: 404 }),
+          begin('/3'),
+          finish('/3', large, { status: 405 }),
+          step('HEAD', `/v2/a/b/blobs/${digestOf(large)}`, { status: 404 }),
+          begin('/4'),
+          step('PATCH', '/4', { status: 500 }),
+        ],
+        { retries: 0 },
+      );
+      const error = await rejection(upload(repository, large));
+      expect(error).to.be.instanceOf(RegistryError);
+      expect(error.message).to.match(/answered 500/);
+    });
 
     it('tells what is wrong with the source, not with the connection', async () => {
       const short = { ...sourceOf(large.subarray(0, MiB)), descriptor: descriptorOf(large) };

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   mkdtempSync,
 } from 'node:fs';
@@ -114,5 +115,38 @@ describe('snapshot/snapshotter', () => {
       .and.not.include(unwanted);
     await snapshots.removeWork(busy);
     await snapshots.removeContainer(wanted);
+  });
+
+  it('never follows a link out of what it removes, not even one that cannot be removed (chattr +i)', async () => {
+    const [left, outside] = [join(root, 'trash', newKey()), join(root, 'outside')];
+    for (const path of [join(left, 'locked'), outside]) mkdirSync(path, { recursive: true });
+    writeFileSync(join(outside, 'file'), '');
+    symlinkSync(outside, join(left, 'locked/link'));
+    execFileSync('chattr', ['+i', join(left, 'locked')]);
+    try {
+      expect(await snapshots.sweep()).to.have.length(1);
+      expect(readdirSync(outside)).to.deep.equal(['file']);
+    } finally {
+      execFileSync('chattr', ['-i', join(left, 'locked')]);
+    }
+    expect(await snapshots.sweep()).to.deep.equal([]);
+    expect(readdirSync(outside)).to.deep.equal(['file']);
+  });
+
+  it('removes what can be removed beside a swap file in use, and says what stays', async () => {
+    const stuck = join(root, 'trash', newKey());
+    const gone = join(root, 'trash', newKey());
+    for (const path of [stuck, gone]) btrfs('subvolume', 'create', path);
+    const make = 'touch s; chmod 600 s; chattr +C s; fallocate -l 4M s; mkswap -q s; swapon s';
+    execFileSync('sh', ['-ec', make], { cwd: stuck });
+    try {
+      const notes = await snapshots.sweep();
+      expect(notes.join('\n')).to.match(new RegExp(`^${stuck} is not needed and cannot be removed: .*$`));
+    } finally {
+      execFileSync('swapoff', [join(stuck, 's')]);
+    }
+    expect(readdirSync(join(root, 'trash'))).to.have.lengthOf(1);
+    expect(await snapshots.sweep()).to.deep.equal([]);
+    expect(readdirSync(join(root, 'trash'))).to.deep.equal([]);
   });
 });

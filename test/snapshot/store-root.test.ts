@@ -1,14 +1,18 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -90,6 +94,82 @@ describe('snapshot/store-root', () => {
       expect(store.pool).to.deep.equal({ file: `${root}.btrfs` });
       expect(readFileSync(join(root, 'images/kept'), 'utf8')).to.equal('kept');
       expect(notes).to.have.length(2);
+    });
+
+    it('gives no device nodes to those who look into it', async () => {
+      await create();
+      expect(mountsOf(root)[0]!.split(' ')[5]!.split(',')).to.include('nodev');
+    });
+
+    describe('another user has planted', () => {
+      const OTHER = 65_534;
+      const refusal = async (): Promise<Error & { readonly hint?: string }> => {
+        const error = await rejection(create());
+        expect(error).to.be.instanceOf(StoreError);
+        expect((await rejection(findStore(root))).message).to.equal(error.message);
+        expect(mountsOf(root)).to.deep.equal([]);
+        return error;
+      };
+
+      it('the pool: it is not mounted', async () => {
+        await create();
+        await detachPool(root);
+        chownSync(`${root}.btrfs`, OTHER, OTHER);
+        const { message, hint } = await refusal();
+        expect(message).to.include(`${root}.btrfs belongs to user ${OTHER}, not to root`);
+        expect(hint).to.include(`chown root ${root}.btrfs`);
+      });
+
+      it('a link to a pool', async () => {
+        writeFileSync(join(base, 'elsewhere'), '');
+        symlinkSync('elsewhere', `${root}.btrfs`);
+        lchownSync(`${root}.btrfs`, OTHER, OTHER);
+        expect((await refusal()).message).to.include(`${root}.btrfs belongs to user ${OTHER}`);
+      });
+
+      it('a pool that others can write to', async () => {
+        writeFileSync(`${root}.btrfs`, '');
+        chmodSync(`${root}.btrfs`, 0o666);
+        expect((await refusal()).message).to.include(`users other than root can write to ${root}.btrfs`);
+      });
+
+      it('the directory of the store, with a marker that names a device', async () => {
+        mkdirSync(root);
+        writeFileSync(join(root, 'pool.json'), '{"device": "/dev/null"}');
+        chownSync(root, OTHER, OTHER);
+        expect((await refusal()).message).to.include(`${root} belongs to user ${OTHER}`);
+        chownSync(root, 0, 0);
+        chmodSync(root, 0o777);
+        const { message, hint } = await refusal();
+        expect(message).to.include(`users other than root can write to ${root}`);
+        expect(hint).to.include(`chmod go-w ${root}`);
+        rmSync(root, { recursive: true });
+      });
+
+      it('the lock file: root does not wait for it', async () => {
+        writeFileSync(`${root}.btrfs.lock`, '');
+        chownSync(`${root}.btrfs.lock`, OTHER, OTHER);
+        const error = await rejection(create());
+        expect(error).to.be.instanceOf(StoreError);
+        expect(error.message).to.include(`${root}.btrfs.lock belongs to user ${OTHER}`);
+      });
+    });
+
+    it('says that it waits for a lock that another process holds', async () => {
+      const holder = spawn('flock', [`${root}.btrfs.lock`, 'sh', '-c', 'echo held; read go'], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      await once(holder.stdout, 'data');
+      let opened: Promise<unknown> | undefined;
+      const told = new Promise<string>((resolve) => {
+        opened = openStore(root, { create: true, size: SIZE, onNote: resolve });
+      });
+      try {
+        expect(await told).to.equal(`waiting for another process that holds the lock ${root}.btrfs.lock`);
+      } finally {
+        holder.stdin.end('go\n');
+      }
+      await opened;
     });
 
     it('is 64 GiB or the free space, sparse, when nobody says', async () => {

@@ -4,6 +4,8 @@ import { applyConfigChange, type ExecutionConfig } from '../../lib/spec/index.js
 
 const base: ExecutionConfig = { Env: ['PATH=/bin', 'A=0'], WorkingDir: '/srv', Labels: { a: '1' } };
 
+const envOf = (...entries: string[]): Partial<ExecutionConfig> => ({ Env: ['PATH=/bin', ...entries] });
+
 describe('applyConfigChange', () => {
   const good: readonly { input: string; want: Partial<ExecutionConfig> }[] = [
     { input: 'CMD ["a", "b c"]', want: { Cmd: ['a', 'b c'] } },
@@ -18,6 +20,20 @@ describe('applyConfigChange', () => {
     { input: 'USER 1:2', want: { User: '1:2' } },
     { input: 'WORKDIR sub', want: { WorkingDir: '/srv/sub' } },
     { input: 'WORKDIR /abs', want: { WorkingDir: '/abs' } },
+    { input: 'ENV PATH=$PATH:/x', want: { Env: ['PATH=/bin:/x', 'A=0'] } },
+    { input: 'ENV PATH /y:${PATH}', want: { Env: ['PATH=/y:/bin', 'A=0'] } },
+    { input: `ENV A="$A 1" B='$A' C=\\$A D=$NONE. E=a$`, want: envOf('A=0 1', 'B=$A', 'C=$A', 'D=.', 'E=a$') },
+    { input: 'ENV A=1 B=$A', want: envOf('A=1', 'B=0') },
+    {
+      input: 'ENV B=${NONE:-none} C=${A:+set} D=${NONE-$A} E=${NONE+x}',
+      want: envOf('A=0', 'B=none', 'C=set', 'D=0', 'E='),
+    },
+    { input: 'LABEL path="$PATH"', want: { Labels: { a: '1', path: '/bin' } } },
+    { input: 'USER $A', want: { User: '0' } },
+    { input: 'WORKDIR $PATH/sub', want: { WorkingDir: '/bin/sub' } },
+    { input: 'VOLUME ["$PATH"]', want: { Volumes: { '/bin': {} } } },
+    { input: 'EXPOSE ${PORT:-80}', want: { ExposedPorts: { '80/tcp': {} } } },
+    { input: 'CMD ["echo", "$A"]', want: { Cmd: ['echo', '$A'] } },
     { input: 'STOPSIGNAL SIGINT', want: { StopSignal: 'SIGINT' } },
   ];
   for (const { input, want } of good)
@@ -34,6 +50,8 @@ describe('applyConfigChange', () => {
     'ENV A="x',
     'EXPOSE 0',
     'EXPOSE x',
+    'ENV A=${A',
+    'ENV A=${A:?x}',
   ])
     it(`refuses ${JSON.stringify(input)}`, () => expect(() => applyConfigChange(base, input)).to.throw(UsageError));
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
@@ -107,6 +108,10 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     // Whole blocks of 4 KiB, for all but what is kept in the tree itself.
     const written = await snapshots.writtenBytes(id);
     expect(written).to.be.within(10 + 300_000 + 4096 * 25, 4096 + 303_104 + 4096 * 25);
+    execFileSync('btrfs', ['-q', 'subvolume', 'create', join(container, 'inside')]);
+    writeFileSync(join(container, 'inside/f'), 'z'.repeat(200_000));
+    await snapshots.sync();
+    expect(await snapshots.writtenBytes(id)).to.be.within(written + 200_000, written + 204_800);
     expect(await snapshots.writtenBytes(newKey())).to.equal(0);
     await snapshots.removeContainer(id);
   });
@@ -142,6 +147,20 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     await snapshots.removeWork(dropped);
     expect(existsSync(path)).to.equal(false);
     expect(await rejection(snapshots.freeze(newKey(), newKey()))).to.be.instanceOf(NotFoundError);
+  });
+
+  it('tells flags that a layer cannot say, and freezes a container without them', async () => {
+    const [id, key, layer] = [newKey(), newKey(), newLayer()];
+    const container = await snapshots.createContainer(id, await layerOf(undefined, 'base'));
+    writeFileSync(join(container, 'kept'), '');
+    execFileSync('chattr', ['+i', join(container, 'base'), join(container, 'kept'), container]);
+    const frozen = await snapshots.freeze(key, id);
+    expect(readdirSync(frozen).sort()).to.deep.equal(['base', 'kept']);
+    await snapshots.commit(layer, key);
+    expect([...(await snapshots.listMarked({ layer }))]).to.deep.equal([]);
+    await snapshots.unlockContainer(id);
+    writeFileSync(join(container, 'again'), '');
+    await snapshots.removeContainer(id);
   });
 
   it('removes a layer whose children live on', async () => {

@@ -4,7 +4,7 @@ import { hostPlatform, isTag, parsePlatform } from '../../spec/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
 import type { Options } from '../options.js';
 import { compressionFor } from '../compression-option.js';
-import { SIDE_OPTIONS, sideAccess } from '../side-options.js';
+import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
 
 export const copy: CommandSpec = {
   path: ['copy'],
@@ -76,10 +76,13 @@ export const copy: CommandSpec = {
     const { copy: copyNow, parseTransportName } = await import('../../operations/index.js');
     const hostsOf = (names: readonly string[]): string[] =>
       names.map(parseTransportName).flatMap((name) => ('reference' in name ? [name.reference.host] : []));
-    const sides = {
-      source: sideAccess(options, 'src', hostsOf([source])),
-      destination: sideAccess(options, 'dest', hostsOf(destinations)),
+    const [sourceHosts, targetHosts] = [hostsOf([source]), hostsOf(destinations)];
+    const given = {
+      ...{ sourceHosts, targetHosts },
+      source: sideAccess(options, 'src', sourceHosts),
+      target: sideAccess(options, 'dest', targetHosts),
     };
+    const [sides] = withNamedLogin(options, [given]);
     return copied(await copyNow(await compose.transports(sides), order));
   },
 };

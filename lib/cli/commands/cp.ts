@@ -10,7 +10,7 @@ export const cp: CommandSpec = {
     'Into DST when that is a directory, else to that name. SRC/. copies what is in a directory. Owners, modes, times, ' +
     'attributes and hard links are kept. Links in a container lead nowhere outside of it; devices are not copied out of one. ' +
     'A path of this machine with a colon is written ./like:this. With - as DST a tar of SRC goes to standard output; with - ' +
-    'as SRC a tar is unpacked into the directory DST.',
+    'as SRC a tar, plain or compressed, is unpacked into the directory DST.',
   arguments: [
     { name: 'SRC', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },
     { name: 'DST', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },

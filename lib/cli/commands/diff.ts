@@ -1,7 +1,11 @@
 import type { Change } from '../../rootfs/index.js';
+import { parseReference } from '../../spec/index.js';
 import { formatSize, pathText } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import { PLATFORM, platformOf, RESERVE } from './common-options.js';
+
+const REMOTE = 'docker://';
 
 export const diff: CommandSpec = {
   path: ['diff'],
@@ -24,11 +28,18 @@ export const diff: CommandSpec = {
   async run({ args, options, signal, compose }) {
     const { diffTrees } = await import('../../operations/index.js');
     const [subject, other] = args as [string, string | undefined];
-    const isRemote = [subject, other].some((input) => input?.startsWith('docker://'));
+    const remote = [subject, other].flatMap((input) =>
+      input?.startsWith(REMOTE) === true ? [parseReference(input.slice(REMOTE.length))] : [],
+    );
+    const login = namedLogin(
+      options,
+      remote.map(({ host }) => host),
+      SEVERAL_LOGINS,
+    );
     // A store is made only where a layer may have to be unpacked.
-    const local = isRemote ? await compose.unpacking() : await compose.local();
+    const local = remote.length > 0 ? await compose.unpacking() : await compose.local();
     const list = await diffTrees(
-      { ...local, openRegistry: async () => (await compose.remote()).registry },
+      { ...local, openRegistry: async () => (await compose.remote(login)).registry },
       { subject, other, ...platformOf(options), reserveBytes: options.number('reserve')!, signal },
     );
     return {

@@ -42,7 +42,7 @@ export const importCommand: CommandSpec = {
   group: 'Containers',
   summary: 'make an image of a tar of a root file system',
   description:
-    'One layer, for the platform of this machine; the tar may be compressed with gzip or zstd. Prints the image ID.',
+    'One layer, for the platform of this machine; the tar may be compressed with gzip, zstd, xz or bzip2. Prints the image ID.',
   arguments: [
     { name: 'TAR', summary: 'file, or - for standard input', completes: 'file' },
     { name: 'REF', summary: 'name of the new image', optional: true },

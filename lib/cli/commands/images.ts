@@ -46,7 +46,7 @@ export const images: CommandSpec = {
           ]),
         ),
       },
-      quiet: list.map(({ id }) => id),
+      quiet: [...new Set(list.map(({ id }) => id))],
     };
   },
 };

@@ -1,6 +1,7 @@
 import { UsageError } from '../../errors.js';
 import { parsePlatform, parseReference } from '../../spec/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import type { OptionSpec } from '../option.js';
 
 const INDEX_OPTIONS: readonly OptionSpec[] = [
@@ -60,8 +61,13 @@ async function publishIndex(
   const platform = options.text('platform');
   if (platform !== undefined && sources.length !== 1)
     throw new UsageError('--platform is that of one IMAGE', { hint: 'add the others with: imgtool manifest add' });
+  const login = namedLogin(
+    options,
+    [target, ...sources].map(({ host }) => host),
+    SEVERAL_LOGINS,
+  );
   const { makeIndex } = await import('../../operations/index.js');
-  const deps = { ...(await compose.remote(target)), progress, parallel: options.number('parallel')! };
+  const deps = { ...(await compose.remote(login)), progress, parallel: options.number('parallel')! };
   const made = await makeIndex(deps, {
     ...{ target, sources, keepExisting, signal, annotations: annotationsOf(options.list('annotation')) },
     platform: platform === undefined ? undefined : parsePlatform(platform),

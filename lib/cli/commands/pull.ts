@@ -52,13 +52,18 @@ export const pull: CommandSpec = {
   },
 };
 
-async function fetch(
-  { compose, options, signal }: CommandContext,
-  reference: PullRequest['reference'],
+function fetch(context: CommandContext, reference: PullRequest['reference']): Promise<PullResult> {
+  return pullReference(context, { reference, ...requestOf(context.options) });
+}
+
+/** Fetches an image into the store. Throws as `pullImage`. */
+export async function pullReference(
+  { compose, signal }: Pick<CommandContext, 'compose' | 'signal'>,
+  request: Omit<PullRequest, 'bootId' | 'signal'>,
 ): Promise<PullResult> {
   const { pullImage } = await import('../../operations/index.js');
-  const [deps, bootId] = await Promise.all([compose.all(reference), compose.bootId()]);
-  return pullImage(deps, { reference, ...requestOf(options), bootId, signal });
+  const [deps, bootId] = await Promise.all([compose.all(request.reference), compose.bootId()]);
+  return pullImage(deps, { ...request, bootId, signal });
 }
 
 async function plan(

@@ -168,7 +168,10 @@ async function removeManifest(
     progress.note(`${others.join(', ')} ${others.length === 1 ? 'loses its' : 'lose their'} manifest too`);
   }
   const lines = tags.map((tag) => `${name}:${tag}`);
-  return { json: { digest, tags, removed: !how.dryRun }, text: how.tagOnly ? lines : [`${name}@${digest}`, ...lines] };
+  return {
+    json: { digest, tags, removed: !how.dryRun },
+    text: how.tagOnly || digest === null ? lines : [`${name}@${digest}`, ...lines],
+  };
 }
 
 async function readBytes(path: string): Promise<Buffer> {

@@ -54,7 +54,7 @@ export const search: CommandSpec = {
     const { host } = parseReference(`${args[0]!}/search`);
     const { searchRegistry } = await import('../../operations/index.js');
     const limit = Math.min(options.number('limit')!, 1000);
-    const found = await searchRegistry(await compose.remote(), { host, term: args[1]!, limit }, { signal });
+    const found = await searchRegistry(await compose.remote({ host }), { host, term: args[1]!, limit }, { signal });
     return {
       json: found,
       text: {

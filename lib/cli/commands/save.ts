@@ -3,6 +3,7 @@ import { UsageError } from '../../errors.js';
 import type { SavedImage } from '../../operations/index.js';
 import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import { PLATFORM, platformOf, RESERVE, sourceDateEpoch, spoolDirectory } from './common-options.js';
 
 const FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
@@ -12,7 +13,8 @@ export const save: CommandSpec = {
   group: 'Images',
   summary: 'write images to an archive',
   description:
-    'Layers and manifests are kept byte for byte, and the same images give the same archive. A docker-archive is an OCI ' +
+    'Layers are kept byte for byte, and so are manifests; oci-archive and oci-dir get OCI manifests, as their readers expect. ' +
+    'The same images give the same archive. A docker-archive is an OCI ' +
     'layout as well: docker, podman and skopeo read it. A v1 archive is for what is older than docker 1.10. An image given by ID has no name in the archive.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'image' }],
   options: [
@@ -107,14 +109,17 @@ export const load: CommandSpec = {
 };
 
 async function saveTo(
-  { args, compose, progress, signal }: CommandContext,
+  { args, options, compose, progress, signal }: CommandContext,
   target: Parameters<CommandContext['compose']['createArchive']>[0],
 ): Promise<SavedImage[]> {
+  namedLogin(options, [], SEVERAL_LOGINS);
   const { saveImages } = await import('../../operations/index.js');
   const local = await compose.local();
   const registry = async () => (await compose.remote()).registry;
   const createArchive = () => compose.createArchive(target);
-  return saveImages({ ...local, progress, registry }, { images: args, createArchive, signal });
+  // Readers of layouts, skopeo before 1.10 and umoci among them, expect OCI manifests there.
+  const manifestFormat = target.format === 'oci-archive' || target.format === 'oci-dir' ? 'oci' : undefined;
+  return saveImages({ ...local, progress, registry }, { images: args, manifestFormat, createArchive, signal });
 }
 
 function written(images: readonly SavedImage[], path: string): CommandResult {

@@ -59,9 +59,8 @@ export const serve: CommandSpec = {
 
 /** A flag wins over what a variable or file says of the other. */
 function servesStore(options: Options): boolean {
-  const flags = options.all().flatMap(({ spec, origin }) => (origin === 'flag' ? [spec.name] : []));
-  if (!options.flag('store') || !flags.includes('dir')) return options.flag('store');
-  if (!flags.includes('store')) return false;
+  if (!options.flag('store') || options.origin('dir') !== 'flag') return options.flag('store');
+  if (options.origin('store') !== 'flag') return false;
   throw new UsageError('--store and --dir exclude each other', { hint: 'one server serves one of them' });
 }
 

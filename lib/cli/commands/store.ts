@@ -91,6 +91,7 @@ export const storeDf: CommandSpec = {
             formatSize(layers.sharedSize),
             formatSize(layers.exclusiveSize),
           ],
+          ...(layers.unrecorded === 0 ? [] : [['unfinished layers', String(layers.unrecorded), '', '', '']]),
           ['blobs', String(blobs.count), formatSize(blobs.size), '', ''],
           ['containers', String(usage.containers), '', '', ''],
           ['images', String(usage.images.length), '', '', ''],

@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { PartialError, StoreError, UsageError } from '../../errors.js';
 import type { SyncReport, SyncRequest, SyncRule } from '../../operations/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { fileError, formatSize, runProcess, writeFileAtomic } from '../../util/index.js';
+import { fileError, formatSize, mayNamePrograms, runProcess, writeFileAtomic } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { compressionFor } from '../compression-option.js';
 import { wholeNumber } from '../option.js';
-import type { Options } from '../options.js';
-import { SIDE_OPTIONS, sideAccess } from '../side-options.js';
+import { programNamedError, type Options } from '../options.js';
+import { SIDE_OPTIONS, sideAccess, withNamedLogin } from '../side-options.js';
 import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from '../sync-state.js';
 import { openTagQueue } from '../tag-queue.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
@@ -79,7 +79,12 @@ export const sync: CommandSpec = {
       value: 'WHEN',
       summary: 'do it again and again: each 90s, 15m, 6h, or at times of cron ("0 3 * * *", @hourly; local time)',
     },
-    { name: 'hook', value: 'WORDS', summary: 'program to run for each changed tag; {source} {target} {tag} {digest}' },
+    {
+      name: 'hook',
+      value: 'WORDS',
+      program: true,
+      summary: 'program to run for each changed tag; {source} {target} {tag} {digest}',
+    },
     QUEUE_OPTION,
     {
       name: 'rate',
@@ -154,11 +159,16 @@ function withSides(rules: readonly SyncRule[], options: Options): SyncRule[] {
   const targets = (open: readonly SyncRule[]): string[] => open.flatMap((rule) => rule.targets.map(({ host }) => host));
   const source = sideAccess(options, 'src', hosts(rules.filter(({ sourceAccess }) => sourceAccess === undefined)));
   const target = sideAccess(options, 'dest', targets(rules.filter(({ targetAccess }) => targetAccess === undefined)));
-  return rules.map((rule) => ({
-    ...rule,
-    sourceAccess: rule.sourceAccess ?? source,
-    targetAccess: rule.targetAccess ?? target,
-  }));
+  const sides = withNamedLogin(
+    options,
+    rules.map((rule) => ({
+      source: rule.sourceAccess ?? source,
+      target: rule.targetAccess ?? target,
+      sourceHosts: [rule.host],
+      targetHosts: rule.targets.map(({ host }) => host),
+    })),
+  );
+  return rules.map((rule, i) => ({ ...rule, sourceAccess: sides[i]!.source, targetAccess: sides[i]!.target }));
 }
 
 async function syncOnce(context: CommandContext, request: SyncRequest): Promise<CommandResult> {
@@ -254,24 +264,21 @@ async function rulesOf({ args, options }: CommandContext): Promise<readonly Sync
       cause: error,
     });
   }
-  const given = RULE_OPTIONS.find((name) => isFlag(options, name));
+  const given = RULE_OPTIONS.find((name) => options.origin(name) === 'flag');
   if (given !== undefined) {
     throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
   }
-  const scoped = { scoped: options.flag('scoped'), scopedByFlag: isFlag(options, 'scoped') };
-  return readSyncFile(text, first, { targets, ...scoped });
+  const scoped = { scoped: options.flag('scoped'), scopedByFlag: options.origin('scoped') === 'flag' };
+  const rules = await readSyncFile(text, first, { targets, ...scoped });
+  if (rules.some(({ hook }) => hook.length > 0) && !mayNamePrograms(first)) throw programNamedError('hook', first);
+  return rules;
 }
 
-/** What a file says for each of its mirrors. */
+/** What a file says for each of its mirrors: refused as flags; variables and the config file are for commands that take it. */
 const RULE_OPTIONS = [
   ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'newest-by', 'since', 'platform'],
   ...['referrers', 'format', 'compression', 'delete-extra', 'max-delete', 'protect', 'hook'],
 ] as const;
-
-/** Whether it stands on the command line: variables and the config file are for commands that take it. */
-function isFlag(options: Options, name: string): boolean {
-  return options.all().some(({ spec, origin }) => spec.name === name && origin === 'flag');
-}
 
 async function ruleFromFlags(first: string, targets: readonly string[], options: Options): Promise<SyncRule> {
   const operations = await import('../../operations/index.js');

@@ -1,6 +1,7 @@
-import { UsageError } from '../../errors.js';
-import type { SyncedTag } from '../../operations/index.js';
+import { ImgtoolError, UsageError } from '../../errors.js';
+import type { SyncedTag, TagJob } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import { namedLogin, SEVERAL_LOGINS } from '../creds.js';
 import { wholeNumber } from '../option.js';
 import { SyncMemoryFile } from '../sync-state.js';
 import { QUEUE_OPTION } from './common-options.js';
@@ -35,6 +36,7 @@ export const worker: CommandSpec = {
     const { options, signal, compose, progress, print } = context;
     if (options.text('queue') === undefined)
       throw new UsageError('a worker needs --queue', { hint: 'give it redis://HOST, or set IMGTOOL_QUEUE' });
+    namedLogin(options, [], SEVERAL_LOGINS);
     if (options.flag('list-dead')) return listDead(context);
     const { TagMirror } = await import('../../operations/index.js');
     const { registry, parallel } = await compose.transports();
@@ -62,18 +64,31 @@ function lineOf(tag: SyncedTag): CommandResult {
   return { json: tag, text: [error === undefined ? line : `${line}: ${error}`] };
 }
 
-async function listDead({ compose, signal }: CommandContext): Promise<CommandResult> {
+async function listDead({ compose, progress, signal }: CommandContext): Promise<CommandResult> {
   const { parseTagJob } = await import('../../operations/index.js');
+  let foreign = 0;
+  const read = (payload: unknown): TagJob | undefined => {
+    try {
+      return parseTagJob(payload);
+    } catch (error) {
+      if (!(error instanceof ImgtoolError)) throw error;
+      foreign++;
+      return undefined;
+    }
+  };
   const queue = await compose.jobQueue({ attempts: 1, backoffMs: 0, signal });
   try {
     const dead = (await queue.dead()).flatMap(({ payload, reason, attempts }) => {
-      const { source, tag, targets } = parseTagJob(payload);
+      const job = read(payload);
+      if (job === undefined) return [];
+      const { source, tag, targets } = job;
       return targets.map((target) => ({
         source: `${source.host}/${source.repository}`,
         target: `${target.host}/${target.repository}`,
         ...{ tag, attempts, reason },
       }));
     });
+    if (foreign > 0) progress.note(`${foreign} jobs in the queue are not of sync, or of another version`);
     const text = dead.map(({ source, target, tag, attempts, reason }) => {
       return `${source}:${tag} -> ${target}:${tag}: ${attempts} tries: ${reason}`;
     });

@@ -1,5 +1,6 @@
 import { LayerFormatError } from '../../errors.js';
 import { MAX_EXTENSION_BYTES, MAX_SPARSE_REGIONS, MAX_XATTRS } from '../limits.js';
+import { parseAclText } from './acl.js';
 import type { MemberXattr } from './member.js';
 import { forEachPaxRecord, parsePaxNumber, parsePaxTime } from './pax.js';
 
@@ -12,6 +13,8 @@ export interface PaxValues {
   gid?: number | undefined;
   mtime?: { readonly seconds: number; readonly nanos: number } | undefined;
   xattrs?: MemberXattr[] | undefined;
+  /** Names of attributes whose value has no meaning here. */
+  lostXattrs?: string[] | undefined;
   sparseMajor?: number | undefined;
   sparseMinor?: number | undefined;
   sparseName?: Buffer | undefined;
@@ -21,10 +24,15 @@ export interface PaxValues {
 
 const SCHILY_XATTR = 'SCHILY.xattr.';
 const LIBARCHIVE_XATTR = 'LIBARCHIVE.xattr.';
+/** Access rules as text, and the attributes that they are. */
+const SCHILY_ACL: Readonly<Record<string, string>> = {
+  'SCHILY.acl.access': 'system.posix_acl_access',
+  'SCHILY.acl.default': 'system.posix_acl_default',
+};
 
 /** Reads the records of one extended header into `values`. Throws LayerFormatError. `data` may be overwritten later. */
 export function readPaxRecords(data: Buffer, values: PaxValues): void {
-  let fromLibarchive: MemberXattr[] | undefined;
+  const translated: MemberXattr[] = [];
   forEachPaxRecord(data, (key, value) => {
     switch (key) {
       case 'path':
@@ -50,13 +58,18 @@ export function readPaxRecords(data: Buffer, values: PaxValues): void {
           addXattr((values.xattrs ??= []), decodeSchilyName(key.slice(SCHILY_XATTR.length)), value);
         } else if (key.startsWith(LIBARCHIVE_XATTR)) {
           const name = Buffer.from(decodePercent(key.slice(LIBARCHIVE_XATTR.length)), 'latin1');
-          addXattr((fromLibarchive ??= []), name, Buffer.from(value.toString('latin1'), 'base64'));
+          addXattr(translated, name, Buffer.from(value.toString('latin1'), 'base64'));
+        } else if (SCHILY_ACL[key] !== undefined) {
+          const acl = parseAclText(value.toString('latin1'));
+          if (acl !== undefined) addXattr(translated, Buffer.from(SCHILY_ACL[key]), acl);
+          else if (value.length > 0 && values.lostXattrs?.includes(SCHILY_ACL[key]) !== true)
+            (values.lostXattrs ??= []).push(SCHILY_ACL[key]);
         } else if (key.startsWith('GNU.sparse.')) {
           readSparseRecord(key, value, values);
         }
     }
   });
-  for (const xattr of fromLibarchive ?? []) {
+  for (const xattr of translated) {
     const known = (values.xattrs ??= []);
     if (!known.some(({ name }) => name.equals(xattr.name))) known.push(xattr);
   }
@@ -131,7 +144,7 @@ function addXattr(list: MemberXattr[], name: Buffer, value: Buffer): void {
   else list[at] = xattr;
 }
 
-/** GNU tar writes `=` and `%` of a name as %3D and %25, and nothing else. */
+/** What `encodeXattrName` and GNU tar write; they leave a `%` that nothing like a code follows as it is. */
 function decodeSchilyName(name: string): Buffer {
   return Buffer.from(
     name.replace(/%(3D|25)/g, (_, code: string) => (code === '25' ? '%' : '=')),

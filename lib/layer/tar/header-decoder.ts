@@ -4,6 +4,7 @@ import type { PaxValues } from './extension.js';
 import { FIELD, isBlank, parseNumber, TYPE } from './header.js';
 import { NO_XATTRS, TarMember } from './member.js';
 
+const NONE: readonly string[] = [];
 const MAX_ID = 0xffff_fffe;
 /** "ustar" + NUL; GNU's "ustar  " has other fields where POSIX has the prefix. */
 const POSIX_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
@@ -50,6 +51,7 @@ export class HeaderDecoder {
     }
     if (!Number.isSafeInteger(entry.mtimeSeconds)) this.#refuse('the modification time is out of range');
     entry.xattrs = pax.xattrs ?? NO_XATTRS;
+    entry.lostXattrs = pax.lostXattrs ?? NONE;
     entry.sparse = undefined;
     const size = pax.size ?? parseNumber(bytes, at + FIELD.size[0], FIELD.size[1]);
     if (!(size >= 0 && size <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is not a valid number');
@@ -76,8 +78,9 @@ export class HeaderDecoder {
       case TYPE.file:
       case TYPE.contiguous:
         if (entry.nameEnd === entry.nameStart || entry.nameBytes[entry.nameEnd - 1] !== 0x2f) return TYPE.file;
-        // v7 had no type for directories: a slash at the end tells them.
-        if (size > 0) this.#refuse('a directory with data');
+        // v7 had no type for directories: a slash at the end tells them. Later formats have one: what has data is a file.
+        return size > 0 && raw !== TYPE.oldFile ? TYPE.file : TYPE.directory;
+      case TYPE.gnuDumpDir:
         return TYPE.directory;
       case TYPE.gnuSparse:
         return TYPE.file;

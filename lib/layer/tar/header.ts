@@ -43,9 +43,11 @@ export const TYPE = {
   directory: 0x35,
   fifo: 0x36,
   contiguous: 0x37,
+  gnuDumpDir: 0x44,
   gnuLongLink: 0x4b,
   gnuLongName: 0x4c,
   gnuSparse: 0x53,
+  gnuVolumeLabel: 0x56,
   paxGlobal: 0x67,
   pax: 0x78,
 } as const;

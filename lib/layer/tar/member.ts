@@ -36,6 +36,8 @@ export class TarMember {
   devMajor = 0;
   devMinor = 0;
   xattrs: readonly MemberXattr[] = NO_XATTRS;
+  /** Names of attributes that the archive has in a form without meaning here. */
+  lostXattrs: readonly string[] = [];
   sparse: SparseMap | undefined;
 
   /** The name as bytes, copied. */

@@ -32,23 +32,24 @@ export function forEachPaxRecord(data: Buffer, visit: PaxVisitor): void {
 
 /** A PAX time: seconds (floor) and nanoseconds; further digits are cut off, towards minus infinity. */
 export function parsePaxTime(value: Buffer): { readonly seconds: number; readonly nanos: number } | undefined {
-  const match = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value.toString('latin1', 0, 80));
+  const match = /^([+-]?)(\d{1,15})(?:\.(\d*))?$/.exec(value.toString('latin1', 0, 80));
   if (match === null || value.length > 80) return undefined;
   const digits = match[3] ?? '';
   const seconds = Number(match[2]);
   const nanos = Number(digits.slice(0, 9).padEnd(9, '0'));
-  if (match[1] === '') return { seconds, nanos };
+  if (match[1] !== '-') return { seconds, nanos };
   const cut = /[1-9]/.test(digits.slice(9)) ? 1 : 0;
   const below = nanos + cut;
   return below === 0 ? { seconds: 0 - seconds, nanos: 0 } : { seconds: -seconds - 1, nanos: 1_000_000_000 - below };
 }
 
-/** A PAX decimal number, exact up to 2^53; undefined when it is none. */
+/** A PAX decimal number, exact up to 2^53; undefined when it is none. A `+` before it is taken, as Go takes it. */
 export function parsePaxNumber(value: Buffer): number | undefined {
-  if (value.length === 0 || value.length > 20) return undefined;
+  const first = value[0] === 0x2b ? 1 : 0;
+  if (value.length === first || value.length > 20) return undefined;
   let number = 0;
-  for (const byte of value) {
-    const digit = byte - 0x30;
+  for (let index = first; index < value.length; index += 1) {
+    const digit = value[index]! - 0x30;
     if (digit < 0 || digit > 9) return undefined;
     number = number * 10 + digit;
   }

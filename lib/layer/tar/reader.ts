@@ -37,7 +37,8 @@ export class TarReader {
 
   /** Moves on to the next member, described by `entry`; false at the end of the archive. */
   next(): boolean {
-    this.#skip(this.#left + this.#padding);
+    this.#skip(this.#left);
+    this.#skipPadding(this.#padding);
     this.#left = this.#padding = 0;
     this.#pax = this.#longName = this.#longLink = undefined;
     for (;;) {
@@ -61,7 +62,14 @@ export class TarReader {
       }
       this.#linkData = 0;
       const type = windows.bytes[at + FIELD.type[0]]!;
-      if (type === TYPE.pax || type === TYPE.paxGlobal || type === TYPE.gnuLongName || type === TYPE.gnuLongLink) {
+      if (type === TYPE.gnuVolumeLabel) {
+        this.#skipLabel(at);
+      } else if (
+        type === TYPE.pax ||
+        type === TYPE.paxGlobal ||
+        type === TYPE.gnuLongName ||
+        type === TYPE.gnuLongLink
+      ) {
         this.#readExtension(type, at);
       } else {
         this.#readHeader(at);
@@ -75,6 +83,12 @@ export class TarReader {
    * before the next call. Returns the length, 0 when there is no more.
    */
   data(max = Infinity): number {
+    return this.entry.type === TYPE.file ? this.#take(max) : 0;
+  }
+  /** Bytes at `windows.start` that the caller still looks at. */
+  #piece = 0;
+
+  #take(max = Infinity): number {
     if (this.#left === 0 || max === 0) return 0;
     const windows = this.#windows;
     windows.start += this.#piece;
@@ -85,8 +99,6 @@ export class TarReader {
     this.#left -= length;
     return length;
   }
-  /** Bytes at `windows.start` that the caller still looks at. */
-  #piece = 0;
 
   /** Reads the stream to its end after the last member; returns the bytes skipped and how many were not zero. */
   drain(limit: number): { readonly skipped: number; readonly nonZero: boolean } {
@@ -140,6 +152,27 @@ export class TarReader {
     }
   }
 
+  /** An archive may end with the last byte of its last member: padding that is missing counts as read. */
+  #skipPadding(count: number): void {
+    const windows = this.#windows;
+    windows.start += this.#piece;
+    this.#piece = 0;
+    let left = count;
+    while (left > 0) {
+      const step = Math.min(left, windows.end - windows.start);
+      windows.start += step;
+      left -= step;
+      if (left > 0 && !windows.advance()) return;
+    }
+  }
+
+  /** The name of a tape says nothing about files. */
+  #skipLabel(at: number): void {
+    const size = parseNumber(this.#windows.bytes, at + FIELD.size[0], FIELD.size[1]);
+    if (size > 0) this.#refuse('a volume label with data');
+    if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
+  }
+
   #expectSecondZeroBlock(): void {
     const at = this.#block();
     if (at >= 0 && sumOfBlock(this.#windows.words, at) !== 0)
@@ -159,7 +192,7 @@ export class TarReader {
     if (type === TYPE.paxGlobal) {
       readPaxRecords(data, this.#global);
     } else {
-      if (this.#pax !== undefined) this.#refuse('two PAX headers for one member');
+      // Of two headers the later takes the place of the earlier as a whole: so GNU tar and Go have it.
       this.#pax = {};
       readPaxRecords(data, this.#pax);
     }
@@ -180,7 +213,7 @@ export class TarReader {
     if (this.#scratch.length < size) this.#scratch = Buffer.alloc(size);
     this.#left = size;
     this.#padding = paddingOf(size);
-    for (let filled = 0, length = this.data(); length > 0; length = this.data()) {
+    for (let filled = 0, length = this.#take(); length > 0; length = this.#take()) {
       const { bytes, start } = this.#windows;
       this.#scratch.set(bytes.subarray(start, start + length), filled);
       filled += length;
@@ -198,8 +231,9 @@ export class TarReader {
     said.longName = this.#longName;
     said.longLink = this.#longLink;
     const size = this.#decoder.decode(this.#windows.bytes, at, said);
-    this.#left = entry.size;
-    this.#padding = paddingOf(entry.size);
+    // What a dump says of a directory is data that belongs to no file.
+    this.#left = this.#windows.bytes[at + FIELD.type[0]] === TYPE.gnuDumpDir ? size : entry.size;
+    this.#padding = paddingOf(this.#left);
     this.#linkData = entry.type === TYPE.hardLink ? size : 0;
     if (entry.type !== TYPE.file) return;
     if (this.#windows.bytes[at + FIELD.type[0]] === TYPE.gnuSparse) this.#readOldSparse(at);

@@ -1,6 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import { LayerFormatError } from '../../errors.js';
-import { displayPath } from '../../sys/index.js';
 import { encodePax, paxTime } from './pax-writer.js';
 
 /** Bytes of a tar block: headers and padding come in multiples of it. */
@@ -33,7 +31,7 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * All header blocks of an entry: a PAX header when ustar cannot say it all, then the ustar header. A long name that is
- * not UTF-8 goes into a GNU `L` or `K` header, since PAX names are UTF-8 by definition. Throws LayerFormatError.
+ * not UTF-8 goes into a GNU `L` or `K` header, since PAX names are UTF-8 by definition.
  */
 export function encodeHeader(entry: TarEntry): Buffer {
   const records: { key: string | Buffer; value: string | Buffer }[] = [];
@@ -52,17 +50,25 @@ export function encodeHeader(entry: TarEntry): Buffer {
   for (const key of ['uid', 'gid'] as const)
     if (entry[key] > MAX_OCTAL_8) records.push({ key, value: String(entry[key]) });
   if (entry.size > MAX_OCTAL_12) records.push({ key: 'size', value: String(entry.size) });
-  for (const { name, value } of entry.xattrs ?? []) {
-    if (name.includes(0x3d) || !isUtf8(name))
-      throw new LayerFormatError(`${displayPath(entry.name)}: attribute ${displayPath(name)} has no form in a tar`, {
-        entry: displayPath(entry.name),
-        hint: 'remove the attribute and try again',
-      });
-    records.push({ key: Buffer.concat([Buffer.from('SCHILY.xattr.'), name]), value });
-  }
+  for (const { name, value } of entry.xattrs ?? [])
+    records.push({ key: Buffer.concat([Buffer.from('SCHILY.xattr.'), encodeXattrName(name)]), value });
   if (records.length > 0) parts.push(encodeExtra('x', 'PaxHeaders.0/entry', encodePax(records)));
   parts.push(ustarHeader(entry, place, linkName, plainTime ? seconds : 0n));
   return Buffer.concat(parts);
+}
+
+/**
+ * A name as part of a PAX keyword, which holds no `=`: as GNU tar, `=` becomes %3D. A `%` becomes %25 only where it would be
+ * read as one of the two codes, since Go's programs do not decode them.
+ */
+function encodeXattrName(name: Buffer): Buffer {
+  return Buffer.from(
+    name
+      .toString('latin1')
+      .replace(/%(?=3D|25)/g, '%25')
+      .replaceAll('=', '%3D'),
+    'latin1',
+  );
 }
 
 /** Zero bytes needed after `size` bytes of data to reach the next block. */

@@ -31,6 +31,8 @@ import { writeData } from './write-data.js';
 export interface UnpackOptions {
   /** Absolute path of the root directory. */
   readonly root: string;
+  /** Names that mean whiteouts are names. */
+  readonly plainNames: boolean;
   /** This thread creates files with umask 0. */
   readonly exactModes: boolean;
   /** Asked between entries. */
@@ -75,6 +77,7 @@ class Unpacker {
   readonly #member: TarMember;
   readonly #rootFd: number;
   readonly #stopped: () => boolean;
+  readonly #plainNames: boolean;
   readonly #attributes: AttributeSetter;
   readonly #chain: DirChain;
   readonly #path = new RelativePath(PATH_LIMITS);
@@ -95,6 +98,7 @@ class Unpacker {
     this.#member = this.#reader.entry;
     this.#rootFd = rootFd;
     this.#stopped = options.stopped;
+    this.#plainNames = options.plainNames;
     this.#attributes = new AttributeSetter(options.exactModes, (text) => this.#note(text));
     this.#chain = new DirChain(rootFd, (hash) => this.#mentioned.add(hash));
     this.#hardLinks = new HardLinker(rootFd, this.#chain);
@@ -138,7 +142,7 @@ class Unpacker {
   }
 
   #dispatch(): void {
-    switch (meaningOf(this.#path)) {
+    switch (this.#plainNames ? 'plain' : meaningOf(this.#path)) {
       case 'skip':
         return;
       case 'whiteout':
@@ -198,6 +202,8 @@ class Unpacker {
       throw new LayerFormatError(`the layer has an entry below something that is no directory: ${entry}`, { entry });
     }
     dir.touched = true;
+    for (const name of member.lostXattrs)
+      this.#note(`${displayPath(path.toBuffer())}: attribute ${name} left out: it names users without their numbers`);
     this.#mentioned.add(this.#hash.from(dir.hash).child(path.bytes, path.nameStart, path.end));
     switch (member.type) {
       case TYPE.file:

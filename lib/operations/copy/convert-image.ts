@@ -1,8 +1,9 @@
-import { UsageError } from '../../errors.js';
+import { InvalidManifestError, UsageError } from '../../errors.js';
 import {
   buildSchema1,
   digestOf,
   EMPTY_LAYER,
+  isConfigType,
   isIndexType,
   isKeptElsewhere,
   isManifestType,
@@ -58,6 +59,8 @@ const LAYER =
   /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
 /** Layers that arrive at the same time. */
 const PARALLEL_LAYERS = 3;
+/** Manifests of an index: each is fetched and held in memory. */
+const MAX_CONVERTED = 1000;
 const NO_INDEX_HINT = 'leave out --format and --compression, or --preserve-digests';
 
 interface Job {
@@ -125,18 +128,14 @@ class ImageConverter {
 
   async #image(raw: RawManifest, manifest: ImageManifest): Promise<RawManifest> {
     const { config, layers } = manifest;
-    const isConfig = config.mediaType === MEDIA_TYPE.ociConfig || config.mediaType === MEDIA_TYPE.dockerConfig;
-    if (!isConfig || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
+    if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
     const now = formatOf(raw.descriptor.mediaType);
     const format = this.#format ?? now;
     const forms = layers.map((layer) => this.#formFor(layer, format));
     if (format === now && forms.every((form) => form === undefined)) return raw;
     this.#mayChange(raw, 'it');
-    let diffIds: readonly DiffId[] = [];
-    if (forms.some((form) => form !== undefined)) {
-      const bytes = await this.#config(config);
-      diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
-    }
+    const bytes = await this.#config(config);
+    const diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
     const converted = await mapLimited([...layers.keys()], PARALLEL_LAYERS, (i) =>
       this.#layer(layers[i]!, { form: forms[i], format, same: format === now, diffId: diffIds[i] }),
     );
@@ -198,6 +197,12 @@ class ImageConverter {
     const { source, signal, conversion } = this.#job;
     if (conversion.format === 'v2s1') {
       throw new UsageError('schema 1 (v2s1) holds one image, not an index', { hint: 'choose one with --platform' });
+    }
+    if (index.manifests.length > MAX_CONVERTED) {
+      throw new InvalidManifestError(
+        `index ${raw.descriptor.digest} lists ${index.manifests.length} manifests, over the limit of ${MAX_CONVERTED} for a conversion`,
+        { where: raw.descriptor.digest, hint: 'copy it as it is, or choose images with --platform' },
+      );
     }
     const changed = new Set<Digest>();
     const entries: Descriptor[] = [];

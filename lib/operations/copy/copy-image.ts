@@ -26,6 +26,8 @@ export interface CopyRequest {
   readonly conversion?: Conversion | undefined;
   /** Copies what refers to the image too: signatures, SBOMs, attestations. */
   readonly referrers: boolean;
+  /** All targets are OCI layouts, whose readers expect OCI manifests. */
+  readonly isLayout?: boolean;
   /** Told the digest that targets will have, before anything is sent; what it throws ends the copy. */
   readonly check?: (digest: Digest) => void;
   /** An image of schema 1, which says in its manifest what it is called, gets the name that it is copied to. */
@@ -51,7 +53,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   const { source, selector, signal } = request;
   const found = await source.manifest(selector, { signal });
   const selected = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
-  const conversion = conversionFor(request, selected.raw);
+  const conversion = conversionFor(deps, request, selected.raw);
   if (conversion === undefined) return copySelected(deps, request, { ...selected, source });
   const converted = await convertImage(deps.convert!, {
     ...{ source, top: selected.raw, conversion, preserveDigests: request.preserveDigests, signal },
@@ -62,14 +64,19 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
         hint: 'leave out --referrers, or --format and --compression',
       });
     }
-    return await copySelected(deps, request, { rewritten: false, ...converted });
+    const rewritten = selected.rewritten && converted.raw === selected.raw;
+    return await copySelected(deps, request, { rewritten, ...converted });
   } finally {
     await converted.close();
   }
 }
 
-/** The conversion asked for; schema 1 becomes OCI for what cannot hold it. Throws UsageError. */
-function conversionFor({ conversion, targets }: CopyRequest, raw: RawManifest): Conversion | undefined {
+/**
+ * The conversion asked for; schema 1 becomes OCI for what cannot hold it, and Docker's manifests do in a layout, unless digests
+ * have to stay. Throws UsageError.
+ */
+function conversionFor({ progress }: CopyDeps, request: CopyRequest, raw: RawManifest): Conversion | undefined {
+  const { conversion, targets } = request;
   const plain = targets.find(({ destination }) => !(destination instanceof RegistryDestination));
   const { format, compression } = conversion ?? {};
   if (format === 'v2s1') {
@@ -81,6 +88,11 @@ function conversionFor({ conversion, targets }: CopyRequest, raw: RawManifest): 
         hint: 'write HOST/REPOSITORY:TAG',
       });
     }
+  }
+  if (request.isLayout === true && format === undefined) {
+    if (!request.preserveDigests && !request.referrers) return { ...conversion, format: 'oci' };
+    if (/docker/.test(raw.descriptor.mediaType))
+      progress.note("the layout gets Docker's manifest as it is, which skopeo before 1.10 and umoci cannot read");
   }
   if (format !== undefined || compression !== undefined) return conversion;
   return plain !== undefined && isSchema1Type(raw.descriptor.mediaType) ? { format: 'oci' } : undefined;

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import type { ProgressSink } from '../../progress/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
@@ -139,8 +138,6 @@ async function copyBlobs(
   const { source, copies } = job;
   const failure = new AbortController();
   const signal = AbortSignal.any([job.signal, failure.signal]);
-  // Many transfers listen to it.
-  setMaxListeners(0, signal);
   const wanted = new Map<Digest, { blob: Descriptor; copies: Set<TargetCopy> }>();
   for (const { raw, blobs } of job.nodes) {
     for (const blob of blobs) {

@@ -99,6 +99,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
       },
       {
         ...{ ...order, source, selector, targets, rename: !order.preserveDigests },
+        isLayout: to.every(({ transport }) => transport === 'oci' || transport === 'oci-archive'),
         check: (digest) => checkDigests(to, digest),
       },
     );

@@ -11,7 +11,7 @@ import {
   type Platform,
   type RawManifest,
 } from '../../spec/index.js';
-import { choosePlatform } from '../resolve-image.js';
+import { choosePlatform, throughIndexes } from '../resolve-image.js';
 
 /** What of an index is wanted: all of it, some platforms, or the image for one. */
 export type Selection =
@@ -22,7 +22,6 @@ export type Selection =
 
 /** Annotation: an attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
 export const ABOUT = 'vnd.docker.reference.digest';
-const MAX_INDEX_DEPTH = 3;
 
 /**
  * What is to be copied of `raw`: itself, a manifest of it, or an index rewritten to fewer platforms (`rewritten`).
@@ -39,19 +38,13 @@ export async function selectManifest(
 ): Promise<{ readonly raw: RawManifest; readonly rewritten: boolean }> {
   const { selection, signal } = options;
   if (selection.kind === 'all' || isSchema1Type(raw.descriptor.mediaType)) return { raw, rewritten: false };
-  let current = raw;
-  for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {
-    const document = parseManifest(
-      current.bytes,
-      current.descriptor.mediaType,
-      `manifest ${current.descriptor.digest}`,
-    );
-    if (document.kind === 'manifest') break;
-    if (selection.kind === 'platforms') return subset(current, document, selection, options.preserveDigests);
-    const { digest } = choosePlatform(document, selection.platform);
-    current = await source.manifest({ digest }, { signal });
+  if (selection.kind === 'one') {
+    const chosen = await throughIndexes(raw, selection.platform, (digest) => source.manifest({ digest }, { signal }));
+    return { raw: chosen, rewritten: false };
   }
-  return { raw: current, rewritten: false };
+  const document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${raw.descriptor.digest}`);
+  if (document.kind === 'manifest') return { raw, rewritten: false };
+  return subset(raw, document, selection, options.preserveDigests);
 }
 
 function subset(

@@ -47,8 +47,10 @@ export class Spool {
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;
+    // A signal of its own, as node adds listeners to it and many layers are written at once.
+    const own = AbortSignal.any([signal]);
     const write = async (): Promise<void> => {
-      for await (const chunk of addAbortSignal(signal, body) as AsyncIterable<Buffer>) {
+      for await (const chunk of addAbortSignal(own, body) as AsyncIterable<Buffer>) {
         if (head.length < COMPRESSION_HEAD_BYTES)
           head = Buffer.concat([head, chunk.subarray(0, COMPRESSION_HEAD_BYTES)]);
         hash.update(chunk);

@@ -151,7 +151,8 @@ class StoreDestination implements ImageDestination {
             onProgress?.(ingest.offset);
           }
         },
-        { signal },
+        // A signal of its own, as node adds listeners to it and many blobs are written at once.
+        { signal: AbortSignal.any([signal]) },
       );
       await ingest.commit();
     } finally {
@@ -178,6 +179,8 @@ class StoreDestination implements ImageDestination {
         resolved: { manifest, raw, index: undefined },
         request: { reference, ...platform, reserveBytes, bootId, signal },
       });
+      // Where it came from may be gone when power comes back.
+      await this.#deps.snapshots.sync();
       await recordImage(this.#deps, image, { name: formatReference(this.#reference), signal });
     } finally {
       await applier.close();

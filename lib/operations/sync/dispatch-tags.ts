@@ -1,11 +1,12 @@
-import type { FinishedJob } from '../../queue/index.js';
-import type { Digest } from '../../spec/index.js';
 import type { SyncRun } from './sync-repository.js';
 import type { SyncRule } from './sync-rule.js';
 import { parseTagResult, tagJob, tagJobId, type TagJob } from './tag-job.js';
 import type { TagQueue } from './types.js';
 
-/** Puts tags of a repository into the queue; `onThere` is told later what each target has, copied or not. */
+/**
+ * Puts tags of a repository into the queue, and adds to the run's results what workers say has become of them. `onCopied` is
+ * told later which tags they say they have copied to which target; only the target itself can tell what it has.
+ */
 export async function dispatchTags(
   run: SyncRun,
   job: {
@@ -14,31 +15,32 @@ export async function dispatchTags(
     readonly repository: string;
     readonly tags: readonly string[];
   },
-  onThere: (place: { readonly target: string; readonly tag: string; readonly digest: Digest }, copied: boolean) => void,
+  onCopied: (target: string, tag: string) => void,
 ): Promise<void> {
+  const { results } = run;
   const items = job.tags.map((tag) => {
     const payload = tagJob(job.rule, job.repository, tag);
     return { id: tagJobId(payload), lane: job.rule.host, payload };
   });
-  await job.queue.put(items, ({ payload }, finished) => {
-    const result = parseTagResult(finished.result);
-    const outcomes = result?.outcomes ?? [];
-    for (const { target, tag, state, digest } of outcomes)
-      if (state !== 'failed' && digest !== undefined) onThere({ target, tag, digest }, state === 'copied');
-    for (const outcome of outcomes) run.results.add(outcome);
-    for (const totals of result?.blobs ?? []) run.results.addTotals(totals);
-    run.results.requests += result?.requests ?? 0;
-    if (finished.state === 'dead' && !outcomes.some(({ state }) => state === 'failed'))
-      addDead(run, payload as TagJob, finished);
+  await job.queue.put(items, (item, finished) => {
+    const payload = item.payload as TagJob;
+    const result = parseTagResult(finished.result, payload);
+    if (result === undefined) return failAll(run, payload, finished.reason ?? 'the queue holds no valid result of it');
+    for (const outcome of result.outcomes) {
+      if (outcome.state === 'copied') onCopied(outcome.target, outcome.tag);
+      results.add(outcome);
+    }
+    for (const totals of result.blobs) results.addTotals(totals);
+    results.requests += result.requests;
+    if (finished.state === 'dead' && !result.outcomes.some(({ state }) => state === 'failed'))
+      failAll(run, payload, finished.reason ?? 'given up');
   });
 }
 
-/** Its worker never came to say what is wrong with which target. */
-function addDead({ results }: SyncRun, { source, tag, targets }: TagJob, { reason }: FinishedJob): void {
+/** No worker has said which target fails. */
+function failAll({ results }: SyncRun, { source, tag, targets }: TagJob, error: string): void {
   for (const { host, repository } of targets) {
-    results.add({
-      ...{ source: `${source.host}/${source.repository}`, target: `${host}/${repository}`, tag, state: 'failed' },
-      error: reason ?? 'given up',
-    });
+    const target = `${host}/${repository}`;
+    results.add({ source: `${source.host}/${source.repository}`, target, tag, state: 'failed', error });
   }
 }

@@ -12,6 +12,7 @@ import { estimateCopy } from './plan-tag.js';
 import { deleteExtraTags } from './delete-extra-tags.js';
 import { dispatchTags } from './dispatch-tags.js';
 import { findTag } from './find-tag.js';
+import { runHook, runHookIfThere, type HookCall } from './run-hook.js';
 import { isAttachedTag, selectByName } from './select-tags.js';
 import type { SyncResults } from './sync-results.js';
 import { placeOf, type SyncRule } from './sync-rule.js';
@@ -125,16 +126,13 @@ class RepositorySync {
     destinations: readonly RegistryDestination[],
   ): Promise<void> {
     const byName = new Map(destinations.map((destination) => [nameOf(destination.writer), destination]));
-    const copied: { readonly target: string; readonly tag: string; readonly digest: Digest }[] = [];
-    const job = { queue, tags, rule: this.#rule, repository: this.#repository };
-    await dispatchTags(this.#run, job, (place, isCopied) => {
-      const destination = byName.get(place.target);
-      if (destination === undefined) return;
-      this.#digestsAt(destination).set(place.tag, place.digest);
-      if (isCopied && this.#rule.hook.length > 0) copied.push(place);
+    const copied: { readonly destination: RegistryDestination; readonly tag: string }[] = [];
+    await dispatchTags(this.#run, { queue, tags, rule: this.#rule, repository: this.#repository }, (target, tag) => {
+      const destination = byName.get(target);
+      if (destination !== undefined && this.#rule.hook.length > 0) copied.push({ destination, tag });
     });
     this.#run.later.push(async () => {
-      for (const { target, tag, digest } of copied) await this.#hook(target, tag, digest);
+      for (const { destination, tag } of copied) await runHookIfThere(this.#run, this.#hookFor(tag), destination);
       await this.#deleteExtra(tags, destinations);
     });
   }
@@ -344,7 +342,7 @@ class RepositorySync {
       }
       this.#digestsAt(destination).set(tag, copied.digest);
       results.add({ source: this.#name, target: name, tag, state: 'copied', digest: copied.digest });
-      await this.#hook(name, tag, copied.digest);
+      await runHook(this.#run, this.#hookFor(tag), { target: name, digest: copied.digest });
     }
   }
 
@@ -371,23 +369,8 @@ class RepositorySync {
       results.add({ source: this.#name, target: nameOf(writer), tag, state: 'planned-copy', ...digest });
   }
 
-  async #hook(target: string, tag: string, digest: Digest): Promise<void> {
-    const values: Readonly<Record<string, string>> = {
-      source: `${this.#name}:${tag}`,
-      target: `${target}:${tag}`,
-      tag,
-      digest,
-    };
-    const [program, ...rest] = this.#rule.hook.map((word) =>
-      word.replace(/\{(source|target|tag|digest)\}/g, (_all, key: string) => values[key]!),
-    );
-    if (program === undefined) return;
-    try {
-      await this.#run.deps.runHook([program, ...rest], this.#run.signal);
-    } catch (error) {
-      this.#run.signal.throwIfAborted();
-      this.#fail(target, tag, error);
-    }
+  #hookFor(tag: string): HookCall {
+    return { words: this.#rule.hook, source: this.#name, tag };
   }
 
   /** Manifests are made here: what they are like is known when they are. */

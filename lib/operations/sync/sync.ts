@@ -1,18 +1,15 @@
-import { setMaxListeners } from 'node:events';
-import { UsageError } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
+import { searchRepositories } from '../search-repositories.js';
 import { CopyLimits } from '../copy/copy-tree.js';
 import { KnownBlobs } from '../copy/known-blobs.js';
 import { syncRepository, type SyncRun, type SyncSides } from './sync-repository.js';
 import { SyncResults } from './sync-results.js';
+
 import { placeOf, type SyncRule } from './sync-rule.js';
 import type { SyncDeps, SyncReport, SyncRequest } from './types.js';
 
 /** Repositories under way at the same time. */
 const PARALLEL_REPOSITORIES = 2;
-/** What a search tells at most. */
-const MAX_FOUND = 1000;
 
 /**
  * Mirrors repositories: one HEAD a tag and side where nothing is new; blobs once however many tags and targets share them.
@@ -28,7 +25,6 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
   const before = requests();
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
-  setMaxListeners(0, signal);
   const results = new SyncResults(deps.onTag);
   const run: SyncRun = {
     ...{ deps, request, signal, results },
@@ -73,7 +69,8 @@ async function repositoriesOf(
   if (rule.repositories !== undefined) return rule.repositories;
   const repositories: string[] = [];
   try {
-    if (rule.isV1 === true) return await searchRepositories(source, rule.host, signal);
+    const hint = 'list what to mirror under repositories: in a file';
+    if (rule.isV1 === true) return await searchRepositories(source, rule.host, { hint, signal });
     for await (const repository of source.catalog(rule.host, { signal })) repositories.push(repository);
   } catch (error) {
     signal.throwIfAborted();
@@ -83,20 +80,6 @@ async function repositoriesOf(
     }
   }
   return repositories;
-}
-
-/** Protocol v1 has no catalog, but a search that finds everything where it is switched on. */
-async function searchRepositories(source: RegistryClient, host: string, signal: AbortSignal): Promise<string[]> {
-  const found = await source.search(host, '', { limit: MAX_FOUND, signal });
-  if (found.length === 0 || found.length >= MAX_FOUND) {
-    throw new UsageError(
-      `the search of ${host} ${found.length === 0 ? 'finds nothing' : 'ends before everything is told'}`,
-      {
-        hint: 'list what to mirror under repositories: in a file',
-      },
-    );
-  }
-  return found.map(({ name }) => name);
 }
 
 /** The first failure is thrown when all have let go; nothing more is begun after it, and what runs is aborted by `failure`. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { UsageError } from '../../errors.js';
-import { formatPlatform, isRepositoryName, parsePlatform, parseReference } from '../../spec/index.js';
+import { formatPlatform, isDigest, isRepositoryName, parsePlatform, parseReference } from '../../spec/index.js';
 import { placeOf, type SyncRule } from './sync-rule.js';
 import type { SyncedTag, SyncState, TargetTotals } from './types.js';
 
@@ -72,11 +72,26 @@ export function parseTagJob(payload: unknown): TagJob {
   return { v: 1, source, tag, targets, platforms, referrers: job.referrers === true, listed: job.listed === true };
 }
 
-/** Reads what a worker has left; undefined when it is nothing of the kind. */
-export function parseTagResult(value: unknown): TagResult | undefined {
+/**
+ * Reads the result that a worker left for a job; undefined when it is not one of that very job: its source, its tag, its
+ * targets, each at most once. Anyone who can write to the queue can have made it: its digests are only claims.
+ */
+export function parseTagResult(value: unknown, job: TagJob): TagResult | undefined {
   const { outcomes, blobs, requests } = (value ?? {}) as Partial<TagResult>;
-  if (!isListOf(outcomes, isOutcome) || !isListOf(blobs, isTotals) || !isCount(requests)) return undefined;
+  const targets = new Set(job.targets.map(nameOf));
+  const hosts = new Set(job.targets.map(({ host }) => host));
+  const isOwn = (outcome: unknown): outcome is SyncedTag =>
+    isOutcome(outcome) &&
+    outcome.source === nameOf(job.source) &&
+    outcome.tag === job.tag &&
+    targets.delete(outcome.target);
+  const isOwnTotal = (totals: unknown): totals is TargetTotals => isTotals(totals) && hosts.has(totals.target);
+  if (!isListOf(outcomes, isOwn) || !isListOf(blobs, isOwnTotal) || !isCount(requests)) return undefined;
   return { outcomes, blobs, requests };
+}
+
+function nameOf({ host, repository }: Place): string {
+  return `${host}/${repository}`;
 }
 
 function isPlace(value: unknown): value is Place {
@@ -89,13 +104,22 @@ const STATES: ReadonlySet<unknown> = new Set<SyncState>(['up-to-date', 'copied',
 
 function isOutcome(value: unknown): value is SyncedTag {
   const { source, target, tag, state, digest, error } = (value ?? {}) as Partial<SyncedTag>;
-  const texts = [source, target, tag, digest ?? '', error ?? ''];
-  return texts.every((text) => typeof text === 'string') && STATES.has(state) && target!.includes('/');
+  const texts = [source, target, tag, error ?? ''];
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    STATES.has(state) &&
+    (digest === undefined || (typeof digest === 'string' && isDigest(digest)))
+  );
 }
 
 function isTotals(value: unknown): value is TargetTotals {
   const { target, bytes, uploaded, mounted, present, seconds } = (value ?? {}) as Partial<TargetTotals>;
-  return typeof target === 'string' && [bytes, uploaded, mounted, present].every(isCount) && seconds! >= 0;
+  return (
+    typeof target === 'string' &&
+    [bytes, uploaded, mounted, present].every(isCount) &&
+    typeof seconds === 'number' &&
+    seconds >= 0
+  );
 }
 
 function isCount(value: unknown): value is number {

@@ -60,7 +60,11 @@ export class TagMirror {
     );
     signal.throwIfAborted();
     for (const outcome of outcomes) if (outcome.state !== 'up-to-date') this.#onTag(outcome);
-    const result = joined(parseTagResult(previous), { outcomes, blobs: report.targets, requests: this.#newRequests() });
+    const result = joined(parseTagResult(previous, job), {
+      outcomes,
+      blobs: report.targets,
+      requests: this.#newRequests(),
+    });
     if (errors.length === 0) return { result };
     // A registry may have lost what it was seen to have.
     this.#known = new KnownBlobs();

@@ -73,6 +73,10 @@ export function openV1Repository(host: V1Host, repository: string): V1Repository
       }
       return missing;
     },
+    deleteTag: async (tag, { signal }) => {
+      await begin(signal);
+      await deleteTag(place, tag, signal);
+    },
     push: (images, options) => pushImages(place, images, options),
   };
 }
@@ -131,6 +135,17 @@ async function listTags(place: V1Place, signal: AbortSignal): Promise<ReadonlyMa
     method: 'GET',
     url: redactUrl(response.url),
   });
+}
+
+/** At every endpoint: each keeps its own tags. */
+async function deleteTag({ session, repository, path }: V1Place, tag: string, signal: AbortSignal): Promise<void> {
+  const { host } = session.host.options;
+  const asked: Asked = { method: 'DELETE', host, kind: 'tag', subject: `${host}/${repository}:${tag}` };
+  for (const endpoint of await session.endpoints(signal)) {
+    const request = { method: 'DELETE', path: `repositories/${path}/tags/${tag}`, signal } as const;
+    const response = await session.request(endpoint, request, MAX_V1_JSON_BYTES);
+    if (response.status !== 200 && response.status !== 204) throw v1Error(response, asked);
+  }
 }
 
 /** `{"tag": "ID"}`, or the oldest form `[{"name": "tag", "layer": "ID"}]`; undefined when it is neither. */

@@ -7,6 +7,7 @@ import {
   TransportError,
 } from '../../errors.js';
 import {
+  mayLeadTo,
   resolveLocation,
   type BufferedResponse,
   type HttpHeaders,
@@ -63,11 +64,12 @@ export class V1Session {
         { maxBytes },
       );
       // Wherever it sends us, it is the index that answers.
-      this.#learn(base, response, { isIndex: true });
+      await this.#learn(base, response, { isIndex: true });
       const location = PUT_REDIRECT.has(response.status) ? response.headers.location : undefined;
       const next = location === undefined ? undefined : resolveLocation(location, url);
       if (request.method !== 'PUT' || next === undefined || hops >= MAX_REDIRECTS) return response;
       if (url.protocol === 'https:' && next.protocol !== 'https:') return response;
+      if (!(await mayLeadTo(url, next))) return response;
       url = next;
     }
   }
@@ -128,7 +130,7 @@ export class V1Session {
     const attempt = async (authorization: string | undefined): Promise<{ response: R; close?: () => void }> => {
       const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
       const sent = await send({ ...request, url, headers: this.#headers(url, headers) });
-      this.#learn(base, sent.response, { isIndex: false });
+      await this.#learn(base, sent.response, { isIndex: false });
       return sent;
     };
     const { response, close } = await attempt(first);
@@ -145,11 +147,11 @@ export class V1Session {
     return { 'user-agent': V1_USER_AGENT, ...headers, ...(cookie === undefined ? {} : { cookie }) };
   }
 
-  #learn(
+  async #learn(
     base: string,
     { url, headers }: { readonly url: string; readonly headers: HttpHeaders },
     { isIndex }: { readonly isIndex: boolean },
-  ): void {
+  ): Promise<void> {
     this.host.cookies.take(url, headers['set-cookie']);
     const { origin } = new URL(url);
     // A storage service behind a redirect has nothing to say about access.
@@ -161,7 +163,11 @@ export class V1Session {
     }
     if (!isIndex && origin !== base) return;
     const named = [headers['x-docker-endpoints'] ?? []].flat().join(',');
-    const endpoints = named.split(',').flatMap((entry) => originOf(entry.trim(), base) ?? []);
+    const endpoints: string[] = [];
+    for (const entry of named.split(',')) {
+      const endpoint = originOf(entry.trim(), base);
+      if (endpoint !== undefined && (await mayLeadTo(new URL(base), new URL(endpoint)))) endpoints.push(endpoint);
+    }
     if (endpoints.length === 0) return;
     this.#endpoints = [...new Set(endpoints)].slice(0, MAX_ENDPOINTS);
     this.#preferred = 0;

@@ -94,6 +94,8 @@ export interface V1Repository {
   readLayer<T>(id: string, options: ReadLayerOptions<T>): Promise<ReadLayer<T>>;
   /** Which of these images an endpoint lacks, or does not tell of. */
   missing(ids: readonly string[], options: { readonly signal: AbortSignal }): Promise<ReadonlySet<string>>;
+  /** Removes a tag; images stay. Throws NotFoundError. */
+  deleteTag(tag: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Uploads images, given root first: what an endpoint has is skipped. Then tags are set and the index is told. Resolves with
    * the IDs that were uploaded somewhere.

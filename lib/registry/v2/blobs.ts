@@ -1,17 +1,16 @@
 import { NotFoundError, RegistryError } from '../../errors.js';
-import type { StreamedResponse } from '../../http/index.js';
-import { redactUrl } from '../../http/index.js';
+import { redactUrl, type BufferedResponse, type HttpResponse, type StreamedResponse } from '../../http/index.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 import { RangedGet, type Piece } from '../ranged-get.js';
 import type { BlobSource } from '../types.js';
 import type { Place } from './manifests.js';
-import { errorFrom, errorFromStream, isForeign, notARegistry, type Asked } from './responses.js';
+import { errorFrom, errorFromStream, isForeign, isHeadUnreliable, notARegistry, type Asked } from './responses.js';
 
 /** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
   const { endpoint, repository, scope } = place;
   const path = `/v2/${repository}/blobs/${descriptor.digest}`;
-  const ranges = new RangedGet(descriptor.size, (headers, signal) =>
+  const ranges = new RangedGet(descriptor.size, endpoint.facts, (headers, signal) =>
     endpoint.stream({ method: 'GET', path, headers, scope, signal, priority }),
   );
   return {
@@ -27,17 +26,31 @@ export function blobSource(place: Place, descriptor: Descriptor, priority: numbe
 
 /** HEAD of a blob. Throws as RepositoryWriter says. */
 export async function hasBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
-  return (await headBlob(place, digest, signal)).found;
+  const response = await headBlob(place, digest, signal);
+  if (response.status === 200) return true;
+  // Where HEAD is refused, uploading it shows what is there.
+  if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
+  throw errorFrom(response, askedFor(place, 'HEAD', digest));
 }
 
-/** Size of a blob by HEAD. Throws as RepositoryReader says. */
+/** Size of a blob by HEAD, or by GET where HEAD is refused. Throws as RepositoryReader says. */
 export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<number> {
-  const { found, length } = await headBlob(place, digest, signal);
-  const { host } = place.endpoint;
-  if (!found) {
-    throw new NotFoundError(`${host} has no blob ${digest} in ${place.repository}`, { kind: 'blob', subject: digest });
+  const { endpoint, repository, scope } = place;
+  let response: HttpResponse = await headBlob(place, digest, signal);
+  if (isHeadUnreliable(response, endpoint.facts)) {
+    const path = `/v2/${repository}/blobs/${digest}`;
+    const { body, ...head } = await endpoint.stream({ method: 'GET', path, scope, signal });
+    body.destroy();
+    response = head;
   }
-  const size = Number(length ?? NaN);
+  const { host } = endpoint;
+  if (response.status === 404) {
+    throw new NotFoundError(`${host} has no blob ${digest} in ${repository}`, { kind: 'blob', subject: digest });
+  }
+  if (response.status !== 200) {
+    throw errorFrom({ ...response, body: Buffer.alloc(0), truncated: false }, askedFor(place, 'GET', digest));
+  }
+  const size = Number(response.headers['content-length'] ?? NaN);
   if (Number.isSafeInteger(size) && size >= 0) return size;
   throw new RegistryError(`${host} does not tell the size of blob ${digest}`, {
     status: 200,
@@ -46,19 +59,18 @@ export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSign
   });
 }
 
-async function headBlob(
-  { endpoint, repository, scope }: Place,
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<{ readonly found: boolean; readonly length?: string | undefined }> {
+async function headBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<BufferedResponse> {
+  const { endpoint, repository, scope } = place;
   const path = `/v2/${repository}/blobs/${digest}`;
   const response = await endpoint.request({ method: 'HEAD', path, scope, signal }, 0);
-  const subject = `${repository}@${digest}`;
-  const asked: Asked = { method: 'HEAD', host: endpoint.host, repository, kind: 'blob', subject };
-  if (isForeign(response)) throw notARegistry(response, asked);
-  if (response.status === 200) return { found: true, length: response.headers['content-length'] };
-  if (response.status === 404) return { found: false };
-  throw errorFrom(response, asked);
+  // A web server has a page for everything.
+  const isPage = isForeign(response) && response.headers['docker-content-digest'] !== digest;
+  if (isPage) throw notARegistry(response, askedFor(place, 'HEAD', digest));
+  return response;
+}
+
+function askedFor({ endpoint, repository }: Place, method: string, digest: Digest): Asked {
+  return { method, host: endpoint.host, repository, kind: 'blob', subject: `${repository}@${digest}` };
 }
 
 async function get(
@@ -66,16 +78,13 @@ async function get(
   descriptor: Descriptor,
   how: { readonly ranges: RangedGet; readonly piece: Piece },
 ): Promise<StreamedResponse> {
-  const { endpoint, repository } = place;
   const response = await how.ranges.get(how.piece);
-  const asked: Asked = {
-    method: 'GET',
-    host: endpoint.host,
-    repository,
-    kind: 'blob',
-    subject: `${repository}@${descriptor.digest}`,
-  };
-  if (isForeign(response)) {
+  const asked = askedFor(place, 'GET', descriptor.digest);
+  const length = response.headers['content-length'];
+  // Some servers call everything a page: what it is, its digest shows.
+  const isBlob =
+    response.status < 300 && (length === undefined || response.status === 206 || Number(length) === descriptor.size);
+  if (isForeign(response) && !isBlob) {
     response.body.destroy();
     throw notARegistry(response, asked);
   }

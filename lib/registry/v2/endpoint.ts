@@ -1,8 +1,11 @@
+import { Readable } from 'node:stream';
 import { AuthenticationError, TransportError } from '../../errors.js';
-import type { Authorizer, AuthScope } from '../../auth/index.js';
+import type { Authorizer, AuthScope, Refusal } from '../../auth/index.js';
 import {
   readCapped,
+  readDocument,
   type BufferedResponse,
+  type HostFacts,
   type HttpClient,
   type HttpRequest,
   type StreamedResponse,
@@ -14,6 +17,10 @@ import { candidateOrigins } from '../candidate-origins.js';
 export interface EndpointRequest extends Omit<HttpRequest, 'url'> {
   readonly path: string;
   readonly scope: AuthScope;
+  /** What is sent to those who have not logged in may be a part only: with a login it is used from the start. */
+  readonly withLogin?: boolean;
+  /** Cannot do without the rights for `mountFrom` of the scope. */
+  readonly needsSources?: boolean;
 }
 
 /** Options of an endpoint. */
@@ -22,6 +29,8 @@ export interface EndpointOptions {
   readonly authorizer: Authorizer;
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
+  /** How often a request whose body was cut is sent again at most. */
+  readonly retries?: number | undefined;
   /** Parts of one blob to fetch at once. Default `auto`. */
   readonly connections?: number | 'auto' | undefined;
   /** False: any certificate, and plain http where https does not answer. */
@@ -32,6 +41,8 @@ export interface EndpointOptions {
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
+/** Answers that a registry may give to those who have not logged in, of what it shows to others. */
+const MAY_BE_HIDDEN: ReadonlySet<number> = new Set([403, 404]);
 const MAX_ERROR_BYTES = 64 * 1024;
 const BODY_RETRIES = 3;
 /** How often one request is given another token. */
@@ -46,19 +57,20 @@ const DOCKER_HUB_API = 'registry-1.docker.io';
  */
 export class Endpoint {
   readonly host: string;
-  /** Whether the host answers the referrers API; undefined until it was asked. */
-  hasReferrersApi: boolean | undefined;
-  /** Whether the host has refused a list with a page size. */
-  refusesPageSize = false;
+  /** What was learned about the host. */
+  readonly facts: HostFacts;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;
   #finding: Promise<unknown> | undefined;
+  /** What the API's base asks those for who have not logged in. */
+  #challenge: Refusal | 'none' | undefined;
   #headers: Promise<Readonly<Record<string, string>>> | undefined;
 
   constructor(options: EndpointOptions) {
     this.#options = options;
     this.host = options.host;
+    this.facts = options.http.knownHosts.of(options.host);
     const api = options.host === DOCKER_HUB || options.host === `index.${DOCKER_HUB}` ? DOCKER_HUB_API : options.host;
     this.#candidates = candidateOrigins(api, options.tlsVerify);
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
@@ -75,22 +87,42 @@ export class Endpoint {
   }
 
   /**
-   * Sends; a 401 is answered once, and again where the token ran out while the request waited for its turn. Any other
-   * status resolves. Throws AuthenticationError, TransportError, AbortError.
+   * Sends; a 401 is answered once, and again where the token ran out while the request waited for its turn, or was for one
+   * of several repositories only. What is refused or missing without a login is asked for with it, where there is one.
+   * Any other status resolves. Throws AuthenticationError, TransportError, AbortError.
    */
   async stream(request: EndpointRequest): Promise<StreamedResponse> {
     const { authorizer } = this.#options;
-    const { scope, signal } = request;
+    const { signal } = request;
+    let { scope } = request;
     let header = await authorizer.header(scope, signal);
+    if (header === undefined && request.withLogin === true) header = await this.#logIn(scope, signal);
     for (let answers = 0; ; answers++) {
       const response = await this.#send(request, header);
       // A 401 from another host (a storage service behind a redirect) is not the registry's challenge.
-      if (response.status !== 401 || new URL(response.url).origin !== this.#base) return response;
+      if (response.status !== 401 || new URL(response.url).origin !== this.#base) {
+        if (scope !== request.scope) this.facts.oneScopeTokens = true;
+        if (header !== undefined || !MAY_BE_HIDDEN.has(response.status) || typeof request.body === 'function')
+          return response;
+        if (!(await authorizer.hasCredentials(scope, signal))) return response;
+        // Read first: the request for the challenge may have to wait for its connection.
+        const { body } = await readCapped(response.body, MAX_ERROR_BYTES);
+        header = await this.#logIn(scope, signal);
+        if (header === undefined) return { ...response, body: Readable.from([body]) };
+        continue;
+      }
       response.body.destroy();
-      const mayHelp = answers === 0 || (answers < MAX_ANSWERS && header !== undefined && authorizer.hasExpired(header));
-      if (!mayHelp) throw this.#refused(scope);
       const challenge = response.headers['www-authenticate'];
-      header = await authorizer.answer(scope, { url: response.url, challenge, refused: header }, signal);
+      const mayHelp = answers === 0 || (answers < MAX_ANSWERS && header !== undefined && authorizer.hasExpired(header));
+      if (!mayHelp) {
+        if (!this.#mayNarrow(request, scope, header)) throw this.#refused(scope);
+        scope = { ...scope, mountFrom: [] };
+      }
+      header = await authorizer.answer(
+        scope,
+        { url: response.url, challenge, refused: mayHelp ? header : undefined },
+        signal,
+      );
     }
   }
 
@@ -99,13 +131,14 @@ export class Endpoint {
    * asked for again. Throws as `stream`.
    */
   async request(request: EndpointRequest, maxBytes: number): Promise<BufferedResponse> {
+    const retries = request.retries ?? Math.min(BODY_RETRIES, this.#options.retries ?? BODY_RETRIES);
     for (let attempt = 1; ; attempt++) {
       const response = await this.stream(request);
       const cap = response.status >= 400 ? MAX_ERROR_BYTES : maxBytes;
       try {
-        return { ...response, ...(await readCapped(response.body, cap)) };
+        return { ...response, ...(await readDocument(response, cap)) };
       } catch (error) {
-        if (!(error instanceof TransportError) || attempt > (request.retries ?? BODY_RETRIES)) throw error;
+        if (!(error instanceof TransportError) || attempt > retries) throw error;
         await delay(backoffMs(attempt), request.signal);
       }
     }
@@ -114,6 +147,30 @@ export class Endpoint {
   /** Absolute URL of `path` at this host; only after a first response. */
   url(path: string): URL {
     return new URL(path, this.#base ?? this.#candidates[0]);
+  }
+
+  /** Whether a token for the repository alone may do: some services put one of several scopes into a token. */
+  #mayNarrow({ needsSources = false }: EndpointRequest, scope: AuthScope, header: string | undefined): boolean {
+    return !needsSources && (scope.mountFrom?.length ?? 0) > 0 && header?.startsWith('Bearer ') === true;
+  }
+
+  /**
+   * The header for what the API's base asks for, where the user has a login for the host: some registries hide from those
+   * without one what others would ask a login for. Undefined where there is no login or none is asked for.
+   */
+  async #logIn(scope: AuthScope, signal: AbortSignal): Promise<string | undefined> {
+    const { authorizer } = this.#options;
+    if (!(await authorizer.hasCredentials(scope, signal))) return undefined;
+    this.#challenge ??= await this.#askForChallenge(signal);
+    return this.#challenge === 'none' ? undefined : authorizer.answer(scope, this.#challenge, signal);
+  }
+
+  async #askForChallenge(signal: AbortSignal): Promise<Refusal | 'none'> {
+    const scope: AuthScope = { host: this.host, actions: 'pull' };
+    const { status, headers, url, body } = await this.#send({ method: 'GET', path: '/v2/', scope, signal }, undefined);
+    body.destroy();
+    if (status !== 401 || new URL(url).origin !== this.#base) return 'none';
+    return { url, challenge: headers['www-authenticate'], refused: undefined };
   }
 
   #refused(scope: AuthScope): AuthenticationError {
@@ -185,7 +242,7 @@ export class Endpoint {
   }
 
   async #sendTo(base: string, request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
-    const { path, scope: _scope, headers, ...rest } = request;
+    const { path, scope: _scope, withLogin: _login, needsSources: _sources, headers, ...rest } = request;
     const url = new URL(path, base);
     // Only the host itself gets them: an upload location elsewhere does not.
     const own = url.origin === base ? await (this.#headers ??= this.#options.requestHeaders?.()) : undefined;

@@ -37,13 +37,14 @@ export async function* listNames(
   const visited = new Set<string>();
   const skipped = new SkippedNames();
   const countedPath = `${listing.path}?n=${PAGE_SIZE}`;
-  let path = endpoint.refusesPageSize ? listing.path : countedPath;
+  let path = endpoint.facts.refusesPageSize === true ? listing.path : countedPath;
   let idlePages = 0;
   for (;;) {
     visited.add(path);
-    const response = await endpoint.request({ method: 'GET', path, scope, signal }, MAX_PAGE_BYTES);
+    const withLogin = member === 'repositories';
+    const response = await endpoint.request({ method: 'GET', path, scope, signal, withLogin }, MAX_PAGE_BYTES);
     if (response.status === 400 && path === countedPath) {
-      endpoint.refusesPageSize = true;
+      endpoint.facts.refusesPageSize = true;
       path = listing.path;
       continue;
     }

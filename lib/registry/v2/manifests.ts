@@ -24,7 +24,7 @@ import {
 } from '../../spec/index.js';
 import type { TagOrDigest } from '../types.js';
 import type { Endpoint, EndpointRequest } from './endpoint.js';
-import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
+import { errorFrom, isForeign, isHeadUnreliable, isPage, notARegistry, type Asked } from './responses.js';
 
 /** Where a repository is and what is wanted there. */
 export interface Place {
@@ -40,18 +40,20 @@ const ACCEPT = [
   `${MEDIA_TYPE.dockerSchema1};q=0.4`,
 ].join(', ');
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** Statuses of registries and caches that do not know HEAD. */
-const NO_HEAD: ReadonlySet<number> = new Set([405, 501]);
+const OCI_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex]);
 
 /** HEAD of a manifest; asks by GET where HEAD does not tell digest and size. Throws as RepositoryReader.resolve. */
 export async function resolveManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<Descriptor> {
   const response = await send(place, 'HEAD', reference, signal);
-  if (NO_HEAD.has(response.status)) return (await fetchManifest(place, reference, signal)).descriptor;
+  const { facts } = place.endpoint;
+  if (isHeadUnreliable(response, facts)) return (await getInstead(place, reference, signal)).descriptor;
   if (response.status !== 200) throw errorFrom(response, asked(place, 'HEAD', reference));
-  if (isForeign(response)) throw notARegistry(response, asked(place, 'HEAD', reference));
+  facts.headWorks = !isForeign(response);
   const mediaType = baseMediaType(response.headers['content-type']);
   const digest = reference.digest ?? response.headers['docker-content-digest'];
-  const size = Number(response.headers['content-length'] ?? NaN);
+  // The length of something packed is not that of the manifest.
+  const isPacked = (response.headers['content-encoding'] ?? 'identity') !== 'identity';
+  const size = isPacked ? NaN : Number(response.headers['content-length'] ?? NaN);
   if (!isDigest(digest) || !isKnownType(mediaType) || !Number.isSafeInteger(size) || size <= 0) {
     return (await fetchManifest(place, reference, signal)).descriptor;
   }
@@ -59,12 +61,23 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   return { mediaType, digest, size };
 }
 
-/** GET of a manifest, bytes as sent. Throws as RepositoryReader.manifest. */
+/** GET after a HEAD that may be wrong; where both say that there is none, HEAD is believed from then on. */
+async function getInstead(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
+  try {
+    return await fetchManifest(place, reference, signal);
+  } catch (error) {
+    if (error instanceof NotFoundError) place.endpoint.facts.headWorks = true;
+    throw error;
+  }
+}
+
+/** GET of a manifest, bytes as sent. Under a tag they decide, whatever the header says. Throws as RepositoryReader.manifest. */
 export async function fetchManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
+  let before: Digest | undefined;
   for (let attempt = 1; ; attempt++) {
     const response = await send(place, 'GET', reference, signal);
     if (response.status !== 200) throw errorFrom(response, asked(place, 'GET', reference));
-    if (isForeign(response)) throw notARegistry(response, asked(place, 'GET', reference));
+    if (isPage(response)) throw notARegistry(response, asked(place, 'GET', reference));
     const { body: bytes, truncated } = response;
     if (truncated) throw tooLarge(place, reference, `${response.headers['content-length'] ?? 'many'} bytes`);
     const stated = response.headers['docker-content-digest'];
@@ -75,7 +88,14 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     if (expected === undefined || actual === expected) {
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
+    if (reference.digest === undefined && actual === before) {
+      // The same bytes twice: no damage on the way, it is the header that is wrong.
+      const name = nameOf(place.endpoint.host, place.repository, reference);
+      place.endpoint.warn(`${place.endpoint.host} says that ${name} is ${expected}, but its bytes are ${actual}`);
+      return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
+    }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });
+    before = actual;
   }
 }
 
@@ -83,10 +103,8 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
 export async function hasManifest(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
   const response = await send(place, 'HEAD', { digest }, signal);
   if (response.status === 200 && !isForeign(response)) return true;
-  if (NO_HEAD.has(response.status)) return false;
-  const error = errorFrom(response, asked(place, 'HEAD', { digest }));
-  if (error instanceof NotFoundError) return false;
-  throw error;
+  if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
+  throw errorFrom(response, asked(place, 'HEAD', { digest }));
 }
 
 /** PUT of a manifest. Throws as RepositoryWriter says. */
@@ -105,7 +123,9 @@ export async function putManifest(
   const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
   if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
     const error = errorFrom(response, what);
-    throw isSchema1Type(descriptor.mediaType) && error instanceof RegistryError ? schema1Refused(error) : error;
+    if (!(error instanceof RegistryError)) throw error;
+    if (isSchema1Type(descriptor.mediaType)) throw schema1Refused(error);
+    throw OCI_TYPES.has(descriptor.mediaType) && isTypeRefused(error) ? ociRefused(error) : error;
   }
   if (isForeign(response)) throw notARegistry(response, what);
   const stored = response.headers['docker-content-digest'];
@@ -188,6 +208,17 @@ function schema1Refused(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint =
     'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
+  return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
+}
+
+/** Registries from before OCI say that they do not know the type, or that they cannot read the manifest. */
+function isTypeRefused({ status, diagnostics }: RegistryError): boolean {
+  return status === 415 || (status === 400 && diagnostics.some(({ code }) => code === 'MANIFEST_INVALID'));
+}
+
+function ociRefused(cause: RegistryError): RegistryError {
+  const { message, status, method, url, diagnostics } = cause;
+  const hint = 'it may not take OCI manifests: use --format v2s2';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 

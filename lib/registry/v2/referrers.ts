@@ -20,7 +20,7 @@ const NO_API: ReadonlySet<number> = new Set([400, 404, 405, 406, 501]);
 
 /** What refers to a manifest. Throws as RepositoryReader.referrers. */
 export async function listReferrers(place: Place, digest: Digest, signal: AbortSignal): Promise<Referrers> {
-  const listed = place.endpoint.hasReferrersApi === false ? undefined : await askApi(place, digest, signal);
+  const listed = place.endpoint.facts.hasReferrersApi === false ? undefined : await askApi(place, digest, signal);
   if (listed !== undefined) return { via: 'api', descriptors: listed };
   const tag = referrersTag(digest);
   try {
@@ -43,12 +43,12 @@ async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promis
     const subject = `referrers of ${repository}@${digest}`;
     const isIndex = baseMediaType(response.headers['content-type']) === MEDIA_TYPE.ociIndex;
     if (page === 0 && (NO_API.has(response.status) || isForeign(response) || (response.status === 200 && !isIndex))) {
-      endpoint.hasReferrersApi = false;
+      endpoint.facts.hasReferrersApi = false;
       return undefined;
     }
     if (response.status !== 200)
       throw errorFrom(response, { method: 'GET', host: endpoint.host, repository, kind: 'manifest', subject });
-    endpoint.hasReferrersApi = true;
+    endpoint.facts.hasReferrersApi = true;
     found.push(...parseReferrers(response.body, MEDIA_TYPE.ociIndex, subject));
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) return found;

@@ -7,10 +7,11 @@ import {
   type ThingKind,
 } from '../../errors.js';
 import {
-  readCapped,
+  readDocument,
   redactText,
   redactUrl,
   type BufferedResponse,
+  type HostFacts,
   type HttpResponse,
   type StreamedResponse,
 } from '../../http/index.js';
@@ -19,6 +20,9 @@ import { baseMediaType } from '../../spec/index.js';
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_DIAGNOSTICS = 20;
 const MAX_MESSAGE_LENGTH = 300;
+const HEAD_REFUSED: ReadonlySet<number> = new Set([400, 403, 405, 501]);
+/** Refusals that proxies before a registry answer with a page. */
+const OF_PROXIES: ReadonlySet<number> = new Set([413, 429]);
 
 /** What was asked for, for the message of an error. */
 export interface Asked {
@@ -29,11 +33,15 @@ export interface Asked {
   readonly kind: ThingKind;
   /** What people call it: `host/repo:tag`, a digest. */
   readonly subject: string;
+  /** The host is known to be a registry: a page comes from a proxy before it, and 404 is not about the repository. */
+  readonly isRegistry?: boolean;
+  /** Length of the request body. Bytes. */
+  readonly sentBytes?: number;
 }
 
 /** As `errorFrom`, for a streamed response: reads a part of its body and closes it. */
 export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
-  return errorFrom({ ...response, ...(await readCapped(response.body, MAX_ERROR_BYTES)) }, asked);
+  return errorFrom({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 
 /** The error for a response that is not what was hoped for. */
@@ -42,8 +50,10 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
   const diagnostics = parseDiagnostics(response.body);
   const said = diagnostics.map(({ code, message }) => (message === '' ? code : message)).join('; ');
   const why = said === '' ? '' : `: ${said}`;
-  if (isForeign(response)) return notARegistry(response, asked);
-  if (status === 404) return notFound(asked, diagnostics);
+  const { isRegistry = false } = asked;
+  if (isPage(response) && !isRegistry) return notARegistry(response, asked);
+  if (status === 413) return tooLarge(response, asked, why);
+  if (status === 404 && !isRegistry) return notFound(asked, diagnostics);
   if (status === 401 || status === 403) {
     return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${why}`, {
       host: asked.host,
@@ -67,6 +77,16 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
   });
 }
 
+function tooLarge({ url }: HttpResponse, { host, method, subject, sentBytes }: Asked, why: string): RegistryError {
+  const what = sentBytes === undefined ? 'a body of that size' : `${sentBytes} bytes in one request`;
+  return new RegistryError(`${host} does not take ${what} (status 413): ${subject}${why}`, {
+    status: 413,
+    method,
+    url: redactUrl(url),
+    hint: 'the registry, or a proxy before it, limits request bodies: raise the limit (nginx: client_max_body_size)',
+  });
+}
+
 /** The error for an answer that no registry gives. */
 export function notARegistry(response: HttpResponse, asked: Asked): RegistryError {
   const what = baseMediaType(response.headers['content-type']) || 'no content type';
@@ -80,9 +100,21 @@ export function notARegistry(response: HttpResponse, asked: Asked): RegistryErro
 
 /** Whether an answer looks like that of a web server which is no registry: a page instead of a document. */
 export function isForeign(response: HttpResponse): boolean {
-  if ('docker-distribution-api-version' in response.headers || response.status >= 500) return false;
-  const type = baseMediaType(response.headers['content-type']);
+  const { status, headers } = response;
+  if ('docker-distribution-api-version' in headers || status >= 500 || OF_PROXIES.has(status)) return false;
+  const type = baseMediaType(headers['content-type']);
   return type === 'text/html' || type === 'application/xhtml+xml';
+}
+
+/** As `isForeign`, of a response whose body is here: a document is no page, whatever its type says. */
+export function isPage(response: BufferedResponse): boolean {
+  return isForeign(response) && !/^\s*\{/.test(response.body.toString('latin1', 0, 100));
+}
+
+/** Whether GET may be answered although HEAD was refused: some registries, proxies and storages do HEAD wrong. */
+export function isHeadUnreliable({ status, headers }: HttpResponse, { headWorks }: HostFacts): boolean {
+  if (status === 404) return headWorks !== true && !('docker-distribution-api-version' in headers);
+  return HEAD_REFUSED.has(status);
 }
 
 function notFound(

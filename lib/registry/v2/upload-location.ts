@@ -1,14 +1,14 @@
 import { RegistryError } from '../../errors.js';
-import { isLoopbackHost, redactUrl, resolveLocation, type HttpResponse } from '../../http/index.js';
+import { mayLeadTo, redactUrl, resolveLocation, type HttpResponse } from '../../http/index.js';
 import type { Digest } from '../../spec/index.js';
 import type { Asked } from './responses.js';
 
 /**
  * Where an upload goes on: the `Location` of a response, relative or absolute, on the registry's host or another one (which
  * gets no credentials). Undefined when there is none. Throws RegistryError for one that must not be followed: plain http
- * after https, or this machine for a registry elsewhere.
+ * after https, or a private address for a public registry.
  */
-export function uploadLocation(response: HttpResponse, asked: Asked): string | undefined {
+export async function uploadLocation(response: HttpResponse, asked: Asked): Promise<string | undefined> {
   const { location } = response.headers;
   if (location === undefined) return undefined;
   const from = new URL(response.url);
@@ -23,7 +23,7 @@ export function uploadLocation(response: HttpResponse, asked: Asked): string | u
   };
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) return fail('is no http address');
   if (from.protocol === 'https:' && url.protocol === 'http:') return fail('speaks plain http');
-  if (isLoopbackHost(url.host) && !isLoopbackHost(from.host)) return fail('is this machine');
+  if (!(await mayLeadTo(from, url))) return fail(`is an address of a private network (${url.host})`);
   return url.href;
 }
 

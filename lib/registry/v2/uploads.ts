@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream';
-import { AuthenticationError, ImgtoolError, RegistryError, SizeMismatchError, TransportError } from '../../errors.js';
-import { isRetryableStatus, redactUrl, type BufferedResponse, type RequestBody } from '../../http/index.js';
+import type { Readable } from 'node:stream';
+import { AuthenticationError, ImgtoolError, RegistryError, TransportError } from '../../errors.js';
+import { isRetryableStatus, redactUrl, type BufferedResponse } from '../../http/index.js';
 import type { Digest } from '../../spec/index.js';
 import { backoffMs, delay } from '../../util/index.js';
 import type { UploadOptions, UploadSession, UploadSource } from '../types.js';
@@ -8,12 +8,9 @@ import { hasBlob } from './blobs.js';
 import type { Place } from './manifests.js';
 import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
 import { closingLocation, uploadedBytes, uploadLocation } from './upload-location.js';
+import { pieceStream, type UploadPiece } from './upload-pieces.js';
+import { UploadWays, WHOLE_BYTES } from './upload-ways.js';
 
-/** Up to this a blob goes in one piece: to send it again costs less than to ask how far it came. Bytes. */
-const WHOLE_BYTES = 4 * 1024 * 1024;
-/** Proxies before registries take requests of 100 MB and more. Bytes. */
-const CHUNK_BYTES = 64 * 1024 * 1024;
-const LEAST_CHUNK_BYTES = 1024 * 1024;
 const DEFAULT_RETRIES = 5;
 /** More, and the registry is taken at its word: the bytes are not where they belong. */
 const MAX_DISPUTES = 2;
@@ -22,22 +19,32 @@ const MAX_ANEW = 3;
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** Answers about a session that mean it cannot be gone on with. */
 const LOST: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 416, 501]);
+/** Those that say that the session is not there any more. */
+const GONE: ReadonlySet<number> = new Set([404, 410]);
+/** Answers to a PATCH that was taken; 202 is the one of the specification. */
+const TAKEN: ReadonlySet<number> = new Set([200, 201, 202, 204]);
 
 /** POST that mounts a blob (distribution-spec, "Mounting a blob from another repository"). Throws as RepositoryWriter says. */
 export async function mountBlob(
   place: Place,
   { digest, from, signal }: { readonly digest: Digest; readonly from: string; readonly signal: AbortSignal },
 ): Promise<{ mounted: boolean; session?: UploadSession }> {
+  const { refusedMounts, oneScopeTokens } = place.endpoint.facts;
+  const pair = `${place.repository} ${from}`;
+  if (oneScopeTokens === true || refusedMounts.has(pair)) return { mounted: false };
   const query = `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`;
   const response = await post(place, query, signal).catch((error: unknown) => {
     if (error instanceof AuthenticationError) return undefined;
     throw error;
   });
-  if (response === undefined) return { mounted: false };
+  if (response === undefined || response.status === 403) {
+    refusedMounts.add(pair);
+    return { mounted: false };
+  }
   if (response.status === 201) return { mounted: true };
   const asked = askedFor(place, 'POST', digest);
   if (response.status === 202) {
-    const location = uploadLocation(response, asked);
+    const location = await uploadLocation(response, asked);
     return location === undefined ? { mounted: false } : { mounted: false, session: { location, offset: 0 } };
   }
   // A source that is not there or not ours to read is no reason to fail: the blob can be uploaded.
@@ -64,17 +71,16 @@ export async function cancelUpload(place: Place, { location }: UploadSession, si
   }
 }
 
-/** The registry has lost what was sent, for `reason`. */
+/** The registry has lost what was sent, for `reason`; `refused`: it may not like the way in which it was sent. */
 class SessionLost extends Error {
   readonly reason: Error;
-  constructor(reason: Error) {
+  readonly refused: boolean;
+  constructor(reason: Error, { refused = false } = {}) {
     super(reason.message);
     this.reason = reason;
+    this.refused = refused;
   }
 }
-
-/** The registry took a chunk and has no more than before. */
-class NoProgress extends RegistryError {}
 
 class Upload {
   readonly #place: Place;
@@ -82,6 +88,7 @@ class Upload {
   readonly #options: UploadOptions;
   readonly #retries: number;
   readonly #asked: Asked;
+  readonly #ways: UploadWays;
   #session: UploadSession | undefined;
   /** Whether `#session.offset` is what the registry has now. */
   #certain = false;
@@ -91,14 +98,17 @@ class Upload {
   #farthest = 0;
   /** How often, with nothing new there, the registry did not want what followed the bytes that it said to have. */
   #disputes = 0;
-  #chunkBytes = CHUNK_BYTES;
+  /** Whether a session with bytes in it was gone once. */
+  #wasGone = false;
 
   constructor(place: Place, source: UploadSource, options: UploadOptions & { readonly retries: number | undefined }) {
     this.#place = place;
     this.#source = source;
     this.#options = options;
     this.#retries = options.retries ?? DEFAULT_RETRIES;
-    this.#asked = askedFor(place, 'PUT', source.descriptor.digest);
+    // Nobody sends to a session before a registry has opened it.
+    this.#asked = { ...askedFor(place, 'PUT', source.descriptor.digest), isRegistry: true };
+    this.#ways = new UploadWays(place.endpoint.facts, source.descriptor.size);
     this.#session = options.session;
     this.#certain = options.session !== undefined && options.sessionIsNew === true;
   }
@@ -112,6 +122,7 @@ class Upload {
       try {
         const session = await this.#position();
         if (await this.#send(session)) {
+          this.#ways.succeeded();
           await this.#options.onSession?.(undefined);
           return;
         }
@@ -124,6 +135,7 @@ class Upload {
           // The answer may have been lost, not the blob.
           if (this.#closing && !wrong && (await hasBlob(this.#place, this.#source.descriptor.digest, signal))) return;
           this.#closing = false;
+          if (error.refused) this.#ways.refuseCurrent();
           anew += wrong ? MAX_ANEW - 1 : 1;
           if (anew > MAX_ANEW) throw error.reason;
           onRetry?.(`${error.message}; starting over`);
@@ -146,66 +158,76 @@ class Upload {
       if (LOST.has(response.status)) throw new SessionLost(errorFrom(response, this.#asked));
       if (response.status >= 300) throw errorFrom(response, this.#asked);
       const offset = uploadedBytes(response);
-      if (offset !== undefined && offset <= this.#source.descriptor.size) {
-        return this.#remember({ location: uploadLocation(response, this.#asked) ?? this.#session.location, offset });
+      const { size } = this.#source.descriptor;
+      if (offset === size || (offset !== undefined && offset < size && this.#ways.current === 'chunks')) {
+        return this.#remember({
+          location: (await uploadLocation(response, this.#asked)) ?? this.#session.location,
+          offset,
+        });
       }
-      // Next to nothing is there, or what cannot be ours.
+      // Next to nothing is there, what cannot be ours, or what cannot be continued.
       await cancelUpload(this.#place, this.#session, this.#options.signal);
       this.#session = undefined;
       this.#farthest = 0;
     }
     if (this.#session !== undefined) return this.#session;
+    this.#ways.begin();
     const response = await post(this.#place, '', this.#options.signal);
-    if (response.status !== 202) throw errorFrom(response, this.#asked);
-    const location = uploadLocation(response, this.#asked) ?? this.#fail(response, 'does not say where to upload to');
+    if (response.status !== 202) throw errorFrom(response, { ...this.#asked, isRegistry: false });
+    const location =
+      (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'does not say where to upload to');
     const least = Number(response.headers['oci-chunk-min-length'] ?? 0);
-    if (Number.isSafeInteger(least)) this.#chunkBytes = Math.max(this.#chunkBytes, least);
+    if (Number.isSafeInteger(least)) this.#ways.atLeast(least);
     return this.#remember({ location, offset: 0 });
   }
 
   /** Sends the next piece; true when the blob is complete at the registry. */
   async #send(session: UploadSession): Promise<boolean> {
     const { size, digest } = this.#source.descriptor;
-    const whole = session.offset === 0 && size <= WHOLE_BYTES;
-    if (whole || session.offset === size) {
+    const way = this.#ways.current;
+    if (session.offset === size || way === 'put') {
       this.#closing = true;
-      const length = size - session.offset;
-      const response = await this.#request('PUT', closingLocation(session.location, digest), {
-        offset: session.offset,
-        length,
-      });
+      const piece = { offset: session.offset, length: size - session.offset };
+      const response = await this.#request('PUT', closingLocation(session.location, digest), piece);
       if (response.status === 201 || response.status === 204 || response.status === 200) return true;
-      throw this.#refusal(response);
+      if (response.status === 413) return this.#shorten(response, piece.length);
+      throw this.#refusal(response, session);
     }
-    const length = Math.min(this.#chunkBytes, size - session.offset);
+    const length = way === 'patch' ? size : Math.min(this.#ways.chunkBytes, size - session.offset);
     const response = await this.#request('PATCH', session.location, { offset: session.offset, length });
-    if (response.status === 413 && this.#chunkBytes > LEAST_CHUNK_BYTES) {
-      this.#chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.floor(Math.min(length, this.#chunkBytes) / 4));
-      this.#certain = false;
-      return false;
-    }
+    if (response.status === 413) return this.#shorten(response, length);
     if (response.status === 416 && session.offset > 0 && ++this.#disputes <= MAX_DISPUTES) {
       // What a broken connection had brought may have been stored only after it was asked: it has more by now.
       this.#certain = false;
       return false;
     }
-    if (response.status !== 202 && response.status !== 201 && response.status !== 204) throw this.#refusal(response);
-    const offset = uploadedBytes(response) ?? session.offset + length;
+    if (!TAKEN.has(response.status)) throw this.#refusal(response, session);
+    if (response.status === 200 && isForeign(response)) throw notARegistry(response, this.#asked);
+    // Of a blob sent in one piece the range says nothing that its end does not say better.
+    const offset = way === 'patch' ? size : (uploadedBytes(response) ?? session.offset + length);
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
-    await this.#remember({ location: uploadLocation(response, this.#asked) ?? session.location, offset });
-    if (offset <= session.offset) {
-      throw new NoProgress(`${this.#asked.host} has taken nothing of what was sent: ${this.#asked.subject}`, {
-        status: response.status,
-        method: 'PATCH',
-        url: redactUrl(response.url),
-      });
-    }
+    const next = { location: (await uploadLocation(response, this.#asked)) ?? session.location, offset };
+    await this.#remember(next);
+    if (offset > session.offset) return false;
+    await cancelUpload(this.#place, next, this.#options.signal);
+    throw new SessionLost(this.#error(response, 'has taken nothing of what was sent'), { refused: true });
+  }
+
+  /** The body was too long: shorter ones are tried next. Throws RegistryError where there are none. */
+  #shorten(response: BufferedResponse, length: number): false {
+    if (!this.#ways.shrink(length)) throw errorFrom(response, { ...this.#asked, sentBytes: length });
+    this.#certain = false;
     return false;
   }
 
-  #refusal(response: BufferedResponse): Error {
+  #refusal(response: BufferedResponse, { offset }: UploadSession): Error {
     const error = errorFrom(response, this.#asked);
-    return LOST.has(response.status) && !isForeign(response) ? new SessionLost(error) : error;
+    if (!LOST.has(response.status)) return error;
+    if (saysWrongDigest(error)) return new SessionLost(error, { refused: this.#farthest > this.#ways.chunkBytes });
+    // A session that had taken bytes may really be gone; when the next one goes the same way, it is how they were sent.
+    const isGone = GONE.has(response.status) && offset > 0 && !this.#wasGone;
+    this.#wasGone ||= isGone;
+    return new SessionLost(error, { refused: !isGone });
   }
 
   async #remember(session: UploadSession): Promise<UploadSession> {
@@ -224,14 +246,12 @@ class Upload {
   }
 
   /** Sent once: what is sent twice may be appended twice. */
-  async #request(
-    method: 'GET' | 'PUT' | 'PATCH',
-    location: string,
-    piece?: { readonly offset: number; readonly length: number },
-  ): Promise<BufferedResponse> {
+  async #request(method: 'GET' | 'PUT' | 'PATCH', location: string, piece?: UploadPiece): Promise<BufferedResponse> {
     const { endpoint, scope } = this.#place;
     const { signal } = this.#options;
     const failure: { error?: unknown } = {};
+    const onError = (error: unknown): void => void (failure.error = error);
+    const body = (): Readable => pieceStream(this.#source, piece!, { ...this.#options, onError });
     try {
       return await endpoint.request(
         {
@@ -241,7 +261,7 @@ class Upload {
           signal,
           ...(method === 'GET' ? {} : { retries: 0 }),
           ...(piece === undefined ? {} : { headers: this.#headersOf(method, piece) }),
-          ...(piece === undefined || piece.length === 0 ? {} : { body: this.#bodyOf(piece, failure) }),
+          ...(piece === undefined || piece.length === 0 ? {} : { body }),
         },
         MAX_ANSWER_BYTES,
       );
@@ -250,7 +270,7 @@ class Upload {
     }
   }
 
-  #headersOf(method: string, { offset, length }: { offset: number; length: number }): Record<string, string> {
+  #headersOf(method: string, { offset, length }: UploadPiece): Record<string, string> {
     const all = offset === 0 && length === this.#source.descriptor.size;
     return {
       'content-type': 'application/octet-stream',
@@ -259,57 +279,13 @@ class Upload {
     };
   }
 
-  #bodyOf(piece: { offset: number; length: number }, failure: { error?: unknown }): RequestBody {
-    return () =>
-      Readable.from(
-        piecesOf(this.#source, piece, this.#options, (error) => {
-          failure.error = error;
-        }),
-        { objectMode: false },
-      );
-  }
-
   #fail(response: BufferedResponse, why: string): never {
-    if (isForeign(response)) throw notARegistry(response, this.#asked);
-    throw new RegistryError(`${this.#asked.host} ${why}: ${this.#asked.subject}`, {
-      status: response.status,
-      method: this.#asked.method,
-      url: redactUrl(response.url),
-    });
+    throw isForeign(response) ? notARegistry(response, this.#asked) : this.#error(response, why);
   }
-}
 
-/** `length` bytes of a source from `offset` on; what fails is told to `onError`, as HTTP makes another error of it. */
-async function* piecesOf(
-  source: UploadSource,
-  { offset, length }: { offset: number; length: number },
-  { signal, onProgress }: UploadOptions,
-  onError: (error: unknown) => void,
-): AsyncGenerator<Buffer> {
-  let left = length;
-  let failing = true;
-  try {
-    const stream = await source.open({ signal, offset });
-    try {
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        const piece = chunk.subarray(0, left);
-        left -= piece.length;
-        onProgress?.(offset + length - left);
-        failing = false;
-        yield piece;
-        failing = true;
-        if (left === 0) return;
-      }
-    } finally {
-      stream.destroy();
-    }
-    const { digest, size } = source.descriptor;
-    const actual = offset + length - left;
-    throw new SizeMismatchError(`blob ${digest} has ${actual} bytes, not ${size}`, { expected: size, actual });
-  } catch (error) {
-    // What breaks the loop from outside is the connection's failure.
-    if (failing) onError(error);
-    throw error;
+  #error({ status, url }: BufferedResponse, why: string): RegistryError {
+    const { host, subject, method } = this.#asked;
+    return new RegistryError(`${host} ${why}: ${subject}`, { status, method, url: redactUrl(url) });
   }
 }
 
@@ -320,13 +296,12 @@ function saysWrongDigest(error: Error): boolean {
 
 function mayPass(error: unknown): boolean {
   if (error instanceof TransportError) return error.phase !== 'tls';
-  if (error instanceof NoProgress) return true;
   return error instanceof RegistryError && isRetryableStatus(error.status);
 }
 
 function post({ endpoint, repository, scope }: Place, query: string, signal: AbortSignal): Promise<BufferedResponse> {
   const path = `/v2/${repository}/blobs/uploads/${query}`;
-  return endpoint.request({ method: 'POST', path, scope, signal }, MAX_ANSWER_BYTES);
+  return endpoint.request({ method: 'POST', path, scope, signal, needsSources: query !== '' }, MAX_ANSWER_BYTES);
 }
 
 function askedFor({ endpoint, repository }: Place, method: string, digest: Digest): Asked {

@@ -31,10 +31,10 @@ const NO_DETAILS = {
 };
 
 /**
- * Serves one request of Docker's registry protocol v1, as a standalone registry: index and registry in one. With `tokens` the
- * registry half wants those that the index half gives. Throws RequestError.
+ * Serves one request of Docker's registry protocol v1, as a standalone registry: index and registry in one. The registry half
+ * wants the tokens that the index half gives, where they are required. Throws RequestError.
  */
-export async function dispatchV1(exchange: Exchange, images: V1Images, tokens: V1Tokens | undefined): Promise<void> {
+export async function dispatchV1(exchange: Exchange, images: V1Images, tokens: V1Tokens): Promise<void> {
   const { route, query } = parseV1Target(exchange.request.url ?? '');
   exchange.query = query;
   exchange.response.setHeader('X-Docker-Registry-Version', '0.9.1');
@@ -44,13 +44,13 @@ export async function dispatchV1(exchange: Exchange, images: V1Images, tokens: V
   const handler = methods[method];
   if (handler === undefined) throw v1Error(405, 'Method not allowed', { Allow: Object.keys(methods).join(', ') });
   const isIndex = INDEX.has(route.kind) && !(route.kind === 'repository' && method === 'DELETE');
-  if (!isIndex) tokens?.require(exchange, route);
+  if (!isIndex) tokens.require(exchange, route);
   await handler();
 }
 
 function methodsOf(
   exchange: Exchange,
-  { images, tokens }: { readonly images: V1Images; readonly tokens: V1Tokens | undefined },
+  { images, tokens }: { readonly images: V1Images; readonly tokens: V1Tokens },
   route: V1Route,
 ): Partial<Record<string, Handler>> {
   switch (route.kind) {
@@ -63,18 +63,18 @@ function methodsOf(
       return { GET: () => search(exchange) };
     case 'repository':
       return {
-        PUT: () => putIndex(exchange, 200, (ids) => tokens?.give(exchange, route.repository, ids)),
+        PUT: () => putIndex(exchange, 200, (ids) => tokens.give(exchange, route.repository, ids)),
         DELETE: () => deleteRepository(exchange, images, route.repository),
       };
     case 'index':
       return {
         GET: () => {
-          tokens?.give(exchange, route.repository);
+          tokens.give(exchange, route.repository);
           return getIndex(exchange, images, route.repository);
         },
-        PUT: () => putIndex(exchange, 204, (ids) => tokens?.give(exchange, route.repository, ids)),
+        PUT: () => putIndex(exchange, 204, (ids) => tokens.give(exchange, route.repository, ids)),
         DELETE: () => {
-          tokens?.give(exchange, route.repository);
+          tokens.give(exchange, route.repository);
           exchange.answer(204, {});
         },
       };

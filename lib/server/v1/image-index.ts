@@ -1,4 +1,4 @@
-import type { Digest, RawManifest } from '../../spec/index.js';
+import type { Digest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
 import { readModernImage, v1IdsOf } from './modern-image.js';
@@ -43,7 +43,7 @@ export class ImageIndex {
   #known = new Map<string, Place | 'no image'>();
   /** Of repositories that were read. */
   #versions = new Map<string, string>();
-  #pending: { readonly repository: string; readonly manifest: RawManifest }[] = [];
+  #pending: { readonly repository: string; readonly digest: Digest }[] = [];
   /** All tags are to be read. */
   #stale = true;
   /** What is known is to be forgotten before that. */
@@ -59,22 +59,21 @@ export class ImageIndex {
     storage.onTag?.((repository, manifest) => {
       // Who never asks is not read for.
       if (this.#stale || this.#tooLarge) return;
-      this.#pending.push({ repository, manifest });
+      this.#pending.push({ repository, digest: manifest.descriptor.digest });
       if (this.#pending.length > MAX_PENDING) this.#stale = true;
     });
   }
 
-  /** Images that may have a layer of this ID, and their manifests; when nothing comes there is none. */
-  async *find(id: string): AsyncGenerator<{ readonly place: Place; readonly raw: RawManifest }> {
+  /** Images that may have a layer of this ID; when nothing comes there is none. */
+  async *find(id: string): AsyncGenerator<Place> {
     await this.#update();
     const places = this.#ids.get(id) ?? [];
     let alive = 0;
     for (const place of places) {
       if (place.isGone) continue;
-      const raw = await this.#storage.findManifest(place.repository, { digest: place.manifest });
-      if (raw !== undefined) {
+      if (await this.#storage.hasManifest(place.repository, place.manifest)) {
         alive += 1;
-        yield { place, raw };
+        yield place;
       } else {
         place.isGone = true;
         this.#known.delete(place.key);
@@ -89,11 +88,11 @@ export class ImageIndex {
   }
 
   /** Where the image of a manifest is; undefined when it is none. */
-  async placeOf(repository: string, raw: RawManifest): Promise<Place | undefined> {
-    const key = `${repository}@${raw.descriptor.digest}`;
+  async placeOf(repository: string, digest: Digest): Promise<Place | undefined> {
+    const key = `${repository}@${digest}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known === 'no image' ? undefined : known;
-    const image = await readModernImage(this.#storage, repository, raw);
+    const image = await readModernImage(this.#storage, repository, digest);
     // What is not all here yet may come.
     if (image === undefined) {
       this.#missed += 1;
@@ -148,7 +147,7 @@ export class ImageIndex {
     }
     if (this.#storage.onTag === undefined && !this.#tooLarge) await this.#readChanged();
     for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift())
-      await this.placeOf(next.repository, next.manifest);
+      await this.placeOf(next.repository, next.digest);
   }
 
   async #readChanged(): Promise<void> {
@@ -157,32 +156,39 @@ export class ImageIndex {
       const version = await this.#storage.tagsVersion?.(repository);
       if (version !== undefined && version === this.#versions.get(repository)) continue;
       const before = this.#missed;
-      await this.#eachTag(repository, (manifest) => this.placeOf(repository, manifest));
+      await this.#eachTagged(repository, (digest) => this.placeOf(repository, digest));
       if (version !== undefined && this.#missed === before) this.#versions.set(repository, version);
     }
   }
 
-  async #eachTag(repository: string, work: (manifest: RawManifest) => Promise<unknown>): Promise<void> {
-    await mapLimited((await this.#storage.tags(repository)) ?? [], PARALLEL_READS, async (tag) => {
-      const manifest = await this.#storage.findManifest(repository, { tag });
-      if (manifest === undefined) this.#missed += 1;
-      else await work(manifest);
-    });
+  /** Each manifest once, however many tags lead to it. */
+  async #eachTagged(repository: string, work: (digest: Digest) => Promise<unknown>): Promise<void> {
+    const digests = await tagDigests(this.#storage, repository, (await this.#storage.tags(repository)) ?? []);
+    const distinct = new Set(digests.filter((digest) => digest !== undefined));
+    if (digests.includes(undefined)) this.#missed += 1;
+    await mapLimited([...distinct], PARALLEL_READS, work);
   }
 
   /** Goes through all that is stored. */
-  async *#search(id: string): AsyncGenerator<{ readonly place: Place; readonly raw: RawManifest }> {
+  async *#search(id: string): AsyncGenerator<Place> {
     for (const repository of await this.#storage.repositories()) {
-      const found: { place: Place; raw: RawManifest }[] = [];
-      await this.#eachTag(repository, async (tagged) => {
-        const image = await readModernImage(this.#storage, repository, tagged);
+      const found: Place[] = [];
+      await this.#eachTagged(repository, async (digest) => {
+        const image = await readModernImage(this.#storage, repository, digest);
         if (image === undefined || image === 'no image') return;
         const ids = v1IdsOf(image);
-        if (!ids.includes(id)) return;
-        const raw = await this.#storage.findManifest(repository, { digest: image.digest });
-        if (raw !== undefined) found.push({ place: { repository, manifest: image.digest, top: ids.at(-1)! }, raw });
+        if (ids.includes(id)) found.push({ repository, manifest: image.digest, top: ids.at(-1)! });
       });
       yield* found;
     }
   }
+}
+
+/** What tags lead to, parallel to `tags`; undefined for one that is gone. */
+export function tagDigests(
+  storage: Pick<RegistryStorage, 'tagDigest'>,
+  repository: string,
+  tags: readonly string[],
+): Promise<(Digest | undefined)[]> {
+  return mapLimited(tags, PARALLEL_READS, (tag) => storage.tagDigest(repository, tag));
 }

@@ -1,7 +1,7 @@
-import { composeV1Images, MAX_V1_ANCESTRY, MEDIA_TYPE, parseV1Image, type RawManifest } from '../../spec/index.js';
+import { composeV1Images, MAX_V1_ANCESTRY, MEDIA_TYPE, parseV1Image, type Digest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
-import { ImageIndex, type Place } from './image-index.js';
+import { ImageIndex, tagDigests, type Place } from './image-index.js';
 import { readModernImage } from './modern-image.js';
 import type { ServedLayer, ServedV1Image, StoredV1Image } from './types.js';
 
@@ -18,8 +18,13 @@ const LAYER_TYPE = {
 const PARALLEL_READS = 8;
 /** Of the JSONs that are kept for what is asked next. */
 const MAX_KEPT_BYTES = 16 * 1024 * 1024;
+/** Of the JSONs of one image and all below it. */
+const MAX_CHAIN_BYTES = 16 * 1024 * 1024;
 /** What an image takes besides its JSON, roughly. Bytes. */
 const IMAGE_BYTES = 1024;
+
+/** An image in the list of a repository. */
+export type ListedV1Image = Pick<ServedV1Image, 'id' | 'payloadChecksum'>;
 
 interface Composed {
   /** Root first; none for what is no image. */
@@ -45,39 +50,38 @@ export class V1Images {
 
   /** A complete image; undefined when there is none, `'in progress'` while it is being pushed. */
   async find(id: string): Promise<ServedV1Image | 'in progress' | undefined> {
-    const stored = await this.#storage.v1?.find(id);
-    if (stored?.complete === true) return this.#served(id, stored);
-    for await (const { place, raw } of this.#index.find(id)) {
-      const image = (await this.#compose(place, raw)).find((each) => each.id === id);
-      if (image !== undefined) return image;
-    }
-    return stored === undefined ? undefined : 'in progress';
+    const found = await this.#find(id);
+    return typeof found === 'object' ? found[0] : found;
   }
 
-  /** An image and all below it, root first; undefined when one is missing or incomplete. */
+  /**
+   * An image and all below it, root first; undefined when one is missing or incomplete, and for more images or JSON than any
+   * client makes.
+   */
   async chain(id: string): Promise<readonly ServedV1Image[] | undefined> {
     const chain: ServedV1Image[] = [];
-    for (let next: string | undefined = id; next !== undefined;) {
-      const image: ServedV1Image | 'in progress' | undefined = await this.find(next);
-      if (image === undefined || image === 'in progress' || chain.length === MAX_V1_ANCESTRY) return undefined;
-      chain.unshift(image);
-      next = image.parent;
+    let bytes = 0;
+    for await (const image of this.#downFrom(id)) {
+      bytes += image?.json.length ?? 0;
+      if (image === undefined || chain.length === MAX_V1_ANCESTRY || bytes > MAX_CHAIN_BYTES) return undefined;
+      chain.push(image);
     }
-    return chain;
+    return chain.reverse();
   }
 
-  /** Images and all below them, each once and behind its parent; what is missing or incomplete is left out. */
-  async withAncestors(ids: readonly string[]): Promise<readonly ServedV1Image[]> {
+  /** Images and all below them, each once and behind its parent, without their JSON; what is missing or incomplete is left out. */
+  async withAncestors(ids: readonly string[]): Promise<readonly ListedV1Image[]> {
     const seen = new Set<string>();
-    const found: ServedV1Image[] = [];
-    for (const top of await mapLimited(ids, PARALLEL_READS, (id) => this.find(id))) {
-      const above: ServedV1Image[] = [];
-      for (let image = top; image !== undefined && image !== 'in progress' && !seen.has(image.id);) {
+    const found: ListedV1Image[] = [];
+    for (const top of ids) {
+      const branch: ListedV1Image[] = [];
+      for await (const image of this.#downFrom(top)) {
+        if (image === undefined || seen.has(image.id)) break;
         seen.add(image.id);
-        above.unshift(image);
-        image = image.parent === undefined || seen.has(image.parent) ? undefined : await this.find(image.parent);
+        const { payloadChecksum } = image;
+        branch.push({ id: image.id, ...(payloadChecksum === undefined ? {} : { payloadChecksum }) });
       }
-      found.push(...above);
+      found.push(...branch.reverse());
     }
     return found;
   }
@@ -86,17 +90,56 @@ export class V1Images {
   async tags(repository: string): Promise<ReadonlyMap<string, string> | undefined> {
     const tags = await this.#storage.tags(repository);
     if (tags === undefined) return undefined;
-    const ids = await mapLimited(tags, PARALLEL_READS, (tag) => this.tag(repository, tag));
-    return new Map(tags.flatMap((tag, i) => (ids[i] === undefined ? [] : [[tag, ids[i]]])));
+    const digests = await tagDigests(this.#storage, repository, tags);
+    const distinct = [...new Set(digests.filter((digest) => digest !== undefined))];
+    const ids = await mapLimited(distinct, PARALLEL_READS, (digest) => this.#idOf(repository, digest));
+    const idOf = new Map(distinct.map((digest, i) => [digest, ids[i]]));
+    const idOfTag = (i: number): string | undefined => (digests[i] === undefined ? undefined : idOf.get(digests[i]));
+    return new Map(
+      tags.flatMap((tag, i): [string, string][] => {
+        const id = idOfTag(i);
+        return id === undefined ? [] : [[tag, id]];
+      }),
+    );
   }
 
   /** The image that a tag leads to: the one that was pushed so, or the top of an image of today. */
   async tag(repository: string, tag: string): Promise<string | undefined> {
-    const manifest = await this.#storage.findManifest(repository, { tag });
-    if (manifest === undefined) return undefined;
-    const pushed = await this.#storage.v1?.imageOf(repository, manifest.descriptor.digest);
+    const digest = await this.#storage.tagDigest(repository, tag);
+    return digest && this.#idOf(repository, digest);
+  }
+
+  async #idOf(repository: string, manifest: Digest): Promise<string | undefined> {
+    const pushed = await this.#storage.v1?.imageOf(repository, manifest);
     if (pushed !== undefined && (await this.#storage.v1!.find(pushed))?.complete === true) return pushed;
     return (await this.#index.placeOf(repository, manifest))?.top;
+  }
+
+  /** An image, then those below it; undefined where one is missing or incomplete. Ends when IDs repeat. */
+  async *#downFrom(id: string): AsyncGenerator<ServedV1Image | undefined> {
+    const seen = new Set<string>();
+    for (let next: string | undefined = id; next !== undefined && !seen.has(next);) {
+      const found = await this.#find(next);
+      if (typeof found !== 'object') {
+        yield undefined;
+        return;
+      }
+      yield* found;
+      for (const image of found) seen.add(image.id);
+      next = found.at(-1)!.parent;
+    }
+  }
+
+  /** A complete image, with those below it as far as they are layers of the same image of today. */
+  async #find(id: string): Promise<ServedV1Image[] | 'in progress' | undefined> {
+    const stored = await this.#storage.v1?.find(id);
+    if (stored?.complete === true) return [this.#served(id, stored)];
+    for await (const place of this.#index.find(id)) {
+      const images = await this.#compose(place);
+      const at = images.findIndex((each) => each.id === id);
+      if (at >= 0) return images.slice(0, at + 1).reverse();
+    }
+    return stored === undefined ? undefined : 'in progress';
   }
 
   #served(id: string, { json, layer }: StoredV1Image): ServedV1Image {
@@ -111,7 +154,7 @@ export class V1Images {
     return { id, parent, json, layer: served, payloadChecksum };
   }
 
-  async #compose({ repository, manifest }: Place, raw: RawManifest): Promise<readonly ServedV1Image[]> {
+  async #compose({ repository, manifest }: Place): Promise<readonly ServedV1Image[]> {
     const key = `${repository}@${manifest}`;
     const kept = this.#composed.get(key);
     if (kept !== undefined) {
@@ -119,7 +162,7 @@ export class V1Images {
       this.#composed.set(key, kept);
       return kept.images;
     }
-    const image = await readModernImage(this.#storage, repository, raw);
+    const image = await readModernImage(this.#storage, repository, manifest);
     if (image === undefined || image === 'no image') return [];
     const { layers, diffIds, config, digest } = image;
     const composed = composeV1Images(config);

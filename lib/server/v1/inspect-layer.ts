@@ -4,27 +4,40 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { LayerFormatError } from '../../errors.js';
 import { COMPRESSION_HEAD_BYTES, compressionOf, digestFrom, type DiffId } from '../../spec/index.js';
-import { filterProcess } from '../../util/index.js';
+import { filterProcess, Semaphore } from '../../util/index.js';
 import type { V1Layer } from './types.js';
 
 const BLOCK_BYTES = 1024 * 1024;
+/** A layer may expand to this, and beyond it by MAX_EXPANSION times its size: each byte costs a hash, and a request must end. */
+const EXPANSION_FLOOR = 64 * 1024 * 1024;
+const MAX_EXPANSION = 100;
+/** Layers that are read at the same time; others wait. */
+const inspections = new Semaphore(2);
 
 /**
  * Finds out how a layer is compressed, by its first bytes, and the diffID of its tar. Throws LayerFormatError when it cannot be
- * decompressed, CommandError when the program for it is missing.
+ * decompressed or expands to far more than its size, CommandError when the program for it is missing.
  */
-export async function inspectLayer(
-  file: FileHandle,
-  signal: AbortSignal,
-): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
+export function inspectLayer(file: FileHandle, signal: AbortSignal): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
+  return inspections.run(() => inspect(file, signal));
+}
+
+async function inspect(file: FileHandle, signal: AbortSignal): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
   const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
   await file.read(head, 0, head.length, 0);
   const found = compressionOf(head);
   // No client packs layers so: they are kept as they come.
   const compression = found === undefined || found === 'lz4' ? 'none' : found;
   const hash = createHash('sha256');
+  const limit = Math.max(EXPANSION_FLOOR, MAX_EXPANSION * (await file.stat()).size);
+  let size = 0;
   try {
-    for await (const chunk of tarOf(file, compression, signal)) hash.update(chunk);
+    for await (const chunk of tarOf(file, compression, signal)) {
+      size += chunk.length;
+      if (size > limit)
+        throw new LayerFormatError(`the ${compression} layer expands to more than ${limit} bytes, which is too much`);
+      hash.update(chunk);
+    }
   } catch (cause) {
     const { code, exitCode } = cause as { code?: string; exitCode?: number };
     if (!String(code).startsWith('Z_') && exitCode === undefined) throw cause;

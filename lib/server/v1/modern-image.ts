@@ -6,7 +6,7 @@ import {
   hostPlatform,
   isConfigType,
   isLayerType,
-  MAX_CONFIG_BYTES,
+  MAX_V1_JSON_BYTES,
   parseImageConfig,
   parseManifest,
   platformScore,
@@ -27,19 +27,21 @@ export interface ModernImage {
   readonly config: Buffer;
 }
 
-/** Reads the image that a manifest leads to; undefined: it is not all here, and may come; `'no image'`: nothing that v1 could show. */
+/** Reads the image that a tagged manifest leads to; undefined: it is not all here, and may come; `'no image'`: nothing that v1 could show. */
 export async function readModernImage(
   storage: RegistryStorage,
   repository: string,
-  raw: RawManifest,
+  tagged: Digest,
 ): Promise<ModernImage | 'no image' | undefined> {
   try {
-    const resolved = await resolve(storage, repository, raw);
+    const raw = await storage.findManifest(repository, { digest: tagged });
+    const resolved = raw && (await resolve(storage, repository, raw));
     if (resolved === undefined) return undefined;
     const { manifest, digest } = resolved;
     const { layers } = manifest;
     if (!isConfigType(manifest.config.mediaType) || !layers.every((layer) => isLayerType(layer.mediaType)))
       return 'no image';
+    if (manifest.config.size > MAX_V1_JSON_BYTES) return 'no image';
     const config = await readBlob(storage, repository, manifest.config);
     if (config === undefined) return undefined;
     const diffIds = parseImageConfig(config, 'the config').rootfs.diff_ids;
@@ -74,9 +76,8 @@ async function resolve(
 async function readBlob(
   storage: RegistryStorage,
   repository: string,
-  { digest, size }: Descriptor,
+  { digest }: Descriptor,
 ): Promise<Buffer | undefined> {
-  if (size > MAX_CONFIG_BYTES) return undefined;
   const blob = await storage.openBlob(repository, digest);
   if (blob === undefined) return undefined;
   try {

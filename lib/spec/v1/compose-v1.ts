@@ -1,6 +1,7 @@
 import { chainIds } from '../chain-id.js';
 import { digestHex, digestOf } from '../digest.js';
 import { parseImageConfig } from '../config.js';
+import { parseJson } from '../json-checks.js';
 import { sortedJson } from './sorted-json.js';
 import type { V1Image } from './v1-image.js';
 import { parseV1Image } from './v1-image.js';
@@ -28,7 +29,8 @@ export function lowerV1Image(id: string, parent: string | undefined): V1Image {
 /** The v1 image that carries the config: its ID is the image's, so the same config has the same one. */
 export function topV1Image(config: Uint8Array, parent: string | undefined): V1Image {
   const id = digestHex(digestOf(config));
-  const fields = Object.entries(parseImageConfig(config, 'the config')).filter(([name]) => !NOT_IN_V1.has(name));
+  parseImageConfig(config, 'the config');
+  const fields = Object.entries(parseJson(config, 'the config') as object).filter(([name]) => !NOT_IN_V1.has(name));
   const document = { ...Object.fromEntries(fields), id, ...(parent === undefined ? {} : { parent }) };
   return parseV1Image(Buffer.from(sortedJson(document)), id);
 }

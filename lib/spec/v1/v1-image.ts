@@ -1,5 +1,6 @@
 import { InvalidManifestError } from '../../errors.js';
-import { parseJson } from '../config.js';
+import { checkExecution } from '../config.js';
+import { flag, membersOf, parseJson, text, words } from '../json-checks.js';
 
 /** The JSON of one v1 image; unknown fields are kept as they came (docker image/spec/v1.md). */
 export interface V1Document {
@@ -26,6 +27,18 @@ export interface V1Image {
 /** The largest JSON of a v1 image that is read into memory. Bytes. */
 export const MAX_V1_JSON_BYTES = 4 * 1024 * 1024;
 
+/** Checks the members of a v1 image's JSON that programs here read. The document stays as it came: its bytes have a digest. */
+export const checkV1Members = membersOf({
+  created: text,
+  author: text,
+  comment: text,
+  architecture: text,
+  os: text,
+  throwaway: flag,
+  container_config: membersOf({ Cmd: words }),
+  config: checkExecution,
+});
+
 /** Whether `input` is a v1 image ID: 64 lower-case hex digits, as Docker takes them. It is a name and proves nothing. */
 export function isV1Id(input: unknown): input is string {
   return typeof input === 'string' && /^[0-9a-f]{64}$/.test(input);
@@ -46,14 +59,14 @@ export function parseV1Image(bytes: Uint8Array, id?: string): V1Image {
     throw new InvalidManifestError(`${where} ${why}`, { where });
   };
   if (bytes.byteLength > MAX_V1_JSON_BYTES) fail(`has a JSON of ${bytes.byteLength} bytes: too large`);
-  const document = parseJson(bytes, where) as V1Document | null;
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) fail('is not a JSON object');
-  const named: unknown = document!.id;
+  const document = parseJson(bytes, where) as V1Document;
+  checkV1Members(document, { where, path: '' });
+  const named: unknown = document.id;
   if (!isLooseV1Id(named)) return fail('has no valid id');
   if (id !== undefined && named !== id) fail(`says that it is ${named}`);
   // Some writers say that there is no parent with an empty one.
-  const parent: unknown = document!.parent === '' ? undefined : (document!.parent ?? undefined);
+  const parent: unknown = document.parent === '' ? undefined : (document.parent ?? undefined);
   if (parent !== undefined && !isLooseV1Id(parent)) return fail('has a parent that is no image ID');
   if (parent === named) fail('is its own parent');
-  return { id: named, parent, bytes: Buffer.from(bytes), document: document! };
+  return { id: named, parent, bytes: Buffer.from(bytes), document };
 }

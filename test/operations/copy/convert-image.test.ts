@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { UsageError } from '../../../lib/errors.js';
 import { recompressLayer } from '../../../lib/layer/index.js';
 import { copy, type CopyOrder, type CopyResult } from '../../../lib/operations/index.js';
-import { MEDIA_TYPE } from '../../../lib/spec/index.js';
+import { digestOf, MEDIA_TYPE } from '../../../lib/spec/index.js';
 import { putArtifact } from '../../helpers/artifacts.js';
 import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
 import { writeOciLayout, type LayerTable } from '../../helpers/oci-layout.js';
@@ -137,6 +137,36 @@ describe('operations/copy: conversion', () => {
       conversion: { format: 'oci', compression: { kind: 'gzip' } },
     });
     expect(await raw(`${to.host}/app@${digest}`)).to.equal(await raw(`${from.host}/app:many`));
+  });
+
+  it('a config with a field of the wrong type is refused by name, and nothing is sent', async () => {
+    const config = Buffer.from(JSON.stringify({ rootfs: { diff_ids: [] }, config: { User: 5 } }));
+    const described = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length };
+    const bytes = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config: described, layers: [] }),
+    );
+    const server = await suite.serve(
+      {
+        ...{ method: 'GET', path: '/v2/app/manifests/bad' },
+        reply: { body: bytes, headers: { 'content-type': MEDIA_TYPE.ociManifest } },
+      },
+      { method: 'GET', path: `/v2/app/blobs/${described.digest}`, reply: { body: config } },
+    );
+    const error = await rejection(
+      convert('one', 'app:bad', { source: `${server.host}/app:bad`, conversion: { format: 'v2s2' } }),
+    );
+    expect(error.message).to.equal(`config ${described.digest} has a bad config.User: it is a number, not a string`);
+  });
+
+  it('an index of more manifests than a conversion takes is refused before any is read', async () => {
+    const entry = { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf('x'), size: 1 };
+    const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: Array(20_000).fill(entry) };
+    const reply = { body: JSON.stringify(index), headers: { 'content-type': MEDIA_TYPE.ociIndex } };
+    const server = await suite.serve({ method: 'GET', path: '/v2/app/manifests/wide', reply });
+    const error = await rejection(
+      convert('one', 'app:wide', { source: `${server.host}/app:wide`, conversion: { compression: { kind: 'zstd' } } }),
+    );
+    expect(error.message).to.match(/lists 20000 manifests, over the limit of 1000/);
   });
 
   it('an index is rewritten to converted images', async () => {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
-import { CommandError, LayerFormatError } from '../../errors.js';
-import { COMPRESSION_HEAD_BYTES, compressionOf, EMPTY_LAYER } from '../../spec/index.js';
-import { filterProcess } from '../../util/index.js';
+import { CommandError, LayerFormatError } from '../errors.js';
+import { COMPRESSION_HEAD_BYTES, compressionOf, EMPTY_LAYER } from '../spec/index.js';
+import { filterProcess } from './filter-process.js';
 
 /** A layer in a form that today's images know. */
 export interface ModernLayer {
@@ -10,7 +10,7 @@ export interface ModernLayer {
   /** Another form than what came. */
   readonly converted: boolean;
   /** Ends what is left of the source. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 const FOREIGN = [

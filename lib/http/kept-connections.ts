@@ -1,0 +1,51 @@
+import type { Agent } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { HeadRepair } from './repair-head.js';
+
+/**
+ * Makes `agent` close a kept connection on which something arrives while no request is under way, such as the body that
+ * some servers send after the answer to a HEAD: it would be taken for the answer to the next request.
+ */
+export function closeOnSurplus(agent: Agent): void {
+  const keep = agent.keepSocketAlive.bind(agent) as (socket: Duplex) => boolean;
+  const reuse = agent.reuseSocket.bind(agent);
+  agent.keepSocketAlive = (socket) => {
+    const isKept = keep(socket);
+    if (isKept) socket.on('data', closeSocket);
+    return isKept;
+  };
+  agent.reuseSocket = (socket, request) => {
+    socket.off('data', closeSocket);
+    reuse(socket, request);
+  };
+}
+
+function closeSocket(this: Duplex): void {
+  this.destroy();
+}
+
+/** Makes `agent`, which must not keep its connections, repair the head of each response: see HeadRepair. */
+export function repairHeads(agent: Agent): void {
+  const connect = agent.createConnection.bind(agent);
+  agent.createConnection = (options, done) => {
+    const socket = connect(options, (error, stream) => {
+      // As the listener of a connection it is called without arguments.
+      if (stream !== undefined) repairHeadOf(stream);
+      done?.(error, stream);
+    });
+    if (socket !== null && socket !== undefined) repairHeadOf(socket);
+    return socket;
+  };
+}
+
+/** What the socket emits is changed in place: TLS, time-outs and the agent see the socket that they know. */
+function repairHeadOf(socket: Duplex): void {
+  const repair = new HeadRepair();
+  const emit = socket.emit.bind(socket) as (event: string | symbol, ...values: unknown[]) => boolean;
+  const pass = (bytes: Buffer): boolean => bytes.length > 0 && emit('data', bytes);
+  socket.emit = (event: string | symbol, ...values: unknown[]): boolean => {
+    if (event === 'data') return pass(repair.push(values[0] as Buffer));
+    if (event === 'end') pass(repair.flush());
+    return emit(event, ...values);
+  };
+}

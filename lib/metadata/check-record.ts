@@ -1,0 +1,109 @@
+import { isDigest, parseDescriptor } from '../spec/index.js';
+
+/** Says what is wrong with a value; undefined when it is right. */
+type Check = (value: unknown) => string | undefined;
+
+type Fields = Readonly<Record<string, Check>>;
+
+const text = is('text', (value) => typeof value === 'string');
+const flag = is('true or false', (value) => typeof value === 'boolean');
+const count = is('a whole number', (value) => Number.isSafeInteger(value) && (value as number) >= 0);
+const digest = is('a digest', isDigest);
+const descriptor: Check = (value) => {
+  try {
+    parseDescriptor(value, 'it');
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+const IMAGE: Fields = {
+  id: digest,
+  names: listOf(text),
+  sources: listOf(text),
+  manifest: descriptor,
+  config: descriptor,
+  index: optional(descriptor),
+  layers: listOf(descriptor),
+  diffIds: listOf(digest),
+  chainIds: listOf(digest),
+  created: optional(text),
+  platform: text,
+  pulled: text,
+};
+
+const LAYER: Fields = {
+  chainId: digest,
+  parent: optional(digest),
+  diffId: digest,
+  blob: optional(descriptor),
+  size: count,
+  entries: count,
+  sealed: flag,
+  bootId: text,
+  origin: optional(fields({ uuid: text, parentUuid: text, transaction: count })),
+};
+
+const CONTAINER: Fields = {
+  id: text,
+  name: text,
+  image: digest,
+  imageName: text,
+  base: optional(digest),
+  created: text,
+};
+
+const UPLOAD: Fields = {
+  key: text,
+  host: text,
+  repository: text,
+  digest,
+  location: text,
+  offset: count,
+  begun: text,
+};
+
+/** Says what is wrong with an image record, or undefined. */
+export function imageRecordError(record: object): string | undefined {
+  const wrong = fields(IMAGE)(record);
+  if (wrong !== undefined) return wrong;
+  const { layers, diffIds, chainIds } = record as Record<string, readonly unknown[]>;
+  const same = layers!.length === diffIds!.length && layers!.length === chainIds!.length;
+  return same ? undefined : 'layers, diffIds and chainIds differ in length';
+}
+
+/** Says what is wrong with a layer record, or undefined. */
+export const layerRecordError = fields(LAYER);
+
+/** Says what is wrong with a container record, or undefined. */
+export const containerRecordError = fields(CONTAINER);
+
+/** Says what is wrong with the record of an upload, or undefined. */
+export const uploadRecordError = fields(UPLOAD);
+
+function is(what: string, holds: (value: unknown) => boolean): Check {
+  return (value) => (holds(value) ? undefined : `is not ${what}`);
+}
+
+function optional(check: Check): Check {
+  return (value) => (value === undefined ? undefined : check(value));
+}
+
+function listOf(check: Check): Check {
+  return (value) => {
+    if (!Array.isArray(value)) return 'is not a list';
+    return value.map(check).find((wrong) => wrong !== undefined);
+  };
+}
+
+function fields(checks: Fields): Check {
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return 'is not an object';
+    for (const [name, check] of Object.entries(checks)) {
+      const wrong = check((value as Record<string, unknown>)[name]);
+      if (wrong !== undefined) return `${name} ${wrong}`;
+    }
+    return undefined;
+  };
+}

@@ -1,0 +1,62 @@
+import { NotFoundError } from '../../errors.js';
+import type { Digest } from '../../spec/index.js';
+import type { RegistryDestination } from '../copy/registry-transport.js';
+import { findTag } from './find-tag.js';
+import type { SyncRun } from './sync-repository.js';
+
+/** A hook and what it is run for. */
+export interface HookCall {
+  /** Program and arguments; none: nothing is run. */
+  readonly words: readonly string[];
+  /** `host/repository`. */
+  readonly source: string;
+  readonly tag: string;
+}
+
+/** Runs the hook for a tag that `target` (`host/repository`) has now. Its failure is one of the tag. Throws AbortError. */
+export async function runHook(
+  run: SyncRun,
+  { words, source, tag }: HookCall,
+  { target, digest }: { readonly target: string; readonly digest: Digest },
+): Promise<void> {
+  const values: Readonly<Record<string, string>> = {
+    source: `${source}:${tag}`,
+    target: `${target}:${tag}`,
+    tag,
+    digest,
+  };
+  const [program, ...rest] = words.map((word) =>
+    word.replace(/\{(source|target|tag|digest)\}/g, (_all, key: string) => values[key]!),
+  );
+  if (program === undefined) return;
+  try {
+    await run.deps.runHook([program, ...rest], run.signal);
+  } catch (error) {
+    run.signal.throwIfAborted();
+    run.fail({ source, target, tag }, error);
+  }
+}
+
+/** As `runHook` for a tag that a worker claims to have copied: the hook is given the digest that the target tells. */
+export async function runHookIfThere(
+  run: SyncRun,
+  call: HookCall,
+  { reader }: Pick<RegistryDestination, 'reader'>,
+): Promise<void> {
+  const { source, tag } = call;
+  const target = `${reader.host}/${reader.repository}`;
+  let digest: Digest | undefined;
+  try {
+    digest = (await findTag(reader, tag, run.signal))?.digest;
+    if (digest === undefined) {
+      throw new NotFoundError(`${target} has no tag ${tag}, although a worker says that it has copied it`, {
+        ...{ kind: 'tag', subject: tag },
+        hint: 'check who can write to the queue',
+      });
+    }
+  } catch (error) {
+    run.signal.throwIfAborted();
+    return run.fail({ source, target, tag }, error);
+  }
+  await runHook(run, call, { target, digest });
+}

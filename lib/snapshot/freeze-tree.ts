@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { SubvolumeError } from '../errors.js';
+import { readMetadata, runInSlices, setDirectoryAttributes, TreeCopier, type Metadata } from '../rootfs/index.js';
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  destroySubvolume,
+  directoryPath,
+  listNestedSubvolumes,
+  mkdirAt,
+  OPEN_DIRECTORY,
+  openAt,
+  setSubvolumeReadOnly,
+  setTimesAt,
+  snapshotSubvolume,
+  statAt,
+  subvolumeId,
+  subvolumeInfo,
+  unlinkAt,
+  type NestedSubvolume,
+} from '../sys/index.js';
+import { clearMarks, hasMarks, ordinaryTraits } from './inode-traits.js';
+import { openInside, openNested, unlockDirectory } from './nested.js';
+
+/** How often a snapshot is tried while subvolumes inside come and go. */
+const ATTEMPTS = 10;
+
+/**
+ * Makes the read-only snapshot `target` of the container that `source` is the root of, as the files that a layer can say:
+ * where the container holds other subvolumes, real directories with their files (contents shared) take the place of
+ * btrfs's empty ones; inode flags and btrfs properties are gone. The container stays as it is. Without any of these it
+ * costs two searches of trees. `remove` takes away what is at `target` after a failure. Throws SyscallError, SubvolumeError.
+ */
+export async function freezeTree(source: number, target: string, remove: () => Promise<void>): Promise<void> {
+  const parent = openAt(AT_FDCWD, dirname(target), OPEN_DIRECTORY);
+  try {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const nested = listNestedSubvolumes(source, subvolumeId(source));
+      await snapshotSubvolume(source, parent, basename(target), { readOnly: nested.length === 0 });
+      let done = false;
+      try {
+        done = await complete(source, { parent, name: basename(target), nested });
+        if (done) return;
+      } finally {
+        if (!done) await remove();
+      }
+    }
+    throw new SubvolumeError('subvolumes inside the container are made or moved all the time', {
+      path: target,
+      hint: 'wait until the command that does so has ended',
+    });
+  } finally {
+    closeSync(parent);
+  }
+}
+
+/** Makes of a snapshot what a layer can say. False when the subvolumes inside, `nested` before it was made, are others now. */
+async function complete(
+  source: number,
+  {
+    parent,
+    name,
+    nested,
+  }: { readonly parent: number; readonly name: string; readonly nested: readonly NestedSubvolume[] },
+): Promise<boolean> {
+  const id = subvolumeId(source);
+  const frozen = openAt(parent, name, OPEN_DIRECTORY);
+  try {
+    const { mtimeNs } = statAt(frozen, '');
+    const aside = `.imgtool-${randomBytes(16).toString('hex')}`;
+    const copies = await snapshotNested(source, { frozen, aside, nested });
+    try {
+      const now = listNestedSubvolumes(source, id);
+      if (copies === undefined || !isSame(nested, now)) return false;
+      const [after, ordinary] = [lastForeignTransaction(source), ordinaryTraits(parent)];
+      if (hasMarks(frozen, after, ordinary)) {
+        await setSubvolumeReadOnly(frozen, false);
+        await clearMarks(frozen, after, ordinary);
+      }
+      if (copies.size > 0) {
+        await replaceStubs(frozen, { id, nested, copies });
+        await removeAside(frozen, aside, copies);
+        setTimesAt(frozen, '.', mtimeNs);
+      }
+    } finally {
+      for (const fd of copies?.values() ?? []) closeSync(fd);
+    }
+    await setSubvolumeReadOnly(frozen, true);
+    return true;
+  } finally {
+    closeSync(frozen);
+  }
+}
+
+/** The last transaction of which a subvolume holds what it is a snapshot of, and nothing of its own; -1 when it is none. */
+export function lastForeignTransaction(fd: number): bigint {
+  const { parentUuid, originTransaction } = subvolumeInfo(fd);
+  return parentUuid === undefined ? -1n : originTransaction;
+}
+
+function isSame(before: readonly NestedSubvolume[], now: readonly NestedSubvolume[]): boolean {
+  return (
+    before.length === now.length &&
+    before.every((entry, i) => {
+      const other = now[i]!;
+      return entry.id === other.id && entry.directory === other.directory && entry.name.equals(other.name);
+    })
+  );
+}
+
+/** Snapshots of the nested subvolumes, open, by the ID of what they show; undefined when one was not there. */
+async function snapshotNested(
+  source: number,
+  options: { readonly frozen: number; readonly aside: string; readonly nested: readonly NestedSubvolume[] },
+): Promise<Map<bigint, number> | undefined> {
+  const { frozen, aside, nested } = options;
+  const copies = new Map<bigint, number>();
+  if (nested.length === 0) return copies;
+  const fail = (): void => copies.forEach((fd) => closeSync(fd));
+  try {
+    unlockDirectory(frozen);
+    mkdirAt(frozen, aside, 0o700);
+    for (const { id } of nested) {
+      const fd = openNested(source, nested, id);
+      if (fd === undefined) {
+        fail();
+        return undefined;
+      }
+      try {
+        const place = openInside(frozen, Buffer.from(aside));
+        try {
+          await snapshotSubvolume(fd, place, String(id), { readOnly: false });
+          const copy = openAt(place, String(id), OPEN_DIRECTORY);
+          copies.set(id, copy);
+          // Immutable, it could not be removed.
+          unlockDirectory(copy);
+        } finally {
+          closeSync(place);
+        }
+      } finally {
+        closeSync(fd);
+      }
+    }
+    return copies;
+  } catch (error) {
+    fail();
+    throw error;
+  }
+}
+
+/** Puts the files of each snapshot into a directory where the frozen tree shows an empty one, parents first. */
+async function replaceStubs(
+  frozen: number,
+  options: {
+    readonly id: bigint;
+    readonly nested: readonly NestedSubvolume[];
+    readonly copies: ReadonlyMap<bigint, number>;
+  },
+): Promise<void> {
+  const paths = new Map<bigint, Buffer>([[options.id, Buffer.alloc(0)]]);
+  for (const { id, parentId, directory, name } of options.nested) {
+    const copy = options.copies.get(id)!;
+    // Nobody changes these snapshots: what an inode number leads to there is what it led to at that moment.
+    const tree = parentId === options.id ? frozen : options.copies.get(parentId)!;
+    const inside = Buffer.concat([paths.get(parentId)!, directoryPath(tree, subvolumeId(tree), directory)]);
+    paths.set(id, Buffer.concat([inside, name, Buffer.from('/')]));
+    const parent = openInside(frozen, inside);
+    try {
+      await replaceStub(parent, name, copy);
+    } finally {
+      closeSync(parent);
+    }
+  }
+}
+
+async function replaceStub(parent: number, name: Buffer, copy: number): Promise<void> {
+  const { mtimeNs } = statAt(parent, '');
+  unlockDirectory(parent);
+  unlinkAt(parent, name, AT_REMOVEDIR);
+  mkdirAt(parent, name, 0o700);
+  const target = openAt(parent, name, OPEN_DIRECTORY);
+  try {
+    const metadata: Metadata = readMetadata(copy, '');
+    const copier = new TreeCopier({ devices: true, sockets: true, fromTar: false, onNote: () => undefined });
+    await runInSlices(copier.entriesOf(copy, target));
+    setDirectoryAttributes(target, metadata, () => undefined);
+  } finally {
+    closeSync(target);
+  }
+  setTimesAt(parent, '.', mtimeNs);
+}
+
+async function removeAside(frozen: number, aside: string, copies: ReadonlyMap<bigint, number>): Promise<void> {
+  const place = openInside(frozen, Buffer.from(aside));
+  try {
+    for (const id of copies.keys()) await destroySubvolume(place, String(id));
+  } finally {
+    closeSync(place);
+  }
+  unlinkAt(frozen, aside, AT_REMOVEDIR);
+}

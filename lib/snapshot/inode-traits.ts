@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants } from 'node:fs';
+import {
+  copyContent,
+  fromByteString,
+  openParent,
+  readMetadata,
+  runInSlices,
+  setFileAttributes,
+  type ByteString,
+} from '../rootfs/index.js';
+import {
+  AT_FDCWD,
+  fdPath,
+  getInodeFlags,
+  inodeTraitsAfter,
+  linkAt,
+  listXattrs,
+  NO_COPY_ON_WRITE,
+  OPEN_DIRECTORY,
+  openAt,
+  removeXattr,
+  renameAt,
+  setInodeFlags,
+  setTimesAt,
+  statAt,
+  SUBVOLUME_ROOT_INODE,
+  unlinkAt,
+  VERITY,
+  type InodeTraits,
+} from '../sys/index.js';
+import { InodePaths } from './inode-paths.js';
+
+const { S_IFMT, S_IFREG, S_IFDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+
+/** BTRFS_INODE_NODATACOW, and BTRFS_INODE_RO_VERITY, which fills the upper half: what only a new file is without. */
+const STUCK = 2n | (1n << 32n);
+/** BTRFS_INODE_COMPRESS. */
+const COMPRESS = 2048n;
+/**
+ * SYNC, IMMUTABLE, APPEND, NODUMP, NOATIME, DIRSYNC. Not NOCOMPRESS: btrfs sets that itself for what compresses badly.
+ * Not NODATASUM: it comes and goes with NODATACOW, or with a mount option.
+ */
+const SETTABLE = 32n | 64n | 128n | 256n | 512n | 1024n | COMPRESS;
+
+/** Which of them a store is free to have on all its files, by the attributes of its own directories. */
+interface Ordinary {
+  readonly flags: bigint;
+  readonly properties: boolean;
+}
+
+/** What the directory `fd`, in which subvolumes are made, hands on to them. */
+export function ordinaryTraits(fd: number): Ordinary {
+  const properties = listXattrs(fdPath(fd, '.')).some((name) => name.toString('latin1').startsWith('btrfs.'));
+  const noCow = (getInodeFlags(fd) & NO_COPY_ON_WRITE) !== 0;
+  return { flags: (noCow ? 2n : 0n) | (properties ? COMPRESS : 0n), properties };
+}
+
+/** Files and directories with flags or properties that no tar says. */
+function* marked(fd: number, after: bigint, ordinary: Ordinary): Generator<InodeTraits, void> {
+  for (const inode of inodeTraitsAfter(fd, after)) {
+    const type = inode.mode & S_IFMT;
+    // Only these can be opened to set any; the others inherit some, which mean nothing there.
+    if ((type !== S_IFREG && type !== S_IFDIR) || inode.links === 0) continue;
+    const flags = inode.flags & (STUCK | SETTABLE) & ~ordinary.flags;
+    const hasProperty = inode.hasProperty && !ordinary.properties;
+    if (flags !== 0n || hasProperty) yield { ...inode, flags, hasProperty };
+  }
+}
+
+/**
+ * Paths of the files in the read-only subvolume `root` that have inode flags or btrfs properties, with a text that says
+ * which: what two texts differ in is not in a layer's blob. Takes as long as the tree is big. Throws SyscallError.
+ */
+export function listMarked(root: string): Map<ByteString, string> {
+  const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    const paths = new InodePaths(fd);
+    const found = new Map<ByteString, string>();
+    for (const { ino, flags, hasProperty } of marked(fd, -1n, { flags: 0n, properties: false }))
+      for (const path of ino === SUBVOLUME_ROOT_INODE ? ['/'] : paths.of(ino))
+        found.set(path, `${flags.toString(16)} ${hasProperty}`);
+    return found;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether `clearMarks` would find anything. Takes a time that depends on the changes since `after`. */
+export function hasMarks(fd: number, after: bigint, ordinary: Ordinary): boolean {
+  return marked(fd, after, ordinary).next().done !== true;
+}
+
+/**
+ * Takes inode flags and btrfs properties off everything in the writable snapshot `fd` that changed after transaction
+ * `after`; names, contents, links and times stay. Nobody else works in it. Throws SyscallError.
+ */
+export async function clearMarks(fd: number, after: bigint, ordinary: Ordinary): Promise<void> {
+  const inodes = [...marked(fd, after, ordinary)].map((inode) => ({
+    ...inode,
+    paths: inode.ino === SUBVOLUME_ROOT_INODE ? ['/'] : new InodePaths(fd).of(inode.ino),
+  }));
+  // Nothing can be put into a directory that is immutable, and what is put into one with +C gets that too.
+  const directoriesFirst = inodes.sort((a, b) => Number(isFile(a)) - Number(isFile(b)));
+  const stuck = directoriesFirst.filter(({ paths: [path] }) => path !== undefined && !atPath(fd, path, clearEntry));
+  for (const { paths } of stuck) if (!(await replaceFile(fd, paths))) return;
+}
+
+function isFile({ mode }: { readonly mode: number }): boolean {
+  return (mode & S_IFMT) === S_IFREG;
+}
+
+function atPath<T>(root: number, path: ByteString, act: (dir: number, name: Uint8Array) => T): T {
+  const { dir, name } = openParent(root, fromByteString(path));
+  try {
+    return act(dir, name.length === 0 ? Buffer.from('.') : name);
+  } finally {
+    closeSync(dir);
+  }
+}
+
+/** False when some flags stay: a file with content keeps them. */
+function clearEntry(dir: number, name: Uint8Array): boolean {
+  const path = fdPath(dir, name);
+  const fd = openAt(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    setInodeFlags(fd, 0);
+    for (const key of listXattrs(path)) if (key.toString('latin1').startsWith('btrfs.')) removeXattr(path, key);
+    return (getInodeFlags(fd) & (NO_COPY_ON_WRITE | VERITY)) === 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Puts a copy in the place of a file, at all its names. False: new files have the flag too, by a mount option. */
+async function replaceFile(root: number, paths: readonly ByteString[]): Promise<boolean> {
+  const [first] = paths;
+  if (first === undefined) return true;
+  const temporary = Buffer.from(`.imgtool-${randomBytes(8).toString('hex')}`);
+  const { dir, name } = openParent(root, fromByteString(first));
+  try {
+    const { mtimeNs } = statAt(dir, '');
+    const copied = await copyBeside(dir, name, temporary);
+    if (copied)
+      for (const path of paths)
+        atPath(root, path, (other, otherName) => {
+          const before = statAt(other, '').mtimeNs;
+          const link = Buffer.concat([temporary, Buffer.from('-')]);
+          linkAt(dir, temporary, other, link);
+          renameAt(other, link, other, otherName);
+          setTimesAt(other, '.', before);
+        });
+    unlinkAt(dir, temporary);
+    setTimesAt(dir, '.', mtimeNs);
+    return copied;
+  } finally {
+    closeSync(dir);
+  }
+}
+
+async function copyBeside(dir: number, name: Uint8Array, temporary: Uint8Array): Promise<boolean> {
+  const metadata = readMetadata(dir, name);
+  const source = openAt(dir, name, O_RDONLY | O_NOFOLLOW);
+  try {
+    const target = openAt(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      if ((getInodeFlags(target) & NO_COPY_ON_WRITE) !== 0) return false;
+      await runInSlices(copyContent(source, target, metadata.stat.size));
+      setFileAttributes({ fd: target, dir, name: temporary }, metadata, () => undefined);
+      return true;
+    } finally {
+      closeSync(target);
+    }
+  } finally {
+    closeSync(source);
+  }
+}
