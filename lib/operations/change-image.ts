@@ -43,7 +43,7 @@ export interface ImageChangeRequest {
   readonly changes: readonly string[];
   /** Seconds since 1970: no date of the config, and no file that is packed, is newer. */
   readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system; all may be used when it is not given. */
+  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
   readonly bootId: string;
   readonly signal: AbortSignal;

@@ -66,7 +66,7 @@ async function startLimits(
   signal: AbortSignal,
 ): Promise<Limits> {
   let space = await snapshots.space();
-  if (roomAbove(space, reserveBytes ?? USUAL_BYTES) === 0) {
+  if (roomAbove(space, reserveBytes ?? 0) === 0) {
     // What was removed just now may be free in a moment.
     await snapshots.settleSpace(signal);
     space = await snapshots.space();

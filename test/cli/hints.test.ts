@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { COMMANDS } from '../../lib/cli/commands/index.js';
 
 /** What follows the name of the program in a sentence about it. */
-const PROSE: ReadonlySet<string> = new Set(['everywhere', 'saved', 'that']);
+const PROSE: ReadonlySet<string> = new Set(['everywhere', 'is', 'saved', 'that']);
 
 describe('hints', () => {
   it('name commands that exist', () => {

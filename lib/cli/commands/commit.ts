@@ -1,6 +1,6 @@
 import { parseReference } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
-import { CHANGE, RESERVE, sourceDateEpoch } from './common-options.js';
+import { CHANGE, BUILD_RESERVE, sourceDateEpoch } from './common-options.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
@@ -19,7 +19,7 @@ export const commit: CommandSpec = {
     CHANGE,
     { name: 'squash', default: false, summary: 'one layer with everything instead of one more' },
     { name: 'empty-ok', default: false, summary: 'make an image even when nothing changed' },
-    RESERVE,
+    BUILD_RESERVE,
   ],
   examples: [
     { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'an image with one more layer' },
@@ -36,7 +36,7 @@ export const commit: CommandSpec = {
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
       sourceDateEpoch: sourceDateEpoch(),
-      reserveBytes: options.number('reserve')!,
+      reserveBytes: options.number('reserve'),
       bootId: await compose.bootId(),
       signal,
     });
