@@ -41,7 +41,8 @@ export async function keepingReserve<T>(
     return await work(AbortSignal.any([signal, full.signal]));
   } catch (error) {
     if (!full.signal.aborted && !isForWantOfRoom(error)) throw error;
-    await snapshots.settleSpace(signal);
+    // What failed counts, not that waiting failed too.
+    await snapshots.settleSpace(signal).catch(() => undefined);
     throw full.signal.aborted && !signal.aborted ? full.signal.reason : error;
   } finally {
     ended.abort();
@@ -59,18 +60,29 @@ export function roomAbove({ dataFree, backingFree = Infinity }: SpaceReport, res
   return Math.max(0, Math.min(dataFree, backingFree) - reserveBytes);
 }
 
+/**
+ * Measures the room; when there is less than `needed` bytes above the reserve, again after btrfs has freed what was deleted
+ * just before. It does not flush to a disk below that is full: the pool would turn read-only.
+ */
+export async function spaceFor(
+  snapshots: OperationDeps['snapshots'],
+  needed: number,
+  { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
+): Promise<SpaceReport> {
+  const space = await snapshots.space();
+  const { backingFree = Infinity } = space;
+  if (needed <= roomAbove(space, reserveBytes) || needed > backingFree - reserveBytes) return space;
+  await snapshots.settleSpace(signal);
+  return snapshots.space();
+}
+
 /** What is to stay free. Throws DiskSpaceError when less than `reserveBytes` is free. */
 async function startLimits(
   snapshots: OperationDeps['snapshots'],
   reserveBytes: number | undefined,
   signal: AbortSignal,
 ): Promise<Limits> {
-  let space = await snapshots.space();
-  if (roomAbove(space, reserveBytes ?? 0) === 0) {
-    // What was removed just now may be free in a moment.
-    await snapshots.settleSpace(signal);
-    space = await snapshots.space();
-  }
+  const space = await spaceFor(snapshots, 1, { reserveBytes: reserveBytes ?? 0, signal });
   const data = reserveBytes ?? Math.min(USUAL_BYTES, roomAbove(space, 0) / 2);
   // Small file systems have little room for metadata from the start.
   const limits = { data, metadata: Math.min(data / METADATA_SHARE, space.metadataFree / 2) };

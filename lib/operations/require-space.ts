@@ -1,6 +1,6 @@
 import { DiskSpaceError } from '../errors.js';
 import type { OperationDeps } from './deps.js';
-import { roomAbove } from './keep-reserve.js';
+import { roomAbove, spaceFor } from './keep-reserve.js';
 import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
 import type { LayerStep } from './unpack-layers.js';
 
@@ -13,12 +13,8 @@ export async function requireSpace(
 ): Promise<void> {
   if (missing.length === 0) return;
   const needed = bytesToFetch(states) + bytesUnpacked(missing);
-  let available = roomAbove(await deps.snapshots.space(), reserveBytes);
-  if (needed > available) {
-    // What was removed just now may be free in a moment.
-    await deps.snapshots.settleSpace(signal);
-    available = roomAbove(await deps.snapshots.space(), reserveBytes);
-  }
+  const space = await spaceFor(deps.snapshots, needed, { reserveBytes, signal });
+  const available = roomAbove(space, reserveBytes);
   if (needed <= available) return;
   const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   throw new DiskSpaceError(

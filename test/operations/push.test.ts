@@ -374,7 +374,7 @@ describe('operations/push', () => {
       expect(await rejection(pushImage(deps({ retries: 0 }), through(record)))).to.be.instanceOf(TransportError);
       const [left] = await metadata.uploads.list();
       expect(left).to.include({ host: proxy.host, repository: 'a/b', digest: digestOf(blob) });
-      expect(await readdir(join(root, 'locks'))).to.have.members(['image-names', 'store']);
+      expect(await readdir(join(root, 'locks'))).to.deep.equal(['store']);
       await stored(left!.location, 5.5 * MiB);
       const result = await pushImage(deps(), through(record));
       expect(states(result)).to.deep.equal(['uploaded']);
@@ -414,7 +414,7 @@ describe('operations/push', () => {
       };
       const pushing = pushImage({ ...base, progress }, { ...through(record), signal: controller.signal });
       expect((await rejection(pushing)).name).to.equal('AbortError');
-      expect(await readdir(join(root, 'locks'))).to.have.members(['image-names', 'store']);
+      expect(await readdir(join(root, 'locks'))).to.deep.equal(['store']);
     });
   });
 });
