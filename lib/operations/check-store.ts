@@ -1,8 +1,9 @@
-import { DigestMismatchError, findCause, systemErrorName } from '../errors.js';
+import { DigestMismatchError } from '../errors.js';
 import type { ImageRecord } from '../metadata/index.js';
 import type { ChainId, Digest } from '../spec/index.js';
 import { checkLayer, type CheckLayerDeps } from './check-layer.js';
 import { hasLayer, madeFrom, unrecordedLayers } from './has-layer.js';
+import { isUnwritable } from './is-unwritable.js';
 import { readRecords, type StoreRecords } from './layer-sizes.js';
 import { bringBackHint, isNeeded, repairStore, type RepairDeps } from './repair-store.js';
 import { sweepStore } from './sweep-store.js';
@@ -131,6 +132,8 @@ async function checkLayers(
     void problems.push({ kind: 'layer', subject: chainId, problem, isWhole: () => hasLayer(deps, chainId) });
   const applier = quick ? undefined : await deps.createApplier();
   const bad = new Set(problems.map(({ subject }) => subject));
+  /** Comparing takes as much room as the layer does. */
+  let isFull = false;
   try {
     const unrecorded = await unrecordedLayers(deps);
     for (const chainId of unrecorded) report(chainId, 'it has no record: a process was killed before it was complete');
@@ -155,15 +158,15 @@ async function checkLayers(
         !bad.has(blob.digest) &&
         (await content.stat(blob.digest)) !== undefined &&
         (parent === undefined || (await snapshots.has(parent)));
-      let damage: string | undefined;
+      if (applier === undefined || !provable || isFull) continue;
       try {
-        if (applier !== undefined && provable) damage = await checkLayer(deps, applier, { layer, signal });
+        const damage = await checkLayer(deps, applier, { layer, signal });
+        if (damage !== undefined) report(chainId, damage);
       } catch (error) {
-        if (findCause(error, (cause) => systemErrorName(cause) === 'EROFS') === undefined) throw error;
-        progress.note('the store is read-only: layers are not compared with their blobs');
-        return;
+        if (!isUnwritable(error)) throw error;
+        isFull = true;
+        progress.note('the store is full or read-only: not all layers were compared with their blobs');
       }
-      if (damage !== undefined) report(chainId, damage);
     }
   } finally {
     await applier?.close();

@@ -1,6 +1,7 @@
-import { findCause, isDiskFull, systemErrorName } from '../errors.js';
+import { findCause, systemErrorName } from '../errors.js';
+import { isForWantOfRoom } from './keep-reserve.js';
 
-/** Whether something could not be noted in the store because it is full or read-only: no reason to fail what only reads it. */
+/** Whether something could not be written to the store because it is full or read-only: no reason to fail what only reads it. */
 export function isUnwritable(error: unknown): boolean {
-  return findCause(error, (cause) => isDiskFull(cause) || systemErrorName(cause) === 'EROFS') !== undefined;
+  return isForWantOfRoom(error) || findCause(error, (cause) => systemErrorName(cause) === 'EROFS') !== undefined;
 }

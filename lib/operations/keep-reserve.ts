@@ -109,19 +109,20 @@ async function watch(
   return undefined;
 }
 
-function shortageError({ dataFree, backingFree, metadataFree }: SpaceReport, limits: Limits): DiskSpaceError {
+function shortageError(
+  { dataFree, backingFree = Infinity, metadataFree }: SpaceReport,
+  limits: Limits,
+): DiskSpaceError {
   const megabytes = (bytes: number): string => `${Math.floor(bytes / 1e6)} MB`;
-  const free = Math.min(dataFree, backingFree ?? Infinity);
-  const where = backingFree !== undefined && backingFree < dataFree ? 'the disk that carries the pool' : 'the store';
-  const left =
-    free > limits.data
-      ? `the store has ${megabytes(metadataFree)} left for metadata`
-      : `${where} has ${megabytes(free)} left`;
-  return new DiskSpaceError(
-    `${left}, and ${megabytes(free > limits.data ? limits.metadata : limits.data)} are kept in reserve`,
-    {
-      available: free,
-      hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve',
-    },
-  );
+  const free = Math.min(dataFree, backingFree);
+  const isMetadata = free > limits.data;
+  const isBelow = !isMetadata && backingFree < dataFree;
+  const what = `${isBelow ? 'the disk that carries the pool' : 'the store'} has ${megabytes(isMetadata ? metadataFree : free)} left`;
+  const reserve = `${megabytes(isMetadata ? limits.metadata : limits.data)} are kept in reserve`;
+  return new DiskSpaceError(`${what}${isMetadata ? ' for metadata' : ''}, and ${reserve}`, {
+    available: free,
+    hint: isBelow
+      ? 'free space on that disk, or lower the reserve with --reserve'
+      : 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve',
+  });
 }

@@ -130,29 +130,21 @@ class StoreDestination implements ImageDestination {
     blob: ReopenableBlob,
     { signal, onProgress }: Signal & { readonly onProgress?: (transferred: number) => void },
   ): Promise<void> {
-    const { reserveBytes } = this.#options;
-    await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
-      this.#putBlob(blob, { signal: guarded, onProgress }),
-    );
-  }
-
-  async #putBlob(
-    blob: ReopenableBlob,
-    { signal, onProgress }: Signal & { readonly onProgress: ((transferred: number) => void) | undefined },
-  ): Promise<void> {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, { signal });
     if (ingest === undefined) return;
     try {
-      await pipeline(
-        await blob.open({ signal, offset: ingest.offset }),
-        async (chunks: AsyncIterable<Buffer>) => {
-          for await (const chunk of chunks) {
-            await ingest.write(chunk);
-            onProgress?.(ingest.offset);
-          }
-        },
-        // A signal of its own, as node adds listeners to it and many blobs are written at once.
-        { signal: AbortSignal.any([signal]) },
+      // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
+      await keepingReserve(this.#deps, { signal }, async (guarded) =>
+        pipeline(
+          await blob.open({ signal: guarded, offset: ingest.offset }),
+          async (chunks: AsyncIterable<Buffer>) => {
+            for await (const chunk of chunks) {
+              await ingest.write(chunk);
+              onProgress?.(ingest.offset);
+            }
+          },
+          { signal: guarded },
+        ),
       );
       await ingest.commit();
     } finally {
