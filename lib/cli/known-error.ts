@@ -1,4 +1,13 @@
-import { DiskSpaceError, findCause, ImgtoolError, isDiskFull, SyscallError, systemErrorName } from '../errors.js';
+import {
+  ContainerStartError,
+  DiskSpaceError,
+  findCause,
+  ImgtoolError,
+  isDiskFull,
+  PartialError,
+  SyscallError,
+  systemErrorName,
+} from '../errors.js';
 
 /** What to do about a disk that refuses; only those that no program can do anything about. */
 const DISK_HINTS: ReadonlyMap<string, { readonly meaning: string; readonly hint: string }> = new Map([
@@ -20,7 +29,7 @@ const DISK_HINTS: ReadonlyMap<string, { readonly meaning: string; readonly hint:
  */
 export function asKnownError(error: unknown): unknown {
   const full = findCause(error, isDiskFull);
-  if (full !== undefined && (!(error instanceof ImgtoolError) || error === full)) return diskFullError(full);
+  if (full !== undefined) return asDiskFull(error, full);
   const found = findCause(error, (cause) => DISK_HINTS.has(systemErrorName(cause) ?? ''));
   if (found === undefined || (error instanceof ImgtoolError && error !== found)) return error;
   if (error instanceof ImgtoolError && error.hint !== undefined) return error;
@@ -31,16 +40,20 @@ export function asKnownError(error: unknown): unknown {
   return new SyscallError(message, { errno, syscall, path, cause: error, hint });
 }
 
-function diskFullError(full: Error): DiskSpaceError {
+/** `full` is `error` or below it. What words an error has of its own stay. */
+function asDiskFull(error: unknown, full: Error): unknown {
   const { path } = full as NodeJS.ErrnoException;
   const isQuota = systemErrorName(full) === 'EDQUOT';
+  const hint = isQuota
+    ? 'remove something, or raise the quota (btrfs qgroup show, quota)'
+    : `free space there${path === undefined ? '' : ` (df ${path})`}; for the store: imgtool store gc, imgtool rmi`;
+  if (error instanceof ImgtoolError && error !== full) {
+    const keeps = error.hint !== undefined || error instanceof PartialError || error instanceof ContainerStartError;
+    return keeps ? error : new DiskSpaceError(error.message, { cause: error, hint });
+  }
   const what = isQuota ? 'the disk quota is reached' : 'no space is left on the disk';
-  return new DiskSpaceError(path === undefined ? what : `${what}: cannot write${at(path)}`, {
-    cause: full,
-    hint: isQuota
-      ? 'remove something, or raise the quota (btrfs qgroup show, quota)'
-      : `free space there${path === undefined ? '' : ` (df ${path})`}; for the store: imgtool store gc, imgtool rmi`,
-  });
+  const message = path === undefined ? what : `${what}: cannot write${at(path)}`;
+  return new DiskSpaceError(message, { cause: full, hint });
 }
 
 function at(path: string | undefined): string {

@@ -105,7 +105,8 @@ export async function onTmpfs(path: string, size: string, work: () => Promise<vo
   try {
     await work();
   } finally {
-    execFileSync('umount', [path]);
+    // The loop device of a pool on it lets go a moment later.
+    execFileSync('umount', ['--lazy', path]);
   }
 }
 
