@@ -47,7 +47,7 @@ export class Spool {
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;
-    // A signal of its own, as node adds listeners to it and many layers are written at once.
+    // A separate signal: node adds listeners to it, and many layers are written at once.
     const own = AbortSignal.any([signal]);
     const write = async (): Promise<void> => {
       for await (const chunk of addAbortSignal(own, body) as AsyncIterable<Buffer>) {
