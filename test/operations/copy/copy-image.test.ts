@@ -239,6 +239,12 @@ describe('operations/copy', () => {
     for (const digest of [sbom.digest, signature.digest])
       expect(await raw(`${to.host}/signed/app@${digest}`)).to.equal(await raw(`${from.host}/signed/app@${digest}`));
 
+    // A format that it has already changes nothing.
+    const more = { referrers: true, conversion: { format: 'oci' } } as const;
+    await copyTo(`${from.host}/signed/app:1`, [`${to.host}/formed/app:1`], more);
+    for (const tag of [tagOf(image.digest), cosign])
+      expect(await raw(`${to.host}/formed/app:${tag}`)).to.equal(await raw(`${from.host}/signed/app:${tag}`));
+
     // What the target knows besides stays in its list.
     const own = await putArtifact(to.url, 'signed/app', { content: 'own', subject });
     await putManifest(to.url, 'signed/app', list([own]), tagOf(image.digest));
