@@ -137,7 +137,6 @@ export function describeImageDestination(
         repository: { host: 'registry.example', repository: 'app' },
         manifest: () => Promise.reject(new Error('not used')),
         blob: () => blobOf(descriptor, bytes),
-        // eslint-disable-next-line @typescript-eslint/no-empty-function
         tags: async function* () {},
         close: () => Promise.resolve(),
       };

@@ -126,7 +126,7 @@ export class V1Source implements ImageSource {
     }
     const bytes = configOfV1(images, diffIds);
     const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(bytes), size: bytes.length };
-    this.#blobs.set(config.digest, blobOfBytes(config, bytes).open);
+    this.#blobs.set(config.digest, (options) => blobOfBytes(config, bytes).open(options));
     const mediaType = MEDIA_TYPE.ociManifest;
     const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
     return { bytes: manifest, descriptor: { mediaType, digest: digestOf(manifest), size: manifest.length } };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -23,7 +23,7 @@ import { writeOciLayout } from '../../helpers/oci-layout.js';
 import { run } from '../../helpers/run.js';
 import { skopeoCopy } from '../../helpers/skopeo.js';
 import { storeImage } from '../../helpers/stored-image.js';
-import { writeTar } from '../../helpers/tar-writer.js';
+import { writeTar, type TarEntry } from '../../helpers/tar-writer.js';
 import { V1Registry } from '../../helpers/v1-registry.js';
 import { describeImageDestination } from '../../suites/image-destination.js';
 import { describeImageSource } from '../../suites/image-source.js';
@@ -96,9 +96,23 @@ describe('operations/copy: the contract of', () => {
       await run('tar', ['-C', layout, '-cf', join(directory, 'layout.tar'), '.']);
       await skopeoCopy(`oci:${layout}:1`, `docker-archive:${join(directory, 'docker.tar')}:app:1`);
     });
+    before(async () => {
+      const [root, leaf] = ['1'.repeat(64), '2'.repeat(64)] as [string, string];
+      const image = (id: string, json: object, layer: Buffer): TarEntry[] => [
+        { path: `${id}/json`, content: JSON.stringify({ id, os: 'linux', architecture: 'amd64', ...json }) },
+        { path: `${id}/layer.tar`, content: layer },
+      ];
+      const images = [...image(root, {}, writeTar(entries)), ...image(leaf, { parent: root }, writeTar(small))];
+      const repositories = { path: 'repositories', content: JSON.stringify({ app: { 1: leaf } }) };
+      await writeFile(join(directory, 'v1.tar'), writeTar([...images, repositories]));
+    });
     const open = (path: string): Promise<ImageSource> =>
       openArchiveSource({ name: `oci:${path}`, path, temporaryDirectory: directory, signal });
 
+    describeImageSource('v1 archives', () => ({
+      open: () => open(join(directory, 'v1.tar')),
+      tags: ['docker.io/library/app:1'],
+    }));
     for (const [kind, format, file, tags, tag] of [
       ['OCI layouts', 'oci-dir', 'layout', ['1', 'latest'], '1'],
       ['oci-archive', 'oci-archive', 'layout.tar', ['1', 'latest'], '1'],
