@@ -62,7 +62,7 @@ export class Spool {
       if (this.#files.delete(file)) await file.close();
     };
     try {
-      // Its own signal: node adds listeners to it, and many layers are written at once.
+      // A separate signal: node adds listeners to it, and many layers are written at once.
       await pipeline(body, write, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await drop();
