@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { NotFoundError, UsageError } from '../../errors.js';
-import type { HeldLock } from '../../metadata/index.js';
+import type { HeldLock, ImageRecord } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   formatReference,
@@ -36,17 +36,27 @@ type SourceDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
 /** One image of the local store, to copy from. Holds the store, so that nobody removes its blobs. */
 class StoreSource implements ImageSource {
   readonly name: string;
+  readonly #record: ImageRecord;
   readonly #image: StoredImage;
   readonly #close: () => Promise<void>;
 
-  constructor(name: string, image: StoredImage, close: () => Promise<void>) {
+  /** `record`: as the store lists it; that of `image` is another one where layers had to be packed once more. */
+  constructor(name: string, record: ImageRecord, image: StoredImage, close: () => Promise<void>) {
     this.name = name;
+    this.#record = record;
     this.#image = image;
     this.#close = close;
   }
 
-  manifest(_selector: ImageSelector): Promise<RawManifest> {
-    return Promise.resolve(this.#image.manifest);
+  /** `tag`: a name of the image, its ID or a prefix of that. */
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+    signal.throwIfAborted();
+    const { manifest } = this.#image;
+    if (digest === undefined && tag !== undefined) findAmong([this.#record], tag);
+    if (digest !== undefined && digest !== manifest.descriptor.digest)
+      throw new NotFoundError(`${this.name} has no manifest ${digest}`, { kind: 'manifest', subject: digest });
+    return manifest;
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
@@ -55,7 +65,7 @@ class StoreSource implements ImageSource {
 
   // eslint-disable-next-line @typescript-eslint/require-await
   async *tags(): AsyncGenerator<string> {
-    yield* this.#image.record.names;
+    yield* this.#record.names;
   }
 
   close(): Promise<void> {
@@ -74,7 +84,8 @@ export async function openStoreSource(deps: SourceDeps, image: string, { signal 
   try {
     const images = await deps.metadata.images.list();
     const { record } = findAmong(images, image);
-    return new StoreSource(`store:${image}`, await openStoredImage(deps, record, { images, made, signal }), close);
+    const stored = await openStoredImage(deps, record, { images, made, signal });
+    return new StoreSource(`store:${image}`, record, stored, close);
   } catch (error) {
     await close();
     throw error;
