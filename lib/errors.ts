@@ -14,7 +14,7 @@ export interface ErrorOptions {
 /** What follows the @ of a digest. */
 const DIGEST_START = /(?:sha-?\d+|md5|blake\d\w*)(?:[-:"']|$)/y;
 
-/** The text with `***@` in place of each login (`user:password@`) that somebody has typed into a reference or URL. */
+/** The text with `***@` in place of each login (`user:password@`) in a reference or URL. */
 export function withoutLogins(text: string): string {
   return text.includes('@') ? text.replace(/\S+/g, withoutLogin) : text;
 }

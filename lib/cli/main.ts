@@ -19,9 +19,6 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-// What node warns of (deprecations, listeners, experiments) concerns those who work on this program, not its users.
-process.removeAllListeners('warning');
-
 /** What a program that is run in the foreground gets (docker's `--sig-proxy`), but for those that node keeps to itself. */
 const PASSED_ON = [
   'SIGINT',

@@ -51,7 +51,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
   #sweeping: Promise<void> = Promise.resolve();
-  /** Kept while nothing but this process writes: finding them walks over all directories. */
+  /** Valid while this process is the only writer; computing them walks all directories. */
   #repositories: Promise<readonly string[]> | undefined;
   #closed: Promise<void> | undefined;
 

@@ -166,7 +166,7 @@ function* searchTree(
     ioctl(fd, TREE_SEARCH, search);
     const count = search.readUInt32LE(64);
     if (count === 0) return;
-    // The shared buffer is free again then: whoever takes these items may search meanwhile.
+    // The shared buffer is free again: the consumer may run another search.
     const found = Buffer.from(search);
     const items: TreeItem[] = [];
     let at = HEAD;

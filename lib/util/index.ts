@@ -12,6 +12,7 @@ export * from './file-error.js';
 export * from './filter-process.js';
 export * from './format-size.js';
 export * from './growing-file.js';
+export * from './home-directory.js';
 export * from './keyed-mutex.js';
 export * from './make-directory.js';
 export * from './map-limited.js';

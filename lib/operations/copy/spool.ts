@@ -62,7 +62,7 @@ export class Spool {
     };
     try {
       const output = createWriteStream('', { fd: file.fd, start: 0, autoClose: false });
-      // A signal of its own, as node adds listeners to it and many layers are written at once.
+      // A separate signal: node adds listeners to it, and many layers are written at once.
       await pipeline(body, summed, output, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await drop();

@@ -140,7 +140,7 @@ class StoreDestination implements ImageDestination {
             onProgress?.(ingest.offset);
           }
         },
-        // A signal of its own, as node adds listeners to it and many blobs are written at once.
+        // A separate signal: node adds listeners to it, and many blobs are written at once.
         { signal: AbortSignal.any([signal]) },
       );
       await ingest.commit();
