@@ -8,7 +8,7 @@ import type { Options } from '../options.js';
 export const PLATFORM: OptionSpec = {
   name: 'platform',
   value: 'OS/ARCH[/VARIANT]',
-  summary: 'platform to choose from an index; that of this machine when not given',
+  summary: 'platform to select from an index; default: that of this machine',
   shared: true,
 };
 
@@ -42,7 +42,8 @@ export const CHANGE: OptionSpec = {
   short: 'c',
   value: 'INSTRUCTION',
   repeat: true,
-  summary: 'Dockerfile instruction for the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+  summary:
+    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
 };
 
 /** SOURCE_DATE_EPOCH of the environment (reproducible-builds.org): seconds since 1970. Throws UsageError. */
@@ -64,5 +65,5 @@ export const QUEUE_OPTION: OptionSpec = {
   value: 'URL',
   shared: true,
   secret: true,
-  summary: 'leave the work to workers: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS',
+  summary: 'Redis queue of the workers: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS',
 };

@@ -6,10 +6,10 @@ import { forEachArgument } from './for-each-argument.js';
 export const create: CommandSpec = {
   path: ['create'],
   group: 'Containers',
-  summary: 'make a container: a writable snapshot of an image',
-  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
-  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; one is made up when not given' }],
-  examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'a container named box' }],
+  summary: 'create a container: a writable snapshot of an image',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' }],
+  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; default: a generated one' }],
+  examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'create a container named box' }],
   async run({ args, options, signal, compose }) {
     const { createContainer } = await import('../../operations/index.js');
     const record = await createContainer(await compose.local(), {
@@ -27,12 +27,12 @@ export const containers: CommandSpec = {
   path: ['containers'],
   aliases: ['ps'],
   group: 'Containers',
-  summary: 'list the containers',
+  summary: 'list containers',
   description:
-    'SIZE is that of the image below, CHANGED what was written to the container since. With --quiet only IDs are printed.',
+    'SIZE is the size of the image, CHANGED the amount of data written to the container. With --quiet only IDs are printed.',
   arguments: [],
   options: [],
-  examples: [{ command: 'imgtool containers --json', does: 'the list for a program' }],
+  examples: [{ command: 'imgtool containers --json', does: 'as JSON' }],
   async run({ compose }) {
     const [{ listContainers }, deps] = await Promise.all([import('../../operations/index.js'), compose.localIfThere()]);
     const list = deps === undefined ? [] : await listContainers(deps);
@@ -67,12 +67,10 @@ export const rm: CommandSpec = {
   path: ['rm'],
   group: 'Containers',
   summary: 'remove containers and their files',
-  description: 'What cannot be removed does not keep the others.',
-  arguments: [
-    { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'container' },
-  ],
+  description: 'If one cannot be removed, the others are removed all the same.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique ID prefix', variadic: true, completes: 'container' }],
   options: [],
-  examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
+  examples: [{ command: 'imgtool rm box', does: 'remove one container' }],
   async run(context) {
     const { signal, compose } = context;
     const { removeContainer } = await import('../../operations/index.js');
@@ -94,11 +92,11 @@ export const rm: CommandSpec = {
 export const mount: CommandSpec = {
   path: ['mount'],
   group: 'Containers',
-  summary: "print the directory of a container's files",
-  description: 'The directory can be used at once; there is nothing to unmount.',
-  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' }],
+  summary: "print the directory that holds a container's files",
+  description: 'The directory can be used right away; no unmount is needed.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique ID prefix', completes: 'container' }],
   options: [],
-  examples: [{ command: 'ls "$(imgtool mount box)"', does: 'look at the files' }],
+  examples: [{ command: 'ls "$(imgtool mount box)"', does: 'list the files' }],
   async run({ args, compose }) {
     const { containerPath } = await import('../../operations/index.js');
     const path = await containerPath(await compose.local(), args[0]!);
