@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homeDirectory } from '../util/index.js';
 import { authFileOfEnvironment, authFilePaths, readAuthFile, type AuthFile, type AuthFilePath } from './auth-file.js';
 import { entryText, parseAuthEntry } from './auth-entry.js';
 import {
@@ -52,7 +52,7 @@ class FileCredentialStore implements CredentialStore {
   readonly #found = new Map<string, Found>();
 
   constructor({ env = process.env, authfile, helperTimeoutMs }: CredentialStoreOptions) {
-    const home = env.HOME || homedir();
+    const home = homeDirectory(env);
     this.#paths = authFilePaths(authfile, { env, home, uid: process.getuid?.() ?? 0 });
     this.#env = env;
     this.#helpers = { env, timeoutMs: helperTimeoutMs };

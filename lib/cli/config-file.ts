@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
+import { homeDirectory } from '../util/index.js';
 
 /** A parsed config file and where it lies. */
 export interface ConfigFile {
@@ -12,7 +12,8 @@ export interface ConfigFile {
 /** Where config files may be, the one that wins first. */
 export function configPaths(env: NodeJS.ProcessEnv): readonly string[] {
   // The XDG base directory specification asks to ignore relative paths.
-  const home = env.XDG_CONFIG_HOME?.startsWith('/') === true ? env.XDG_CONFIG_HOME : join(homedir(), '.config');
+  const home =
+    env.XDG_CONFIG_HOME?.startsWith('/') === true ? env.XDG_CONFIG_HOME : join(homeDirectory(env), '.config');
   return [join(home, 'imgtool/config.yaml'), '/etc/imgtool/config.yaml'];
 }
 

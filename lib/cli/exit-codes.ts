@@ -1,4 +1,4 @@
-import { ContainerStartError, ImgtoolError, SyscallError } from '../errors.js';
+import { ContainerStartError, findCause, ImgtoolError, isDiskFull, PartialError } from '../errors.js';
 
 /** The process's exit codes (docs/cli.md); never renumbered. */
 export const EXIT = {
@@ -21,18 +21,18 @@ export const EXIT = {
 /** What each exit code means, for help and docs. */
 export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
   [EXIT.success, 'success'],
-  [EXIT.failure, 'failure with no class of its own'],
-  [EXIT.usage, 'usage, or a bad reference'],
-  [EXIT.notFound, 'not found, or exists already'],
-  [EXIT.authentication, 'authentication or authorisation'],
-  [EXIT.network, 'registry or network, after retries'],
-  [EXIT.content, 'content wrong: digest, manifest, layer, hostile entry'],
-  [EXIT.store, 'local store, btrfs or a needed program'],
-  [EXIT.space, 'disk space or quota'],
-  [EXIT.interrupted, 'interrupted (SIGINT, SIGTERM); partial work is kept and resumable'],
-  [EXIT.partial, 'partial success; the report says which part'],
-  [EXIT.notStarted, '`run`: the command could not be started; 126: it is not executable, 127: it is not there'],
-  [EXIT.readerGone, 'nobody read the output to its end (`| head`), as with other programs in a pipe; nothing is said'],
+  [EXIT.failure, 'any other failure'],
+  [EXIT.usage, 'wrong usage or malformed reference'],
+  [EXIT.notFound, 'not found, already exists or in use'],
+  [EXIT.authentication, 'authentication or authorization failed'],
+  [EXIT.network, 'registry or network error, after retries'],
+  [EXIT.content, 'invalid content: digest, manifest, layer, hostile entry'],
+  [EXIT.store, 'error of the local store, of btrfs or of a required program'],
+  [EXIT.space, 'out of disk space or quota'],
+  [EXIT.interrupted, 'interrupted (SIGINT, SIGTERM); running the command again resumes'],
+  [EXIT.partial, 'partial success; the report lists what failed'],
+  [EXIT.notStarted, '`run`: the command could not be started; 126: not executable, 127: not found'],
+  [EXIT.readerGone, 'the reader of the output closed the pipe early (`| head`); no message'],
 ]);
 
 /** Error code → exit code: the only such table. */
@@ -60,22 +60,17 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };
 
-const SPACE_ERRNO: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
-
 /** Whether `error` is a cancellation, however deep it was wrapped. */
 export function isAbort(error: unknown): boolean {
-  for (let current = error, depth = 0; current instanceof Error && depth < 10; current = current.cause, depth += 1) {
-    if (current.name === 'AbortError') return true;
-  }
-  return false;
+  return findCause(error, ({ name }) => name === 'AbortError') !== undefined;
 }
 
 /** The exit code for what an operation threw. */
 export function exitCodeOf(error: unknown): number {
-  if (isAbort(error)) return EXIT.interrupted;
-  const errno = error instanceof SyscallError ? error.errno : (error as NodeJS.ErrnoException | undefined)?.code;
-  if (errno !== undefined && SPACE_ERRNO.has(errno)) return EXIT.space;
   if (error instanceof ContainerStartError) return error.exitCode;
+  // What filled the disk may have ended other work, which then says that it was interrupted.
+  if (!(error instanceof PartialError) && findCause(error, isDiskFull) !== undefined) return EXIT.space;
+  if (isAbort(error)) return EXIT.interrupted;
   if (error instanceof ImgtoolError) return EXIT_OF_ERROR[error.code] ?? EXIT.failure;
   return EXIT.failure;
 }

@@ -6,26 +6,26 @@ import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
   [
     { name: 'root', value: 'DIR', default: DEFAULTS.root, parse: notEmpty, summary: 'directory of the local store' },
-    { name: 'json', default: false, summary: 'print the result (and an error) as one JSON document' },
+    { name: 'json', default: false, summary: 'print the result, or the error, as one JSON document' },
     {
       name: 'progress',
       value: 'MODE',
       choices: ['auto', 'tty', 'plain', 'json', 'none'],
       default: 'auto',
-      summary: 'how progress is told on stderr: bars on a terminal, else plain lines; json: one event a line',
+      summary: 'progress on stderr; auto: bars on a terminal, else plain lines; json: one event per line',
     },
-    { name: 'quiet', short: 'q', default: false, summary: 'no progress, no remarks; lists show IDs only' },
+    { name: 'quiet', short: 'q', default: false, summary: 'print no progress and no notes; lists print IDs only' },
     {
       name: 'log-level',
       value: 'LEVEL',
       choices: ['error', 'warn', 'info', 'debug'],
       default: 'info',
-      summary: 'how much is said on stderr',
+      summary: 'how much to print on stderr',
     },
     {
       name: 'tls-verify',
       default: true,
-      summary: 'check certificates and refuse plain http; false allows both to fall back',
+      summary: 'verify TLS certificates and require HTTPS; with false, any certificate and plain HTTP are accepted',
     },
     {
       name: 'creds',
@@ -33,8 +33,8 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       secret: true,
       summary: 'credentials for the one registry that the command names',
     },
-    { name: 'authfile', value: 'FILE', summary: "credentials file in the form of Docker's config.json" },
-    { name: 'cert-dir', value: 'DIR', summary: 'directory with *.crt (authorities), *.cert and *.key (client)' },
+    { name: 'authfile', value: 'FILE', summary: "credentials file in the format of Docker's config.json" },
+    { name: 'cert-dir', value: 'DIR', summary: 'directory with *.crt (CAs), *.cert and *.key (client)' },
     {
       name: 'registry-version',
       value: 'VERSION',
@@ -47,28 +47,28 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       value: 'N',
       parse: wholeNumber(1),
       default: DEFAULTS.parallel,
-      summary: 'transfers at once to one registry',
+      summary: 'concurrent transfers per registry',
     },
     {
       name: 'connections',
       value: 'N',
       parse: wholeNumber(1),
-      summary: 'parts of one large blob to fetch at once; default: several where one connection is slow',
+      summary: 'parts of one large blob to fetch in parallel; default: several if one connection is slow',
     },
-    { name: 'limit-rate', value: 'BYTES', parse: parseSize, summary: 'bytes a second for all transfers together' },
+    { name: 'limit-rate', value: 'BYTES', parse: parseSize, summary: 'bytes per second, for all transfers together' },
     {
       name: 'retry',
       value: 'N',
       parse: wholeNumber(0),
       default: DEFAULTS.retry,
-      summary: 'times a failed request is tried again',
+      summary: 'how often to retry a failed request',
     },
     {
       name: 'timeout',
       value: 'S',
       parse: wholeNumber(1),
       default: DEFAULTS.timeout,
-      summary: 'seconds without a byte before giving up',
+      summary: 'seconds without data before a transfer fails',
     },
   ] satisfies OptionSpec[]
 ).map((option: OptionSpec) => ({ ...option, shared: true }));

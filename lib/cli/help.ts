@@ -40,13 +40,13 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
   return [
     `Usage: ${PROGRAM} [OPTIONS] COMMAND`,
     '',
-    'Container images on btrfs: pull, change, run, commit and push them, at a cost that follows the changes; copy and mirror them.',
+    'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.',
     ...groups,
     '',
     'Global options, before or after the command:',
     ...globalRows(width),
     '',
-    'Each option has a variable (IMGTOOL_ROOT, IMGTOOL_PULL_POLICY) and a key in the config file: "imgtool config show".',
+    'Each option has a variable (IMGTOOL_ROOT, IMGTOOL_PULL_POLICY) and a key in the config file: see "imgtool config show".',
     '',
     'Exit codes:',
     ...twoColumns(
@@ -56,11 +56,11 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
     ),
     '',
     'Examples:',
-    '  imgtool pull alpine:3.20                 fetch an image into the store',
-    '  imgtool create --name box alpine:3.20    make a container from it',
-    '  ls "$(imgtool mount box)"                look at its files',
+    '  imgtool pull alpine:3.20                 pull an image into the store',
+    '  imgtool create --name box alpine:3.20    create a container from it',
+    '  ls "$(imgtool mount box)"                list its files',
     '',
-    `"${PROGRAM} COMMAND --help" says more about a command.`,
+    `Run "${PROGRAM} COMMAND --help" for the options and examples of a command.`,
     '',
   ].join('\n');
 }
@@ -74,7 +74,7 @@ export function groupHelp(word: string, commands: readonly CommandSpec[], width:
     'Commands:',
     ...twoColumns(rows, width, 26),
     '',
-    `"${PROGRAM} ${word} COMMAND --help" says more about a command.`,
+    `Run "${PROGRAM} ${word} COMMAND --help" for the options and examples of a command.`,
     '',
   ].join('\n');
 }

@@ -10,12 +10,12 @@ export const SIDE_OPTIONS: readonly OptionSpec[] = (['src', 'dest'] as const).fl
     name: `${side}-creds`,
     value: 'USER[:PASS]',
     secret: true,
-    summary: `credentials for ${SIDES[side]} alone`,
+    summary: `credentials for ${SIDES[side]} only`,
     shared: true,
   },
-  { name: `${side}-authfile`, value: 'FILE', summary: `credentials file for ${SIDES[side]} alone`, shared: true },
-  { name: `${side}-cert-dir`, value: 'DIR', summary: `certificates for ${SIDES[side]} alone`, shared: true },
-  { name: `${side}-tls-verify`, summary: `as --tls-verify, for ${SIDES[side]} alone`, shared: true },
+  { name: `${side}-authfile`, value: 'FILE', summary: `credentials file for ${SIDES[side]} only`, shared: true },
+  { name: `${side}-cert-dir`, value: 'DIR', summary: `certificates for ${SIDES[side]} only`, shared: true },
+  { name: `${side}-tls-verify`, summary: `like --tls-verify, for ${SIDES[side]} only`, shared: true },
 ]);
 
 /** The values of these options. */

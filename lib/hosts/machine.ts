@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homeDirectory } from '../util/index.js';
 
 /** Where settings of this machine and user are looked for. */
 export interface MachineEnvironment {
@@ -9,5 +9,5 @@ export interface MachineEnvironment {
 
 /** The environment of this process. */
 export function thisMachine(env: NodeJS.ProcessEnv = process.env): MachineEnvironment {
-  return { env, home: env.HOME === undefined || env.HOME === '' ? homedir() : env.HOME };
+  return { env, home: homeDirectory(env) };
 }

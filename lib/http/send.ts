@@ -124,7 +124,7 @@ export class Sender {
   /** What is not protected is said, once for a host. */
   #warn({ protocol, host }: URL, socket: ClientRequest['socket'] | undefined): void {
     const plain = protocol === 'http:';
-    // Nobody listens on the way within this machine; who answers there is not known all the same.
+    // Nothing can listen in between on this machine, but the server's identity is still not proven.
     if ((plain && isLoopbackHost(host)) || this.#warned.has(host)) return;
     if (!plain && (socket as TLSSocket | null | undefined)?.authorized !== false) return;
     this.#warned.add(host);

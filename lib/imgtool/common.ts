@@ -19,6 +19,12 @@ export interface Reserving {
   readonly reserve?: number | string | undefined;
 }
 
+/** What methods take that make images of what is here. */
+export interface BuildReserving {
+  /** As `Reserving`. Default: 1 GiB, or half of the free space below 2 GiB. */
+  readonly reserve?: number | string | undefined;
+}
+
 /** Kinds of the options above. */
 export const STOPPABLE = { signal: 'signal' } as const;
 export const FOR_PLATFORM = { platform: 'text' } as const;

@@ -4,8 +4,8 @@ import type { CommitResult, ContainerSummary, CopyEnd, ExportResult, ImportResul
 import type { ContainerRecord } from '../metadata/index.js';
 import type { CopyTotals } from '../rootfs/index.js';
 import { parseReference } from '../spec/index.js';
-import { checkOptions, checkText, type OptionKinds } from './check-options.js';
-import { signalOf, sourceDateEpoch, STOPPABLE, type Stoppable } from './common.js';
+import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
+import { RESERVING, signalOf, sourceDateEpoch, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
 import { checkOutput, checkSource, openFile, writeTo } from './files.js';
 
@@ -14,7 +14,7 @@ export interface CreateOptions extends Stoppable {
   readonly name?: string | undefined;
 }
 
-export interface CommitOptions extends Stoppable {
+export interface CommitOptions extends Stoppable, BuildReserving {
   /** Comment for the history. */
   readonly message?: string | undefined;
   readonly author?: string | undefined;
@@ -26,7 +26,7 @@ export interface CommitOptions extends Stoppable {
   readonly emptyOk?: boolean | undefined;
 }
 
-export interface ImportOptions extends Stoppable {
+export interface ImportOptions extends Stoppable, BuildReserving {
   /** What the source is called in messages and in the history. Default: its path. */
   readonly sourceName?: string | undefined;
   readonly message?: string | undefined;
@@ -41,11 +41,11 @@ export interface CpOptions extends Stoppable {
 
 const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, name: 'text' };
 const COMMIT: OptionKinds<CommitOptions> = {
-  ...STOPPABLE,
+  ...{ ...STOPPABLE, ...RESERVING },
   ...{ message: 'text', author: 'text', changes: 'texts', squash: 'flag', emptyOk: 'flag' },
 };
 const IMPORT: OptionKinds<ImportOptions> = {
-  ...STOPPABLE,
+  ...{ ...STOPPABLE, ...RESERVING },
   ...{ sourceName: 'text', message: 'text', changes: 'texts' },
 };
 const CP: OptionKinds<CpOptions> = { ...STOPPABLE, followLink: 'flag' };
@@ -113,6 +113,7 @@ export async function commit(
     squash: options.squash ?? false,
     emptyOk: options.emptyOk ?? false,
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
+    reserveBytes: bytesOf(options.reserve, undefined),
     bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
@@ -152,6 +153,7 @@ export async function importImage(
       message: options.message,
       changes: options.changes ?? [],
       sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
+      reserveBytes: bytesOf(options.reserve, undefined),
       bootId: await drivers.bootId(),
       signal: signalOf(options),
     });

@@ -1,6 +1,6 @@
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
-import { InvalidReferenceError, NotFoundError, UsageError } from '../errors.js';
+import { findCause, InvalidReferenceError, NotFoundError, systemErrorName, UsageError } from '../errors.js';
 import type { CopyTransports, OperationDeps, OtherTransport, RegistryAccess } from '../operations/index.js';
 import type { KnownHosts } from '../http/index.js';
 import type { ProgressSink } from '../progress/index.js';
@@ -66,6 +66,13 @@ export class Drivers {
   async store(): Promise<StoreRoot> {
     const { findStore } = await import('../snapshot/index.js');
     return findStore(this.root, { onNote: this.#note });
+  }
+
+  /** What to tell the user in place of `error` when the disk under the store is to blame. */
+  async explained(error: unknown): Promise<unknown> {
+    if (findCause(error, (cause) => ['EIO', 'EROFS'].includes(systemErrorName(cause) ?? '')) === undefined)
+      return error;
+    return (await import('../snapshot/index.js')).explainPool(this.root, error);
   }
 
   /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */

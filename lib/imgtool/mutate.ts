@@ -3,12 +3,12 @@ import type { Readable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { ChangedImage, ImageChangeRequest } from '../operations/index.js';
 import { parseReference } from '../spec/index.js';
-import { checkOptions, checkText, type OptionKinds } from './check-options.js';
-import { signalOf, sourceDateEpoch, STOPPABLE, type Stoppable } from './common.js';
+import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
+import { RESERVING, signalOf, sourceDateEpoch, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
 import { openFile } from './files.js';
 
-export interface ChangeOptions extends Stoppable {
+export interface ChangeOptions extends Stoppable, BuildReserving {
   /** Name of the new image. Default: it has an ID only. */
   readonly tag?: string | undefined;
   /** Comment for the history. */
@@ -29,7 +29,7 @@ export interface RebaseOptions extends ChangeOptions {
 export type AppendedTar = string | { readonly name: string; readonly open: () => Readable | Promise<Readable> };
 
 const CHANGE: OptionKinds<ChangeOptions> = {
-  ...STOPPABLE,
+  ...{ ...STOPPABLE, ...RESERVING },
   ...{ tag: 'text', message: 'text', author: 'text', changes: 'texts' },
 };
 const REBASE: OptionKinds<RebaseOptions> = { ...CHANGE, onto: 'text', from: 'text' };
@@ -52,7 +52,7 @@ export async function appendToImage(
 ): Promise<ChangedImage> {
   checkText('append', 'the image', image);
   const options = checkOptions('append', given, CHANGE);
-  if (!Array.isArray(files)) throw new UsageError('append: the tars are not an array');
+  checkTars(files);
   // What cannot be read is said before anything is done.
   for (const file of files) if (typeof file === 'string') (await openFile(file)).destroy();
   const tars = files.map((file) =>
@@ -81,6 +81,10 @@ export async function rebaseImage(drivers: Drivers, image: string, given: Rebase
   return operations.rebaseImage(await drivers.local(), request);
 }
 
+function checkTars(files: unknown): void {
+  if (!Array.isArray(files)) throw new UsageError('append: the tars are not an array');
+}
+
 async function requestOf(drivers: Drivers, image: string, options: ChangeOptions): Promise<ImageChangeRequest> {
   return {
     image,
@@ -89,6 +93,7 @@ async function requestOf(drivers: Drivers, image: string, options: ChangeOptions
     author: options.author,
     changes: options.changes ?? [],
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
+    reserveBytes: bytesOf(options.reserve, undefined),
     bootId: await drivers.bootId(),
     signal: signalOf(options),
   };

@@ -25,6 +25,11 @@ export abstract class Opened {
     return this.#drivers;
   }
 
+  /** What to tell people in place of an error that a method threw, when the disk under the store is to blame. */
+  async explained(error: unknown): Promise<unknown> {
+    return this.#drivers === undefined ? error : (await this.#drivers).explained(error);
+  }
+
   /** Ends connections; methods throw afterwards. Close what `serve` returned separately. */
   async close(): Promise<void> {
     this.#closed = true;

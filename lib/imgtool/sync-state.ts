@@ -1,9 +1,8 @@
 import { appendFile, readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { DeletedTag, SyncMemory } from '../operations/index.js';
-import { makeDirectory, writeFileAtomic } from '../util/index.js';
+import { homeDirectory, makeDirectory, writeFileAtomic } from '../util/index.js';
 
 /** Older facts are forgotten beyond this many. */
 const MAX_FACTS = 50_000;
@@ -96,5 +95,5 @@ export async function keepDeletedTag(path: string, { target, tag, manifest }: De
 /** The XDG base directory specification asks to ignore relative paths. */
 function xdg(env: NodeJS.ProcessEnv, variable: string, fallback: string): string {
   const value = env[variable];
-  return value?.startsWith('/') === true ? value : join(homedir(), fallback);
+  return value?.startsWith('/') === true ? value : join(homeDirectory(env), fallback);
 }

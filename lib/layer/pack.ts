@@ -46,7 +46,7 @@ export interface PackedLayer {
 export interface PackTreeInput extends Pick<PackInput, 'output' | 'signal' | 'onProgress'> {
   /** Directory that the tree lies in; best in a read-only snapshot. */
   readonly root: string;
-  /** Name of the file or directory there that is packed; empty: all that is in the root, which is called `.`. */
+  /** Name of the file or directory to pack; empty: everything in the root, which is called `.`. */
   readonly name: Buffer;
 }
 

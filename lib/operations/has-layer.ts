@@ -57,7 +57,7 @@ export async function dropUnrecorded(
       lock.release();
     }
   }
-  // Last: after a kill in between, the next command finds it and goes on.
+  // Last: after a kill in between, the next command finds it and continues.
   await snapshots.removeLayer(layer);
 }
 

@@ -59,7 +59,7 @@ export async function openStoredImage(
   };
 }
 
-/** The image as it is, in another format, or with layers packed anew. */
+/** The image as it is, in another format, or with repacked layers. */
 async function completed(
   deps: StoredImageDeps,
   record: ImageRecord,

@@ -18,7 +18,7 @@ export interface CommandToCheck {
   readonly env: readonly string[];
   readonly cwd: string;
   readonly user: Pick<ContainerUser, 'uid' | 'gid' | 'additionalGids'>;
-  /** Where volumes are mounted: what is there is not looked at. */
+  /** Where volumes are mounted; files below are not checked. */
   readonly volumes: readonly string[];
 }
 

@@ -32,7 +32,7 @@ function processesOf(id: string): number[] {
     try {
       // Fails for a zombie, of which the rest can still be read.
       readlinkSync(`${directory}/ns/mnt`);
-      // A shell that somebody opened in the container's files is in the namespace of this machine.
+      // A shell that a user opened in the container's directory is in the namespace of the host.
       if (readlinkSync(`${directory}/ns/pid`) === own) return [];
       const isOfContainer =
         group.test(readFileSync(`${directory}/cgroup`, 'utf8')) ||

@@ -68,7 +68,7 @@ function makeMountPoint(root: number, { path, kind, isReal }: MountPoint, journa
     const flags = as === 'directory' ? OPEN_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const fd = openAt(dir, name, flags, 0o644);
     try {
-      // The umask of whoever runs imgtool says nothing about the container's users.
+      // The user's umask says nothing about the container's users.
       chmodFd(fd, as === 'directory' ? 0o755 : 0o644);
     } finally {
       closeSync(fd);

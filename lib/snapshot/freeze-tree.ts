@@ -162,7 +162,7 @@ async function replaceStubs(
   const paths = new Map<bigint, Buffer>([[options.id, Buffer.alloc(0)]]);
   for (const { id, parentId, directory, name } of options.nested) {
     const copy = options.copies.get(id)!;
-    // Nobody changes these snapshots: what an inode number leads to there is what it led to at that moment.
+    // These snapshots do not change, so an inode number keeps its meaning.
     const tree = parentId === options.id ? frozen : options.copies.get(parentId)!;
     const inside = Buffer.concat([paths.get(parentId)!, directoryPath(tree, subvolumeId(tree), directory)]);
     paths.set(id, Buffer.concat([inside, name, Buffer.from('/')]));

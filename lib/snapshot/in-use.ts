@@ -35,12 +35,22 @@ function loopInside(path: string): { readonly device: string; readonly file: str
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
-  for (const name of readdirSync('/sys/block')) {
+  for (const name of blockDevices()) {
     if (!name.startsWith('loop')) continue;
     const file = readIfThere(join('/sys/block', name, 'loop/backing_file')).replace(/\n$/, '');
     if (file.startsWith(inside)) return { device: `/dev/${name}`, file };
   }
   return undefined;
+}
+
+/** None where /sys is not mounted, as in a plain chroot. */
+function blockDevices(): string[] {
+  try {
+    return readdirSync('/sys/block');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
 }
 
 function hasSwapFiles(): boolean {

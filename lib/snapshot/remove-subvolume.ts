@@ -43,7 +43,7 @@ export async function removeSubvolume(path: string, trash: string): Promise<void
 
 type Kind = 'read-only' | 'writable' | 'ordinary';
 
-/** What is there; `chattr +i` and `+a` of its root are gone, which would keep it where it is. */
+/** The kind of entry at `path`. Clears `chattr +i` and `+a` of its root, which would prevent a removal. */
 async function kindOf(path: string): Promise<Kind | undefined> {
   let fd: number;
   try {

@@ -50,7 +50,16 @@ describe('imgtool and the warnings of node', () => {
 
   it('are shown for debugging only', async () => {
     const preload = join(directory, 'preload.cjs');
-    writeFileSync(preload, 'setImmediate(() => process.emitWarning("something is old", "DeprecationWarning"));');
+    // With the first output, when the program has read its options.
+    writeFileSync(
+      preload,
+      `const { write } = process.stdout;
+      process.stdout.write = (...given) => {
+        process.stdout.write = write;
+        process.emitWarning('something is old', 'DeprecationWarning');
+        return write.apply(process.stdout, given);
+      };`,
+    );
     const env = { NODE_OPTIONS: `--require ${preload}` };
     const args = ['tags', `${registry.host}/many`];
     expect(await stderrOf(args, env)).to.equal('');

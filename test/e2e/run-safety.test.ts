@@ -208,12 +208,14 @@ describe('run: safety', () => {
 
   it('in a chroot that is no mount point, it is said why nothing can be started', () => {
     const inner = mkdirIn('chroot');
+    // Of the files that variables may name, none is in there.
+    const env = { PATH: process.env.PATH };
     const places = ['usr', directory.slice(1), process.cwd().slice(1), realpathSync('node_modules').slice(1)].join(' ');
     const script = `cd ${inner}; mkdir -p proc ${places}
       for d in bin lib lib64 sbin; do ln -s usr/$d $d; done
       mount --bind /proc proc; for d in ${places}; do mount --rbind /$d $d; done
       exec chroot . ${process.execPath} ${IMGTOOL} --root ${root} run --rm base:1`;
-    const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-ec', script], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-ec', script], { encoding: 'utf8', env });
     expect([status, stderr]).to.deep.equal([
       125,
       'imgtool: run base:1 failed: no container can be started here: the root directory is a chroot and not a mount point\n' +

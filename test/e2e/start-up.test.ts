@@ -46,6 +46,17 @@ describe('start-up', () => {
     expect(await readdir(home)).to.deep.equal([]);
   });
 
+  for (const version of ['18.20.8', '20.18.1', '12.0.0'])
+    it(`says in one line what it needs under Node.js ${version}`, async () => {
+      const pretend = join(home, 'pretend.cjs');
+      await writeFile(pretend, `Object.defineProperty(process.versions, 'node', { value: '${version}' });`);
+      const { code, stdout, stderr } = await start(['images'], { env: { NODE_OPTIONS: `--require=${pretend}` } });
+      expect([code, stdout]).to.deep.equal([7, '']);
+      expect(stderr).to.equal(
+        `imgtool: start failed: it needs Node.js 20.19 or newer, and this is ${version}\nhint: install a newer Node.js\n`,
+      );
+    });
+
   it('has node keep compiled code for users other than root, in the home that the system knows, whatever HOME says', async () => {
     // As in node 22.8 and later.
     const preload = join(home, 'preload.cjs');

@@ -150,7 +150,9 @@ describe('operations/pull-schema1', () => {
     'a missing layer': {
       steps: () => [
         manifestStep(signDocument(manifestOf([{ blob: one }]))),
+        // A HEAD alone may be wrong.
         { method: 'HEAD', path: `/v2/a/b/blobs/${digestOf(one)}`, reply: { status: 404 } },
+        { method: 'GET', path: `/v2/a/b/blobs/${digestOf(one)}`, reply: { status: 404 } },
       ],
       error: NotFoundError,
     },

@@ -3,41 +3,44 @@ import type { ChangeOptions } from '../../imgtool/index.js';
 import type { ChangedImage } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import type { OptionSpec } from '../option.js';
-import { CHANGE } from './common-options.js';
+import { BUILD_RESERVE, CHANGE } from './common-options.js';
 
-const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' } as const;
+const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
 
 const OPTIONS: readonly OptionSpec[] = [
-  { name: 'tag', short: 't', value: 'REF', summary: 'name of the new image; it has an ID only when not given' },
+  { name: 'tag', short: 't', value: 'REF', summary: 'name of the new image; default: none, only an ID' },
   { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
   { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
   CHANGE,
+  BUILD_RESERVE,
 ];
 
 export const config: CommandSpec = {
   path: ['config'],
   group: 'Images',
-  summary: 'make an image with another config',
+  summary: 'create an image with a modified config',
   description:
-    'The layers stay. Prints the image ID; the image that is there stays as it is. With the one word "show" it is ' +
-    '"imgtool config show", which tells the settings of the program.',
+    'The layers are unchanged, and so is the original image. Prints the ID of the new image. ' +
+    '"imgtool config show" prints the settings of imgtool instead.',
   arguments: [IMAGE],
   options: OPTIONS,
-  examples: [{ command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'another environment' }],
+  examples: [
+    { command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
+  ],
   run: async (context) => made(await context.imgtool.config(context.args[0]!, changeOptions(context))),
 };
 
 export const append: CommandSpec = {
   path: ['append'],
   group: 'Images',
-  summary: 'make an image with tars as further layers',
+  summary: 'create an image by adding tars as layers',
   description:
-    'One layer for each, in that order; whiteouts in them count. A tar may be compressed with gzip or zstd, and becomes the ' +
-    'blob of its layer as it is. Prints the image ID.',
+    'Each tar becomes one layer, in the order given; whiteouts apply. A tar may be plain or compressed: gzip and zstd are ' +
+    'kept byte for byte, xz and bzip2 become gzip. Prints the image ID.',
   arguments: [IMAGE, { name: 'TAR', summary: 'files, or - for standard input', variadic: true, completes: 'file' }],
   options: OPTIONS,
   examples: [
-    { command: 'imgtool append debian:13 site.tar.gz -t localhost:5000/site:1', does: 'files on top of an image' },
+    { command: 'imgtool append debian:13 site.tar.gz -t localhost:5000/site:1', does: 'add files to an image' },
   ],
   async run(context) {
     const { args, imgtool, input } = context;
@@ -53,34 +56,32 @@ export const append: CommandSpec = {
 export const flatten: CommandSpec = {
   path: ['flatten'],
   group: 'Images',
-  summary: 'make an image of one layer',
-  description: 'It holds all files; what lower layers had and upper ones deleted is gone. Prints the image ID.',
+  summary: 'create an image with all layers merged into one',
+  description: 'Files that an upper layer deleted are gone. Prints the image ID.',
   arguments: [IMAGE],
   options: OPTIONS,
-  examples: [{ command: 'imgtool flatten app:1 -t app:flat', does: 'all layers as one' }],
+  examples: [{ command: 'imgtool flatten app:1 -t app:flat', does: 'merge all layers' }],
   run: async (context) => made(await context.imgtool.flatten(context.args[0]!, changeOptions(context))),
 };
 
 export const rebase: CommandSpec = {
   path: ['rebase'],
   group: 'Images',
-  summary: 'put the upper layers of an image on another one',
+  summary: 'move the upper layers of an image onto another base image',
   description:
-    'Its own layers are those above the layers it shares with the image it was made from. Whether they fit the new ones is ' +
-    'not checked. Prints the image ID.',
+    'The layers above those of the old base are put on the new one. Whether they fit is not ' +
+    'checked. Prints the image ID.',
   arguments: [IMAGE],
   options: [
-    { name: 'onto', value: 'REF', summary: 'image of the store to stand on' },
+    { name: 'onto', value: 'REF', summary: 'new base image, in the store' },
     {
       name: 'from',
       value: 'REF',
-      summary: 'image of the store that it stands on; the one it shares most layers with when not given',
+      summary: 'old base image, in the store; default: the image that shares most layers with it',
     },
     ...OPTIONS,
   ],
-  examples: [
-    { command: 'imgtool rebase app:1 --onto debian:13.2 -t app:2', does: 'after an update of the base image' },
-  ],
+  examples: [{ command: 'imgtool rebase app:1 --onto debian:13.2 -t app:2', does: 'use an updated base image' }],
   async run(context) {
     const { args, imgtool, options } = context;
     const onto = options.text('onto');
@@ -96,6 +97,7 @@ function changeOptions({ options, signal }: CommandContext): ChangeOptions {
     message: options.text('message'),
     author: options.text('author'),
     changes: options.list('change'),
+    reserve: options.number('reserve'),
     signal,
   };
 }

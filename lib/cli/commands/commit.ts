@@ -1,15 +1,15 @@
 import type { CommandSpec } from '../command.js';
-import { CHANGE } from './common-options.js';
+import { BUILD_RESERVE, CHANGE } from './common-options.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
   group: 'Containers',
-  summary: 'make an image of a container',
+  summary: 'create an image from a container',
   description:
-    'Packs only what changed into one more layer and prints the image ID. The container stays as it is. ' +
+    'Packs the changes into one new layer and prints the image ID. The container is unchanged. ' +
     'With SOURCE_DATE_EPOCH set, the same changes give the same image everywhere.',
   arguments: [
-    { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' },
+    { name: 'CONTAINER', summary: 'name, ID or unique ID prefix', completes: 'container' },
     { name: 'REF', summary: 'name of the new image', optional: true },
   ],
   options: [
@@ -18,10 +18,11 @@ export const commit: CommandSpec = {
     CHANGE,
     { name: 'squash', default: false, summary: 'one layer with everything instead of one more' },
     { name: 'empty-ok', default: false, summary: 'make an image even when nothing changed' },
+    BUILD_RESERVE,
   ],
   examples: [
-    { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'an image with one more layer' },
-    { command: `imgtool commit box app:2 --change 'CMD ["serve"]'`, does: 'another command as well' },
+    { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'commit the changes as one layer' },
+    { command: `imgtool commit box app:2 --change 'CMD ["serve"]'`, does: 'set the command of the image as well' },
   ],
   async run({ args, options, signal, imgtool }) {
     const result = await imgtool.commit(args[0]!, args[1], {
@@ -30,6 +31,7 @@ export const commit: CommandSpec = {
       changes: options.list('change'),
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
+      reserve: options.number('reserve'),
       signal,
     });
     return { json: result, text: [result.id] };

@@ -6,18 +6,23 @@ import type { OptionSpec } from '../option.js';
 export const PLATFORM: OptionSpec = {
   name: 'platform',
   value: 'OS/ARCH[/VARIANT]',
-  summary: 'platform to choose from an index; that of this machine when not given',
+  summary: 'platform to select from an index; default: that of this machine',
   shared: true,
 };
 
+const RESERVE_OPTION = { name: 'reserve', value: 'SIZE', parse: parseSize, shared: true } as const;
+
 /** `--reserve`, the same in every command that brings images in. */
 export const RESERVE: OptionSpec = {
-  name: 'reserve',
-  value: 'SIZE',
-  parse: parseSize,
+  ...RESERVE_OPTION,
   default: DEFAULTS.reserve,
   summary: 'bytes to leave free on the file system of the store',
-  shared: true,
+};
+
+/** `--reserve` of commands that make images here: without it they work on a small or nearly full disk too. */
+export const BUILD_RESERVE: OptionSpec = {
+  ...RESERVE_OPTION,
+  summary: 'bytes to leave free on the file system of the store; else 1 GiB, or half of the room below 2 GiB',
 };
 
 /** `--change`, the same in every command that makes a config. */
@@ -26,7 +31,8 @@ export const CHANGE: OptionSpec = {
   short: 'c',
   value: 'INSTRUCTION',
   repeat: true,
-  summary: 'Dockerfile instruction for the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+  summary:
+    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
 };
 
 /** Where jobs are put and taken from. */
@@ -35,5 +41,5 @@ export const QUEUE_OPTION: OptionSpec = {
   value: 'URL',
   shared: true,
   secret: true,
-  summary: 'leave the work to workers: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS',
+  summary: 'Redis queue of the workers: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS',
 };

@@ -5,7 +5,7 @@ export const complete: CommandSpec = {
   path: ['__complete'],
   group: 'Other',
   summary: 'print names for completion',
-  arguments: [{ name: 'KIND', summary: 'what to name', choices: ['image', 'container'] }],
+  arguments: [{ name: 'KIND', summary: 'kind of names', choices: ['image', 'container'] }],
   options: [],
   examples: [],
   hidden: true,

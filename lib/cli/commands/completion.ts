@@ -6,12 +6,12 @@ export const completion: CommandSpec = {
   path: ['completion'],
   group: 'Other',
   summary: 'print a completion script for a shell',
-  arguments: [{ name: 'SHELL', summary: 'the shell it is for', choices: SHELLS }],
+  arguments: [{ name: 'SHELL', summary: 'shell to complete in', choices: SHELLS }],
   options: [],
   examples: [
-    { command: 'source <(imgtool completion bash)', does: 'complete in this bash' },
-    { command: 'imgtool completion zsh > "${fpath[1]}/_imgtool"', does: 'complete in every zsh' },
-    { command: 'imgtool completion fish > ~/.config/fish/completions/imgtool.fish', does: 'complete in every fish' },
+    { command: 'source <(imgtool completion bash)', does: 'for this bash session' },
+    { command: 'imgtool completion zsh > "${fpath[1]}/_imgtool"', does: 'for every zsh session' },
+    { command: 'imgtool completion fish > ~/.config/fish/completions/imgtool.fish', does: 'for every fish session' },
   ],
   async run({ args }) {
     const [{ completionScript }, { COMMANDS }] = await Promise.all([import('../completion.js'), import('./index.js')]);

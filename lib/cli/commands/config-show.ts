@@ -5,16 +5,16 @@ import { configPathOf, variableOf, type OptionValue } from '../option.js';
 export const configShow: CommandSpec = {
   path: ['config', 'show'],
   group: 'Other',
-  summary: 'show the settings in force and where they come from',
+  summary: 'show the effective settings and where they come from',
   description:
-    'A flag wins over a variable, a variable over the config files, $XDG_CONFIG_HOME/imgtool/config.yaml over ' +
-    '/etc/imgtool/config.yaml. Secrets are not shown.\n' +
-    'Settings of one registry are kept in the files under "registries", by host: registries: {"localhost:5000": {tls-verify: false}}.',
+    'A flag overrides a variable, and a variable overrides the config files; $XDG_CONFIG_HOME/imgtool/config.yaml overrides ' +
+    '/etc/imgtool/config.yaml. Secrets are masked.\n' +
+    'The config files hold the settings of a registry under "registries", by host: registries: {"localhost:5000": {tls-verify: false}}.',
   arguments: [],
-  options: [{ name: 'origin', default: false, summary: 'say where each value comes from' }],
+  options: [{ name: 'origin', default: false, summary: 'show where each value comes from' }],
   examples: [
-    { command: 'imgtool config show --origin', does: 'which file or variable sets what' },
-    { command: 'IMGTOOL_PARALLEL=12 imgtool config show --json', does: 'the same for programs' },
+    { command: 'imgtool config show --origin', does: 'show which file or variable sets each value' },
+    { command: 'IMGTOOL_PARALLEL=12 imgtool config show --json', does: 'as JSON, with one setting from a variable' },
   ],
   run({ options }) {
     const rows = options

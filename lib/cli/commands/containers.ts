@@ -6,10 +6,10 @@ import { forEachArgument } from './for-each-argument.js';
 export const create: CommandSpec = {
   path: ['create'],
   group: 'Containers',
-  summary: 'make a container: a writable snapshot of an image',
-  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' }],
-  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; one is made up when not given' }],
-  examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'a container named box' }],
+  summary: 'create a container: a writable snapshot of an image',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' }],
+  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; default: a generated one' }],
+  examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'create a container named box' }],
   async run({ args, options, signal, imgtool }) {
     const created = await imgtool.create(args[0]!, { name: options.text('name'), signal });
     return { json: created, text: [created.id] };
@@ -20,12 +20,12 @@ export const containers: CommandSpec = {
   path: ['containers'],
   aliases: ['ps'],
   group: 'Containers',
-  summary: 'list the containers',
+  summary: 'list containers',
   description:
-    'SIZE is that of the image below, CHANGED what was written to the container since. With --quiet only IDs are printed.',
+    'SIZE is the size of the image, CHANGED the amount of data written to the container. With --quiet only IDs are printed.',
   arguments: [],
   options: [],
-  examples: [{ command: 'imgtool containers --json', does: 'the list for a program' }],
+  examples: [{ command: 'imgtool containers --json', does: 'as JSON' }],
   async run({ imgtool }) {
     const list = await imgtool.containers();
     return {
@@ -59,12 +59,10 @@ export const rm: CommandSpec = {
   path: ['rm'],
   group: 'Containers',
   summary: 'remove containers and their files',
-  description: 'What cannot be removed does not keep the others.',
-  arguments: [
-    { name: 'CONTAINER', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'container' },
-  ],
+  description: 'If one cannot be removed, the others are removed all the same.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique ID prefix', variadic: true, completes: 'container' }],
   options: [],
-  examples: [{ command: 'imgtool rm box', does: 'remove the container box' }],
+  examples: [{ command: 'imgtool rm box', does: 'remove one container' }],
   async run(context) {
     const { signal, imgtool } = context;
     return forEachArgument(
@@ -84,11 +82,11 @@ export const rm: CommandSpec = {
 export const mount: CommandSpec = {
   path: ['mount'],
   group: 'Containers',
-  summary: "print the directory of a container's files",
-  description: 'The directory can be used at once; there is nothing to unmount.',
-  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique prefix of one', completes: 'container' }],
+  summary: "print the directory that holds a container's files",
+  description: 'The directory can be used right away; no unmount is needed.',
+  arguments: [{ name: 'CONTAINER', summary: 'name, ID or unique ID prefix', completes: 'container' }],
   options: [],
-  examples: [{ command: 'ls "$(imgtool mount box)"', does: 'look at the files' }],
+  examples: [{ command: 'ls "$(imgtool mount box)"', does: 'list the files' }],
   async run({ args, imgtool }) {
     const path = await imgtool.mount(args[0]!);
     return { json: { path }, text: [path] };

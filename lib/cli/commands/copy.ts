@@ -8,48 +8,48 @@ export const copy: CommandSpec = {
   group: 'Registries',
   summary: 'copy an image between registries, stores and archives',
   description:
-    'Prints the manifest digest. Ends are docker://REF (or REF alone), docker-v1://REF, store:NAME, oci:DIR[:TAG], ' +
-    'oci-archive:FILE[:TAG] and docker-archive:FILE[:REF]. Manifests are copied byte for byte, so digests stay (one of schema 1 ' +
-    'gets the name that it is copied to, and another digest, unless --preserve-digests is given). What a ' +
-    'destination has is not sent again, what its registry has elsewhere is mounted, and several destinations are served ' +
-    'by one read. Between registries nothing touches the disk, and no store is needed.\n' +
-    'Of an index, the image for this machine is copied, or that of --platform; with --all the whole index, and with ' +
-    'several platforms an index rewritten to them.\n' +
-    '--format and --compression convert: digests change, which is said; layers wait in TMPDIR (or /var/tmp) meanwhile, and so do those of docker-v1://.',
+    'SRC and DST are docker://REF (or just REF), docker-v1://REF, store:NAME, oci:DIR[:TAG], ' +
+    'oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]. Prints the manifest digest. Manifests are copied byte for byte, so ' +
+    'digests do not change (except with schema 1: the manifest gets the new name unless --preserve-digests is given). Blobs that a ' +
+    'destination has are skipped, blobs in another repository of its registry are mounted, and several destinations share ' +
+    'one read of the source. Between registries nothing is written to disk, and no store is needed.\n' +
+    'From an index, the image for this machine or for --platform is copied; with --all the whole index; with ' +
+    'several platforms an index of just those.\n' +
+    '--format and --compression convert the image, which changes digests (a note says so). Converted layers and those of docker-v1:// are stored in TMPDIR (default /var/tmp) until they are sent.',
   arguments: [
-    { name: 'SRC', summary: 'what to copy', completes: 'image' },
-    { name: 'DST', summary: 'where to; several are served by one read', variadic: true },
+    { name: 'SRC', summary: 'source image', completes: 'image' },
+    { name: 'DST', summary: 'destination; several share one read of the source', variadic: true },
   ],
   options: [
-    { name: 'all', short: 'a', default: false, summary: 'the whole index, all platforms' },
+    { name: 'all', short: 'a', default: false, summary: 'copy the whole index with all platforms' },
     {
       name: 'platform',
       value: 'OS/ARCH[/VARIANT]',
       repeat: true,
-      summary: 'platform to choose from an index; several keep an index, rewritten to them',
+      summary: 'platform to select from an index; several give an index of just those',
       shared: true,
     },
-    { name: 'additional-tag', value: 'TAG', repeat: true, summary: 'one more tag to set' },
+    { name: 'additional-tag', value: 'TAG', repeat: true, summary: 'additional tag to set' },
     {
       name: 'format',
       value: 'FORMAT',
       choices: ['oci', 'v2s2', 'v2s1'],
-      summary: 'write manifests as OCI, as Docker schema 2 or (one image) 1; as they are when not given',
+      summary: 'manifest format: OCI, Docker schema 2, or schema 1 (a single image); default: unchanged',
     },
     {
       name: 'compression',
       value: 'KIND[:LEVEL]',
-      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+      summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
     },
-    { name: 'preserve-digests', default: false, summary: 'fail rather than rewrite an index or convert anything' },
-    { name: 'referrers', default: false, summary: 'signatures, SBOMs and attestations too' },
+    { name: 'preserve-digests', default: false, summary: 'fail instead of rewriting an index or converting' },
+    { name: 'referrers', default: false, summary: 'copy signatures, SBOMs and attestations too' },
     ...SIDE_OPTIONS,
   ],
   examples: [
-    { command: 'imgtool copy alpine:3.20 localhost:5000/alpine:3.20 --all', does: 'mirror all platforms' },
+    { command: 'imgtool copy alpine:3.20 localhost:5000/alpine:3.20 --all', does: 'all platforms' },
     {
       command: 'imgtool copy old:5000/app:1 east:5000/app:1 west:5000/app:1 --referrers',
-      does: 'two places, one read, signatures too',
+      does: 'to two registries, with signatures',
     },
   ],
   async run({ args, options, signal, imgtool }) {

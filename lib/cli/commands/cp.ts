@@ -5,20 +5,18 @@ export const cp: CommandSpec = {
   group: 'Containers',
   summary: 'copy files between this machine and a container',
   description:
-    'Into DST when that is a directory, else to that name. SRC/. copies what is in a directory. Owners, modes, times, ' +
-    'attributes and hard links are kept. Links in a container lead nowhere outside of it; devices are not copied out of one. ' +
-    'A path of this machine with a colon is written ./like:this. With - as DST a tar of SRC goes to standard output; with - ' +
+    'If DST is a directory, SRC is copied into it, else to that name. SRC/. copies the contents of a directory. Owners, modes, times, ' +
+    'attributes and hard links are kept. Links in a container never lead outside of it; devices are not copied out of one. ' +
+    'Write a local path that contains a colon as ./like:this. With - as DST a tar of SRC goes to standard output; with - ' +
     'as SRC a tar, plain or compressed, is unpacked into the directory DST.',
   arguments: [
     { name: 'SRC', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },
     { name: 'DST', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },
   ],
-  options: [
-    { name: 'follow-link', short: 'L', default: false, summary: 'copy what SRC points to when it is a symbolic link' },
-  ],
+  options: [{ name: 'follow-link', short: 'L', default: false, summary: 'if SRC is a symbolic link, copy its target' }],
   examples: [
-    { command: 'imgtool cp app.conf box:/etc/', does: 'a file into a container' },
-    { command: 'imgtool cp box:/var/log/. logs', does: 'what is in a directory of a container' },
+    { command: 'imgtool cp app.conf box:/etc/', does: 'copy a file into a container' },
+    { command: 'imgtool cp box:/var/log/. logs', does: 'copy the contents of a directory out of a container' },
     { command: 'imgtool cp box:/srv - | tar -tv', does: 'list a directory of a container' },
   ],
   async run({ args, options, signal, imgtool, input, output }) {

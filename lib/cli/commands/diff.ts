@@ -6,20 +6,24 @@ import { PLATFORM, RESERVE } from './common-options.js';
 export const diff: CommandSpec = {
   path: ['diff'],
   group: 'Containers',
-  summary: 'list what changed in a container or an image',
+  summary: 'list the changes in a container or an image',
   description:
-    'A: added, C: changed, D: deleted. A container is compared with what it was made from, an image with the layer ' +
-    'below its top one, unless OTHER is given. The time it takes depends on the number of changes, not on the image. ' +
-    'docker://REF is an image at its registry: only layers that are not here are fetched, and nothing of it stays.',
+    'A: added, C: changed, D: deleted. A container is compared with its image, an image with the layer ' +
+    'below its top layer, unless OTHER is given. The time depends on the number of changes, not on the size of the image. ' +
+    'docker://REF is an image at a registry: only layers that the store lacks are fetched, and they are removed afterwards.',
   arguments: [
-    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique prefix of one, or docker://REF', completes: 'container' },
+    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'container' },
     { name: 'OTHER', summary: 'container, image or docker://REF to compare with', optional: true, completes: 'image' },
   ],
-  options: [{ name: 'stat', default: false, summary: 'sizes, what changed of each path, and sums' }, PLATFORM, RESERVE],
+  options: [
+    { name: 'stat', default: false, summary: 'show sizes, what changed about each path, and totals' },
+    PLATFORM,
+    RESERVE,
+  ],
   examples: [
-    { command: 'imgtool diff box', does: 'what changed since the container was made' },
-    { command: 'imgtool diff app:2 app:1 --stat', does: 'between two images' },
-    { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'with what the registry has' },
+    { command: 'imgtool diff box', does: 'changes since the container was created' },
+    { command: 'imgtool diff app:2 app:1 --stat', does: 'compare two images' },
+    { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'compare with an image at a registry' },
   ],
   async run({ args, options, signal, imgtool }) {
     const list = await imgtool.diff(args[0]!, {

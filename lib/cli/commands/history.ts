@@ -8,15 +8,13 @@ const CREATED_BY_COLUMNS = 60;
 export const history: CommandSpec = {
   path: ['history'],
   group: 'Images',
-  summary: 'show how an image was made, newest step first',
-  description: 'docker://REF asks the registry and pulls nothing; sizes are compressed ones then.',
-  arguments: [
-    { name: 'IMAGE', summary: 'name, ID or unique prefix of one; docker://REF for a registry', completes: 'image' },
-  ],
-  options: [{ name: 'no-trunc', default: false, summary: 'do not shorten the steps' }, PLATFORM],
+  summary: 'show how an image was built, newest step first',
+  description: 'docker://REF reads from the registry and pulls nothing; sizes are then those of the compressed layers.',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'image' }],
+  options: [{ name: 'no-trunc', default: false, summary: 'do not truncate the steps' }, PLATFORM],
   examples: [
-    { command: 'imgtool history alpine', does: 'the steps and what each added' },
-    { command: 'imgtool history alpine --no-trunc', does: 'the same in full' },
+    { command: 'imgtool history alpine', does: 'show the steps and their sizes' },
+    { command: 'imgtool history alpine --no-trunc', does: 'show the steps in full' },
   ],
   async run(context) {
     const { args, imgtool, options, signal } = context;

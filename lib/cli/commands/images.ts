@@ -7,21 +7,21 @@ import { shortDigest } from '../progress-lines.js';
 export const images: CommandSpec = {
   path: ['images'],
   group: 'Images',
-  summary: 'list the images of the store',
+  summary: 'list the images in the store',
   description:
-    'SIZE is what the image unpacks to, EXCLUSIVE the part of it that no other image has. With --quiet only IDs are printed.',
+    'SIZE is the unpacked size, EXCLUSIVE the part of it that no other image shares. With --quiet only IDs are printed.',
   arguments: [
     {
       name: 'FILTER',
-      summary: 'part of a name, or the beginning of an ID; * stands for anything',
+      summary: 'part of a name or the start of an ID; * matches anything',
       optional: true,
       completes: 'image',
     },
   ],
   options: [],
   examples: [
-    { command: 'imgtool images', does: 'all images' },
-    { command: "imgtool images 'alpine:*' --json", does: 'the alpine ones, for a program' },
+    { command: 'imgtool images', does: 'list all images' },
+    { command: "imgtool images 'alpine:*' --json", does: 'list the alpine images as JSON' },
   ],
   async run({ args, imgtool }) {
     const list = await imgtool.images(args[0]);

@@ -5,28 +5,28 @@ import { PLATFORM } from './common-options.js';
 export const inspect: CommandSpec = {
   path: ['inspect'],
   group: 'Images',
-  summary: 'show the details of an image, local or at a registry, or of a container',
+  summary: 'show details of an image (local or at a registry) or a container',
   description:
-    'Prints JSON. An image goes before a container of the same name. docker://REF asks the registry and pulls nothing; ' +
-    'docker-v1://REF asks by protocol v1, where images have IDs and no digests.',
+    'Prints JSON. If an image and a container have the same name, the image is shown. docker://REF reads from the registry and pulls nothing; ' +
+    'docker-v1://REF uses registry protocol v1, where images have IDs but no digests.',
   arguments: [
     {
       name: 'NAME',
-      summary: 'name, ID or unique prefix of one; docker://REF for an image at a registry',
+      summary: 'name, ID or unique ID prefix; docker://REF for an image at a registry',
       completes: 'image',
     },
   ],
   options: [
-    { name: 'type', value: 'TYPE', choices: ['image', 'container'], summary: 'only an image, or only a container' },
-    { name: 'raw', default: false, summary: 'the manifest (or index) byte for byte; with --config the config' },
-    { name: 'config', default: false, summary: 'the config alone' },
+    { name: 'type', value: 'TYPE', choices: ['image', 'container'], summary: 'look up images only, or containers' },
+    { name: 'raw', default: false, summary: 'print the manifest (or index) byte for byte; with --config the config' },
+    { name: 'config', default: false, summary: 'print the config only' },
     PLATFORM,
   ],
   examples: [
     { command: 'imgtool inspect alpine', does: 'a local image' },
     { command: 'imgtool inspect box', does: 'a container' },
-    { command: 'imgtool inspect docker://alpine --config', does: 'the config of an image that is not here' },
-    { command: 'imgtool inspect docker://alpine --raw | sha256sum', does: 'the index as the registry sends it' },
+    { command: 'imgtool inspect docker://alpine --config', does: 'the config of an image at a registry' },
+    { command: 'imgtool inspect docker://alpine --raw | sha256sum', does: 'the index, byte for byte' },
   ],
   async run({ args, imgtool, options, signal }) {
     const type = options.text('type') as 'image' | 'container' | undefined;

@@ -10,18 +10,18 @@ export const login: CommandSpec = {
   group: 'Registries',
   summary: 'log in to a registry',
   description:
-    "The registry checks the login before it is kept: in Docker's config.json (or --authfile, or REGISTRY_AUTH_FILE), by the " +
-    'credential helper that the file names for the registry, else in the file itself. Asks for what is not given.',
+    "The login is verified at the registry, then stored for Docker's config.json (or --authfile, or REGISTRY_AUTH_FILE): in the " +
+    'credential helper that the file names for the registry, else in the file itself. Prompts for what is not given.',
   arguments: [HOST],
   options: [
     { name: 'username', short: 'u', value: 'USER', summary: 'user name' },
     { name: 'password-stdin', default: false, summary: 'read the password (or access token) from standard input' },
-    { name: 'get-login', default: false, summary: 'print the user name that is logged in; change nothing' },
+    { name: 'get-login', default: false, summary: 'print the user name of the current login' },
   ],
   examples: [
-    { command: 'imgtool login registry.example.com', does: 'ask for user name and password' },
+    { command: 'imgtool login registry.example.com', does: 'prompt for user name and password' },
     { command: 'imgtool login ghcr.io -u me --password-stdin <token.txt', does: 'without a terminal' },
-    { command: 'imgtool login registry.example.com --get-login', does: 'who am I there' },
+    { command: 'imgtool login registry.example.com --get-login', does: 'show who is logged in' },
   ],
   async run(context) {
     const { args, options, signal, imgtool, progress } = context;
@@ -46,11 +46,11 @@ export const login: CommandSpec = {
 export const logout: CommandSpec = {
   path: ['logout'],
   group: 'Registries',
-  summary: 'forget the login of a registry',
-  description: 'From all files that imgtool reads, and from the credential helpers they name.',
+  summary: 'remove the login for a registry',
+  description: 'Removes it from all files that imgtool reads and from the credential helpers they name.',
   arguments: [HOST],
   options: [],
-  examples: [{ command: 'imgtool logout registry.example.com', does: 'what is public stays to be pulled' }],
+  examples: [{ command: 'imgtool logout registry.example.com', does: 'remove a login' }],
   async run({ args, signal, imgtool, progress }) {
     const { host, removed } = await imgtool.logout(args[0]!, { signal });
     const what = removed.length === 0 ? 'was not logged in to' : 'logged out of';

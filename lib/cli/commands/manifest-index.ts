@@ -8,14 +8,14 @@ const INDEX_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'platform',
     value: 'OS/ARCH[/VARIANT]',
-    summary: 'platform of the one IMAGE given, instead of the one that its config names',
+    summary: 'platform of IMAGE (only one may be given); default: the platform in its config',
   },
   { name: 'annotation', value: 'KEY=VALUE', repeat: true, summary: 'annotation of the index' },
   {
     name: 'format',
     value: 'FORMAT',
     choices: ['oci', 'v2s2'],
-    summary: "write the index as OCI or as Docker's manifest list; as its images are when not given",
+    summary: "format of the index: OCI or Docker's manifest list; default: that of its images",
   },
 ];
 const IMAGES = { name: 'IMAGE', summary: 'image or index at a registry', variadic: true };
@@ -23,16 +23,16 @@ const IMAGES = { name: 'IMAGE', summary: 'image or index at a registry', variadi
 export const manifestCreate: CommandSpec = {
   path: ['manifest', 'create'],
   group: 'Registries',
-  summary: 'publish an index (multi-platform image) of images at registries',
+  summary: 'create an index (multi-platform image) from images at registries',
   description:
-    'Prints the digest of the index. Images of other repositories are copied to that of REF first. Of an index, all ' +
+    'Publishes it as REF and prints its digest. Images in other repositories are copied to that of REF first. From an index, all ' +
     'entries are taken; a later entry replaces an earlier one for the same platform.',
-  arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY:TAG to publish it under' }, IMAGES],
+  arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY:TAG to publish' }, IMAGES],
   options: INDEX_OPTIONS,
   examples: [
     {
       command: 'imgtool manifest create localhost:5000/app:1 localhost:5000/app:1-amd64 localhost:5000/app:1-arm64',
-      does: 'one name for the images that two CI jobs have pushed',
+      does: 'combine the images that two CI jobs pushed',
     },
   ],
   async run(context) {
@@ -44,11 +44,11 @@ export const manifestCreate: CommandSpec = {
 export const manifestAdd: CommandSpec = {
   path: ['manifest', 'add'],
   group: 'Registries',
-  summary: 'add images to an index at a registry, or replace those of the same platform',
+  summary: 'add images to an index at a registry, replacing those of the same platform',
   arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY:TAG of the index' }, IMAGES],
   options: INDEX_OPTIONS,
   examples: [
-    { command: 'imgtool manifest add localhost:5000/app:1 localhost:5000/app:1-riscv64', does: 'one platform more' },
+    { command: 'imgtool manifest add localhost:5000/app:1 localhost:5000/app:1-riscv64', does: 'add a platform' },
   ],
   async run(context) {
     const [name, ...images] = context.args as [string, ...string[]];

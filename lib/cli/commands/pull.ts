@@ -9,9 +9,9 @@ export const pull: CommandSpec = {
   path: ['pull'],
   resumes: true,
   group: 'Images',
-  summary: 'fetch an image from a registry into the store',
+  summary: 'pull an image from a registry into the store',
   description:
-    'Prints the image ID. What is here already is not fetched; a pull that was interrupted goes on where it stopped.',
+    'Prints the image ID. Layers in the store are not fetched again; an interrupted pull resumes where it stopped.',
   arguments: [{ name: 'REF', summary: '[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]' }],
   options: [
     PLATFORM,
@@ -20,16 +20,16 @@ export const pull: CommandSpec = {
       value: 'WHEN',
       choices: ['always', 'missing', 'newer', 'never'],
       default: 'always',
-      summary: 'when the registry is asked: always, if the image is missing, if there is a newer one, never',
+      summary: 'when to pull: always, if the image is missing, if the registry has a newer one, or never',
     },
     { name: 'all-tags', short: 'a', default: false, summary: 'pull every tag of the repository' },
-    { name: 'plan', default: false, summary: 'say what would be fetched and how much room there is; change nothing' },
+    { name: 'plan', default: false, summary: 'show what would be fetched and the free space; change nothing' },
     RESERVE,
   ],
   examples: [
     { command: 'imgtool pull alpine:3.20', does: 'from Docker Hub' },
-    { command: 'imgtool pull localhost:5000/base --platform linux/arm64', does: 'for another platform' },
-    { command: 'imgtool pull localhost:5000/base --plan', does: 'what it would cost' },
+    { command: 'imgtool pull localhost:5000/base --platform linux/arm64', does: 'another platform' },
+    { command: 'imgtool pull localhost:5000/base --plan', does: 'show how much would be fetched' },
   ],
   async run({ args, options, signal, imgtool }) {
     const name = args[0]!;

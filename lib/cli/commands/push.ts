@@ -10,36 +10,35 @@ export const push: CommandSpec = {
   path: ['push'],
   resumes: true,
   group: 'Images',
-  summary: 'send an image to a registry',
+  summary: 'push an image to a registry',
   description:
-    'Prints the manifest digest. Only what the registry lacks is sent: what it has in another repository is mounted, and ' +
-    'an upload that was interrupted goes on where it stopped. A pulled image keeps its digest, unless --format or ' +
-    '--compression ask for something else.',
+    'Prints the manifest digest. Only blobs that the registry lacks are sent: those in another repository are mounted, and ' +
+    'an interrupted upload resumes where it stopped. A pulled image keeps its digest unless --format or ' +
+    '--compression changes it.',
   arguments: [
-    { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' },
-    { name: 'REF', summary: 'where to; the name of the image when not given', optional: true },
+    { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' },
+    { name: 'REF', summary: 'destination; default: the name of the image', optional: true },
   ],
   options: [
-    { name: 'tag', short: 't', value: 'TAG', repeat: true, summary: 'one more tag to set' },
+    { name: 'tag', short: 't', value: 'TAG', repeat: true, summary: 'additional tag to set' },
     {
       name: 'format',
       value: 'FORMAT',
       choices: ['oci', 'v2s2', 'v2s1', 'v1'],
-      summary:
-        'write the manifest as OCI, as Docker schema 2 or 1; v1: by registry protocol v1; as it is when not given',
+      summary: 'manifest format: OCI, Docker schema 2 or schema 1; v1: use registry protocol v1; default: unchanged',
     },
     {
       name: 'compression',
       value: 'KIND[:LEVEL]',
-      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+      summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
     },
     { name: 'digestfile', value: 'FILE', summary: 'write the manifest digest to a file' },
-    { name: 'plan', default: false, summary: 'say what would be sent, mounted and is there; change nothing' },
+    { name: 'plan', default: false, summary: 'show what would be uploaded and mounted; change nothing' },
   ],
   examples: [
-    { command: 'imgtool push localhost:5000/app:2', does: 'to where its name says' },
-    { command: 'imgtool push app:2 localhost:5000/app:2 --tag latest', does: 'elsewhere, with two tags' },
-    { command: 'imgtool push app:2 --format oci --compression zstd', does: 'as OCI, its layers compressed with zstd' },
+    { command: 'imgtool push localhost:5000/app:2', does: 'to the registry in its name' },
+    { command: 'imgtool push app:2 localhost:5000/app:2 --tag latest', does: 'to another registry, with two tags' },
+    { command: 'imgtool push app:2 --format oci --compression zstd', does: 'as OCI with zstd layers' },
   ],
   async run(context) {
     const { args, options, signal, imgtool } = context;

@@ -11,10 +11,10 @@ export const catalog: CommandSpec = {
   path: ['catalog'],
   group: 'Registries',
   summary: 'list the repositories of a registry',
-  description: 'Not every registry offers this; the large public ones do not.',
+  description: 'Not all registries support this; the large public ones do not.',
   arguments: [{ name: 'HOST', summary: 'HOST[:PORT]' }],
   options: [],
-  examples: [{ command: 'imgtool catalog localhost:5000', does: 'one repository a line' }],
+  examples: [{ command: 'imgtool catalog localhost:5000', does: 'one repository per line' }],
   async run({ args, signal, imgtool }) {
     const list = await imgtool.catalog(args[0]!, { signal });
     return { json: list, text: list };
@@ -27,7 +27,7 @@ export const manifestGet: CommandSpec = {
   summary: 'print a manifest or index byte for byte',
   arguments: [REF],
   options: [],
-  examples: [{ command: 'imgtool manifest get alpine:3.20 | sha256sum', does: 'its digest, computed' }],
+  examples: [{ command: 'imgtool manifest get alpine:3.20 | sha256sum', does: 'compute its digest' }],
   async run({ args, signal, imgtool }) {
     return { bytes: (await imgtool.manifestGet(args[0]!, { signal })).bytes };
   },
@@ -36,11 +36,11 @@ export const manifestGet: CommandSpec = {
 export const manifestPut: CommandSpec = {
   path: ['manifest', 'put'],
   group: 'Registries',
-  summary: 'publish a manifest or index, bytes as they are',
-  description: 'What it names must be at the registry. Prints its digest.',
+  summary: 'publish a manifest or index byte for byte',
+  description: 'The blobs and manifests that it names must be at the registry. Prints its digest.',
   arguments: [REF, { name: 'FILE', summary: 'file, or - for standard input', completes: 'file' }],
   options: [],
-  examples: [{ command: 'imgtool manifest put localhost:5000/app:1 index.json', does: 'under a tag' }],
+  examples: [{ command: 'imgtool manifest put localhost:5000/app:1 index.json', does: 'publish under a tag' }],
   async run({ args, signal, imgtool, input }) {
     const bytes = args[1] === '-' ? await buffer(input()) : await readBytes(args[1]!);
     const descriptor = await imgtool.manifestPut(args[0]!, bytes, { signal });
@@ -51,10 +51,10 @@ export const manifestPut: CommandSpec = {
 export const manifestDelete: CommandSpec = {
   path: ['manifest', 'delete'],
   group: 'Registries',
-  summary: 'remove a manifest and all its tags, as "imgtool delete"',
+  summary: 'remove a manifest and all its tags, like "imgtool delete"',
   arguments: [REF],
   options: [],
-  examples: [{ command: 'imgtool manifest delete localhost:5000/app@sha256:…', does: 'by digest' }],
+  examples: [{ command: 'imgtool manifest delete localhost:5000/app@sha256:…', does: 'remove by digest' }],
   run: (context) => removeManifest(context, { tagOnly: false, dryRun: false }),
 };
 
@@ -63,16 +63,16 @@ export const deleteCommand: CommandSpec = {
   group: 'Registries',
   summary: 'remove an image from a registry',
   description:
-    'Removes the manifest, and with it every tag that leads to it: they are named. Blobs stay until the registry ' +
+    'Removes the manifest and every tag that points to it, and prints those tags. Blobs stay until the registry ' +
     'collects them.',
   arguments: [REF],
   options: [
-    { name: 'tag-only', default: false, summary: 'the tag alone; others of the same manifest stay' },
-    { name: 'dry-run', default: false, summary: 'name what would go' },
+    { name: 'tag-only', default: false, summary: 'remove this tag only; other tags of the manifest stay' },
+    { name: 'dry-run', default: false, summary: 'list what would be removed' },
   ],
   examples: [
-    { command: 'imgtool delete localhost:5000/app:1 --dry-run', does: 'which tags would lose their manifest' },
-    { command: 'imgtool delete localhost:5000/app:1 --tag-only', does: 'one tag less' },
+    { command: 'imgtool delete localhost:5000/app:1 --dry-run', does: 'show which tags would be removed' },
+    { command: 'imgtool delete localhost:5000/app:1 --tag-only', does: 'remove one tag' },
   ],
   run: (context) =>
     removeManifest(context, { tagOnly: context.options.flag('tag-only'), dryRun: context.options.flag('dry-run') }),
@@ -81,10 +81,12 @@ export const deleteCommand: CommandSpec = {
 export const blobGet: CommandSpec = {
   path: ['blob', 'get'],
   group: 'Registries',
-  summary: 'write a blob to a file or standard output, verified',
+  summary: 'write a blob to a file or standard output, and verify it',
   arguments: [BLOB],
-  options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; standard output when not given' }],
-  examples: [{ command: 'imgtool blob get localhost:5000/app@sha256:… -o layer.tar.gz', does: 'a layer as it is' }],
+  options: [{ name: 'output', short: 'o', value: 'FILE', summary: 'file to write; default: standard output' }],
+  examples: [
+    { command: 'imgtool blob get localhost:5000/app@sha256:… -o layer.tar.gz', does: 'save a layer as stored' },
+  ],
   async run({ args, options, signal, imgtool, output }) {
     const path = options.text('output');
     if (path === undefined || path === '-') {
@@ -99,10 +101,10 @@ export const blobGet: CommandSpec = {
 export const blobHead: CommandSpec = {
   path: ['blob', 'head'],
   group: 'Registries',
-  summary: 'say whether a repository has a blob, and its size in bytes',
+  summary: 'check whether a repository has a blob, and print its size in bytes',
   arguments: [BLOB],
   options: [],
-  examples: [{ command: 'imgtool blob head localhost:5000/app@sha256:…', does: 'exit code 3 when it has not' }],
+  examples: [{ command: 'imgtool blob head localhost:5000/app@sha256:…', does: 'exit code 3 if it is missing' }],
   async run({ args, signal, imgtool }) {
     const size = await imgtool.blobHead(args[0]!, { signal });
     return { json: { digest: parseReference(args[0]!).digest, size }, text: [String(size)] };
@@ -112,10 +114,10 @@ export const blobHead: CommandSpec = {
 export const referrers: CommandSpec = {
   path: ['referrers'],
   group: 'Registries',
-  summary: 'list what refers to an image: signatures, SBOMs, attestations',
+  summary: 'list the referrers of an image: signatures, SBOMs, attestations',
   arguments: [REF],
   options: [],
-  examples: [{ command: 'imgtool referrers localhost:5000/app:1', does: 'digest and type, one a line' }],
+  examples: [{ command: 'imgtool referrers localhost:5000/app:1', does: 'one digest and type per line' }],
   async run({ args, signal, imgtool }) {
     const list = await imgtool.referrers(args[0]!, { signal });
     return {

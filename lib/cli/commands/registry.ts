@@ -7,7 +7,7 @@ export const tags: CommandSpec = {
   summary: 'list the tags of a repository',
   arguments: [{ name: 'REPO', summary: 'HOST/REPOSITORY without tag' }],
   options: [],
-  examples: [{ command: 'imgtool tags localhost:5000/base', does: 'one tag a line' }],
+  examples: [{ command: 'imgtool tags localhost:5000/base', does: 'one tag per line' }],
   async run({ args, signal, imgtool }) {
     const list = await imgtool.tags(args[0]!, { signal });
     return { json: list, text: list };
@@ -17,11 +17,11 @@ export const tags: CommandSpec = {
 export const digest: CommandSpec = {
   path: ['digest'],
   group: 'Registries',
-  summary: 'print the digest a reference has at its registry',
-  description: 'One request; of an index it is the digest of the index.',
+  summary: 'print the digest of a reference at its registry',
+  description: 'Takes one request. For an index, prints the digest of the index.',
   arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY[:TAG]' }],
   options: [],
-  examples: [{ command: 'imgtool digest alpine:3.20', does: 'what the tag means today' }],
+  examples: [{ command: 'imgtool digest alpine:3.20', does: 'the current digest of a tag' }],
   async run({ args, signal, imgtool }) {
     const found = await imgtool.digest(args[0]!, { signal });
     return { json: found, text: [found.digest] };
@@ -32,15 +32,15 @@ export const search: CommandSpec = {
   path: ['search'],
   group: 'Registries',
   summary: 'search a registry for repositories',
-  description: 'Asks the index of registry protocol v1, which Docker Hub and few others still answer.',
+  description: 'Uses the search of registry protocol v1, which Docker Hub and a few others still support.',
   arguments: [
     { name: 'HOST', summary: 'registry, such as docker.io' },
-    { name: 'TERM', summary: 'what to look for' },
+    { name: 'TERM', summary: 'search term' },
   ],
   options: [
-    { name: 'limit', value: 'N', parse: wholeNumber(1), default: 25, summary: 'results at most, 1000 and no more' },
+    { name: 'limit', value: 'N', parse: wholeNumber(1), default: 25, summary: 'maximum number of results, up to 1000' },
   ],
-  examples: [{ command: 'imgtool search docker.io busybox --limit 5', does: 'name, stars and description of each' }],
+  examples: [{ command: 'imgtool search docker.io busybox --limit 5', does: 'show names, stars and descriptions' }],
   async run({ args, options, signal, imgtool }) {
     const found = await imgtool.search(args[0]!, args[1]!, { limit: options.number('limit'), signal });
     return {

@@ -7,12 +7,12 @@ export const run: CommandSpec = {
   group: 'Containers',
   summary: 'run a command in a container',
   description:
-    'TARGET is a container, or an image of which a container is made. Without CMD the command of the image runs. Standard ' +
-    'input, output and error are those of the command, with a terminal when input and output are one; signals are passed ' +
-    'on. The exit code is that of the command; 125 when it could not be started, 126 when it is not executable, 127 when ' +
-    'it is not there. Needs crun or runc.',
+    'TARGET is a container, or an image from which a container is created. Without CMD the command of the image runs. Standard ' +
+    'input, output and error are passed to the command, with a terminal if input and output are one; signals are passed ' +
+    'on. The exit code is that of the command, or 125 if it could not be started, 126 if it is not executable, 127 if ' +
+    'it is not found. Requires crun or runc.',
   arguments: [
-    { name: 'TARGET', summary: 'container or image: name, ID or unique prefix of one', completes: 'container' },
+    { name: 'TARGET', summary: 'container or image: name, ID or unique ID prefix', completes: 'container' },
     { name: 'CMD', summary: 'the command and its arguments; options end at TARGET', optional: true, variadic: true },
   ],
   optionsFirst: true,
@@ -23,52 +23,52 @@ export const run: CommandSpec = {
     '--publish': 'the network is that of this machine (--network host): the ports of the command are here already',
   },
   options: [
-    { name: 'rm', default: false, summary: 'remove the container when the command has ended' },
-    { name: 'name', value: 'NAME', summary: 'name of the container that is made of an image' },
-    { name: 'env', short: 'e', value: 'K=V', repeat: true, summary: 'variable; K alone takes its value from here' },
+    { name: 'rm', default: false, summary: 'remove the container after the command has exited' },
+    { name: 'name', value: 'NAME', summary: 'name of the container that is created from an image' },
+    { name: 'env', short: 'e', value: 'K=V', repeat: true, summary: 'environment variable; K alone is passed on' },
     { name: 'workdir', short: 'w', value: 'DIR', summary: 'working directory in the container' },
-    { name: 'user', short: 'u', value: 'USER', summary: 'USER[:GROUP], names or numbers' },
+    { name: 'user', short: 'u', value: 'USER', summary: 'USER[:GROUP], as names or IDs' },
     {
       name: 'volume',
       short: 'v',
       value: 'A:B[:ro]',
       repeat: true,
-      summary: 'mount directory or file A of this machine at B',
+      summary: 'mount the host directory or file A at B',
     },
     {
       name: 'network',
       value: 'MODE',
       choices: ['host', 'none'],
       default: 'host',
-      summary: 'network of this machine, or none but a loopback device',
+      summary: 'host: the network of this machine; none: only a loopback device',
     },
-    { name: 'entrypoint', value: 'CMD', summary: "program in place of the image's entry point; empty for none" },
+    { name: 'entrypoint', value: 'CMD', summary: "program to use instead of the image's entry point; empty: none" },
     {
       name: 'security-opt',
       value: 'OPT',
-      summary: "seccomp=FILE: filter system calls by a profile in Docker's format; seccomp=unconfined: not at all",
+      summary: "seccomp=FILE: seccomp profile in Docker's format; seccomp=unconfined: no filter",
     },
-    { name: 'interactive', short: 'i', default: false, summary: 'as always: standard input is that of the command' },
-    { name: 'tty', short: 't', default: false, summary: 'as always: a terminal where input and output are one' },
+    { name: 'interactive', short: 'i', default: false, summary: 'no effect: standard input is always passed on' },
+    { name: 'tty', short: 't', default: false, summary: 'no effect: a terminal is used if there is one' },
     {
       name: 'pull',
       value: 'WHEN',
       choices: ['missing', 'always', 'never'],
       default: 'missing',
-      summary: 'when the image is fetched from its registry before',
+      summary: 'when to pull the image first',
     },
     RESERVE,
     {
       name: 'runtime',
       value: 'PROGRAM',
       program: true,
-      summary: 'OCI runtime: name or path; crun or runc when not given',
+      summary: 'name or path of the OCI runtime; default: crun, else runc',
     },
   ],
   examples: [
-    { command: 'imgtool run box apt-get install -y curl', does: 'change a container; "imgtool diff box" shows how' },
-    { command: 'imgtool run --rm -v "$PWD:/src" -w /src golang:1.22 go test ./...', does: 'a tool from an image' },
-    { command: 'imgtool run --rm --network none -u nobody alpine id', does: 'without network, as another user' },
+    { command: 'imgtool run box apt-get install -y curl', does: 'change a container; see "imgtool diff box"' },
+    { command: 'imgtool run --rm -v "$PWD:/src" -w /src golang:1.22 go test ./...', does: 'run a tool from an image' },
+    { command: 'imgtool run --rm --network none -u nobody alpine id', does: 'without network and as another user' },
   ],
   async run(context) {
     const { args, options, signal, imgtool, takeSignals } = context;

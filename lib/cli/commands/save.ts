@@ -8,23 +8,29 @@ export const save: CommandSpec = {
   group: 'Images',
   summary: 'write images to an archive',
   description:
-    'Layers are kept byte for byte, and so are manifests; oci-archive and oci-dir get OCI manifests, as their readers expect. ' +
-    'The same images give the same archive. A docker-archive is an OCI ' +
-    'layout as well: docker, podman and skopeo read it. A v1 archive is for what is older than docker 1.10. An image given by ID has no name in the archive.',
-  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique prefix of one', variadic: true, completes: 'image' }],
+    'Layers and manifests are kept byte for byte; oci-archive and oci-dir always get OCI manifests, which their readers expect. ' +
+    'The same images give the same archive. A docker-archive is also an OCI ' +
+    'layout and readable by docker, podman and skopeo. A v1 archive is for docker before 1.10. An image given by ID has no name in the archive.',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', variadic: true, completes: 'image' }],
   options: [
     {
       name: 'output',
       short: 'o',
       value: 'FILE',
-      summary: 'file (oci-dir: directory) to write; standard output when not given',
+      summary: 'file (oci-dir: directory) to write; default: standard output',
     },
-    { name: 'format', value: 'FORMAT', choices: ARCHIVE_FORMATS, default: 'docker-archive', summary: 'what to write' },
+    {
+      name: 'format',
+      value: 'FORMAT',
+      choices: ARCHIVE_FORMATS,
+      default: 'docker-archive',
+      summary: 'format of the archive',
+    },
   ],
   examples: [
-    { command: 'imgtool save app:1 app:2 -o apps.tar', does: 'two images into one archive' },
-    { command: 'imgtool save app:1 --format oci-dir -o layout', does: 'into an OCI layout, beside what is there' },
-    { command: 'imgtool save app:1 | ssh host docker load', does: 'to another machine' },
+    { command: 'imgtool save app:1 app:2 -o apps.tar', does: 'save two images to one archive' },
+    { command: 'imgtool save app:1 --format oci-dir -o layout', does: 'add an image to an OCI layout' },
+    { command: 'imgtool save app:1 | ssh host docker load', does: 'send an image to another machine' },
   ],
   async run({ args, imgtool, options, output, signal }) {
     const format = options.text('format') as SaveOptions['format'];
@@ -42,21 +48,21 @@ export const save: CommandSpec = {
 export const load: CommandSpec = {
   path: ['load'],
   group: 'Images',
-  summary: 'bring the images of an archive into the store',
+  summary: 'load images from an archive into the store',
   description:
-    'What the archive is, its content tells: a docker-archive, an OCI layout (directory or tar), a v1 archive, also compressed with gzip ' +
-    'or zstd. Prints the names of the images, or the ID of one without a name. A name that another image has is not taken ' +
-    'from it unless --replace is given.',
+    'The format is detected from the content: docker-archive, OCI layout (directory or tar) or v1 archive, plain or compressed with gzip ' +
+    'or zstd. Prints the names of the images, or the ID if an image has no name. A name that another image has is refused ' +
+    'unless --replace is given.',
   arguments: [],
   options: [
-    { name: 'input', short: 'i', value: 'FILE', summary: 'file or directory to read; standard input when not given' },
-    { name: 'replace', default: false, summary: 'take names from the images that have them' },
+    { name: 'input', short: 'i', value: 'FILE', summary: 'file or directory to read; default: standard input' },
+    { name: 'replace', default: false, summary: 'move names that other images have' },
     PLATFORM,
     RESERVE,
   ],
   examples: [
-    { command: 'imgtool load -i apps.tar', does: 'from a file' },
-    { command: 'docker save app:1 | imgtool load', does: 'from another engine' },
+    { command: 'imgtool load -i apps.tar', does: 'load from a file' },
+    { command: 'docker save app:1 | imgtool load', does: 'load from another engine' },
   ],
   async run({ options, imgtool, input, signal }) {
     const path = options.text('input');

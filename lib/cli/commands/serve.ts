@@ -6,9 +6,9 @@ import type { Options } from '../options.js';
 export const serve: CommandSpec = {
   path: ['serve'],
   group: 'Registries',
-  summary: 'run a registry that serves a directory, or the images of the store',
+  summary: 'run a registry that serves a directory or the images in the store',
   description:
-    "OCI distribution-spec 1.1 and Docker's registry protocol v1 over plain http, without authentication: keep it on the loopback address. Prints its URL and " +
+    "Speaks OCI distribution-spec 1.1 and Docker's registry protocol v1 over plain HTTP, without authentication: keep it on the loopback address. Prints its URL and " +
     'runs until it is interrupted.',
   arguments: [],
   options: [
@@ -16,21 +16,21 @@ export const serve: CommandSpec = {
       name: 'listen',
       value: 'HOST:PORT',
       default: DEFAULTS.listen,
-      summary: 'where to listen; port 0 takes a free one',
+      summary: 'address to listen on; port 0: any free port',
     },
-    { name: 'dir', value: 'DIR', summary: 'directory that holds the repositories; ROOT-registry when not given' },
-    { name: 'store', default: false, summary: 'serve the images of the local store, to be read only' },
+    { name: 'dir', value: 'DIR', summary: 'directory of the repositories; default: ROOT-registry' },
+    { name: 'store', default: false, summary: 'serve the images in the local store, read-only' },
     { name: 'read-only', default: false, summary: 'refuse pushes and deletions' },
     {
       name: 'v1-tokens',
       default: false,
-      summary: 'want the tokens of protocol v1, to test clients; everybody gets them',
+      summary: 'require the tokens of protocol v1, to test clients; every client gets one',
     },
   ],
   examples: [
     { command: 'imgtool serve --dir /srv/registry', does: 'a registry on localhost:5000' },
-    { command: 'imgtool serve --store', does: 'the images of the local store, for podman, docker or another imgtool' },
-    { command: 'imgtool serve --listen 127.0.0.1:0 --json', does: 'on a free port; the URL is in the JSON' },
+    { command: 'imgtool serve --store', does: 'serve the local store to podman, docker or another imgtool' },
+    { command: 'imgtool serve --listen 127.0.0.1:0 --json', does: 'on a free port; the JSON has the URL' },
   ],
   async run({ options, signal, progress, imgtool, print }) {
     const store = servesStore(options);

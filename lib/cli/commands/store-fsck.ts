@@ -5,23 +5,23 @@ import type { CommandSpec } from '../command.js';
 export const storeFsck: CommandSpec = {
   path: ['store', 'fsck'],
   group: 'Store',
-  summary: 'prove that the store holds what it should',
+  summary: 'verify the content of the store',
   description:
-    'Every blob is read and compared with its digest, every layer with what its blob unpacks to. Ends with exit code 7 when ' +
-    'something is wrong and still is afterwards. With --repair, each line says what became of it: repaired, removed (nothing ' +
-    'needs it), or missing, with the command that brings it back. Containers keep the files they have.',
+    'Every blob is compared with its digest, every layer with what its blob unpacks to. The exit code is 7 if ' +
+    'anything is damaged or missing at the end. With --repair, each line says what was done: repaired, removed (nothing ' +
+    'needs it) or missing, with the command that restores it. The files of containers are not changed.',
   arguments: [],
   options: [
-    { name: 'quick', default: false, summary: 'look at records and presence only' },
+    { name: 'quick', default: false, summary: 'check records and presence only' },
     {
       name: 'repair',
       default: false,
-      summary: 'remove what is bad and bring it back, from its blob or a registry that has it',
+      summary: 'remove damaged content and restore it from its blob or from a registry',
     },
   ],
   examples: [
-    { command: 'imgtool store fsck', does: 'look at everything' },
-    { command: 'imgtool store fsck --repair', does: 'fetch what is bad again' },
+    { command: 'imgtool store fsck', does: 'verify everything' },
+    { command: 'imgtool store fsck --repair', does: 'restore damaged content' },
   ],
   async run({ options, signal, imgtool, print }) {
     const repair = options.flag('repair');

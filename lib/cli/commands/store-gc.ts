@@ -6,29 +6,28 @@ import { shortDigest } from '../progress-lines.js';
 export const storeGc: CommandSpec = {
   path: ['store', 'gc'],
   group: 'Store',
-  summary: 'remove what no image and no container needs',
+  summary: 'remove data that no image or container needs',
   description:
-    'Layers and blobs without an image, what killed processes left, downloads that nobody has gone on with for a day. Images ' +
-    'stay, unless --keep-storage says how much may.',
+    'Removes unused layers and blobs, leftovers of killed processes and downloads untouched for a day. Images ' +
+    'stay unless --keep-storage is given.',
   arguments: [],
   options: [
-    { name: 'dry-run', short: 'n', default: false, summary: 'say what would go; change nothing' },
+    { name: 'dry-run', short: 'n', default: false, summary: 'show what would be removed; change nothing' },
     {
       name: 'keep-storage',
       value: 'SIZE',
       parse: parseSize,
-      summary:
-        'remove images too, pulled longest ago first and none that a container uses, until no more than this is left',
+      summary: 'also remove images that no container uses, oldest pull first, until at most this much is left',
     },
     {
       name: 'drop-blobs',
       default: false,
-      summary: 'give up compressed layers that a registry has too; a push mounts or fetches them, or packs them anew',
+      summary: 'remove compressed layers that a registry has too; a push then mounts, fetches or repacks them',
     },
   ],
   examples: [
-    { command: 'imgtool store gc --dry-run', does: 'what would go' },
-    { command: 'imgtool store gc --keep-storage 20GiB', does: 'in a nightly job' },
+    { command: 'imgtool store gc --dry-run', does: 'show what would be removed' },
+    { command: 'imgtool store gc --keep-storage 20GiB', does: 'limit the size of the store, for example every night' },
   ],
   async run({ options, signal, imgtool }) {
     const dryRun = options.flag('dry-run');

@@ -5,18 +5,18 @@ import type { StoreRoot } from '../../snapshot/index.js';
 export const storeInit: CommandSpec = {
   path: ['store', 'init'],
   group: 'Store',
-  summary: 'make the store, or bring it up',
+  summary: 'create the store, or mount it',
   description:
-    'The first pull does this too. On btrfs the store is a subvolume; elsewhere it is an embedded pool: a sparse file ROOT.btrfs ' +
+    'The first pull, load or import does this too. On btrfs the store is a subvolume; elsewhere it is an embedded pool: a sparse file ROOT.btrfs ' +
     'mounted on ROOT.',
   arguments: [],
   options: [
     { name: 'size', value: 'SIZE', parse: parseSize, summary: 'virtual size of the embedded pool' },
-    { name: 'device', value: 'DEVICE', summary: 'block device to format for the pool; what is on it is lost' },
+    { name: 'device', value: 'DEVICE', summary: 'block device to format for the pool; its data is lost' },
   ],
   examples: [
-    { command: 'imgtool store init', does: 'the usual place and size' },
-    { command: 'imgtool store init --root /srv/images --size 200GiB', does: 'elsewhere, larger' },
+    { command: 'imgtool store init', does: 'default place and size' },
+    { command: 'imgtool store init --root /srv/images --size 200GiB', does: 'another place and size' },
   ],
   async run({ options, imgtool }) {
     return described(await imgtool.storeInit({ size: options.number('size'), device: options.text('device') }));
@@ -26,10 +26,10 @@ export const storeInit: CommandSpec = {
 export const storeInfo: CommandSpec = {
   path: ['store', 'info'],
   group: 'Store',
-  summary: 'show where the store is and the room it has',
+  summary: 'show the location of the store and its free space',
   arguments: [],
   options: [],
-  examples: [{ command: 'imgtool store info --json', does: 'for a program' }],
+  examples: [{ command: 'imgtool store info --json', does: 'as JSON' }],
   async run({ imgtool }) {
     const { space, ...store } = await imgtool.storeInfo();
     const result = described(store);
@@ -50,13 +50,13 @@ export const storeInfo: CommandSpec = {
 export const storeDf: CommandSpec = {
   path: ['store', 'df'],
   group: 'Store',
-  summary: 'show what takes how much room',
+  summary: 'show disk usage of the store',
   description:
-    'Layers count as what they unpack to, blobs as stored. SHARED is what more than one image has, EXCLUSIVE what one image ' +
-    'alone has: removing that image frees it.',
+    'Layers are counted unpacked, blobs as stored. SHARED is data that several images share, EXCLUSIVE data of one image ' +
+    'only: removing that image frees it.',
   arguments: [],
   options: [],
-  examples: [{ command: 'imgtool store df', does: 'sums and the share of each image' }],
+  examples: [{ command: 'imgtool store df', does: 'totals and the usage of each image' }],
   async run({ imgtool }) {
     const usage = await imgtool.storeDf();
     const { layers, blobs, space } = usage;

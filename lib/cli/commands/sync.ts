@@ -13,67 +13,67 @@ export const sync: CommandSpec = {
   path: ['sync'],
   resumes: true,
   group: 'Registries',
-  summary: 'mirror repositories: what is new is copied, what is there costs one question',
+  summary: 'mirror repositories; a tag that is up to date costs one HEAD request per side',
   description:
-    'Takes a file (docs/mirroring.md; the form of skopeo-sync is understood too, with targets given after it), or a ' +
-    'source and targets: HOST/REPOSITORY, HOST/REPOSITORY:TAG, or HOST/ for all that its catalog lists; with docker-v1:// ' +
-    'before it, a registry of protocol v1. Manifests are copied byte for byte, unless another form is asked for. Running again goes on where an earlier run stopped.\n' +
-    'Nothing is removed at targets without --delete-extra; what is removed is kept in ' +
-    '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson, so that it can be put back.',
+    'Takes a file (docs/mirroring.md; for a file of skopeo sync, add the targets as DST), or a ' +
+    'source and targets: HOST/REPOSITORY, HOST/REPOSITORY:TAG, or HOST/ for all repositories in its catalog; with docker-v1:// ' +
+    'before it, the source is read over registry protocol v1. Manifests are copied byte for byte unless --format or --compression is given. An interrupted run resumes when it is started again.\n' +
+    'Tags are removed at targets only with --delete-extra. Their manifests are saved in ' +
+    '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson and can be restored.',
   arguments: [
-    { name: 'FILE|SRC', summary: 'file of mirrors, or what to mirror', completes: 'file' },
-    { name: 'DST', summary: 'where to; several are served by one read', optional: true, variadic: true },
+    { name: 'FILE|SRC', summary: 'sync file or source', completes: 'file' },
+    { name: 'DST', summary: 'target; several share one read of the source', optional: true, variadic: true },
   ],
   options: [
-    { name: 'tags', value: 'GLOB', repeat: true, summary: 'only tags like this; * stands for anything' },
-    { name: 'exclude', value: 'GLOB', repeat: true, summary: 'no tags like this' },
-    { name: 'tags-regex', value: 'REGEX', repeat: true, summary: 'only tags that match' },
-    { name: 'exclude-regex', value: 'REGEX', repeat: true, summary: 'no tags that match' },
-    { name: 'semver', value: 'RANGE', repeat: true, summary: 'only versions in the range, as npm writes them' },
-    { name: 'newest', value: 'N', parse: wholeNumber(1), summary: 'of these, the newest N' },
+    { name: 'tags', value: 'GLOB', repeat: true, summary: 'only tags that match; * matches anything' },
+    { name: 'exclude', value: 'GLOB', repeat: true, summary: 'skip tags that match' },
+    { name: 'tags-regex', value: 'REGEX', repeat: true, summary: 'only tags that match the regular expression' },
+    { name: 'exclude-regex', value: 'REGEX', repeat: true, summary: 'skip tags that match the regular expression' },
+    { name: 'semver', value: 'RANGE', repeat: true, summary: 'only versions in the range, in npm syntax' },
+    { name: 'newest', value: 'N', parse: wholeNumber(1), summary: 'only the newest N of the selected tags' },
     {
       name: 'newest-by',
       value: 'WHAT',
       choices: ['semver', 'created'],
       default: 'semver',
-      summary: 'what makes a tag newer: its version, or when its image was created',
+      summary: 'order for --newest: version, or creation time of the image',
     },
-    { name: 'since', value: 'AGE', summary: 'only images created no longer ago: 12h, 30d, 2w' },
+    { name: 'since', value: 'AGE', summary: 'only images created within this time: 12h, 30d, 2w' },
     {
       name: 'platform',
       value: 'OS/ARCH[/VARIANT]',
       repeat: true,
-      summary: 'of indexes only these platforms; the index is rewritten',
+      summary: 'only these platforms of an index; the index is rewritten',
       shared: true,
     },
-    { name: 'referrers', default: false, summary: 'signatures, SBOMs and attestations too' },
+    { name: 'referrers', default: false, summary: 'copy signatures, SBOMs and attestations too' },
     {
       name: 'format',
       value: 'FORMAT',
       choices: ['oci', 'v2s2'],
-      summary: 'write manifests as OCI or as Docker schema 2; as they are when not given',
+      summary: 'manifest format: OCI or Docker schema 2; default: unchanged',
     },
     {
       name: 'compression',
       value: 'KIND[:LEVEL]',
-      summary: 'gzip or zstd; layers compressed so already stay, unless a level is given',
+      summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
     },
-    { name: 'scoped', default: false, summary: 'put host and path of the source below the target' },
+    { name: 'scoped', default: false, summary: 'append host and path of the source to the target' },
     { name: 'delete-extra', default: false, summary: 'remove tags at targets that the source does not have' },
     {
       name: 'max-delete',
       value: 'N',
       parse: wholeNumber(0),
       default: 10,
-      summary: 'remove nothing from a repository where more tags than this are extra',
+      summary: 'remove nothing from a repository with more extra tags than this',
     },
-    { name: 'protect', value: 'GLOB', repeat: true, summary: 'tags that are never removed' },
-    { name: 'dry-run', default: false, summary: 'say what would be copied and removed; change nothing' },
-    { name: 'keep-going', default: false, summary: 'go on after a failure; exit code 10 when some of it failed' },
+    { name: 'protect', value: 'GLOB', repeat: true, summary: 'never remove tags that match' },
+    { name: 'dry-run', default: false, summary: 'show what would be copied and removed; change nothing' },
+    { name: 'keep-going', default: false, summary: 'continue after a failure; exit code 10 if anything failed' },
     {
       name: 'watch',
       value: 'WHEN',
-      summary: 'do it again and again: each 90s, 15m, 6h, or at times of cron ("0 3 * * *", @hourly; local time)',
+      summary: 'repeat: at an interval (90s, 15m, 6h) or by a cron schedule ("0 3 * * *", @hourly; local time)',
     },
     {
       name: 'hook',
@@ -87,25 +87,25 @@ export const sync: CommandSpec = {
       value: '[HOST=]N/TIME',
       repeat: true,
       summary:
-        'with --queue: tags that workers begin, all together, of each source registry, or from or to HOST: 5/s, 100/6h; none lifts it',
+        'with --queue: how many tags all workers together start, per source registry, or from or to HOST: 5/s, 100/6h; none: no limit',
     },
     {
       name: 'attempts',
       value: 'N',
       parse: wholeNumber(1),
       default: 8,
-      summary: 'with --queue: times a tag is tried, each after twice the wait',
+      summary: 'with --queue: how often a tag is tried; the wait doubles each time',
     },
-    { name: 'metrics-file', value: 'FILE', summary: 'figures for Prometheus; as JSON in FILE.json' },
+    { name: 'metrics-file', value: 'FILE', summary: 'write metrics for Prometheus to FILE, and as JSON to FILE.json' },
     ...SIDE_OPTIONS,
   ],
   examples: [
     {
       command: "imgtool sync alpine mirror:5000/alpine --semver '>=3.18' --newest 5",
-      does: 'the five newest versions',
+      does: 'mirror the five newest versions',
     },
-    { command: 'imgtool sync mirrors.yaml --dry-run', does: 'what a file would do' },
-    { command: "imgtool sync mirrors.yaml --watch '0 3 * * *' --keep-going", does: 'each night at three' },
+    { command: 'imgtool sync mirrors.yaml --dry-run', does: 'show what a sync file would do' },
+    { command: "imgtool sync mirrors.yaml --watch '0 3 * * *' --keep-going", does: 'every night at three' },
     { command: 'imgtool sync old:5000/ east:5000 west:5000 --keep-going', does: 'a whole registry to two others' },
   ],
   async run(context) {

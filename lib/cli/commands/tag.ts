@@ -3,11 +3,11 @@ import type { CommandSpec } from '../command.js';
 export const tag: CommandSpec = {
   path: ['tag'],
   group: 'Images',
-  summary: 'give an image one more name',
-  description: 'An image that had the name loses it.',
+  summary: 'add a name to an image',
+  description: 'If another image has the name, it loses it.',
   arguments: [
-    { name: 'IMAGE', summary: 'name, ID or unique prefix of one', completes: 'image' },
-    { name: 'REF', summary: 'the new name' },
+    { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' },
+    { name: 'REF', summary: 'new name' },
   ],
   options: [],
   examples: [{ command: 'imgtool tag alpine:3.20 localhost:5000/base:stable', does: 'name it for another registry' }],
@@ -20,10 +20,10 @@ export const tag: CommandSpec = {
 export const untag: CommandSpec = {
   path: ['untag'],
   group: 'Images',
-  summary: 'take a name from an image; the image stays',
-  arguments: [{ name: 'REF', summary: 'the name', completes: 'image' }],
+  summary: 'remove a name from an image; the image stays',
+  arguments: [{ name: 'REF', summary: 'name to remove', completes: 'image' }],
   options: [],
-  examples: [{ command: 'imgtool untag localhost:5000/base:stable', does: 'forget the name, keep the image' }],
+  examples: [{ command: 'imgtool untag localhost:5000/base:stable', does: 'remove the name, keep the image' }],
   async run({ args, signal, imgtool }) {
     const named = await imgtool.untag(args[0]!, { signal });
     return { json: named, text: [] };

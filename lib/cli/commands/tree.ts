@@ -7,13 +7,11 @@ import { shortName } from './images.js';
 export const tree: CommandSpec = {
   path: ['tree'],
   group: 'Images',
-  summary: 'show the layers of an image and who shares them',
-  description: 'docker://REF asks the registry and pulls nothing; sizes are compressed ones then.',
-  arguments: [
-    { name: 'IMAGE', summary: 'name, ID or unique prefix of one; docker://REF for a registry', completes: 'image' },
-  ],
+  summary: 'show the layers of an image and which images share them',
+  description: 'docker://REF reads from the registry and pulls nothing; sizes are then those of the compressed layers.',
+  arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'image' }],
   options: [PLATFORM],
-  examples: [{ command: 'imgtool tree alpine', does: 'layers, oldest first' }],
+  examples: [{ command: 'imgtool tree alpine', does: 'show the layers, oldest first' }],
   run: (context) => (/^docker(-v1)?:\/\//.test(context.args[0]!) ? remoteTree(context) : localTree(context)),
 };
 

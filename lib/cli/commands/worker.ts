@@ -8,12 +8,12 @@ export const worker: CommandSpec = {
   path: ['worker'],
   resumes: true,
   group: 'Registries',
-  summary: 'copy the tags that sync --queue has put into a queue',
+  summary: 'copy the tags that sync --queue has queued',
   description:
-    'Runs until it is interrupted, on as many machines as wanted. Logins are those of the machine it runs on; none is ' +
-    'ever in the queue. --parallel is the number of tags of one source registry under way at the same time. ' +
-    'Interrupted, it gives back what it has not finished; killed, others take it over.\n' +
-    'Whoever may write to the queue can have images copied with the logins of its workers: keep its Redis to yourself.',
+    'Runs until it is interrupted, on any number of machines. It uses the logins of its machine; the queue never ' +
+    'holds any. --parallel is the number of concurrent tags per source registry. ' +
+    'An interrupted worker returns its unfinished tags to the queue; other workers take over those of a killed one.\n' +
+    'Anyone who can write to the queue can copy images with the logins of the workers: restrict access to Redis.',
   arguments: [],
   options: [
     QUEUE_OPTION,
@@ -22,13 +22,13 @@ export const worker: CommandSpec = {
       value: 'SECONDS',
       parse: wholeNumber(1),
       default: 15,
-      summary: 'tags of a worker that was not heard of for so long are taken over by others',
+      summary: 'seconds without a sign of life before others take over the tags of a worker',
     },
-    { name: 'list-dead', default: false, summary: 'list the tags that were given up in the last week, and end' },
+    { name: 'list-dead', default: false, summary: 'list the tags that failed for good in the last week, then exit' },
   ],
   examples: [
-    { command: 'imgtool worker --queue redis://queue.example', does: 'copy what is put there' },
-    { command: 'imgtool worker --queue redis://queue.example --list-dead', does: 'what could not be copied, and why' },
+    { command: 'imgtool worker --queue redis://queue.example', does: 'copy queued tags' },
+    { command: 'imgtool worker --queue redis://queue.example --list-dead', does: 'list failed tags and the reasons' },
   ],
   async run(context) {
     const { options, signal, imgtool, print } = context;

@@ -28,7 +28,7 @@ export function blobSource(place: Place, descriptor: Descriptor, priority: numbe
 export async function hasBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
   const response = await headBlob(place, digest, signal);
   if (response.status === 200) return true;
-  // Where HEAD is refused, uploading it shows what is there.
+  // Where HEAD is refused, the upload shows whether the blob exists.
   if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
   throw errorFrom(response, askedFor(place, 'HEAD', digest));
 }

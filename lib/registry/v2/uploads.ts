@@ -106,7 +106,7 @@ class Upload {
     this.#source = source;
     this.#options = options;
     this.#retries = options.retries ?? DEFAULT_RETRIES;
-    // Nobody sends to a session before a registry has opened it.
+    // A session exists only once the registry has opened it.
     this.#asked = { ...askedFor(place, 'PUT', source.descriptor.digest), isRegistry: true };
     this.#ways = new UploadWays(place.endpoint.facts, source.descriptor.size);
     this.#session = options.session;
