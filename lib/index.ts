@@ -3,7 +3,8 @@
  * other parts make the drivers they need (`openStore`, `createContentStore`, …), hand them to an operation (`pullImage`,
  * `commitContainer`, …) as its `deps`, and close what they made.
  */
-export * from './imgtool/index.js';
+export { Imgtool } from './imgtool/index.js';
+export type * from './imgtool/index.js';
 export * from './errors.js';
 export * from './operations/index.js';
 export * from './progress/index.js';

@@ -8,3 +8,4 @@ export { ArchiveDestination, openArchiveDestination, type ArchiveDestinationOpti
 export { ArchiveSource, openArchiveSource } from './archive-source.js';
 export { openImageArchive, type OpenArchiveOptions } from './open-archive.js';
 export { createImageArchive, type CreateArchiveOptions } from './create-archive.js';
+export { searchLayer, type LayerAnswer, type LayerSearch } from './search-layer.js';

@@ -6,12 +6,13 @@ import type { KnownHosts } from '../http/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient } from '../registry/index.js';
-import type { RegistryStorage, RequestLog, RunningServer, ServerOptions } from '../server/index.js';
+import type { RegistryStorage, RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
 import { sourceDateEpoch, spoolDirectory } from './common.js';
 import { clientOptions } from './client-options.js';
 import { localDrivers, type LocalDeps } from './local-drivers.js';
+import { logLine } from './log-line.js';
 import { namedLogin, splitCredentials, type NamedLogin } from './named-login.js';
 import { DEFAULTS, type Settings } from './settings.js';
 
@@ -208,6 +209,12 @@ export class Drivers {
     return (await import('../archive/index.js')).createImageArchive(options);
   }
 
+  /** A registry, and what looks for files in the layers it has. */
+  async layerSearch(named: { readonly host: string }) {
+    const [{ searchLayer }, remote] = await Promise.all([import('../archive/index.js'), this.remote(named)]);
+    return { ...remote, searchLayer };
+  }
+
   /** What images are copied between; a store is opened only when it is one end. `sides`: reached in ways of their own. */
   async transports(
     sides: {
@@ -336,21 +343,4 @@ export class Drivers {
 
 function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonly path: string }>): string {
   return `${transport}:${path}${tag === undefined ? '' : `:${tag}`}`;
-}
-
-/** One answered request, for people. */
-function logLine({
-  remote,
-  method,
-  url,
-  status,
-  bytesReceived,
-  bytesSent,
-  durationMs,
-  complete,
-  error,
-}: RequestLog): string {
-  const outcome = complete ? '' : ', cut off';
-  const cause = error === undefined ? '' : `: ${error instanceof Error ? error.message : 'unknown'}`;
-  return `${remote} ${method} ${url} ${status}, ${bytesReceived} B in, ${bytesSent} B out, ${durationMs.toFixed(0)} ms${outcome}${cause}`;
 }

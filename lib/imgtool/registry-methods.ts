@@ -7,6 +7,7 @@ import type { Stoppable } from './common.js';
 import type { CopyOptions } from './copies.js';
 import type { LoginOptions } from './logins.js';
 import type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
+import type { ReadFileOptions } from './read-file.js';
 import type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
 import type { ServeOptions, ServedRegistry } from './serve.js';
 import type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
@@ -56,6 +57,11 @@ export abstract class RegistryMethods extends Opened {
   /** The digest a reference has at its registry; of an index that of the index. */
   async digest(ref: string, options: Stoppable = {}): Promise<Pick<Descriptor, 'digest' | 'mediaType' | 'size'>> {
     return (await import('./registries.js')).resolveDigest(await this.drivers(), ref, options);
+  }
+
+  /** Reads one file of an image at a registry without pulling it: layers are streamed from the top down, links followed. */
+  async readFile(ref: string, path: string, options: ReadFileOptions = {}): Promise<Buffer> {
+    return (await import('./read-file.js')).readFile(await this.drivers(), ref, path, options);
   }
 
   /** Searches a registry for repositories (protocol v1). */

@@ -15,7 +15,7 @@ import type { ContainerRuntime } from '../runtime/index.js';
 import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
 
 /**
- * What operations work with: interfaces only, made by the caller (the CLI's `compose.ts`, a program, a test) and closed by
+ * What operations work with: interfaces only, made by the caller (`imgtool/drivers.ts`, a program, a test) and closed by
  * it. Each operation asks for the part it needs (`Pick<OperationDeps, 'metadata'>`).
  */
 export interface OperationDeps {

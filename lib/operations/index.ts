@@ -31,6 +31,7 @@ export * from './plan-pull.js';
 export * from './pull.js';
 export * from './push.js';
 export type { PushedState } from './push-blob.js';
+export * from './read-image-file.js';
 export * from './registry-access.js';
 export * from './registry-documents.js';
 export * from './registry-queries.js';
