@@ -24,20 +24,34 @@ describe('archive/search-layer', () => {
   const cases: readonly [title: string, entries: readonly TarEntry[], answer: unknown][] = [
     ['the file', [{ path: 'a/b', content: 'x' }], file],
     ['the file of a name with ./', [{ path: './a/b', content: 'x' }], file],
-    ['the last of two', [{ path: 'a/b', content: 'y' }, { path: 'a/b', content: 'x' }], file],
+    [
+      'the last of two',
+      [
+        { path: 'a/b', content: 'y' },
+        { path: 'a/b', content: 'x' },
+      ],
+      file,
+    ],
     ['nothing', [{ path: 'a/c', content: 'x' }], undefined],
     ['gone by a whiteout', [{ path: 'a/.wh.b', content: '' }], { kind: 'gone' }],
     ['gone by a whiteout of its directory', [{ path: '.wh.a', content: '' }], { kind: 'gone' }],
     ['gone by an opaque directory', [{ path: 'a/.wh..wh..opq', content: '' }], { kind: 'gone' }],
-    ['the file beside an opaque marker', [{ path: 'a/.wh..wh..opq', content: '' }, { path: 'a/b', content: 'x' }], file],
+    [
+      'the file beside an opaque marker',
+      [
+        { path: 'a/.wh..wh..opq', content: '' },
+        { path: 'a/b', content: 'x' },
+      ],
+      file,
+    ],
     ['nothing of a whiteout of another name', [{ path: 'a/.wh.bb', content: '' }], undefined],
     ['gone below a file', [{ path: 'a', content: 'x' }], { kind: 'gone' }],
+    ['a relative link', [{ path: 'a/b', type: 'link', target: '../c' }], { kind: 'link', path: 'a/../c', here: false }],
     [
-      'a relative link',
-      [{ path: 'a/b', type: 'link', target: '../c' }],
-      { kind: 'link', path: 'a/../c', here: false },
+      'a link of its directory',
+      [{ path: 'a', type: 'link', target: '/usr/a' }],
+      { kind: 'link', path: '/usr/a/b', here: false },
     ],
-    ['a link of its directory', [{ path: 'a', type: 'link', target: '/usr/a' }], { kind: 'link', path: '/usr/a/b', here: false }],
     [
       'a hard link',
       [
