@@ -48,7 +48,7 @@ export class ArchiveDestination implements ImageDestination {
   }
 
   hasManifest(descriptor: Descriptor): Promise<boolean> {
-    return this.#writer.has(descriptor);
+    return this.#writer.hasManifest?.(descriptor) ?? this.#writer.has(descriptor);
   }
 
   mountBlob(): Promise<boolean> {

@@ -25,8 +25,9 @@ export class ArchiveSource implements ImageSource {
     this.#archive = archive;
   }
 
-  /** `tag`: what an OCI layout calls it (`org.opencontainers.image.ref.name`), or a reference. Throws NotFoundError besides. */
-  manifest({ tag, digest }: ImageSelector): Promise<RawManifest> {
+  /** `tag`: what an OCI layout calls it (`org.opencontainers.image.ref.name`), or a reference. */
+  async manifest({ tag, digest }: ImageSelector, { signal }: { readonly signal: AbortSignal }): Promise<RawManifest> {
+    signal.throwIfAborted();
     return this.#archive.manifest(digest ?? this.#find(tag).descriptor.digest);
   }
 

@@ -3,7 +3,20 @@ import { constants } from 'node:fs';
 import { open, readdir, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ArchiveFormatError, UsageError } from '../errors.js';
-import { MEDIA_TYPE, parseJson, type Descriptor, type RawManifest, type ReopenableBlob } from '../spec/index.js';
+import {
+  digestAlgorithm,
+  digestOf,
+  isIndexType,
+  isManifestType,
+  MAX_MANIFEST_BYTES,
+  MEDIA_TYPE,
+  parseJson,
+  parseManifest,
+  type Descriptor,
+  type Digest,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../spec/index.js';
 import { tryFlock } from '../sys/index.js';
 import { delay, makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import { OCI_LAYOUT, setName } from './oci-index.js';
@@ -50,6 +63,11 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     return (await stat(join(this.#root, blobPath(digest))).catch(() => undefined))?.size === size;
   }
 
+  /** Others write layouts that have an index and some of its images only. */
+  hasManifest(descriptor: Descriptor): Promise<boolean> {
+    return this.#isWhole(descriptor, new Set());
+  }
+
   async putBlob(
     blob: ReopenableBlob,
     options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
@@ -80,6 +98,23 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
 
   discard(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** `seen`: manifests that are looked at already. */
+  async #isWhole(descriptor: Descriptor, seen: Set<Digest>): Promise<boolean> {
+    const { digest, mediaType, size } = descriptor;
+    if (seen.has(digest)) return true;
+    seen.add(digest);
+    if (size > MAX_MANIFEST_BYTES || !(await this.has(descriptor))) return false;
+    const bytes = await readFile(join(this.#root, blobPath(digest)));
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) return false;
+    const document = parseManifest(bytes, mediaType, `manifest ${digest}`);
+    const named = document.kind === 'index' ? document.manifests : [document.config, ...document.layers];
+    for (const entry of named) {
+      const isManifest = isIndexType(entry.mediaType) || isManifestType(entry.mediaType);
+      if (!(await (isManifest ? this.#isWhole(entry, seen) : this.has(entry)))) return false;
+    }
+    return true;
   }
 
   /** A new layout, or one that is there. */

@@ -45,8 +45,13 @@ export class TarArchiveWriter implements ImageArchiveWriter {
     const { digest, size } = blob.descriptor;
     if (this.#put.has(digest)) return;
     this.#put.add(digest);
-    await this.#begin(digest);
-    await this.#tar.addFile(blobPath(digest), size, verified(blob, options));
+    try {
+      await this.#begin(digest);
+      await this.#tar.addFile(blobPath(digest), size, verified(blob, options));
+    } catch (error) {
+      this.#put.delete(digest);
+      throw error;
+    }
   }
 
   async putManifest({ bytes, descriptor: { digest } }: RawManifest): Promise<void> {

@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError } from '../errors.js';
+import { readRange } from '../util/index.js';
 import { missing, type FileTree } from './file-tree.js';
 import { MAX_LINK_DEPTH } from './limits.js';
-import { readRange } from './read-range.js';
 import type { TarMember } from './tar-index.js';
 
 /** The files of a tar that lies in a seekable file; takes over `file` and closes it. */

@@ -42,6 +42,8 @@ export interface ImageArchiveWriter {
   readonly format: ArchiveFormat;
   /** Whether the blob is there or on its way, so that it need not be put. */
   has(descriptor: Descriptor): Promise<boolean>;
+  /** Whether the manifest is there or on its way, and with it all that it names. Default: as `has`, where it is put last. */
+  hasManifest?(descriptor: Descriptor): Promise<boolean>;
   /** Takes a blob, verified. Throws SizeMismatchError, DigestMismatchError. */
   putBlob(
     blob: ReopenableBlob,

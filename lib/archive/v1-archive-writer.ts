@@ -21,10 +21,10 @@ import {
   type ReopenableBlob,
   type V1Image,
 } from '../spec/index.js';
+import { readRange } from '../util/index.js';
 import { decompress, detectCompression } from './decompress.js';
 import { moveName, type DockerEntry } from './docker-listing.js';
 import { peek } from './peek.js';
-import { readRange } from './read-range.js';
 import { spool } from './spool.js';
 import { TarOutput } from './tar-output.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';

@@ -2,7 +2,7 @@ import { AuthenticationError } from '../errors.js';
 import type { HttpClient } from '../http/index.js';
 import { BearerToken } from './bearer-token.js';
 import { parseChallenges, type Challenge } from './challenge.js';
-import { basicHeader, fetchToken, loginHint, tokenScopes, type TokenRequest } from './fetch-token.js';
+import { basicHeader, fetchToken, loginHint, tokenScopes, wrongLoginHint, type TokenRequest } from './fetch-token.js';
 import { checkTokenRealm } from './token-realm.js';
 import type { Authorizer, AuthScope, CredentialLookup, Credentials, Refusal } from './types.js';
 
@@ -40,12 +40,12 @@ class ChallengeAuthorizer implements Authorizer {
     return header.startsWith('Bearer ') && ![...this.#tokens.values()].some((token) => token.isValid(header));
   }
 
-  async hasCredentials({ host, repository }: AuthScope, signal: AbortSignal): Promise<boolean> {
+  async credentialSource({ host, repository }: AuthScope, signal: AbortSignal): Promise<string | undefined> {
     try {
-      return (await this.#options.credentials?.(host, { repository, signal })) !== undefined;
+      return (await this.#options.credentials?.(host, { repository, signal }))?.source;
     } catch {
       signal.throwIfAborted();
-      return false;
+      return undefined;
     }
   }
 
@@ -119,7 +119,7 @@ function refusedAgain(host: string, credentials: Credentials | undefined): Authe
   return new AuthenticationError(`${host} refused the credentials${of}`, {
     host,
     credentialSource: credentials?.source,
-    hint: loginHint(host),
+    hint: credentials === undefined ? loginHint(host) : wrongLoginHint(host),
   });
 }
 

@@ -120,9 +120,14 @@ export function basicHeader(credentials: Credentials): string {
   return `Basic ${encodeLogin(credentials)}`;
 }
 
-/** What to do when credentials are missing or wrong. */
+/** What to do when credentials are missing. */
 export function loginHint(host: string): string {
   return `log in with: imgtool login ${host}`;
+}
+
+/** What to do when credentials are refused. */
+export function wrongLoginHint(host: string): string {
+  return `check the user name and the password, or ${loginHint(host)}`;
 }
 
 /** OAuth2 services answer 400 to a refresh token that is no longer good (RFC 6749, 5.2). */
@@ -138,7 +143,7 @@ function refused({ scope, credentials }: TokenRequest): AuthenticationError {
     host,
     scheme: 'bearer',
     credentialSource: credentials?.source,
-    hint: loginHint(host),
+    hint: credentials === undefined ? loginHint(host) : wrongLoginHint(host),
   });
 }
 

@@ -82,8 +82,8 @@ export interface Authorizer {
    * unasked. Throws as `answer`.
    */
   header(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
-  /** Whether the user has a login for the host. Throws AbortError. */
-  hasCredentials(scope: AuthScope, signal: AbortSignal): Promise<boolean>;
+  /** Where the login of the user for the host comes from, for messages; undefined: there is none. Throws AbortError. */
+  credentialSource(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
   /** Whether a header that was refused may just have expired on the way, so that `answer` is worth another try. */
   hasExpired(header: string): boolean;
   /**

@@ -58,8 +58,8 @@ export interface CommandContext {
   readonly progress: ProgressSink;
   /** Prints a result before the end: for what runs until it is interrupted. */
   readonly print: (result: CommandResult) => void;
-  /** Tells at once that the command failed for one of its arguments, and returns the exit code that stands for it. */
-  readonly fail: (argument: string, error: unknown) => number;
+  /** Tells at once that the command failed for one of its arguments, and resolves with the exit code that stands for it. */
+  readonly fail: (argument: string, error: unknown) => Promise<number>;
   /** The bytes of standard input; what reads them closes it. Throws UsageError when it is a terminal. */
   readonly input: () => Readable;
   /** Standard output for bytes as they are, with back-pressure; ending it leaves the process's own open. Throws UsageError when it is a terminal. */

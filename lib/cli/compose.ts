@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
 import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
-import { InvalidReferenceError, NotFoundError } from '../errors.js';
+import { findCause, InvalidReferenceError, NotFoundError, systemErrorName } from '../errors.js';
 import type {
   CopyTransports,
   GarbageDeps,
@@ -88,6 +88,13 @@ export class Composition {
   async store(): Promise<StoreRoot> {
     const { findStore } = await import('../snapshot/index.js');
     return findStore(this.root, { onNote: this.#note });
+  }
+
+  /** What to tell the user in place of `error` when the disk under the store is to blame. */
+  async explained(error: unknown): Promise<unknown> {
+    if (findCause(error, (cause) => ['EIO', 'EROFS'].includes(systemErrorName(cause) ?? '')) === undefined)
+      return error;
+    return (await import('../snapshot/index.js')).explainPool(this.root, error);
   }
 
   /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */

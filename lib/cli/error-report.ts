@@ -1,4 +1,5 @@
 import { ImgtoolError, withoutLogins } from '../errors.js';
+import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-codes.js';
 
@@ -18,7 +19,8 @@ const NOT_FACTS: ReadonlySet<string> = new Set(['code', 'hint', 'message', 'name
  * Puts an error in words. `what`: the work that failed, such as `pull alpine`; `imgtool` where no command was understood.
  * `resumes`: whether running it again continues where an interrupted run ended.
  */
-export function reportError(error: unknown, what: string, { resumes = false } = {}): ErrorReport {
+export function reportError(thrown: unknown, what: string, { resumes = false } = {}): ErrorReport {
+  const error = asKnownError(thrown);
   const exitCode = exitCodeOf(error);
   const command = withoutLogins(what);
   const message = messageOf(error);

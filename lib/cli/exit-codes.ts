@@ -1,4 +1,4 @@
-import { ContainerStartError, ImgtoolError, SyscallError } from '../errors.js';
+import { ContainerStartError, findCause, ImgtoolError, isDiskFull, PartialError } from '../errors.js';
 
 /** The process's exit codes (docs/cli.md); never renumbered. */
 export const EXIT = {
@@ -60,22 +60,17 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };
 
-const SPACE_ERRNO: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
-
 /** Whether `error` is a cancellation, however deep it was wrapped. */
 export function isAbort(error: unknown): boolean {
-  for (let current = error, depth = 0; current instanceof Error && depth < 10; current = current.cause, depth += 1) {
-    if (current.name === 'AbortError') return true;
-  }
-  return false;
+  return findCause(error, ({ name }) => name === 'AbortError') !== undefined;
 }
 
 /** The exit code for what an operation threw. */
 export function exitCodeOf(error: unknown): number {
-  if (isAbort(error)) return EXIT.interrupted;
-  const errno = error instanceof SyscallError ? error.errno : (error as NodeJS.ErrnoException | undefined)?.code;
-  if (errno !== undefined && SPACE_ERRNO.has(errno)) return EXIT.space;
   if (error instanceof ContainerStartError) return error.exitCode;
+  // What filled the disk may have ended other work, which then says that it was interrupted.
+  if (!(error instanceof PartialError) && findCause(error, isDiskFull) !== undefined) return EXIT.space;
+  if (isAbort(error)) return EXIT.interrupted;
   if (error instanceof ImgtoolError) return EXIT_OF_ERROR[error.code] ?? EXIT.failure;
   return EXIT.failure;
 }

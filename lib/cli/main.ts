@@ -1,4 +1,4 @@
-import { DiskSpaceError } from '../errors.js';
+import { DiskSpaceError, isDiskFull, systemErrorName } from '../errors.js';
 import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { jsonText } from './json-text.js';
@@ -53,8 +53,8 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 function outputError(error: NodeJS.ErrnoException): Error {
-  const message = `standard output cannot be written: ${error.code ?? error.message}`;
-  return ['ENOSPC', 'EDQUOT'].includes(error.code ?? '')
+  const message = `standard output cannot be written: ${systemErrorName(error) ?? error.message}`;
+  return isDiskFull(error)
     ? new DiskSpaceError(message, { cause: error, hint: 'free space where the output goes' })
     : new Error(message, { cause: error });
 }

@@ -89,8 +89,8 @@ async function runCommand(
   const compose = new Composition(options, files, progress, env);
   try {
     const print = (result: CommandResult): void => terminal.result(result);
-    const fail: CommandContext['fail'] = (argument, error) => {
-      const cause: unknown = signal.aborted ? signal.reason : error;
+    const fail: CommandContext['fail'] = async (argument, error) => {
+      const cause = signal.aborted ? (signal.reason as unknown) : await compose.explained(error);
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
       terminal.error(report, cause);
       return report.exitCode;
@@ -105,6 +105,8 @@ async function runCommand(
     if (result !== undefined && 'exitCode' in result) return result.exitCode;
     if (result !== undefined) print(result);
     return EXIT.success;
+  } catch (error) {
+    throw await compose.explained(error);
   } finally {
     await compose.close();
   }

@@ -1,10 +1,13 @@
 import { closeSync, constants, fstatSync, openSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { InvalidReferenceError, StoreError } from '../errors.js';
+import { InvalidReferenceError, isDiskFull, StoreError, systemErrorName } from '../errors.js';
+import { lockWithoutFile } from './lock-without-file.js';
 import type { HeldLock } from './types.js';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
+/** Every command takes these: they stay, so that one can be taken when no file can be made any more. */
+const LASTING: ReadonlySet<string> = new Set(['store', 'image-names', 'container-names']);
 const FIRST_WAIT_MS = 5;
 const LONGEST_WAIT_MS = 100;
 
@@ -39,6 +42,8 @@ export async function tryAcquireLock(directory: string, name: string, mode: Mode
   const path = join(directory, name);
   for (;;) {
     const fd = openLockFile(path);
+    if (fd === 'read-only') return FREE;
+    if (fd === 'full') return lockWithoutFile(directory, name);
     let held = false;
     try {
       if (!tryFlock(fd, mode)) return undefined;
@@ -50,11 +55,16 @@ export async function tryAcquireLock(directory: string, name: string, mode: Mode
   }
 }
 
-function openLockFile(path: string): number {
+/** For a file that cannot be made: on a file system that is read-only nothing is changed, so nobody need wait. */
+const FREE: HeldLock = { release: () => undefined };
+
+function openLockFile(path: string): number | 'read-only' | 'full' {
   try {
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = systemErrorName(error);
+    if (code === 'EROFS') return 'read-only';
+    if (isDiskFull(error)) return 'full';
     throw new StoreError(`the lock ${path} cannot be opened: ${code ?? String(error)}`, {
       path,
       cause: error,
@@ -75,7 +85,7 @@ function heldLock(fd: number, path: string, mode: Mode): HeldLock {
     release() {
       if (released) return;
       released = true;
-      if (mode === 'exclusive') rmSync(path, { force: true });
+      if (mode === 'exclusive' && !LASTING.has(basename(path))) rmSync(path, { force: true });
       closeSync(fd);
     },
   };

@@ -4,6 +4,7 @@ import { acquireLock, tryAcquireLock } from './lock-file.js';
 import { containerRecordError, layerRecordError, uploadRecordError } from './check-record.js';
 import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
+import { keepRoom, makeRoom } from './room.js';
 import type { ContainerRecord, LayerRecord, MetadataStore, UploadRecord } from './types.js';
 
 /** How long a lock is waited for in silence. Milliseconds. */
@@ -50,6 +51,8 @@ export function createMetadataStore({ root, bootId, onWait }: MetadataStoreOptio
       }
     },
     tryLock: (name, mode) => tryAcquireLock(locks, name, mode),
+    keepRoom: () => keepRoom(root),
+    makeRoom: () => makeRoom(root),
   };
 }
 

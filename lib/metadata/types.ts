@@ -106,6 +106,10 @@ export interface MetadataStore {
   ): Promise<HeldLock>;
   /** Without waiting: undefined when another holds it. */
   tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<HeldLock | undefined>;
+  /** Sets room aside, once, for the records of commands that free space. Never fails. */
+  keepRoom(): Promise<void>;
+  /** Called first by commands that free space: gives that room up when nothing else can be written. */
+  makeRoom(): void;
 }
 
 /** The records of images: one for each manifest (and index) of an image. */

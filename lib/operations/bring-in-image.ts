@@ -4,6 +4,7 @@ import { MAX_CONFIG_BYTES, formatPlatform, type Descriptor } from '../spec/index
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { damagedBlobError, dropDamagedBlobs } from './drop-damaged-blobs.js';
+import { keepingReserve } from './keep-reserve.js';
 import {
   blobStates,
   describeImage,
@@ -12,6 +13,7 @@ import {
   type ImageQuery,
   type PulledLayer,
 } from './look-up-image.js';
+import type { MadeLayers } from './made-layers.js';
 import type { NewImage } from './record-image.js';
 import { requireSpace } from './require-space.js';
 import type { ResolvedImage } from './resolve-image.js';
@@ -22,6 +24,8 @@ import { whileFetching } from './while-fetching.js';
 export interface BringInRequest extends ImageQuery {
   /** Bytes to leave free on the store's file system. */
   readonly reserveBytes: number;
+  /** Told of what is fetched and unpacked. */
+  readonly made?: MadeLayers | undefined;
   /** The boot this machine is in. */
   readonly bootId: string;
 }
@@ -52,13 +56,16 @@ export async function bringInImage(
   });
   for (let repaired = false; ; repaired = true) {
     const missing = await missingSteps(deps, found.steps);
+    request.made?.add(missing);
     const states = await blobStates(deps.content, found.steps, missing);
-    await requireSpace(deps, missing, states, request.reserveBytes);
+    await requireSpace(deps, missing, states, request);
     try {
       const blobs = missing.map((step) => step.blob);
       if (missing.length > 0)
-        await whileFetching(deps, repository, { blobs, ...request }, (arrivals, signal) =>
-          unpackLayers(deps, arrivals, applier, { steps: missing, bootId: request.bootId, signal }),
+        await keepingReserve(deps, request, (guarded) =>
+          whileFetching(deps, repository, { blobs, ...request, signal: guarded }, (arrivals, signal) =>
+            unpackLayers(deps, arrivals, applier, { steps: missing, bootId: request.bootId, signal }),
+          ),
         );
     } catch (error) {
       // Blobs of earlier runs are trusted until they make trouble; of this run's, a full disk may have lost bytes.

@@ -23,6 +23,7 @@ import { createdAt } from './documents.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { findImage } from './find-image.js';
 import { readImageConfig } from './image-of-container.js';
+import { keepingReserve } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import { packIntoStore } from './pack-into-store.js';
 import { restoreLayers, type RestoreDeps } from './restore-layers.js';
@@ -42,6 +43,8 @@ export interface ImageChangeRequest {
   readonly changes: readonly string[];
   /** Seconds since 1970: no date of the config, and no file that is packed, is newer. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
+  readonly reserveBytes?: number | undefined;
   readonly bootId: string;
   readonly signal: AbortSignal;
 }
@@ -85,9 +88,9 @@ export function appendToImage(
   deps: ChangeDeps,
   request: ImageChangeRequest & { readonly tars: readonly TarToAppend[] },
 ): Promise<ChangedImage> {
-  return changeImage(deps, request, async ({ base, config, step, made }) => {
-    await restoreLayers(deps, base, request);
-    const added = await appendTars(deps, { ...request, base, made });
+  return changeImage(deps, request, async ({ base, config, step, made, signal }) => {
+    await restoreLayers(deps, base, { ...request, signal });
+    const added = await appendTars(deps, { ...request, base, made, signal });
     return {
       layers: [...base.layers, ...added.layers],
       diffIds: [...base.diffIds, ...added.diffIds],
@@ -98,11 +101,11 @@ export function appendToImage(
 
 /** Makes an image of one layer with everything in it. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
 export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
-  return changeImage(deps, request, async ({ base, step }) => {
-    const { signal, bootId, sourceDateEpoch } = request;
+  return changeImage(deps, request, async ({ base, step, signal }) => {
+    const { bootId, sourceDateEpoch } = request;
     const top = base.chainIds.at(-1);
     if (top === undefined) throw new UsageError('an image without layers has nothing to flatten');
-    await restoreLayers(deps, base, request);
+    await restoreLayers(deps, base, { bootId, signal });
     const upper = deps.snapshots.layerPath(top);
     const key = randomBytes(16).toString('hex');
     const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
@@ -129,7 +132,7 @@ export function rebaseImage(
   deps: ChangeDeps,
   request: ImageChangeRequest & { readonly onto: string; readonly from: string | undefined },
 ): Promise<ChangedImage> {
-  return changeImage(deps, request, async ({ base, config, step }) => {
+  return changeImage(deps, request, async ({ base, config, step, signal }) => {
     const below = await lowerImage(deps, base, request.from);
     const { record: onto } = await findImage(deps, request.onto);
     const depth = below.chainIds.length;
@@ -142,7 +145,7 @@ export function rebaseImage(
     const diffIds = [...onto.diffIds, ...base.diffIds.slice(depth)];
     const chain: ChainId[] = [];
     for (const diffId of diffIds) chain.push(nextChainId(chain.at(-1), diffId));
-    await restoreLayers(deps, { ...base, layers, diffIds, chainIds: chain }, request);
+    await restoreLayers(deps, { ...base, layers, diffIds, chainIds: chain }, { ...request, signal });
     const own = historyOf(config).slice(historyOf(await readImageConfig(deps, below)).length);
     const history = [...historyOf(await readImageConfig(deps, onto)), ...own];
     return { layers, diffIds, history: [...history, { ...step(`imgtool rebase`), empty_layer: true }] };
@@ -206,6 +209,7 @@ async function changeImage(
     readonly step: (createdBy: string) => HistoryEntry;
     /** Told of blobs that have come into the store. */
     readonly made: Digest[];
+    readonly signal: AbortSignal;
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { reference, author, message, signal } = request;
@@ -224,7 +228,9 @@ async function changeImage(
       ...(author === undefined ? {} : { author }),
       ...(message === undefined ? {} : { comment: message }),
     });
-    const { layers, diffIds, history } = await make({ base, config, step, made });
+    const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
+      make({ base, config, step, made, signal: guarded }),
+    );
     const record = await deriveImage(deps, {
       ...{ base, config, execution, layers, diffIds, history, author, created, reference, signal },
     });

@@ -3,6 +3,7 @@ import type { ImageRecord } from '../metadata/index.js';
 import type { ChainId, Digest } from '../spec/index.js';
 import { checkLayer, type CheckLayerDeps } from './check-layer.js';
 import { hasLayer, madeFrom, unrecordedLayers } from './has-layer.js';
+import { isUnwritable } from './is-unwritable.js';
 import { readRecords, type StoreRecords } from './layer-sizes.js';
 import { bringBackHint, isNeeded, repairStore, type RepairDeps } from './repair-store.js';
 import { sweepStore } from './sweep-store.js';
@@ -56,6 +57,7 @@ interface Problem extends Pick<Finding, 'kind' | 'subject' | 'problem'> {
  */
 export async function checkStore(deps: CheckDeps, request: CheckRequest): Promise<StoreCheck> {
   const { repair, signal } = request;
+  deps.metadata.makeRoom();
   const store = await deps.metadata.lock('store', {
     mode: repair ? 'exclusive' : 'shared',
     signal,
@@ -125,11 +127,13 @@ async function checkLayers(
   { quick, signal }: CheckRequest,
   { records: { layers }, problems }: { readonly records: StoreRecords; readonly problems: Problem[] },
 ): Promise<void> {
-  const { snapshots, content } = deps;
+  const { snapshots, content, progress } = deps;
   const report = (chainId: ChainId, problem: string): void =>
     void problems.push({ kind: 'layer', subject: chainId, problem, isWhole: () => hasLayer(deps, chainId) });
   const applier = quick ? undefined : await deps.createApplier();
   const bad = new Set(problems.map(({ subject }) => subject));
+  /** Comparing takes as much room as the layer does. */
+  let isFull = false;
   try {
     const unrecorded = await unrecordedLayers(deps);
     for (const chainId of unrecorded) report(chainId, 'it has no record: a process was killed before it was complete');
@@ -154,8 +158,15 @@ async function checkLayers(
         !bad.has(blob.digest) &&
         (await content.stat(blob.digest)) !== undefined &&
         (parent === undefined || (await snapshots.has(parent)));
-      const damage = applier !== undefined && provable ? await checkLayer(deps, applier, { layer, signal }) : undefined;
-      if (damage !== undefined) report(chainId, damage);
+      if (applier === undefined || !provable || isFull) continue;
+      try {
+        const damage = await checkLayer(deps, applier, { layer, signal });
+        if (damage !== undefined) report(chainId, damage);
+      } catch (error) {
+        if (!isUnwritable(error)) throw error;
+        isFull = true;
+        progress.note('the store is full or read-only: not all layers were compared with their blobs');
+      }
     }
   } finally {
     await applier?.close();

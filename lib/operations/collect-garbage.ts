@@ -64,6 +64,7 @@ const STALE_UPLOAD_MS = 7 * DAY_MS;
 export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest): Promise<Garbage> {
   const { dryRun, signal } = request;
   const { metadata, snapshots, content, progress } = deps;
+  if (!dryRun) metadata.makeRoom();
   const store = await metadata.lock('store', {
     mode: dryRun ? 'shared' : 'exclusive',
     signal,
@@ -92,6 +93,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
     return found.garbage;
   } finally {
     store.release();
+    if (!dryRun) await metadata.keepRoom();
   }
 }
 

@@ -15,6 +15,7 @@ import { deriveImage, requireName } from './derive-image.js';
 import { createdAt } from './documents.js';
 import { findContainer } from './find-container.js';
 import { withFrozen, type FrozenContainer } from './freeze-container.js';
+import { keepingReserve } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import { packIntoStore, type StoredLayer } from './pack-into-store.js';
 import { restoreLayers, type RestoreDeps } from './restore-layers.js';
@@ -36,6 +37,8 @@ export interface CommitRequest {
   readonly emptyOk: boolean;
   /** Seconds since 1970 (reproducible-builds.org): no changed file and no date of the config is newer. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
+  readonly reserveBytes?: number | undefined;
   readonly bootId: string;
   readonly signal: AbortSignal;
 }
@@ -65,7 +68,7 @@ type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> &
  */
 export async function commitContainer(deps: CommitDeps, request: CommitRequest): Promise<CommitResult> {
   const started = performance.now();
-  const { signal, reference } = request;
+  const { reference } = request;
   requireName(reference);
   const container = await findContainer(deps, request.container);
   const store = await lockStore(deps, request);
@@ -75,10 +78,12 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
     if (!request.squash) await restoreLayers(deps, base, request);
     const config = await readImageConfig(deps, base);
     const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, config.config ?? {});
-    const { record, layer } = await withFrozen(deps, { id: container.id, signal }, async (frozen) => {
-      const made = await makeLayer(deps, { request, container, base, frozen });
-      return { record: await makeImage(deps, { request, base, config, execution, layer: made }), layer: made };
-    });
+    const { record, layer } = await keepingReserve(deps, request, (signal) =>
+      withFrozen(deps, { id: container.id, signal }, async (frozen) => {
+        const made = await makeLayer(deps, { request: { ...request, signal }, container, base, frozen });
+        return { record: await makeImage(deps, { request, base, config, execution, layer: made }), layer: made };
+      }),
+    );
     return {
       id: record.id,
       name: reference === undefined ? undefined : formatReference(reference),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { findCause, systemErrorName } from '../errors.js';
 import type { OperationDeps } from './deps.js';
 
 /** A container's files as they are at one moment: a read-only snapshot. */
@@ -25,7 +26,12 @@ export async function withFrozen<T>(
     const { runtime } = deps;
     // A run that ends meanwhile takes its journal with it, one that begins has none before.
     const before = await runtime?.mountPoints(id);
-    const path = await deps.snapshots.freeze(key, id);
+    const path = await deps.snapshots.freeze(key, id).catch((error: unknown) => {
+      // On a file system that is read-only the container is as still as a snapshot.
+      if (findCause(error, (cause) => systemErrorName(cause) === 'EROFS') === undefined) throw error;
+      return undefined;
+    });
+    if (path === undefined) return await work({ key, path: deps.snapshots.containerPath(id) });
     const journals = [before, await runtime?.mountPoints(id)].filter((journal) => journal !== undefined);
     if (runtime !== undefined && journals.length > 0)
       await deps.snapshots.changeFrozen(key, async (copy) => {

@@ -14,6 +14,7 @@ import type { OperationDeps } from './deps.js';
 import { requireName } from './derive-image.js';
 import { createdAt, putDocument } from './documents.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
+import { keepingReserve } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import { recordImage } from './record-image.js';
 import { syncLayers } from './seal-layers.js';
@@ -34,6 +35,8 @@ export interface ImportRequest {
   readonly changes: readonly string[];
   /** Seconds since 1970: no date of the config is newer. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
+  readonly reserveBytes?: number | undefined;
   readonly bootId: string;
   readonly signal: AbortSignal;
 }
@@ -63,7 +66,7 @@ export async function importImage(deps: ImportDeps, request: ImportRequest): Pro
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
-    const layer = await makeLayer(deps, request, made);
+    const layer = await keepingReserve(deps, request, (signal) => makeLayer(deps, { ...request, signal }, made));
     return await makeImage(deps, { request, execution, layer });
   } finally {
     store.release();

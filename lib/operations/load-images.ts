@@ -8,8 +8,10 @@ import { bringInImage, type BringInDeps, type BringInRequest, type BroughtImage 
 import { startArrivals } from './blob-arrivals.js';
 import type { OperationDeps } from './deps.js';
 import { isComplete } from './has-layer.js';
+import { isForWantOfRoom } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
+import { MadeLayers } from './made-layers.js';
 import { newImageOf, recordImage, type NewImage } from './record-image.js';
 import { resolveImage, type ResolvedImage } from './resolve-image.js';
 import { sweepStore } from './sweep-store.js';
@@ -52,6 +54,8 @@ interface Planned {
 export async function loadImages(deps: LoadDeps, request: LoadRequest): Promise<LoadedImage[]> {
   const { archive, signal } = request;
   const store = await lockStore(deps, request);
+  const made = new MadeLayers();
+  let isFull = false;
   let applier: LayerApplier | undefined;
   try {
     const repository = repositoryOf(archive);
@@ -64,7 +68,7 @@ export async function loadImages(deps: LoadDeps, request: LoadRequest): Promise<
       const reference = { host: 'archive', repository: 'image', digest: archived.descriptor.digest };
       const one =
         present === undefined
-          ? await bringInImage(deps, repository, applier, { resolved, request: { ...request, reference } })
+          ? await bringInImage(deps, repository, applier, { resolved, request: { ...request, reference, made } })
           : kept(present);
       if (present === undefined) await keepBlobs(deps, repository, one, signal);
       brought.push(one);
@@ -74,9 +78,13 @@ export async function loadImages(deps: LoadDeps, request: LoadRequest): Promise<
     const loaded: LoadedImage[] = [];
     for (const [i, { archived }] of planned.entries()) loaded.push(await record(deps, request, brought[i]!, archived));
     return loaded;
+  } catch (error) {
+    isFull = isForWantOfRoom(error);
+    throw error;
   } finally {
     await applier?.close();
     store.release();
+    if (isFull) await made.giveBack(deps);
   }
 }
 

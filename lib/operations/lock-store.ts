@@ -27,5 +27,6 @@ export async function lockStore(
       alone.release();
     }
   }
+  await metadata.keepRoom();
   return metadata.lock('store', { mode: 'shared', signal });
 }

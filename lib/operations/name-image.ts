@@ -35,6 +35,7 @@ export async function untagImage(
   { reference, signal }: { readonly reference: string; readonly signal: AbortSignal },
 ): Promise<NamedImage> {
   const name = formatReference(parseReference(reference));
+  deps.metadata.makeRoom();
   return withNames(deps, signal, async () => {
     const holders = (await deps.metadata.images.list()).filter(({ names }) => names.includes(name));
     for (const holder of holders) await putNames(deps, holder, without(holder.names, name));

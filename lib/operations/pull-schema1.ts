@@ -5,6 +5,7 @@ import { formatReference, type Descriptor, type Schema1Manifest } from '../spec/
 import { damagedBlobError, dropDamagedBlobs } from './drop-damaged-blobs.js';
 import { blobStates, checkPlatform, type PulledLayer } from './look-up-image.js';
 import type { PullDeps, PullRequest } from './pull.js';
+import { keepingReserve } from './keep-reserve.js';
 import { requireSpace } from './require-space.js';
 import { configOfSchema1, layersOfSchema1, leafOf } from './schema1-image.js';
 import { sealImage } from './seal-image.js';
@@ -57,11 +58,13 @@ async function bringLayers(
     const missing = all.slice(below.length);
     const states = await blobStates(deps.content, all, missing);
     if (missing.length === 0) return { steps: below, states };
-    await requireSpace(deps, missing, states, request.reserveBytes);
+    await requireSpace(deps, missing, states, request);
     const rest = missing.map(({ blob }) => blob);
     try {
-      const steps = await whileFetching(deps, repository, { blobs: rest, ...request }, (arrivals, signal) =>
-        unpackUnsealed(deps, arrivals, applier, { below, blobs: rest, bootId: request.bootId, signal }),
+      const steps = await keepingReserve(deps, request, (guarded) =>
+        whileFetching(deps, repository, { blobs: rest, ...request, signal: guarded }, (arrivals, signal) =>
+          unpackUnsealed(deps, arrivals, applier, { below, blobs: rest, bootId: request.bootId, signal }),
+        ),
       );
       return { steps, states };
     } catch (error) {

@@ -17,6 +17,7 @@ import type { OperationDeps } from './deps.js';
 import { checkPlatform, type PulledLayer } from './look-up-image.js';
 import { tagForV1 } from './look-up-v1.js';
 import type { PullDeps, PullRequest } from './pull.js';
+import { keepingReserve } from './keep-reserve.js';
 import { requireSpace } from './require-space.js';
 import { blobsOfStore } from './restore-layers.js';
 import { sealImage } from './seal-image.js';
@@ -57,8 +58,10 @@ export async function pullV1(
   const applier = await deps.createApplier();
   try {
     const ids = await repository.ancestry(id, { signal });
-    const { images, steps, layers } = await whileSealing(deps, request.bootId, () =>
-      bringLayers(deps, repository, applier, { ids, fetched, request }),
+    const { images, steps, layers } = await keepingReserve(deps, request, (guarded) =>
+      whileSealing(deps, request.bootId, () =>
+        bringLayers(deps, repository, applier, { ids, fetched, request: { ...request, signal: guarded } }),
+      ),
     ).catch(async (error: unknown) => {
       // What another try can go on with stays, the layers that are whole too.
       if (isWorthResuming(error, signal)) fetched.length = 0;
@@ -143,7 +146,7 @@ async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], req
     state: 'fetched',
   }));
   const steps = states.map(({ digest, size }) => ({ blob: { mediaType: MEDIA_TYPE.ociLayerGzip, digest, size } }));
-  await requireSpace(deps, steps, states, request.reserveBytes);
+  await requireSpace(deps, steps, states, request);
 }
 
 /** Layers of the store's images that were v1 images, by ID: a hint where to look, no more. */

@@ -6,8 +6,10 @@ import { bringInImage, type BringInDeps, type BringInRequest } from './bring-in-
 import type { OperationDeps } from './deps.js';
 import { isComplete } from './has-layer.js';
 import { tagOrDigest } from './inspect-image.js';
+import { isForWantOfRoom } from './keep-reserve.js';
 import { lockStore } from './lock-store.js';
 import type { PulledLayer } from './look-up-image.js';
+import { MadeLayers } from './made-layers.js';
 import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { pullSchema1 } from './pull-schema1.js';
 import { pullV1 } from './pull-v1.js';
@@ -58,6 +60,8 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
     record.layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 
   const fetched: Digest[] = [];
+  const made = new MadeLayers();
+  let isFull = false;
   const lock = await lockStore(deps, request);
   try {
     const local = await findComplete(deps, request);
@@ -72,7 +76,7 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
           if (isFrom(local.named, head.digest)) return finish(local.named, present(local.named));
         }
         await sweepStore(deps);
-        return finish(...(await bringIn(deps, repository, request)));
+        return finish(...(await bringIn(deps, repository, { ...request, made })));
       } catch (error) {
         v1 = await deps.registry.openV1(request.reference, { signal: request.signal, after: error });
         if (v1 === undefined) throw error;
@@ -80,8 +84,12 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
     }
     await sweepStore(deps);
     return finish(...(await pullV1(deps, v1, { request, named: local.named, fetched })));
+  } catch (error) {
+    isFull = isForWantOfRoom(error);
+    throw error;
   } finally {
     lock.release();
+    if (isFull) await made.giveBack(deps);
     await dropUnusedBlobs(deps, fetched);
   }
 }

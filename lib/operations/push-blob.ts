@@ -6,6 +6,7 @@ import { isKeptElsewhere, type Descriptor } from '../spec/index.js';
 import type { BlobPlaces } from './blob-places.js';
 import { MAX_MOUNT_SOURCES, RegistrySource } from './copy/registry-transport.js';
 import type { OperationDeps } from './deps.js';
+import { isUnwritable } from './is-unwritable.js';
 
 /** What became of a blob in a push: it was there, came from another repository, was sent, or is kept elsewhere on purpose. */
 export type PushedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
@@ -129,7 +130,7 @@ export function blobIsNowhere({ digest }: Pick<Descriptor, 'digest'>): NotFoundE
 }
 
 async function remember(
-  { metadata }: PushBlobDeps,
+  { metadata, progress }: PushBlobDeps,
   upload: {
     readonly key: string;
     readonly writer: RepositoryWriter;
@@ -139,10 +140,15 @@ async function remember(
   },
 ): Promise<void> {
   const { key, writer, blob, session, begun = new Date().toISOString() } = upload;
-  if (session === undefined) return metadata.uploads.delete(key);
   const { host, repository } = writer;
-  const record: UploadRecord = { version: 1, key, host, repository, digest: blob.digest, ...session, begun };
-  await metadata.uploads.put(key, record);
+  try {
+    if (session === undefined) return await metadata.uploads.delete(key);
+    const record: UploadRecord = { version: 1, key, host, repository, digest: blob.digest, ...session, begun };
+    await metadata.uploads.put(key, record);
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    progress.note(`the store cannot note how far the upload of ${blob.digest} is: it cannot be resumed`);
+  }
 }
 
 function uploadKey({ host, repository }: RepositoryWriter, { digest }: Descriptor): string {

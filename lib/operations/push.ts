@@ -21,6 +21,7 @@ import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { preparePush, type PrepareDeps, type PreparedImage, type PushConversion } from './prepare-push.js';
 import { pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
 import { planPushV1, pushV1 } from './push-v1.js';
+import { isUnwritable } from './is-unwritable.js';
 import { newImageOf, recordImage } from './record-image.js';
 
 /** What to push and where to. */
@@ -364,12 +365,19 @@ async function pushBlobs(
 
 /** From now on the blobs are known to be there. */
 async function addSource(
-  deps: Pick<OperationDeps, 'metadata'>,
+  deps: Pick<OperationDeps, 'metadata' | 'progress'>,
   { record, reference, signal }: PushRequest,
   digest: Digest,
 ): Promise<void> {
   const source = `${reference.host}/${reference.repository}@${digest}`;
-  await recordImage(deps, newImageOf(record), { source, signal });
+  // Known already: nothing to write, so that a push works from a store that is full or read-only.
+  if ((await deps.metadata.images.find(record))?.sources.includes(source) === true) return;
+  try {
+    await recordImage(deps, newImageOf(record), { source, signal });
+  } catch (error) {
+    if (!isUnwritable(error)) throw error;
+    deps.progress.note(`the image is pushed, but the store cannot note where to: ${(error as Error).message}`);
+  }
 }
 
 /** Each once, the config last: it is small, and nothing waits for it. */

@@ -9,6 +9,7 @@ import { dropUnusedBlobs } from './drop-unused-blobs.js';
 import { hasLayer } from './has-layer.js';
 import { blobStates, lookUpImage, type ImageQuery } from './look-up-image.js';
 import { readBlob } from './read-blob.js';
+import { keepingReserve } from './keep-reserve.js';
 import { requireSpace } from './require-space.js';
 import type { RestoreDeps } from './restore-layers.js';
 import type { LayerStep } from './unpack-layers.js';
@@ -79,14 +80,16 @@ export class RemoteTrees {
       return top === undefined ? undefined : (this.#made.get(top)?.path ?? snapshots.layerPath(top));
 
     const states = await blobStates(content, missing, missing);
-    await requireSpace(this.#deps, missing, states, reserveBytes);
+    await requireSpace(this.#deps, missing, states, { reserveBytes, signal });
     const failure = new AbortController();
     const stopped = AbortSignal.any([signal, failure.signal]);
     const blobs = missing.map(({ blob }) => blob);
     for (const { digest, state } of states) if (state === 'fetched') this.#fetched.push(digest);
     const arrivals = startArrivals(this.#deps, repository, { blobs, signal: stopped });
     try {
-      return await this.#unpack(arrivals, missing, { top, signal });
+      return await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
+        this.#unpack(arrivals, missing, { top, signal: guarded }),
+      );
     } catch (error) {
       failure.abort(error);
       throw error;

@@ -14,6 +14,7 @@ export async function removeContainer(
   { container, signal }: { readonly container: string; readonly signal: AbortSignal },
 ): Promise<ContainerRecord> {
   const record = await findContainer(deps, container);
+  deps.metadata.makeRoom();
   const running = await deps.metadata.tryLock(`running-${record.id}`, 'exclusive');
   if (running === undefined) throw isRunning(record);
   try {

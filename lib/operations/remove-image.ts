@@ -26,6 +26,7 @@ export async function removeImage(
   { image, force, signal }: { readonly image: string; readonly force: boolean; readonly signal: AbortSignal },
 ): Promise<RemovedImage> {
   await findImage(deps, image);
+  deps.metadata.makeRoom();
   const store = await deps.metadata.lock('store', {
     mode: 'exclusive',
     signal,
@@ -40,6 +41,7 @@ export async function removeImage(
     }
   } finally {
     store.release();
+    await deps.metadata.keepRoom();
   }
 }
 

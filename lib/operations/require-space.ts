@@ -1,5 +1,6 @@
 import { DiskSpaceError } from '../errors.js';
 import type { OperationDeps } from './deps.js';
+import { roomAbove, spaceFor } from './keep-reserve.js';
 import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
 import type { LayerStep } from './unpack-layers.js';
 
@@ -8,12 +9,12 @@ export async function requireSpace(
   deps: Pick<OperationDeps, 'snapshots'>,
   missing: readonly Pick<LayerStep, 'blob'>[],
   states: readonly PulledLayer[],
-  reserveBytes: number,
+  { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
 ): Promise<void> {
   if (missing.length === 0) return;
   const needed = bytesToFetch(states) + bytesUnpacked(missing);
-  const space = await deps.snapshots.space();
-  const available = Math.max(0, Math.min(space.dataFree, space.backingFree ?? Infinity) - reserveBytes);
+  const space = await spaceFor(deps.snapshots, needed, { reserveBytes, signal });
+  const available = roomAbove(space, reserveBytes);
   if (needed <= available) return;
   const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   throw new DiskSpaceError(

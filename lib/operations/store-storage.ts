@@ -8,6 +8,7 @@ import { bothOrFirstError, KeyedMutex } from '../util/index.js';
 import { BlobLeases } from './blob-leases.js';
 import { compressionOf } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
+import { keepingReserve, roomAbove } from './keep-reserve.js';
 import { packAnew, type PackAnewDeps } from './pack-anew.js';
 import { repositoriesOf, tagsOf, withRepository } from './store-repositories.js';
 
@@ -204,15 +205,16 @@ class StoreStorage implements RegistryStorage {
     place: { readonly record: ImageRecord; readonly position: number },
     { digest, mediaType, size }: Descriptor,
   ): Promise<void> {
-    const { signal, reserveBytes } = this.#options;
-    const { dataFree, backingFree = Infinity } = await this.#deps.snapshots.space();
-    const available = Math.max(0, Math.min(dataFree, backingFree) - reserveBytes);
+    const { reserveBytes } = this.#options;
+    const available = roomAbove(await this.#deps.snapshots.space(), reserveBytes);
     if (size > available)
       throw new DiskSpaceError(`no room to pack layer ${digest} in the store`, { needed: size, available });
-    const output = new PassThrough();
-    await bothOrFirstError(
-      packAnew(this.#deps, place, { compression: compressionOf(mediaType), output, signal }),
-      this.#deps.content.ingestStream(output, { expected: digest, signal }),
-    );
+    await keepingReserve(this.#deps, this.#options, async (guarded) => {
+      const output = new PassThrough();
+      await bothOrFirstError(
+        packAnew(this.#deps, place, { compression: compressionOf(mediaType), output, signal: guarded }),
+        this.#deps.content.ingestStream(output, { expected: digest, signal: guarded }),
+      );
+    });
   }
 }

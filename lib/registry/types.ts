@@ -27,8 +27,14 @@ export interface RepositoryReader {
   readonly repository: string;
   /** HEAD by tag or digest: the descriptor, without the body. Throws NotFoundError when there is none. */
   resolve(reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<Descriptor>;
-  /** GET by tag or digest, bytes as sent; a digest is honoured whatever the headers say. Capped at MAX_MANIFEST_BYTES. */
-  manifest(reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
+  /**
+   * GET by tag or digest, bytes as sent; a digest is honoured whatever the headers say. Capped at MAX_MANIFEST_BYTES. `claimed`: the
+   * digest that `resolve` told of the tag; people are warned where the bytes have another.
+   */
+  manifest(
+    reference: TagOrDigest,
+    options: { readonly signal: AbortSignal; readonly claimed?: Digest | undefined },
+  ): Promise<RawManifest>;
   /** A blob to stream. `priority`: higher starts first within the host's limit. */
   blob(descriptor: Descriptor, options?: { readonly priority?: number }): BlobSource;
   /** HEAD of a blob whose size no manifest tells: bytes. Absent where blobs have no digests (protocol v1). Throws NotFoundError. */

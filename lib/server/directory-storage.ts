@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
-import { StoreError } from '../errors.js';
+import { isDiskFull, StoreError } from '../errors.js';
 import { tryFlock } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
 import { DirectoryLayout, LAYOUT_VERSION } from './directory-layout.js';
@@ -103,7 +103,7 @@ async function listed(root: string): Promise<string[]> {
     return await readdir(root);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw cause;
+    if (isDiskFull(cause)) throw cause;
     const hint = 'choose another directory with --dir';
     throw new StoreError(`${root} is no directory for a registry: ${code ?? message}`, { path: root, hint, cause });
   }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DiskSpaceError, SyscallError, UsageError } from '../errors.js';
+import { isDiskFull, DiskSpaceError, SyscallError, UsageError } from '../errors.js';
 import { openDirectoryStorage } from './directory-storage.js';
 import { dispatch } from './dispatch.js';
 import { Exchange } from './exchange.js';
@@ -208,8 +208,7 @@ function answerFailure(exchange: Exchange, error: unknown): unknown {
 }
 
 function internalError(error: unknown): RequestError {
-  const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
-  return ['ENOSPC', 'EDQUOT'].includes(code) || error instanceof DiskSpaceError
+  return isDiskFull(error) || error instanceof DiskSpaceError
     ? new RequestError(507, 'UNKNOWN', 'the disk of the registry is full', { cause: error })
     : new RequestError(500, 'UNKNOWN', 'the registry failed to serve the request', { cause: error });
 }

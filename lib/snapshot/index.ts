@@ -4,6 +4,7 @@
  * native code is loaded by what changes or mounts something, never by finding the store.
  */
 export * from './changes.js';
+export * from './explain-pool.js';
 export * from './snapshotter.js';
 export * from './store-root.js';
 export type * from './types.js';

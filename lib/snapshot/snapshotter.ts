@@ -164,6 +164,9 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     async space() {
       return (await import('./space.js')).measureSpace(root, options.poolFile);
     },
+    async settleSpace(signal) {
+      await (await import('./space.js')).settleSpace(root, signal);
+    },
     async sync() {
       await (await native()).syncStore(root);
     },

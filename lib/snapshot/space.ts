@@ -1,16 +1,22 @@
 import { closeSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { readFile, statfs } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AT_FDCWD,
   BLOCK_GROUP_METADATA,
   OPEN_DIRECTORY,
   filesystemInfo,
+  isFreeingSubvolumes,
   openAt,
   spaceInfo,
+  syncBtrfs,
   type FilesystemInfo,
   type SpaceInfo,
 } from '../sys/index.js';
 import type { SpaceReport } from './types.js';
+
+const SETTLE_MS = 60_000;
+const POLL_MS = 50;
 
 /** Measures the room on the btrfs that `root` lies on; `poolFile`: the file that carries it. Throws SyscallError. */
 export async function measureSpace(root: string, poolFile: string | undefined): Promise<SpaceReport> {
@@ -23,14 +29,38 @@ export async function measureSpace(root: string, poolFile: string | undefined): 
   } finally {
     closeSync(fd);
   }
+  const pending = await pendingBytes(info.fsid);
   const whole = await statfs(root);
   const backing = poolFile === undefined ? undefined : await statfs(poolFile);
   return {
     total: whole.blocks * whole.bsize,
-    dataFree: whole.bavail * whole.bsize,
+    dataFree: Math.max(0, whole.bavail * whole.bsize - pending),
     metadataFree: metadataFree(spaces, info),
     backingFree: backing === undefined ? undefined : backing.bavail * backing.bsize,
   };
+}
+
+/** File contents in memory that have no place yet: btrfs counts them as free. None where sysfs does not tell. */
+async function pendingBytes(fsid: string): Promise<number> {
+  const uuid = fsid.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const text = await readFile(`/sys/fs/btrfs/${uuid}/allocation/data/bytes_may_use`, 'utf8').catch(() => '0');
+  return Number(text.trim()) || 0;
+}
+
+/** Waits until the subvolumes that were deleted on the btrfs of `root` are freed, or a minute is over. Throws AbortError. */
+export async function settleSpace(root: string, signal: AbortSignal): Promise<void> {
+  const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
+  try {
+    const end = Date.now() + SETTLE_MS;
+    do {
+      // Wakes the thread that frees them, and makes free what the last transaction has left.
+      await syncBtrfs(fd);
+      if (!isFreeingSubvolumes(fd)) return await syncBtrfs(fd);
+      await sleep(POLL_MS, undefined, { signal });
+    } while (Date.now() < end);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Free inside the metadata chunks, less what btrfs reserves for itself, and what new chunks could take. */

@@ -50,6 +50,8 @@ export interface Snapshotter {
    */
   sweep(): Promise<readonly string[]>;
   space(): Promise<SpaceReport>;
+  /** Waits until what was deleted is free again, which btrfs does later and by itself; not longer than a minute. Throws AbortError. */
+  settleSpace(signal: AbortSignal): Promise<void>;
   /** syncfs: everything written so far survives a power loss after this. */
   sync(): Promise<void>;
 }

@@ -20,7 +20,8 @@ export interface ReopenableBlob {
 
 /**
  * Images to read: a repository at a registry, an OCI layout, an archive, the local store. Opening one has read next to
- * nothing; `close` gives back what it holds. Methods throw NotFoundError, what the medium throws, AbortError.
+ * nothing; `close` gives back what it holds, and may be called twice. Methods reject with NotFoundError (an archive that lacks
+ * what it names itself: ArchiveFormatError), what the medium throws, AbortError.
  */
 export interface ImageSource {
   /** As the user would write it, `docker://host/repository` or `oci:/dir`: for messages. */

@@ -8,7 +8,8 @@ const ROOM = 128 * 1024;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 const [ROOT_TREE, UUID_TREE] = [1n, 9n];
 const [INODE_ITEM, INODE_REF, INODE_EXTREF, XATTR_ITEM] = [1, 12, 13, 24] as const;
-const [EXTENT_DATA, ROOT_ITEM, UUID_SUBVOLUME] = [108, 132, 251] as const;
+const [ORPHAN_ITEM, EXTENT_DATA, ROOT_ITEM, UUID_SUBVOLUME] = [48, 108, 132, 251] as const;
+const ORPHAN_OBJECT_ID = MAX_U64 - 4n;
 /** Offsets of parent_uuid and otransid in struct btrfs_root_item. */
 const [ROOT_PARENT_UUID, ROOT_OTRANSID] = [263, 303];
 
@@ -88,6 +89,12 @@ export function bytesWrittenAfter(fd: number, transaction: bigint): number {
     else if (data.readBigUInt64LE(21) !== 0n) bytes += Number(data.readBigUInt64LE(45));
   }
   return bytes;
+}
+
+/** Whether subvolumes that were deleted still take room: a thread of btrfs frees them one by one. */
+export function isFreeingSubvolumes(fd: number): boolean {
+  const first = { objectId: ORPHAN_OBJECT_ID, type: ORPHAN_ITEM, offset: 0n };
+  return searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 }).next().done !== true;
 }
 
 /** Offsets in struct btrfs_inode_item. */

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { SyscallError } from '../errors.js';
+import { SyscallError, systemErrorName } from '../errors.js';
 
 const NAME_OF: ReadonlyMap<number, string> = new Map(
   // EAGAIN and ENOTSUP share their numbers with EWOULDBLOCK and EOPNOTSUPP: the usual name wins.
@@ -52,8 +52,7 @@ export function syscallError(syscall: string, path?: SysPath, errno: string = la
 
 /** Whether `error` is a system call that failed with one of `names`; node's own errors count too. */
 export function isErrno(error: unknown, ...names: readonly string[]): boolean {
-  if (error instanceof SyscallError) return names.includes(error.errno);
-  return names.includes((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+  return names.includes(systemErrorName(error) ?? '');
 }
 
 /** A path for a message: control characters and bytes that are not UTF-8 are escaped as `\xNN`. */

@@ -34,15 +34,25 @@ export async function unmountFilesystem(target: string | Uint8Array, options: { 
 
 /** Mount points of this process's namespace, as bytes, in the order they were mounted (proc_pid_mountinfo(5)). */
 export function mountPoints(): Buffer[] {
+  return mountTable().map(({ path }) => path);
+}
+
+/** Whether what is mounted on `path` is read-only, by its mount or because the file system turned so after an error. */
+export function isMountedReadOnly(path: string): boolean {
+  const mount = mountTable().findLast((entry) => entry.path.equals(Buffer.from(path)));
+  return mount?.options.includes('ro') ?? false;
+}
+
+function mountTable(): { readonly path: Buffer; readonly options: readonly string[] }[] {
   const table = readFileSync('/proc/self/mountinfo').toString('latin1');
   return table
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
+      const fields = line.split(' ');
       // The kernel writes blanks, newlines and backslashes as \ooo.
-      const path = line
-        .split(' ')[4]!
-        .replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
-      return Buffer.from(path, 'latin1');
+      const path = fields[4]!.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+      const options = `${fields[5]},${fields.at(-1)}`.split(',');
+      return { path: Buffer.from(path, 'latin1'), options };
     });
 }

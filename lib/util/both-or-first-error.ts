@@ -1,9 +1,31 @@
-/** Waits for both ends of a stream; the first failure is the one that tells why, the other end only fell with it. */
+/** How an end of a stream fails when the other one has ended it. */
+const FOLLOWS: ReadonlySet<string> = new Set([
+  'ABORT_ERR',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+  'EBADF',
+]);
+
+/**
+ * Waits for both ends of a stream; the failure thrown is the one that tells why, the other end only fell with it: the first
+ * that is not a mere cut, else the first.
+ */
 export async function bothOrFirstError<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   try {
     return await Promise.all([a, b]);
   } catch (error) {
-    await Promise.allSettled([a, b]);
+    if (!isCut(error)) {
+      await Promise.allSettled([a, b]);
+      throw error;
+    }
+    for (const end of await Promise.allSettled([a, b])) {
+      if (end.status === 'rejected' && !isCut(end.reason)) throw end.reason;
+    }
     throw error;
   }
+}
+
+function isCut(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error.name === 'AbortError' || FOLLOWS.has((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors.js';
+import { DiskSpaceError, isDiskFull, systemErrorName, UsageError } from '../errors.js';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or directory',
@@ -9,8 +9,19 @@ const REASONS: Readonly<Record<string, string>> = {
   ELOOP: 'its links lead in a circle',
 };
 
+const FULL: Readonly<Record<string, string>> = {
+  ENOSPC: 'its disk is full',
+  EDQUOT: 'the disk quota is reached',
+};
+
 /** What to say of a file that the user named and that cannot be opened; `cause` is node's error. */
-export function fileError(name: string, action: 'read' | 'written', cause: unknown): UsageError {
+export function fileError(name: string, action: 'read' | 'written', cause: unknown): UsageError | DiskSpaceError {
+  if (isDiskFull(cause)) {
+    return new DiskSpaceError(`${name} cannot be ${action}: ${FULL[systemErrorName(cause)!]}`, {
+      cause,
+      hint: 'free space there, or choose another place',
+    });
+  }
   const { code = '', message } = cause as NodeJS.ErrnoException;
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
   return new UsageError(`${name} cannot be ${action}: ${REASONS[code] ?? message}`, {

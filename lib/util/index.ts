@@ -21,6 +21,7 @@ export * from './on-abort.js';
 export * from './output-file.js';
 export * from './parse-size.js';
 export * from './path-text.js';
+export * from './read-range.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';

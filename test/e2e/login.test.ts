@@ -116,6 +116,12 @@ describe('imgtool login and logout', () => {
     expect(await readFile(config(), 'utf8')).to.equal('{}');
   });
 
+  it('a wrong --creds is said to be refused', async () => {
+    const { code, stderr } = await imgtool(['digest', image, '--creds', `${USER}:wrong-secret`]);
+    expect(code).to.equal(4);
+    expect(stderr).to.include(`${registry.host} refused the credentials of --creds`).and.include('hint: check');
+  });
+
   it('a registry that does not answer is no wrong password, and nothing is kept', async () => {
     const args = ['--retry', '0', 'login', '127.0.0.1:1', '-u', USER, '--password-stdin'];
     expect((await imgtool(args, PASSWORD)).code).to.equal(5);

@@ -12,8 +12,9 @@ describe('operations/require-space', () => {
   const { digest, size } = blob;
   /** 10 MB to fetch and 10 MB unpacked, with 1 MB in reserve. */
   const ask = (space: Pick<SpaceReport, 'dataFree' | 'backingFree'>): Promise<void> => {
-    const snapshots = { space: () => Promise.resolve(space as SpaceReport) };
-    return requireSpace({ snapshots } as never, [{ blob }], [{ digest, size, state: 'fetched' }], 1 * MB);
+    const snapshots = { space: () => Promise.resolve(space as SpaceReport), settleSpace: () => Promise.resolve() };
+    const limit = { reserveBytes: 1 * MB, signal: new AbortController().signal };
+    return requireSpace({ snapshots } as never, [{ blob }], [{ digest, size, state: 'fetched' }], limit);
   };
 
   it('lets pass what fits', async () => {

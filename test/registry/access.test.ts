@@ -80,6 +80,71 @@ describe('registry v2, access', () => {
     });
   });
 
+  describe('with a login that is refused', () => {
+    const path = '/v2/a/b/manifests/1';
+    const refusalOf = async ({ host }: ScriptedServer): Promise<AuthenticationError> => {
+      const reader = await loggedIn().open({ host, repository: 'a/b' }, { signal });
+      const error = await rejection(reader.manifest({ tag: '1' }, { signal }));
+      expect(error).to.be.instanceOf(AuthenticationError);
+      expect(error).to.include({ host, credentialSource: 'a file' });
+      expect(error.hint).to.match(/^check the .* or log in with: imgtool login 127/);
+      return error as AuthenticationError;
+    };
+
+    it('says that the registry refused it: 401 once more', async () => {
+      const server = await suite.serve(
+        step('GET', path, undefined, asksForBasic),
+        step('GET', path, BASIC, asksForBasic),
+      );
+      expect((await refusalOf(server)).message).to.equal(`${server.host} refused the credentials of a file`);
+    });
+
+    it('says that the registry refused it: 401 after the repository was hidden without a login', async () => {
+      const server = await suite.serve(
+        step('GET', path, undefined, { status: 404 }),
+        step('GET', '/v2/', undefined, asksForBasic),
+        step('GET', path, BASIC, asksForBasic),
+      );
+      expect((await refusalOf(server)).message).to.equal(`${server.host} refused the credentials of a file`);
+    });
+
+    it('says with which login access is refused: 403', async () => {
+      const server = await suite.serve(
+        step('GET', path, undefined, asksForBasic),
+        step('GET', path, BASIC, { status: 403 }),
+      );
+      expect((await refusalOf(server)).message).to.equal(
+        `${server.host} refuses access to ${server.host}/a/b:1 with the credentials of a file`,
+      );
+    });
+
+    for (const status of [401, 403])
+      it(`says that the token service refused it: ${status}`, async () => {
+        const server = await suite.serve();
+        const asks: Reply = { status: 401, headers: { 'www-authenticate': `Bearer realm="${server.url}/token"` } };
+        server.add(
+          step('GET', path, undefined, asks),
+          step('GET', '/token?scope=repository%3Aa%2Fb%3Apull&account=me', BASIC, { status }),
+        );
+        expect((await refusalOf(server)).message).to.equal(
+          `the token service of ${server.host} refused the credentials of a file for a/b`,
+        );
+      });
+
+    it('says with which login the token was fetched that the registry does not take', async () => {
+      const server = await suite.serve();
+      const asks: Reply = { status: 401, headers: { 'www-authenticate': `Bearer realm="${server.url}/token"` } };
+      server.add(
+        step('GET', path, undefined, asks),
+        step('GET', '/token?scope=repository%3Aa%2Fb%3Apull&account=me', BASIC, { body: '{"token":"T"}' }),
+        step('GET', path, 'Bearer T', asks),
+      );
+      expect((await refusalOf(server)).message).to.equal(
+        `${server.host} does not let us read a/b with the credentials of a file, or there is no such repository`,
+      );
+    });
+  });
+
   describe('by tokens for one repository only', () => {
     const bytes = Buffer.from('a blob');
     const digest = digestOf(bytes);

@@ -4,7 +4,7 @@ import type { ChangedImage, ImageChangeRequest } from '../../operations/index.js
 import { parseReference } from '../../spec/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import type { OptionSpec } from '../option.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
+import { CHANGE, BUILD_RESERVE, sourceDateEpoch } from './common-options.js';
 import { openFile } from './export.js';
 
 const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
@@ -14,6 +14,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
   { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
   CHANGE,
+  BUILD_RESERVE,
 ];
 
 export const config: CommandSpec = {
@@ -118,6 +119,7 @@ async function requestOf({ args, options, signal, compose }: CommandContext): Pr
     author: options.text('author'),
     changes: options.list('change'),
     sourceDateEpoch: sourceDateEpoch(),
+    reserveBytes: options.number('reserve'),
     bootId: await compose.bootId(),
     signal,
   };

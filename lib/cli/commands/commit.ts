@@ -1,6 +1,6 @@
 import { parseReference } from '../../spec/index.js';
 import type { CommandSpec } from '../command.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
+import { CHANGE, BUILD_RESERVE, sourceDateEpoch } from './common-options.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
@@ -19,6 +19,7 @@ export const commit: CommandSpec = {
     CHANGE,
     { name: 'squash', default: false, summary: 'pack all files into a single layer' },
     { name: 'empty-ok', default: false, summary: 'create an image even if nothing changed' },
+    BUILD_RESERVE,
   ],
   examples: [
     { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'commit the changes as one layer' },
@@ -35,6 +36,7 @@ export const commit: CommandSpec = {
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
       sourceDateEpoch: sourceDateEpoch(),
+      reserveBytes: options.number('reserve'),
       bootId: await compose.bootId(),
       signal,
     });

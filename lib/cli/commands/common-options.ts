@@ -15,14 +15,20 @@ export const PLATFORM: OptionSpec = {
 /** Bytes that are left free on the file system of the store when nobody says otherwise. */
 export const DEFAULT_RESERVE_BYTES = 2 ** 30;
 
+const RESERVE_OPTION = { name: 'reserve', value: 'SIZE', parse: parseSize, shared: true } as const;
+
 /** `--reserve`, the same in every command that brings images in. */
 export const RESERVE: OptionSpec = {
-  name: 'reserve',
-  value: 'SIZE',
-  parse: parseSize,
+  ...RESERVE_OPTION,
   default: DEFAULT_RESERVE_BYTES,
   summary: 'bytes to keep free on the file system of the store',
-  shared: true,
+};
+
+/** `--reserve` of commands that make images here: without it they work on a small or nearly full disk too. */
+export const BUILD_RESERVE: OptionSpec = {
+  ...RESERVE_OPTION,
+  summary:
+    'bytes to keep free on the file system of the store; default: 1 GiB, or half of the free space if below 2 GiB',
 };
 
 /** The platform asked for, and whether it was asked for. Throws UsageError. */

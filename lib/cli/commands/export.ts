@@ -4,7 +4,7 @@ import { UsageError } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
 import { createOutputFile, fileError } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
-import { CHANGE, sourceDateEpoch } from './common-options.js';
+import { CHANGE, BUILD_RESERVE, sourceDateEpoch } from './common-options.js';
 
 export const exportCommand: CommandSpec = {
   path: ['export'],
@@ -47,7 +47,7 @@ export const importCommand: CommandSpec = {
     { name: 'TAR', summary: 'file, or - for standard input', completes: 'file' },
     { name: 'REF', summary: 'name of the new image', optional: true },
   ],
-  options: [{ name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' }, CHANGE],
+  options: [{ name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' }, CHANGE, BUILD_RESERVE],
   examples: [
     { command: `imgtool import root.tar.gz app:1 --change 'CMD ["/bin/sh"]'`, does: 'import a file' },
     { command: 'imgtool export box | imgtool import - flat:1', does: 'turn a container into an image with one layer' },
@@ -64,6 +64,7 @@ export const importCommand: CommandSpec = {
         message: options.text('message'),
         changes: options.list('change'),
         sourceDateEpoch: sourceDateEpoch(),
+        reserveBytes: options.number('reserve'),
         bootId: await compose.bootId(),
         signal,
       });

@@ -15,7 +15,7 @@ export async function forEachArgument<T>(
     try {
       done.push(await act(arg));
     } catch (error) {
-      const code = fail(arg, error);
+      const code = await fail(arg, error);
       exitCode ??= code;
       if (signal.aborted) break;
     }

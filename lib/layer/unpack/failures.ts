@@ -14,7 +14,7 @@ export function translateFailure(error: unknown, path: Uint8Array): unknown {
   if (isErrno(error, 'ENOSPC', 'EDQUOT'))
     return new DiskSpaceError(`no room to unpack ${entry}`, {
       cause: error,
-      hint: 'imgtool gc frees what no image uses',
+      hint: 'imgtool store gc frees what no image uses',
     });
   if (isErrno(error, 'ENAMETOOLONG', 'ENOTDIR', 'ELOOP', 'EISDIR', 'EFBIG'))
     return new LayerFormatError(`the layer has an entry that cannot be: ${error.message}`, { entry, cause: error });

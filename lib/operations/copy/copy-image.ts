@@ -18,6 +18,8 @@ import { selectManifest, type Selection } from './select-manifest.js';
 export interface CopyRequest {
   readonly source: ImageSource;
   readonly selector: ImageSelector;
+  /** What `selector` names, where that was read already. */
+  readonly top?: RawManifest | undefined;
   readonly targets: readonly CopyTarget[];
   readonly selection: Selection;
   /** Fails rather than rewriting anything. */
@@ -51,7 +53,7 @@ export interface CopiedImage {
  */
 export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<CopiedImage> {
   const { source, selector, signal } = request;
-  const found = await source.manifest(selector, { signal });
+  const found = request.top ?? (await source.manifest(selector, { signal }));
   const selected = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
   const conversion = conversionFor(deps, request, selected.raw);
   if (conversion === undefined) return copySelected(deps, request, { ...selected, source });
@@ -124,7 +126,9 @@ async function copySelected(
   const copies = request.targets.map((target) => new TargetCopy(target));
   await copyTree(deps, { source, top: raw, copies, signal });
   if (request.referrers) {
-    await copyReferrers(deps, { source, top: raw, copies: copies.filter(({ error }) => error === undefined), signal });
+    // Nothing is converted then, but what would have converted it stands before the source.
+    const left = copies.filter(({ error }) => error === undefined);
+    await copyReferrers(deps, { source: request.source, top: raw, copies: left, signal });
   }
   await eachTarget(copies, signal, async ({ destination, tags }, copy) => {
     for (const tag of tags) await copy.putManifest(manifestAt(copy.target, tag), tag, signal);

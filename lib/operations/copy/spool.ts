@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { DiskSpaceError, LayerFormatError } from '../../errors.js';
+import { DiskSpaceError, isDiskFull, LayerFormatError } from '../../errors.js';
 import {
   COMPRESSION_HEAD_BYTES,
   compressionOf,
@@ -14,6 +13,7 @@ import {
   type ImageSource,
   type ReopenableBlob,
 } from '../../spec/index.js';
+import { readRange } from '../../util/index.js';
 import type { LayerCompression } from '../convert-manifest.js';
 import { SharedRead } from './shared-read.js';
 
@@ -48,25 +48,25 @@ export class Spool {
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;
-    const summed = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    // No stream of the file: one that is destroyed closes it, whatever `autoClose` says.
+    const write = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
       for await (const chunk of chunks) {
         if (head.length < COMPRESSION_HEAD_BYTES)
           head = Buffer.concat([head, chunk.subarray(0, COMPRESSION_HEAD_BYTES)]);
         hash.update(chunk);
         size += chunk.length;
-        yield chunk;
+        await file.writeFile(chunk);
       }
     };
     const drop = async (): Promise<void> => {
       if (this.#files.delete(file)) await file.close();
     };
     try {
-      const output = createWriteStream('', { fd: file.fd, start: 0, autoClose: false });
       // A separate signal: node adds listeners to it, and many layers are written at once.
-      await pipeline(body, summed, output, { signal: AbortSignal.any([signal]) });
+      await pipeline(body, write, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await drop();
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      if (!isDiskFull(error)) throw error;
       throw new DiskSpaceError(`${this.#directory} is full: layers wait there while they are converted`, {
         hint: 'set TMPDIR to a directory with room for the image',
         cause: error,
@@ -77,7 +77,11 @@ export class Spool {
       size,
       compression: layerCompressionOf(head),
       path: `/proc/self/fd/${file.fd}`,
-      open: ({ offset }) => Promise.resolve(createReadStream('', { fd: file.fd, start: offset, autoClose: false })),
+      // eslint-disable-next-line @typescript-eslint/require-await
+      open: async (options) => {
+        options.signal.throwIfAborted();
+        return readRange(file, options.offset, Infinity, options.signal);
+      },
       drop,
     };
   }
@@ -128,6 +132,10 @@ export async function readSmallBlob(
 export function blobOfBytes(descriptor: Descriptor, bytes: Buffer): ReopenableBlob {
   return {
     descriptor,
-    open: ({ offset }) => Promise.resolve(Readable.from([bytes.subarray(offset)], { objectMode: false })),
+    // eslint-disable-next-line @typescript-eslint/require-await
+    open: async ({ signal, offset }) => {
+      signal.throwIfAborted();
+      return Readable.from([bytes.subarray(offset)], { objectMode: false });
+    },
   };
 }

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { NotFoundError, UsageError } from '../../errors.js';
-import type { HeldLock } from '../../metadata/index.js';
+import type { HeldLock, ImageRecord } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   formatReference,
@@ -21,6 +21,7 @@ import { bringInImage } from '../bring-in-image.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs } from '../drop-unused-blobs.js';
 import { findAmong } from '../find-image.js';
+import { keepingReserve } from '../keep-reserve.js';
 import { lockStore } from '../lock-store.js';
 import { recordImage } from '../record-image.js';
 import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
@@ -35,17 +36,27 @@ type SourceDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
 /** One image of the local store, to copy from. Holds the store, so that nobody removes its blobs. */
 class StoreSource implements ImageSource {
   readonly name: string;
+  readonly #record: ImageRecord;
   readonly #image: StoredImage;
   readonly #close: () => Promise<void>;
 
-  constructor(name: string, image: StoredImage, close: () => Promise<void>) {
+  /** `record`: as the store lists it; that of `image` is another one where layers had to be packed once more. */
+  constructor(name: string, record: ImageRecord, image: StoredImage, close: () => Promise<void>) {
     this.name = name;
+    this.#record = record;
     this.#image = image;
     this.#close = close;
   }
 
-  manifest(_selector: ImageSelector): Promise<RawManifest> {
-    return Promise.resolve(this.#image.manifest);
+  /** `tag`: a name of the image, its ID or a prefix of that. */
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+    signal.throwIfAborted();
+    const { manifest } = this.#image;
+    if (digest === undefined && tag !== undefined) findAmong([this.#record], tag);
+    if (digest !== undefined && digest !== manifest.descriptor.digest)
+      throw new NotFoundError(`${this.name} has no manifest ${digest}`, { kind: 'manifest', subject: digest });
+    return manifest;
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
@@ -54,7 +65,7 @@ class StoreSource implements ImageSource {
 
   // eslint-disable-next-line @typescript-eslint/require-await
   async *tags(): AsyncGenerator<string> {
-    yield* this.#image.record.names;
+    yield* this.#record.names;
   }
 
   close(): Promise<void> {
@@ -73,7 +84,8 @@ export async function openStoreSource(deps: SourceDeps, image: string, { signal 
   try {
     const images = await deps.metadata.images.list();
     const { record } = findAmong(images, image);
-    return new StoreSource(`store:${image}`, await openStoredImage(deps, record, { images, made, signal }), close);
+    const stored = await openStoredImage(deps, record, { images, made, signal });
+    return new StoreSource(`store:${image}`, record, stored, close);
   } catch (error) {
     await close();
     throw error;
@@ -132,16 +144,18 @@ class StoreDestination implements ImageDestination {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, { signal });
     if (ingest === undefined) return;
     try {
-      await pipeline(
-        await blob.open({ signal, offset: ingest.offset }),
-        async (chunks: AsyncIterable<Buffer>) => {
-          for await (const chunk of chunks) {
-            await ingest.write(chunk);
-            onProgress?.(ingest.offset);
-          }
-        },
-        // A separate signal: node adds listeners to it, and many blobs are written at once.
-        { signal: AbortSignal.any([signal]) },
+      // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
+      await keepingReserve(this.#deps, { signal }, async (guarded) =>
+        pipeline(
+          await blob.open({ signal: guarded, offset: ingest.offset }),
+          async (chunks: AsyncIterable<Buffer>) => {
+            for await (const chunk of chunks) {
+              await ingest.write(chunk);
+              onProgress?.(ingest.offset);
+            }
+          },
+          { signal: guarded },
+        ),
       );
       await ingest.commit();
     } finally {

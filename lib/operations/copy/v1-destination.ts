@@ -8,6 +8,7 @@ import {
   EMPTY_LAYER,
   parseImageConfig,
   parseManifest,
+  type Descriptor,
   type Digest,
   type ImageDestination,
   type RawManifest,
@@ -43,8 +44,8 @@ export class V1Destination implements ImageDestination {
     return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
   }
 
-  hasBlob(): Promise<boolean> {
-    return Promise.resolve(false);
+  hasBlob({ digest }: Descriptor): Promise<boolean> {
+    return Promise.resolve(this.#blobs.has(digest));
   }
 
   hasManifest(): Promise<boolean> {

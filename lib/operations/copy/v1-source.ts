@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors.js';
+import { NotFoundError, UsageError } from '../../errors.js';
 import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
 import {
   annotateV1,
@@ -58,7 +58,7 @@ export class V1Source implements ImageSource {
   readonly #id: string | undefined;
   readonly #spool: Spool;
   readonly #made = new Map<string, Promise<RawManifest>>();
-  readonly #blobs = new Map<Digest, ReopenableBlob>();
+  readonly #blobs = new Map<Digest, ReopenableBlob['open']>();
 
   /** `id`: the image that the tag is known to name. */
   constructor(deps: ConvertDeps, registry: V1Repository, id?: string) {
@@ -72,19 +72,33 @@ export class V1Source implements ImageSource {
     return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
   }
 
-  manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+    signal.throwIfAborted();
     if (tag === undefined || digest !== undefined) {
       throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which has no digests`, {
         hint: 'give a tag instead',
       });
     }
-    const made = this.#made.get(tag) ?? this.#seal(tag, signal);
-    this.#made.set(tag, made);
+    let made = this.#made.get(tag);
+    if (made === undefined) {
+      made = this.#seal(tag, signal);
+      this.#made.set(tag, made);
+      made.catch(() => this.#made.delete(tag));
+    }
     return made;
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
-    return this.#blobs.get(descriptor.digest)!;
+    const { digest } = descriptor;
+    return {
+      descriptor,
+      open: async (options) => {
+        const made = this.#blobs.get(digest);
+        if (made === undefined)
+          throw new NotFoundError(`${this.name} has no blob ${digest}`, { kind: 'blob', subject: digest });
+        return made(options);
+      },
+    };
   }
 
   async *tags(options: Signal): AsyncGenerator<string> {
@@ -107,12 +121,12 @@ export class V1Source implements ImageSource {
       const { digest, size, compression, diffId, payload } = fact ?? (await this.#examine(image, fetched!, signal));
       diffIds.push(diffId);
       const layer = { mediaType: layerMediaType('oci', compression, ''), digest, size };
-      this.#blobs.set(digest, { descriptor: layer, open: this.#opener(image, fetched) });
+      this.#blobs.set(digest, this.#opener(image, fetched));
       layers.push({ ...layer, annotations: annotateV1(image, payload) });
     }
     const bytes = configOfV1(images, diffIds);
     const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(bytes), size: bytes.length };
-    this.#blobs.set(config.digest, blobOfBytes(config, bytes));
+    this.#blobs.set(config.digest, (options) => blobOfBytes(config, bytes).open(options));
     const mediaType = MEDIA_TYPE.ociManifest;
     const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
     return { bytes: manifest, descriptor: { mediaType, digest: digestOf(manifest), size: manifest.length } };
@@ -149,7 +163,10 @@ export class V1Source implements ImageSource {
     let again: Promise<Arrived> | undefined;
     return async (options) => {
       if (fetched !== undefined) return fetched.spooled.open(options);
-      again ??= this.#fetch(image.id, options.signal, image);
+      if (again === undefined) {
+        again = this.#fetch(image.id, options.signal, image);
+        again.catch(() => (again = undefined));
+      }
       return (await again).fetched!.spooled.open(options);
     };
   }

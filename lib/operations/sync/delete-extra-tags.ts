@@ -2,7 +2,6 @@ import { NotFoundError, UsageError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import type { Digest, RawManifest } from '../../spec/index.js';
 import type { RegistryDestination } from '../copy/registry-transport.js';
-import { findTag } from './find-tag.js';
 import { removeTag } from './remove-tag.js';
 import { isAttachedTag, matchesAny } from './select-tags.js';
 import type { SyncRun } from './sync-repository.js';
@@ -54,9 +53,10 @@ export async function deleteExtraTags(
   const askOthers = async (): Promise<void> => {
     const unknown = [...left].filter((tag) => !digests.has(tag));
     await run.askEach(unknown, async (tag) => {
-      const found = await findTag(reader, tag, signal);
+      // By its bytes: what HEAD says may be wrong, and a tag would go with another one's manifest.
+      const found = await findManifest(reader, tag, signal);
       if (found === undefined) left.delete(tag);
-      else digests.set(tag, found.digest);
+      else digests.set(tag, found.descriptor.digest);
     });
   };
   for (const tag of extra) {

@@ -4,7 +4,7 @@ import {
   parseManifest,
   hostPlatform,
   isConfigType,
-  type Digest,
+  type RawManifest,
 } from '../../spec/index.js';
 import { choosePlatform } from '../resolve-image.js';
 import { readBlob } from '../read-blob.js';
@@ -13,16 +13,15 @@ import type { RegistrySource } from '../copy/registry-transport.js';
 /** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
 export async function imageCreated(
   source: RegistrySource,
-  digest: Digest,
+  top: RawManifest,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  let raw = await source.manifest({ digest }, { signal });
-  let document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${digest}`);
+  let document = parseManifest(top.bytes, top.descriptor.mediaType, `manifest ${top.descriptor.digest}`);
   if (document.kind === 'index') {
     const entries = document.manifests;
     const entry = entries.length === 0 ? undefined : entryFor(document);
     if (entry === undefined) return undefined;
-    raw = await source.manifest({ digest: entry.digest }, { signal });
+    const raw = await source.manifest({ digest: entry.digest }, { signal });
     document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${entry.digest}`);
   }
   if (document.kind === 'index' || !isConfigType(document.config.mediaType)) return undefined;

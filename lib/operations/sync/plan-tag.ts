@@ -1,7 +1,7 @@
 import { isKeptElsewhere, type Descriptor, type ImageSource, type RawManifest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { KnownBlobs } from '../copy/known-blobs.js';
-import { RegistrySource, type RegistryDestination } from '../copy/registry-transport.js';
+import type { RegistryDestination } from '../copy/registry-transport.js';
 import { walkManifests } from '../copy/walk-manifests.js';
 
 const PARALLEL = 6;
@@ -44,7 +44,7 @@ export async function estimateCopy(
       if ((await destination.hasBlob(blob, { signal })) || isKeptElsewhere(blob)) continue;
       // Another tag that shares the blob may have been counted while this one asked.
       if (known.has(host, repository, blob.digest)) continue;
-      const neighbour = source instanceof RegistrySource && source.reader.host === host;
+      const neighbour = source.repository?.host === host;
       if (neighbour || known.others(host, repository, blob.digest, 1).length > 0) estimate.requests++;
       else {
         estimate.bytes += blob.size;

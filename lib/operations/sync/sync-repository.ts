@@ -1,7 +1,7 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { ConvertDeps } from '../copy/convert-layers.js';
 import type { RegistryClient } from '../../registry/index.js';
-import { formatPlatform, referrersTag, type Digest } from '../../spec/index.js';
+import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
 import { copyImage, type CopiedImage } from '../copy/copy-image.js';
 import type { CopyLimits } from '../copy/copy-tree.js';
@@ -221,7 +221,7 @@ class RepositorySync {
         this.#undated.add(tag);
         return this.#vanished(tag);
       }
-      const created = await this.#created(found);
+      const created = await this.#created(tag, found);
       if (created === undefined) this.#undated.add(tag);
       dated.push({ tag, created: created ?? -Infinity });
     });
@@ -233,13 +233,15 @@ class RepositorySync {
     return (byCreation ? young.slice(0, rules.newest) : young).map(({ tag }) => tag);
   }
 
-  async #created(found: FoundTag): Promise<number | undefined> {
+  async #created(tag: string, found: FoundTag): Promise<number | undefined> {
     const { memory } = this.#run.deps;
-    const key = `created ${found.identity}`;
-    const kept = Number(memory.get(key) ?? NaN);
+    const { signal } = this.#run;
+    const keyOf = ({ identity }: FoundTag): string => `created ${identity}`;
+    const kept = Number(memory.get(keyOf(found)) ?? NaN);
     if (!Number.isNaN(kept)) return kept;
-    const created = await this.#source.created(found, { signal: this.#run.signal });
-    if (created !== undefined) memory.set(key, String(created));
+    const read = await this.#source.read(tag, found, { signal });
+    const created = await this.#source.created(read, { signal });
+    if (created !== undefined) memory.set(keyOf(read), String(created));
     return created;
   }
 
@@ -265,25 +267,35 @@ class RepositorySync {
         if (this.#rule.tags.exact === undefined || this.#rule.tags.mayBeGone === true) return this.#vanished(tag);
         throw new NotFoundError(`${this.#name} has no tag ${tag}`, { kind: 'tag', subject: tag });
       }
-      wanted = await this.#wanted(found);
+      ({ found, wanted } = await this.#wanted(tag, found));
     } catch (error) {
       for (const destination of destinations) fail(destination, error);
       return;
     }
-    const stale: RegistryDestination[] = [];
-    const same: RegistryDestination[] = [];
     const there = new Map<RegistryDestination, Digest | undefined>();
     await Promise.all(
       destinations.map(async (destination) => {
         try {
-          const digest = (await findTag(destination.reader, tag, signal))?.digest;
-          there.set(destination, digest);
-          (digest !== undefined && digest === wanted ? same : stale).push(destination);
+          there.set(destination, (await findTag(destination.reader, tag, signal))?.digest);
         } catch (error) {
           fail(destination, error);
         }
       }),
     );
+    let { same, stale } = compare(there, wanted);
+    if (stale.length > 0) {
+      try {
+        const read = await this.#source.read(tag, found, { signal });
+        if (read.digest !== found.digest) {
+          ({ wanted } = await this.#wanted(tag, read));
+          ({ same, stale } = compare(there, wanted));
+        }
+        found = read;
+      } catch (error) {
+        for (const destination of stale) fail(destination, error);
+        stale = [];
+      }
+    }
     for (const destination of same) this.#upToDate(destination, tag, wanted!);
     try {
       if (stale.length > 0) await this.#copy(tag, { found, wanted, there, stale });
@@ -309,12 +321,12 @@ class RepositorySync {
     let seconds = 0;
     const copyNow = async (): Promise<CopiedImage> => {
       const started = performance.now();
-      const { source, selector } = this.#source.open(tag, found);
+      const { source, ...opened } = this.#source.open(tag, found);
       try {
         return await copyImage(
           { progress: deps.progress, limits, ...(convert === undefined ? {} : { convert }) },
           {
-            ...{ source, selector, selection: this.#selection, preserveDigests: false },
+            ...{ source, ...opened, selection: this.#selection, preserveDigests: false },
             conversion: this.#rule.conversion,
             targets: stale.map((destination) => ({ destination, tags: [tag] })),
             ...{ referrers: this.#rule.referrers, quiet: true, signal },
@@ -356,11 +368,9 @@ class RepositorySync {
         results.plannedRequests += 2 + 3 * stale.length;
       }
     } else {
-      const { source, selector } = this.#source.open(tag, found);
-      const raw = await source.manifest(selector, { signal });
-      const how = { selection: this.#selection, preserveDigests: false, signal };
-      const chosen = await selectManifest(source, raw, how);
-      const { bytes, requests } = await estimateCopy(source, chosen.raw, { destinations: stale, known, signal });
+      const source = this.#source.modern!;
+      const chosen = await this.#selected(found);
+      const { bytes, requests } = await estimateCopy(source, chosen, { destinations: stale, known, signal });
       results.plannedBytes += bytes;
       results.plannedRequests += requests;
     }
@@ -387,21 +397,25 @@ class RepositorySync {
     return `converted ${identity} ${format} ${compression?.kind} ${compression?.level} ${chosen}`;
   }
 
-  /** The digest at the targets: that of the source, or of what it is rewritten or converted to; undefined: not known. */
-  async #wanted(found: FoundTag): Promise<Digest | undefined> {
-    const { digest } = found;
-    if (!this.#isSealedHere() && this.#selection.kind !== 'platforms') return digest;
+  /**
+   * The digest at the targets: that of the source, or of what it is rewritten or converted to; undefined: not known. `found`:
+   * the tag, read where that was needed.
+   */
+  async #wanted(tag: string, found: FoundTag): Promise<Pick<CopyJob, 'found' | 'wanted'>> {
+    if (!this.#isSealedHere() && this.#selection.kind !== 'platforms') return { found, wanted: found.digest };
     const { memory } = this.#run.deps;
-    const key = this.#keyOf(found);
-    const kept = memory.get(key);
-    if (kept !== undefined || this.#isSealedHere()) return kept as Digest | undefined;
-    const { signal } = this.#run;
-    const source = this.#source.modern!;
-    const raw = await source.manifest({ digest }, { signal });
-    const how = { selection: this.#selection, preserveDigests: false, signal };
-    const chosen = await selectManifest(source, raw, how);
-    memory.set(key, chosen.raw.descriptor.digest);
-    return chosen.raw.descriptor.digest;
+    const kept = memory.get(this.#keyOf(found)) as Digest | undefined;
+    if (kept !== undefined || this.#isSealedHere()) return { found, wanted: kept };
+    const read = await this.#source.read(tag, found, { signal: this.#run.signal });
+    const { digest } = (await this.#selected(read)).descriptor;
+    memory.set(this.#keyOf(read), digest);
+    return { found: read, wanted: digest };
+  }
+
+  /** What is wanted of a tag that was read. */
+  async #selected({ raw }: FoundTag): Promise<RawManifest> {
+    const how = { selection: this.#selection, preserveDigests: false, signal: this.#run.signal };
+    return (await selectManifest(this.#source.modern!, raw!, how)).raw;
   }
 
   async #mayHaveReferrers(digest: Digest): Promise<boolean> {
@@ -426,6 +440,16 @@ class RepositorySync {
     const failed = copied.targets.find(({ error }) => error !== undefined);
     if (failed !== undefined) throw failed.error!;
   }
+}
+
+function compare(
+  there: CopyJob['there'],
+  wanted: Digest | undefined,
+): { readonly same: RegistryDestination[]; stale: RegistryDestination[] } {
+  const [same, stale]: RegistryDestination[][] = [[], []];
+  for (const [destination, digest] of there)
+    (digest !== undefined && digest === wanted ? same! : stale!).push(destination);
+  return { same: same!, stale: stale! };
 }
 
 /** Names a few: there may be thousands. */

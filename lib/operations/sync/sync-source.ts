@@ -1,6 +1,6 @@
-import { NotFoundError } from '../../errors.js';
+import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import type { V1Repository } from '../../registry/index.js';
-import type { Digest, ImageSelector, ImageSource } from '../../spec/index.js';
+import type { Digest, ImageSelector, ImageSource, RawManifest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { ConvertDeps } from '../copy/convert-layers.js';
 import type { RegistrySource } from '../copy/registry-transport.js';
@@ -18,6 +18,15 @@ export interface FoundTag {
   readonly identity: string;
   /** Undefined over protocol v1. */
   readonly digest: Digest | undefined;
+  /** The manifest or index itself; undefined until it is read, and over protocol v1. */
+  readonly raw?: RawManifest | undefined;
+}
+
+/** What is to be copied. */
+interface OpenedTag {
+  readonly source: ImageSource;
+  readonly selector: ImageSelector;
+  readonly top?: RawManifest | undefined;
 }
 
 /** A repository to mirror, whatever protocol it speaks. Its methods throw what the registry throws. */
@@ -27,10 +36,15 @@ export interface SyncSource {
   tags(options: Signal): Promise<string[]>;
   /** Undefined: there is no such tag. */
   find(tag: string, options: Signal): Promise<FoundTag | undefined>;
-  /** When the image says it was created, ms since 1970; undefined when it does not. */
+  /**
+   * Reads the manifest of a tag that was found. Where the registry does not have what it said, or sends other bytes for it,
+   * the bytes under the tag decide, with a warning.
+   */
+  read(tag: string, found: FoundTag, options: Signal): Promise<FoundTag>;
+  /** When the image, which was read, says it was created, ms since 1970; undefined when it does not. */
   created(found: FoundTag, options: Signal): Promise<number | undefined>;
-  /** What is to be copied; closed by the caller. */
-  open(tag: string, found: FoundTag): { readonly source: ImageSource; readonly selector: ImageSelector };
+  /** What is to be copied of a tag that was read; closed by the caller. */
+  open(tag: string, found: FoundTag): OpenedTag;
 }
 
 /** A repository over protocol v2. */
@@ -52,12 +66,29 @@ export class ModernSyncSource implements SyncSource {
     return found === undefined ? undefined : { identity: found.digest, digest: found.digest };
   }
 
-  created({ digest }: FoundTag, { signal }: Signal): Promise<number | undefined> {
-    return imageCreated(this.modern, digest!, signal);
+  async read(tag: string, found: FoundTag, { signal }: Signal): Promise<FoundTag> {
+    if (found.raw !== undefined) return found;
+    const raw = await this.#manifest(tag, found.digest!, signal);
+    const { digest } = raw.descriptor;
+    return { identity: digest, digest, raw };
   }
 
-  open(_tag: string, { digest }: FoundTag): { readonly source: ImageSource; readonly selector: ImageSelector } {
-    return { source: this.modern, selector: { digest } };
+  created({ raw }: FoundTag, { signal }: Signal): Promise<number | undefined> {
+    return imageCreated(this.modern, raw!, signal);
+  }
+
+  open(_tag: string, { digest, raw }: FoundTag): OpenedTag {
+    return { source: this.modern, selector: { digest }, top: raw };
+  }
+
+  async #manifest(tag: string, digest: Digest, signal: AbortSignal): Promise<RawManifest> {
+    const { reader } = this.modern;
+    try {
+      return await reader.manifest({ digest }, { signal });
+    } catch (error) {
+      if (!(error instanceof NotFoundError || error instanceof DigestMismatchError)) throw error;
+      return reader.manifest({ tag }, { signal, claimed: digest });
+    }
   }
 }
 
@@ -86,13 +117,17 @@ export class V1SyncSource implements SyncSource {
     return id === undefined ? undefined : { identity: `v1 ${host}/${repository} ${id}`, digest: undefined };
   }
 
+  read(_tag: string, found: FoundTag): Promise<FoundTag> {
+    return Promise.resolve(found);
+  }
+
   async created(found: FoundTag, options: Signal): Promise<number | undefined> {
     const { bytes } = await this.#registry.image(idOf(found), options);
     const created = Date.parse((JSON.parse(bytes.toString('utf8')) as { created?: string }).created ?? '');
     return Number.isNaN(created) ? undefined : created;
   }
 
-  open(tag: string, found: FoundTag): { readonly source: ImageSource; readonly selector: ImageSelector } {
+  open(tag: string, found: FoundTag): OpenedTag {
     return { source: new V1Source(this.#deps, this.#registry, idOf(found)), selector: { tag } };
   }
 

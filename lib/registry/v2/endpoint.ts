@@ -12,6 +12,7 @@ import {
 } from '../../http/index.js';
 import { backoffMs, delay } from '../../util/index.js';
 import { candidateOrigins } from '../candidate-origins.js';
+import { refusalHint } from './responses.js';
 
 /** A request to one host: `path` begins with `/v2/`, or is an absolute URL that the host itself named. */
 export interface EndpointRequest extends Omit<HttpRequest, 'url'> {
@@ -40,6 +41,9 @@ export interface EndpointOptions {
   /** Further headers for requests to the host itself; asked once. */
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
+
+/** An answer, and where the login that was sent comes from, when access was refused all the same. */
+export type Answered<Response> = Response & { readonly refusedLogin?: string | undefined };
 
 /** Answers that a registry may give to those who have not logged in, of what it shows to others. */
 const MAY_BE_HIDDEN: ReadonlySet<number> = new Set([403, 404]);
@@ -91,7 +95,7 @@ export class Endpoint {
    * of several repositories only. What is refused or missing without a login is asked for with it, where there is one.
    * Any other status resolves. Throws AuthenticationError, TransportError, AbortError.
    */
-  async stream(request: EndpointRequest): Promise<StreamedResponse> {
+  async stream(request: EndpointRequest): Promise<Answered<StreamedResponse>> {
     const { authorizer } = this.#options;
     const { signal } = request;
     let { scope } = request;
@@ -102,9 +106,11 @@ export class Endpoint {
       // A 401 from another host (a storage service behind a redirect) is not the registry's challenge.
       if (response.status !== 401 || new URL(response.url).origin !== this.#base) {
         if (scope !== request.scope) this.facts.oneScopeTokens = true;
+        if (header !== undefined && response.status === 403)
+          return { ...response, refusedLogin: await authorizer.credentialSource(scope, signal) };
         if (header !== undefined || !MAY_BE_HIDDEN.has(response.status) || typeof request.body === 'function')
           return response;
-        if (!(await authorizer.hasCredentials(scope, signal))) return response;
+        if ((await authorizer.credentialSource(scope, signal)) === undefined) return response;
         // Read first: the request for the challenge may have to wait for its connection.
         const { body } = await readCapped(response.body, MAX_ERROR_BYTES);
         header = await this.#logIn(scope, signal);
@@ -113,9 +119,11 @@ export class Endpoint {
       }
       response.body.destroy();
       const challenge = response.headers['www-authenticate'];
-      const mayHelp = answers === 0 || (answers < MAX_ANSWERS && header !== undefined && authorizer.hasExpired(header));
+      // The authorizer tells a password that was refused.
+      const isWorthAnother = header?.startsWith('Basic ') === true || authorizer.hasExpired(header ?? '');
+      const mayHelp = answers === 0 || (answers < MAX_ANSWERS && isWorthAnother);
       if (!mayHelp) {
-        if (!this.#mayNarrow(request, scope, header)) throw this.#refused(scope);
+        if (!this.#mayNarrow(request, scope, header)) throw await this.#refused(scope, signal);
         scope = { ...scope, mountFrom: [] };
       }
       header = await authorizer.answer(
@@ -130,7 +138,7 @@ export class Endpoint {
    * Sends and reads the body into memory, at most `maxBytes` of it (64 KiB when the status is an error); a cut body is
    * asked for again. Throws as `stream`.
    */
-  async request(request: EndpointRequest, maxBytes: number): Promise<BufferedResponse> {
+  async request(request: EndpointRequest, maxBytes: number): Promise<Answered<BufferedResponse>> {
     const retries = request.retries ?? Math.min(BODY_RETRIES, this.#options.retries ?? BODY_RETRIES);
     for (let attempt = 1; ; attempt++) {
       const response = await this.stream(request);
@@ -160,7 +168,7 @@ export class Endpoint {
    */
   async #logIn(scope: AuthScope, signal: AbortSignal): Promise<string | undefined> {
     const { authorizer } = this.#options;
-    if (!(await authorizer.hasCredentials(scope, signal))) return undefined;
+    if ((await authorizer.credentialSource(scope, signal)) === undefined) return undefined;
     this.#challenge ??= await this.#askForChallenge(signal);
     return this.#challenge === 'none' ? undefined : authorizer.answer(scope, this.#challenge, signal);
   }
@@ -173,10 +181,12 @@ export class Endpoint {
     return { url, challenge: headers['www-authenticate'], refused: undefined };
   }
 
-  #refused(scope: AuthScope): AuthenticationError {
+  async #refused(scope: AuthScope, signal: AbortSignal): Promise<AuthenticationError> {
+    const login = await this.#options.authorizer.credentialSource(scope, signal);
+    const sent = login === undefined ? '' : ` with the credentials of ${login}`;
     return new AuthenticationError(
-      `${this.host} does not let us ${describeScope(scope)}, or there is no such repository`,
-      { host: this.host, hint: `check the name, or log in with: imgtool login ${this.host}` },
+      `${this.host} does not let us ${describeScope(scope)}${sent}, or there is no such repository`,
+      { host: this.host, credentialSource: login, hint: refusalHint(this.host, login) },
     );
   }
 

@@ -55,7 +55,7 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   const isPacked = (response.headers['content-encoding'] ?? 'identity') !== 'identity';
   const size = isPacked ? NaN : Number(response.headers['content-length'] ?? NaN);
   if (!isDigest(digest) || !isKnownType(mediaType) || !Number.isSafeInteger(size) || size <= 0) {
-    return (await fetchManifest(place, reference, signal)).descriptor;
+    return (await fetchManifest(place, reference, { signal })).descriptor;
   }
   if (size > MAX_MANIFEST_BYTES) throw tooLarge(place, reference, `${size} bytes`);
   return { mediaType, digest, size };
@@ -64,15 +64,22 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
 /** GET after a HEAD that may be wrong; where both say that there is none, HEAD is believed from then on. */
 async function getInstead(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
   try {
-    return await fetchManifest(place, reference, signal);
+    return await fetchManifest(place, reference, { signal });
   } catch (error) {
     if (error instanceof NotFoundError) place.endpoint.facts.headWorks = true;
     throw error;
   }
 }
 
-/** GET of a manifest, bytes as sent. Under a tag they decide, whatever the header says. Throws as RepositoryReader.manifest. */
-export async function fetchManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
+/**
+ * GET of a manifest, bytes as sent. Under a tag they decide, whatever the header says or HEAD has `claimed`. Throws as
+ * RepositoryReader.manifest.
+ */
+export async function fetchManifest(
+  place: Place,
+  reference: TagOrDigest,
+  { signal, claimed }: { readonly signal: AbortSignal; readonly claimed?: Digest | undefined },
+): Promise<RawManifest> {
   let before: Digest | undefined;
   for (let attempt = 1; ; attempt++) {
     const response = await send(place, 'GET', reference, signal);
@@ -85,18 +92,25 @@ export async function fetchManifest(place: Place, reference: TagOrDigest, signal
     const expected = reference.digest ?? (isDigest(stated) ? stated : undefined);
     const mediaType = documentType(baseMediaType(response.headers['content-type']), bytes);
     const actual = manifestDigest(bytes, mediaType, expected === undefined ? 'sha256' : digestAlgorithm(expected));
-    if (expected === undefined || actual === expected) {
-      return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
-    }
-    if (reference.digest === undefined && actual === before) {
-      // The same bytes twice: no damage on the way, it is the header that is wrong.
-      const name = nameOf(place.endpoint.host, place.repository, reference);
-      place.endpoint.warn(`${place.endpoint.host} says that ${name} is ${expected}, but its bytes are ${actual}`);
+    const isExpected = expected === undefined || actual === expected;
+    // The same bytes twice: no damage on the way, it is the header that is wrong.
+    if (isExpected || (reference.digest === undefined && actual === before)) {
+      const wrong = isExpected ? claimed : expected;
+      if (wrong !== undefined && wrong !== actual) warnOf(place, reference, { claimed: wrong, actual });
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
     if (attempt > 1) throw mismatch(place, reference, { expected, actual });
     before = actual;
   }
+}
+
+function warnOf(
+  { endpoint, repository }: Place,
+  reference: TagOrDigest,
+  { claimed, actual }: { readonly claimed: Digest; readonly actual: Digest },
+): void {
+  const name = nameOf(endpoint.host, repository, reference);
+  endpoint.warn(`${endpoint.host} says that ${name} is ${claimed}, but its bytes are ${actual}`);
 }
 
 /** HEAD of a manifest by digest. Throws as RepositoryWriter says. */

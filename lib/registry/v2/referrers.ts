@@ -24,7 +24,7 @@ export async function listReferrers(place: Place, digest: Digest, signal: AbortS
   if (listed !== undefined) return { via: 'api', descriptors: listed };
   const tag = referrersTag(digest);
   try {
-    const { bytes, descriptor } = await fetchManifest(place, { tag }, signal);
+    const { bytes, descriptor } = await fetchManifest(place, { tag }, { signal });
     return { via: 'tag', descriptors: parseReferrers(bytes, descriptor.mediaType, `referrers of ${digest}`) };
   } catch (error) {
     if (error instanceof NotFoundError) return { via: 'tag', descriptors: [] };

@@ -14,7 +14,7 @@ export function openReader(endpoint: Endpoint, repository: string): RepositoryRe
     host: endpoint.host,
     repository,
     resolve: (reference, { signal }): Promise<Descriptor> => resolveManifest(place, reference, signal),
-    manifest: (reference, { signal }): Promise<RawManifest> => fetchManifest(place, reference, signal),
+    manifest: (reference, options): Promise<RawManifest> => fetchManifest(place, reference, options),
     blob: (descriptor, { priority = 0 } = {}): BlobSource => blobSource(place, descriptor, priority),
     blobSize: (digest, { signal }): Promise<number> => sizeOfBlob(place, digest, signal),
     tags: ({ signal }): AsyncIterable<string> => listTags(place, signal),

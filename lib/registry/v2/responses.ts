@@ -44,9 +44,12 @@ export async function errorFromStream(response: StreamedResponse, asked: Asked):
   return errorFrom({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 
-/** The error for a response that is not what was hoped for. */
-export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolError {
-  const { status } = response;
+/** The error for a response that is not what was hoped for; `refusedLogin`: where the login that was sent comes from. */
+export function errorFrom(
+  response: BufferedResponse & { readonly refusedLogin?: string | undefined },
+  asked: Asked,
+): ImgtoolError {
+  const { status, refusedLogin: login } = response;
   const diagnostics = parseDiagnostics(response.body);
   const said = diagnostics.map(({ code, message }) => (message === '' ? code : message)).join('; ');
   const why = said === '' ? '' : `: ${said}`;
@@ -55,9 +58,11 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
   if (status === 413) return tooLarge(response, asked, why);
   if (status === 404 && !isRegistry) return notFound(asked, diagnostics);
   if (status === 401 || status === 403) {
-    return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${why}`, {
+    const sent = login === undefined ? '' : ` with the credentials of ${login}`;
+    return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${sent}${why}`, {
       host: asked.host,
-      hint: `check the name, or log in with: imgtool login ${asked.host}`,
+      credentialSource: login,
+      hint: refusalHint(asked.host, login),
     });
   }
   const hint =
@@ -75,6 +80,12 @@ export function errorFrom(response: BufferedResponse, asked: Asked): ImgtoolErro
     diagnostics,
     hint,
   });
+}
+
+/** What to do when access is refused; `login`: where the login that was sent comes from. */
+export function refusalHint(host: string, login: string | undefined): string {
+  const how = `log in with: imgtool login ${host}`;
+  return login === undefined ? `check the name, or ${how}` : `check the name and the credentials, or ${how}`;
 }
 
 function tooLarge({ url }: HttpResponse, { host, method, subject, sentBytes }: Asked, why: string): RegistryError {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -239,6 +239,12 @@ describe('operations/copy', () => {
     for (const digest of [sbom.digest, signature.digest])
       expect(await raw(`${to.host}/signed/app@${digest}`)).to.equal(await raw(`${from.host}/signed/app@${digest}`));
 
+    // A format that it has already changes nothing.
+    const more = { referrers: true, conversion: { format: 'oci' } } as const;
+    await copyTo(`${from.host}/signed/app:1`, [`${to.host}/formed/app:1`], more);
+    for (const tag of [tagOf(image.digest), cosign])
+      expect(await raw(`${to.host}/formed/app:${tag}`)).to.equal(await raw(`${from.host}/signed/app:${tag}`));
+
     // What the target knows besides stays in its list.
     const own = await putArtifact(to.url, 'signed/app', { content: 'own', subject });
     await putManifest(to.url, 'signed/app', list([own]), tagOf(image.digest));
@@ -277,6 +283,20 @@ describe('operations/copy', () => {
         .to.have.length(2)
         .and.include(image.digest);
       expect(await digests('later')).not.to.include(sbom.digest);
+    });
+
+    it('what a layout lacks of an index that it has is copied', async () => {
+      const destination = `oci:${join(directory, 'sparse')}:all`;
+      const source = `${from.host}/base/app:multi`;
+      await copyTo(source, [destination]);
+      const blobs = join(directory, 'sparse/blobs/sha256');
+      const whole = (await readdir(blobs)).sort();
+      const { manifests } = JSON.parse(await raw(source)) as { manifests: { digest: Digest }[] };
+      const [first, second] = manifests.map(({ digest }) => join(blobs, digestHex(digest)));
+      const { layers } = JSON.parse(await readFile(second!, 'utf8')) as { layers: { digest: Digest }[] };
+      for (const path of [first!, join(blobs, digestHex(layers[1]!.digest))]) await unlink(path);
+      await copyTo(source, [destination]);
+      expect((await readdir(blobs)).sort()).to.deep.equal(whole);
     });
 
     it('the image is listed when its manifest is there and nothing says so', async () => {

@@ -30,6 +30,7 @@ import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-r
 import { startFlakyProxy } from '../../helpers/flaky-proxy.js';
 import { randomSource } from '../../helpers/random-source.js';
 import { rejection } from '../../helpers/rejection.js';
+import type { Reply, Step } from '../../helpers/scripted-registry.js';
 import { scriptedSuite } from '../../helpers/scripted-suite.js';
 import { writeTar } from '../../helpers/tar-writer.js';
 import { V1Registry } from '../../helpers/v1-registry.js';
@@ -365,7 +366,7 @@ describe('operations/sync', () => {
       await target.forget();
       expect(await mirror([rule])).to.include({ deleted: 2, failed: 0 });
       // Of tags 1 and 2 when they are compared, and of the second that goes when the first does.
-      expect((await kinds(target))['HEAD manifests']).to.equal(3);
+      expect(await kinds(target)).to.include({ 'HEAD manifests': 2, 'GET manifests': 3 });
       expect([...(await digestsOf(target.url, 'twins/app')).keys()]).to.deep.equal(['1', '2']);
       expect(deleted.map(({ tag }) => tag)).to.deep.equal(['gone-1', 'gone-2']);
     });
@@ -481,6 +482,77 @@ describe('operations/sync', () => {
     } finally {
       await busy.close();
     }
+  });
+
+  describe('from a registry whose HEAD tells another digest than that of the bytes', () => {
+    const layer = Buffer.from('layer');
+    const config = Buffer.from(
+      JSON.stringify({ created: new Date().toISOString(), rootfs: { type: 'layers', diff_ids: [digestOf(layer)] } }),
+    );
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const described = (kind: string, bytes: Buffer): object => ({
+      ...{ mediaType: `application/vnd.oci.image.${kind}`, digest: digestOf(bytes), size: bytes.length },
+    });
+    const parts = { config: described('config.v1+json', config), layers: [described('layer.v1.tar', layer)] };
+    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...parts }));
+    const [wrong, right] = [digestOf('something else'), digestOf(manifest)];
+    const path = '/v2/false/app/manifests';
+    const served = (digest: string): Reply => ({
+      body: manifest,
+      headers: { 'content-type': mediaType, 'docker-content-digest': digest },
+    });
+
+    const get = (reference: string, reply: Reply, times = 1): Step => ({
+      ...{ method: 'GET', path: `${path}/${reference}`, reply, times },
+    });
+    const blobs = [config, layer].map((bytes) => ({
+      ...{ method: 'GET', path: `/v2/false/app/blobs/${digestOf(bytes)}`, reply: { body: bytes }, optional: true },
+    }));
+    /** A mirror of one tag from a registry that answers HEAD wrong and then as in `steps`. */
+    const ruleOf = async (repository: string, ...steps: Step[]): Promise<SyncRule> => {
+      const head = { method: 'HEAD', path: `${path}/1`, reply: served(wrong) };
+      const { host } = await suite.serve(head, ...steps, ...blobs);
+      const targets = [{ host: target.host, prefix: '', keep: 'path', repository }] as const;
+      return { ...ruleFor('false/app', { tags: { exact: ['1'] } }), host, targets };
+    };
+
+    for (const [name, how, ...steps] of [
+      ['a', 'that it does not have', get(wrong, { status: 404 }), get('1', served(right))],
+      ['b', 'whose bytes are others', get(wrong, served(right), 2), get('1', served(right))],
+      ['c', 'that GET tells, too', get(wrong, { status: 404 }), get('1', served(wrong), 2)],
+    ] as const)
+      it(`${how}: plans, copies and reports what the bytes are, with one warning`, async () => {
+        const warnings: string[] = [];
+        const warn = (line: string): void => void warnings.push(line);
+        for (const dryRun of [true, false]) {
+          const rule = await ruleOf(`false/${name}`, ...steps);
+          const { tags } = await mirror([rule], { dryRun }, { warn });
+          const state = dryRun ? 'planned-copy' : 'copied';
+          expect(tags.map((tag) => [tag.state, tag.digest])).to.deep.equal([[state, right]]);
+          const what = `${rule.host} says that ${rule.host}/false/app:1`;
+          expect(warnings.splice(0)).to.deep.equal([`warning: ${what} is ${wrong}, but its bytes are ${right}`]);
+        }
+        expect((await digestsOf(target.url, `false/${name}`)).get('1')).to.equal(right);
+        await target.forget();
+        const again = await mirror([await ruleOf(`false/${name}`, ...steps)], {}, { warn });
+        expect(again).to.include({ upToDate: 1, copied: 0 });
+        expect(await kinds(target)).to.deep.equal({ 'HEAD manifests': 1 });
+      });
+
+    it('takes the date of the bytes for the newest', async () => {
+      const rule = await ruleOf(
+        'false/dated',
+        get(wrong, { status: 404 }, 2),
+        get('1', served(right), 2),
+        {
+          ...{ method: 'HEAD', path: `${path}/1`, reply: served(wrong) },
+        },
+        { method: 'GET', path: '/v2/false/app/tags/list?n=1000', reply: { body: '{"tags":["1"]}' } },
+        ...blobs,
+      );
+      const tags = { ...ALL_TAGS, newest: 1, newestBy: 'created' } as const;
+      expect(await mirror([{ ...rule, tags }])).to.include({ copied: 1, failed: 0 });
+    });
   });
 
   it('says when a catalog is forbidden', async () => {
