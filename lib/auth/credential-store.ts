@@ -136,7 +136,7 @@ class FileCredentialStore implements CredentialStore {
     return undefined;
   }
 
-  /** What there is, first one first; what the user names stands alone. */
+  /** The files to read, in order of precedence; a file that the user names is the only one. */
   async #files(): Promise<readonly AuthFile[]> {
     const given = this.#paths[0]!.explicit ? undefined : authFileOfEnvironment(this.#env);
     const files = await Promise.all(this.#paths.map(readAuthFile));
