@@ -16,8 +16,8 @@ export const commit: CommandSpec = {
     { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
     { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
     CHANGE,
-    { name: 'squash', default: false, summary: 'one layer with everything instead of one more' },
-    { name: 'empty-ok', default: false, summary: 'make an image even when nothing changed' },
+    { name: 'squash', default: false, summary: 'pack all files into a single layer' },
+    { name: 'empty-ok', default: false, summary: 'create an image even if nothing changed' },
     BUILD_RESERVE,
   ],
   examples: [

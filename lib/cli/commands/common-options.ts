@@ -16,13 +16,14 @@ const RESERVE_OPTION = { name: 'reserve', value: 'SIZE', parse: parseSize, share
 export const RESERVE: OptionSpec = {
   ...RESERVE_OPTION,
   default: DEFAULTS.reserve,
-  summary: 'bytes to leave free on the file system of the store',
+  summary: 'bytes to keep free on the file system of the store',
 };
 
 /** `--reserve` of commands that make images here: without it they work on a small or nearly full disk too. */
 export const BUILD_RESERVE: OptionSpec = {
   ...RESERVE_OPTION,
-  summary: 'bytes to leave free on the file system of the store; else 1 GiB, or half of the room below 2 GiB',
+  summary:
+    'bytes to keep free on the file system of the store; default: 1 GiB, or half of the free space if below 2 GiB',
 };
 
 /** `--change`, the same in every command that makes a config. */

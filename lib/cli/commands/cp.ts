@@ -5,7 +5,7 @@ export const cp: CommandSpec = {
   group: 'Containers',
   summary: 'copy files between this machine and a container',
   description:
-    'If DST is a directory, SRC is copied into it, else to that name. SRC/. copies the contents of a directory. Owners, modes, times, ' +
+    'Copies SRC into DST if that is a directory, else to that name. SRC/. copies the contents of a directory. Owners, modes, times, ' +
     'attributes and hard links are kept. Links in a container never lead outside of it; devices are not copied out of one. ' +
     'Write a local path that contains a colon as ./like:this. With - as DST a tar of SRC goes to standard output; with - ' +
     'as SRC a tar, plain or compressed, is unpacked into the directory DST.',
