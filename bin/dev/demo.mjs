@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const IMGTOOL = fileURLToPath(new URL('imgtool', import.meta.url));
+const IMGTOOL = fileURLToPath(new URL('../imgtool', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'imgtool-demo-'));
 const root = join(directory, 'store');
 let server;
@@ -75,7 +75,7 @@ function quietly(...args) {
 const started = performance.now();
 say('A small image: busybox, whiteouts, a capability, a device, hard links; four layers');
 const layout = join(directory, 'layout');
-const { writeSmallImage } = await import('../dist/test/helpers/small-image.js');
+const { writeSmallImage } = await import('../../dist/test/helpers/small-image.js');
 process.stdout.write(`${await writeSmallImage(layout)}\n`);
 
 say('A registry on loopback, and the image into it');

@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { ESLint } from 'eslint';
 import ts from 'typescript';
 
-process.chdir(resolve(import.meta.dirname, '..'));
+process.chdir(resolve(import.meta.dirname, '../..'));
 
 const formatted = run('prettier', ['--log-level', 'warn', '--check', '.']);
 // The bundle is made of the sources, not of what the compiler writes: beside it.
