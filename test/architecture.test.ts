@@ -32,6 +32,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   errors: { values: [] },
   spec: { values: ['errors'] },
   progress: { values: ['errors'], types: ['spec'] },
+  dockerfile: { values: ['errors', 'spec', 'util'] },
   util: { values: LOW },
   sys: { values: LOW },
   http: { values: BASE },
@@ -47,10 +48,13 @@ const ROOMS: Readonly<Record<string, Room>> = {
   server: { values: [...BASE, 'content'] },
   archive: { values: BASE },
   queue: { values: BASE },
-  operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
-  imgtool: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
-  cli: { values: ['errors', 'spec', 'util', 'progress', 'imgtool'], types: ['operations', ...DRIVERS, 'sys'] },
-  index: { values: [...BASE, ...DRIVERS, 'operations', 'imgtool'] },
+  operations: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile'], types: [...DRIVERS, 'sys'] },
+  imgtool: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'operations'], types: [...DRIVERS, 'sys'] },
+  cli: {
+    values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'imgtool'],
+    types: ['operations', ...DRIVERS, 'sys'],
+  },
+  index: { values: [...BASE, ...DRIVERS, 'dockerfile', 'operations', 'imgtool'] },
 };
 
 /** The rooms inside `lib/operations`, a row for each level: a room may import those of earlier rows, through their doors. */
