@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Writable } from 'node:stream';
 import { DigestMismatchError } from '../../errors.js';
 import type { ProgressSink } from '../../progress/index.js';
 import { bothOrFirstError, Semaphore } from '../../util/index.js';
@@ -11,15 +11,21 @@ import {
   type LayerCompression,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { readVerified, type Spool, type Spooled } from './spool.js';
+import { type LayerSpool, readVerified, type SpooledBlob } from './spool.js';
 
-/** What converting layers needs. */
+/** What reading images as other ones needs. */
 export interface ConvertDeps extends Pick<OperationDeps, 'recompressLayer'> {
   readonly progress: ProgressSink;
   /** Where layers wait while they are converted. */
   readonly temporaryDirectory: string;
   /** What is known of layers from before, so that not each has to be read again; undefined: nothing. */
   readonly facts?: LayerFacts | undefined;
+}
+
+/** What converting images needs. */
+export interface ConvertImageDeps extends Pick<ConvertDeps, 'recompressLayer' | 'progress' | 'facts'> {
+  /** Where layers wait; closed when the image is copied. */
+  readonly createSpool: () => LayerSpool;
 }
 
 /** What layers become, by what they are; kept from copy to copy, and from run to run. */
@@ -39,22 +45,34 @@ export interface ConvertedLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly diffId: DiffId;
-  readonly spooled: Pick<Spooled, 'open'> | undefined;
+  readonly spooled: Pick<SpooledBlob, 'open'> | undefined;
+}
+
+/** What an image tells of a layer. */
+export interface KnownLayer {
+  /** 0 for the oldest. */
+  readonly position: number;
+  /** Undefined where the image does not declare it. */
+  readonly diffId?: DiffId | undefined;
 }
 
 /** Converts layers of a source, each once; several may arrive meanwhile, one at a time is worked on, in constant memory. */
 export class LayerConverter {
-  readonly #deps: ConvertDeps;
+  readonly #deps: Omit<ConvertImageDeps, 'createSpool'>;
   readonly #source: ImageSource;
-  readonly #spool: Spool;
+  readonly #spool: LayerSpool;
   readonly #signal: AbortSignal;
   /** Its engine works on one at a time. */
   readonly #turn = new Semaphore(1);
   readonly #done = new Map<string, Promise<ConvertedLayer>>();
 
   constructor(
-    deps: ConvertDeps,
-    { source, spool, signal }: { readonly source: ImageSource; readonly spool: Spool; readonly signal: AbortSignal },
+    deps: Omit<ConvertImageDeps, 'createSpool'>,
+    {
+      source,
+      spool,
+      signal,
+    }: { readonly source: ImageSource; readonly spool: LayerSpool; readonly signal: AbortSignal },
   ) {
     this.#deps = deps;
     this.#source = source;
@@ -62,11 +80,20 @@ export class LayerConverter {
     this.#signal = signal;
   }
 
+  /** A layer stays as it is where no other form is asked for. */
+  isLost(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   /**
-   * Fetches a layer and compresses it as `form` says; undefined: only its diffID is wanted. `expected`: the diffID it
-   * should have. Throws DigestMismatchError for another one, LayerFormatError, what the source throws, AbortError.
+   * Fetches a layer and compresses it as `form` says; undefined: only its diffID is wanted. `diffId`: the one it should
+   * have. Throws DigestMismatchError for another one, LayerFormatError, what the source throws, AbortError.
    */
-  async convert(layer: Descriptor, form: LayerForm | undefined, expected?: DiffId): Promise<ConvertedLayer> {
+  async convert(
+    layer: Descriptor,
+    form: LayerForm | undefined,
+    { diffId: expected }: KnownLayer,
+  ): Promise<ConvertedLayer> {
     const key = `${layer.digest} ${form?.compression} ${form?.level}`;
     const work = this.#done.get(key) ?? this.#recall(key, layer, form) ?? this.#convertNow(key, layer, form);
     this.#done.set(key, work);
@@ -87,7 +114,7 @@ export class LayerConverter {
     const fact = parseFact(this.#deps.facts?.get(`layer ${key}`));
     if (fact === undefined) return undefined;
     let again: Promise<ConvertedLayer> | undefined;
-    const open: Spooled['open'] = async (options) => {
+    const open: SpooledBlob['open'] = async (options) => {
       // Should it come out as something else, whoever reads it finds out, and the next copy begins without this fact.
       again ??= this.#convertNow(key, layer, form);
       return (await again).spooled!.open(options);
@@ -105,20 +132,16 @@ export class LayerConverter {
   async #convert(layer: Descriptor, form: LayerForm | undefined): Promise<ConvertedLayer> {
     const fetched = await this.#fetch(layer);
     try {
-      return await this.#turn.run(async () => {
+      return await this.#turn.run(() => {
         const how = { fetched, form, spool: this.#spool, signal: this.#signal };
-        const converted = await repackLayer(this.#deps, how);
-        if (form !== undefined && converted.digest !== layer.digest) {
-          this.#deps.progress.note(`layer ${layer.digest} compressed with ${form.compression} is ${converted.digest}`);
-        }
-        return converted;
+        return repackLayer(this.#deps, how);
       });
     } finally {
       await fetched.drop();
     }
   }
 
-  async #fetch(layer: Descriptor): Promise<Spooled> {
+  async #fetch(layer: Descriptor): Promise<SpooledBlob> {
     const { digest, size: total } = layer;
     const event = (state: 'active' | 'done' | 'retrying', more: object): void =>
       this.#deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest, state, total, ...more });
@@ -133,34 +156,56 @@ export class LayerConverter {
   }
 }
 
+/** What writing a layer anew needs. */
+export type WriteLayerDeps = Pick<ConvertDeps, 'recompressLayer' | 'progress'>;
+
 /** Compresses what is here in another way; without a form only its diffID is found out. One call at a time. */
 export async function repackLayer(
-  { progress, recompressLayer }: ConvertDeps,
+  deps: WriteLayerDeps,
   work: {
-    readonly fetched: Spooled;
+    readonly fetched: Pick<SpooledBlob, 'digest' | 'size' | 'path'>;
     readonly form: LayerForm | undefined;
-    readonly spool: Spool;
+    readonly spool: LayerSpool;
     readonly signal: AbortSignal;
   },
 ): Promise<ConvertedLayer> {
   const { fetched, form, spool, signal } = work;
-  const event = (transferred: number): void =>
-    progress.event({ v: 1, kind: 'layer', action: 'pack', digest: fetched.digest, transferred, state: 'active' });
+  const { digest, size, path } = fetched;
+  const take = async (output: PassThrough): Promise<SpooledBlob | undefined> => {
+    if (form !== undefined) return spool.take(output, { signal });
+    output.resume();
+    return undefined;
+  };
+  const { written, taken } = await writeLayer(deps, { digest, take, signal }, (how) =>
+    deps.recompressLayer({ path, compression: form?.compression ?? 'none', level: form?.level, ...how }),
+  );
+  if (taken !== undefined && taken.digest !== digest)
+    deps.progress.note(`layer ${digest} compressed with ${form!.compression} is ${taken.digest}`);
+  return { digest: taken?.digest ?? digest, size: taken?.size ?? size, diffId: written.diffId, spooled: taken };
+}
+
+/** Writes a layer and takes what is written, telling how far it is. `digest`: of the layer it is made of. */
+export async function writeLayer<Written extends { readonly tarSize: number }, Taken>(
+  { progress }: WriteLayerDeps,
+  how: {
+    readonly digest: Digest;
+    readonly take: (output: PassThrough) => Promise<Taken>;
+    readonly signal: AbortSignal;
+  },
+  write: (how: {
+    readonly output: Writable;
+    readonly signal: AbortSignal;
+    readonly onProgress: (transferred: number) => void;
+  }) => Promise<Written>,
+): Promise<{ readonly written: Written; readonly taken: Taken }> {
+  const { digest, take, signal } = how;
+  const event = (state: 'active' | 'done', more: object): void =>
+    progress.event({ v: 1, kind: 'layer', action: 'pack', digest, state, ...more });
   const output = new PassThrough();
-  const written = recompressLayer({
-    path: fetched.path,
-    compression: form?.compression ?? 'none',
-    level: form?.level,
-    output: form === undefined ? output.resume() : output,
-    signal,
-    onProgress: event,
-  });
-  const taken = form === undefined ? Promise.resolve(undefined) : spool.take(output, { signal });
-  const [{ diffId, tarSize }, spooled] = await bothOrFirstError(written, taken);
-  const { digest, size } = spooled ?? fetched;
-  const done = { state: 'done', total: tarSize, transferred: tarSize } as const;
-  progress.event({ v: 1, kind: 'layer', action: 'pack', digest: fetched.digest, ...done });
-  return { digest, size, diffId, spooled };
+  const onProgress = (transferred: number): void => event('active', { transferred });
+  const [written, taken] = await bothOrFirstError(write({ output, signal, onProgress }), take(output));
+  event('done', { total: written.tarSize, transferred: written.tarSize });
+  return { written, taken };
 }
 
 function parseFact(text: string | undefined): Omit<ConvertedLayer, 'spooled'> | undefined {

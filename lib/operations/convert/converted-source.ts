@@ -1,4 +1,12 @@
-import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
+import type {
+  Descriptor,
+  Digest,
+  ImageSelector,
+  ImageSource,
+  RawManifest,
+  RepositoryName,
+  ReopenableBlob,
+} from '../../spec/index.js';
 
 /** A source in front of another one: some manifests and blobs are new, the others its own. */
 export class ConvertedSource implements ImageSource {
@@ -16,6 +24,10 @@ export class ConvertedSource implements ImageSource {
 
   get repository(): ImageSource['repository'] {
     return this.#origin.repository;
+  }
+
+  placesOf(blob: Pick<Descriptor, 'digest'>): readonly RepositoryName[] {
+    return this.#origin.placesOf?.(blob) ?? [];
   }
 
   addManifest(raw: RawManifest): void {

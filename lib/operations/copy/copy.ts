@@ -10,12 +10,12 @@ import {
   type Reference,
   type TransportName,
 } from '../../spec/index.js';
-import type { Conversion, ConvertDeps, Selection } from '../convert/index.js';
+import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
+import { BlobPlaces } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
 import { copyImage } from './copy-image.js';
 import { type CopiedBlob, CopyLimits, type CopyTarget } from './copy-tree.js';
-import { KnownBlobs } from './known-blobs.js';
-import { openRegistryDestination } from './registry-transport.js';
+import { openRegistryDestination } from './registry-destination.js';
 import { V1Destination } from './v1-destination.js';
 import { V1Source } from './v1-source.js';
 
@@ -78,7 +78,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
   const { signal } = order;
   const names = [order.source, ...order.destinations].map(parseTransportName);
   const [from, ...to] = names as [TransportName, ...TransportName[]];
-  const known = new KnownBlobs();
+  const known = new BlobPlaces();
   const opened: { close(): Promise<void> }[] = [];
   try {
     const source = await openSource(deps, from, signal);
@@ -94,7 +94,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
       {
         progress: deps.progress,
         limits: new CopyLimits(deps.parallel),
-        convert: deps,
+        convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
         foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
       },
       {
@@ -146,7 +146,7 @@ async function openV1(registry: RegistryClient, reference: Reference, signal: Ab
 async function openDestination(
   deps: CopyTransports,
   name: TransportName,
-  { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
+  { from, known, signal }: { readonly from: TransportName; readonly known: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<ImageDestination> {
   if (name.transport === 'docker-v1') {
     return new V1Destination(await openV1(deps.registry, name.reference, signal), deps.progress);

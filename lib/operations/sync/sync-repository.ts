@@ -2,13 +2,18 @@ import { NotFoundError, UsageError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
-import { type ConvertDeps, type Selection, selectManifest } from '../convert/index.js';
-import { type CopiedImage, copyImage, openRegistryDestination, type RegistryDestination } from '../copy/index.js';
+import { type ConvertDeps, type Selection, selectManifest, Spool } from '../convert/index.js';
+import {
+  type CopiedImage,
+  copyImage,
+  estimate,
+  openRegistryDestination,
+  type RegistryDestination,
+} from '../copy/index.js';
 import { findTag, openRegistrySource } from '../registry/index.js';
 import { isAttachedTag, placeOf, selectByName, type SyncRule } from '../sync-rules/index.js';
 import { deleteExtraTags } from './delete-extra-tags.js';
 import { dispatchTags } from './dispatch-tags.js';
-import { estimateCopy } from './plan-tag.js';
 import { type HookCall, runHook, runHookIfThere } from './run-hook.js';
 import type { SyncRun } from './sync-run.js';
 import { type FoundTag, ModernSyncSource, type SyncSource, V1SyncSource } from './sync-source.js';
@@ -296,7 +301,10 @@ class RepositorySync {
       const { source, ...opened } = this.#source.open(tag, found);
       try {
         return await copyImage(
-          { progress: deps.progress, limits, ...(convert === undefined ? {} : { convert }) },
+          {
+            ...{ progress: deps.progress, limits },
+            convert: convert && { ...convert, createSpool: () => new Spool(convert.temporaryDirectory) },
+          },
           {
             ...{ source, ...opened, selection: this.#selection, preserveDigests: false },
             conversion: this.#rule.conversion,
@@ -342,7 +350,7 @@ class RepositorySync {
     } else {
       const source = this.#source.modern!;
       const chosen = await this.#selected(found);
-      const { bytes, requests } = await estimateCopy(source, chosen, { destinations: stale, known, signal });
+      const { bytes, requests } = await estimate(source, chosen, { destinations: stale, known, signal });
       results.plannedBytes += bytes;
       results.plannedRequests += requests;
     }
