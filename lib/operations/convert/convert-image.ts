@@ -30,11 +30,10 @@ import {
   type RawManifest,
 } from '../../spec/index.js';
 import { configOfSchema1 } from '../registry/index.js';
-import { type ConvertImageDeps, LayerConverter, type LayerForm } from './convert-layers.js';
+import { type ConvertImageDeps, LayerConverter, type LayerForm, type LayerJob } from './convert-layers.js';
 import { ConvertedSource } from './converted-source.js';
 import { ABOUT } from './select-manifest.js';
 import { blobOfBytes, type LayerSpool, readSmallBlob } from './spool.js';
-import { StoredLayerConverter } from './stored-layer-converter.js';
 import { sizedBlobs } from './walk-manifests.js';
 
 /** How an image is to be written; what is not given stays as it is. */
@@ -70,9 +69,9 @@ interface Job {
   /** Throws UsageError before anything is fetched that would change a digest. */
   readonly preserveDigests: boolean;
   /** Whether every destination has a blob. Default: not. */
-  readonly isThere?: ((blob: Descriptor) => Promise<boolean>) | undefined;
+  readonly isThere?: LayerJob['isThere'];
   /** Fetches nothing from registries: layers that would have to be fetched to be converted keep their digests. */
-  readonly dryRun?: boolean | undefined;
+  readonly dryRun?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -96,7 +95,7 @@ class ImageConverter {
   readonly #job: Job;
   readonly #spool: LayerSpool;
   readonly #made: ConvertedSource;
-  readonly #layers: LayerConverter | StoredLayerConverter;
+  readonly #layers: LayerConverter;
   readonly #format: ManifestFormat | undefined;
 
   constructor(deps: ConvertImageDeps, job: Job, spool: LayerSpool) {
@@ -104,12 +103,7 @@ class ImageConverter {
     this.#job = job;
     this.#spool = spool;
     this.#made = new ConvertedSource(job.source);
-    const { files } = job.source;
-    const { isThere = () => Promise.resolve(false), dryRun = false } = job;
-    this.#layers =
-      files === undefined
-        ? new LayerConverter(deps, { ...job, spool })
-        : new StoredLayerConverter(deps, { ...job, files, spool, isThere, dryRun });
+    this.#layers = new LayerConverter(deps, { isThere: () => Promise.resolve(false), dryRun: false, ...job, spool });
     const { format } = job.conversion;
     this.#format = format === 'v2s1' ? 'v2s2' : format;
   }

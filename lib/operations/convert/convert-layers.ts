@@ -9,6 +9,7 @@ import {
   type ImageSource,
   isDigest,
   type LayerCompression,
+  type LayerFiles,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type LayerSpool, readVerified, type SpooledBlob } from './spool.js';
@@ -46,84 +47,102 @@ export interface ConvertedLayer {
   readonly size: number;
   readonly diffId: DiffId;
   readonly spooled: Pick<SpooledBlob, 'open'> | undefined;
+  /** It was packed from files, so its diffID may be another one. */
+  readonly isPacked?: boolean;
+}
+
+/** What layers are converted from and to. */
+export interface LayerJob {
+  readonly source: ImageSource;
+  readonly spool: LayerSpool;
+  /** Whether every destination has a blob, so that a lost one need not be packed. */
+  readonly isThere: (blob: Descriptor) => Promise<boolean>;
+  /** Fetches nothing for layers of the local store: what would have to be fetched keeps its digest. */
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
 }
 
 /** What an image tells of a layer. */
-export interface KnownLayer {
+interface KnownLayer {
   /** 0 for the oldest. */
   readonly position: number;
   /** Undefined where the image does not declare it. */
   readonly diffId?: DiffId | undefined;
 }
 
-/** Converts layers of a source, each once; several may arrive meanwhile, one at a time is worked on, in constant memory. */
+/**
+ * Converts layers of a source, each once; several may arrive meanwhile, one at a time is worked on, in constant memory. A
+ * layer of the local store of whose blob no copy is left is packed again from its files.
+ */
 export class LayerConverter {
   readonly #deps: Omit<ConvertImageDeps, 'createSpool'>;
-  readonly #source: ImageSource;
-  readonly #spool: LayerSpool;
-  readonly #signal: AbortSignal;
+  readonly #job: LayerJob;
   /** Its engine works on one at a time. */
   readonly #turn = new Semaphore(1);
   readonly #done = new Map<string, Promise<ConvertedLayer>>();
 
-  constructor(
-    deps: Omit<ConvertImageDeps, 'createSpool'>,
-    {
-      source,
-      spool,
-      signal,
-    }: { readonly source: ImageSource; readonly spool: LayerSpool; readonly signal: AbortSignal },
-  ) {
+  constructor(deps: Omit<ConvertImageDeps, 'createSpool'>, job: LayerJob) {
     this.#deps = deps;
-    this.#source = source;
-    this.#spool = spool;
-    this.#signal = signal;
+    this.#job = job;
   }
 
-  /** A layer stays as it is where no other form is asked for. */
-  isLost(): Promise<boolean> {
-    return Promise.resolve(false);
+  /** Whether the layer cannot stay as it is, whatever form is asked for: no copy of its blob is left. */
+  async isLost(layer: Descriptor): Promise<boolean> {
+    const { source, isThere } = this.#job;
+    return (await source.files?.where(layer)) === 'lost' && !(await isThere(layer));
   }
 
   /**
-   * Fetches a layer and compresses it as `form` says; undefined: only its diffID is wanted. `diffId`: the one it should
-   * have. Throws DigestMismatchError for another one, LayerFormatError, what the source throws, AbortError.
+   * Fetches a layer and compresses it as `form` says; undefined: only its diffID is wanted. Throws DigestMismatchError when
+   * it does not have the diffID it should have, LayerFormatError, NotFoundError, what the source throws, AbortError.
    */
-  async convert(
-    layer: Descriptor,
-    form: LayerForm | undefined,
-    { diffId: expected }: KnownLayer,
-  ): Promise<ConvertedLayer> {
+  async convert(layer: Descriptor, form: LayerForm | undefined, known: KnownLayer): Promise<ConvertedLayer> {
+    const { files } = this.#job.source;
     const key = `${layer.digest} ${form?.compression} ${form?.level}`;
-    const work = this.#done.get(key) ?? this.#recall(key, layer, form) ?? this.#convertNow(key, layer, form);
-    this.#done.set(key, work);
+    // Files of the same blob may have been packed with other bytes elsewhere in the image.
+    const here = files === undefined ? key : `${key} ${known.position}`;
+    const work =
+      this.#done.get(here) ?? this.#recall(key, layer, form, known) ?? this.#convertNow(key, layer, form, known);
+    this.#done.set(here, work);
     const converted = await work;
-    if (expected === undefined || converted.diffId === expected) return converted;
-    throw new DigestMismatchError(
-      `layer ${layer.digest} is not what the config says: its diffID is ${converted.diffId}`,
-      {
-        expected,
-        actual: converted.diffId,
-        hint: 'the image is damaged at its source',
-      },
-    );
+    const { diffId: expected } = known;
+    const { diffId: actual, isPacked } = converted;
+    if (expected === undefined || actual === expected || isPacked === true) return converted;
+    const [what, hint] =
+      files === undefined
+        ? ['is not what the config says', 'the image is damaged at its source']
+        : ['in the store is damaged', 'pull the image again, or repair the store with: imgtool store fsck'];
+    throw new DigestMismatchError(`layer ${layer.digest} ${what}: its diffID is ${actual}`, { expected, actual, hint });
   }
 
   /** What it was converted to before: that is done again only where somebody lacks it. */
-  #recall(key: string, layer: Descriptor, form: LayerForm | undefined): Promise<ConvertedLayer> | undefined {
+  #recall(
+    key: string,
+    layer: Descriptor,
+    form: LayerForm | undefined,
+    known: KnownLayer,
+  ): Promise<ConvertedLayer> | undefined {
     const fact = parseFact(this.#deps.facts?.get(`layer ${key}`));
     if (fact === undefined) return undefined;
     let again: Promise<ConvertedLayer> | undefined;
     const open: SpooledBlob['open'] = async (options) => {
       // Should it come out as something else, whoever reads it finds out, and the next copy begins without this fact.
-      again ??= this.#convertNow(key, layer, form);
+      again ??= this.#convertNow(key, layer, form, known);
       return (await again).spooled!.open(options);
     };
     return Promise.resolve({ ...fact, spooled: form === undefined ? undefined : { open } });
   }
 
-  async #convertNow(key: string, layer: Descriptor, form: LayerForm | undefined): Promise<ConvertedLayer> {
-    const converted = await this.#convert(layer, form);
+  async #convertNow(
+    key: string,
+    layer: Descriptor,
+    form: LayerForm | undefined,
+    { position }: KnownLayer,
+  ): Promise<ConvertedLayer> {
+    const { files } = this.#job.source;
+    const converted = await (files === undefined
+      ? this.#convert(layer, form)
+      : this.#turn.run(() => this.#convertStored(files, layer, { form: form!, position })));
     const { digest, size, diffId } = converted;
     this.#deps.facts?.set(`layer ${key}`, JSON.stringify({ digest, size, diffId }));
     return converted;
@@ -132,25 +151,46 @@ export class LayerConverter {
   async #convert(layer: Descriptor, form: LayerForm | undefined): Promise<ConvertedLayer> {
     const fetched = await this.#fetch(layer);
     try {
-      return await this.#turn.run(() => {
-        const how = { fetched, form, spool: this.#spool, signal: this.#signal };
-        return repackLayer(this.#deps, how);
-      });
+      return await this.#turn.run(() => repackLayer(this.#deps, { ...this.#job, fetched, form }));
     } finally {
       await fetched.drop();
     }
+  }
+
+  async #convertStored(
+    files: LayerFiles,
+    layer: Descriptor,
+    { form, position }: { readonly form: LayerForm; readonly position: number },
+  ): Promise<ConvertedLayer> {
+    const { digest, size } = layer;
+    const { spool, dryRun, signal } = this.#job;
+    const { progress } = this.#deps;
+    if (dryRun && (await files.where(layer)) === 'elsewhere') {
+      progress.note(`layer ${digest} is not here: its new digest and size are known when it is pushed`);
+      return { digest, size, diffId: files.diffIds[position]!, spooled: undefined };
+    }
+    const path = await files.pathOf(layer, { signal });
+    if (path !== undefined) return repackLayer(this.#deps, { ...this.#job, fetched: { digest, size, path }, form });
+    const take = (output: PassThrough): Promise<SpooledBlob> => spool.take(output, { signal });
+    const { written, taken } = await writeLayer(this.#deps, { digest, take, signal }, (how) =>
+      files.pack(position, { ...form, ...how }),
+    );
+    for (const note of written.notes) progress.note(note);
+    const same = taken.digest === digest ? 'with the same digest' : `as ${taken.digest}`;
+    progress.note(`layer ${digest} is nowhere any more: packed anew from its files ${same}`);
+    return { digest: taken.digest, size: taken.size, diffId: written.diffId, spooled: taken, isPacked: true };
   }
 
   async #fetch(layer: Descriptor): Promise<SpooledBlob> {
     const { digest, size: total } = layer;
     const event = (state: 'active' | 'done' | 'retrying', more: object): void =>
       this.#deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest, state, total, ...more });
-    const body = await readVerified(this.#source.blob(layer), {
-      signal: this.#signal,
+    const body = await readVerified(this.#job.source.blob(layer), {
+      signal: this.#job.signal,
       onProgress: (transferred) => event('active', { transferred }),
       onRetry: (message) => event('retrying', { message }),
     });
-    const spooled = await this.#spool.take(body, { signal: this.#signal });
+    const spooled = await this.#job.spool.take(body, this.#job);
     event('done', { transferred: total });
     return spooled;
   }

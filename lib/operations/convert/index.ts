@@ -6,5 +6,4 @@ export * from './convert-layers.js';
 export * from './select-manifest.js';
 export * from './spool.js';
 export * from './store-spool.js';
-export * from './stored-layer-converter.js';
 export * from './walk-manifests.js';

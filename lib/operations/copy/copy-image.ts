@@ -102,11 +102,8 @@ interface PreparedCopy {
 }
 
 /** Selects and converts what is to be copied. */
-async function prepare(
-  deps: CopyDeps,
-  request: CopyRequest & { readonly dryRun?: boolean | undefined },
-): Promise<PreparedCopy> {
-  const { source, selector, signal, preserveDigests, dryRun } = request;
+async function prepare(deps: CopyDeps, request: CopyRequest & { readonly dryRun?: boolean }): Promise<PreparedCopy> {
+  const { source, selector, signal, preserveDigests, dryRun = false } = request;
   const found = request.top ?? (await source.manifest(selector, { signal }));
   const selected = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
   const conversion = conversionFor(deps, request, selected.raw);
