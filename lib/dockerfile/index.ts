@@ -3,4 +3,13 @@
  * Pure: no I/O, no state; building is the work of operations. May import `errors`, `spec` and pure helpers of `util`.
  */
 export * from './instructions.js';
-export * from './signatures.js';
+export { expandInstruction } from './expand-instruction.js';
+export { isGlob, matchGlob } from './glob.js';
+export { heredocText } from './heredoc.js';
+export { expand, type Environment, type Expansion, type LexerOptions } from './lexer.js';
+export { mountsOf, type RunMount } from './mounts.js';
+export { parseDockerfile, parseTrigger } from './parse.js';
+export { inInstruction, instructionError, SyntaxProblem } from './problem.js';
+export { StageGraph, type ResolvedStage, type StageGraphOptions, type StageSource } from './stages.js';
+export { StageScope, type ArgValue, type StageScopeOptions } from './stage-scope.js';
+export { globalVariables, type BuildInputs } from './variables.js';
