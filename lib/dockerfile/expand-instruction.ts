@@ -15,6 +15,15 @@ export function expandInstruction<I extends Instruction>(
   environment: Environment,
   onWord?: (expansion: Expansion) => void,
 ): I {
+  return inInstruction(instruction, () => expandFields(instruction, environment, onWord));
+}
+
+/** As `expandInstruction`, for those who know a better place. Throws SyntaxProblem. */
+export function expandFields<I extends Instruction>(
+  instruction: I,
+  environment: Environment,
+  onWord?: (expansion: Expansion) => void,
+): I {
   const { escape } = instruction;
   const expansion = (word: string): Expansion => {
     const result = expand(word, environment, { escape });
@@ -22,7 +31,7 @@ export function expandInstruction<I extends Instruction>(
     return result;
   };
   const text = (word: string): string => expansion(word).text;
-  return inInstruction(instruction, () => expanded(instruction, { text, expansion, environment })) as I;
+  return expanded(instruction, { text, expansion, environment }) as I;
 }
 
 interface Expander {

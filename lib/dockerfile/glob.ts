@@ -33,6 +33,7 @@ export function findGlob(
   const size = tokens.length;
   // Start of the leftmost thread in each state; -1: no thread. State i: tokens before i have matched.
   let threads = new Int32Array(size + 1).fill(-1);
+  let next = new Int32Array(size + 1);
   let best: GlobMatch | undefined;
   for (let at = from; at <= text.length; at += 1) {
     if (best === undefined && (at === from || !isAnchored)) offer(threads, 0, at);
@@ -43,7 +44,7 @@ export function findGlob(
       if (isShortest) return best;
     }
     if (at === text.length) break;
-    const next = new Int32Array(size + 1).fill(-1);
+    next.fill(-1);
     let alive = false;
     for (let state = 0; state < size; state += 1) {
       const start = threads[state]!;
@@ -53,7 +54,7 @@ export function findGlob(
       offer(next, to, start);
       alive = true;
     }
-    threads = next;
+    [threads, next] = [next, threads];
     if (!alive && (best !== undefined || isAnchored)) break;
   }
   return best;
