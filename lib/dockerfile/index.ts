@@ -12,6 +12,8 @@ export { heredocText } from './heredoc.js';
 export { HISTORY_COMMENT, historyText, type HistoryContext } from './history-text.js';
 export { IgnorePatterns } from './ignore-patterns.js';
 export { expand, type Environment, type Expansion, type LexerOptions } from './lexer.js';
+export { lint, type KnownBase, type LintOptions } from './lint.js';
+export { LINT_RULES, lintError, type LintRule, type LintWarning } from './lint-report.js';
 export { mountsOf, type RunMount } from './mounts.js';
 export { parseDockerfile, parseTrigger } from './parse.js';
 export { inInstruction, instructionError, SyntaxProblem } from './problem.js';

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { DockerfileError } from '../../lib/errors.js';
 import { IgnorePatterns, isGlob, matchGlob, SyntaxProblem } from '../../lib/dockerfile/index.js';
+import { randomSource } from '../helpers/random-source.js';
 
 const parse = (text: string): IgnorePatterns => IgnorePatterns.parse(text, { file: '.dockerignore' });
 
@@ -66,18 +67,17 @@ describe('IgnorePatterns', () => {
     });
 
   it('never skips a directory that holds a kept file, for random patterns', () => {
-    const seed = Number(process.env['IMGTOOL_TEST_SEED'] ?? Date.now() % 2 ** 31);
-    const random = generator(seed);
-    const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+    const { seed, below } = randomSource();
+    const pick = <T>(from: readonly T[]): T => from[below(from.length)]!;
     const names = ['a', 'b', 'ab', 'c'];
     const parts = ['a', 'b', '*', '**', 'a*', '?', '[ab]', 'ab'];
     for (let round = 0; round < 2_000; round += 1) {
-      const patterns = Array.from({ length: 1 + Math.floor(random() * 4) }, () => {
-        const pattern = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(parts)).join('/');
-        return `${random() < 0.4 ? '!' : ''}${pattern}`;
+      const patterns = Array.from({ length: 1 + below(4) }, () => {
+        const pattern = Array.from({ length: 1 + below(3) }, () => pick(parts)).join('/');
+        return `${below(5) < 2 ? '!' : ''}${pattern}`;
       });
       const ignore = parse(patterns.join('\n'));
-      const path = Array.from({ length: 2 + Math.floor(random() * 3) }, () => pick(names));
+      const path = Array.from({ length: 2 + below(3) }, () => pick(names));
       const isKept = !ignore.isExcluded(path.join('/'));
       for (let depth = 1; isKept && depth < path.length; depth += 1) {
         const directory = path.slice(0, depth).join('/');
@@ -133,14 +133,3 @@ describe('matchGlob', () => {
     expect(['a/*.go', 'a?', 'arr[[]0].txt', 'a/b', 'ä+%'].map(isGlob)).to.deep.equal([true, true, true, false, false]);
   });
 });
-
-/** Mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
