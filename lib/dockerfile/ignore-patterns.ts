@@ -154,7 +154,13 @@ function matcher(tokens: readonly GlobToken[]): (path: string) => boolean {
   const prefix = plainText(tokens.slice(0, -1));
   const last = tokens.at(-1);
   if (last?.kind === 'star' && last.except === '' && prefix !== undefined) return (path) => path.startsWith(prefix);
-  return (path) => matchesGlob(tokens, path);
+  const start = plainText(
+    tokens.slice(
+      0,
+      tokens.findIndex(({ kind }) => kind !== 'char'),
+    ),
+  )!;
+  return (path) => path.startsWith(start) && matchesGlob(tokens, path);
 }
 
 /** Whether a token matches no slash. */

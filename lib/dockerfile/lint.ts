@@ -42,7 +42,9 @@ export function lint(dockerfile: Dockerfile, { inputs, ignore, bases = new Map()
     const states: LintState[] = [];
     for (const { from, index, instructions } of dockerfile.stages) {
       const base = expand(from.base, globals, { escape: from.escape }).text;
-      const parent = dockerfile.stages.findLast(({ name, index: other }) => name === base && other < index);
+      const parent = dockerfile.stages.findLast(
+        ({ name, index: other }) => name === base.toLowerCase() && other < index,
+      );
       const known = parent === undefined ? initialState(base, bases.get(index)) : stateOf(states[parent.index]!);
       const state: LintState = {
         scope: new StageScope({ inputs, globals, env: known.env, parent: known.scope }),

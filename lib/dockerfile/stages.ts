@@ -122,7 +122,7 @@ export class StageGraph {
 
   #base(reference: string, before: number): StageSource {
     if (this.#contexts.has(reference)) return { kind: 'context', name: reference };
-    const stage = this.#dockerfile.stages.findLast(({ name, index }) => name === reference && index < before);
+    const stage = this.#named(reference, before);
     if (stage !== undefined) return this.#stageSource(stage);
     return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference };
   }
