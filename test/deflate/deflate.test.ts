@@ -5,7 +5,7 @@ import { constants, deflateRawSync, gunzipSync, inflateRawSync } from 'node:zlib
 import { expect } from 'chai';
 import { BlockPool, COMPRESS_BLOCK } from '../../lib/layer/block-pool.js';
 import { compress, type CompressOptions } from '../../lib/layer/compress.js';
-import { deflate } from '../../lib/layer/deflate.js';
+import { deflate } from '../../lib/deflate/index.js';
 import { randomSource, type RandomSource } from '../helpers/random-source.js';
 
 const WINDOW = 32768;

@@ -13,16 +13,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createHttpClient, type HttpClient } from '../../lib/http/index.js';
-import { Governor } from '../../lib/http/governor.js';
-import { parseLimitHeaders } from '../../lib/http/limit-headers.js';
-import { afterRefusal, parseLimitState, sharedClock, takeTurn } from '../../lib/http/limit-state.js';
+import {
+  afterRefusal,
+  Governor,
+  parseLimitHeaders,
+  parseLimitState,
+  sharedClock,
+  takeTurn,
+} from '../../lib/limits/index.js';
 import { startScript, type ScriptedServer } from '../helpers/scripted-registry.js';
 import { rejection } from '../helpers/rejection.js';
 
 const HOST = 'registry.example:5000';
 const { signal } = new AbortController();
 
-describe('http/governor', () => {
+describe('limits/governor', () => {
   let directory: string;
   beforeEach(() => {
     directory = join(mkdtempSync(join(tmpdir(), 'imgtool-test-governor-')), 'imgtool');

@@ -1,12 +1,12 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { delay } from '../util/index.js';
 import { parseLimitHeaders } from './limit-headers.js';
 import { afterRefusal, afterWarning, MAX_PAUSE_MS, sharedClock, takeTurn, type LimitState } from './limit-state.js';
 import { LimitStore } from './limit-store.js';
-import { parseRetryAfter } from './retry.js';
-import type { HttpHeaders } from './types.js';
+import { parseRetryAfter } from './retry-after.js';
 
 /** Whether a host says with an answer that all requests to it have to wait, and how long. */
-export function isRefusal(status: number, headers: HttpHeaders): boolean {
+export function isRefusal(status: number, headers: IncomingHttpHeaders): boolean {
   return (status === 429 || status === 503) && (parseRetryAfter(headers['retry-after']) ?? 0) > 0;
 }
 
@@ -67,7 +67,10 @@ export class Governor {
   }
 
   /** Takes note of an answer to a request that was sent at `sentAt`. */
-  async answered(host: string, answer: { status: number; headers: HttpHeaders; sentAt: number }): Promise<void> {
+  async answered(
+    host: string,
+    answer: { status: number; headers: IncomingHttpHeaders; sentAt: number },
+  ): Promise<void> {
     const { status, headers, sentAt } = answer;
     const now = sharedClock();
     const asked = parseRetryAfter(headers['retry-after']);
@@ -92,7 +95,7 @@ export class Governor {
   }
 
   /** What a server tells beforehand: slower from the half on, and not at all when nothing is left of a short window. */
-  async #heed(host: string, headers: HttpHeaders): Promise<void> {
+  async #heed(host: string, headers: IncomingHttpHeaders): Promise<void> {
     const told = parseLimitHeaders(headers);
     if (told === undefined) return;
     const { limit, window, remaining } = told;

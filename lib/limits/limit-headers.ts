@@ -1,4 +1,4 @@
-import type { HttpHeaders } from './types.js';
+import type { IncomingHttpHeaders } from 'node:http';
 
 /** What a server says about its limit: requests allowed in a window, how many are left, and until when. */
 export interface ToldLimit {
@@ -14,7 +14,7 @@ export interface ToldLimit {
  * Reads `RateLimit-Limit`, `-Remaining`, `-Reset` (also `X-RateLimit-…`, and Docker Hub's `100;w=21600`) and the
  * `RateLimit` with `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers; undefined where nothing of use is said.
  */
-export function parseLimitHeaders(headers: HttpHeaders, now: number = Date.now()): ToldLimit | undefined {
+export function parseLimitHeaders(headers: IncomingHttpHeaders, now: number = Date.now()): ToldLimit | undefined {
   const text = (name: string): string | undefined => {
     const value = headers[name] ?? headers[`x-${name}`];
     return typeof value === 'string' ? value.slice(0, 500) : value?.[0]?.slice(0, 500);
