@@ -73,8 +73,8 @@ export interface ImageSource {
   blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The repository at a registry that this source is: its blobs can be mounted from there. */
   readonly repository?: RepositoryName | undefined;
-  /** Repositories that are known to have had a blob. Absent where none are known. */
-  placesOf?(blob: Pick<Descriptor, 'digest'>): readonly RepositoryName[];
+  /** Repositories of a host that are known to have had the blob, or, without one, some blob. Absent where none are known. */
+  neighboursAt?(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[];
   /** What refers to a manifest (signatures, SBOMs). Absent where the medium does not record it. */
   referrers?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
   /** The image's layers as files. Absent unless the source is an image of the local store. */

@@ -1,12 +1,4 @@
-import type {
-  Descriptor,
-  Digest,
-  ImageSelector,
-  ImageSource,
-  RawManifest,
-  RepositoryName,
-  ReopenableBlob,
-} from '../../spec/index.js';
+import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
 
 /** A source in front of another one: some manifests and blobs are new, the others its own. */
 export class ConvertedSource implements ImageSource {
@@ -26,8 +18,8 @@ export class ConvertedSource implements ImageSource {
     return this.#origin.repository;
   }
 
-  placesOf(blob: Pick<Descriptor, 'digest'>): readonly RepositoryName[] {
-    return this.#origin.placesOf?.(blob) ?? [];
+  neighboursAt(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[] {
+    return this.#origin.neighboursAt?.(host, blob) ?? [];
   }
 
   addManifest(raw: RawManifest): void {

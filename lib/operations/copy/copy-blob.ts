@@ -9,7 +9,7 @@ import {
   type ReopenableBlob,
 } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
-import { reopenable, SharedRead, type SharedReader } from '../registry/index.js';
+import { reopenable, SharedRead } from '../registry/index.js';
 
 /** What became of a blob at one destination; of a plan: what would. `skipped`: a non-distributable layer is left out. */
 export type CopiedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
@@ -91,16 +91,24 @@ class BlobCopy {
     const onRetry = (message: string): void => this.#event('retrying', { message });
     const [first, ...others] = destinations;
     if (first === undefined) return;
-    const isDirect = others.length === 0 && (first.sendsAtCommit === true || blob.isVerified === true);
-    if (first.sendsAtCommit !== true) this.#event('active', { transferred: 0 });
-    if (isDirect) {
+    const isDeferred = first.sendsAtCommit === true;
+    if (!isDeferred) this.#event('active', { transferred: 0 });
+    if (others.length === 0 && (isDeferred || blob.isVerified === true)) {
       return this.#attemptAll([first], async () => {
         await first.putBlob(blob, { signal, onProgress, onRetry });
         return 'uploaded';
       });
     }
     const readers = new SharedRead(blob, { readers: destinations.length, signal, onProgress, onRetry }).readers();
-    await this.#attemptAll(destinations, (destination) => put(destination, readers.pop()!, { signal, onRetry }));
+    await this.#attemptAll(destinations, async (destination) => {
+      const reader = readers.pop()!;
+      try {
+        await destination.putBlob(reader.blob, { signal, onRetry });
+        return 'uploaded';
+      } finally {
+        reader.leave();
+      }
+    });
   }
 
   /** Works on all destinations, and waits for all even if one is aborted. What `work` does not decide stays undecided. */
@@ -134,19 +142,6 @@ class BlobCopy {
     if (isSent) return this.#event('done', { transferred: this.#blob.size });
     if (states.some((state) => state instanceof Error || state === 'skipped' || state === 'uploaded')) return;
     this.#event(states.includes('mounted') ? 'mounted' : 'skipped');
-  }
-}
-
-async function put(
-  destination: ImageDestination,
-  reader: SharedReader,
-  options: { readonly signal: AbortSignal; readonly onRetry: (message: string) => void },
-): Promise<CopiedState> {
-  try {
-    await destination.putBlob(reader.blob, options);
-    return 'uploaded';
-  } finally {
-    reader.leave();
   }
 }
 

@@ -85,7 +85,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
     opened.push(source);
     const targets: CopyTarget[] = [];
     for (const name of to) {
-      const destination = await openDestination(deps, name, { from, known, signal });
+      const destination = await openDestination(deps, name, { source, known, signal });
       opened.push(destination);
       targets.push({ destination, tags: tagsOf(name, from, order.tags) });
     }
@@ -146,7 +146,7 @@ async function openV1(registry: RegistryClient, reference: Reference, signal: Ab
 async function openDestination(
   deps: CopyTransports,
   name: TransportName,
-  { from, known, signal }: { readonly from: TransportName; readonly known: BlobPlaces; readonly signal: AbortSignal },
+  { source, known, signal }: { readonly source: ImageSource; readonly known: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<ImageDestination> {
   if (name.transport === 'docker-v1') {
     return new V1Destination(await openV1(deps.registry, name.reference, signal), deps.progress);
@@ -154,13 +154,8 @@ async function openDestination(
   if (name.transport !== 'docker') return deps.openDestination(name, { signal });
   // A mount is a read with the login of the destination: where the source has one of its own, that may not be let in.
   const oneLogin = (deps.sourceRegistry ?? deps.registry) === deps.registry;
-  const neighbour = oneLogin && from.transport === 'docker' && isNeighbour(from.reference, name.reference);
-  const mountFrom = neighbour ? [from.reference.repository] : [];
+  const mountFrom = oneLogin ? source : undefined;
   return openRegistryDestination(deps.registry, name.reference, { signal, known, mountFrom });
-}
-
-function isNeighbour(a: Reference, b: Reference): boolean {
-  return a.host === b.host && a.repository !== b.repository;
 }
 
 function selectorOf(name: TransportName): { tag?: string | undefined; digest?: Digest | undefined } {

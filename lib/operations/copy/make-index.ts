@@ -123,8 +123,7 @@ async function bringOver(
 ): Promise<void> {
   const { host, repository } = source.repository;
   if (host === target.host && repository === target.repository) return;
-  const mountFrom = host === target.host ? [repository] : [];
-  const destination = await openRegistryDestination(registry, target, { signal, mountFrom });
+  const destination = await openRegistryDestination(registry, target, { signal, mountFrom: source });
   for (const { digest } of entries)
     await copyImage(
       { progress, limits: new CopyLimits(parallel) },

@@ -13,8 +13,10 @@ import type {
 import { BlobPlaces } from '../download/index.js';
 import type { UploadRecords } from './upload-records.js';
 
-/** Repositories a mount is tried from. */
+/** Repositories a mount of one blob is tried from. */
 const MAX_MOUNT_SOURCES = 3;
+/** Repositories that the token for one destination lets blobs be mounted from. */
+const MAX_MOUNT_SCOPES = 10;
 
 interface Signal {
   readonly signal: AbortSignal;
@@ -22,8 +24,8 @@ interface Signal {
 
 /** What a destination knows, and what it keeps. */
 export interface RegistryDestinationOptions {
-  /** Other repositories of the host that blobs of the source may be mounted from. Default: none. */
-  readonly mountFrom?: readonly string[];
+  /** The source, where its blobs may be mounted with the login of the destination. Default: they may not. */
+  readonly mountFrom?: ImageSource | undefined;
   /** What repositories are known to have; learns what this one has. */
   readonly known?: BlobPlaces;
   /** Lets later processes resume uploads, and one process at a time upload a blob. Default: neither. */
@@ -43,7 +45,7 @@ export class RegistryDestination implements ImageDestination {
   readonly reader: RepositoryReader;
   readonly #registry: RegistryClient;
   readonly #known: BlobPlaces;
-  readonly #mountFrom: readonly string[];
+  readonly #mountFrom: ReadonlySet<string>;
   readonly #uploads: UploadRecords | undefined;
   readonly #mayHave: (digest: Digest) => boolean;
   /** Opened by mounts that came to nothing; for the uploads that follow. */
@@ -54,14 +56,18 @@ export class RegistryDestination implements ImageDestination {
   /** Use `openRegistryDestination`. */
   constructor(
     registry: RegistryClient,
-    ends: { readonly writer: RepositoryWriter; readonly reader: RepositoryReader },
-    { known = new BlobPlaces(), mountFrom = [], uploads, mayHave = () => true }: RegistryDestinationOptions,
+    ends: {
+      readonly writer: RepositoryWriter;
+      readonly reader: RepositoryReader;
+      readonly mountFrom: readonly string[];
+    },
+    { known = new BlobPlaces(), uploads, mayHave = () => true }: Omit<RegistryDestinationOptions, 'mountFrom'>,
   ) {
     this.#registry = registry;
     this.writer = ends.writer;
     this.reader = ends.reader;
     this.#known = known;
-    this.#mountFrom = mountFrom;
+    this.#mountFrom = new Set(ends.mountFrom);
     this.#uploads = uploads;
     this.#mayHave = mayHave;
   }
@@ -118,8 +124,9 @@ export class RegistryDestination implements ImageDestination {
   }
 
   async canMountBlob(blob: Descriptor, from: ImageSource, options: Signal): Promise<boolean> {
-    if (this.#isNeighbour(from.repository) || this.#known.others(this.writer, blob, 1).length > 0) return true;
     const { host } = this.writer;
+    const isOwn = from.repository?.host === host && this.#mountFrom.has(from.repository.repository);
+    if (isOwn || this.#known.others(this.writer, blob, 1).length > 0) return true;
     for (const repository of this.#mountPlaces(blob, from)) {
       const other = await this.#registry.openWriter({ host, repository }, options);
       if (await other.hasBlob(blob.digest, options)) return true;
@@ -167,17 +174,11 @@ export class RegistryDestination implements ImageDestination {
     return Promise.resolve();
   }
 
-  /** The source itself first, then repositories that are known to have the blob. */
-  #mountPlaces(blob: Descriptor, from: ImageSource): Set<string> {
-    const recorded = (from.placesOf?.(blob) ?? []).filter((place) => this.#isNeighbour(place));
+  /** Those of the source first, then others that have got the blob. */
+  #mountPlaces(blob: Descriptor, from: ImageSource): string[] {
+    const recorded = (from.neighboursAt?.(this.writer.host, blob) ?? []).filter((name) => this.#mountFrom.has(name));
     const known = this.#known.others(this.writer, blob, MAX_MOUNT_SOURCES);
-    const places = [...new Set([...recorded.map(({ repository }) => repository), ...known])];
-    const own = this.#isNeighbour(from.repository) ? [from.repository!.repository] : [];
-    return new Set([...own, ...places.slice(0, MAX_MOUNT_SOURCES)]);
-  }
-
-  #isNeighbour(place: RepositoryName | undefined): boolean {
-    return place?.host === this.writer.host && this.#mountFrom.includes(place.repository);
+    return [...new Set([...recorded, ...known])].slice(0, MAX_MOUNT_SOURCES);
   }
 
   async #dropSession(digest: Digest, options: Signal): Promise<void> {
@@ -197,14 +198,15 @@ export class RegistryDestination implements ImageDestination {
 export async function openRegistryDestination(
   registry: RegistryClient,
   place: RepositoryName,
-  { signal, ...options }: RegistryDestinationOptions & Signal,
+  { signal, mountFrom: source, ...options }: RegistryDestinationOptions & Signal,
 ): Promise<RegistryDestination> {
-  const { mountFrom = [] } = options;
+  const neighbours = source?.neighboursAt?.(place.host) ?? [];
+  const mountFrom = neighbours.filter((name) => name !== place.repository).slice(0, MAX_MOUNT_SCOPES);
   const [writer, reader] = await Promise.all([
     registry.openWriter(place, { signal, mountFrom }),
     registry.open(place, { signal, mirrors: false }),
   ]);
-  return new RegistryDestination(registry, { writer, reader }, options);
+  return new RegistryDestination(registry, { writer, reader, mountFrom }, options);
 }
 
 function saysWrongDigest(error: unknown): boolean {

@@ -1,18 +1,10 @@
 import type { Readable } from 'node:stream';
 import { NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type {
-  Descriptor,
-  Digest,
-  ImageSelector,
-  ImageSource,
-  RawManifest,
-  RepositoryName,
-  ReopenableBlob,
-} from '../../spec/index.js';
+import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
 import { readVerified } from '../convert/index.js';
-import { blobNotFoundError, BlobPlaces } from '../download/index.js';
-import { RegistrySource } from '../registry/index.js';
+import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
+import { openRegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
 import { type StoredLayerDeps, StoredLayers } from './stored-layers.js';
 
@@ -72,8 +64,10 @@ export class StoreSource implements ImageSource {
     };
   }
 
-  placesOf(blob: Pick<Descriptor, 'digest'>): readonly RepositoryName[] {
-    return this.#places.of(blob);
+  neighboursAt(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[] {
+    const { layers, config } = this.#record;
+    const places = (blob === undefined ? [...layers, config] : [blob]).flatMap((one) => this.#places.of(one));
+    return [...new Set(places.filter((place) => place.host === host).map(({ repository }) => repository))];
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await
@@ -86,17 +80,12 @@ export class StoreSource implements ImageSource {
   }
 
   async #fetch(descriptor: Descriptor, how: Signal & { readonly offset: number }): Promise<Readable> {
-    const places = this.#places.of(descriptor);
-    for (const place of places) {
+    const stream = await fromFirstPlace(this.#places.of(descriptor), async (place) => {
       const registry = await this.#deps.registry();
-      const repository = new RegistrySource(await registry.open(place, how));
-      try {
-        return await repository.blob(descriptor).open(how);
-      } catch (error) {
-        if (!(error instanceof NotFoundError)) throw error;
-      }
-    }
-    throw blobNotFoundError(descriptor);
+      return (await openRegistrySource(registry, place, how)).blob(descriptor).open(how);
+    });
+    if (stream === undefined) throw blobNotFoundError(descriptor);
+    return stream;
   }
 }
 

@@ -22,8 +22,6 @@ import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf
 
 /** Uploads under way at the same time; each waits for its turn at the host besides. */
 const PARALLEL_BLOBS = 6;
-/** Repositories that the token for a push lets blobs be mounted from. */
-const MAX_MOUNT_REPOSITORIES = 10;
 
 /** Both ends of a push, and what makes the image ready for it. */
 interface Trip {
@@ -97,7 +95,7 @@ async function openTrip(
   const source = new StoreSource({ ...deps, registry: () => Promise.resolve(registry) }, record, { images, made });
   const destination = await openRegistryDestination(registry, reference, {
     known,
-    mountFrom: mountSources(source, request),
+    mountFrom: source,
     uploads: dryRun ? undefined : new UploadRecords(deps, reference),
     mayHave: (digest) => record.sources.includes(`${reference.host}/${reference.repository}@${digest}`),
     signal,
@@ -114,12 +112,6 @@ async function openTrip(
       signal,
     },
   };
-}
-
-function mountSources(source: StoreSource, { record, reference }: PushRequest): string[] {
-  const places = [...record.layers, record.config].flatMap((blob) => source.placesOf(blob));
-  const others = places.filter((place) => place.host === reference.host && place.repository !== reference.repository);
-  return [...new Set(others.map(({ repository }) => repository))].slice(0, MAX_MOUNT_REPOSITORIES);
 }
 
 /** Copies once more when a blob turns out to be lost where it was known to be: its layer is packed again then. */

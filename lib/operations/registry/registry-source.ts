@@ -39,6 +39,10 @@ export class RegistrySource implements ImageSource {
     return this.reader;
   }
 
+  neighboursAt(host: string): readonly string[] {
+    return host === this.reader.host ? [this.reader.repository] : [];
+  }
+
   blobSize(digest: Digest, options: Signal): Promise<number> {
     return this.reader.blobSize!(digest, options);
   }

@@ -38,7 +38,7 @@ export async function syncRepository(run: SyncRun, job: RepositoryJob): Promise<
   let chosen: ChosenTags;
   try {
     mirror = new Mirror(run, rule, { source: await openSource(run, job), place });
-    for (const target of rule.targets) destinations.push(await openTarget(run, job, target));
+    for (const target of rule.targets) destinations.push(await openTarget(mirror, job.sides, target));
     chosen = await chooseTags(mirror);
   } catch (error) {
     signal.throwIfAborted();
@@ -63,22 +63,22 @@ async function openSource(run: SyncRun, { rule, sides, repository }: RepositoryJ
 }
 
 async function openTarget(
-  { known, signal, taken }: SyncRun,
-  { rule, sides, repository }: RepositoryJob,
+  mirror: Mirror,
+  sides: SyncSides,
   target: SyncRule['targets'][number],
 ): Promise<RegistryDestination> {
-  const own = { host: rule.host, repository };
-  const place = placeOf(target, own);
-  const [source, name] = [nameOf(own), nameOf(place)];
-  if (name === source) throw new UsageError(`${name} cannot be mirrored to itself`);
+  const { known, signal, taken } = mirror.run;
+  const place = placeOf(target, mirror.place);
+  const name = nameOf(place);
+  if (name === mirror.name) throw new UsageError(`${name} cannot be mirrored to itself`);
   const other = taken.get(name);
-  if (other !== undefined && other !== source) {
-    throw new UsageError(`${other} and ${source} would both go to ${name}`, {
+  if (other !== undefined && other !== mirror.name) {
+    throw new UsageError(`${other} and ${mirror.name} would both go to ${name}`, {
       hint: 'give them targets of their own',
     });
   }
-  taken.set(name, source);
-  const mountFrom = sides.source === sides.target && place.host === rule.host ? [repository] : [];
+  taken.set(name, mirror.name);
+  const mountFrom = sides.source === sides.target ? mirror.source.modern : undefined;
   return openRegistryDestination(sides.target, place, { signal, known, mountFrom });
 }
 
