@@ -32,7 +32,7 @@ interface OpenedTag {
 /** A repository to mirror, whatever protocol it speaks. Its methods throw what the registry throws. */
 export interface SyncSource {
   /** Undefined over protocol v1. */
-  readonly modern: RegistrySource | undefined;
+  readonly v2: RegistrySource | undefined;
   tags(options: Signal): Promise<string[]>;
   /** Undefined: there is no such tag. */
   find(tag: string, options: Signal): Promise<FoundTag | undefined>;
@@ -48,21 +48,21 @@ export interface SyncSource {
 }
 
 /** A repository over protocol v2. */
-export class ModernSyncSource implements SyncSource {
-  readonly modern: RegistrySource;
+export class V2SyncSource implements SyncSource {
+  readonly v2: RegistrySource;
 
   constructor(source: RegistrySource) {
-    this.modern = source;
+    this.v2 = source;
   }
 
   async tags(options: Signal): Promise<string[]> {
     const tags: string[] = [];
-    for await (const tag of this.modern.tags(options)) tags.push(tag);
+    for await (const tag of this.v2.tags(options)) tags.push(tag);
     return tags;
   }
 
   async find(tag: string, { signal }: Signal): Promise<FoundTag | undefined> {
-    const found = await findTag(this.modern.reader, tag, signal);
+    const found = await findTag(this.v2.reader, tag, signal);
     return found === undefined ? undefined : { identity: found.digest, digest: found.digest };
   }
 
@@ -74,15 +74,15 @@ export class ModernSyncSource implements SyncSource {
   }
 
   created({ raw }: FoundTag, { signal }: Signal): Promise<number | undefined> {
-    return imageCreated(this.modern, raw!, signal);
+    return imageCreated(this.v2, raw!, signal);
   }
 
   open(_tag: string, { digest, raw }: FoundTag): OpenedTag {
-    return { source: this.modern, selector: { digest }, top: raw };
+    return { source: this.v2, selector: { digest }, top: raw };
   }
 
   async #manifest(tag: string, digest: Digest, signal: AbortSignal): Promise<RawManifest> {
-    const { reader } = this.modern;
+    const { reader } = this.v2;
     try {
       return await reader.manifest({ digest }, { signal });
     } catch (error) {
@@ -97,7 +97,7 @@ const PARALLEL_IMAGES = 6;
 
 /** A repository over protocol v1. Tags are asked for once: one request tells the IDs of all. */
 export class V1SyncSource implements SyncSource {
-  readonly modern = undefined;
+  readonly v2 = undefined;
   readonly #deps: ConvertDeps;
   readonly #registry: V1Repository;
   #ids: Promise<ReadonlyMap<string, string>> | undefined;
