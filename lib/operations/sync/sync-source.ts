@@ -1,11 +1,20 @@
 import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import type { V1Repository } from '../../registry/index.js';
-import type { Digest, ImageSelector, ImageSource, RawManifest } from '../../spec/index.js';
+import {
+  hostPlatform,
+  isConfigType,
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  parseManifest,
+  type Digest,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+} from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
-import type { ConvertDeps } from '../convert/index.js';
+import { type ConvertDeps, type ConvertImageDeps, Spool } from '../convert/index.js';
 import { V1Source } from '../copy/index.js';
-import { findTag, type RegistrySource } from '../registry/index.js';
-import { imageCreated } from './image-created.js';
+import { choosePlatform, findTag, readBlob, type RegistrySource } from '../registry/index.js';
 import type { SyncRun } from './sync-run.js';
 
 interface Signal {
@@ -92,6 +101,35 @@ export class V2SyncSource implements SyncSource {
   }
 }
 
+/** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
+async function imageCreated(
+  source: RegistrySource,
+  top: RawManifest,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let document = parseManifest(top.bytes, top.descriptor.mediaType, `manifest ${top.descriptor.digest}`);
+  if (document.kind === 'index') {
+    const entries = document.manifests;
+    const entry = entries.length === 0 ? undefined : entryFor(document);
+    if (entry === undefined) return undefined;
+    const raw = await source.manifest({ digest: entry.digest }, { signal });
+    document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${entry.digest}`);
+  }
+  if (document.kind === 'index' || !isConfigType(document.config.mediaType)) return undefined;
+  const bytes = await readBlob(source.reader.blob(document.config), { maxBytes: MAX_CONFIG_BYTES, signal });
+  const created = Date.parse(parseImageConfig(bytes, `config ${document.config.digest}`).created ?? '');
+  return Number.isNaN(created) ? undefined : created;
+}
+
+/** That of this machine, or the first: all of an index are built together. */
+function entryFor(index: Parameters<typeof choosePlatform>[0]): ReturnType<typeof choosePlatform> | undefined {
+  try {
+    return choosePlatform(index, hostPlatform());
+  } catch {
+    return index.manifests[0];
+  }
+}
+
 /** Images asked for at the same time. */
 const PARALLEL_IMAGES = 6;
 
@@ -152,9 +190,10 @@ function idOf({ identity }: FoundTag): string {
 }
 
 /** What converting images needs in a mirror; undefined where it was not given. */
-export function convertDeps({ deps }: SyncRun): ConvertDeps | undefined {
+export function convertDeps({ deps }: SyncRun): (ConvertDeps & ConvertImageDeps) | undefined {
   const { convert, memory, progress } = deps;
+  if (convert === undefined) return undefined;
   // That digests change was asked for, for thousands of tags.
   const quiet = { event: progress.event.bind(progress), note: () => undefined };
-  return convert === undefined ? undefined : { ...convert, progress: quiet, facts: memory };
+  return { ...convert, progress: quiet, facts: memory, createSpool: () => new Spool(convert.temporaryDirectory) };
 }

@@ -1,7 +1,7 @@
 import { NotFoundError } from '../../errors.js';
 import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
-import { type Selection, selectManifest, Spool } from '../convert/index.js';
+import { type Selection, selectManifest } from '../convert/index.js';
 import { type CopiedImage, copyImage, estimate, type RegistryDestination } from '../copy/index.js';
 import { findTag } from '../registry/index.js';
 import { type Mirror, nameOf } from './mirror.js';
@@ -103,10 +103,7 @@ export class TagSync {
       const { source, ...opened } = this.#mirror.source.open(tag, found);
       try {
         return await copyImage(
-          {
-            ...{ progress: deps.progress, limits },
-            convert: convert && { ...convert, createSpool: () => new Spool(convert.temporaryDirectory) },
-          },
+          { progress: deps.progress, limits, convert },
           {
             ...{ source, ...opened, selection: this.#selection, preserveDigests: false },
             conversion: this.#mirror.rule.conversion,

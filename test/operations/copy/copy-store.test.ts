@@ -13,6 +13,7 @@ import { digestOf } from '../../../lib/spec/index.js';
 import { startDockerRegistry, type DockerRegistry } from '../../helpers/docker-registry.js';
 import { scriptedSuite } from '../../helpers/scripted-suite.js';
 import { storeImage } from '../../helpers/stored-image.js';
+import { writeTar } from '../../helpers/tar-writer.js';
 import { V1Registry } from '../../helpers/v1-registry.js';
 
 const { signal } = new AbortController();
@@ -36,7 +37,7 @@ describe('operations/copy: from the store', () => {
   });
   afterEach(() => rm(root, { recursive: true }));
 
-  const layer = (): Buffer => gzipSync(randomBytes(1000));
+  const layer = (): Buffer => gzipSync(writeTar([{ path: 'file', content: randomBytes(1000) }]));
   const local = () => ({
     ...{ content, metadata, snapshots: createSnapshotter({ root }), compareTrees: changes },
     ...{ packLayer, recompressLayer, progress },
