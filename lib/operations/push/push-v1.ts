@@ -4,6 +4,12 @@ import { type ChainId, type Digest, formatReference, MAX_CONFIG_BYTES } from '..
 import { copyImage, CopyLimits, StoreSource, V1Destination } from '../copy/index.js';
 import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf } from './push-request.js';
 
+/** Both ends of a push. */
+interface Trip {
+  readonly source: StoreSource;
+  readonly destination: V1Destination;
+}
+
 /**
  * Pushes an image by protocol v1: the v1 images it consists of, root first, those that are there skipped, then the tags. The
  * digest of the result is that of the manifest here; v1 has none. Throws NotFoundError (no copy of a blob is left),
@@ -85,7 +91,7 @@ async function openTrip(
   deps: PushDeps,
   repository: V1Repository,
   { record }: Pick<PushRequest, 'record'>,
-): Promise<{ readonly source: StoreSource; readonly destination: V1Destination }> {
+): Promise<Trip> {
   const { content, metadata, progress, registry } = deps;
   const images = await metadata.images.list();
   const local = { ...deps, registry: () => Promise.resolve(registry) };
