@@ -153,6 +153,22 @@ describe('imgtool push', () => {
     expectSameTree(listTree(imported, { withoutRoot: true }), listTree(mounted, { withoutRoot: true }));
   });
 
+  it('packs a layer again that a registry was known to have and has lost', async () => {
+    const tar = join(directory, 'lost.tar');
+    await writeFile(join(directory, 'lost'), 'lost');
+    await run('tar', ['-C', directory, '--format=gnu', '-cf', tar, 'lost']);
+    await imgtool(root, 'import', tar, 'local/lost:1');
+    const { layers } = await pushJson('local/lost:1', `${registry.host}/loses/layers:1`);
+    const { digest } = layers[0]!;
+    await unlink(join(root, 'blobs/sha256', digest.slice('sha256:'.length)));
+    const gone = await fetch(`${registry.url}/v2/loses/layers/blobs/${digest}`, { method: 'DELETE' });
+    expect(gone.status).to.equal(202);
+    const name = `${registry.host}/finds/layers:1`;
+    const { stdout, stderr } = await promisify(execFile)(IMGTOOL, ['--root', root, 'push', 'local/lost:1', name]);
+    expect(stderr).to.include(`layer ${digest} is nowhere any more: packed anew`);
+    expect(stdout.trim()).to.equal(await remoteDigest(name));
+  });
+
   it('prints the digest, and says where it cannot go', async () => {
     expect(await imgtool(root, 'push', source, `${registry.host}/plain/small:1`)).to.equal(pulledDigest);
     const fail = async (...args: string[]): Promise<{ code: number; stderr: string }> => {
