@@ -1,6 +1,7 @@
 /**
  * Bundles the program for fast start-up into dist/bundle, as ES modules: the program in files that are loaded when they are
- * needed, and each worker in a file of its own. What is WebAssembly is compiled beside the code that loads it, bundled or not.
+ * needed, and each worker in a file of its own. What is WebAssembly is compiled beside the code that loads it, bundled or
+ * not, and completion scripts are copied there.
  */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -57,6 +58,15 @@ await build({
   entryPoints: ['compress-worker', 'inflate-worker', 'unpack-worker'].map((name) => `lib/layer/${name}.ts`),
 });
 await makeDeflate();
+copyCompletionScripts();
+
+function copyCompletionScripts() {
+  for (const shell of ['bash', 'zsh', 'fish'])
+    for (const directory of ['dist/lib/cli/completion', OUT]) {
+      mkdirSync(directory, { recursive: true });
+      copyFileSync(`lib/cli/completion/imgtool.${shell}`, join(directory, `imgtool.${shell}`));
+    }
+}
 
 async function makeDeflate() {
   const compiled = 'dist/lib/layer/deflate.wasm';

@@ -1,23 +1,19 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
+import type { Completable } from './completes.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
 import type { Table } from './table.js';
 
-/** What completes an argument in a shell. */
-export type Completes = 'image' | 'container' | 'file' | 'directory';
-
 /** One positional argument. */
-export interface ArgumentSpec {
+export interface ArgumentSpec extends Completable {
   /** As help shows it: `IMAGE`. */
   readonly name: string;
   readonly summary: string;
   readonly optional?: boolean;
   /** Takes all that follow. */
   readonly variadic?: boolean;
-  readonly choices?: readonly string[];
-  readonly completes?: Completes;
 }
 
 /** The headings of help, in this order. */

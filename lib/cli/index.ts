@@ -4,7 +4,8 @@
  * imports it but `main.ts` and tests.
  */
 export * from './command.js';
-export * from './completion.js';
+export * from './completes.js';
+export * from './completion/script.js';
 export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';

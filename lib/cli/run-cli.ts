@@ -3,6 +3,7 @@ import { UsageError } from '../errors.js';
 import { ask as askUser, type TerminalInput } from './ask.js';
 import type { CommandContext, CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
+import { COMPLETION_REQUEST } from './completion/script.js';
 import { imgtoolFor } from './imgtool-for.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
 import { checkConfigFile } from './config-keys.js';
@@ -36,6 +37,11 @@ export const READER_GONE = new DOMException('nobody reads the output any more', 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
   const terminal = new Terminal(io.stdout, io.stderr);
+  if (argv[0] === COMPLETION_REQUEST) {
+    const { completionAnswer } = await import('./completion/complete.js');
+    terminal.plain(await completionAnswer(argv.slice(1), { commands: COMMANDS, env: io.env }));
+    return EXIT.success;
+  }
   // Until the flags are understood, an error about them must still come in the form asked for.
   terminal.configure({ json: wantsJson(argv, io.env), quiet: false, progress: 'none', logLevel: 'error' });
   let what = 'imgtool';

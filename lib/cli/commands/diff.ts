@@ -12,8 +12,17 @@ export const diff: CommandSpec = {
     'below its top layer, unless OTHER is given. The time depends on the number of changes, not on the size of the image. ' +
     'docker://REF is an image at a registry: only layers that the store lacks are fetched, and they are removed afterwards.',
   arguments: [
-    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'container' },
-    { name: 'OTHER', summary: 'container, image or docker://REF to compare with', optional: true, completes: 'image' },
+    {
+      name: 'CONTAINER|IMAGE',
+      summary: 'name, ID or unique ID prefix, or docker://REF',
+      completes: ['container', 'image'],
+    },
+    {
+      name: 'OTHER',
+      summary: 'container, image or docker://REF to compare with',
+      optional: true,
+      completes: ['image', 'container'],
+    },
   ],
   options: [
     { name: 'stat', default: false, summary: 'show sizes, what changed about each path, and totals' },

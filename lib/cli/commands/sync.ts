@@ -21,8 +21,14 @@ export const sync: CommandSpec = {
     'Tags are removed at targets only with --delete-extra. Their manifests are saved in ' +
     '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson and can be restored.',
   arguments: [
-    { name: 'FILE|SRC', summary: 'sync file or source', completes: 'file' },
-    { name: 'DST', summary: 'target; several share one read of the source', optional: true, variadic: true },
+    { name: 'FILE|SRC', summary: 'sync file or source', completes: ['reference', 'file'] },
+    {
+      name: 'DST',
+      summary: 'target; several share one read of the source',
+      optional: true,
+      variadic: true,
+      completes: 'reference',
+    },
   ],
   options: [
     { name: 'tags', value: 'GLOB', repeat: true, summary: 'only tags that match; * matches anything' },
