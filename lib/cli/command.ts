@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { Completable } from './completes.js';
+import type { Colour } from './look.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
 import type { Table } from './table.js';
@@ -70,16 +71,21 @@ export interface CommandContext {
 
 /** What a command gives back to be printed on stdout. */
 export type CommandResult =
-  | {
-      /** The document of `--json`. */
-      readonly json: unknown;
-      /** What people see: lines (escaped by the terminal) or a table. */
-      readonly text: readonly string[] | Table;
-      /** Lines with `--quiet`; as `text` when absent. */
-      readonly quiet?: readonly string[];
-    }
+  | TextResult
   /** Bytes as they are, whatever the flags say. */
   | { readonly bytes: Uint8Array };
+
+/** A result for people and for programs. */
+export interface TextResult {
+  /** The document of `--json`. */
+  readonly json: unknown;
+  /** What people see: lines (escaped by the terminal) or a table. */
+  readonly text: readonly string[] | Table;
+  /** Lines with `--quiet`; as `text` when absent. */
+  readonly quiet?: readonly string[];
+  /** The colour of a line on a terminal. */
+  readonly colourOf?: (line: string) => Colour | undefined;
+}
 
 /** Nothing to print, and the exit code of a program that was run. */
 export interface CommandExit {

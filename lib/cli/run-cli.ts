@@ -36,7 +36,7 @@ export const READER_GONE = new DOMException('nobody reads the output any more', 
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
-  const terminal = new Terminal(io.stdout, io.stderr);
+  const terminal = new Terminal(io.stdout, io.stderr, io.env);
   if (argv[0] === COMPLETION_REQUEST) {
     const { completionAnswer } = await import('./completion/complete.js');
     terminal.plain(await completionAnswer(argv.slice(1), { commands: COMMANDS, env: io.env }));

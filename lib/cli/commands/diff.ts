@@ -1,6 +1,7 @@
 import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
+import type { Colour } from '../look.js';
 import { PLATFORM, RESERVE } from './common-options.js';
 
 export const diff: CommandSpec = {
@@ -41,9 +42,13 @@ export const diff: CommandSpec = {
       reserve: options.number('reserve'),
       signal,
     });
-    return { json: list, text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`) };
+    const text = options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`);
+    return { json: list, text, colourOf: (line) => COLOURS[line.slice(0, 2)] };
   },
 };
+
+/** As in diffs of text. */
+const COLOURS: Readonly<Record<string, Colour>> = { 'A ': 'green', 'C ': 'yellow', 'D ': 'red' };
 
 function statOf(list: readonly DiffEntry[]): string[] {
   const lines = list.map(({ kind, path, changed, size, oldSize }) => {
