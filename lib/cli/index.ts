@@ -11,6 +11,7 @@ export * from './error-report.js';
 export * from './exit-codes.js';
 export * from './global-options.js';
 export * from './json-text.js';
+export * from './man-page.js';
 export * from './look.js';
 export * from './option.js';
 export * from './options.js';
