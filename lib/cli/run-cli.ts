@@ -14,7 +14,8 @@ import { Options, resolveOption, type OptionSources } from './options.js';
 import { BadCommandLineError, parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
 import { misspeltVariables } from './unknown-variables.js';
-import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
+import { Terminal, type LogLevel } from './terminal.js';
+import type { OutputStream } from './output-stream.js';
 
 /** What the program touches of its process. */
 export interface ProcessIo {

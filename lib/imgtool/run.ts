@@ -52,7 +52,7 @@ export async function runCommand(
   checkTexts('run', 'the command', command);
   const options = checkOptions('run', given, RUN);
   const { entrypoint } = options;
-  const { runInContainer } = await import('../operations/index.js');
+  const { runInContainer } = await import('../operations/containers/index.js');
   await pullIfWanted(drivers, target, options);
   return runInContainer(await drivers.local(), {
     ...{ target, command, name: options.name, remove: options.rm ?? false },
@@ -75,7 +75,7 @@ export async function runCommand(
 async function pullIfWanted(drivers: Drivers, target: string, options: RunOptions): Promise<void> {
   const { pull: when = 'missing', reserve, signal } = options;
   if (when === 'never') return;
-  const { findContainer, findImage } = await import('../operations/index.js');
+  const { findContainer, findImage } = await import('../operations/store/index.js');
   const local = await drivers.local();
   if (await isThere(findContainer(local, target))) return;
   if (when === 'missing' && (await isThere(findImage(local, target)))) return;
