@@ -75,6 +75,16 @@ export type CommandResult =
   /** Bytes as they are, whatever the flags say. */
   | { readonly bytes: Uint8Array };
 
+/** An image that a command made, moved or failed to move. */
+export interface MadeImage {
+  readonly image: string;
+  readonly digest?: string | undefined;
+  /** `pushed`, `copied`, … */
+  readonly did: string;
+  /** Bytes sent or received. */
+  readonly bytes?: number;
+}
+
 /** A result for people and for programs. */
 export interface TextResult {
   /** The document of `--json`. */
@@ -83,6 +93,8 @@ export interface TextResult {
   readonly text: readonly string[] | Table;
   /** Lines with `--quiet`; as `text` when absent. */
   readonly quiet?: readonly string[];
+  /** What the command made, for CI systems (`--output-format github`). */
+  readonly made?: readonly MadeImage[];
   /** The colour of a line on a terminal. */
   readonly colourOf?: (line: string) => Colour | undefined;
 }

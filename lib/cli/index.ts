@@ -9,6 +9,7 @@ export * from './completion/script.js';
 export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';
+export * from './github.js';
 export * from './global-options.js';
 export * from './json-text.js';
 export * from './man-page.js';

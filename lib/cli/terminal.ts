@@ -6,6 +6,7 @@ import type { CommandResult, TextResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
 import type { OutputStream } from './output-stream.js';
 import { createProgressSink, type ProgressMode } from './progress-sink.js';
+import { gitHubError } from './github.js';
 import { jsonText } from './json-text.js';
 import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
@@ -19,6 +20,8 @@ export interface TerminalOptions {
   readonly quiet: boolean;
   readonly progress: ProgressMode;
   readonly logLevel: LogLevel;
+  /** Whether errors are told as annotations too. */
+  readonly github: boolean;
 }
 
 /** The only place that writes to stdout and stderr: results to one, everything else to the other. */
@@ -27,7 +30,7 @@ export class Terminal {
   readonly #stderr: OutputStream;
   readonly #env: NodeJS.ProcessEnv;
   readonly #shown: (text: string) => string;
-  #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info' };
+  #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info', github: false };
   #sink: (ProgressSink & { close(): void }) | undefined;
 
   /** `env`: says what the reader can show (the locale's variables, NO_COLOR, TERM). */
@@ -92,6 +95,7 @@ export class Terminal {
   /** Tells a failure on stderr; the stack only when debugging. */
   error(report: ErrorReport, cause: unknown): void {
     this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${this.#alarming(report.text)}\n`);
+    if (this.#options.github) this.#stderr.write(`${gitHubError(report)}\n`);
     if (this.#options.logLevel === 'debug' && cause instanceof Error && cause.stack !== undefined) {
       this.#stderr.write(`${cause.stack.split('\n').map(escapeText).join('\n')}\n`);
     }

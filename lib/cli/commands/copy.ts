@@ -70,6 +70,13 @@ export const copy: CommandSpec = {
       ...sideOptions(options),
       signal,
     });
-    return { json: result, text: [result.digest] };
+    const { digest, bytes } = result;
+    const made = destinations.map((name) => ({
+      image: name.replace(/^docker:\/\//, ''),
+      digest,
+      did: 'copied',
+      bytes,
+    }));
+    return { json: result, text: [digest], made };
   },
 };
