@@ -23,7 +23,7 @@ describe('command line', () => {
     const code = await runCli(args, {
       stdout: { write: (data) => void (out.stdout += Buffer.from(data as Uint8Array).toString()) },
       stderr: { write: (data) => void (out.stderr += Buffer.from(data as Uint8Array).toString()) },
-      env: { XDG_CONFIG_HOME: home, ...env },
+      env: { XDG_CONFIG_HOME: home, LANG: 'C.UTF-8', ...env },
       signal: new AbortController().signal,
     });
     return { code, ...out };
