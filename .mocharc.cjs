@@ -7,6 +7,7 @@ const LONG = [
   'e2e/kill-pull',
   'e2e/commit',
   'e2e/completion',
+  'e2e/package',
   'e2e/run',
   'e2e/full-disks',
   'e2e/pull-tree',
