@@ -27,7 +27,7 @@ export function gitHubError({ json: { error } }: ErrorReport): string {
   const properties = ['file', 'line', 'column']
     .filter((name) => error[name] !== undefined)
     .map((name) => `${name === 'column' ? 'col' : name}=${propertyText(String(error[name]))}`);
-  const hint = error.hint === undefined ? '' : `\nhint: ${String(error.hint)}`;
+  const hint = typeof error.hint === 'string' ? `\nhint: ${error.hint}` : '';
   const title = `title=${propertyText(`imgtool ${String(error.command)}`)}`;
   return `::error ${[...properties, title].join(',')}::${messageText(`${String(error.message)}${hint}`)}`;
 }
