@@ -34,6 +34,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   progress: { values: ['errors'], types: ['spec'] },
   util: { values: LOW },
   sys: { values: LOW },
+  template: { values: ['errors', 'util'] },
   http: { values: BASE },
   hosts: { values: BASE },
   content: { values: BASE },
@@ -49,7 +50,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
   queue: { values: BASE },
   operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
   imgtool: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
-  cli: { values: ['errors', 'spec', 'util', 'progress', 'imgtool'], types: ['operations', ...DRIVERS, 'sys'] },
+  cli: {
+    values: ['errors', 'spec', 'util', 'progress', 'template', 'imgtool'],
+    types: ['operations', ...DRIVERS, 'sys'],
+  },
   index: { values: [...BASE, ...DRIVERS, 'operations', 'imgtool'] },
 };
 
