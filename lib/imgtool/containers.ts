@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import type { CommitResult, ContainerSummary, CopyEnd, ExportResult, ImportResult } from '../operations/index.js';
+import type { CommitResult, CopyEnd, ExportResult, ImportResult } from '../operations/index.js';
 import type { ContainerRecord } from '../metadata/index.js';
 import type { CopyTotals } from '../rootfs/index.js';
 import { parseReference } from '../spec/index.js';
@@ -12,6 +12,11 @@ import { checkOutput, checkSource, openFile, writeTo } from './files.js';
 export interface CreateOptions extends Stoppable {
   /** Default: a name is made up. */
   readonly name?: string | undefined;
+}
+
+export interface RemoveContainerOptions extends Stoppable {
+  /** Kills a command that runs in the container, instead of refusing to remove it. */
+  readonly force?: boolean | undefined;
 }
 
 export interface CommitOptions extends Stoppable, BuildReserving {
@@ -40,6 +45,7 @@ export interface CpOptions extends Stoppable {
 }
 
 const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, name: 'text' };
+const REMOVE: OptionKinds<RemoveContainerOptions> = { ...STOPPABLE, force: 'flag' };
 const COMMIT: OptionKinds<CommitOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
   ...{ message: 'text', author: 'text', changes: 'texts', squash: 'flag', emptyOk: 'flag' },
@@ -70,20 +76,15 @@ export async function createContainer(
   return { id, name, image: record.image, imageName: record.imageName, created: record.created };
 }
 
-export async function listContainers(drivers: Drivers): Promise<ContainerSummary[]> {
-  const [operations, deps] = await Promise.all([import('../operations/index.js'), drivers.localIfThere()]);
-  return deps === undefined ? [] : operations.listContainers(deps);
-}
-
 export async function removeContainer(
   drivers: Drivers,
   container: string,
-  given: Stoppable,
+  given: RemoveContainerOptions,
 ): Promise<{ readonly id: string; readonly name: string }> {
   checkText('rm', 'the container', container);
-  const options = checkOptions('rm', given, STOPPABLE);
+  const options = checkOptions('rm', given, REMOVE);
   const operations = await import('../operations/index.js');
-  const request = { container, signal: signalOf(options) };
+  const request = { container, force: options.force ?? false, signal: signalOf(options) };
   const { id, name } = await operations.removeContainer(await drivers.local(), request);
   return { id, name };
 }

@@ -7,9 +7,18 @@ export { Imgtool } from './imgtool.js';
 export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
 export type { Stoppable } from './common.js';
-export type { CommitOptions, CpOptions, CreatedContainer, CreateOptions, ImportOptions } from './containers.js';
+export type { ListContainersOptions, ListedContainer } from './container-list.js';
+export type {
+  CommitOptions,
+  CpOptions,
+  CreatedContainer,
+  CreateOptions,
+  ImportOptions,
+  RemoveContainerOptions,
+} from './containers.js';
 export type { CopyOptions } from './copies.js';
 export type { DiffEntry, DiffOptions } from './diff.js';
+export type { ListImagesOptions } from './image-list.js';
 export type {
   InspectedAsContainer,
   InspectedAsImage,

@@ -18,6 +18,7 @@ export * from './export-container.js';
 export * from './find-container.js';
 export * from './find-image.js';
 export * from './image-history.js';
+export { readImageConfig } from './image-of-container.js';
 export * from './image-tree.js';
 export * from './import-image.js';
 export * from './inspect-image.js';

@@ -6,6 +6,7 @@ import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
 import { checkMachine } from './check-machine.js';
 import { containerSpec, type SpecMount } from './container-spec.js';
+import { killLeftProcesses } from './end-container.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
 import { placeMounts } from './place-mounts.js';
@@ -98,6 +99,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await clear(id, rootfs).catch(() => undefined);
       }
     },
+    kill: killLeftProcesses,
     async settle(id, rootfs) {
       if (!existsSync(runDirectory(id))) return false;
       const { remove, program: used } = await readRecord(runDirectory(id));

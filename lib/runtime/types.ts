@@ -58,6 +58,8 @@ export interface ContainerRuntime {
    * ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
    */
   run(input: RunInput): Promise<number>;
+  /** Kills the processes of container `id`, which another process runs and cleans up after; does nothing when there are none. */
+  kill(id: string): Promise<void>;
   /** Ends what a run that died has left of container `id`, if anything; resolves with whether it was to be removed. */
   settle(id: string, rootfs: string): Promise<boolean>;
   /** The containers that have a run, or something left of one. */

@@ -6,7 +6,7 @@ import { complainAbout } from './template-error.js';
 
 /** A template, parsed. */
 export interface Template {
-  /** Names of the fields it mentions anywhere. */
+  /** Names of the fields it mentions anywhere; `.` for the data as a whole. */
   readonly fields: ReadonlySet<string>;
   /** Whether it begins with `{{range .}}`: made for a whole list, as podman takes it, not for one element. */
   readonly takesList: boolean;
@@ -47,6 +47,7 @@ function fieldsOfPipe({ commands }: Pipe): string[] {
     .flat()
     .flatMap((operand) => [
       ...('fields' in operand ? operand.fields.map(({ name }) => name) : []),
+      ...(operand.kind === 'dot' && operand.fields.length === 0 ? ['.'] : []),
       ...(operand.kind === 'pipe' ? fieldsOfPipe(operand.pipe) : []),
     ]);
 }

@@ -79,7 +79,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['{{(.ID}}', 'this ( has no )'],
   ['{{.ID "x"}}', 'takes no values'],
   ['{{.Label}}', 'takes 1 value, not 0'],
-  ['{{len .Label}}', '.Label takes a value here'],
+  ['{{len .Label}}', '.Label takes a value'],
   ['{{index .Names 2}}', 'there is no element 2'],
   ['{{join .ID ","}}', 'a list is wanted'],
   ['{{join .Names}}', 'join takes 2 values, not 1'],
@@ -108,7 +108,7 @@ describe('templates', () => {
 
   it('knows its fields, and whether it is for a list', () => {
     const template = parseTemplate('{{range .}}{{if .A}}{{index (.B | json) 0}}{{end}}{{end}}');
-    expect([...template.fields]).to.deep.equal(['A', 'B']);
+    expect([...template.fields]).to.deep.equal(['.', 'A', 'B']);
     expect(template.takesList).to.equal(true);
     expect(parseTemplate('{{range .Names}}{{end}}').takesList).to.equal(false);
   });
