@@ -25,6 +25,8 @@ export interface CommitOptions extends Stoppable, BuildReserving {
   readonly author?: string | undefined;
   /** Dockerfile instructions for the config, such as `CMD ["serve"]`. */
   readonly changes?: readonly string[] | undefined;
+  /** Format of the manifest. Default: that of the image. */
+  readonly format?: 'oci' | 'v2s2' | undefined;
   /** One layer with everything instead of one more. */
   readonly squash?: boolean | undefined;
   /** Makes an image even when nothing changed. */
@@ -48,7 +50,7 @@ const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, name: 'text' };
 const REMOVE: OptionKinds<RemoveContainerOptions> = { ...STOPPABLE, force: 'flag' };
 const COMMIT: OptionKinds<CommitOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
-  ...{ message: 'text', author: 'text', changes: 'texts', squash: 'flag', emptyOk: 'flag' },
+  ...{ message: 'text', author: 'text', changes: 'texts', format: ['oci', 'v2s2'], squash: 'flag', emptyOk: 'flag' },
 };
 const IMPORT: OptionKinds<ImportOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
@@ -111,6 +113,7 @@ export async function commit(
     message: options.message,
     author: options.author,
     changes: options.changes ?? [],
+    format: options.format,
     squash: options.squash ?? false,
     emptyOk: options.emptyOk ?? false,
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),

@@ -133,6 +133,13 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./logins.js')).logOut(await this.drivers(), registry, options);
   }
 
+  /** Forgets every login in the credentials files, and in the helpers that they name for single registries. */
+  async logoutAll(
+    options: Stoppable = {},
+  ): Promise<{ readonly host: string; readonly removed: readonly KeptLogin[] }[]> {
+    return (await import('./logins.js')).logOutOfAll(await this.drivers(), options);
+  }
+
   /** Who is logged in to a registry. Throws AuthenticationError when nobody is. */
   async getLogin(
     registry: string,

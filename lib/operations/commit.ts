@@ -9,6 +9,7 @@ import {
   type ImageConfig,
   type Reference,
 } from '../spec/index.js';
+import { formatOf, type ManifestFormat } from './convert-manifest.js';
 import { imageOfContainer, readImageConfig } from './image-of-container.js';
 import type { OperationDeps } from './deps.js';
 import { deriveImage, requireName } from './derive-image.js';
@@ -31,6 +32,8 @@ export interface CommitRequest {
   readonly author?: string | undefined;
   /** Dockerfile instructions, applied in order. */
   readonly changes: readonly string[];
+  /** Of the manifest. Default: that of the image. */
+  readonly format?: ManifestFormat | undefined;
   /** One layer with everything instead of one more on those of the image. */
   readonly squash: boolean;
   /** Makes an image even when nothing changed. */
@@ -130,7 +133,7 @@ async function makeLayer(
     upper: frozen.path,
     key: frozen.key,
     changes,
-    manifestType: base.manifest.mediaType,
+    format: request.format ?? formatOf(base.manifest.mediaType),
     subject: container.id,
     sourceDateEpoch: request.sourceDateEpoch,
     bootId: request.bootId,
@@ -175,6 +178,7 @@ async function makeImage(
     author: request.author,
     created,
     reference: request.reference,
+    format: request.format,
     signal: request.signal,
   });
 }

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import type { LayerChange } from '../layer/index.js';
 import { digestHex, nextChainId, type ChainId, type Descriptor, type DiffId } from '../spec/index.js';
 import { bothOrFirstError } from '../util/index.js';
-import { formatOf, layerMediaType } from './convert-manifest.js';
+import { layerMediaType, type ManifestFormat } from './convert-manifest.js';
 import type { OperationDeps } from './deps.js';
 import { dropUnrecorded } from './has-layer.js';
 
@@ -16,8 +16,8 @@ export interface TreeToPack {
   readonly key: string;
   /** What changed from `below` to `upper`. */
   readonly changes: readonly LayerChange[];
-  /** Media type of the manifest that the layer is for. */
-  readonly manifestType: string;
+  /** Of the manifest that the layer is for. */
+  readonly format: ManifestFormat;
   /** What progress events are about. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
@@ -58,7 +58,7 @@ export async function packIntoStore(
   for (const note of packed.notes) deps.progress.note(note);
   const { diffId, tarSize, entries } = packed;
   const { digest, size } = stored;
-  const blob = { mediaType: layerMediaType(formatOf(tree.manifestType), 'gzip', ''), digest, size };
+  const blob = { mediaType: layerMediaType(tree.format, 'gzip', ''), digest, size };
   const chainId = nextChainId(below, diffId);
   const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
   try {

@@ -1,10 +1,9 @@
-import { writeFile } from 'node:fs/promises';
-import { StoreError } from '../../errors.js';
 import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
+import { writeResultFile } from './result-file.js';
 
 export const push: CommandSpec = {
   path: ['push'],
@@ -56,17 +55,7 @@ export const push: CommandSpec = {
 
 async function pushed({ options }: CommandContext, result: PushResult): Promise<CommandResult> {
   const file = options.text('digestfile');
-  if (file !== undefined && file !== '-') {
-    await writeFile(file, result.digest).catch((error: unknown) => {
-      throw new StoreError(
-        `the image is pushed, but its digest cannot be written to ${file}: ${(error as Error).message}`,
-        {
-          path: file,
-          cause: error,
-        },
-      );
-    });
-  }
+  if (file !== undefined) await writeResultFile(file, result.digest, 'the image is pushed, but its digest');
   return { json: result, text: [result.digest] };
 }
 
