@@ -7,9 +7,10 @@ import { parseReference } from '../spec/index.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import { RESERVING, signalOf, sourceDateEpoch, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
+import { FETCHING, fetchTarget, type Fetching } from './fetch-target.js';
 import { checkOutput, checkSource, openFile, writeTo } from './files.js';
 
-export interface CreateOptions extends Stoppable {
+export interface CreateOptions extends Stoppable, Fetching {
   /** Default: a name is made up. */
   readonly name?: string | undefined;
 }
@@ -46,7 +47,7 @@ export interface CpOptions extends Stoppable {
   readonly followLink?: boolean | undefined;
 }
 
-const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, name: 'text' };
+const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, ...FETCHING, name: 'text' };
 const REMOVE: OptionKinds<RemoveContainerOptions> = { ...STOPPABLE, force: 'flag' };
 const COMMIT: OptionKinds<CommitOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
@@ -68,6 +69,7 @@ export async function createContainer(
 ): Promise<CreatedContainer> {
   checkText('create', 'the image', image);
   const options = checkOptions('create', given, CREATE);
+  await fetchTarget(drivers, image, options);
   const operations = await import('../operations/index.js');
   const { id, name, ...record } = await operations.createContainer(await drivers.local(), {
     image,

@@ -137,6 +137,26 @@ export async function planPush(drivers: Drivers, image: string, given: PushOptio
   return (await import('../operations/index.js')).planPush(deps, request);
 }
 
+/** Pushes every name that the store has in a repository. Throws NotFoundError when there is none. */
+export async function pushAll(drivers: Drivers, repository: string, given: PushOptions): Promise<PushResult[]> {
+  checkText('pushAll', 'the repository', repository);
+  if (given.to !== undefined) throw new UsageError('pushAll: images go to their own repository, not to another');
+  const { host, repository: path } = parseRepository(await drivers.fullName(repository));
+  const { listImages } = await import('../operations/index.js');
+  const names = (await listImages(await drivers.local())).flatMap((image) => image.names);
+  const own = names.filter((name) => name.startsWith(`${host}/${path}:`)).sort();
+  if (own.length === 0) {
+    throw new NotFoundError(`there is no image of ${host}/${path} in the store`, {
+      kind: 'image',
+      subject: repository,
+      hint: 'see "imgtool images"; "imgtool tag" gives an image a name there',
+    });
+  }
+  const results: PushResult[] = [];
+  for (const name of own) results.push(await push(drivers, name, given));
+  return results;
+}
+
 async function preparePush(method: string, drivers: Drivers, image: string, given: PushOptions) {
   checkText(method, 'the image', image);
   const options = checkOptions(method, given, PUSH);

@@ -75,6 +75,11 @@ export class Imgtool extends RegistryMethods {
     return (await import('./images.js')).push(await this.drivers(), image, options);
   }
 
+  /** Sends every image that has a name in `repository`; the names are pushed one after the other. */
+  async pushAll(repository: string, options: PushOptions = {}): Promise<PushResult[]> {
+    return (await import('./images.js')).pushAll(await this.drivers(), repository, options);
+  }
+
   /** Says what a push would send, mount and find there; changes nothing. */
   async planPush(image: string, options: PushOptions = {}): Promise<PushPlan> {
     return (await import('./images.js')).planPush(await this.drivers(), image, options);

@@ -32,7 +32,7 @@ export type { LoginOptions } from './logins.js';
 export type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
 export type { AppendedTar, ChangeOptions, RebaseOptions } from './mutate.js';
 export type { ReadFileOptions } from './read-file.js';
-export type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
+export type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } from './registries.js';
 export type { RunOptions } from './run.js';
 export type { ServedRegistry, ServeOptions } from './serve.js';
 export type { StoreFsckOptions, StoreGcOptions, StoreInitOptions } from './store.js';

@@ -8,7 +8,7 @@ import type { CopyOptions } from './copies.js';
 import type { LoginOptions } from './logins.js';
 import type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
 import type { ReadFileOptions } from './read-file.js';
-import type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
+import type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } from './registries.js';
 import type { ServeOptions, ServedRegistry } from './serve.js';
 import type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 import { Opened } from './opened.js';
@@ -49,8 +49,8 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./sync.js')).listDeadTags(await this.drivers(), options);
   }
 
-  /** The tags of a repository, in the order of its registry. */
-  async tags(repository: string, options: Stoppable = {}): Promise<string[]> {
+  /** The tags of a repository. */
+  async tags(repository: string, options: TagsOptions = {}): Promise<string[]> {
     return (await import('./registries.js')).listTags(await this.drivers(), repository, options);
   }
 

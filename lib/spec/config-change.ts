@@ -2,7 +2,7 @@ import { UsageError } from '../errors.js';
 import type { ExecutionConfig } from './config.js';
 import { expandVariable, type ExpandedVariable } from './expand-variable.js';
 
-/** The instructions `--change` takes, as Dockerfiles spell them. */
+/** The instructions `--change` takes, as Dockerfiles spell them; UNSETENV and UNSETLABEL, which remove, are our own. */
 export const CONFIG_INSTRUCTIONS = [
   'CMD',
   'ENTRYPOINT',
@@ -13,6 +13,8 @@ export const CONFIG_INSTRUCTIONS = [
   'VOLUME',
   'WORKDIR',
   'STOPSIGNAL',
+  'UNSETENV',
+  'UNSETLABEL',
 ] as const;
 
 /**
@@ -45,6 +47,15 @@ export function applyConfigChange(config: ExecutionConfig, instruction: string):
       return { ...config, WorkingDir: joinPath(config.WorkingDir, wordOf(value, context)) };
     case 'STOPSIGNAL':
       return { ...config, StopSignal: wordOf(value, context) };
+    case 'UNSETENV': {
+      const names = wordsOf(value, context);
+      return { ...config, Env: (config.Env ?? []).filter((entry) => !names.includes(splitPair(entry)[0])) };
+    }
+    case 'UNSETLABEL': {
+      const names = wordsOf(value, context);
+      const kept = Object.entries(config.Labels ?? {}).filter(([name]) => !names.includes(name));
+      return { ...config, Labels: Object.fromEntries(kept) };
+    }
     default:
       throw bad(instruction, `${match[1]} is no instruction that can be changed`);
   }

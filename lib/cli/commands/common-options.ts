@@ -2,7 +2,7 @@ import { DEFAULTS } from '../../imgtool/index.js';
 import { hostPlatform } from '../../spec/index.js';
 import { parseSize } from '../../util/index.js';
 import { UsageError } from '../../errors.js';
-import type { OptionSpec } from '../option.js';
+import { wholeNumber, type OptionSpec } from '../option.js';
 import type { Options } from '../options.js';
 
 /** `--platform`, the same in every command that chooses from an index. */
@@ -29,6 +29,58 @@ export function platformText(options: Options): string | undefined {
     throw new UsageError('--platform and --os, --arch or --variant say the same', { hint: 'give one of them' });
   const parts = [os ?? 'linux', arch ?? hostPlatform().architecture];
   return [...parts, ...(variant === undefined ? [] : [variant])].join('/');
+}
+
+/** How layers are compressed: in one option, or in two as podman and skopeo take it. */
+export const COMPRESSION: readonly OptionSpec[] = [
+  {
+    name: 'compression',
+    value: 'KIND[:LEVEL]',
+    summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
+  },
+  {
+    name: 'compression-format',
+    aliases: ['dest-compress-format'],
+    value: 'KIND',
+    choices: ['gzip', 'zstd'],
+    summary: 'the KIND of --compression',
+  },
+  {
+    name: 'compression-level',
+    aliases: ['dest-compress-level'],
+    value: 'LEVEL',
+    parse: wholeNumber(0),
+    summary: 'the LEVEL of --compression',
+  },
+];
+
+/** `KIND[:LEVEL]` of these options. Throws UsageError when they contradict each other. */
+export function compressionText(options: Options): string | undefined {
+  const [text, kind, level] = [
+    options.text('compression'),
+    options.text('compression-format'),
+    options.number('compression-level'),
+  ];
+  if (kind === undefined && level === undefined) return text;
+  if (options.origin('compression') === 'flag')
+    throw new UsageError('--compression says format and level already', {
+      hint: 'write --compression zstd:19, or the two others',
+    });
+  return level === undefined ? kind : `${kind ?? 'gzip'}:${level}`;
+}
+
+/** `--pull` of commands that make containers. */
+export const PULL: OptionSpec = {
+  name: 'pull',
+  value: 'WHEN',
+  choices: ['missing', 'always', 'newer', 'never'],
+  default: 'missing',
+  summary: 'when to pull the image first',
+};
+
+/** Options of peers that are refused with the same hint. */
+export function refusing(options: readonly string[], hint: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(options.map((option) => [option, hint]));
 }
 
 /** A list without its first line. */
@@ -67,7 +119,7 @@ export const CHANGE: OptionSpec = {
   value: 'INSTRUCTION',
   repeat: true,
   summary:
-    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL; UNSETENV and UNSETLABEL remove',
 };
 
 /** Where jobs are put and taken from. */

@@ -1,4 +1,4 @@
-import type { ListContainersOptions, ListedContainer } from '../../imgtool/index.js';
+import type { CreateOptions, ListContainersOptions, ListedContainer } from '../../imgtool/index.js';
 import { compareText, formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
@@ -6,18 +6,47 @@ import { wholeNumber } from '../option.js';
 import { FORMAT, readFormat } from '../output-format.js';
 import type { Table } from '../table.js';
 import { CONTAINER_HEADINGS, containerRow } from '../views/container-row.js';
-import { withoutEffect } from './common-options.js';
+import { PLATFORM, PULL, refusing, RESERVE, withoutEffect } from './common-options.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
+
+/** Options of docker and podman create that are about a command. */
+const RUN_FLAGS = [
+  ...['-i', '--interactive', '-t', '--tty', '-e', '--env', '--env-file', '-w', '--workdir', '-u', '--user', '-v'],
+  ...['--volume', '--mount', '--tmpfs', '--read-only', '--hostname', '--add-host', '--cap-add', '--cap-drop'],
+  ...['--privileged', '-m', '--memory', '--cpus', '--pids-limit', '--ulimit', '--init', '--network', '--net'],
+  ...['--entrypoint', '--security-opt', '--rm', '--restart', '-d', '--detach'],
+];
 
 export const create: CommandSpec = {
   path: ['create'],
   group: 'Containers',
   summary: 'create a container: a writable snapshot of an image',
+  description:
+    'How a command is run (its environment, mounts, limits) is not kept with the container but given to imgtool run.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' }],
-  options: [{ name: 'name', value: 'NAME', summary: 'name of the container; default: a generated one' }],
+  options: [
+    { name: 'name', value: 'NAME', summary: 'name of the container; default: a generated one' },
+    PULL,
+    PLATFORM,
+    RESERVE,
+  ],
+  refuses: {
+    ...refusing(RUN_FLAGS, 'a container holds files only: give it to imgtool run CONTAINER'),
+    ...refusing(
+      ['-p', '--publish', '-P', '--publish-all'],
+      'commands have the network of this machine: see imgtool run',
+    ),
+    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool config IMAGE --change "LABEL K=V"'),
+  },
   examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'create a container named box' }],
   async run({ args, options, signal, imgtool }) {
-    const created = await imgtool.create(args[0]!, { name: options.text('name'), signal });
+    const created = await imgtool.create(args[0]!, {
+      name: options.text('name'),
+      pull: options.text('pull') as CreateOptions['pull'],
+      platform: options.text('platform'),
+      reserve: options.number('reserve'),
+      signal,
+    });
     return { json: created, text: [created.id] };
   },
 };

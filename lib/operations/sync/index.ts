@@ -2,7 +2,7 @@ export { prometheusText } from './metrics.js';
 export { parseAge } from '../../util/index.js';
 export { mirrorConversion } from './parse-conversion.js';
 export { DEFAULT_MAX_DELETE, parseRegex, readSyncFile, type SyncFileOptions } from './read-sync-file.js';
-export { checkRanges } from './select-tags.js';
+export { checkRanges, sortByVersion } from './select-tags.js';
 export * from './sync.js';
 export * from './sync-rule.js';
 export { parseTagJob, type TagJob, type TagResult } from './tag-job.js';
