@@ -292,7 +292,7 @@ export class Drivers {
       return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, bootId, signal });
     }
     const { openArchiveDestination } = await import('../archive/index.js');
-    const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
+    const format = FORMATS[name.transport];
     const { path, tag } = name;
     return openArchiveDestination({
       name: archiveName(name),
@@ -340,6 +340,14 @@ export class Drivers {
     throw new UsageError('no queue is set', { hint: 'give new Imgtool the option queue, such as redis://HOST' });
   }
 }
+
+/** What transports write. */
+const FORMATS = {
+  oci: 'oci-dir',
+  dir: 'docker-dir',
+  'oci-archive': 'oci-archive',
+  'docker-archive': 'docker-archive',
+} as const;
 
 function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonly path: string }>): string {
   return `${transport}:${path}${tag === undefined ? '' : `:${tag}`}`;

@@ -9,7 +9,7 @@ export const copy: CommandSpec = {
   summary: 'copy an image between registries, stores and archives',
   description:
     'SRC and DST are docker://REF (or just REF), docker-v1://REF, store:NAME, oci:DIR[:TAG], ' +
-    'oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]. Prints the manifest digest. Manifests are copied byte for byte, so ' +
+    'dir:DIR (as skopeo writes it), oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]. Prints the manifest digest. Manifests are copied byte for byte, so ' +
     'digests do not change (except with schema 1: the manifest gets the new name unless --preserve-digests is given). Blobs that a ' +
     'destination has are skipped, blobs in another repository of its registry are mounted, and several destinations share ' +
     'one read of the source. Between registries nothing is written to disk, and no store is needed.\n' +

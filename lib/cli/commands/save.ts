@@ -10,14 +10,14 @@ export const save: CommandSpec = {
   description:
     'Layers and manifests are kept byte for byte; oci-archive and oci-dir always get OCI manifests, which their readers expect. ' +
     'The same images give the same archive. A docker-archive is also an OCI ' +
-    'layout and readable by docker, podman and skopeo. A v1 archive is for docker before 1.10. An image given by ID has no name in the archive.',
+    'layout and readable by docker, podman and skopeo. A docker-dir is what skopeo calls dir:, for one image. A v1 archive is for docker before 1.10. An image given by ID has no name in the archive.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', variadic: true, completes: 'image' }],
   options: [
     {
       name: 'output',
       short: 'o',
       value: 'FILE',
-      summary: 'file (oci-dir: directory) to write; default: standard output',
+      summary: 'file (oci-dir, docker-dir: directory) to write; default: standard output',
     },
     {
       name: 'format',
@@ -39,7 +39,7 @@ export const save: CommandSpec = {
     if (path !== undefined && path !== '-') {
       return { json: { images: await imgtool.save(args, path, { format, signal }), path }, text: [] };
     }
-    if (format === 'oci-dir')
+    if (format === 'oci-dir' || format === 'docker-dir')
       throw new UsageError('a directory cannot be written to standard output', { hint: 'name it with -o' });
     await imgtool.save(args, output(), { format, signal });
     return undefined;
@@ -51,7 +51,7 @@ export const load: CommandSpec = {
   group: 'Images',
   summary: 'load images from an archive into the store',
   description:
-    'The format is detected from the content: docker-archive, OCI layout (directory or tar) or v1 archive, plain or compressed with gzip ' +
+    'The format is detected from the content: docker-archive, OCI layout (directory or tar), directory of skopeo (dir:) or v1 archive, plain or compressed with gzip ' +
     'or zstd. Prints the names of the images, or the ID if an image has no name. A name that another image has is refused ' +
     'unless --replace is given.',
   arguments: [
