@@ -59,6 +59,34 @@ export class InvalidReferenceError extends ImgtoolError {
   }
 }
 
+/**
+ * A Dockerfile or an ignore file makes no sense. The message starts with `FILE:LINE: `; `text` is that line of the file, for
+ * showing below the message. `line` and `column` count from 1.
+ */
+export class DockerfileError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_DOCKERFILE';
+  readonly file: string;
+  readonly line: number | undefined;
+  readonly column: number | undefined;
+  readonly text: string | undefined;
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly file: string;
+      readonly line?: number | undefined;
+      readonly column?: number | undefined;
+      readonly text?: string | undefined;
+    },
+  ) {
+    const { file, line } = options;
+    super(`${file}:${line === undefined ? '' : `${line}:`} ${message}`, options);
+    this.file = file;
+    this.line = line;
+    this.column = options.column;
+    this.text = options.text === undefined ? undefined : withoutLogins(options.text);
+  }
+}
+
 /** The kinds of things that are looked up by name. */
 export type ThingKind =
   | 'image'

@@ -12,6 +12,8 @@ interface Room {
 const LOW = ['errors', 'spec', 'progress'];
 const BASE = [...LOW, 'util', 'sys'];
 const DRIVERS = [
+  'deflate',
+  'limits',
   'http',
   'hosts',
   'content',
@@ -32,30 +34,48 @@ const ROOMS: Readonly<Record<string, Room>> = {
   errors: { values: [] },
   spec: { values: ['errors'] },
   progress: { values: ['errors'], types: ['spec'] },
+  dockerfile: { values: ['errors', 'spec', 'util'] },
   util: { values: LOW },
   sys: { values: LOW },
   template: { values: ['errors', 'util'] },
-  http: { values: BASE },
+  deflate: { values: [] },
+  limits: { values: BASE },
+  http: { values: [...BASE, 'limits'] },
   hosts: { values: BASE },
   content: { values: BASE },
   rootfs: { values: BASE },
   metadata: { values: BASE },
   auth: { values: [...BASE, 'http'] },
-  layer: { values: [...BASE, 'rootfs'] },
+  layer: { values: [...BASE, 'rootfs', 'deflate'] },
   runtime: { values: [...BASE, 'rootfs'] },
   snapshot: { values: [...BASE, 'rootfs'] },
   registry: { values: [...BASE, 'http', 'auth'] },
   server: { values: [...BASE, 'content'] },
   archive: { values: BASE },
   queue: { values: BASE },
-  operations: { values: ['errors', 'spec', 'util', 'progress'], types: [...DRIVERS, 'sys'] },
-  imgtool: { values: ['errors', 'spec', 'util', 'progress', 'operations'], types: [...DRIVERS, 'sys'] },
+  operations: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile'], types: [...DRIVERS, 'sys'] },
+  imgtool: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'operations'], types: [...DRIVERS, 'sys'] },
   cli: {
-    values: ['errors', 'spec', 'util', 'progress', 'template', 'imgtool'],
+    values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'template', 'imgtool'],
     types: ['operations', ...DRIVERS, 'sys'],
   },
-  index: { values: [...BASE, ...DRIVERS, 'operations', 'imgtool'] },
+  index: { values: [...BASE, ...DRIVERS, 'dockerfile', 'operations', 'imgtool'] },
 };
+
+/** The rooms inside `lib/operations`, a row for each level: a room may import those of earlier rows, through their doors. */
+const OPERATIONS: readonly (readonly string[])[] = [
+  ['deps'],
+  ['store'],
+  ['registry'],
+  ['download'],
+  ['layers'],
+  ['convert'],
+  ['copy'],
+  ['pull', 'push', 'archives', 'containers', 'mutate', 'images', 'diff', 'maintain', 'serve', 'sync-rules'],
+  ['sync'],
+];
+/** Files that a room inside `lib/operations` may hold, its door included. */
+const MOST_FILES = 16;
 
 /** Where concrete classes are constructed: may import every room by value. */
 const WIRING = ['drivers', 'local-drivers', 'client-options'].map((name) => `lib/imgtool/${name}.ts`);
@@ -128,14 +148,66 @@ function violations(file: string, text: string): string[] {
       continue;
     }
     const other = roomOf(target);
-    if (other === room) continue;
-    if (target.split('/').length > 2 && target !== `lib/${other}/index.ts`)
-      complain(`index.ts is the only door of lib/${other}`);
+    if (other === room) {
+      if (room === 'operations') wrong.push(...operationViolations(file, target, specifier));
+      continue;
+    }
+    if (target.split('/').length > 2 && !isDoor(target)) complain(`index.ts is the only door of lib/${other}`);
     const allowed =
       WIRING.includes(file) || rules.values.includes(other) || (typeOnly && (rules.types ?? []).includes(other));
     if (!allowed) complain(`lib/${room} may not import ${typeOnly ? 'types' : 'values'} of lib/${other}`);
   }
   return wrong;
+}
+
+/** Whether a file is the door of a room, or of a room inside `lib/operations`. */
+function isDoor(file: string): boolean {
+  return /^lib\/(?:[^/]+|operations\/[^/]+)\/index\.ts$/.test(file);
+}
+
+/** What is wrong with an import from one file of `lib/operations` to another. */
+function operationViolations(file: string, target: string, specifier: string): string[] {
+  const [room, other] = [innerRoomOf(file), innerRoomOf(target)];
+  if (room === 'index' || room === other) return [];
+  if (other === 'index') return [`${file}: ${specifier}: index.ts is for those outside of lib/operations`];
+  const [level, otherLevel] = [room, other].map((name) => OPERATIONS.findIndex((row) => row.includes(name)));
+  if (level === -1 || otherLevel === -1) return [`${file}: ${specifier}: a room of lib/operations is not in the table`];
+  if (other !== 'deps' && !isDoor(target)) return [`${file}: ${specifier}: index.ts is the only door of ${other}`];
+  if (otherLevel! < level!) return [];
+  return [`${file}: ${specifier}: lib/operations/${room} may not import lib/operations/${other}`];
+}
+
+/** Name of the room inside `lib/operations` that a file is in: `copy`, `deps`, `index`. */
+function innerRoomOf(file: string): string {
+  return (file.split('/')[2] ?? '').replace(/\.ts$/, '');
+}
+
+/** One circle of files that import each other, types included, as `a > b > a`; undefined: there is none. */
+function circleIn(files: readonly string[]): string | undefined {
+  const known = new Set(files);
+  const imports = new Map(files.map((file) => [file, targetsOf(file).filter((target) => known.has(target))]));
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): string | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file].join(' > ');
+    if (done.has(file)) return undefined;
+    for (const target of imports.get(file) ?? []) {
+      const circle = visit(target, [...path, file]);
+      if (circle !== undefined) return circle;
+    }
+    done.add(file);
+    return undefined;
+  };
+  for (const file of files) {
+    const circle = visit(file, []);
+    if (circle !== undefined) return circle;
+  }
+  return undefined;
+}
+
+function targetsOf(file: string): string[] {
+  return importsOf(file, readFileSync(file, 'utf8'))
+    .filter(({ specifier }) => specifier.startsWith('.'))
+    .map(({ specifier }) => join(dirname(file), specifier).replace(/\.js$/, '.ts'));
 }
 
 function sources(directory: string): string[] {
@@ -152,8 +224,19 @@ describe('architecture', () => {
     expect(files.flatMap((file) => violations(file, readFileSync(file, 'utf8')))).to.deep.equal([]);
   });
 
+  it('no files import each other in a circle, types included', () => {
+    expect(circleIn(files)).to.equal(undefined);
+  });
+
+  it('lib/operations holds rooms of few files', () => {
+    const inside = files.filter((file) => file.startsWith('lib/operations/')).map((file) => file.split('/').slice(2));
+    expect(inside.filter((path) => path.length === 1).flat()).to.deep.equal(['deps.ts', 'index.ts']);
+    for (const room of new Set(inside.filter((path) => path.length > 1).map(([name]) => name)))
+      expect(inside.filter(([name]) => name === room).length, `files of ${room}`).to.be.at.most(MOST_FILES);
+  });
+
   it('every door says in at most ten lines what its room is for', () => {
-    for (const file of files.filter((name) => /^lib\/[^/]+\/index\.ts$/.test(name))) {
+    for (const file of files.filter((name) => isDoor(name))) {
       const comment = /^\/\*\*([\s\S]*?)\*\//.exec(readFileSync(file, 'utf8'))?.[1];
       expect(comment, `${file} does not open with a comment`).to.be.a('string');
       expect(comment?.split('\n').length, `${file}: lines of the opening comment`).to.be.at.most(12);
@@ -186,14 +269,14 @@ describe('architecture', () => {
     },
     {
       name: 'an operation constructing',
-      file: 'lib/operations/pull.ts',
-      text: "import { x } from '../content/index.js';",
+      file: 'lib/operations/pull/pull.ts',
+      text: "import { x } from '../../content/index.js';",
       want: 'may not import values',
     },
     {
       name: 'a mixed import',
-      file: 'lib/operations/pull.ts',
-      text: "import { type A, b } from '../content/index.js';",
+      file: 'lib/operations/pull/pull.ts',
+      text: "import { type A, b } from '../../content/index.js';",
       want: 'may not import values',
     },
     {
@@ -207,6 +290,18 @@ describe('architecture', () => {
       file: 'lib/cli/commands/pull.ts',
       text: "const m = await import('../../operations/index.js');",
       want: 'may not import values',
+    },
+    {
+      name: 'an operation importing one above it',
+      file: 'lib/operations/copy/copy.ts',
+      text: "import type { x } from '../pull/index.js';",
+      want: 'lib/operations/copy may not import lib/operations/pull',
+    },
+    {
+      name: 'a side door inside operations',
+      file: 'lib/operations/pull/pull.ts',
+      text: "import { x } from '../copy/copy.js';",
+      want: 'index.ts is the only door of copy',
     },
     {
       name: 'a re-export',
@@ -230,8 +325,12 @@ describe('architecture', () => {
     });
 
   it('lets an operation import types, and the wiring everything', () => {
-    expect(violations('lib/operations/a.ts', "import type { A } from '../content/index.js';")).to.deep.equal([]);
-    expect(violations('lib/operations/a.ts', "import { type A } from '../content/index.js';")).to.deep.equal([]);
+    expect(violations('lib/operations/copy/a.ts', "import type { A } from '../../content/index.js';")).to.deep.equal(
+      [],
+    );
+    expect(violations('lib/operations/copy/a.ts', "import { type A } from '../../content/index.js';")).to.deep.equal(
+      [],
+    );
     expect(violations(WIRING[0]!, "import { A } from '../content/index.js';")).to.deep.equal([]);
   });
 });

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ArchiveFormatError, UnsupportedMediaTypeError } from '../errors.js';
-import { compressionOf, MEDIA_TYPE } from '../spec/index.js';
+import { compressionOfBytes, MEDIA_TYPE } from '../spec/index.js';
 import { addressOf, ZstdDecompress } from '../sys/index.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 
@@ -19,7 +19,7 @@ const OUTPUT_BYTES = 256 * 1024;
 
 /** Throws UnsupportedMediaTypeError for bzip2, xz and lz4. */
 export function detectCompression(head: Uint8Array, title: string): Compression {
-  const found = compressionOf(head);
+  const found = compressionOfBytes(head);
   if (found === undefined) return 'none';
   if (found === 'gzip' || found === 'zstd') return found;
   throw new UnsupportedMediaTypeError(`${title} is compressed with ${found}, which imgtool cannot read`, {

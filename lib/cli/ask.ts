@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import { escapeText, onAbort } from '../util/index.js';
-import type { OutputStream } from './terminal.js';
+import type { OutputStream } from './output-stream.js';
 
 /** Standard input when it is a terminal. */
 export type TerminalInput = Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };

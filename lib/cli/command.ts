@@ -55,6 +55,8 @@ export interface CommandContext {
   readonly options: Options;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
+  /** Every command, this one included. */
+  readonly commands: readonly CommandSpec[];
   readonly progress: ProgressSink;
   /** Prints a result before the end: for what runs until it is interrupted. */
   readonly print: (result: CommandResult) => void;

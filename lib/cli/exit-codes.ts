@@ -39,6 +39,7 @@ export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
 export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_USAGE: EXIT.usage,
   ERR_IMGTOOL_INVALID_REFERENCE: EXIT.usage,
+  ERR_IMGTOOL_DOCKERFILE: EXIT.usage,
   ERR_IMGTOOL_NOT_FOUND: EXIT.notFound,
   ERR_IMGTOOL_ALREADY_EXISTS: EXIT.notFound,
   ERR_IMGTOOL_AUTHENTICATION: EXIT.authentication,

@@ -3,7 +3,7 @@ import { escapeText } from '../util/index.js';
 import { barLine, finishedLine, isFinished, totalLine, totalText } from './progress-lines.js';
 import { isFinal, ProgressModel, type ProgressItem } from './progress-model.js';
 import { jsonText } from './json-text.js';
-import type { OutputStream } from './terminal.js';
+import type { OutputStream } from './output-stream.js';
 
 /** `--progress`. */
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';

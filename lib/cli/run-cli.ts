@@ -13,7 +13,8 @@ import { Options, resolveOption, type OptionSources } from './options.js';
 import { BadCommandLineError, parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
 import { misspeltVariables } from './unknown-variables.js';
-import { Terminal, type LogLevel, type OutputStream } from './terminal.js';
+import { Terminal, type LogLevel } from './terminal.js';
+import type { OutputStream } from './output-stream.js';
 
 /** What the program touches of its process. */
 export interface ProcessIo {
@@ -99,7 +100,20 @@ async function runCommand(
     const output = (): Writable => terminal.byteStream();
     const ask: CommandContext['ask'] = (question, { hidden }) =>
       askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
-    const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, imgtool };
+    const context = {
+      args,
+      options,
+      signal,
+      commands: COMMANDS,
+      progress,
+      print,
+      fail,
+      input,
+      output,
+      ask,
+      takeSignals,
+      imgtool,
+    };
     const result = await command.run(context);
     terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;

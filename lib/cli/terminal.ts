@@ -4,18 +4,10 @@ import type { ProgressSink } from '../progress/index.js';
 import { escapeText } from '../util/index.js';
 import type { CommandResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
+import type { OutputStream } from './output-stream.js';
 import { createProgressSink, type ProgressMode } from './progress-sink.js';
 import { jsonText } from './json-text.js';
 import { formatTable, type Table } from './table.js';
-
-/** A stream as far as the terminal needs it: process.stdout, process.stderr, or a test's. */
-export interface OutputStream {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  readonly rows?: number;
-  /** `done` is called when the data has been handed on. */
-  write(data: string | Uint8Array, done?: (error?: Error | null) => void): unknown;
-}
 
 /** How much is said on stderr. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

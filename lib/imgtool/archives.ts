@@ -54,7 +54,7 @@ export async function save(
   type Target = Parameters<Drivers['createArchive']>[0];
   const into = async (target: Target): Promise<SavedImage[]> => {
     drivers.namedLogin([], SEVERAL_LOGINS);
-    const { saveImages } = await import('../operations/index.js');
+    const { saveImages } = await import('../operations/archives/index.js');
     const local = await drivers.local();
     const registry = async () => (await drivers.remote()).registry;
     const createArchive = () => drivers.createArchive(target);
@@ -81,7 +81,7 @@ export async function load(drivers: Drivers, source: string | Readable, given: L
   const temporaryDirectory = spoolDirectory(drivers.settings.env);
   const archive = await drivers.openArchive({ source, title, temporaryDirectory, signal });
   try {
-    const { loadImages } = await import('../operations/index.js');
+    const { loadImages } = await import('../operations/archives/index.js');
     return await loadImages(await drivers.unpacking(), {
       archive,
       replace: options.replace ?? false,

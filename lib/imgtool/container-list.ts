@@ -40,12 +40,16 @@ export async function listContainers(drivers: Drivers, given: ListContainersOpti
   const options = checkOptions('containers', given, LIST);
   const filters = parseFilters('containers', options.filters ?? [], KEYS);
   const needsConfigs = options.configs === true || filters.has('label') || filters.has('label!');
-  const [operations, deps] = await Promise.all([import('../operations/index.js'), drivers.localIfThere()]);
+  const [operations, { findContainer }, deps] = await Promise.all([
+    import('../operations/containers/index.js'),
+    import('../operations/store/index.js'),
+    drivers.localIfThere(),
+  ]);
   if (deps === undefined) return [];
   const all = await operations.listContainers(deps);
   const configs = needsConfigs ? await configsOf(drivers, all) : new Map<string, ExecutionConfig>();
   const created = async (names: readonly string[] = []): Promise<string[]> =>
-    Promise.all(names.map(async (name) => (await operations.findContainer(deps, name)).created));
+    Promise.all(names.map(async (name) => (await findContainer(deps, name)).created));
   const borders = { before: await created(filters.get('before')), since: await created(filters.get('since')) };
   const tests = conditionsOf(filters, borders);
   const list = all
@@ -63,7 +67,7 @@ async function configsOf(
   drivers: Drivers,
   containers: readonly ContainerSummary[],
 ): Promise<Map<string, ExecutionConfig>> {
-  const { readImageConfig } = await import('../operations/index.js');
+  const { readImageConfig } = await import('../operations/store/index.js');
   const deps = await drivers.local();
   const configs = new Map<string, ExecutionConfig>();
   for (const image of new Set(containers.filter(({ digest }) => digest !== null).map(({ image }) => image))) {

@@ -70,7 +70,7 @@ export async function createContainer(
   checkText('create', 'the image', image);
   const options = checkOptions('create', given, CREATE);
   await fetchTarget(drivers, image, options);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/containers/index.js');
   const { id, name, ...record } = await operations.createContainer(await drivers.local(), {
     image,
     name: options.name,
@@ -87,7 +87,7 @@ export async function removeContainer(
 ): Promise<{ readonly id: string; readonly name: string }> {
   checkText('rm', 'the container', container);
   const options = checkOptions('rm', given, REMOVE);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/store/index.js');
   const request = { container, force: options.force ?? false, signal: signalOf(options) };
   const { id, name } = await operations.removeContainer(await drivers.local(), request);
   return { id, name };
@@ -95,7 +95,7 @@ export async function removeContainer(
 
 export async function mount(drivers: Drivers, container: string): Promise<string> {
   checkText('mount', 'the container', container);
-  const { containerPath } = await import('../operations/index.js');
+  const { containerPath } = await import('../operations/containers/index.js');
   return containerPath(await drivers.local(), container);
 }
 
@@ -108,7 +108,7 @@ export async function commit(
   checkText('commit', 'the container', container);
   if (ref !== undefined) checkText('commit', 'the name', ref);
   const options = checkOptions('commit', given, COMMIT);
-  const [{ commitContainer }, deps] = await Promise.all([import('../operations/index.js'), drivers.local()]);
+  const [{ commitContainer }, deps] = await Promise.all([import('../operations/mutate/index.js'), drivers.local()]);
   return commitContainer(deps, {
     container,
     reference: ref === undefined ? undefined : parseReference(ref),
@@ -134,7 +134,7 @@ export async function exportContainer(
   checkText('export', 'the container', container);
   checkOutput('export', output);
   const signal = signalOf(checkOptions('export', given, STOPPABLE));
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/containers/index.js');
   const deps = await drivers.local();
   return writeTo(output, (stream) => operations.exportContainer(deps, { container, output: stream, signal }));
 }
@@ -151,7 +151,7 @@ export async function importImage(
   const reference = ref === undefined ? undefined : parseReference(ref);
   const source = typeof from === 'string' ? await openFile(from) : from;
   try {
-    const operations = await import('../operations/index.js');
+    const operations = await import('../operations/mutate/index.js');
     return await operations.importImage(await drivers.unpacking(), {
       source,
       sourceName: options.sourceName ?? (typeof from === 'string' ? from : 'a stream'),
@@ -180,7 +180,7 @@ export async function copyFiles(
   const options = checkOptions('cp', given, CP);
   const signal = signalOf(options);
   const followLink = options.followLink ?? false;
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/containers/index.js');
   if (typeof destination !== 'string') {
     if (typeof source !== 'string') throw new UsageError('cp: one of both is a path in a container');
     const from = inContainer(source);

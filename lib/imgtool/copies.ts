@@ -1,6 +1,6 @@
 import { InvalidReferenceError, PartialError, UsageError } from '../errors.js';
 import type { CopyOrder, CopyResult } from '../operations/index.js';
-import { hostPlatform, isTag, parsePlatform } from '../spec/index.js';
+import { hostPlatform, isTag, parsePlatform, parseTransportName } from '../spec/index.js';
 import { checkOptions, checkText, checkTexts, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import { compressionOf } from './conversion.js';
@@ -54,7 +54,7 @@ export async function copy(
     referrers: options.referrers ?? false,
     signal: signalOf(options),
   };
-  const { copy: copyNow, parseTransportName } = await import('../operations/index.js');
+  const { copy: copyNow } = await import('../operations/copy/index.js');
   const hostsOf = (names: readonly string[]): string[] =>
     names.map(parseTransportName).flatMap((name) => ('reference' in name ? [name.reference.host] : []));
   const [sourceHosts, targetHosts] = [hostsOf([source]), hostsOf(destinations)];

@@ -38,7 +38,7 @@ export async function diff(drivers: Drivers, subject: string, given: DiffOptions
   checkText('diff', 'the subject', subject);
   const options = checkOptions('diff', given, DIFF);
   const { other } = options;
-  const { diffTrees } = await import('../operations/index.js');
+  const { diffTrees } = await import('../operations/diff/index.js');
   const remote = [subject, other].flatMap((input) =>
     input?.startsWith(REMOTE) === true ? [parseReference(input.slice(REMOTE.length))] : [],
   );

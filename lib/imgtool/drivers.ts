@@ -269,7 +269,7 @@ export class Drivers {
 
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
     if (name.transport === 'store') {
-      const [{ openStoreSource }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
+      const [{ openStoreSource }, local] = await Promise.all([import('../operations/copy/index.js'), this.local()]);
       const registry = async (): Promise<RegistryClient> => (await this.remote()).registry;
       return openStoreSource({ ...local, registry }, name.name, { signal });
     }
@@ -285,7 +285,7 @@ export class Drivers {
   async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
     if (name.transport === 'store') {
       const [{ openStoreDestination }, deps, bootId] = await Promise.all([
-        import('../operations/index.js'),
+        import('../operations/copy/index.js'),
         this.unpacking(),
         this.bootId(),
       ]);
@@ -305,7 +305,7 @@ export class Drivers {
   }
 
   async #storeStorage(signal: AbortSignal): Promise<RegistryStorage> {
-    const [{ openStoreStorage }, local] = await Promise.all([import('../operations/index.js'), this.local()]);
+    const [{ openStoreStorage }, local] = await Promise.all([import('../operations/serve/index.js'), this.local()]);
     return openStoreStorage(local, { reserveBytes: DEFAULTS.reserve, signal });
   }
 

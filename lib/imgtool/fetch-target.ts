@@ -19,7 +19,7 @@ export async function fetchTarget(
   target: string,
   { pull: when = 'missing', platform, reserve, signal }: Fetching & { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
-  const { findContainer, findImage } = await import('../operations/index.js');
+  const { findContainer, findImage } = await import('../operations/store/index.js');
   if (when === 'never' && platform === undefined) return;
   const local = await drivers.localIfThere();
   const here = async <T>(find: (deps: LocalDeps) => Promise<T>): Promise<T | undefined> =>

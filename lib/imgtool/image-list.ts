@@ -36,7 +36,7 @@ export async function listImages(
   const options = checkOptions('images', given, LIST);
   const filters = parseFilters('images', options.filters ?? [], KEYS);
   const needsLabels = options.labels === true || filters.has('label') || filters.has('label!');
-  const [operations, deps] = await Promise.all([import('../operations/index.js'), drivers.records()]);
+  const [operations, deps] = await Promise.all([import('../operations/store/index.js'), drivers.records()]);
   if (deps === undefined) return [];
   const all = await operations.listImages(deps);
   const matching = pattern === undefined ? all : await operations.listImages(deps, pattern);
@@ -52,7 +52,7 @@ interface Borders {
 }
 
 async function bordersOf(drivers: Drivers, all: readonly ImageSummary[], filters: ImageFilters): Promise<Borders> {
-  const { findImage } = await import('../operations/index.js');
+  const { findImage } = await import('../operations/store/index.js');
   const createdAt = async (name: string): Promise<number> => {
     const { record } = await findImage(await drivers.local(), name);
     const image = all.find(({ id }) => id === record.id);

@@ -93,7 +93,7 @@ export async function pullAll(drivers: Drivers, repository: string, given: PullO
   checkText('pullAll', 'the repository', repository);
   const options = checkOptions('pullAll', given, PULL);
   const place = parseRepository(await drivers.fullName(repository));
-  const { listTags } = await import('../operations/index.js');
+  const { listTags } = await import('../operations/registry/index.js');
   const tags = await listTags(await drivers.remote(place), place, { signal: signalOf(options) });
   const results: PullResult[] = [];
   for (const tag of tags) results.push(await pullReference(drivers, { ...place, tag }, options));
@@ -112,7 +112,7 @@ export async function pullReference(
     policy: options.policy ?? 'always',
     reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
   };
-  const { pullImage } = await import('../operations/index.js');
+  const { pullImage } = await import('../operations/pull/index.js');
   const [deps, bootId] = await Promise.all([drivers.all(reference), drivers.bootId()]);
   return pullImage(deps, { ...request, bootId, signal: signalOf(options) });
 }
@@ -121,7 +121,7 @@ export async function planPull(drivers: Drivers, ref: string, given: PlanPullOpt
   checkText('planPull', 'the reference', ref);
   const options = checkOptions('planPull', given, PLAN_PULL);
   const reference = parseReference(await drivers.fullName(ref));
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/pull/index.js');
   const [local, remote] = await Promise.all([drivers.localIfThere(), drivers.remote(reference)]);
   const request = { reference, ...platformOf(options), signal: signalOf(options) };
   return operations.planPull({ progress: drivers.progress, ...local, ...remote }, request);
@@ -129,12 +129,12 @@ export async function planPull(drivers: Drivers, ref: string, given: PlanPullOpt
 
 export async function push(drivers: Drivers, image: string, given: PushOptions): Promise<PushResult> {
   const { deps, request } = await preparePush('push', drivers, image, given);
-  return (await import('../operations/index.js')).pushImage(deps, request);
+  return (await import('../operations/push/index.js')).pushImage(deps, request);
 }
 
 export async function planPush(drivers: Drivers, image: string, given: PushOptions): Promise<PushPlan> {
   const { deps, request } = await preparePush('planPush', drivers, image, given);
-  return (await import('../operations/index.js')).planPush(deps, request);
+  return (await import('../operations/push/index.js')).planPush(deps, request);
 }
 
 /** Pushes every name that the store has in a repository. Throws NotFoundError when there is none. */
@@ -142,7 +142,7 @@ export async function pushAll(drivers: Drivers, repository: string, given: PushO
   checkText('pushAll', 'the repository', repository);
   if (given.to !== undefined) throw new UsageError('pushAll: images go to their own repository, not to another');
   const { host, repository: path } = parseRepository(await drivers.fullName(repository));
-  const { listImages } = await import('../operations/index.js');
+  const { listImages } = await import('../operations/store/index.js');
   const names = (await listImages(await drivers.local())).flatMap((image) => image.names);
   const own = names.filter((name) => name.startsWith(`${host}/${path}:`)).sort();
   if (own.length === 0) {
@@ -167,7 +167,7 @@ async function preparePush(method: string, drivers: Drivers, image: string, give
   }
   const compression = compressionOf(options);
   const to = options.to === undefined ? undefined : parseReference(options.to);
-  const [{ findImage }, local] = await Promise.all([import('../operations/index.js'), drivers.local()]);
+  const [{ findImage }, local] = await Promise.all([import('../operations/store/index.js'), drivers.local()]);
   const found = await findImage(local, image);
   const reference = to ?? ownName(found);
   const { record } = found;
@@ -204,7 +204,7 @@ export async function inspect(
 }
 
 async function inspectNamed(drivers: Drivers, image: string, options: PlanPullOptions): Promise<Inspection> {
-  const { inspectImage, inspectRemoteImage } = await import('../operations/index.js');
+  const { inspectImage, inspectRemoteImage } = await import('../operations/images/index.js');
   if (!isRemote(image)) return inspectImage(await drivers.local(), image);
   const reference = parseReference(image);
   const how = { ...platformOf(options), signal: signalOf(options) };
@@ -218,7 +218,7 @@ async function containerNamed(
   { orImage }: { readonly orImage: boolean },
 ): Promise<ContainerSummary | undefined> {
   if (orImage && isRemote(name)) return undefined;
-  const { findContainer, findImage, listContainers } = await import('../operations/index.js');
+  const { findContainer, findImage } = await import('../operations/store/index.js');
   const deps = await drivers.local();
   try {
     if (orImage) {
@@ -230,6 +230,7 @@ async function containerNamed(
   }
   try {
     const { id } = await findContainer(deps, name);
+    const { listContainers } = await import('../operations/containers/index.js');
     return (await listContainers(deps)).find((container) => container.id === id);
   } catch (error) {
     if (orImage && error instanceof NotFoundError) return undefined;
@@ -239,7 +240,7 @@ async function containerNamed(
 
 async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): Promise<ExecutionConfig | null> {
   if (digest === null) return null;
-  const { readImageConfig } = await import('../operations/index.js');
+  const { readImageConfig } = await import('../operations/store/index.js');
   return (await readImageConfig(await drivers.local(), { id: image })).config ?? {};
 }
 
@@ -250,14 +251,14 @@ export function isRemote(image: string): boolean {
 
 export async function imageTree(drivers: Drivers, image: string): Promise<ImageTree> {
   checkText('tree', 'the image', image);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/images/index.js');
   return operations.imageTree(await drivers.local(), image);
 }
 
 export async function imageHistory(drivers: Drivers, image: string, given: PlanPullOptions): Promise<HistoryStep[]> {
   checkText('history', 'the image', image);
   const options = checkOptions('history', given, PLAN_PULL);
-  const { historyOf } = await import('../operations/index.js');
+  const { historyOf } = await import('../operations/images/index.js');
   return historyOf((await inspectNamed(drivers, image, options)).image);
 }
 
@@ -266,21 +267,21 @@ export async function tag(drivers: Drivers, image: string, ref: string, given: S
   checkText('tag', 'the new name', ref);
   const options = checkOptions('tag', given, STOPPABLE);
   const reference = parseReference(ref);
-  const { tagImage } = await import('../operations/index.js');
+  const { tagImage } = await import('../operations/images/index.js');
   return tagImage(await drivers.local(), { image, reference, signal: signalOf(options) });
 }
 
 export async function untag(drivers: Drivers, ref: string, given: Stoppable): Promise<NamedImage> {
   checkText('untag', 'the name', ref);
   const options = checkOptions('untag', given, STOPPABLE);
-  const { untagImage } = await import('../operations/index.js');
+  const { untagImage } = await import('../operations/images/index.js');
   return untagImage(await drivers.local(), { reference: ref, signal: signalOf(options) });
 }
 
 export async function removeImage(drivers: Drivers, image: string, given: RemoveImageOptions): Promise<RemovedImage> {
   checkText('rmi', 'the image', image);
   const options = checkOptions('rmi', given, REMOVE);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/images/index.js');
   const request = { image, force: options.force ?? false, signal: signalOf(options) };
   return operations.removeImage(await drivers.local(), request);
 }

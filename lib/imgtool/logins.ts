@@ -20,7 +20,7 @@ export async function logIn(drivers: Drivers, registry: string, given: LoginOpti
   checkText('login', 'the option password', options.password);
   const key = await drivers.registryKey(registry);
   const login: Login = { username: options.username, password: options.password };
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/registry/index.js');
   const credentials = await drivers.credentials();
   const connect = (...args: Parameters<Drivers['connect']>) => drivers.connect(...args);
   return operations.logIn({ credentials, connect }, { key, login, signal: signalOf(options) });

@@ -79,7 +79,7 @@ export async function mirrorRules(
 export async function readMirrorFile(drivers: Drivers, path: string, given: MirrorFileOptions): Promise<SyncRule[]> {
   checkText('mirrorFile', 'the path', path);
   const options = checkOptions('mirrorFile', given, MIRROR_FILE);
-  const { readSyncFile } = await import('../operations/index.js');
+  const { readSyncFile } = await import('../operations/sync-rules/index.js');
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -116,7 +116,7 @@ function withSides(rules: readonly SyncRule[], { settings }: Drivers, options: S
 }
 
 async function ruleOf(source: string, targets: readonly string[], options: MirrorOptions): Promise<SyncRule> {
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/sync-rules/index.js');
   const { checkRanges, DEFAULT_MAX_DELETE, mirrorConversion, parseRegex, parseSyncSource, parseSyncTarget } =
     operations;
   const { host, repository, tag, isV1 } = parseSyncSource(source);

@@ -40,7 +40,7 @@ export async function configImage(drivers: Drivers, image: string, given: Change
   if ((options.changes ?? []).length === 0 && options.author === undefined) {
     throw new UsageError('nothing is to be changed', { hint: `say what: --change 'CMD ["serve"]'` });
   }
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/mutate/index.js');
   return operations.configImage(await drivers.local(), await requestOf(drivers, image, options));
 }
 
@@ -60,7 +60,7 @@ export async function appendToImage(
       ? { name: basename(file), open: () => openFile(file) }
       : { name: file.name, open: () => Promise.resolve(file.open()) },
   );
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/mutate/index.js');
   const request = { ...(await requestOf(drivers, image, options)), tars };
   return operations.appendToImage(await drivers.local(), request);
 }
@@ -68,7 +68,7 @@ export async function appendToImage(
 export async function flattenImage(drivers: Drivers, image: string, given: ChangeOptions): Promise<ChangedImage> {
   checkText('flatten', 'the image', image);
   const options = checkOptions('flatten', given, CHANGE);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/mutate/index.js');
   return operations.flattenImage(await drivers.local(), await requestOf(drivers, image, options));
 }
 
@@ -76,7 +76,7 @@ export async function rebaseImage(drivers: Drivers, image: string, given: Rebase
   checkText('rebase', 'the image', image);
   const options = checkOptions('rebase', given, REBASE);
   checkText('rebase', 'the option onto', options.onto);
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/mutate/index.js');
   const request = { ...(await requestOf(drivers, image, options)), onto: options.onto, from: options.from };
   return operations.rebaseImage(await drivers.local(), request);
 }

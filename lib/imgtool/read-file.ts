@@ -17,7 +17,7 @@ export async function readFile(drivers: Drivers, ref: string, path: string, give
   checkText('readFile', 'the path', path);
   const options = checkOptions('readFile', given, READ_FILE);
   const reference = parseReference(await drivers.fullName(ref));
-  const { readImageFile } = await import('../operations/index.js');
+  const { readImageFile } = await import('../operations/images/index.js');
   const { platform } = platformOf(options);
   const maxBytes = bytesOf(options.maxBytes, MAX_BYTES);
   const request = { reference, path, platform, maxBytes, signal: signalOf(options) };

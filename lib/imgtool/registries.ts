@@ -48,11 +48,15 @@ export async function listTags(drivers: Drivers, name: string, given: TagsOption
   const options = checkOptions('tags', given, TAGS);
   const signal = signalOf(options);
   const repository = parseRepository(await drivers.fullName(name));
-  const operations = await import('../operations/index.js');
-  const tags = await operations.listTags(await drivers.remote(repository), repository, { signal });
+  const { listTags: list } = await import('../operations/registry/index.js');
+  const tags = await list(await drivers.remote(repository), repository, { signal });
   const { sort = 'registry', limit } = options;
-  const sorted = sort === 'version' ? await operations.sortByVersion(tags) : sort === 'name' ? tags.toSorted() : tags;
-  return sorted.slice(0, limit);
+  return (await sorted(tags, sort)).slice(0, limit);
+}
+
+async function sorted(tags: readonly string[], by: TagsOptions['sort']): Promise<readonly string[]> {
+  if (by === 'version') return (await import('../operations/sync-rules/index.js')).sortByVersion(tags);
+  return by === 'name' ? tags.toSorted() : tags;
 }
 
 export async function search(
@@ -65,7 +69,7 @@ export async function search(
   checkText('search', 'the term', term);
   const options = checkOptions('search', given, SEARCH);
   const { host } = parseReference(`${registry}/search`);
-  const { searchRegistry } = await import('../operations/index.js');
+  const { searchRegistry } = await import('../operations/registry/index.js');
   const limit = Math.min(options.limit ?? 25, 1000);
   return searchRegistry(await drivers.remote({ host }), { host, term, limit }, { signal: signalOf(options) });
 }
@@ -73,7 +77,10 @@ export async function search(
 export async function catalog(drivers: Drivers, registry: string, given: Stoppable): Promise<string[]> {
   checkText('catalog', 'the registry', registry);
   const signal = signalOf(checkOptions('catalog', given, STOPPABLE));
-  const { listRepositories, parseSyncSource } = await import('../operations/index.js');
+  const [{ listRepositories }, { parseSyncSource }] = await Promise.all([
+    import('../operations/registry/index.js'),
+    import('../operations/sync-rules/index.js'),
+  ]);
   const name = registry.replace(/\/$/, '');
   if (name.replace(/^[a-z0-9-]+:\/\//, '').includes('/')) {
     throw new UsageError(`${name} names a repository, and a catalog is that of a registry`, {
@@ -89,7 +96,7 @@ async function remoteOf(method: string, drivers: Drivers, ref: string, given: St
   checkText(method, 'the reference', ref);
   const signal = signalOf(checkOptions(method, given, STOPPABLE));
   const reference = parseReference(await drivers.fullName(ref));
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/registry/index.js');
   return { operations, remote: await drivers.remote(reference), reference, signal };
 }
 
@@ -140,7 +147,7 @@ export async function putManifest(
   if (!(bytes instanceof Uint8Array)) throw new UsageError('manifestPut: the manifest is not a Uint8Array');
   const signal = signalOf(checkOptions('manifestPut', given, STOPPABLE));
   const reference = parseReference(ref);
-  const { publishManifest } = await import('../operations/index.js');
+  const { publishManifest } = await import('../operations/registry/index.js');
   const manifest = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return publishManifest(await drivers.remote(reference), reference, { bytes: manifest, signal });
 }
@@ -156,7 +163,7 @@ export async function deleteRemote(
   const reference = parseReference(ref);
   if (tagOnly && (reference.tag === undefined || reference.digest !== undefined))
     throw new UsageError('--tag-only needs a reference with a tag and without a digest');
-  const { deleteRemoteManifest } = await import('../operations/index.js');
+  const { deleteRemoteManifest } = await import('../operations/registry/index.js');
   const how = { tagOnly, dryRun, signal: signalOf(options) };
   return deleteRemoteManifest(await drivers.remote(reference), reference, how);
 }
@@ -182,7 +189,7 @@ export async function makeIndex(
     [target, ...sources].map(({ host }) => host),
     SEVERAL_LOGINS,
   );
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/copy/index.js');
   const { progress, settings } = drivers;
   return operations.makeIndex(
     { ...(await drivers.remote(login)), progress, parallel: settings.parallel },

@@ -87,7 +87,7 @@ export async function runCommand(
   const options = checkOptions('run', given, RUN);
   const settings = settingsOf(options);
   const seccomp = await readSeccomp(options.securityOpt);
-  const { runInContainer } = await import('../operations/index.js');
+  const { runInContainer } = await import('../operations/containers/index.js');
   await fetchTarget(drivers, target, options);
   return runInContainer(await drivers.local(), {
     ...{ ...settings, target, command, name: options.name, remove: options.rm ?? false, seccomp },

@@ -54,7 +54,7 @@ export async function storeInfo(drivers: Drivers): Promise<StoreRoot & { readonl
 }
 
 export async function storeUsage(drivers: Drivers): Promise<StoreUsage> {
-  const operations = await import('../operations/index.js');
+  const operations = await import('../operations/maintain/index.js');
   return operations.storeUsage(await drivers.local());
 }
 
@@ -62,7 +62,7 @@ export async function checkStore(drivers: Drivers, given: StoreFsckOptions): Pro
   const options = checkOptions('storeFsck', given, FSCK);
   drivers.namedLogin([], SEVERAL_LOGINS);
   const [operations, local, bootId] = await Promise.all([
-    import('../operations/index.js'),
+    import('../operations/maintain/index.js'),
     drivers.local(),
     drivers.bootId(),
   ]);
@@ -74,7 +74,7 @@ export async function checkStore(drivers: Drivers, given: StoreFsckOptions): Pro
 export async function collectGarbage(drivers: Drivers, given: StoreGcOptions): Promise<Garbage> {
   const options = checkOptions('storeGc', given, GC);
   const [operations, deps, bootId] = await Promise.all([
-    import('../operations/index.js'),
+    import('../operations/maintain/index.js'),
     drivers.local(),
     drivers.bootId(),
   ]);

@@ -52,7 +52,7 @@ export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: 
   const options = checkOptions('sync', given, SYNC);
   const { dryRun = false, keepGoing = false, rate = [], attempts = 8, onTag } = options;
   const request = { rules, dryRun, keepGoing, signal: signalOf(options) };
-  const { sync: syncNow } = await import('../operations/index.js');
+  const { sync: syncNow } = await import('../operations/sync/index.js');
   const transports = await drivers.transports();
   const { registry, parallel } = transports;
   const { env } = drivers.settings;
@@ -83,7 +83,7 @@ export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: 
 }
 
 async function writeMetrics(path: string, report: SyncReport): Promise<void> {
-  const { prometheusText } = await import('../operations/index.js');
+  const { prometheusText } = await import('../operations/sync/index.js');
   try {
     await writeFileAtomic(path, prometheusText(report, Date.now()));
     await writeFileAtomic(`${path}.json`, `${JSON.stringify(report)}\n`);
@@ -96,7 +96,7 @@ async function writeMetrics(path: string, report: SyncReport): Promise<void> {
 export async function work(drivers: Drivers, given: WorkerOptions): Promise<void> {
   const options = checkOptions('worker', given, WORKER);
   drivers.namedLogin([], SEVERAL_LOGINS);
-  const { TagMirror } = await import('../operations/index.js');
+  const { TagMirror } = await import('../operations/sync/index.js');
   const { registry, parallel } = await drivers.transports();
   const { progress } = drivers;
   const memory = await SyncMemoryFile.open(drivers.settings.env);
@@ -118,7 +118,7 @@ export async function work(drivers: Drivers, given: WorkerOptions): Promise<void
 export async function listDeadTags(drivers: Drivers, given: Stoppable): Promise<DeadTag[]> {
   const signal = signalOf(checkOptions('deadTags', given, STOPPABLE));
   drivers.namedLogin([], SEVERAL_LOGINS);
-  const { parseTagJob } = await import('../operations/index.js');
+  const { parseTagJob } = await import('../operations/sync/index.js');
   let foreign = 0;
   const read = (payload: unknown): TagJob | undefined => {
     try {

@@ -6,10 +6,11 @@ import { digestFrom, type DiffId } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
 import { BlobReader } from './compression/blob-reader.js';
 import { decoderFor } from './compression/decoder-for.js';
-import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
+import { loadInflateEngine } from './compression/inflate-engines.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 import { RingControl, RingProducer, SLOT_BYTES } from './ring.js';
 import { answerJob, CLOSE, READY, type InflateJob, type InflateResult, type WorkerData } from './worker-protocol.js';
+import type { InflateEngine } from './compression/inflate-engine.js';
 
 const { ring, inflateEngine } = workerData as WorkerData;
 const producer = new RingProducer(ring);

@@ -9,7 +9,8 @@ import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
 import { BlobReader } from './compression/blob-reader.js';
 import { decoderFor } from './compression/decoder-for.js';
-import { loadInflateEngine, type InflateEngine } from './compression/inflate-engines.js';
+import { loadInflateEngine } from './compression/inflate-engines.js';
+import type { InflateEngine } from './compression/inflate-engine.js';
 
 /** A layer blob to compress in another way. */
 export interface RecompressInput {

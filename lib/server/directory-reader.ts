@@ -4,7 +4,8 @@ import { isDigest, isTag, type Descriptor, type Digest, type RawManifest } from 
 import type { DirectoryLayout } from './directory-layout.js';
 import { namesIn, readIfPresent, unless } from './file-operations.js';
 import { decodeManifestFile } from './manifest-file.js';
-import type { ManifestKey, OpenBlob } from './types.js';
+import type { ManifestKey } from './types.js';
+import type { OpenBlob } from './open-blob.js';
 
 const SETTLED_MS = 2000;
 

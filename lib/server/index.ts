@@ -5,5 +5,6 @@
  */
 export { openDirectoryStorage, type DirectoryStorageOptions } from './directory-storage.js';
 export { startRegistryServer } from './registry-server.js';
+export type * from './open-blob.js';
 export type * from './types.js';
 export type * from './v1/types.js';

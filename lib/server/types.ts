@@ -1,13 +1,6 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { Descriptor, Digest, RawManifest } from '../spec/index.js';
+import type { OpenBlob } from './open-blob.js';
 import type { V1Storage } from './v1/types.js';
-
-/** A published blob, open for reading; the caller closes `handle`. */
-export interface OpenBlob {
-  readonly handle: FileHandle;
-  /** Bytes. */
-  readonly size: number;
-}
 
 /** What a manifest is looked up by. */
 export type ManifestKey = { readonly tag: string } | { readonly digest: Digest };

@@ -20,11 +20,10 @@ import {
   type SubvolumeInfo,
   type SubvolumeOrigin,
 } from '../sys/index.js';
-import type { ChangesInput } from './changes.js';
 import { InodePaths } from './inode-paths.js';
 import { SendReplay } from './send/replay.js';
 import { SendStreamParser, SendSurprise } from './send/stream.js';
-import type { SnapshotOrigin } from './types.js';
+import type { ChangesInput, SnapshotOrigin } from './types.js';
 
 /**
  * The changes from `lower` to `upper`, sorted by path, in a time that depends on their number and not on the size of the

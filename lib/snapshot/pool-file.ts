@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoreError } from '../errors.js';
-import type { PoolBacking } from './store-root.js';
+import type { PoolBacking } from './types.js';
 
 /** The sparse file of the embedded pool of `root`. */
 export function poolFileOf(root: string): string {

@@ -22,7 +22,7 @@ import {
 import { makeDirectory, runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
 import { checkOwner, checkOwnerOf } from './check-owner.js';
 import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
-import type { OpenStoreOptions, PoolBacking } from './store-root.js';
+import type { OpenStoreOptions, PoolBacking } from './types.js';
 
 /** Smallest virtual size of a pool that nobody gave a size, bytes. */
 const DEFAULT_SIZE = 64 * 2 ** 30;

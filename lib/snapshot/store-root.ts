@@ -2,6 +2,7 @@ import { readFile, realpath, statfs, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
 import { checkOwner } from './check-owner.js';
+import type { OpenStoreOptions, PoolBacking } from './types.js';
 import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 
 export const DEFAULT_ROOT = '/var/lib/imgtool';
@@ -24,9 +25,6 @@ const DIRECTORIES = [
 /** What is always kept free, bytes: a btrfs that is nearly full gets slow, then stuck. */
 const DEFAULT_RESERVE = 2 ** 30;
 
-/** What carries an embedded pool. */
-export type PoolBacking = { readonly file: string } | { readonly device: string };
-
 /** An opened store. */
 export interface StoreRoot {
   /** Absolute path without symbolic links. */
@@ -36,20 +34,6 @@ export interface StoreRoot {
   readonly pool: PoolBacking | undefined;
   /** Bytes to keep free. */
   readonly reserve: number;
-}
-
-/** How to open a store. */
-export interface OpenStoreOptions {
-  /** Make the store when there is none. */
-  readonly create: boolean;
-  /** Virtual size of a new embedded pool, bytes; given, a pool is made even on btrfs. */
-  readonly size?: number | undefined;
-  /** Block device to format as a new pool in place of a file; refused when it holds a file system already. */
-  readonly device?: string | undefined;
-  /** Bytes to keep free, default 1 GiB. */
-  readonly reserve?: number | undefined;
-  /** Told, in one line, when a pool was made or mounted. */
-  readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /**

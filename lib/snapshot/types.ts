@@ -55,3 +55,33 @@ export interface Snapshotter {
   /** syncfs: everything written so far survives a power loss after this. */
   sync(): Promise<void>;
 }
+
+/** Two trees to compare, as absolute paths. */
+export interface ChangesInput {
+  /** A committed layer; undefined: everything is added. */
+  readonly lower: string | undefined;
+  /** A frozen (read-only) snapshot. */
+  readonly upper: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Hears in one line why both trees are walked where that was not to be expected. */
+  readonly onNote?: ((line: string) => void) | undefined;
+  /** What is known of subvolumes that are gone; asked for only when btrfs alone does not know how the trees are related. */
+  readonly recordedOrigins?: (() => Promise<readonly SnapshotOrigin[]>) | undefined;
+}
+
+/** What carries an embedded pool. */
+export type PoolBacking = { readonly file: string } | { readonly device: string };
+
+/** How to open a store. */
+export interface OpenStoreOptions {
+  /** Make the store when there is none. */
+  readonly create: boolean;
+  /** Virtual size of a new embedded pool, bytes; given, a pool is made even on btrfs. */
+  readonly size?: number | undefined;
+  /** Block device to format as a new pool in place of a file; refused when it holds a file system already. */
+  readonly device?: string | undefined;
+  /** Bytes to keep free, default 1 GiB. */
+  readonly reserve?: number | undefined;
+  /** Told, in one line, when a pool was made or mounted. */
+  readonly onNote?: ((line: string) => void) | undefined;
+}

@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 /** How bytes are compressed, as far as their beginning tells. */
 export type KnownCompression = 'gzip' | 'zstd' | 'bzip2' | 'xz' | 'lz4';
 
-/** Bytes that `compressionOf` looks at. */
+/** Bytes that `compressionOfBytes` looks at. */
 export const COMPRESSION_HEAD_BYTES = 6;
 
 /** In hex; zstd's second is that of skippable frames. */
@@ -16,7 +16,7 @@ const MAGIC: readonly (readonly [compression: KnownCompression, begins: RegExp])
 ];
 
 /** The compression of what begins with `head`; undefined: none that is known. */
-export function compressionOf(head: Uint8Array): KnownCompression | undefined {
+export function compressionOfBytes(head: Uint8Array): KnownCompression | undefined {
   const hex = Buffer.from(head.subarray(0, COMPRESSION_HEAD_BYTES)).toString('hex');
   return MAGIC.find(([, begins]) => begins.test(hex))?.[0];
 }

@@ -5,14 +5,15 @@
 export * from './build-schema1.js';
 export * from './chain-id.js';
 export * from './compression.js';
-export * from './config-change.js';
 export {
   MAX_CONFIG_BYTES,
   parseImageConfig,
   type ExecutionConfig,
+  type HealthConfig,
   type HistoryEntry,
   type ImageConfig,
 } from './config.js';
+export * from './convert-manifest.js';
 export * from './descriptor.js';
 export * from './digest.js';
 export * from './image-form.js';
@@ -22,6 +23,7 @@ export * from './media-type.js';
 export * from './platform.js';
 export * from './reference.js';
 export * from './referrers-tag.js';
+export * from './transport-name.js';
 export * from './transport.js';
 export * from './schema1-signature.js';
 export * from './schema1.js';

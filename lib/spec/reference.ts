@@ -145,3 +145,9 @@ function splitRepository(rest: string, bad: (why: string) => never): { host: str
     return bad('the repository name may hold lower-case letters and digits, with single . _ - or / between them');
   return { host, repository };
 }
+
+/** What a reference is asked for by at its registry. */
+export function tagOrDigest({ tag, digest }: Reference): { tag: string; digest?: Digest } | { digest: Digest } {
+  if (tag === undefined) return { digest: digest! };
+  return digest === undefined ? { tag } : { tag, digest };
+}

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createGzip } from 'node:zlib';
 import { CommandError, LayerFormatError } from '../errors.js';
-import { COMPRESSION_HEAD_BYTES, compressionOf, EMPTY_LAYER } from '../spec/index.js';
+import { COMPRESSION_HEAD_BYTES, compressionOfBytes, EMPTY_LAYER } from '../spec/index.js';
 import { filterProcess } from './filter-process.js';
 
 /** A layer in a form that today's images know. */
@@ -40,7 +40,7 @@ export async function modernCompression(source: AsyncGenerator<Buffer>, signal: 
     yield* head;
     yield* source;
   };
-  const compression = compressionOf(Buffer.concat(head));
+  const compression = compressionOfBytes(Buffer.concat(head));
   const foreign = FOREIGN.find(({ name }) => name === compression);
   if (foreign === undefined) return { bytes: whole(), converted: false, close };
   const tar = decompressed(

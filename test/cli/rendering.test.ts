@@ -13,7 +13,7 @@ import {
   VERSION,
 } from '../../lib/cli/index.js';
 import { UsageError } from '../../lib/errors.js';
-import { parseAge } from '../../lib/operations/index.js';
+import { parseAge } from '../../lib/util/index.js';
 import type { ProgressEvent } from '../../lib/progress/index.js';
 import { escapeText, formatSize, parseSize } from '../../lib/util/index.js';
 

@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { createContentStore, type ContentStore } from '../../lib/content/index.js';
 import { DigestMismatchError, NotFoundError, SizeMismatchError, TransportError } from '../../lib/errors.js';
-import { fetchBlob, type FetchBlobOptions, type FetchBlobResult } from '../../lib/operations/fetch-blob.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
 import { rejection } from '../helpers/rejection.js';
 import type { Reply, Step } from '../helpers/scripted-registry.js';
 import { scriptedSuite } from '../helpers/scripted-suite.js';
 import { begin, descriptorOf } from '../suites/content-store.js';
+import { fetchBlob, type FetchBlobOptions, type FetchBlobResult } from '../../lib/operations/download/index.js';
 
 const never = new AbortController().signal;
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { findImage } from '../../lib/operations/find-image.js';
 import { digestOf } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
+import { findImage } from '../../lib/operations/store/index.js';
 
 type Deps = Parameters<typeof findImage>[0];
 

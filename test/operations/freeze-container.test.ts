@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { withFrozen } from '../../lib/operations/freeze-container.js';
+import { withFrozen } from '../../lib/operations/layers/index.js';
 
 type Deps = Parameters<typeof withFrozen>[0];
 type Journal = NonNullable<Awaited<ReturnType<NonNullable<Deps['runtime']>['mountPoints']>>>;

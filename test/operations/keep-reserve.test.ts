@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { DiskSpaceError } from '../../lib/errors.js';
-import { keepingReserve } from '../../lib/operations/keep-reserve.js';
 import type { SpaceReport } from '../../lib/snapshot/index.js';
 import { rejection } from '../helpers/rejection.js';
+import { keepingReserve } from '../../lib/operations/layers/index.js';
 
 const MB = 1e6;
 const GB = 1e9;

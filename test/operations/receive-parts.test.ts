@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { createContentStore, type ContentStore } from '../../lib/content/index.js';
-import { fetchBlob } from '../../lib/operations/fetch-blob.js';
 import { createRegistryClient, type RegistryClient } from '../../lib/registry/index.js';
 import { drained } from '../helpers/counting-proxy.js';
 import { rejection } from '../helpers/rejection.js';
 import { begin, descriptorOf } from '../suites/content-store.js';
+import { fetchBlob } from '../../lib/operations/download/index.js';
 
 const MiB = 1024 * 1024;
 const { signal } = new AbortController();

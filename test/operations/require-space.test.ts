@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { DiskSpaceError } from '../../lib/errors.js';
 import type { SpaceReport } from '../../lib/snapshot/index.js';
-import { requireSpace } from '../../lib/operations/require-space.js';
 import { digestOf, MEDIA_TYPE } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
+import { requireSpace } from '../../lib/operations/layers/index.js';
 
 const MB = 1e6;
 

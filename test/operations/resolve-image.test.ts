@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { NotFoundError, UnsupportedMediaTypeError } from '../../lib/errors.js';
-import { resolveImage } from '../../lib/operations/resolve-image.js';
 import type { RepositoryReader } from '../../lib/registry/index.js';
 import { digestOf, MEDIA_TYPE, type Descriptor, type Digest, type RawManifest } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
+import { resolveImage } from '../../lib/operations/registry/index.js';
 
 const { signal } = new AbortController();
 const amd64 = { os: 'linux', architecture: 'amd64' };

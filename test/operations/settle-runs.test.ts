@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { SubvolumeError } from '../../lib/errors.js';
-import { settleRuns } from '../../lib/operations/settle-runs.js';
+import { settleRuns } from '../../lib/operations/store/index.js';
 
 type Deps = Parameters<typeof settleRuns>[0];
 

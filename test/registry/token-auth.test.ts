@@ -13,7 +13,6 @@ import {
   type Credentials,
 } from '../../lib/auth/index.js';
 import { AuthenticationError, RegistryError, TransportError } from '../../lib/errors.js';
-import { logIn } from '../../lib/operations/log-in.js';
 import { createRegistryClient, type RegistryClient } from '../../lib/registry/index.js';
 import { digestOf, MEDIA_TYPE, type Descriptor } from '../../lib/spec/index.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -21,6 +20,7 @@ import { rejection } from '../helpers/rejection.js';
 import { startScript } from '../helpers/scripted-registry.js';
 import { makeSelfSigned } from '../helpers/self-signed.js';
 import { startTokenServer, type TokenServer } from '../helpers/token-server.js';
+import { logIn } from '../../lib/operations/registry/index.js';
 
 const { signal } = new AbortController();
 

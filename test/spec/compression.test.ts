@@ -1,10 +1,10 @@
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { compressionOf, type KnownCompression } from '../../lib/spec/index.js';
+import { compressionOfBytes, type KnownCompression } from '../../lib/spec/index.js';
 import { writeTar } from '../helpers/tar-writer.js';
 import { zstdCompress } from '../helpers/zstd.js';
 
-describe('spec/compressionOf', () => {
+describe('spec/compressionOfBytes', () => {
   const cases: [name: string, head: Buffer, want: KnownCompression | undefined][] = [
     ['gzip', gzipSync('x'), 'gzip'],
     ['zstd', zstdCompress(Buffer.from('x')), 'zstd'],
@@ -17,5 +17,5 @@ describe('spec/compressionOf', () => {
     ['what ends in the middle of a signature', Buffer.from('fd377a', 'hex'), undefined],
     ['nothing', Buffer.alloc(0), undefined],
   ];
-  for (const [name, head, want] of cases) it(name, () => expect(compressionOf(head)).to.equal(want));
+  for (const [name, head, want] of cases) it(name, () => expect(compressionOfBytes(head)).to.equal(want));
 });

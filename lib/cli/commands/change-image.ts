@@ -16,7 +16,7 @@ const OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** Options in place of `--change`, and the instructions they stand for. */
-const EDITS: readonly (OptionSpec & { readonly instruction: string })[] = [
+const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly removes?: boolean })[] = [
   {
     name: 'env',
     short: 'e',
@@ -30,7 +30,8 @@ const EDITS: readonly (OptionSpec & { readonly instruction: string })[] = [
     aliases: ['unsetenv'],
     value: 'K',
     repeat: true,
-    instruction: 'UNSETENV',
+    instruction: 'ENV',
+    removes: true,
     summary: 'remove an environment variable',
   },
   {
@@ -46,7 +47,8 @@ const EDITS: readonly (OptionSpec & { readonly instruction: string })[] = [
     aliases: ['unsetlabel'],
     value: 'K',
     repeat: true,
-    instruction: 'UNSETLABEL',
+    instruction: 'LABEL',
+    removes: true,
     summary: 'remove a label',
   },
   {
@@ -161,18 +163,21 @@ export const rebase: CommandSpec = {
 };
 
 /** The instructions that one of these options stands for. */
-function editsOf({ options }: CommandContext, { name, repeat, instruction }: (typeof EDITS)[number]): string[] {
+function editsOf(
+  { options }: CommandContext,
+  { name, repeat, instruction, removes }: (typeof EDITS)[number],
+): string[] {
   const texts = repeat === true ? options.list(name) : [options.text(name)].filter((text) => text !== undefined);
   return texts.map((text) => {
+    if (removes === true) return `${instruction} ${text}-`;
     if (instruction !== 'ENV' && instruction !== 'LABEL') return `${instruction} ${text}`;
-    const removed = /^([^=]+)-$/.exec(text)?.[1];
-    if (removed !== undefined) return `UNSET${instruction} ${quoted(removed)}`;
+    if (/^[^=]+-$/.test(text)) return `${instruction} ${text}`;
     const equals = text.indexOf('=');
     if (equals < 1)
       throw new UsageError(`--${name} ${JSON.stringify(text.slice(0, 100))} is not K=V`, {
         hint: 'write K=V, or K- to remove it',
       });
-    return `${instruction} ${quoted(text.slice(0, equals))}=${quoted(text.slice(equals + 1))}`;
+    return `${instruction} ${text.slice(0, equals)}=${quoted(text.slice(equals + 1))}`;
   });
 }
 

@@ -13,8 +13,8 @@ export const completion: CommandSpec = {
     { command: 'imgtool completion zsh > "${fpath[1]}/_imgtool"', does: 'for every zsh session' },
     { command: 'imgtool completion fish > ~/.config/fish/completions/imgtool.fish', does: 'for every fish session' },
   ],
-  async run({ args }) {
-    const [{ completionScript }, { COMMANDS }] = await Promise.all([import('../completion.js'), import('./index.js')]);
-    return { bytes: Buffer.from(completionScript(args[0] as (typeof SHELLS)[number], COMMANDS)) };
+  async run({ args, commands }) {
+    const { completionScript } = await import('../completion.js');
+    return { bytes: Buffer.from(completionScript(args[0] as (typeof SHELLS)[number], commands)) };
   },
 };

@@ -2,9 +2,9 @@ import type { BlobReader } from './blob-reader.js';
 import type { Decoder } from './decoder.js';
 import { DETECT_BYTES, detectCompression, type Compression } from './detect.js';
 import { GzipDecoder } from './gzip-decoder.js';
-import type { InflateEngine } from './inflate-engines.js';
 import { PlainDecoder } from './plain-decoder.js';
 import { ZstdDecoder } from './zstd-decoder.js';
+import type { InflateEngine } from './inflate-engine.js';
 
 /**
  * Tells from its first bytes how the blob that was opened is compressed, and what decompresses it. One decoder of a thread

@@ -1,5 +1,5 @@
 import { UnsupportedMediaTypeError } from '../../errors.js';
-import { compressionOf } from '../../spec/index.js';
+import { compressionOfBytes } from '../../spec/index.js';
 import { isHeaderBlock } from '../tar/header.js';
 
 /** How a layer blob is compressed. */
@@ -12,7 +12,7 @@ export const DETECT_BYTES = 512;
  * Tells gzip, zstd and plain tar by their first bytes, whatever the media type says. Throws UnsupportedMediaTypeError.
  */
 export function detectCompression(head: Uint8Array): Compression {
-  const found = compressionOf(head);
+  const found = compressionOfBytes(head);
   if (found === 'gzip' || found === 'zstd') return found;
   if (head.length === 0 || isHeaderBlock(head)) return 'none';
   throw new UnsupportedMediaTypeError(

@@ -1,5 +1,5 @@
 import { createInflateRaw, type InflateRaw } from 'node:zlib';
-import type { InflateEngine, InflateStep } from './inflate-engines.js';
+import type { InflateEngine, InflateStep } from './inflate-engine.js';
 
 const OUTPUT_CHUNK_BYTES = 128 * 1024;
 

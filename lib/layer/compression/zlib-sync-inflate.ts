@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { InflateEngine, InflateStep } from './inflate-engines.js';
+import type { InflateEngine, InflateStep } from './inflate-engine.js';
 import { NodeInflate } from './node-inflate.js';
 
 interface ZlibSyncStream {

@@ -8,9 +8,9 @@ import {
   type ImageSource,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { leftWhereItIs } from '../push-blob.js';
-import { RegistryDestination, reopenable } from './registry-transport.js';
-import { SharedRead, type SharedReader } from './shared-read.js';
+import { reopenable, SharedRead, type SharedReader } from '../registry/index.js';
+import { foreignLayerNote } from './foreign-layer-note.js';
+import { RegistryDestination } from './registry-transport.js';
 
 /** What became of a blob at one destination. */
 export type CopiedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
@@ -79,7 +79,7 @@ export async function copyBlob(
   );
   for (const destination of undecided()) await upload([destination]);
   const states = [...outcome.values()];
-  if (states.includes('skipped')) progress.note(leftWhereItIs(blob));
+  if (states.includes('skipped')) progress.note(foreignLayerNote(blob));
   if (states.includes('uploaded')) event('done', { transferred: blob.size });
   else if (!states.some((state) => state instanceof Error || state === 'skipped'))
     event(states.includes('mounted') ? 'mounted' : 'skipped');

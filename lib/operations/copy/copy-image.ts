@@ -8,11 +8,16 @@ import {
   type ImageSource,
   type RawManifest,
 } from '../../spec/index.js';
-import { convertImage, type Conversion, type ConvertedImage } from './convert-image.js';
+import {
+  type Conversion,
+  type ConvertedImage,
+  convertImage,
+  type Selection,
+  selectManifest,
+} from '../convert/index.js';
 import { copyReferrers } from './copy-referrers.js';
-import { copyTree, eachTarget, TargetCopy, type CopiedTarget, type CopyDeps, type CopyTarget } from './copy-tree.js';
+import { type CopiedTarget, type CopyDeps, type CopyTarget, copyTree, eachTarget, TargetCopy } from './copy-tree.js';
 import { RegistryDestination } from './registry-transport.js';
-import { selectManifest, type Selection } from './select-manifest.js';
 
 /** What to copy where. */
 export interface CopyRequest {

@@ -11,9 +11,10 @@ import {
   type ImageSource,
   type RawManifest,
 } from '../../spec/index.js';
-import { copyTree, eachTarget, type CopyDeps, type TargetCopy } from './copy-tree.js';
-import { RegistryDestination, RegistrySource } from './registry-transport.js';
-import { parseNode } from './walk-manifests.js';
+import { parseNode } from '../convert/index.js';
+import { RegistrySource } from '../registry/index.js';
+import { type CopyDeps, copyTree, eachTarget, type TargetCopy } from './copy-tree.js';
+import { RegistryDestination } from './registry-transport.js';
 
 /** Suffixes of the tags that cosign keeps signatures, attestations and SBOMs under (cosign, "SIGNATURE_SPEC.md"). */
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;

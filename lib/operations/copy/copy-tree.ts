@@ -2,9 +2,8 @@ import type { ProgressSink } from '../../progress/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
 import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
-import type { ConvertDeps } from './convert-layers.js';
-import { copyBlob, type CopiedState } from './copy-blob.js';
-import { walkManifests, type ManifestNode } from './walk-manifests.js';
+import { type ConvertDeps, type ManifestNode, walkManifests } from '../convert/index.js';
+import { type CopiedState, copyBlob } from './copy-blob.js';
 
 /** What copies that run side by side share: how many blobs move at the same time, and each of them once. */
 export class CopyLimits {

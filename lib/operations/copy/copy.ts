@@ -2,22 +2,22 @@ import { InvalidReferenceError, UsageError } from '../../errors.js';
 import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import type { ProgressSink } from '../../progress/index.js';
 import {
-  formatReference,
   type Digest,
+  formatReference,
   type ImageDestination,
   type ImageSource,
+  parseTransportName,
   type Reference,
+  type TransportName,
 } from '../../spec/index.js';
-import type { Conversion } from './convert-image.js';
-import type { ConvertDeps } from './convert-layers.js';
+import type { Conversion, ConvertDeps, Selection } from '../convert/index.js';
+import { openRegistrySource } from '../registry/index.js';
 import { copyImage } from './copy-image.js';
-import { CopyLimits, type CopiedBlob, type CopyTarget } from './copy-tree.js';
+import { type CopiedBlob, CopyLimits, type CopyTarget } from './copy-tree.js';
 import { KnownBlobs } from './known-blobs.js';
-import { openRegistryDestination, openRegistrySource } from './registry-transport.js';
-import type { Selection } from './select-manifest.js';
+import { openRegistryDestination } from './registry-transport.js';
 import { V1Destination } from './v1-destination.js';
 import { V1Source } from './v1-source.js';
-import { parseTransportName, type TransportName } from './transport-name.js';
 
 /** Ends of a copy that are no registry. */
 export type OtherTransport = Exclude<TransportName, { readonly transport: 'docker' | 'docker-v1' }>;

@@ -1,11 +1,17 @@
+/**
+ * Sources and destinations of images (registry, store, protocol v1) and the trip of an image between them.
+ */
+export * from './bring-in-image.js';
 export * from './copy.js';
-export type { Conversion } from './convert-image.js';
-export type { ConvertDeps } from './convert-layers.js';
-export type { CopiedState } from './copy-blob.js';
+export * from './copy-blob.js';
 export * from './copy-image.js';
-export { CopyLimits, type CopiedBlob, type CopiedTarget, type CopyDeps, type CopyTarget } from './copy-tree.js';
+export * from './copy-tree.js';
+export * from './foreign-layer-note.js';
 export * from './known-blobs.js';
+export * from './make-index.js';
+export * from './prepare-push.js';
 export * from './registry-transport.js';
-export type { Selection } from './select-manifest.js';
 export * from './store-transport.js';
-export * from './transport-name.js';
+export * from './stored-image.js';
+export * from './v1-destination.js';
+export * from './v1-source.js';

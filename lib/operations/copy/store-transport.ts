@@ -17,15 +17,11 @@ import {
   type Reference,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { bringInImage } from '../bring-in-image.js';
 import type { OperationDeps } from '../deps.js';
-import { dropUnusedBlobs } from '../drop-unused-blobs.js';
-import { findAmong } from '../find-image.js';
-import { keepingReserve } from '../keep-reserve.js';
-import { lockStore } from '../lock-store.js';
-import { recordImage } from '../record-image.js';
-import { openStoredImage, type StoredImage, type StoredImageDeps } from '../stored-image.js';
-import { sweepStore } from '../sweep-store.js';
+import { keepingReserve } from '../layers/index.js';
+import { dropUnusedBlobs, findAmong, lockStore, recordImage, sweepStore } from '../store/index.js';
+import { bringInImage } from './bring-in-image.js';
+import { openStoredImage, type StoredImage, type StoredImageDeps } from './stored-image.js';
 
 interface Signal {
   readonly signal: AbortSignal;

@@ -16,7 +16,7 @@ import {
   v1ImagesFrom,
   type V1ImageOfLayer,
 } from '../../spec/index.js';
-import { readSmallBlob, readVerified } from './spool.js';
+import { readSmallBlob, readVerified } from '../convert/index.js';
 
 interface Signal {
   readonly signal: AbortSignal;

@@ -1,24 +1,23 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
+import { mapLimited } from '../../util/index.js';
 import {
   annotateV1,
   checkV1Chain,
   configOfV1,
-  digestOf,
-  isDigest,
-  MEDIA_TYPE,
   type Descriptor,
   type DiffId,
   type Digest,
+  digestOf,
   type ImageSelector,
   type ImageSource,
+  isDigest,
+  layerMediaType,
+  MEDIA_TYPE,
   type RawManifest,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { mapLimited } from '../../util/index.js';
-import { layerMediaType } from '../convert-manifest.js';
-import { repackLayer, type ConvertDeps } from './convert-layers.js';
-import { blobOfBytes, Spool, type Spooled } from './spool.js';
+import { blobOfBytes, type ConvertDeps, repackLayer, Spool, type Spooled } from '../convert/index.js';
 
 /** Layers that are fetched at the same time; each waits for its turn at the host besides. */
 const PARALLEL_LAYERS = 6;

@@ -1,10 +1,10 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import type { Digest, RawManifest } from '../../spec/index.js';
-import type { RegistryDestination } from '../copy/registry-transport.js';
-import { removeTag } from './remove-tag.js';
-import { isAttachedTag, matchesAny } from './select-tags.js';
-import type { SyncRun } from './sync-repository.js';
+import type { RegistryDestination } from '../copy/index.js';
+import { removeTag } from '../registry/index.js';
+import { isAttachedTag, matchesAny } from '../sync-rules/index.js';
+import type { SyncRun } from './sync-run.js';
 
 /**
  * Removes what a target has besides the tags selected, each recorded before; protected tags and those that belong to images

@@ -1,6 +1,6 @@
-import type { SyncRun } from './sync-repository.js';
-import type { SyncRule } from './sync-rule.js';
-import { parseTagResult, tagJob, tagJobId, type TagJob } from './tag-job.js';
+import type { SyncRule } from '../sync-rules/index.js';
+import type { SyncRun } from './sync-run.js';
+import { parseTagResult, tagJob, type TagJob, tagJobId } from './tag-job.js';
 import type { TagQueue } from './types.js';
 
 /**

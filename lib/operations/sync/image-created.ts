@@ -6,9 +6,7 @@ import {
   isConfigType,
   type RawManifest,
 } from '../../spec/index.js';
-import { choosePlatform } from '../resolve-image.js';
-import { readBlob } from '../read-blob.js';
-import type { RegistrySource } from '../copy/registry-transport.js';
+import { choosePlatform, readBlob, type RegistrySource } from '../registry/index.js';
 
 /** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
 export async function imageCreated(

@@ -1,10 +1,8 @@
-export { prometheusText } from './metrics.js';
-export { parseAge } from '../../util/index.js';
-export { mirrorConversion } from './parse-conversion.js';
-export { DEFAULT_MAX_DELETE, parseRegex, readSyncFile, type SyncFileOptions } from './read-sync-file.js';
-export { checkRanges, sortByVersion } from './select-tags.js';
+/**
+ * Mirrors repositories: plans, copies, deletes and reports tags.
+ */
+export * from './metrics.js';
 export * from './sync.js';
-export * from './sync-rule.js';
-export { parseTagJob, type TagJob, type TagResult } from './tag-job.js';
-export { TagMirror } from './tag-mirror.js';
+export * from './tag-job.js';
+export * from './tag-mirror.js';
 export * from './types.js';

@@ -1,8 +1,7 @@
 import { isKeptElsewhere, type Descriptor, type ImageSource, type RawManifest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
-import type { KnownBlobs } from '../copy/known-blobs.js';
-import type { RegistryDestination } from '../copy/registry-transport.js';
-import { walkManifests } from '../copy/walk-manifests.js';
+import { walkManifests } from '../convert/index.js';
+import type { KnownBlobs, RegistryDestination } from '../copy/index.js';
 
 const PARALLEL = 6;
 /** How uploads go: whole up to the first, in pieces of the second (registry/v2/uploads.ts). Bytes. */

@@ -1,8 +1,8 @@
 import { NotFoundError } from '../../errors.js';
 import type { Digest } from '../../spec/index.js';
-import type { RegistryDestination } from '../copy/registry-transport.js';
-import { findTag } from './find-tag.js';
-import type { SyncRun } from './sync-repository.js';
+import type { RegistryDestination } from '../copy/index.js';
+import { findTag } from '../registry/index.js';
+import type { SyncRun } from './sync-run.js';
 
 /** A hook and what it is run for. */
 export interface HookCall {

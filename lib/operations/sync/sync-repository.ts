@@ -1,46 +1,18 @@
 import { NotFoundError, UsageError } from '../../errors.js';
-import type { ConvertDeps } from '../copy/convert-layers.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
-import { copyImage, type CopiedImage } from '../copy/copy-image.js';
-import type { CopyLimits } from '../copy/copy-tree.js';
-import type { KnownBlobs } from '../copy/known-blobs.js';
-import { openRegistryDestination, openRegistrySource, type RegistryDestination } from '../copy/registry-transport.js';
-import { selectManifest, type Selection } from '../copy/select-manifest.js';
-import { estimateCopy } from './plan-tag.js';
+import { type ConvertDeps, type Selection, selectManifest } from '../convert/index.js';
+import { type CopiedImage, copyImage, openRegistryDestination, type RegistryDestination } from '../copy/index.js';
+import { findTag, openRegistrySource } from '../registry/index.js';
+import { isAttachedTag, placeOf, selectByName, type SyncRule } from '../sync-rules/index.js';
 import { deleteExtraTags } from './delete-extra-tags.js';
 import { dispatchTags } from './dispatch-tags.js';
-import { findTag } from './find-tag.js';
-import { runHook, runHookIfThere, type HookCall } from './run-hook.js';
-import { isAttachedTag, selectByName } from './select-tags.js';
-import type { SyncResults } from './sync-results.js';
-import { placeOf, type SyncRule } from './sync-rule.js';
-import { ModernSyncSource, V1SyncSource, type FoundTag, type SyncSource } from './sync-source.js';
-import type { SyncDeps, SyncRequest, TagQueue } from './types.js';
-
-/** What the mirrors of one run share. */
-export interface SyncRun {
-  readonly deps: SyncDeps;
-  readonly request: Pick<SyncRequest, 'dryRun' | 'keepGoing'>;
-  readonly signal: AbortSignal;
-  readonly limits: CopyLimits;
-  readonly known: KnownBlobs;
-  readonly results: SyncResults;
-  /** Source of each target repository: two must not fill the same. */
-  readonly taken: Map<string, string>;
-  /** What is to be done when all that was left to workers has ended. */
-  readonly later: (() => Promise<void>)[];
-  /** Runs work on all items, as many at a time as is right; after a failure that is not to be survived, no more. */
-  readonly forEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
-  /** As `forEach`, but a failure is the caller's to survive. */
-  readonly askEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
-  /** Notes a failure; throws it when the run is not to go on. */
-  readonly fail: (
-    place: { readonly source: string; readonly target: string; readonly tag: string },
-    error: unknown,
-  ) => void;
-}
+import { estimateCopy } from './plan-tag.js';
+import { type HookCall, runHook, runHookIfThere } from './run-hook.js';
+import type { SyncRun } from './sync-run.js';
+import { type FoundTag, ModernSyncSource, type SyncSource, V1SyncSource } from './sync-source.js';
+import type { TagQueue } from './types.js';
 
 /** Clients of both sides of a mirror; the same one unless the rule wants something else. */
 export interface SyncSides {

@@ -1,5 +1,5 @@
 import { ImgtoolError } from '../../errors.js';
-import type { CopiedTarget } from '../copy/copy-tree.js';
+import type { CopiedTarget } from '../copy/index.js';
 import type { SyncDeps, SyncedTag, SyncReport, TargetTotals } from './types.js';
 
 /** Tags told one by one in a report: beyond this they are only counted. */

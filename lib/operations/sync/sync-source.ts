@@ -2,10 +2,9 @@ import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import type { V1Repository } from '../../registry/index.js';
 import type { Digest, ImageSelector, ImageSource, RawManifest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
-import type { ConvertDeps } from '../copy/convert-layers.js';
-import type { RegistrySource } from '../copy/registry-transport.js';
-import { V1Source } from '../copy/v1-source.js';
-import { findTag } from './find-tag.js';
+import type { ConvertDeps } from '../convert/index.js';
+import { V1Source } from '../copy/index.js';
+import { findTag, type RegistrySource } from '../registry/index.js';
 import { imageCreated } from './image-created.js';
 
 interface Signal {

@@ -1,12 +1,11 @@
 import { mapLimited } from '../../util/index.js';
-import { searchRepositories } from '../search-repositories.js';
-import { CopyLimits } from '../copy/copy-tree.js';
-import { KnownBlobs } from '../copy/known-blobs.js';
-import { syncRepository, type SyncRun, type SyncSides } from './sync-repository.js';
+import { CopyLimits, KnownBlobs } from '../copy/index.js';
+import { searchRepositories } from '../registry/index.js';
+import { placeOf, type SyncRule } from '../sync-rules/index.js';
+import { syncRepository, type SyncSides } from './sync-repository.js';
 import { SyncResults } from './sync-results.js';
-
-import { placeOf, type SyncRule } from './sync-rule.js';
 import type { SyncDeps, SyncReport, SyncRequest } from './types.js';
+import type { SyncRun } from './sync-run.js';
 
 /** Repositories under way at the same time. */
 const PARALLEL_REPOSITORIES = 2;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { UsageError } from '../../errors.js';
 import { formatPlatform, isDigest, isRepositoryName, parsePlatform, parseReference } from '../../spec/index.js';
-import { placeOf, type SyncRule } from './sync-rule.js';
+import { placeOf, type SyncRule } from '../sync-rules/index.js';
 import type { SyncedTag, SyncState, TargetTotals } from './types.js';
 
 /** A repository of a registry. */

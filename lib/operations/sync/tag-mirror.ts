@@ -7,10 +7,9 @@ import {
 } from '../../errors.js';
 import type { JobTry } from '../../queue/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { CopyLimits } from '../copy/copy-tree.js';
-import { KnownBlobs } from '../copy/known-blobs.js';
+import { CopyLimits, KnownBlobs } from '../copy/index.js';
+import { ALL_TAGS } from '../sync-rules/index.js';
 import { sync } from './sync.js';
-import { ALL_TAGS } from './sync-rule.js';
 import { parseTagJob, parseTagResult, type TagJob, type TagResult } from './tag-job.js';
 import type { SyncDeps, SyncedTag } from './types.js';
 

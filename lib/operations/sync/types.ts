@@ -2,11 +2,10 @@ import type { ProgressSink } from '../../progress/index.js';
 import type { JobQueue } from '../../queue/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Digest, RawManifest } from '../../spec/index.js';
-import type { ClientForAccess } from '../registry-access.js';
-import type { ConvertDeps } from '../copy/convert-layers.js';
-import type { CopyLimits } from '../copy/copy-tree.js';
-import type { KnownBlobs } from '../copy/known-blobs.js';
-import type { SyncRule } from './sync-rule.js';
+import type { ConvertDeps } from '../convert/index.js';
+import type { CopyLimits, KnownBlobs } from '../copy/index.js';
+import type { ClientForAccess } from '../registry/index.js';
+import type { SyncRule } from '../sync-rules/index.js';
 
 /** Facts that follow from digests alone, kept from run to run; what a HEAD can tell is never among them. */
 export interface SyncMemory {

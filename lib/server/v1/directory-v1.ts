@@ -5,9 +5,9 @@ import { beginPayloadChecksum, digestFrom, type Digest } from '../../spec/index.
 import { KeyedMutex } from '../../util/index.js';
 import type { DirectoryLayout } from '../directory-layout.js';
 import { namesIn, readIfPresent, replaceFile, syncDirectories, unless } from '../file-operations.js';
-import type { OpenBlob } from '../types.js';
 import { inspectLayer } from './inspect-layer.js';
 import type { StoredV1Image, V1Layer, V1Storage, V1Writer } from './types.js';
+import type { OpenBlob } from '../open-blob.js';
 
 /** Moves a file to its place as a shared blob and links it to `link`. */
 type Publish = (file: string, digest: Digest, link: string) => Promise<void>;

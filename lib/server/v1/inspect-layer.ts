@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { LayerFormatError } from '../../errors.js';
-import { COMPRESSION_HEAD_BYTES, compressionOf, digestFrom, type DiffId } from '../../spec/index.js';
+import { COMPRESSION_HEAD_BYTES, compressionOfBytes, digestFrom, type DiffId } from '../../spec/index.js';
 import { filterProcess, Semaphore } from '../../util/index.js';
 import type { V1Layer } from './types.js';
 
@@ -25,7 +25,7 @@ export function inspectLayer(file: FileHandle, signal: AbortSignal): Promise<Pic
 async function inspect(file: FileHandle, signal: AbortSignal): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
   const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
   await file.read(head, 0, head.length, 0);
-  const found = compressionOf(head);
+  const found = compressionOfBytes(head);
   // No client packs layers so: they are kept as they come.
   const compression = found === undefined || found === 'lz4' ? 'none' : found;
   const hash = createHash('sha256');

@@ -1,5 +1,5 @@
 import type { Descriptor, Digest, DiffId } from '../../spec/index.js';
-import type { OpenBlob } from '../types.js';
+import type { OpenBlob } from '../open-blob.js';
 
 /** A layer as it was pushed over protocol v1. */
 export interface V1Layer {

@@ -3,8 +3,8 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { mock } from 'node:test';
 import { expect } from 'chai';
-import { SharedRead } from '../../../lib/operations/copy/shared-read.js';
 import { digestOf } from '../../../lib/spec/index.js';
+import { SharedRead } from '../../../lib/operations/registry/index.js';
 
 const { signal } = new AbortController();
 const MIB = 1024 * 1024;

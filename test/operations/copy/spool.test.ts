@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'chai';
-import { Spool } from '../../../lib/operations/copy/spool.js';
 import { digestOf } from '../../../lib/spec/index.js';
 import { rejection } from '../../helpers/rejection.js';
+import { Spool } from '../../../lib/operations/convert/index.js';
 
 const { signal } = new AbortController();
 

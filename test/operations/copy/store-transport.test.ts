@@ -7,12 +7,12 @@ import { createContentStore, type ContentStore } from '../../../lib/content/inde
 import { NotFoundError } from '../../../lib/errors.js';
 import { createLayerApplier } from '../../../lib/layer/index.js';
 import { createMetadataStore, type MetadataStore } from '../../../lib/metadata/index.js';
-import { openStoreDestination } from '../../../lib/operations/copy/store-transport.js';
 import { createSnapshotter, openStore } from '../../../lib/snapshot/index.js';
 import { digestOf, hostPlatform, MEDIA_TYPE, type Descriptor, type RawManifest } from '../../../lib/spec/index.js';
 import { btrfsDirectory } from '../../helpers/btrfs.js';
 import { rejection } from '../../helpers/rejection.js';
 import { writeTar } from '../../helpers/tar-writer.js';
+import { openStoreDestination } from '../../../lib/operations/copy/index.js';
 
 const { signal } = new AbortController();
 

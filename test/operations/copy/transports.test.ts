@@ -8,10 +8,6 @@ import { openArchiveDestination, openArchiveSource } from '../../../lib/archive/
 import { createContentStore, type ContentStore } from '../../../lib/content/index.js';
 import { createLayerApplier, packLayer, recompressLayer } from '../../../lib/layer/index.js';
 import { createMetadataStore, type MetadataStore } from '../../../lib/metadata/index.js';
-import { openRegistryDestination, openRegistrySource } from '../../../lib/operations/copy/registry-transport.js';
-import { openStoreDestination, openStoreSource } from '../../../lib/operations/copy/store-transport.js';
-import { V1Destination } from '../../../lib/operations/copy/v1-destination.js';
-import { V1Source } from '../../../lib/operations/copy/v1-source.js';
 import { createRegistryClient, type RegistryClient, type V1Repository } from '../../../lib/registry/index.js';
 import { startRegistryServer, type RunningServer } from '../../../lib/server/index.js';
 import { changes, createSnapshotter, openStore } from '../../../lib/snapshot/index.js';
@@ -27,6 +23,14 @@ import { writeTar, type TarEntry } from '../../helpers/tar-writer.js';
 import { V1Registry } from '../../helpers/v1-registry.js';
 import { describeImageDestination } from '../../suites/image-destination.js';
 import { describeImageSource } from '../../suites/image-source.js';
+import {
+  openRegistryDestination,
+  openStoreDestination,
+  openStoreSource,
+  V1Destination,
+  V1Source,
+} from '../../../lib/operations/copy/index.js';
+import { openRegistrySource } from '../../../lib/operations/registry/index.js';
 
 const { signal } = new AbortController();
 const entries = [{ path: 'file', content: randomBytes(600 * 1024) }];

@@ -1,13 +1,7 @@
 import { expect } from 'chai';
-import {
-  parseAge,
-  parseSyncSource,
-  parseSyncTarget,
-  placeOf,
-  ALL_TAGS,
-  type TagRules,
-} from '../../../lib/operations/index.js';
-import { selectByName } from '../../../lib/operations/sync/select-tags.js';
+import { parseSyncSource, parseSyncTarget, placeOf, ALL_TAGS, type TagRules } from '../../../lib/operations/index.js';
+import { parseAge } from '../../../lib/util/index.js';
+import { selectByName } from '../../../lib/operations/sync-rules/index.js';
 
 const TAGS = ['1.0', '1.2.3', 'v1.10.0', '2', '2.1-rc1', '2.1', 'latest', '1.2.3-slim', 'nightly-7', '3.x+bad'];
 

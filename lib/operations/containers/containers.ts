@@ -1,0 +1,163 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { AlreadyExistsError, UsageError } from '../../errors.js';
+import type { ContainerRecord } from '../../metadata/index.js';
+import type { Digest } from '../../spec/index.js';
+import { compareText } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type RestoreDeps, restoreLayers } from '../layers/index.js';
+import { findContainer, findImage, LayerSizes, lockStore, readRecords } from '../store/index.js';
+import { ADJECTIVES, NOUNS } from './container-names.js';
+
+/** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it stands on. */
+export interface ContainerSummary {
+  readonly id: string;
+  readonly names: readonly string[];
+  /** ID and name of the image it was made from; `digest` of its manifest, null when the image has no record any more. */
+  readonly image: Digest;
+  readonly imageName: string;
+  readonly digest: Digest | null;
+  readonly created: string;
+  readonly size: number;
+  /** Bytes written to it since, as far as they are on disk. */
+  readonly exclusiveSize: number;
+  /** Whether a command runs in it. */
+  readonly running: boolean;
+  /** Directory of its files. */
+  readonly path: string;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+
+/**
+ * Makes a container: a writable snapshot of the image's top layer, whatever its size. Without `name` it gets one.
+ * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
+ */
+export async function createContainer(
+  deps: RestoreDeps,
+  {
+    image,
+    name,
+    bootId,
+    signal,
+    onId,
+  }: {
+    readonly image: string;
+    readonly name: string | undefined;
+    readonly bootId: string;
+    readonly signal: AbortSignal;
+    /** Hears of the ID before there is anything with it. */
+    readonly onId?: (id: string) => Promise<void>;
+  },
+): Promise<ContainerRecord> {
+  if (name !== undefined && !NAME.test(name)) {
+    throw new UsageError(`${JSON.stringify(name.slice(0, 200))} is not a container name`, {
+      hint: 'use letters, digits, _ . - and begin with a letter or digit',
+    });
+  }
+  const store = await lockStore(deps, { bootId, signal });
+  try {
+    // One at a time, so that no name is given twice.
+    const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
+    try {
+      return await create(deps, { image, name, bootId, signal, onId });
+    } finally {
+      names.release();
+    }
+  } finally {
+    store.release();
+  }
+}
+
+/** The containers of the store, newest first. Waits for no lock. */
+export async function listContainers(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>,
+): Promise<ContainerSummary[]> {
+  const [{ images, layers, containers }, running] = await Promise.all([readRecords(deps), deps.runtime.list()]);
+  const sizes = new LayerSizes(layers, images);
+  const list: ContainerSummary[] = [];
+  for (const container of containers)
+    list.push({
+      id: container.id,
+      names: [container.name],
+      image: container.image,
+      imageName: container.imageName,
+      digest: images.find(({ id }) => id === container.image)?.manifest.digest ?? null,
+      created: container.created,
+      size: sizes.below(container.base),
+      exclusiveSize: await deps.snapshots.writtenBytes(container.id),
+      running: running.includes(container.id),
+      path: deps.snapshots.containerPath(container.id),
+    });
+  return list.sort((a, b) => compareText(b.created, a.created) || compareText(a.id, b.id));
+}
+
+/** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */
+export async function containerPath(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  container: string,
+): Promise<string> {
+  return deps.snapshots.containerPath((await findContainer(deps, container)).id);
+}
+
+async function create(
+  deps: RestoreDeps,
+  {
+    image,
+    name,
+    bootId,
+    signal,
+    onId,
+  }: {
+    image: string;
+    name: string | undefined;
+    bootId: string;
+    signal: AbortSignal;
+    onId: ((id: string) => Promise<void>) | undefined;
+  },
+): Promise<ContainerRecord> {
+  const found = await findImage(deps, image);
+  const taken = new Set((await deps.metadata.containers.list()).map((container) => container.name));
+  if (name !== undefined && taken.has(name)) {
+    throw new AlreadyExistsError(`there is a container ${name} already`, {
+      kind: 'container',
+      subject: name,
+      hint: 'choose another name, or remove that one with "imgtool rm"',
+    });
+  }
+  const base = found.record.chainIds.at(-1);
+  await restoreLayers(deps, found.record, { bootId, signal });
+  const id = randomBytes(32).toString('hex');
+  const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
+  try {
+    await onId?.(id);
+    await deps.snapshots.createContainer(id, base);
+    // Making a snapshot is written to disk at once, making an empty subvolume is not.
+    if (base === undefined) await deps.snapshots.sync();
+    const record: ContainerRecord = {
+      version: 1,
+      id,
+      name: name ?? freeName(taken),
+      image: found.record.id,
+      imageName: found.name ?? found.record.names[0] ?? found.record.id,
+      ...(base === undefined ? {} : { base }),
+      created: new Date().toISOString(),
+    };
+    try {
+      await deps.metadata.containers.put(id, record);
+    } catch (error) {
+      await deps.snapshots.removeContainer(id);
+      throw error;
+    }
+    return record;
+  } finally {
+    lock.release();
+  }
+}
+
+function freeName(taken: ReadonlySet<string>): string {
+  for (let attempt = 0; attempt < 20; attempt += 1) {
+    const name = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}_${NOUNS[randomInt(NOUNS.length)]}`;
+    if (!taken.has(name)) return name;
+  }
+  return `box_${randomBytes(8).toString('hex')}`;
+}

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { UsageError } from '../../errors.js';
+import type { CopyPlace, CopyTotals } from '../../rootfs/index.js';
+import { GrowingFile, modernCompression } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type RestoreDeps, withFrozen } from '../layers/index.js';
+import { findContainer } from '../store/index.js';
+
+/** One end of a copy: a path of this machine or in a container. */
+export interface CopyEnd {
+  /** Name, ID or unique prefix of one; undefined: this machine. */
+  readonly container: string | undefined;
+  readonly path: string;
+}
+
+/** What to copy. */
+export interface CopyFilesRequest {
+  readonly from: CopyEnd;
+  readonly to: CopyEnd;
+  /** Copies what a link points to instead of the link. */
+  readonly followLink: boolean;
+  readonly signal: AbortSignal;
+}
+
+type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progress'>;
+
+/**
+ * Copies files between this machine and containers, or between containers; they may be running. Nothing outside the
+ * containers' roots and, here, outside the destination is touched. What a container got is on disk afterwards. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ */
+export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
+  const { from, to, followLink, signal } = request;
+  const totals = await deps.trees.copyPath({
+    from: await placeOf(deps, from),
+    to: await placeOf(deps, to),
+    followLink,
+    signal,
+    onNote: (line) => deps.progress.note(line),
+  });
+  if (to.container !== undefined) await deps.snapshots.sync();
+  return totals;
+}
+
+/** Writes what is at a path in a container, as it is at this moment, as a tar. Throws as `copyFiles`, and LayerFormatError. */
+export async function copyFilesToTar(
+  deps: CopyDeps & Pick<OperationDeps, 'packTree'>,
+  {
+    from,
+    output,
+    followLink,
+    signal,
+  }: {
+    readonly from: CopyEnd & { readonly container: string };
+    readonly output: Writable;
+    readonly followLink: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { id } = await findContainer(deps, from.container);
+  await withFrozen(deps, { id, signal }, async (frozen) => {
+    const place = await deps.trees.locatePath({ root: frozen.path, path: from.path }, { followLink });
+    try {
+      const packed = await deps.packTree({ root: place.parent, name: place.name, output, signal });
+      for (const note of packed.notes) deps.progress.note(note);
+    } finally {
+      place.close();
+    }
+  });
+}
+
+/**
+ * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container; links to directories there are followed
+ * inside the container. It is read to its end and unpacked aside first, so a bad one changes nothing. Throws as `copyFiles`,
+ * and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, CommandError.
+ */
+export async function copyFilesFromTar(
+  deps: CopyDeps & Pick<RestoreDeps, 'createApplier'>,
+  {
+    source,
+    to,
+    signal,
+  }: {
+    readonly source: Readable;
+    readonly to: CopyEnd & { readonly container: string };
+    readonly signal: AbortSignal;
+  },
+): Promise<CopyTotals> {
+  const target = await placeOf(deps, to);
+  const place = await deps.trees.locatePath(target, { followLink: true });
+  place.close();
+  if (place.directory === undefined) {
+    throw new UsageError(`${to.path} is not a directory`, { hint: 'a tar is unpacked into a directory' });
+  }
+  const key = randomBytes(16).toString('hex');
+  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    const work = await deps.snapshots.prepare(key, undefined);
+    const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
+    const { bytes, close } = await modernCompression(bytesOf(source), signal);
+    try {
+      await pipeline(bytes, createWriteStream(tar), { signal });
+    } finally {
+      await close();
+    }
+    await mkdir(tree);
+    await unpack(deps, { tar, tree, signal });
+    const totals = await deps.trees.copyPath({
+      from: { root: tree, path: '/.' },
+      to: target,
+      followLink: false,
+      fromTar: true,
+      signal,
+      onNote: (line) => deps.progress.note(line),
+    });
+    await deps.snapshots.sync();
+    return totals;
+  } finally {
+    await deps.snapshots.removeWork(key);
+    alive.release();
+  }
+}
+
+async function* bytesOf(source: Readable): AsyncGenerator<Buffer> {
+  yield* source as AsyncIterable<Buffer>;
+}
+
+async function unpack(
+  deps: Pick<RestoreDeps, 'createApplier' | 'progress'>,
+  { tar, tree, signal }: { readonly tar: string; readonly tree: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const applier = await deps.createApplier();
+  const file = await open(tar, 'r');
+  try {
+    const { size } = await file.stat();
+    const { notes } = await applier.apply({
+      fd: file.fd,
+      growing: GrowingFile.complete(size),
+      root: tree,
+      plainNames: true,
+      signal,
+    });
+    for (const note of notes) deps.progress.note(note);
+  } finally {
+    await file.close();
+    await applier.close();
+  }
+}
+
+async function placeOf(
+  deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  { container, path }: CopyEnd,
+): Promise<CopyPlace> {
+  if (container === undefined) return { root: undefined, path };
+  const { id } = await findContainer(deps, container);
+  return { root: deps.snapshots.containerPath(id), path };
+}

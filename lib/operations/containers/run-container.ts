@@ -1,0 +1,124 @@
+import { NotFoundError, UsageError } from '../../errors.js';
+import type { ContainerRecord, HeldLock } from '../../metadata/index.js';
+import type { RunInput } from '../../runtime/index.js';
+import type { OperationDeps } from '../deps.js';
+import type { RestoreDeps } from '../layers/index.js';
+import { findContainer, imageOfContainer, isRunning, readImageConfig, removeIdle, settleRuns } from '../store/index.js';
+import { createContainer } from './containers.js';
+
+/** What to run where. */
+export interface RunRequest extends Omit<RunInput, 'id' | 'rootfs' | 'execution'> {
+  /** A container (name, ID, unique prefix), else an image, of which a container is made. */
+  readonly target: string;
+  /** Name of the container that is made. */
+  readonly name: string | undefined;
+  /** Removes the container that is made, however the command ends; a UsageError when TARGET is a container. */
+  readonly remove: boolean;
+  readonly bootId: string;
+}
+
+type RunDeps = RestoreDeps & Pick<OperationDeps, 'runtime'>;
+
+/**
+ * Runs a command in a container, or in a new one of an image, and resolves with its exit code. One command runs in a
+ * container at a time; a new container whose command did not even start is removed. Throws NotFoundError,
+ * AlreadyExistsError (another one runs; name taken), UsageError, ContainerStartError, CommandError (no runtime), StoreError,
+ * SyscallError, AbortError.
+ */
+export async function runInContainer(deps: RunDeps, request: RunRequest): Promise<number> {
+  const { metadata, snapshots, runtime } = deps;
+  const store = await metadata.lock('store', { mode: 'shared', signal: request.signal });
+  try {
+    await settleRuns(deps);
+  } finally {
+    store.release();
+  }
+  const { record, running, isNew } = await begin(deps, request);
+  let exitCode: number | undefined;
+  try {
+    // It may have been removed before the lock was ours.
+    await findContainer(deps, record.id);
+    await snapshots.unlockContainer(record.id);
+    const config = await readImageConfig(deps, await imageOfContainer(deps, record));
+    exitCode = await runtime.run({
+      ...request,
+      id: record.id,
+      rootfs: snapshots.containerPath(record.id),
+      execution: config.config ?? {},
+    });
+    return exitCode;
+  } finally {
+    try {
+      await cleanUp(deps, record, { remove: isNew && (request.remove || exitCode === undefined) });
+    } finally {
+      running.release();
+    }
+  }
+}
+
+/** Cleans up after a run. A failure is a note: how the command ended is what the caller wants to know. */
+async function cleanUp(
+  { metadata, snapshots, runtime, progress }: RunDeps,
+  { id, name }: ContainerRecord,
+  { remove }: { readonly remove: boolean },
+): Promise<void> {
+  try {
+    await snapshots.unlockContainer(id);
+    await runtime.settle(id, snapshots.containerPath(id));
+    // An interrupted command is removed too.
+    if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);
+  } catch (error) {
+    progress.note(`container ${name} could not be cleaned up: ${(error as Error).message}`);
+  }
+}
+
+async function begin(
+  deps: RunDeps,
+  request: RunRequest,
+): Promise<{ record: ContainerRecord; running: HeldLock; isNew: boolean }> {
+  const { target, name, remove, bootId, signal } = request;
+  const existing = await containerIfThere(deps, target);
+  if (existing !== undefined) {
+    if (name !== undefined) {
+      throw new UsageError(`${target} is a container, and has a name`, { hint: 'leave out --name' });
+    }
+    if (remove) {
+      throw new UsageError(`${target} is a container that existed before, and --rm removes only what this run makes`, {
+        hint: `leave out --rm, or give an image; "imgtool rm ${target}" removes the container`,
+      });
+    }
+    const running = await deps.metadata.tryLock(`running-${existing.id}`, 'exclusive');
+    if (running === undefined) throw isRunning(existing);
+    await deps.runtime.begin(existing.id, { remove: false });
+    return { record: existing, running, isNew: false };
+  }
+  let running: HeldLock | undefined;
+  try {
+    const record = await createContainer(deps, {
+      image: target,
+      name,
+      bootId,
+      signal,
+      onId: async (id) => {
+        running = await deps.metadata.lock(`running-${id}`, { mode: 'exclusive', signal });
+        await deps.runtime.begin(id, { remove });
+      },
+    });
+    return { record, running: running!, isNew: true };
+  } catch (error) {
+    running?.release();
+    throw error;
+  }
+}
+
+async function containerIfThere(
+  deps: Pick<OperationDeps, 'metadata'>,
+  target: string,
+): Promise<ContainerRecord | undefined> {
+  try {
+    return await findContainer(deps, target);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,305 @@
+import { InvalidManifestError, UsageError } from '../../errors.js';
+import { mapLimited } from '../../util/index.js';
+import {
+  allowsCompression,
+  buildSchema1,
+  compressionOfType,
+  convertManifest,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  digestOf,
+  EMPTY_LAYER,
+  formatOf,
+  type ImageIndex,
+  type ImageManifest,
+  type ImageSource,
+  isConfigType,
+  isIndexType,
+  isKeptElsewhere,
+  isManifestType,
+  isSchema1Type,
+  layerMediaType,
+  type ManifestFormat,
+  MAX_CONFIG_BYTES,
+  MEDIA_TYPE,
+  parseImageConfig,
+  parseManifest,
+  parseSchema1,
+  type RawManifest,
+} from '../../spec/index.js';
+import { configOfSchema1 } from '../registry/index.js';
+import { type ConvertDeps, LayerConverter, type LayerForm } from './convert-layers.js';
+import { ConvertedSource } from './converted-source.js';
+import { ABOUT } from './select-manifest.js';
+import { blobOfBytes, readSmallBlob, Spool } from './spool.js';
+import { sizedBlobs } from './walk-manifests.js';
+
+/** How an image is to be written; what is not given stays as it is. */
+export interface Conversion {
+  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. */
+  readonly format?: ManifestFormat | 'v2s1' | undefined;
+  /** Layers that are compressed so already stay, unless a level is given. */
+  readonly compression?: { readonly kind: 'gzip' | 'zstd'; readonly level?: number | undefined } | undefined;
+}
+
+/** What a converted image looks like. */
+export interface ConvertedImage {
+  readonly source: ImageSource;
+  readonly raw: RawManifest;
+  /** In schema 1, where name and tag are part of the manifest. */
+  readonly manifestFor?: (repository: string, tag: string) => RawManifest;
+  close(): Promise<void>;
+}
+
+/** Media types whose compression is known and can be changed: no encrypted ones, no attestations. */
+const LAYER =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
+/** Layers that arrive at the same time. */
+const PARALLEL_LAYERS = 3;
+/** Manifests of an index: each is fetched and held in memory. */
+const MAX_CONVERTED = 1000;
+const NO_INDEX_HINT = 'leave out --format and --compression, or --preserve-digests';
+
+interface Job {
+  readonly source: ImageSource;
+  readonly top: RawManifest;
+  readonly conversion: Conversion;
+  /** Throws UsageError before anything is fetched that would change a digest. */
+  readonly preserveDigests: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Converts an image, or an index with all its images, and makes a source of it. Layers that have the form asked for stay;
+ * what is no image (attestations, artifacts) stays too. Close it when all is copied. Throws UsageError,
+ * UnsupportedMediaTypeError (zstd in v2s2), DigestMismatchError, DiskSpaceError, what the source throws, AbortError.
+ */
+export async function convertImage(deps: ConvertDeps, job: Job): Promise<ConvertedImage> {
+  const spool = new Spool(deps.temporaryDirectory);
+  try {
+    return await new ImageConverter(deps, job, spool).run();
+  } catch (error) {
+    await spool.close();
+    throw error;
+  }
+}
+
+class ImageConverter {
+  readonly #deps: ConvertDeps;
+  readonly #job: Job;
+  readonly #spool: Spool;
+  readonly #made: ConvertedSource;
+  readonly #layers: LayerConverter;
+  readonly #format: ManifestFormat | undefined;
+
+  constructor(deps: ConvertDeps, job: Job, spool: Spool) {
+    this.#deps = deps;
+    this.#job = job;
+    this.#spool = spool;
+    this.#made = new ConvertedSource(job.source);
+    this.#layers = new LayerConverter(deps, { ...job, spool });
+    const { format } = job.conversion;
+    this.#format = format === 'v2s1' ? 'v2s2' : format;
+  }
+
+  async run(): Promise<ConvertedImage> {
+    const { top, conversion } = this.#job;
+    const { format, compression } = conversion;
+    // A combination that cannot be is refused before any work.
+    if (compression !== undefined && this.#format !== undefined) layerMediaType(this.#format, compression.kind, '');
+    if (format === 'v2s1') this.#mayChange(top, 'its manifest in schema 1');
+    const raw = await this.#any(top);
+    const close = (): Promise<void> => this.#spool.close();
+    if (format === 'v2s1') return { ...(await this.#asSchema1(raw)), source: this.#made, close };
+    const { digest } = top.descriptor;
+    if (raw !== top) this.#deps.progress.note(`converted: the digest is ${raw.descriptor.digest}, not ${digest}`);
+    return { source: this.#made, raw, close };
+  }
+
+  async #any(raw: RawManifest): Promise<RawManifest> {
+    const { mediaType, digest } = raw.descriptor;
+    if (isSchema1Type(mediaType)) return this.#fromSchema1(raw);
+    const document = parseManifest(raw.bytes, mediaType, `manifest ${digest}`);
+    return document.kind === 'index' ? this.#index(raw, document) : this.#image(raw, document);
+  }
+
+  async #image(raw: RawManifest, manifest: ImageManifest): Promise<RawManifest> {
+    const { config, layers } = manifest;
+    if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
+    const now = formatOf(raw.descriptor.mediaType);
+    const format = this.#format ?? now;
+    const forms = layers.map((layer) => this.#formFor(layer, format));
+    if (format === now && forms.every((form) => form === undefined)) return raw;
+    this.#mayChange(raw, 'it');
+    const bytes = await this.#config(config);
+    const diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
+    const converted = await mapLimited([...layers.keys()], PARALLEL_LAYERS, (i) =>
+      this.#layer(layers[i]!, { form: forms[i], format, same: format === now, diffId: diffIds[i] }),
+    );
+    return this.#write(manifest, { format, config, layers: converted });
+  }
+
+  /** What is to be done with a layer; undefined: nothing. */
+  #formFor(layer: Descriptor, format: ManifestFormat): LayerForm | undefined {
+    const { compression } = this.#job.conversion;
+    if (isKeptElsewhere(layer)) return undefined;
+    const now = compressionOfType(layer.mediaType);
+    const wanted = compression?.kind ?? (allowsCompression(format, now) ? now : 'gzip');
+    if (wanted === now && compression?.level === undefined) return undefined;
+    return { compression: wanted, level: compression?.level };
+  }
+
+  async #layer(
+    layer: Descriptor,
+    how: {
+      readonly form: LayerForm | undefined;
+      readonly format: ManifestFormat;
+      readonly same: boolean;
+      readonly diffId: DiffId | undefined;
+    },
+  ): Promise<Descriptor> {
+    const { form, format, same, diffId } = how;
+    const mediaType = layerMediaType(format, form?.compression ?? compressionOfType(layer.mediaType), layer.mediaType);
+    if (form === undefined) return same ? layer : { ...layer, mediaType };
+    const { digest, size, spooled } = await this.#layers.convert(layer, form, diffId);
+    const descriptor = digest === layer.digest ? { ...layer, mediaType } : { mediaType, digest, size };
+    if (spooled !== undefined) this.#made.addBlob({ descriptor, open: spooled.open });
+    return descriptor;
+  }
+
+  async #config(config: Descriptor): Promise<Buffer> {
+    const { source, signal } = this.#job;
+    const bytes = await readSmallBlob(source, config, { maxBytes: MAX_CONFIG_BYTES, signal });
+    this.#made.addBlob(blobOfBytes(config, bytes));
+    return bytes;
+  }
+
+  #write(
+    manifest: ImageManifest,
+    to: { readonly format: ManifestFormat; readonly config: Descriptor; readonly layers: readonly Descriptor[] },
+  ): RawManifest {
+    const { mediaType, document, lost } = convertManifest(manifest, to);
+    if (lost.length > 0) this.#deps.progress.note(`Docker manifests cannot hold ${lost.join(' and ')}`);
+    return this.#add(mediaType, document);
+  }
+
+  #add(mediaType: string, document: object): RawManifest {
+    const bytes = Buffer.from(JSON.stringify(document));
+    const raw = { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+    this.#made.addManifest(raw);
+    return raw;
+  }
+
+  async #index(raw: RawManifest, index: ImageIndex): Promise<RawManifest> {
+    const { source, signal, conversion } = this.#job;
+    if (conversion.format === 'v2s1') {
+      throw new UsageError('schema 1 (v2s1) holds one image, not an index', { hint: 'choose one with --platform' });
+    }
+    if (index.manifests.length > MAX_CONVERTED) {
+      throw new InvalidManifestError(
+        `index ${raw.descriptor.digest} lists ${index.manifests.length} manifests, over the limit of ${MAX_CONVERTED} for a conversion`,
+        { where: raw.descriptor.digest, hint: 'copy it as it is, or choose images with --platform' },
+      );
+    }
+    const changed = new Set<Digest>();
+    const entries: Descriptor[] = [];
+    for (const entry of index.manifests) {
+      if (!isIndexType(entry.mediaType) && !isManifestType(entry.mediaType)) {
+        entries.push(entry);
+        continue;
+      }
+      const child = await source.manifest({ digest: entry.digest }, { signal });
+      const { mediaType, digest, size } = (await this.#any(child)).descriptor;
+      if (digest !== entry.digest) changed.add(entry.digest);
+      entries.push({ ...entry, mediaType, digest, size });
+    }
+    const about = entries.filter(({ annotations }) => changed.has((annotations?.[ABOUT] ?? '') as Digest));
+    if (about.length > 0) {
+      this.#deps.progress.note(`${about.length} attestations are left out: they are about the digests from before`);
+    }
+    const ofFormat = { oci: MEDIA_TYPE.ociIndex, v2s2: MEDIA_TYPE.dockerManifestList };
+    const mediaType = this.#format === undefined ? raw.descriptor.mediaType : ofFormat[this.#format];
+    if (changed.size === 0 && mediaType === raw.descriptor.mediaType) return raw;
+    this.#mayChange(raw, 'the index');
+    const manifests = entries.filter((entry) => !about.includes(entry));
+    if (mediaType !== MEDIA_TYPE.dockerManifestList) {
+      const {
+        schemaVersion,
+        mediaType: _before,
+        ...more
+      } = JSON.parse(raw.bytes.toString('utf8')) as Record<string, unknown>;
+      return this.#add(mediaType, { schemaVersion, mediaType, ...more, manifests });
+    }
+    if ([index, ...manifests].some(({ annotations }) => annotations !== undefined)) {
+      this.#deps.progress.note('Docker manifest lists cannot hold annotations');
+    }
+    const plain = manifests.map(({ mediaType: type, digest, size, platform }) => ({
+      ...{ mediaType: type, size, digest },
+      ...(platform === undefined ? {} : { platform }),
+    }));
+    return this.#add(mediaType, { schemaVersion: 2, mediaType, manifests: plain });
+  }
+
+  /** Gives an image of schema 1 the config that it came without: for that, its layers are read. */
+  async #fromSchema1(raw: RawManifest): Promise<RawManifest> {
+    const { signal, source, conversion } = this.#job;
+    this.#mayChange(raw, 'it');
+    const { digest } = raw.descriptor;
+    const schema1 = parseSchema1(raw.bytes, raw.descriptor.mediaType, `manifest ${digest}`);
+    const format = this.#format ?? 'oci';
+    const { compression } = conversion;
+    const form =
+      compression === undefined || (compression.kind === 'gzip' && compression.level === undefined)
+        ? undefined
+        : { compression: compression.kind, level: compression.level };
+    const blobs = new Map((await sizedBlobs(source, raw, signal)).map((blob) => [blob.digest, blob]));
+    const steps = schema1.steps.filter(({ empty }) => !empty);
+    const layers = await mapLimited(steps, PARALLEL_LAYERS, async ({ blob }) => {
+      const { spooled, diffId, ...made } = await this.#layers.convert(blobs.get(blob)!, form);
+      const mediaType = layerMediaType(format, form?.compression ?? 'gzip', '');
+      const descriptor = { mediaType, digest: made.digest, size: made.size };
+      if (spooled !== undefined) this.#made.addBlob({ descriptor, open: spooled.open });
+      return { descriptor, diffId };
+    });
+    const bytes = configOfSchema1(
+      schema1,
+      layers.map(({ diffId }) => diffId),
+    );
+    const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(bytes), size: bytes.length };
+    this.#made.addBlob(blobOfBytes(config, bytes));
+    const manifest = { kind: 'manifest', mediaType: MEDIA_TYPE.ociManifest, config, layers: [] } as const;
+    return this.#write(manifest, { format, config, layers: layers.map(({ descriptor }) => descriptor) });
+  }
+
+  async #asSchema1(raw: RawManifest): Promise<Pick<ConvertedImage, 'raw' | 'manifestFor'>> {
+    const where = `manifest ${raw.descriptor.digest}`;
+    const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, where);
+    if (manifest.kind === 'index' || formatOf(raw.descriptor.mediaType) !== 'v2s2') {
+      throw new UsageError(`${where} is no image, so it has no form in schema 1`, { hint: 'leave out --format' });
+    }
+    const { signal } = this.#job;
+    const config = await readSmallBlob(this.#made, manifest.config, { maxBytes: MAX_CONFIG_BYTES, signal });
+    const empty = { mediaType: MEDIA_TYPE.dockerLayerGzip, digest: digestOf(EMPTY_LAYER), size: EMPTY_LAYER.length };
+    this.#made.addBlob(blobOfBytes(empty, EMPTY_LAYER));
+    for (const layer of manifest.layers) this.#made.addBlob({ ...this.#made.blob(layer), descriptor: layer });
+    const digests = manifest.layers.map(({ digest }) => digest);
+    const built = new Map<string, RawManifest>();
+    const manifestFor = (name: string, tag: string): RawManifest => {
+      const known = built.get(`${name}:${tag}`);
+      if (known !== undefined) return known;
+      const { bytes, digest } = buildSchema1(config, digests, { name, tag });
+      const made = { bytes, descriptor: { mediaType: MEDIA_TYPE.dockerSchema1Signed, digest, size: bytes.length } };
+      built.set(`${name}:${tag}`, made);
+      return made;
+    };
+    return { raw, manifestFor };
+  }
+
+  #mayChange({ descriptor: { digest } }: RawManifest, what: string): void {
+    if (!this.#job.preserveDigests) return;
+    throw new UsageError(`${what} would have another digest than ${digest} in the form asked for`, {
+      hint: NO_INDEX_HINT,
+    });
+  }
+}

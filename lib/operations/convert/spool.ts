@@ -1,0 +1,141 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DiskSpaceError, isDiskFull, LayerFormatError } from '../../errors.js';
+import { readRange } from '../../util/index.js';
+import {
+  COMPRESSION_HEAD_BYTES,
+  type Descriptor,
+  compressionOfBytes,
+  type Digest,
+  digestFrom,
+  type ImageSource,
+  type LayerCompression,
+  type ReopenableBlob,
+} from '../../spec/index.js';
+import { SharedRead } from '../registry/index.js';
+
+/** Bytes that wait in a file. */
+export interface Spooled {
+  readonly digest: Digest;
+  readonly size: number;
+  /** By the first bytes. */
+  readonly compression: LayerCompression;
+  /** Opens the file though it has no name; until it is dropped. */
+  readonly path: string;
+  readonly open: ReopenableBlob['open'];
+  /** Gives its room back before the spool is closed. */
+  drop(): Promise<void>;
+}
+
+/** Files for what cannot be passed on before all of it is known. They have no names, so none outlives the process. */
+export class Spool {
+  readonly #directory: string;
+  readonly #files = new Set<FileHandle>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Takes a stream in. Throws what the stream throws, DiskSpaceError, AbortError. */
+  async take(body: Readable, { signal }: { readonly signal: AbortSignal }): Promise<Spooled> {
+    const name = join(this.#directory, `imgtool-${randomBytes(12).toString('hex')}`);
+    const file = await open(name, 'wx+', 0o600);
+    this.#files.add(file);
+    await unlink(name);
+    const hash = createHash('sha256');
+    let head: Buffer = Buffer.alloc(0);
+    let size = 0;
+    // No stream of the file: one that is destroyed closes it, whatever `autoClose` says.
+    const write = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
+      for await (const chunk of chunks) {
+        if (head.length < COMPRESSION_HEAD_BYTES)
+          head = Buffer.concat([head, chunk.subarray(0, COMPRESSION_HEAD_BYTES)]);
+        hash.update(chunk);
+        size += chunk.length;
+        await file.writeFile(chunk);
+      }
+    };
+    const drop = async (): Promise<void> => {
+      if (this.#files.delete(file)) await file.close();
+    };
+    try {
+      // A separate signal: node adds listeners to it, and many layers are written at once.
+      await pipeline(body, write, { signal: AbortSignal.any([signal]) });
+    } catch (error) {
+      await drop();
+      if (!isDiskFull(error)) throw error;
+      throw new DiskSpaceError(`${this.#directory} is full: layers wait there while they are converted`, {
+        hint: 'set TMPDIR to a directory with room for the image',
+        cause: error,
+      });
+    }
+    return {
+      digest: digestFrom(hash),
+      size,
+      compression: layerCompressionOf(head),
+      path: `/proc/self/fd/${file.fd}`,
+      // eslint-disable-next-line @typescript-eslint/require-await
+      open: async (options) => {
+        options.signal.throwIfAborted();
+        return readRange(file, options.offset, Infinity, options.signal);
+      },
+      drop,
+    };
+  }
+
+  /** Removes all files. */
+  async close(): Promise<void> {
+    const files = [...this.#files];
+    this.#files.clear();
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+/** The compression of a layer by its first bytes. Throws LayerFormatError for one that layers do not have. */
+function layerCompressionOf(head: Buffer): LayerCompression {
+  const found = compressionOfBytes(head);
+  if (found === undefined || found === 'gzip' || found === 'zstd') return found ?? 'none';
+  throw new LayerFormatError(`a layer is compressed with ${found}, which images do not know`);
+}
+
+/** Streams a blob from its start, going on where a connection broke; ends only when its digest is right. */
+export async function readVerified(
+  blob: ReopenableBlob,
+  options: {
+    readonly signal: AbortSignal;
+    readonly onProgress?: (transferred: number) => void;
+    readonly onRetry?: (message: string) => void;
+  },
+): Promise<Readable> {
+  const [reader] = new SharedRead(blob, { readers: 1, ...options }).readers();
+  return reader!.blob.open({ signal: options.signal, offset: 0 });
+}
+
+/** A small blob of a source, verified. Throws LayerFormatError when it is over `maxBytes`. */
+export async function readSmallBlob(
+  source: Pick<ImageSource, 'blob'>,
+  descriptor: Descriptor,
+  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+): Promise<Buffer> {
+  if (descriptor.size > maxBytes) {
+    throw new LayerFormatError(`blob ${descriptor.digest} is ${descriptor.size} bytes, over the limit of ${maxBytes}`);
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of await readVerified(source.blob(descriptor), { signal })) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** A blob that is here as bytes. */
+export function blobOfBytes(descriptor: Descriptor, bytes: Buffer): ReopenableBlob {
+  return {
+    descriptor,
+    // eslint-disable-next-line @typescript-eslint/require-await
+    open: async ({ signal, offset }) => {
+      signal.throwIfAborted();
+      return Readable.from([bytes.subarray(offset)], { objectMode: false });
+    },
+  };
+}

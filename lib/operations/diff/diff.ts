@@ -1,0 +1,138 @@
+import { NotFoundError, UsageError } from '../../errors.js';
+import type { Change } from '../../rootfs/index.js';
+import { parseReference, type ChainId, type Platform } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type LayerStep, withFrozen } from '../layers/index.js';
+import { findContainer, findImage, hasLayer } from '../store/index.js';
+import { type RemoteImage, type RemoteTreeDeps, RemoteTrees } from './remote-trees.js';
+
+type DiffDeps = Pick<OperationDeps, 'compareTrees'> & RemoteTreeDeps;
+
+/** What to compare. */
+export interface DiffRequest {
+  /** A container, an image, or `docker://REF`: an image at its registry. */
+  readonly subject: string;
+  readonly other: string | undefined;
+  /** For images at registries. */
+  readonly platform: Platform;
+  readonly platformGiven: boolean;
+  /** Bytes to leave free on the store's file system when layers have to be fetched. */
+  readonly reserveBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** A tree to compare: a layer (undefined: the empty tree), a container to be frozen, layers at a registry. */
+type Tree =
+  | { readonly layer: ChainId | undefined }
+  | { readonly container: string; readonly base: ChainId | undefined }
+  | { readonly image: RemoteImage; readonly steps: readonly LayerStep[] };
+
+/**
+ * What changed in `subject` since `other`; without it since what a container was made from, or since the layer below an
+ * image's top one. Sorted bytewise by path. Takes a time that depends on the number of changes where one tree is a snapshot
+ * of the other. Of an image at a registry, only layers that are not here are fetched; nothing of it stays. Throws
+ * NotFoundError, UsageError, SyscallError, AbortError, what the registry and unpacking throw.
+ */
+export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<Change[]> {
+  const { subject, other, signal } = request;
+  const store = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const remote = new RemoteTrees(deps);
+  try {
+    const upper = await findTree(deps, remote, { input: subject, request });
+    const lower =
+      other === undefined ? await below(deps, upper) : await findTree(deps, remote, { input: other, request });
+    const [top, bottom] = [topOf(upper), topOf(lower)];
+    if (top !== undefined && top === bottom) return [];
+    await shareLayers(remote, [upper, lower], request);
+    const path = (tree: Tree, work: (path: string | undefined) => Promise<Change[]>): Promise<Change[]> =>
+      withPath(deps, remote, { tree, request }, work);
+    return await path(upper, (upperPath) =>
+      path(lower, async (lowerPath) => {
+        if (upperPath === undefined) throw new UsageError('an image without layers has nothing to compare');
+        const onNote = (line: string): void => deps.progress.note(line);
+        return deps.compareTrees({ lower: lowerPath, upper: upperPath, signal, onNote });
+      }),
+    );
+  } finally {
+    await remote.close();
+    store.release();
+    await remote.dropBlobs();
+  }
+}
+
+async function findTree(
+  deps: DiffDeps,
+  remote: RemoteTrees,
+  { input, request }: { readonly input: string; readonly request: DiffRequest },
+): Promise<Tree> {
+  if (input.startsWith('docker://')) {
+    const image = await remote.find({ ...request, reference: parseReference(input) });
+    return { image, steps: image.steps };
+  }
+  try {
+    const { id, base } = await findContainer(deps, input);
+    return { container: id, base };
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+  }
+  try {
+    return { layer: (await findImage(deps, input)).record.chainIds.at(-1) };
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new NotFoundError(`there is no container and no image ${input} in the store`, {
+      kind: 'image',
+      subject: input,
+      hint: 'see "imgtool containers" and "imgtool images"; docker://REF is an image at its registry',
+    });
+  }
+}
+
+/** What a tree is compared with when nothing is said. */
+async function below(deps: DiffDeps, tree: Tree): Promise<Tree> {
+  if ('container' in tree) return { layer: tree.base };
+  if ('steps' in tree) return { image: tree.image, steps: tree.steps.slice(0, -1) };
+  return { layer: await parentOf(deps, tree.layer) };
+}
+
+/** The layer that a tree is; undefined where that is not known. */
+function topOf(tree: Tree): ChainId | undefined {
+  if ('container' in tree) return undefined;
+  return 'steps' in tree ? tree.steps.at(-1)?.chainId : tree.layer;
+}
+
+/** Makes what two remote trees have in common first, so that it is fetched and unpacked once. */
+async function shareLayers(remote: RemoteTrees, [a, b]: readonly [Tree, Tree], request: DiffRequest): Promise<void> {
+  if (!('steps' in a && 'steps' in b)) return;
+  const end = a.steps.findIndex(({ chainId }, i) => chainId !== b.steps[i]?.chainId);
+  await remote.pathOf(a.image, end < 0 ? a.steps : a.steps.slice(0, end), request);
+}
+
+async function withPath<T>(
+  deps: DiffDeps,
+  remote: RemoteTrees,
+  { tree, request }: { readonly tree: Tree; readonly request: DiffRequest },
+  work: (path: string | undefined) => Promise<T>,
+): Promise<T> {
+  const { signal } = request;
+  if ('container' in tree) return withFrozen(deps, { id: tree.container, signal }, ({ path }) => work(path));
+  if ('steps' in tree) return work(await remote.pathOf(tree.image, tree.steps, request));
+  return work(await layerPath(deps, tree.layer));
+}
+
+async function layerPath(deps: DiffDeps, layer: ChainId | undefined): Promise<string | undefined> {
+  if (layer === undefined) return undefined;
+  if (await hasLayer(deps, layer)) return deps.snapshots.layerPath(layer);
+  throw new NotFoundError(`layer ${layer} is not in the store`, {
+    kind: 'layer',
+    subject: layer,
+    hint: 'pull the image again',
+  });
+}
+
+async function parentOf(deps: DiffDeps, layer: ChainId | undefined): Promise<ChainId | undefined> {
+  for (const { chainIds } of await deps.metadata.images.list()) {
+    const at = layer === undefined ? -1 : chainIds.indexOf(layer);
+    if (at >= 0) return chainIds[at - 1];
+  }
+  return undefined;
+}

@@ -1,0 +1,4 @@
+/**
+ * Differences between containers and images, local or remote.
+ */
+export * from './diff.js';

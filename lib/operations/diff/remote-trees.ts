@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto';
+import { DigestMismatchError } from '../../errors.js';
+import type { HeldLock } from '../../metadata/index.js';
+import type { RegistryClient, RepositoryReader } from '../../registry/index.js';
+import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
+import { GrowingFile } from '../../util/index.js';
+import { type BlobArrivals, startArrivals } from '../download/index.js';
+import {
+  blobStates,
+  type ImageQuery,
+  keepingReserve,
+  type LayerStep,
+  lookUpImage,
+  requireSpace,
+  type RestoreDeps,
+} from '../layers/index.js';
+import { readBlob } from '../registry/index.js';
+import { dropUnusedBlobs, hasLayer } from '../store/index.js';
+
+/** What looking into images at registries needs. */
+export type RemoteTreeDeps = RestoreDeps & {
+  /** Loads the registry client, which nobody waits for who compares what is here. */
+  readonly openRegistry: () => Promise<RegistryClient>;
+};
+
+/** An image at a registry whose documents have been read. */
+export interface RemoteImage {
+  readonly repository: RepositoryReader;
+  /** Oldest first. */
+  readonly steps: readonly LayerStep[];
+}
+
+/** A tree made for a while: a read-only snapshot in work. */
+interface Made {
+  readonly key: string;
+  readonly path: string;
+}
+
+/**
+ * File trees of images at registries, made for a while on top of what the store has: a layer that is here is neither
+ * fetched nor unpacked. `close` removes the trees; `dropBlobs`, called without the store's lock, what was fetched.
+ */
+export class RemoteTrees {
+  readonly #deps: RemoteTreeDeps;
+  readonly #made = new Map<ChainId, Made>();
+  readonly #keys: { readonly key: string; readonly alive: HeldLock }[] = [];
+  readonly #fetched: Digest[] = [];
+
+  constructor(deps: RemoteTreeDeps) {
+    this.#deps = deps;
+  }
+
+  /** Reads manifest and config. Throws as `lookUpImage`. */
+  async find(query: ImageQuery): Promise<RemoteImage> {
+    const { signal } = query;
+    const registry = await this.#deps.openRegistry();
+    const repository = await registry.open(query.reference, { signal });
+    const { steps } = await lookUpImage(repository, query, {
+      readConfig: (config) => readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal }),
+      onNote: (line) => this.#deps.progress.note(line),
+    });
+    return { repository, steps };
+  }
+
+  /**
+   * Directory of the tree that `steps`, the lowest layers of an image, make; undefined for none. Throws what fetching and
+   * unpacking throw, DiskSpaceError, DigestMismatchError.
+   */
+  async pathOf(
+    { repository }: Pick<RemoteImage, 'repository'>,
+    steps: readonly LayerStep[],
+    { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
+  ): Promise<string | undefined> {
+    const { snapshots, content } = this.#deps;
+    let present = steps.length;
+    for (; present > 0; present--) {
+      const { chainId } = steps[present - 1]!;
+      if (this.#made.has(chainId) || (await hasLayer(this.#deps, chainId))) break;
+    }
+    const top = steps[present - 1]?.chainId;
+    const missing = steps.slice(present);
+    if (missing.length === 0)
+      return top === undefined ? undefined : (this.#made.get(top)?.path ?? snapshots.layerPath(top));
+
+    const states = await blobStates(content, missing, missing);
+    await requireSpace(this.#deps, missing, states, { reserveBytes, signal });
+    const failure = new AbortController();
+    const stopped = AbortSignal.any([signal, failure.signal]);
+    const blobs = missing.map(({ blob }) => blob);
+    for (const { digest, state } of states) if (state === 'fetched') this.#fetched.push(digest);
+    const arrivals = startArrivals(this.#deps, repository, { blobs, signal: stopped });
+    try {
+      return await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
+        this.#unpack(arrivals, missing, { top, signal: guarded }),
+      );
+    } catch (error) {
+      failure.abort(error);
+      throw error;
+    } finally {
+      await arrivals.close();
+    }
+  }
+
+  /** Removes the trees. */
+  async close(): Promise<void> {
+    for (const { key, alive } of this.#keys.toReversed()) {
+      await this.#deps.snapshots.removeWork(key);
+      alive.release();
+    }
+  }
+
+  /** Deletes the blobs that were fetched and that no image has. */
+  async dropBlobs(): Promise<void> {
+    await dropUnusedBlobs(this.#deps, this.#fetched);
+  }
+
+  async #unpack(
+    arrivals: BlobArrivals,
+    steps: readonly LayerStep[],
+    { top, signal }: { readonly top: ChainId | undefined; readonly signal: AbortSignal },
+  ): Promise<string> {
+    const { snapshots, progress } = this.#deps;
+    const key = await this.#newKey(signal);
+    const below = top === undefined ? undefined : this.#made.get(top);
+    const root = await (below === undefined ? snapshots.prepare(key, top) : snapshots.prepareOn(key, below.key));
+    const applier = await this.#deps.createApplier();
+    try {
+      for (const { blob, diffId } of steps) {
+        // Unpacking onto one tree cannot be taken back, so only bytes that are verified.
+        await arrivals.done(blob.digest);
+        const { fd } = await arrivals.readable(blob.digest);
+        const layer = { v: 1, kind: 'layer', action: 'unpack', digest: blob.digest } as const;
+        const applied = await applier.apply({
+          fd,
+          growing: GrowingFile.complete(blob.size),
+          root,
+          signal,
+          onProgress: (transferred) => progress.event({ ...layer, state: 'active', transferred }),
+        });
+        progress.event({ ...layer, state: 'done', transferred: applied.size, total: applied.size });
+        if (applied.diffId === diffId) continue;
+        throw new DigestMismatchError(`layer ${blob.digest} has diffID ${applied.diffId}, the config says ${diffId}`, {
+          expected: diffId,
+          actual: applied.diffId,
+          hint: 'the image is broken at its source: its config does not match its layers',
+        });
+      }
+    } finally {
+      await applier.close();
+    }
+    const frozen = await this.#newKey(signal);
+    const path = await snapshots.freezeWork(frozen, key);
+    this.#made.set(steps.at(-1)!.chainId, { key: frozen, path });
+    return path;
+  }
+
+  async #newKey(signal: AbortSignal): Promise<string> {
+    const key = randomBytes(16).toString('hex');
+    const alive = await this.#deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+    this.#keys.push({ key, alive });
+    return key;
+  }
+}

@@ -1,0 +1,61 @@
+import {
+  DigestMismatchError,
+  LayerFormatError,
+  PathEscapeError,
+  StoreError,
+  UnsupportedMediaTypeError,
+} from '../../errors.js';
+import type { Digest } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { isIntact } from '../store/index.js';
+
+/** What a blob with other bytes than its name says may end in. */
+const SYMPTOMS = [DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError];
+
+/**
+ * After `error`: proves the blobs that were taken from the store as they are, and deletes those that a crash or the disk
+ * has damaged. Resolves with whether there were any: then the work is worth another try.
+ */
+export async function dropDamagedBlobs(
+  deps: Pick<OperationDeps, 'content' | 'progress'>,
+  error: unknown,
+  digests: readonly Digest[],
+): Promise<boolean> {
+  const dropped = await deleteDamagedBlobs(deps, error, digests);
+  for (const digest of dropped) deps.progress.note(`blob ${digest} in the store is damaged: fetching it again`);
+  return dropped.length > 0;
+}
+
+/**
+ * What to throw after `error` where nothing can be fetched again: `error`, unless the disk lost bytes of one of the blobs
+ * after they were verified. Then nothing was wrong with them, and those that are damaged are deleted.
+ */
+export async function damagedBlobError(
+  error: unknown,
+  { content }: Pick<OperationDeps, 'content'>,
+  digests: readonly Digest[],
+): Promise<unknown> {
+  const [digest] = await deleteDamagedBlobs({ content }, error, digests);
+  if (digest === undefined) return error;
+  return new StoreError(`the disk lost bytes of blob ${digest} after they were verified`, {
+    path: content.path(digest),
+    hint: 'see that the disk has room and is sound, then run the same command again',
+    cause: error,
+  });
+}
+
+/** Deletes damaged blobs as `dropDamagedBlobs` does, without notes; resolves with their digests. */
+export async function deleteDamagedBlobs(
+  { content }: Pick<OperationDeps, 'content'>,
+  error: unknown,
+  digests: readonly Digest[],
+): Promise<Digest[]> {
+  const deleted: Digest[] = [];
+  if (!SYMPTOMS.some((symptom) => error instanceof symptom)) return deleted;
+  for (const digest of new Set(digests)) {
+    if ((await content.stat(digest)) === undefined || (await isIntact(content, { digest }))) continue;
+    await content.delete(digest);
+    deleted.push(digest);
+  }
+  return deleted;
+}

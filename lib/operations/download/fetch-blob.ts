@@ -1,0 +1,131 @@
+import { DigestMismatchError, SizeMismatchError, TransportError } from '../../errors.js';
+import type { Ingest } from '../../content/index.js';
+import type { BlobSource } from '../../registry/index.js';
+import { backoffMs, delay } from '../../util/index.js';
+import { UNHURRIED_BYTES } from '../registry/index.js';
+import { receiveParts } from './receive-parts.js';
+
+/** Options of `fetchBlob`. */
+export interface FetchBlobOptions {
+  readonly signal: AbortSignal;
+  /** Resumptions in a row that may fail to bring anything. Default 5. */
+  readonly retries?: number;
+  /** Wait before the first resumption, doubled for each further one. Default 250. Milliseconds. */
+  readonly backoffBaseMs?: number;
+  /** Told how many bytes are here, after each chunk. */
+  readonly onProgress?: (transferred: number) => void;
+  /** Told once for each break, with a line for people. */
+  readonly onRetry?: (message: string) => void;
+}
+
+/** How a fetch went. */
+export interface FetchBlobResult {
+  /** Bytes taken from the network, those that were of no use included. */
+  readonly received: number;
+  /** The bytes were wrong once and were fetched again: who read `ingest.growing` meanwhile must read anew. */
+  readonly refetched: boolean;
+}
+
+/** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
+const PROGRESS_BYTES = 64 * 1024;
+const DEFAULT_RETRIES = 5;
+/** From this size on several parts are worth their requests. Bytes. */
+const LARGE_BYTES = 24 * 1024 * 1024;
+/** Parts wait in memory for those before them. Bytes. */
+const PART_BYTES = 4 * 1024 * 1024;
+/** A connection that takes longer for a part is helped by others, unless their number was said. */
+const SLOW_PART_MS = 1500;
+const AUTO_CONNECTIONS = 6;
+
+/** What has come so far, and whether the last answer was the range asked for. */
+interface State {
+  received: number;
+  ranged: boolean;
+}
+
+/**
+ * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
+ * are fetched once more from the start, and where there are several places, from each of them. On failure the ingest is released: what is not known to be wrong stays for the next run.
+ * Throws what BlobSource.open and Ingest.commit throw.
+ */
+export async function fetchBlob(
+  source: BlobSource,
+  ingest: Ingest,
+  options: FetchBlobOptions,
+): Promise<FetchBlobResult> {
+  const state: State = { received: 0, ranged: false };
+  let attempts = 0;
+  try {
+    for (;;) {
+      try {
+        await receiveAll(source, ingest, options, state);
+        await ingest.commit();
+        return { received: state.received, refetched: attempts > 0 };
+      } catch (error) {
+        if (!(error instanceof DigestMismatchError || error instanceof SizeMismatchError)) throw error;
+        await ingest.restart();
+        if (++attempts > Math.max(1, (source.places ?? 1) - 1)) throw error;
+        options.onRetry?.(`${error.message}; fetching it again`);
+      }
+    }
+  } finally {
+    await ingest.release();
+  }
+}
+
+/** Receives what is missing: in one stream, or the bulk of a large blob in several parts where that is quicker. */
+async function receiveAll(source: BlobSource, ingest: Ingest, options: FetchBlobOptions, state: State): Promise<void> {
+  const { size } = ingest.descriptor;
+  const { connections = 1 } = source;
+  const most = connections === 'auto' ? AUTO_CONNECTIONS : connections;
+  if (most > 1 && size - ingest.offset >= LARGE_BYTES) {
+    // The first part shows whether the server knows ranges, and how fast one connection is.
+    const started = performance.now();
+    await receive(source, ingest, { ...options, until: ingest.offset + PART_BYTES }, state);
+    const slow = performance.now() - started > SLOW_PART_MS;
+    if (state.ranged && ingest.offset < size && (slow || connections !== 'auto')) {
+      await receiveParts(source, ingest, { ...options, connections: most, partBytes: PART_BYTES }, state);
+    }
+  }
+  await receive(source, ingest, { ...options, until: size }, state);
+}
+
+/** Receives in one stream up to byte `until`, going on where connections break. */
+async function receive(
+  source: BlobSource,
+  ingest: Ingest,
+  options: FetchBlobOptions & { readonly until: number },
+  state: State,
+): Promise<void> {
+  const { signal, until, retries = DEFAULT_RETRIES } = options;
+  const part = until < ingest.descriptor.size;
+  let failures = 0;
+  while (ingest.offset < until) {
+    const start = ingest.offset;
+    const length = part ? { length: until - start } : {};
+    const { body, restarted, ranged = false } = await source.open({ signal, offset: start, ...length });
+    state.ranged = ranged;
+    // What is here already is skipped when it is sent again: it goes through the digest all the same.
+    let skip = restarted ? start : 0;
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        state.received += chunk.length;
+        const useful = chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - useful.length;
+        if (useful.length === 0) continue;
+        await ingest.write(useful);
+        options.onProgress?.(ingest.offset);
+      }
+      // A body that ended early without an error is all there is; commit says so.
+      if (ingest.offset === start) return;
+    } catch (error) {
+      signal.throwIfAborted();
+      const brought = ingest.offset - start;
+      failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
+      if (!(error instanceof TransportError) || failures > retries) throw error;
+      options.onRetry?.(`${error.message}; going on at byte ${ingest.offset}`);
+      // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
+      if (brought < UNHURRIED_BYTES) await delay(backoffMs(failures, options.backoffBaseMs), signal);
+    }
+  }
+}

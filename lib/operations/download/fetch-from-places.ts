@@ -1,0 +1,45 @@
+import { AuthenticationError, NotFoundError, TransportError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import type { Descriptor } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { startArrivals } from './blob-arrivals.js';
+import type { BlobPlace, BlobPlaces } from './blob-places.js';
+
+/**
+ * What `attempt` gets from the first place that has it; undefined when no place has. A place that cannot be reached or lets
+ * nobody in is passed over; its error is thrown when no other place has it.
+ */
+export async function fromFirstPlace<T>(
+  places: Iterable<BlobPlace>,
+  attempt: (place: BlobPlace) => Promise<T>,
+): Promise<T | undefined> {
+  let unreached: Error | undefined;
+  for (const place of places) {
+    try {
+      return await attempt(place);
+    } catch (error) {
+      if (error instanceof TransportError || error instanceof AuthenticationError) unreached ??= error;
+      else if (!(error instanceof NotFoundError)) throw error;
+    }
+  }
+  if (unreached !== undefined) throw unreached;
+  return undefined;
+}
+
+/** Takes a blob into the store from a place that still has it; false when none has. Throws as `fromFirstPlace`. */
+export async function fetchFromPlaces(
+  deps: Pick<OperationDeps, 'content' | 'progress'> & { readonly openRegistry: () => Promise<RegistryClient> },
+  blob: Descriptor,
+  { places, signal }: { readonly places: BlobPlaces; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const done = await fromFirstPlace(places.of(blob), async (place) => {
+    const registry = await deps.openRegistry();
+    const arrivals = startArrivals(deps, await registry.open(place, { signal }), { blobs: [blob], signal });
+    try {
+      return await arrivals.done(blob.digest);
+    } finally {
+      await arrivals.close();
+    }
+  });
+  return done !== undefined;
+}

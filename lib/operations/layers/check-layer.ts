@@ -1,0 +1,71 @@
+import { randomBytes } from 'node:crypto';
+import { DigestMismatchError, ImgtoolError } from '../../errors.js';
+import type { LayerApplier } from '../../layer/index.js';
+import type { LayerRecord } from '../../metadata/index.js';
+import type { Change } from '../../rootfs/index.js';
+import { GrowingFile } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { blobsOfStore } from './restore-layers.js';
+
+/** What proving a layer needs. */
+export type CheckLayerDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
+
+/**
+ * Unpacks a layer's blob onto the layer below and compares the result with the layer; says what is wrong, or undefined. The
+ * blob and both layers are there. Throws SyscallError, DiskSpaceError, AbortError.
+ */
+export async function checkLayer(
+  deps: CheckLayerDeps,
+  applier: LayerApplier,
+  { layer, signal }: { readonly layer: LayerRecord; readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  const { chainId, parent, blob, diffId } = layer;
+  if (blob === undefined) return undefined;
+  const [key, frozen] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+  const alive = [
+    await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal }),
+    await deps.metadata.lock(`work-${frozen}`, { mode: 'exclusive', signal }),
+  ];
+  const arrivals = blobsOfStore(deps.content);
+  try {
+    const root = await deps.snapshots.prepare(key, parent);
+    const { fd } = await arrivals.readable(blob.digest);
+    const applied = await applier.apply({ fd, growing: GrowingFile.complete(blob.size), root, signal });
+    if (applied.diffId !== diffId) return `its blob ${blob.digest} unpacks to the diffID ${applied.diffId}`;
+    const upper = await deps.snapshots.freezeWork(frozen, key);
+    const lower = deps.snapshots.layerPath(chainId);
+    const wrong = (await deps.compareTrees({ lower, upper, signal })).filter(isDamage);
+    if (wrong.length > 0)
+      return `its files are not those of its blob: ${firstOf(wrong.map(({ path }) => path.toString('utf8')))}`;
+    const marked = await deps.snapshots.listMarked({ layer: chainId });
+    const usual = marked.size === 0 ? marked : await deps.snapshots.listMarked({ key: frozen });
+    const extra = [...marked].flatMap(([path, marks]) => (usual.get(path) === marks ? [] : path));
+    return extra.length === 0
+      ? undefined
+      : `its files have flags that are not in its blob (lsattr): ${firstOf(extra.map((path) => Buffer.from(path, 'latin1').toString('utf8')))}`;
+  } catch (error) {
+    if (error instanceof DigestMismatchError || isBadLayer(error)) return (error as Error).message;
+    throw error;
+  } finally {
+    await arrivals.close();
+    for (const name of [frozen, key]) await deps.snapshots.removeWork(name);
+    for (const lock of alive) lock.release();
+  }
+}
+
+function firstOf(paths: readonly string[]): string {
+  return `${paths[0]}${paths.length === 1 ? '' : ` and ${paths.length - 1} more`}`;
+}
+
+/** Times may be later than in the blob (SOURCE_DATE_EPOCH), and sockets are in no blob: a commit keeps both in the layer. */
+function isDamage({ kind, type, changed }: Change): boolean {
+  if (kind !== 'C') return type !== 'socket';
+  return changed.some((aspect) => aspect !== 'mtime');
+}
+
+function isBadLayer(error: unknown): boolean {
+  return (
+    error instanceof ImgtoolError &&
+    ['ERR_IMGTOOL_LAYER_FORMAT', 'ERR_IMGTOOL_PATH_ESCAPE', 'ERR_IMGTOOL_UNSUPPORTED_MEDIA_TYPE'].includes(error.code)
+  );
+}

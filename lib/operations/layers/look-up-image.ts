@@ -1,0 +1,155 @@
+import { InvalidManifestError, NotFoundError } from '../../errors.js';
+import type { RepositoryReader } from '../../registry/index.js';
+import {
+  chainIds,
+  type Descriptor,
+  type Digest,
+  digestHex,
+  formatPlatform,
+  type ImageConfig,
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  type Platform,
+  platformScore,
+  type Reference,
+  tagOrDigest,
+} from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type ResolvedImage, resolveImage } from '../registry/index.js';
+import type { LayerDeps } from '../store/index.js';
+import type { LayerStep } from './unpack-layers.js';
+
+/** Which image, and for what. */
+export interface ImageQuery {
+  readonly reference: Reference;
+  readonly platform: Platform;
+  /** Whether the user named the platform: a mismatch is then an error, else a remark. */
+  readonly platformGiven: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** An image at a registry: its documents, and its layers oldest first. */
+export interface FoundAtRegistry {
+  readonly resolved: ResolvedImage;
+  readonly config: ImageConfig;
+  readonly steps: readonly LayerStep[];
+}
+
+/** A layer of an image at a registry: sizes in bytes as stored there. */
+export interface PulledLayer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly state: 'fetched' | 'present';
+}
+
+/** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
+const UNPACK_RATIO = 3.2;
+
+/**
+ * Resolves an image to one platform's documents; `readConfig` gives the bytes of its config. Throws what the registry
+ * throws, NotFoundError for a platform that is not offered, InvalidManifestError.
+ */
+export async function lookUpImage(
+  repository: RepositoryReader,
+  query: ImageQuery,
+  options: {
+    readonly readConfig: (config: Descriptor) => Promise<Buffer>;
+    readonly onNote: (line: string) => void;
+  },
+): Promise<FoundAtRegistry> {
+  return describeImage(await resolveImage(repository, tagOrDigest(query.reference), query), query, options);
+}
+
+/** The same for an image that is resolved already. */
+export async function describeImage(
+  resolved: ResolvedImage,
+  query: ImageQuery,
+  options: {
+    readonly readConfig: (config: Descriptor) => Promise<Buffer>;
+    readonly onNote: (line: string) => void;
+  },
+): Promise<FoundAtRegistry> {
+  const { manifest } = resolved;
+  const where = `config ${manifest.config.digest}`;
+  if (manifest.config.size > MAX_CONFIG_BYTES) {
+    throw new InvalidManifestError(`${where} is ${manifest.config.size} bytes, over the limit of ${MAX_CONFIG_BYTES}`, {
+      where,
+    });
+  }
+  const config = parseImageConfig(await options.readConfig(manifest.config), where);
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== manifest.layers.length) {
+    throw new InvalidManifestError(`${where} names ${diffIds.length} layers, its manifest ${manifest.layers.length}`, {
+      where,
+    });
+  }
+  checkPlatform(query, config, options.onNote);
+  const chain = chainIds(diffIds);
+  const steps = manifest.layers.map((blob, i): LayerStep => ({
+    blob,
+    diffId: diffIds[i]!,
+    chainId: chain[i]!,
+    parent: chain[i - 1],
+  }));
+  return { resolved, config, steps };
+}
+
+/**
+ * The layers to unpack. Those below the highest one present need no subvolume, only records: a snapshot holds all of its
+ * parents' files.
+ */
+export async function missingSteps(
+  { metadata, snapshots }: LayerDeps,
+  steps: readonly LayerStep[],
+): Promise<LayerStep[]> {
+  let recorded = 0;
+  while (recorded < steps.length && (await metadata.layers.get(digestHex(steps[recorded]!.chainId))) !== undefined)
+    recorded += 1;
+  for (let top = recorded; top > 0; top--) if (await snapshots.has(steps[top - 1]!.chainId)) return steps.slice(top);
+  return [...steps];
+}
+
+/** Which layers must be fetched: those of `missing` whose blob is not here. */
+export async function blobStates<Step extends Pick<LayerStep, 'blob'>>(
+  content: Pick<OperationDeps['content'], 'stat'> | undefined,
+  steps: readonly Step[],
+  missing: readonly Step[],
+): Promise<PulledLayer[]> {
+  return Promise.all(
+    steps.map(async (step): Promise<PulledLayer> => {
+      const { digest, size } = step.blob;
+      const here = !missing.includes(step) || (await content?.stat(digest)) !== undefined;
+      return { digest, size, state: here ? 'present' : 'fetched' };
+    }),
+  );
+}
+
+/** Bytes that must come over the network. */
+export function bytesToFetch(layers: readonly Pick<PulledLayer, 'size' | 'state'>[]): number {
+  return layers.reduce((sum, { size, state }) => sum + (state === 'fetched' ? size : 0), 0);
+}
+
+/** An estimate of what layers take when unpacked. Bytes. */
+export function bytesUnpacked(steps: readonly Pick<LayerStep, 'blob'>[]): number {
+  const ratio = (mediaType: string): number => (/gzip|zstd/.test(mediaType) ? UNPACK_RATIO : 1);
+  return Math.round(steps.reduce((sum, { blob }) => sum + blob.size * ratio(blob.mediaType), 0));
+}
+
+/** Throws NotFoundError when the image is for another platform than the one asked for; a remark when none was. */
+export function checkPlatform(
+  query: ImageQuery,
+  config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
+  onNote: (line: string) => void,
+): void {
+  const { os, architecture, variant } = config;
+  if (typeof os !== 'string' || typeof architecture !== 'string') return;
+  const have: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
+  if (platformScore(query.platform, have) > 0) return;
+  const message = `the image is for ${formatPlatform(have)}, not ${formatPlatform(query.platform)}`;
+  if (!query.platformGiven) return onNote(`${message}: it will not run here`);
+  throw new NotFoundError(message, {
+    kind: 'platform',
+    subject: formatPlatform(query.platform),
+    hint: 'leave out --platform, or choose another image',
+  });
+}

@@ -1,0 +1,63 @@
+import type { Writable } from 'node:stream';
+import type { PackedLayer } from '../../layer/index.js';
+import type { ImageRecord } from '../../metadata/index.js';
+import type { LayerCompression } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { blobNotFoundError } from '../download/index.js';
+import { hasLayer } from '../store/index.js';
+
+/** What packing a layer from its files needs. */
+export type PackAnewDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>;
+
+/** How, and where to. */
+export interface PackAnewOptions {
+  readonly compression: LayerCompression;
+  readonly level?: number | undefined;
+  readonly output: Writable;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (transferred: number) => void;
+}
+
+/**
+ * Writes a layer of an image as a blob from its files and those of the layer below: of layers that imgtool packed, with the
+ * bytes they had. Destroys `output` when it fails. Call with the store locked. Throws NotFoundError when the files are not here.
+ */
+export async function packAnew(
+  deps: PackAnewDeps,
+  layer: { readonly record: ImageRecord; readonly position: number },
+  options: PackAnewOptions,
+): Promise<PackedLayer> {
+  try {
+    return await pack(deps, layer, options);
+  } catch (error) {
+    // Who reads it must not wait for what never comes.
+    options.output.destroy(error as Error);
+    throw error;
+  }
+}
+
+async function pack(
+  deps: PackAnewDeps,
+  { record, position }: { readonly record: ImageRecord; readonly position: number },
+  { compression, level, output, signal, onProgress }: PackAnewOptions,
+): Promise<PackedLayer> {
+  const [below, layer] = [record.chainIds[position - 1], record.chainIds[position]!];
+  for (const needed of below === undefined ? [layer] : [below, layer]) {
+    if (await hasLayer(deps, needed)) continue;
+    throw blobNotFoundError({ digest: record.layers[position]!.digest });
+  }
+  const lower = below === undefined ? undefined : deps.snapshots.layerPath(below);
+  const upper = deps.snapshots.layerPath(layer);
+  const onNote = (line: string): void => deps.progress.note(line);
+  const changes = await deps.compareTrees({ lower, upper, signal, onNote });
+  return deps.packLayer({
+    lower,
+    upper,
+    changes: lower === undefined ? [{ kind: 'C', path: Buffer.from('/') }, ...changes] : changes,
+    compression,
+    ...(level === undefined ? {} : { level }),
+    output,
+    signal,
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+}

@@ -1,0 +1,81 @@
+import { closeSync, openSync } from 'node:fs';
+import { StoreError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
+import type { Digest } from '../../spec/index.js';
+import { GrowingFile } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type Arrival, type BlobArrivals, deleteDamagedBlobs } from '../download/index.js';
+import { missingSteps } from './look-up-image.js';
+import { type LayerStep, unpackLayers } from './unpack-layers.js';
+
+/** What restoring needs. */
+export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
+
+/**
+ * Unpacks the layers that an image of the store has lost to a power cut, from their blobs and without a registry. Call with
+ * the store locked. Throws StoreError when a blob is missing too or damaged (then it is removed), and what unpacking throws.
+ */
+export async function restoreLayers(
+  deps: RestoreDeps,
+  image: ImageRecord,
+  { bootId, signal }: { readonly bootId: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const steps = image.layers.map((blob, i): LayerStep => ({
+    blob,
+    diffId: image.diffIds[i]!,
+    chainId: image.chainIds[i]!,
+    parent: image.chainIds[i - 1],
+  }));
+  const missing = await missingSteps(deps, steps);
+  if (missing.length === 0) return;
+  for (const { blob, chainId } of missing) {
+    if ((await deps.content.stat(blob.digest)) !== undefined) continue;
+    throw new StoreError(`layer ${chainId} of the image is missing in the store, and so is its blob`, {
+      path: deps.snapshots.layerPath(chainId),
+      hint: 'pull or load the image again',
+    });
+  }
+  const applier = await deps.createApplier();
+  const arrivals = blobsOfStore(deps.content);
+  try {
+    await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
+  } catch (error) {
+    const [damaged] = await deleteDamagedBlobs(
+      deps,
+      error,
+      missing.map(({ blob }) => blob.digest),
+    );
+    if (damaged === undefined) throw error;
+    throw new StoreError(`blob ${damaged} in the store was damaged, so a layer of the image cannot be unpacked`, {
+      path: deps.content.path(damaged),
+      cause: error,
+      hint: 'pull or load the image again: the damaged blob has been removed',
+    });
+  } finally {
+    await arrivals.close();
+    await applier.close();
+  }
+}
+
+/** Blobs that are here count as arrived; to be closed. */
+export function blobsOfStore(content: OperationDeps['content']): BlobArrivals {
+  const fds: number[] = [];
+  const arrived = new Map<Digest, Promise<Arrival>>();
+  const open = async (digest: Digest): Promise<Arrival> => {
+    const fd = openSync(content.path(digest), 'r');
+    fds.push(fd);
+    return { fd, growing: GrowingFile.complete((await content.stat(digest))?.size ?? 0) };
+  };
+  return {
+    readable: (digest) => {
+      const arrival = arrived.get(digest) ?? open(digest);
+      arrived.set(digest, arrival);
+      return arrival;
+    },
+    done: () => Promise.resolve('present'),
+    close: () => {
+      for (const fd of fds) closeSync(fd);
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,281 @@
+import { randomBytes } from 'node:crypto';
+import { DigestMismatchError, DiskSpaceError } from '../../errors.js';
+import type { AppliedLayer, LayerApplier } from '../../layer/index.js';
+import { digestHex, MEDIA_TYPE, nextChainId, type ChainId, type Descriptor, type DiffId } from '../../spec/index.js';
+import { GrowingFile } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import type { BlobArrivals } from '../download/index.js';
+import { dropUnrecorded, isRecorded } from '../store/index.js';
+
+/** One layer of an image: where its bytes come from and what it must become. */
+export interface LayerStep {
+  readonly blob: Descriptor;
+  readonly diffId: DiffId;
+  readonly chainId: ChainId;
+  readonly parent: ChainId | undefined;
+}
+
+/** What a layer is called in a manifest, by its compression. */
+export const LAYER_TYPE = {
+  gzip: MEDIA_TYPE.ociLayerGzip,
+  zstd: MEDIA_TYPE.ociLayerZstd,
+  none: MEDIA_TYPE.ociLayer,
+} as const;
+
+type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
+
+/** A layer in work: its place, and the locks on its name and its place. */
+interface LayerWork {
+  readonly step: LayerStep;
+  readonly key: string;
+  readonly root: string;
+  readonly release: () => void;
+}
+
+/** A layer that is unpacked and verified, and has no name yet. */
+interface UnpackedLayer extends LayerWork {
+  readonly applied: AppliedLayer;
+}
+
+/**
+ * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
+ * its chainID while the next one is being unpacked. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a
+ * diffID is not the config's. A failed layer is rolled back; finished ones stay.
+ */
+export async function unpackLayers(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  options: { readonly steps: readonly LayerStep[]; readonly bootId: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const { bootId, signal } = options;
+  let below: UnpackedLayer | undefined;
+  for (const step of options.steps) {
+    const work = await beginLayer(deps, { step, below: below?.key, signal }).catch(async (error: unknown) => {
+      if (below !== undefined) await publishUnpacked(deps, below, bootId);
+      throw error;
+    });
+    // Publishing waits for the disk; what is unpacked above was snapshotted from the work and needs no name below it.
+    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below, bootId);
+    published.catch(() => undefined);
+    below = undefined;
+    try {
+      if (work !== undefined) below = await unpackLayer(deps, arrivals, applier, { work, published, signal });
+      await published;
+    } catch (error) {
+      if (below !== undefined) await rollBack(deps, below);
+      await published;
+      throw error;
+    }
+  }
+  if (below !== undefined) await publishUnpacked(deps, below, bootId);
+}
+
+/** Locks a layer and makes the place to unpack it into; undefined when the layer is there. */
+async function beginLayer(
+  deps: UnpackDeps,
+  { step, below, signal }: { step: LayerStep; below: string | undefined; signal: AbortSignal },
+): Promise<LayerWork | undefined> {
+  const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
+  const releases = [() => lock.release()];
+  const release = (): void => {
+    for (const one of releases.splice(0).reverse()) one();
+  };
+  try {
+    if (await isRecorded(deps, step.chainId)) {
+      release();
+      return undefined;
+    }
+    await dropUnrecorded(deps, step.chainId, signal);
+    const key = randomBytes(16).toString('hex');
+    const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+    releases.push(() => alive.release());
+    const { snapshots } = deps;
+    const root = await (below === undefined ? snapshots.prepare(key, step.parent) : snapshots.prepareAbove(key, below));
+    return { step, key, root, release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function rollBack(deps: UnpackDeps, { key, release }: LayerWork): Promise<void> {
+  try {
+    await deps.snapshots.removeWork(key);
+  } finally {
+    release();
+  }
+}
+
+/** Unpacks a layer and checks its diffID. `published`: when the layer below has its name. Rolls back when it throws. */
+async function unpackLayer(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
+): Promise<UnpackedLayer> {
+  const { step, key, root } = work;
+  const anew = async (): Promise<string> => {
+    await published;
+    return deps.snapshots.prepare(key, step.parent);
+  };
+  try {
+    const applied = await applyVerified(deps, arrivals, applier, { blob: step.blob, key, root, anew, signal });
+    if (applied.diffId !== step.diffId) {
+      throw new DigestMismatchError(
+        `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
+        {
+          expected: step.diffId,
+          actual: applied.diffId,
+          hint: 'the image is broken at its source: its config does not match its layers',
+        },
+      );
+    }
+    return { ...work, applied };
+  } catch (error) {
+    await rollBack(deps, work);
+    throw error;
+  }
+}
+
+/** Rolls back when it throws. */
+async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer, bootId: string): Promise<void> {
+  try {
+    await publish(deps, { ...layer, bootId });
+  } catch (error) {
+    await deps.snapshots.removeWork(layer.key);
+    throw error;
+  } finally {
+    layer.release();
+  }
+}
+
+/**
+ * Unpacks a layer whose diffID nobody has told, and publishes it under the chainID that it turns out to have. Throws what
+ * `LayerApplier.apply` throws; the layer is rolled back then.
+ */
+export async function unpackUnknown(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  options: {
+    readonly blob: Descriptor;
+    readonly parent: ChainId | undefined;
+    readonly bootId: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<LayerStep> {
+  const { blob, parent, bootId, signal } = options;
+  const key = randomBytes(16).toString('hex');
+  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
+    const job = { blob, key, root: await prepare(), anew: prepare, signal };
+    const applied = await applyVerified(deps, arrivals, applier, job);
+    const chainId = nextChainId(parent, applied.diffId);
+    const mediaType = LAYER_TYPE[applied.compression];
+    const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
+    const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
+    try {
+      if (!(await isRecorded(deps, chainId))) {
+        await dropUnrecorded(deps, chainId, signal);
+        await publish(deps, { step, key, applied, bootId });
+      }
+    } finally {
+      lock.release();
+    }
+    return step;
+  } finally {
+    await deps.snapshots.removeWork(key);
+    alive.release();
+  }
+}
+
+async function publish(
+  deps: UnpackDeps,
+  {
+    step,
+    key,
+    applied,
+    bootId,
+  }: { readonly step: LayerStep; readonly key: string; readonly applied: AppliedLayer; readonly bootId: string },
+): Promise<void> {
+  await deps.snapshots.commit(step.chainId, key);
+  await deps.metadata.layers.put(digestHex(step.chainId), {
+    version: 1,
+    chainId: step.chainId,
+    ...(step.parent === undefined ? {} : { parent: step.parent }),
+    diffId: step.diffId,
+    blob: step.blob,
+    size: applied.size,
+    entries: applied.entries,
+    sealed: false,
+    bootId,
+  });
+  for (const note of applied.notes) deps.progress.note(note);
+  deps.progress.event({
+    v: 1,
+    kind: 'layer',
+    action: 'unpack',
+    digest: step.blob.digest,
+    state: 'done',
+    transferred: applied.size,
+    total: applied.size,
+  });
+}
+
+/**
+ * Unpacks into `root` while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and
+ * fetched again may have been unpacked with an error, or without one. Then all is unpacked into a root made `anew`, from the
+ * finished blob.
+ */
+async function applyVerified(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  job: {
+    readonly blob: Descriptor;
+    readonly key: string;
+    readonly root: string;
+    readonly anew: () => Promise<string>;
+    readonly signal: AbortSignal;
+  },
+): Promise<AppliedLayer> {
+  const { digest } = job.blob;
+  const first = await applyOnce(deps, arrivals, applier, job).catch((error: unknown) => {
+    // The disk is full and the user impatient whatever the bytes are.
+    if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
+    return { error };
+  });
+  await arrivals.done(digest);
+  if ((await arrivals.readable(digest)).growing.failed) {
+    await deps.snapshots.removeWork(job.key);
+    return applyOnce(deps, arrivals, applier, { ...job, root: await job.anew() });
+  }
+  if ('error' in first) throw first.error;
+  return first;
+}
+
+async function applyOnce(
+  deps: UnpackDeps,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  { blob, root, signal }: { readonly blob: Descriptor; readonly root: string; readonly signal: AbortSignal },
+): Promise<AppliedLayer> {
+  const { fd, growing } = await arrivals.readable(blob.digest);
+  return applier.apply({
+    fd,
+    growing: growing.failed ? GrowingFile.complete(blob.size) : growing,
+    root,
+    signal,
+    onProgress: (transferred) =>
+      deps.progress.event({
+        v: 1,
+        kind: 'layer',
+        action: 'unpack',
+        digest: blob.digest,
+        state: 'active',
+        transferred,
+      }),
+  });
+}

@@ -1,0 +1,74 @@
+import { Readable } from 'node:stream';
+import { LayerFormatError, UnsupportedMediaTypeError } from '../../errors.js';
+import type { LayerApplier } from '../../layer/index.js';
+import { MEDIA_TYPE, type ChainId, type Digest } from '../../spec/index.js';
+import { modernCompression } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { damagedBlobError } from '../download/index.js';
+import { blobsOfStore } from './restore-layers.js';
+import { type LayerStep, unpackUnknown } from './unpack-layers.js';
+
+/** A tar to make a layer of. */
+export interface TarLayer {
+  /** Plain, or compressed with gzip, zstd, xz or bzip2; consumed. */
+  readonly source: Readable;
+  /** What it is called in messages. */
+  readonly name: string;
+  /** The layer below. */
+  readonly parent: ChainId | undefined;
+  /** Told of the blob as soon as it is in the store: the caller drops it when no image comes of it. */
+  readonly made: Digest[];
+  readonly bootId: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may
+ * exist nowhere else: call `sealLayers` before anything says that the layer is there. Throws LayerFormatError,
+ * UnsupportedMediaTypeError, PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing),
+ * StoreError (the disk lost bytes of it), DiskSpaceError, AbortError; the layer is rolled back then.
+ */
+export async function unpackTar(
+  deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
+  applier: LayerApplier,
+  { source, name, parent, made, bootId, signal }: TarLayer,
+): Promise<LayerStep> {
+  const { digest, size } = await ingestLayer(deps, { source, name, signal });
+  made.push(digest);
+  // How it is compressed is found out by unpacking.
+  const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
+  const arrivals = blobsOfStore(deps.content);
+  try {
+    return await unpackUnknown(deps, arrivals, applier, { blob, parent, bootId, signal });
+  } catch (failure) {
+    const error = await damagedBlobError(failure, deps, [digest]);
+    if (!(error instanceof UnsupportedMediaTypeError)) throw error;
+    throw new UnsupportedMediaTypeError(`${name} is no tar, or compressed in a way that layers do not use`, {
+      mediaType: error.mediaType,
+      hint: 'give a tar, plain or compressed with gzip, zstd, xz or bzip2',
+      cause: error,
+    });
+  } finally {
+    await arrivals.close();
+  }
+}
+
+async function ingestLayer(
+  { content }: Pick<OperationDeps, 'content'>,
+  { source, name, signal }: Pick<TarLayer, 'source' | 'name' | 'signal'>,
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  let received = 0;
+  const counted = async function* (): AsyncGenerator<Buffer> {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      received += chunk.length;
+      yield chunk;
+    }
+  };
+  const { bytes, close } = await modernCompression(counted(), signal);
+  try {
+    if (received === 0) throw new LayerFormatError(`${name} is empty`, { hint: 'give a tar of files' });
+    return await content.ingestStream(Readable.from(bytes, { objectMode: false }), { signal });
+  } finally {
+    await close();
+  }
+}

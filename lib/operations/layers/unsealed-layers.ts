@@ -1,0 +1,51 @@
+import type { LayerApplier } from '../../layer/index.js';
+import { nextChainId, type Descriptor } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import type { BlobArrivals } from '../download/index.js';
+import { hasLayer } from '../store/index.js';
+import { type LayerStep, unpackUnknown } from './unpack-layers.js';
+
+/**
+ * The layers that need no unpacking, of an image that tells no diffIDs (schema 1, protocol v1): the longest run from the
+ * bottom whose blobs were unpacked here before and whose top layer is there. Blobs are known by digest, so what they
+ * unpack to is too.
+ */
+export async function knownSteps(
+  { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  blobs: readonly Descriptor[],
+): Promise<LayerStep[]> {
+  const records = new Map(
+    (await metadata.layers.list()).flatMap((layer) => (layer.blob === undefined ? [] : [[layer.blob.digest, layer]])),
+  );
+  const steps: LayerStep[] = [];
+  for (const { digest } of blobs) {
+    const record = records.get(digest);
+    if (record?.blob === undefined) break;
+    const parent = steps.at(-1)?.chainId;
+    steps.push({ blob: record.blob, diffId: record.diffId, chainId: nextChainId(parent, record.diffId), parent });
+  }
+  while (steps.length > 0 && !(await hasLayer({ metadata, snapshots }, steps.at(-1)!.chainId))) steps.pop();
+  return steps;
+}
+
+/**
+ * Unpacks `blobs`, oldest first, on top of `below`, each as soon as it is named and its bytes arrive; what they turn out to
+ * be is in the result, `below` first. Throws as `unpackUnknown`.
+ */
+export async function unpackUnsealed(
+  deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
+  arrivals: BlobArrivals,
+  applier: LayerApplier,
+  options: {
+    readonly below: readonly LayerStep[];
+    readonly blobs: Iterable<Descriptor> | AsyncIterable<Descriptor>;
+    readonly bootId: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<LayerStep[]> {
+  const { bootId, signal } = options;
+  const steps = [...options.below];
+  for await (const blob of options.blobs)
+    steps.push(await unpackUnknown(deps, arrivals, applier, { blob, parent: steps.at(-1)?.chainId, bootId, signal }));
+  return steps;
+}

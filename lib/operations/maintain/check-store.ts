@@ -1,0 +1,198 @@
+import { DigestMismatchError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
+import type { ChainId, Digest } from '../../spec/index.js';
+import { checkLayer, type CheckLayerDeps } from '../layers/index.js';
+import {
+  hasLayer,
+  isUnwritable,
+  madeFrom,
+  readRecords,
+  type StoreRecords,
+  sweepStore,
+  unrecordedLayers,
+} from '../store/index.js';
+import { bringBackHint, isNeeded, type RepairDeps, repairStore } from './repair-store.js';
+
+/** What checking needs. */
+export type CheckDeps = CheckLayerDeps & RepairDeps;
+
+/** How to check. */
+export interface CheckRequest {
+  /** Records and presence only; nothing is read or unpacked. */
+  readonly quick: boolean;
+  /** Removes what is bad and brings it back: from its blob, or from a registry that has it. */
+  readonly repair: boolean;
+  readonly bootId: string;
+  readonly signal: AbortSignal;
+}
+
+/** One thing that is not as it should be. */
+export interface Finding {
+  readonly kind: 'blob' | 'layer' | 'image';
+  /** Digest, chainID or image ID. */
+  readonly subject: string;
+  readonly problem: string;
+  /**
+   * `found`: not touched. `repaired`: whole again. `removed`: gone, and nothing needs it. `missing`: gone or damaged, an image
+   * or a container needs it, and it could not be brought back.
+   */
+  readonly outcome: 'found' | 'repaired' | 'removed' | 'missing';
+  readonly repaired: boolean;
+  /** What brings back what is missing. */
+  readonly hint?: string;
+}
+
+/** What was looked at, and what is wrong. */
+export interface StoreCheck {
+  readonly blobs: number;
+  readonly layers: number;
+  readonly images: number;
+  readonly findings: readonly Finding[];
+}
+
+/** What is bad, and whether it is still so. */
+interface Problem extends Pick<Finding, 'kind' | 'subject' | 'problem'> {
+  readonly isWhole: () => Promise<boolean>;
+}
+
+/**
+ * Proves what the store holds: each blob by its digest, each layer by unpacking its blob again, each image by what it refers
+ * to. To repair it waits until no other process works in the store. Containers keep the files they have. Throws StoreError,
+ * SyscallError, DiskSpaceError, AbortError.
+ */
+export async function checkStore(deps: CheckDeps, request: CheckRequest): Promise<StoreCheck> {
+  const { repair, signal } = request;
+  deps.metadata.makeRoom();
+  const store = await deps.metadata.lock('store', {
+    mode: repair ? 'exclusive' : 'shared',
+    signal,
+    onWait: () => deps.progress.note('waiting for other imgtool processes that work in the store'),
+  });
+  try {
+    await sweepStore(deps);
+    const problems: Problem[] = [];
+    const blobs = await checkBlobs(deps, request, problems);
+    const records = await readRecords(deps);
+    const { images, layers } = records;
+    await checkLayers(deps, request, { records, problems });
+    for (const image of images) await checkImage(deps, image, problems);
+    if (repair && problems.length > 0) await repairStore(deps, request, { records, problems });
+    const findings: Finding[] = [];
+    for (const problem of problems) findings.push(await outcomeOf(problem, { repair, records }));
+    return { blobs, layers: layers.length, images: new Set(images.map(({ id }) => id)).size, findings };
+  } finally {
+    store.release();
+  }
+}
+
+async function outcomeOf(
+  { kind, subject, problem, isWhole }: Problem,
+  { repair, records }: { readonly repair: boolean; readonly records: StoreRecords },
+): Promise<Finding> {
+  const finding = { kind, subject, problem };
+  if (!repair) return { ...finding, outcome: 'found', repaired: false };
+  if (await isWhole()) return { ...finding, outcome: 'repaired', repaired: true };
+  if (!isNeeded(records, subject)) return { ...finding, outcome: 'removed', repaired: false };
+  return { ...finding, outcome: 'missing', repaired: false, hint: bringBackHint(records, subject) };
+}
+
+async function checkBlobs(
+  deps: CheckDeps,
+  { quick, repair, signal }: CheckRequest,
+  problems: Problem[],
+): Promise<number> {
+  let count = 0;
+  for await (const { digest } of deps.content.list()) {
+    signal.throwIfAborted();
+    count += 1;
+    const damage = quick ? undefined : await damageOf(deps, digest, signal);
+    if (damage === undefined) continue;
+    const isWhole = async (): Promise<boolean> =>
+      (await deps.content.stat(digest)) !== undefined && (await damageOf(deps, digest, signal)) === undefined;
+    problems.push({ kind: 'blob', subject: digest, problem: damage, isWhole });
+    if (repair) await deps.content.delete(digest);
+  }
+  return count;
+}
+
+async function damageOf({ content }: CheckDeps, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    for await (const _chunk of await content.open(digest, { signal }));
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof DigestMismatchError) return `its bytes have the digest ${error.actual}`;
+    if ((error as NodeJS.ErrnoException).code === 'EIO') return 'the disk cannot read it (EIO)';
+    throw error;
+  }
+}
+
+async function checkLayers(
+  deps: CheckDeps,
+  { quick, signal }: CheckRequest,
+  { records: { layers }, problems }: { readonly records: StoreRecords; readonly problems: Problem[] },
+): Promise<void> {
+  const { snapshots, content, progress } = deps;
+  const report = (chainId: ChainId, problem: string): void =>
+    void problems.push({ kind: 'layer', subject: chainId, problem, isWhole: () => hasLayer(deps, chainId) });
+  const applier = quick ? undefined : await deps.createApplier();
+  const bad = new Set(problems.map(({ subject }) => subject));
+  /** Comparing takes as much room as the layer does. */
+  let isFull = false;
+  try {
+    const unrecorded = await unrecordedLayers(deps);
+    for (const chainId of unrecorded) report(chainId, 'it has no record: a process was killed before it was complete');
+    const doubtful = madeFrom(layers, unrecorded);
+    for (const layer of layers) {
+      signal.throwIfAborted();
+      const { chainId, parent, blob } = layer;
+      if (!(await snapshots.has(chainId))) {
+        report(chainId, 'it is missing');
+        continue;
+      }
+      if (deps.metadata.mayBeCut(layer)) {
+        report(chainId, 'it was written just before a restart and may be incomplete');
+        continue;
+      }
+      if (doubtful.includes(chainId)) {
+        report(chainId, 'it was made from a layer that has no record');
+        continue;
+      }
+      const provable =
+        blob !== undefined &&
+        !bad.has(blob.digest) &&
+        (await content.stat(blob.digest)) !== undefined &&
+        (parent === undefined || (await snapshots.has(parent)));
+      if (applier === undefined || !provable || isFull) continue;
+      try {
+        const damage = await checkLayer(deps, applier, { layer, signal });
+        if (damage !== undefined) report(chainId, damage);
+      } catch (error) {
+        if (!isUnwritable(error)) throw error;
+        isFull = true;
+        progress.note('the store is full or read-only: not all layers were compared with their blobs');
+      }
+    }
+  } finally {
+    await applier?.close();
+  }
+}
+
+async function checkImage(deps: CheckDeps, image: ImageRecord, problems: Problem[]): Promise<void> {
+  const { content } = deps;
+  const report = (problem: string, isWhole: () => Promise<boolean>): void =>
+    void problems.push({ kind: 'image', subject: image.id, problem, isWhole });
+  for (const [what, document] of [
+    ['manifest', image.manifest],
+    ['config', image.config],
+    ['index', image.index],
+  ] as const) {
+    if (document === undefined) continue;
+    const { digest } = document;
+    const isThere = async (): Promise<boolean> => (await content.stat(digest)) !== undefined;
+    if (!(await isThere())) report(`its ${what} ${digest} is missing`, isThere);
+  }
+  const top = image.chainIds.at(-1);
+  if (top !== undefined && !(await hasLayer(deps, top)))
+    report(`its top layer ${top} is missing`, () => hasLayer(deps, top));
+}

@@ -1,0 +1,53 @@
+import type { SpaceReport } from '../../snapshot/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type ImageSummary, LayerSizes, listImages, readRecords, sum, unrecordedLayers } from '../store/index.js';
+
+/** What the store holds and the room it has; layers in bytes of uncompressed tar, blobs in bytes as stored. */
+export interface StoreUsage {
+  readonly images: readonly ImageSummary[];
+  readonly containers: number;
+  readonly layers: {
+    readonly count: number;
+    readonly size: number;
+    /** Of layers that more than one image has. */
+    readonly sharedSize: number;
+    /** Of layers that one image alone has. */
+    readonly exclusiveSize: number;
+    /** Subvolumes of layers without a record, which killed processes left: not counted in the rest; gc removes them. */
+    readonly unrecorded: number;
+    /** Of layers that no image has (kept by a container, or by an interrupted pull). */
+    readonly unreferencedSize: number;
+  };
+  readonly blobs: { readonly count: number; readonly size: number };
+  readonly space: SpaceReport;
+}
+
+/** Adds up what is stored. Waits for no lock. */
+export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content' | 'snapshots'>): Promise<StoreUsage> {
+  const { images, layers, containers } = await readRecords(deps);
+  const sizes = new LayerSizes(layers, images);
+  const holders = new Map<string, number>();
+  for (const { chainIds } of new Map(images.map((image) => [image.id, image])).values())
+    for (const id of chainIds) holders.set(id, (holders.get(id) ?? 0) + 1);
+  const sizeOf = (wanted: (count: number) => boolean): number =>
+    sum(layers.filter(({ chainId }) => wanted(holders.get(chainId) ?? 0)).map(({ chainId }) => sizes.of(chainId)));
+  let [count, size] = [0, 0];
+  for await (const blob of deps.content.list()) {
+    count += 1;
+    size += blob.size;
+  }
+  return {
+    images: await listImages(deps),
+    containers: containers.length,
+    layers: {
+      count: layers.length,
+      size: sizeOf(() => true),
+      sharedSize: sizeOf((images) => images > 1),
+      exclusiveSize: sizeOf((images) => images === 1),
+      unrecorded: (await unrecordedLayers(deps)).length,
+      unreferencedSize: sizeOf((images) => images === 0),
+    },
+    blobs: { count, size },
+    space: await deps.snapshots.space(),
+  };
+}

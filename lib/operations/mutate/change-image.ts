@@ -1,0 +1,251 @@
+import type { Readable } from 'node:stream';
+import { randomBytes } from 'node:crypto';
+import { applyConfigChanges } from '../../dockerfile/index.js';
+import { UsageError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
+import { compareText } from '../../util/index.js';
+import {
+  type ChainId,
+  compressionOfType,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  formatOf,
+  formatReference,
+  type HistoryEntry,
+  type ImageConfig,
+  layerMediaType,
+  nextChainId,
+  type Reference,
+} from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
+import {
+  createdAt,
+  dropUnusedBlobs,
+  findImage,
+  lockStore,
+  readImageConfig,
+  sealLayers,
+  sweepStore,
+} from '../store/index.js';
+import { deriveImage, requireName } from './derive-image.js';
+
+/** An image to make another of. */
+export interface ImageChangeRequest {
+  /** Name, ID or unique prefix of one. */
+  readonly image: string;
+  /** Name of the new image; without it the image has an ID only. */
+  readonly reference?: Reference | undefined;
+  readonly message?: string | undefined;
+  readonly author?: string | undefined;
+  /** Dockerfile instructions for the config, applied in order. */
+  readonly changes: readonly string[];
+  /** Seconds since 1970: no date of the config, and no file that is packed, is newer. */
+  readonly sourceDateEpoch?: number | undefined;
+  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
+  readonly reserveBytes?: number | undefined;
+  readonly bootId: string;
+  readonly signal: AbortSignal;
+}
+
+/** The image that was made. */
+export interface ChangedImage {
+  readonly id: Digest;
+  readonly name: string | undefined;
+  /** Digest of the manifest. */
+  readonly digest: Digest;
+  readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
+}
+
+/** A tar to put on top of an image. */
+export interface TarToAppend {
+  /** Opens it: gzip, zstd or plain; consumed. */
+  readonly open: () => Promise<Readable>;
+  /** What it is called in the history. */
+  readonly name: string;
+}
+
+type ChangeDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> & RestoreDeps;
+
+interface Layers {
+  readonly layers: readonly Descriptor[];
+  readonly diffIds: readonly DiffId[];
+}
+
+/** Makes an image with another config and the same layers. Throws NotFoundError, UsageError. */
+export function configImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
+  return changeImage(deps, request, ({ base, config, step }) =>
+    Promise.resolve({ ...base, history: [...historyOf(config), { ...step('imgtool config'), empty_layer: true }] }),
+  );
+}
+
+/**
+ * Makes an image with one more layer for each tar; the blob of a layer is the tar as it came, whiteouts in it count. Throws
+ * NotFoundError, UsageError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, DiskSpaceError.
+ */
+export function appendToImage(
+  deps: ChangeDeps,
+  request: ImageChangeRequest & { readonly tars: readonly TarToAppend[] },
+): Promise<ChangedImage> {
+  return changeImage(deps, request, async ({ base, config, step, made, signal }) => {
+    await restoreLayers(deps, base, { ...request, signal });
+    const added = await appendTars(deps, { ...request, base, made, signal });
+    return {
+      layers: [...base.layers, ...added.layers],
+      diffIds: [...base.diffIds, ...added.diffIds],
+      history: [...historyOf(config), ...request.tars.map(({ name }) => step(`imgtool append ${name}`))],
+    };
+  });
+}
+
+/** Makes an image of one layer with everything in it. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
+export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
+  return changeImage(deps, request, async ({ base, step, signal }) => {
+    const { bootId, sourceDateEpoch } = request;
+    const top = base.chainIds.at(-1);
+    if (top === undefined) throw new UsageError('an image without layers has nothing to flatten');
+    await restoreLayers(deps, base, { bootId, signal });
+    const upper = deps.snapshots.layerPath(top);
+    const key = randomBytes(16).toString('hex');
+    const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+    try {
+      const changes = await deps.compareTrees({ lower: undefined, upper, signal });
+      await deps.snapshots.prepare(key, top);
+      const format = formatOf(base.manifest.mediaType);
+      const tree = { below: undefined, upper, key, changes, format, subject: top, sourceDateEpoch };
+      const { blob, diffId } = await packIntoStore(deps, { ...tree, bootId, signal });
+      return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
+    } finally {
+      await deps.snapshots.removeWork(key);
+      alive.release();
+    }
+  });
+}
+
+/**
+ * Makes an image with the layers of `image` above those it shares with the image it was made from, on top of another one.
+ * The lower image is `from`, or the image of the store that shares the most. Throws NotFoundError, UsageError (no such
+ * image), StoreError (a blob is missing), what unpacking throws.
+ */
+export function rebaseImage(
+  deps: ChangeDeps,
+  request: ImageChangeRequest & { readonly onto: string; readonly from: string | undefined },
+): Promise<ChangedImage> {
+  return changeImage(deps, request, async ({ base, config, step, signal }) => {
+    const below = await lowerImage(deps, base, request.from);
+    const { record: onto } = await findImage(deps, request.onto);
+    const depth = below.chainIds.length;
+    const format = formatOf(base.manifest.mediaType);
+    const inFormat = (blob: Descriptor): Descriptor => ({
+      ...blob,
+      mediaType: layerMediaType(format, compressionOfType(blob.mediaType), blob.mediaType),
+    });
+    const layers = [...onto.layers.map(inFormat), ...base.layers.slice(depth)];
+    const diffIds = [...onto.diffIds, ...base.diffIds.slice(depth)];
+    const chain: ChainId[] = [];
+    for (const diffId of diffIds) chain.push(nextChainId(chain.at(-1), diffId));
+    await restoreLayers(deps, { ...base, layers, diffIds, chainIds: chain }, { ...request, signal });
+    const own = historyOf(config).slice(historyOf(await readImageConfig(deps, below)).length);
+    const history = [...historyOf(await readImageConfig(deps, onto)), ...own];
+    return { layers, diffIds, history: [...history, { ...step(`imgtool rebase`), empty_layer: true }] };
+  });
+}
+
+/** The image that `base` was made from. */
+async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | undefined): Promise<ImageRecord> {
+  const isBelow = ({ chainIds }: ImageRecord): boolean =>
+    chainIds.length < base.chainIds.length && chainIds.every((chainId, i) => chainId === base.chainIds[i]);
+  if (from !== undefined) {
+    const { record } = await findImage(deps, from);
+    if (isBelow(record)) return record;
+    throw new UsageError(`the image does not stand on ${from}`, { hint: 'see "imgtool tree"' });
+  }
+  const candidates = (await deps.metadata.images.list()).filter((image) => image.chainIds.length > 0 && isBelow(image));
+  const [nearest] = candidates.sort((a, b) => b.chainIds.length - a.chainIds.length || compareText(a.id, b.id));
+  if (nearest !== undefined) return nearest;
+  throw new UsageError('no image of the store has the lower layers of this one', {
+    hint: 'pull the image it was made from, and name it with --from',
+  });
+}
+
+async function appendTars(
+  deps: ChangeDeps,
+  job: Pick<ImageChangeRequest, 'bootId' | 'signal'> & {
+    readonly base: ImageRecord;
+    readonly tars: readonly TarToAppend[];
+    readonly made: Digest[];
+  },
+): Promise<Layers> {
+  const { base, made, bootId, signal } = job;
+  const format = formatOf(base.manifest.mediaType);
+  const layers: Descriptor[] = [];
+  const diffIds: DiffId[] = [];
+  let parent = base.chainIds.at(-1);
+  const applier = await deps.createApplier();
+  try {
+    for (const tar of job.tars) {
+      const source = await tar.open();
+      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, bootId, signal });
+      const { mediaType, digest, size } = step.blob;
+      layers.push({ mediaType: layerMediaType(format, compressionOfType(mediaType), ''), digest, size });
+      diffIds.push(step.diffId);
+      parent = step.chainId;
+    }
+    await sealLayers({ ...deps, bootId });
+  } finally {
+    await applier.close();
+  }
+  return { layers, diffIds };
+}
+
+/** Finds the image, applies the changes of the config, and records what `make` has made of the layers. */
+async function changeImage(
+  deps: ChangeDeps,
+  request: ImageChangeRequest,
+  make: (parts: {
+    readonly base: ImageRecord;
+    readonly config: ImageConfig;
+    readonly step: (createdBy: string) => HistoryEntry;
+    /** Told of blobs that have come into the store. */
+    readonly made: Digest[];
+    readonly signal: AbortSignal;
+  }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
+): Promise<ChangedImage> {
+  const { reference, author, message, signal } = request;
+  requireName(reference);
+  const made: Digest[] = [];
+  const store = await lockStore(deps, request);
+  try {
+    await sweepStore(deps);
+    const { record: base } = await findImage(deps, request.image);
+    const config = await readImageConfig(deps, base);
+    const execution = applyConfigChanges(config.config ?? {}, request.changes);
+    const created = createdAt(request.sourceDateEpoch);
+    const step = (createdBy: string): HistoryEntry => ({
+      created,
+      created_by: [createdBy, ...request.changes].join('; '),
+      ...(author === undefined ? {} : { author }),
+      ...(message === undefined ? {} : { comment: message }),
+    });
+    const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
+      make({ base, config, step, made, signal: guarded }),
+    );
+    const record = await deriveImage(deps, {
+      ...{ base, config, execution, layers, diffIds, history, author, created, reference, signal },
+    });
+    return {
+      id: record.id,
+      name: reference === undefined ? undefined : formatReference(reference),
+      digest: record.manifest.digest,
+      layers: record.layers.map(({ digest, size }) => ({ digest, size })),
+    };
+  } finally {
+    store.release();
+    await dropUnusedBlobs(deps, made);
+  }
+}
+
+function historyOf({ history }: ImageConfig): readonly HistoryEntry[] {
+  return history ?? [];
+}

@@ -1,0 +1,6 @@
+/**
+ * New images from old ones: commit, config, append, flatten, rebase, import.
+ */
+export * from './change-image.js';
+export * from './commit.js';
+export * from './import-image.js';

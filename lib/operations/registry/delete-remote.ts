@@ -1,0 +1,90 @@
+import { NotFoundError, UsageError } from '../../errors.js';
+import type { RegistryClient, V1Repository } from '../../registry/index.js';
+import { mapLimited } from '../../util/index.js';
+import { type Digest, type Reference, tagOrDigest } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { removeTag } from './remove-tag.js';
+
+/** What was removed; `tags`: those that lost their manifest, sorted. `digest`: null over protocol v1, which has none. */
+export interface DeletedManifest {
+  readonly digest: Digest | null;
+  readonly tags: readonly string[];
+}
+
+/** How to remove it. */
+export interface DeleteOptions {
+  readonly tagOnly: boolean;
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+const PARALLEL = 6;
+
+/**
+ * Removes the manifest that a reference leads to, and with it all its tags; with `tagOnly` the tag alone. With `dryRun`
+ * nothing. Blobs stay until the registry collects them. A v1 registry removes the tag alone. Throws NotFoundError, UsageError,
+ * RegistryError when deletes are not allowed.
+ */
+export async function deleteRemoteManifest(
+  { registry }: Pick<OperationDeps, 'registry'>,
+  reference: Reference,
+  options: DeleteOptions,
+): Promise<DeletedManifest> {
+  const { signal } = options;
+  const v1 = await registry.openV1(reference, { signal });
+  if (v1 !== undefined) return deleteByV1(v1, reference, options);
+  try {
+    return await deleteByV2(registry, reference, options);
+  } catch (error) {
+    const found = await registry.openV1(reference, { signal, after: error });
+    if (found === undefined) throw error;
+    return deleteByV1(found, reference, options);
+  }
+}
+
+async function deleteByV1(
+  repository: V1Repository,
+  { tag, digest }: Reference,
+  { dryRun, signal }: DeleteOptions,
+): Promise<DeletedManifest> {
+  if (tag === undefined || digest !== undefined) {
+    throw new UsageError(`${repository.host} speaks registry protocol v1, which knows tags and no digests`, {
+      hint: 'write HOST/REPOSITORY:TAG',
+    });
+  }
+  await repository.resolve(tag, { signal });
+  if (!dryRun) await repository.deleteTag(tag, { signal });
+  return { digest: null, tags: [tag] };
+}
+
+async function deleteByV2(
+  registry: RegistryClient,
+  reference: Reference,
+  { signal, tagOnly, dryRun }: DeleteOptions,
+): Promise<DeletedManifest> {
+  const [reader, writer] = await Promise.all([
+    registry.open(reference, { signal, mirrors: false }),
+    registry.openWriter(reference, { signal }),
+  ]);
+  const { digest } = await reader.resolve(tagOrDigest(reference), { signal });
+  const listed: string[] = [];
+  for await (const tag of reader.tags({ signal })) listed.push(tag);
+  const digests = await mapLimited(listed, PARALLEL, async (tag) => {
+    try {
+      return (await reader.resolve({ tag }, { signal })).digest;
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  });
+  const tags = listed.filter((_tag, i) => digests[i] === digest).sort();
+  if (tagOnly && reference.tag !== undefined) {
+    const { tag } = reference;
+    const isShared = (): Promise<boolean> => Promise.resolve(tags.some((other) => other !== tag));
+    const manifest = await reader.manifest({ tag }, { signal });
+    if (!dryRun) await removeTag(writer, { tag, manifest, isShared, signal });
+    return { digest, tags: [tag] };
+  }
+  if (!dryRun) await writer.deleteManifest({ digest }, { signal });
+  return { digest, tags };
+}

@@ -1,0 +1,17 @@
+/**
+ * Questions to registries and small changes there: resolving names, reading documents and blobs, tags, logins.
+ */
+export * from './delete-remote.js';
+export * from './find-tag.js';
+export * from './log-in.js';
+export * from './look-up-v1.js';
+export * from './read-blob.js';
+export * from './registry-access.js';
+export * from './registry-documents.js';
+export * from './registry-queries.js';
+export * from './registry-source.js';
+export * from './remove-tag.js';
+export * from './resolve-image.js';
+export * from './schema1-image.js';
+export * from './search-repositories.js';
+export * from './shared-read.js';

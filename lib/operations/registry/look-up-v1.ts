@@ -1,0 +1,26 @@
+import { UsageError } from '../../errors.js';
+import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
+import { checkV1Chain, type Reference } from '../../spec/index.js';
+import { mapLimited } from '../../util/index.js';
+
+/** Images asked for at the same time; the host's limit counts besides. */
+const PARALLEL_IMAGES = 16;
+
+/** The tag of a reference that v1 can follow. Throws UsageError for a digest, which v1 does not know. */
+export function tagForV1({ host, tag, digest }: Reference): string {
+  if (tag !== undefined && digest === undefined) return tag;
+  throw new UsageError(`${host} speaks registry protocol v1, which has no digests`, { hint: 'give a tag instead' });
+}
+
+/** The v1 images that a tag leads to, root first, without their layers. Throws what the registry throws, InvalidManifestError. */
+export async function lookUpV1(
+  repository: V1Repository,
+  reference: Reference,
+  options: { readonly signal: AbortSignal },
+): Promise<readonly V1RemoteImage[]> {
+  const id = await repository.resolve(tagForV1(reference), options);
+  const ids = await repository.ancestry(id, options);
+  const images = await mapLimited(ids, PARALLEL_IMAGES, (each) => repository.image(each, options));
+  checkV1Chain(images);
+  return images;
+}

@@ -1,0 +1,83 @@
+import { Readable } from 'node:stream';
+import type { BlobSource, RegistryClient, RepositoryReader } from '../../registry/index.js';
+import type {
+  Descriptor,
+  Digest,
+  ImageSelector,
+  ImageSource,
+  RawManifest,
+  Reference,
+  ReopenableBlob,
+} from '../../spec/index.js';
+
+type Repository = Pick<Reference, 'host' | 'repository'>;
+interface Signal {
+  readonly signal: AbortSignal;
+}
+
+/** A repository at a registry, to read from. */
+export class RegistrySource implements ImageSource {
+  readonly reader: RepositoryReader;
+
+  constructor(reader: RepositoryReader) {
+    this.reader = reader;
+  }
+
+  get name(): string {
+    return `docker://${this.reader.host}/${this.reader.repository}`;
+  }
+
+  manifest({ tag, digest }: ImageSelector, options: Signal): Promise<RawManifest> {
+    return this.reader.manifest(digest === undefined ? { tag: tag ?? 'latest' } : { digest }, options);
+  }
+
+  blob(descriptor: Descriptor): ReopenableBlob {
+    return reopenable(this.reader.blob(descriptor));
+  }
+
+  get repository(): Repository {
+    return this.reader;
+  }
+
+  blobSize(digest: Digest, options: Signal): Promise<number> {
+    return this.reader.blobSize!(digest, options);
+  }
+
+  tags(options: Signal): AsyncIterable<string> {
+    return this.reader.tags(options);
+  }
+
+  /** The client that opened the repository is its creator's. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Opens a repository to copy from; sends nothing. */
+export async function openRegistrySource(
+  registry: RegistryClient,
+  repository: Repository,
+  options: Signal,
+): Promise<RegistrySource> {
+  return new RegistrySource(await registry.open(repository, options));
+}
+
+/** A blob of a registry, which never sends what is before the offset. */
+export function reopenable(source: BlobSource): ReopenableBlob {
+  return {
+    descriptor: source.descriptor,
+    open: async ({ signal, offset }) => {
+      const { body, restarted } = await source.open({ signal, offset });
+      return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;
+    },
+  };
+}
+
+async function* skip(body: Readable, bytes: number): AsyncGenerator<Buffer> {
+  let left = bytes;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    const rest = chunk.subarray(Math.min(left, chunk.length));
+    left -= chunk.length - rest.length;
+    if (rest.length > 0) yield rest;
+  }
+}

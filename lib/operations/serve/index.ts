@@ -1,0 +1,4 @@
+/**
+ * The store as the storage of the embedded registry.
+ */
+export * from './store-storage.js';

@@ -1,0 +1,30 @@
+import { ImgtoolError } from '../../errors.js';
+import type { Digest } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+
+/**
+ * Deletes those of `digests` that no image and no layer needs. Only while nobody else works in the store, who might have
+ * found one there: else they stay, for who collects garbage. Throws nothing that a user would have to hear of.
+ */
+export async function dropUnusedBlobs(
+  { content, metadata }: Pick<OperationDeps, 'content' | 'metadata'>,
+  digests: readonly Digest[],
+): Promise<void> {
+  if (digests.length === 0) return;
+  const alone = await metadata.tryLock('store', 'exclusive');
+  if (alone === undefined) return;
+  try {
+    const [images, layers] = await Promise.all([metadata.images.list(), metadata.layers.list()]);
+    const used = new Set([
+      ...images.flatMap((image) => [image.config, image.manifest, ...image.layers].map(({ digest }) => digest)),
+      ...images.flatMap(({ index }) => (index === undefined ? [] : [index.digest])),
+      ...layers.flatMap(({ blob }) => (blob === undefined ? [] : [blob.digest])),
+    ]);
+    for (const digest of digests) if (!used.has(digest)) await content.delete(digest);
+  } catch (error) {
+    // Whatever came before is what the user must hear of.
+    if (!(error instanceof ImgtoolError)) throw error;
+  } finally {
+    alone.release();
+  }
+}

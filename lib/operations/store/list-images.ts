@@ -1,0 +1,72 @@
+import type { Digest } from '../../spec/index.js';
+import { compareText } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { readImageConfig } from './find-container.js';
+import { LayerSizes, readRecords } from './layer-sizes.js';
+
+/** One image of `images`, once for each manifest that it is here with; sizes in bytes of uncompressed tar. */
+export interface ImageSummary {
+  readonly id: Digest;
+  readonly names: readonly string[];
+  /** Digest of the manifest. */
+  readonly digest: Digest;
+  readonly created: string | null;
+  readonly pulled: string;
+  readonly platform: string;
+  readonly layers: number;
+  readonly size: number;
+  /** Of layers no other image has. */
+  readonly exclusiveSize: number;
+  readonly containers: number;
+  /** When they were asked for. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/**
+ * The images of the store, newest first. `filter`: part of a name or the beginning of an ID, `*` stands for anything.
+ * Waits for no lock.
+ */
+export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?: string): Promise<ImageSummary[]> {
+  const { images, layers, containers } = await readRecords(deps);
+  const sizes = new LayerSizes(layers, images);
+  const matches = filter === undefined ? () => true : nameFilter(filter);
+  return images
+    .filter(({ id, names }) => matches(names, id))
+    .map((image) => ({
+      id: image.id,
+      names: image.names,
+      digest: image.manifest.digest,
+      created: image.created ?? null,
+      pulled: image.pulled,
+      platform: image.platform,
+      layers: image.chainIds.length,
+      size: sizes.total(image),
+      exclusiveSize: sizes.exclusive(image),
+      containers: containers.filter((container) => container.image === image.id).length,
+    }))
+    .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id) || compareText(a.digest, b.digest));
+}
+
+/** The images with the labels of their configs. Throws InvalidManifestError, SizeMismatchError. */
+export async function withLabels(
+  deps: Pick<OperationDeps, 'metadata' | 'content'>,
+  images: readonly ImageSummary[],
+): Promise<ImageSummary[]> {
+  const labelled: ImageSummary[] = [];
+  for (const image of images) {
+    const { config } = await readImageConfig(deps, image);
+    labelled.push({ ...image, labels: config?.Labels ?? {} });
+  }
+  return labelled;
+}
+
+function nameFilter(filter: string): (names: readonly string[], id: string) => boolean {
+  const pattern = filter
+    .split('*')
+    .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+    .join('.*');
+  const name = new RegExp(filter.includes('*') ? `^(?:.*/)?${pattern}$` : pattern, 's');
+  const id = new RegExp(`^(?:sha256:)?${pattern}`, 's');
+  return (names, imageId) =>
+    names.some((entry) => name.test(entry)) || id.test(imageId) || id.test(imageId.slice(imageId.indexOf(':') + 1));
+}

@@ -1,0 +1,77 @@
+import { digestHex } from '../../spec/index.js';
+import type { LayerRecord, MetadataStore } from '../../metadata/index.js';
+import type { Snapshotter } from '../../snapshot/index.js';
+
+/** What sealing needs: the records, the subvolumes they describe and the boot we are in. */
+export interface SealDeps {
+  readonly metadata: Pick<MetadataStore, 'layers' | 'tryLock'>;
+  readonly snapshots: Pick<Snapshotter, 'sync' | 'removeLayer'>;
+  readonly bootId: string;
+}
+
+/**
+ * Makes the layers written in this boot safe against power loss: lists the unsealed ones, syncs, marks those sealed.
+ * A layer recorded after the sync began is left to the next call. Resolves with their number; without any, no sync.
+ */
+export async function sealLayers(deps: SealDeps): Promise<number> {
+  const written = await unsealedOfThisBoot(deps);
+  return written.length === 0 ? 0 : syncAndSeal(deps, written);
+}
+
+/** The same, and syncs in any case: whatever was written before is on disk afterwards. */
+export async function syncLayers(deps: SealDeps): Promise<number> {
+  return syncAndSeal(deps, await unsealedOfThisBoot(deps));
+}
+
+async function unsealedOfThisBoot({ metadata, bootId }: SealDeps): Promise<LayerRecord[]> {
+  return (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === bootId);
+}
+
+async function syncAndSeal(deps: SealDeps, written: readonly LayerRecord[]): Promise<number> {
+  await deps.snapshots.sync();
+  let sealed = 0;
+  for (const layer of written)
+    await whileUnchanged(deps, layer, async (key) => {
+      await deps.metadata.layers.put(key, { ...layer, sealed: true });
+      sealed += 1;
+    });
+  return sealed;
+}
+
+/** Whether another boot left layers unsealed. Reads records only. */
+export async function hasUnsealedOfAnotherBoot({
+  metadata,
+  bootId,
+}: Pick<SealDeps, 'bootId'> & { readonly metadata: Pick<MetadataStore, 'layers'> }): Promise<boolean> {
+  return (await metadata.layers.list()).some((layer) => !layer.sealed && layer.bootId !== bootId);
+}
+
+/**
+ * Drops the layers that another boot left unsealed: a crash may have cut their data, and their blob makes them anew.
+ * Called at the start of whatever writes. Resolves with the dropped records.
+ */
+export async function dropUnsealedLayers(deps: SealDeps): Promise<LayerRecord[]> {
+  const doubtful = (await deps.metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId !== deps.bootId);
+  const dropped: LayerRecord[] = [];
+  for (const layer of doubtful)
+    await whileUnchanged(deps, layer, async (key) => {
+      // The record goes last: after a crash in between, the next start finds it and goes on.
+      await deps.snapshots.removeLayer(layer.chainId);
+      await deps.metadata.layers.delete(key);
+      dropped.push(layer);
+    });
+  return dropped;
+}
+
+/** Acts under the layer's lock if its record still says what was listed; one that is busy or changed is skipped. */
+async function whileUnchanged(deps: SealDeps, listed: LayerRecord, act: (key: string) => Promise<void>): Promise<void> {
+  const key = digestHex(listed.chainId);
+  const lock = await deps.metadata.tryLock(`layer-${key}`, 'exclusive');
+  if (lock === undefined) return;
+  try {
+    const now = await deps.metadata.layers.get(key);
+    if (now !== undefined && !now.sealed && now.bootId === listed.bootId) await act(key);
+  } finally {
+    lock.release();
+  }
+}

@@ -1,0 +1,88 @@
+import { UnsupportedMediaTypeError } from '../errors.js';
+import type { Descriptor } from './descriptor.js';
+import type { ImageManifest } from './manifest.js';
+import { MEDIA_TYPE } from './media-type.js';
+
+/** How a manifest and what it refers to can be written: OCI image-spec, Docker image manifest version 2 schema 2. */
+export type ManifestFormat = 'oci' | 'v2s2';
+
+/** How a layer blob is compressed. */
+export type LayerCompression = 'gzip' | 'zstd' | 'none';
+
+const SUFFIX: Readonly<Record<ManifestFormat, Readonly<Record<LayerCompression, string>>>> = {
+  oci: { gzip: '+gzip', zstd: '+zstd', none: '' },
+  v2s2: { gzip: '.gzip', zstd: '.zstd', none: '' },
+};
+
+/** The format a manifest has. */
+export function formatOf(mediaType: string): ManifestFormat {
+  return mediaType === MEDIA_TYPE.dockerManifest ? 'v2s2' : 'oci';
+}
+
+/** How a layer is compressed, by its media type. */
+export function compressionOfType(mediaType: string): LayerCompression {
+  if (mediaType.endsWith('gzip')) return 'gzip';
+  return mediaType.endsWith('zstd') ? 'zstd' : 'none';
+}
+
+/** Whether a format has a media type for layers compressed that way: Docker's never had one for zstd. */
+export function allowsCompression(format: ManifestFormat, compression: LayerCompression): boolean {
+  return format === 'oci' || compression !== 'zstd';
+}
+
+/** The media type of a layer in a format; `like`: its present one. Throws UnsupportedMediaTypeError: zstd in v2s2. */
+export function layerMediaType(format: ManifestFormat, compression: LayerCompression, like: string): string {
+  const isForeign = /nondistributable|foreign/.test(like);
+  const suffix = SUFFIX[format][compression];
+  if (!allowsCompression(format, compression)) {
+    throw new UnsupportedMediaTypeError('Docker manifests (v2s2) have no form for layers compressed with zstd', {
+      mediaType: like,
+      hint: 'use --compression gzip, or --format oci',
+    });
+  }
+  return format === 'oci'
+    ? `application/vnd.oci.image.layer.${isForeign ? 'nondistributable.' : ''}v1.tar${suffix}`
+    : `application/vnd.docker.image.rootfs.${isForeign ? 'foreign.' : ''}diff.tar${suffix}`;
+}
+
+/**
+ * A manifest with other layers, config and format, as a document to serialise; `lost`: what the format cannot say. The
+ * config needs no more than another media type: both formats have the same document.
+ */
+export function convertManifest(
+  manifest: ImageManifest,
+  to: { readonly format: ManifestFormat; readonly config: Descriptor; readonly layers: readonly Descriptor[] },
+): { readonly mediaType: string; readonly document: object; readonly lost: readonly string[] } {
+  const { format, layers } = to;
+  if (format === 'oci') {
+    const config = { ...to.config, mediaType: MEDIA_TYPE.ociConfig };
+    const { annotations, subject, artifactType } = manifest;
+    const kept = {
+      ...(artifactType === undefined ? {} : { artifactType }),
+      ...(subject === undefined ? {} : { subject }),
+      ...(annotations === undefined ? {} : { annotations }),
+    };
+    const mediaType = MEDIA_TYPE.ociManifest;
+    return { mediaType, document: { schemaVersion: 2, mediaType, config, layers, ...kept }, lost: [] };
+  }
+  const annotated = [manifest, ...layers].some(({ annotations }) => Object.keys(annotations ?? {}).length > 0);
+  const mediaType = MEDIA_TYPE.dockerManifest;
+  const plain = ({ digest, size, urls }: Descriptor, type: string): Descriptor => ({
+    mediaType: type,
+    size,
+    digest,
+    ...(urls === undefined ? {} : { urls }),
+  });
+  const document = {
+    schemaVersion: 2,
+    mediaType,
+    config: plain(to.config, MEDIA_TYPE.dockerConfig),
+    layers: layers.map((layer) => plain(layer, layer.mediaType)),
+  };
+  const lost = [
+    ...(annotated ? ['annotations'] : []),
+    ...(manifest.subject === undefined ? [] : ['the subject']),
+    ...(manifest.artifactType === undefined ? [] : ['the artifact type']),
+  ];
+  return { mediaType, document, lost };
+}
