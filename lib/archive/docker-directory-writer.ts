@@ -41,7 +41,7 @@ export class DockerDirectoryWriter implements ImageArchiveWriter {
       const others = (await readdir(root)).filter((name) => !name.startsWith(TEMPORARY_PREFIX));
       if (version === undefined ? others.length > 0 : !KNOWN_VERSION.test(version.toString('latin1'))) {
         throw new UsageError(`${root} is a directory with other things in it, not one of dir:`, {
-          hint: 'give a new or empty directory, or one that skopeo or imgtool wrote',
+          hint: 'give a new or empty directory, or one that copy, save or skopeo wrote',
         });
       }
       if (version === undefined) await writeFileAtomic(join(root, VERSION_FILE), DIRECTORY_VERSION, 0o644);

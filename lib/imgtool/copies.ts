@@ -10,6 +10,8 @@ import { sideAccess, SIDES, withNamedLogin, type SideOptions } from './sides.js'
 interface OwnCopyOptions extends Stoppable {
   /** The whole index, all platforms. */
   readonly all?: boolean | undefined;
+  /** The index alone, without its images: for registries whose repositories have those already. */
+  readonly indexOnly?: boolean | undefined;
   /** One: that image of an index; several: an index rewritten to them. Default: that of this machine. */
   readonly platforms?: readonly string[] | undefined;
   /** Further tags to set. */
@@ -27,7 +29,7 @@ interface OwnCopyOptions extends Stoppable {
 export type CopyOptions = OwnCopyOptions & SideOptions;
 
 const COPY: OptionKinds<CopyOptions> = {
-  ...{ ...STOPPABLE, ...SIDES, all: 'flag', platforms: 'texts', tags: 'texts', compression: 'text' },
+  ...{ ...STOPPABLE, ...SIDES, all: 'flag', indexOnly: 'flag', platforms: 'texts', tags: 'texts', compression: 'text' },
   ...{ format: ['oci', 'v2s2', 'v2s1'], preserveDigests: 'flag', referrers: 'flag' },
 };
 

@@ -108,14 +108,16 @@ export class Drivers {
   }
 
   async #connectFor(access: RegistryAccess): Promise<RegistryClient> {
-    const { authfile, login } = access;
+    const { authfile, login, anonymous = false } = access;
     const { createCredentialStore } = await import('../auth/index.js');
     const store =
       authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.settings.env, authfile });
     const find: CredentialLookup = async (host, request) => {
+      if (anonymous) return undefined;
       if (login?.host !== host)
         return authfile === undefined ? this.#findLogin(host, request) : store.find(host, request);
-      return { username: login.username, password: login.password, source: 'the login given for this registry' };
+      const { username, password, registryToken } = login;
+      return { username, password, registryToken, source: 'the login given for this registry' };
     };
     return this.connect(find, { ...access, store });
   }
