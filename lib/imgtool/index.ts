@@ -36,6 +36,7 @@ export type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } fr
 export type { RunOptions } from './run.js';
 export type { ServedRegistry, ServeOptions } from './serve.js';
 export type { StoreFsckOptions, StoreGcOptions, StoreInitOptions } from './store.js';
+export type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js';
 export type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 export type { Drivers } from './drivers.js';
 export type { SideOptions } from './sides.js';

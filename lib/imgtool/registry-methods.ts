@@ -1,6 +1,14 @@
 import type { Writable } from 'node:stream';
 import type { KeptLogin } from '../auth/index.js';
-import type { CopyResult, DeletedManifest, LoginResult, MadeIndex, SyncReport, SyncRule } from '../operations/index.js';
+import type {
+  CopyPlan,
+  CopyResult,
+  DeletedManifest,
+  LoginResult,
+  MadeIndex,
+  SyncReport,
+  SyncRule,
+} from '../operations/index.js';
 import type { V1SearchResult } from '../registry/index.js';
 import type { Descriptor, RawManifest } from '../spec/index.js';
 import type { Stoppable } from './common.js';
@@ -10,6 +18,7 @@ import type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
 import type { ReadFileOptions } from './read-file.js';
 import type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } from './registries.js';
 import type { ServeOptions, ServedRegistry } from './serve.js';
+import type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js';
 import type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 import { Opened } from './opened.js';
 
@@ -18,6 +27,15 @@ export abstract class RegistryMethods extends Opened {
   /** Copies an image between registries, stores and archives: `docker://REF`, `store:NAME`, `oci:DIR[:TAG]` and so on. */
   async copy(source: string, destinations: string | readonly string[], options: CopyOptions = {}): Promise<CopyResult> {
     return (await import('./copies.js')).copy(await this.drivers(), source, destinations, options);
+  }
+
+  /** Says what a copy between registries would send; changes nothing. */
+  async planCopy(
+    source: string,
+    destinations: string | readonly string[],
+    options: CopyOptions = {},
+  ): Promise<CopyPlan> {
+    return (await import('./copies.js')).planCopy(await this.drivers(), source, destinations, options);
   }
 
   /** The rules for `sync` to mirror a source: `HOST/REPOSITORY[:TAG]`, or `HOST/` for all that its catalog lists. */
@@ -37,6 +55,29 @@ export abstract class RegistryMethods extends Opened {
   /** Mirrors repositories; the report names the tags that failed. */
   async sync(rules: readonly SyncRule[], options: SyncOptions = {}): Promise<SyncReport> {
     return (await import('./sync.js')).sync(await this.drivers(), rules, options);
+  }
+
+  /** Copies the tags of a repository into directories of skopeo's `dir:`, `NAME:TAG` each, to carry them over an air gap. */
+  async syncToDirectories(
+    source: string,
+    directory: string,
+    options: SyncDirectoriesOptions = {},
+  ): Promise<SyncedImage[]> {
+    return (await import('./sync-directories.js')).syncToDirectories(await this.drivers(), source, directory, options);
+  }
+
+  /** Copies the images of such directories to a registry or a path there, under the names of the directories. */
+  async syncFromDirectories(
+    directory: string,
+    target: string,
+    options: SyncDirectoriesOptions = {},
+  ): Promise<SyncedImage[]> {
+    return (await import('./sync-directories.js')).syncFromDirectories(
+      await this.drivers(),
+      directory,
+      target,
+      options,
+    );
   }
 
   /** Copies the tags that `sync` has put into the queue, until the signal aborts. */

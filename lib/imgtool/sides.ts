@@ -48,7 +48,9 @@ export function sideAccess(options: SideOptions, side: Side, hosts: readonly str
   const login = given === undefined || host === undefined ? undefined : { host, ...given.login };
   const anonymous = options[`${side}NoCreds`] === true ? true : undefined;
   if (anonymous && (given !== undefined || authfile !== undefined)) {
-    throw new UsageError(`--${side}-no-creds goes without a login`, { hint: `leave out --${given?.option ?? `${side}-authfile`}` });
+    throw new UsageError(`--${side}-no-creds goes without a login`, {
+      hint: `leave out --${given?.option ?? `${side}-authfile`}`,
+    });
   }
   if ([login, authfile, certDir, tlsVerify, anonymous].every((value) => value === undefined)) return undefined;
   return { login, authfile, certDir, tlsVerify, anonymous };
@@ -74,7 +76,9 @@ function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
       : [{ option: `${side}-registry-token`, login: { username: '', password: '', registryToken: token } }]),
   ];
   if (ways.length > 1) {
-    throw new UsageError(`${ways.map(({ option }) => `--${option}`).join(' and ')} each give a login`, { hint: 'give one of them' });
+    throw new UsageError(`${ways.map(({ option }) => `--${option}`).join(' and ')} each give a login`, {
+      hint: 'give one of them',
+    });
   }
   return ways[0];
 }

@@ -1,6 +1,8 @@
 import { UsageError } from '../../errors.js';
 import type { CopyOptions } from '../../imgtool/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CopyPlan } from '../../operations/index.js';
+import { formatSize } from '../../util/index.js';
+import type { CommandResult, CommandSpec } from '../command.js';
 import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
 import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
 import { writeResultFile } from './result-file.js';
@@ -50,11 +52,20 @@ export const copy: CommandSpec = {
     { name: 'digestfile', value: 'FILE', summary: 'write the manifest digest to a file' },
     withoutEffect('remove-signatures', 'simple signatures beside an image are never copied'),
     { name: 'preserve-digests', default: false, summary: 'fail instead of rewriting an index or converting' },
+    {
+      name: 'dry-run',
+      short: 'n',
+      default: false,
+      summary: 'show what a copy between registries would send; change nothing',
+    },
     { name: 'referrers', default: false, summary: 'copy signatures, SBOMs and attestations too' },
     ...SIDE_OPTIONS,
   ],
   examples: [
-    { command: 'imgtool copy docker://alpine:3.20 dir:/media/usb/alpine --multi-arch all', does: 'to carry it over an air gap' },
+    {
+      command: 'imgtool copy docker://alpine:3.20 dir:/media/usb/alpine --multi-arch all',
+      does: 'to carry it over an air gap',
+    },
     { command: 'imgtool copy alpine:3.20 localhost:5000/alpine:3.20 --all', does: 'all platforms' },
     {
       command: 'imgtool copy old:5000/app:1 east:5000/app:1 west:5000/app:1 --referrers',
@@ -66,7 +77,7 @@ export const copy: CommandSpec = {
     if (multiArch !== undefined && multiArch !== 'all' && options.flag('all'))
       throw new UsageError(`--all is not --multi-arch ${multiArch}`, { hint: 'give one of them' });
     const [source, ...destinations] = args as [string, ...string[]];
-    const result = await imgtool.copy(source, destinations, {
+    const how: CopyOptions = {
       all: options.flag('all') || multiArch === 'all',
       indexOnly: multiArch === 'index-only',
       platforms: options.list('platform'),
@@ -77,9 +88,17 @@ export const copy: CommandSpec = {
       referrers: options.flag('referrers'),
       ...sideOptions(options),
       signal,
-    });
+    };
+    if (options.flag('dry-run')) return planned(await imgtool.planCopy(source, destinations, how));
+    const result = await imgtool.copy(source, destinations, how);
     const file = options.text('digestfile');
     if (file !== undefined) await writeResultFile(file, result.digest, 'the image is copied, but its digest');
     return { json: result, text: [result.digest] };
   },
 };
+
+function planned(plan: CopyPlan): CommandResult {
+  const lines = plan.targets.map(({ name, state }) => `${state === 'present' ? 'present' : 'to copy'} ${name}`);
+  const sum = `about ${formatSize(plan.bytes)} to send, ${plan.requests} requests`;
+  return { json: plan, text: [plan.digest, ...lines, sum] };
+}
