@@ -44,6 +44,31 @@ export function refusedOption(
   return undefined;
 }
 
+/** The command line with the letters of each `-aq` among the options of the command apart, where all of them are known. */
+export function splitLetters(
+  argv: readonly string[],
+  verbAt: number,
+  { optionsFirst }: Pick<CommandSpec, 'optionsFirst'>,
+  known: readonly OptionSpec[],
+): readonly string[] {
+  const words = argv.slice(0, verbAt);
+  for (let at = verbAt; at < argv.length; at += 1) {
+    const arg = argv[at]!;
+    const isOption = arg.startsWith('-') && arg !== '-';
+    if (arg === '--' || (optionsFirst === true && at > verbAt && !isOption)) return [...words, ...argv.slice(at)];
+    const letters = arg.startsWith('--') || !isOption ? [] : lettersOf(arg, known);
+    const areFlags = letters.every((letter) => known.some(({ short }) => short === letter));
+    if (letters.length > 1 && areFlags) {
+      words.push(...letters.map((letter) => `-${letter}`));
+      words.push(`${words.pop()}${arg.slice(letters.length + 1)}`);
+    } else {
+      words.push(arg);
+    }
+    if (isOption && takesNext(arg, argv[at + 1], known)) words.push(...argv.slice((at += 1), at + 1));
+  }
+  return words;
+}
+
 /** Whether only known options, or nothing, are between the word at `at` and a `--`. */
 function ownOptionsFollow(argv: readonly string[], at: number, known: readonly OptionSpec[]): boolean {
   for (let index = at + 1; index < argv.length; index += 1) {

@@ -5,7 +5,7 @@ import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { commandHelp, groupHelp, programHelp } from './help.js';
 import { spellingsOf, type OptionSpec } from './option.js';
-import { endOptionsAtFirstArgument, refusedOption } from './options-first.js';
+import { endOptionsAtFirstArgument, refusedOption, splitLetters } from './options-first.js';
 import { hintForPeerWord } from './peer-words.js';
 import { VERSION } from './version.js';
 
@@ -31,7 +31,7 @@ export class BadCommandLineError extends UsageError {
 
 /** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
 export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
-  const words = asFlags(argv);
+  const words = withSingleLetters(asFlags(argv), commands);
   checkRefused(words, commands);
   const { rest, booleans } = takeBooleanValues(withOptionsFirst(words, commands), commands);
   const printed: string[] = [];
@@ -97,15 +97,27 @@ function withOptionsFirst(argv: readonly string[], commands: readonly CommandSpe
 /** Refuses an option that a peer has and the command has not, with what to do instead. Throws BadCommandLineError. */
 function checkRefused(argv: readonly string[], commands: readonly CommandSpec[]): void {
   const at = verbAt(argv);
-  const command = commands.find(
-    ({ path, aliases = [] }) =>
-      path.every((word, index) => argv[at + index] === word) || aliases.includes(argv[at] ?? ''),
-  );
+  const command = commandAt(argv, at, commands);
   if (command?.refuses === undefined) return;
   const refused = refusedOption(argv, at + command.path.length - 1, command, knownOptions(command));
   if (refused === undefined) return;
   const what = command.path.join(' ');
   throw new BadCommandLineError(`there is no option ${refused.option}`, { what, hint: refused.hint });
+}
+
+/** `-aq` as `-a -q`: commander knows no letters of global and own options in one word. What is no such word is left as it is. */
+function withSingleLetters(argv: readonly string[], commands: readonly CommandSpec[]): readonly string[] {
+  const at = verbAt(argv);
+  const command = commandAt(argv, at, commands);
+  return command === undefined ? argv : splitLetters(argv, at, command, knownOptions(command));
+}
+
+/** The command whose verb is at `at`. */
+function commandAt(argv: readonly string[], at: number, commands: readonly CommandSpec[]): CommandSpec | undefined {
+  return commands.find(
+    ({ path, aliases = [] }) =>
+      path.every((word, index) => argv[at + index] === word) || aliases.includes(argv[at] ?? ''),
+  );
 }
 
 function knownOptions({ options }: CommandSpec): readonly OptionSpec[] {
@@ -197,6 +209,9 @@ function takeBooleanValues(
     } else if (SPACED.test(name) && /^(true|false)$/.test(argv[index + 1] ?? '')) {
       index += 1;
       booleans.set(name, argv[index]!);
+    } else if (name.startsWith('no-')) {
+      // commander would take it for the opposite of another option.
+      booleans.set(name, 'true');
     } else {
       booleans.delete(name);
       rest.push(arg);
