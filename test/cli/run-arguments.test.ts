@@ -44,7 +44,7 @@ describe('options of run', () => {
     it(`${argv}: ${typeof flags === 'string' ? 'refused with a hint' : args}`, () => {
       const words = argv.split(' ');
       if (typeof flags !== 'string')
-        return void expect(parse(...words)).to.deep.equal({ args: args.split(' '), flags });
+        return void expect(parse(...words)).to.deep.equal({ args: args === '' ? [] : args.split(' '), flags });
       expect(() => parse(...words))
         .to.throw(BadCommandLineError, flags)
         .with.property('hint')
