@@ -8,5 +8,4 @@ export * from './bring-v1-layer.js';
 export * from './drop-damaged-blobs.js';
 export * from './fetch-blob.js';
 export * from './fetch-from-places.js';
-export * from './stored-blob.js';
 export * from './while-fetching.js';
