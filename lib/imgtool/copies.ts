@@ -53,7 +53,12 @@ export async function copy(
     const copied = await copyIndex(transports, { source, destinations, options });
     if (copied !== undefined) return copied;
   }
-  const order: CopyOrder = {
+  const { copy: copyNow } = await import('../operations/copy/index.js');
+  return complete(await copyNow(transports, orderOf(source, destinations, options)));
+}
+
+function orderOf(source: string, destinations: readonly string[], options: CopyOptions): CopyOrder {
+  return {
     source,
     destinations,
     tags: (options.tags ?? []).flatMap(splitTag),
@@ -63,11 +68,9 @@ export async function copy(
     referrers: options.referrers ?? false,
     signal: signalOf(options),
   };
-  const { copy: copyNow } = await import('../operations/copy/index.js');
-  return complete(await copyNow(transports, order));
 }
 
-/** What `copy` would send between registries. Throws UsageError for other transports, and for conversions. */
+/** What `copy` would send to registries. Throws UsageError for destinations of other transports, and for conversions. */
 export async function planCopy(
   drivers: Drivers,
   from: string,
@@ -82,11 +85,10 @@ export async function planCopy(
       hint: 'leave it out',
     });
   }
-  const [first, ...others] = referencesOf([source, ...destinations], 'a plan of a copy');
-  const plan = await import('../operations/sync/index.js');
-  return plan.planCopy(transports, {
-    ...{ source: first!, destinations: others, selection: selectionOf(options), signal: signalOf(options) },
-  });
+  // What is not at a registry cannot be asked: opening it to write begins the copy.
+  referencesOf(destinations, 'the destination of a planned copy');
+  const operations = await import('../operations/copy/index.js');
+  return operations.planCopy(transports, orderOf(source, destinations, options));
 }
 
 async function prepareCopy(
@@ -123,7 +125,7 @@ async function copyIndex(
 ): Promise<CopyResult | undefined> {
   const started = performance.now();
   const signal = signalOf(options);
-  const [from, ...to] = referencesOf([source, ...destinations], 'a copy of an index alone');
+  const [from, ...to] = referencesOf([source, ...destinations], 'each end of a copy of an index alone');
   const { getManifest, publishManifest } = await import('../operations/registry/index.js');
   const { bytes, descriptor } = await getManifest({ registry: sourceRegistry }, from!, { signal });
   if (!isIndexType(descriptor.mediaType)) return undefined;
@@ -146,7 +148,7 @@ function referencesOf(names: readonly string[], what: string): Reference[] {
   return names.map((name) => {
     const parsed = parseTransportName(name);
     if (parsed.transport === 'docker') return parsed.reference;
-    throw new UsageError(`${what} is between registries, and ${name} is none`, { hint: 'write docker://REF' });
+    throw new UsageError(`${what} is a registry, and ${name} is none`, { hint: 'write docker://REF' });
   });
 }
 

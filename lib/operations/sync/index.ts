@@ -2,7 +2,6 @@
  * Mirrors repositories: plans, copies, deletes and reports tags.
  */
 export * from './metrics.js';
-export * from './plan-copy.js';
 export * from './sync.js';
 export * from './tag-job.js';
 export * from './tag-mirror.js';
