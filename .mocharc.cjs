@@ -6,8 +6,11 @@ const { join } = require('node:path');
 const LONG = [
   'e2e/kill-pull',
   'e2e/commit',
+  'e2e/completion',
+  'e2e/package',
   'e2e/run',
   'e2e/full-disks',
+  'e2e/peer-flags',
   'e2e/pull-tree',
   'e2e/save-load',
   'e2e/push',

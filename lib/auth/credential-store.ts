@@ -75,6 +75,11 @@ class FileCredentialStore implements CredentialStore {
     }
   };
 
+  async hosts(): Promise<readonly string[]> {
+    const keys = (await this.#files()).flatMap(({ auths, helpers }) => [...auths.keys(), ...helpers.keys()]);
+    return [...new Set(keys.map((key) => parseRegistryKey(key).host))].filter((host) => !host.includes('*'));
+  }
+
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
     // A login may be about to make the file; who needs what is in it says that it is missing.
     const files = await Promise.all(this.#paths.map((path) => readAuthFile({ ...path, explicit: false })));
@@ -100,6 +105,13 @@ class FileCredentialStore implements CredentialStore {
       return true;
     });
     return { file: path, helper };
+  }
+
+  async keys(): Promise<readonly RegistryKey[]> {
+    const paths = this.#paths.filter(({ isLegacy = false }) => !isLegacy);
+    const files = await Promise.all(paths.map(({ path }) => readAuthFile({ path, explicit: false })));
+    const all = files.flatMap(({ auths, helpers }) => [...auths.keys(), ...helpers.keys()].map(parseRegistryKey));
+    return all.filter((key, index) => all.findIndex((other) => sameKey(key, other)) === index);
   }
 
   async remove(key: RegistryKey, { signal }: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]> {

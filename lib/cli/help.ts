@@ -4,6 +4,9 @@ import { flagTerm, variableOf, type OptionSpec } from './option.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 
 const PROGRAM = 'imgtool';
+/** What the program is for, in one sentence. */
+export const SUMMARY =
+  'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.';
 const FLAGS_OF_ALL: readonly (readonly [string, string])[] = [
   ['-h, --help', 'show help and exit'],
   ['-V, --version', 'show the version and exit'],
@@ -26,6 +29,7 @@ export function optionText(option: OptionSpec): string {
   const remarks = [
     ...(option.choices === undefined ? [] : [`one of ${option.choices.join(', ')}`]),
     ...(option.repeat === true ? ['may be repeated'] : []),
+    ...(option.aliases === undefined ? [] : [`also ${option.aliases.map((name) => `--${name}`).join(', ')}`]),
     ...(option.default === undefined || option.default === false ? [] : [`default ${String(option.default)}`]),
   ];
   return remarks.length === 0 ? option.summary : `${option.summary} (${remarks.join('; ')})`;
@@ -40,7 +44,7 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
   return [
     `Usage: ${PROGRAM} [OPTIONS] COMMAND`,
     '',
-    'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.',
+    SUMMARY,
     ...groups,
     '',
     'Global options, before or after the command:',
@@ -151,6 +155,7 @@ function wrap(text: string, width: number): string[] {
   return line === '' ? lines : [...lines, line];
 }
 
-function capitalise(text: string): string {
+/** A text with a capital at its beginning. */
+export function capitalise(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

@@ -1,17 +1,19 @@
 import { UsageError } from '../errors.js';
+import type { Completable } from './completes.js';
 
 /** A value of an option, after parsing. */
 export type OptionValue = string | number | boolean | readonly string[];
 
 /** One option: its flag, its environment variable, its key in the config file, its help and docs all come from this. */
-export interface OptionSpec {
+export interface OptionSpec extends Completable {
   /** Long flag without dashes; key in the config file too. */
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Other spellings of the long flag, with variables and keys of their own: names that peers or older versions use. */
+  readonly aliases?: readonly string[];
   /** Name of the value in help (`DIR`); an option without takes none and is true or false. */
   readonly value?: string;
-  readonly choices?: readonly string[];
   readonly default?: OptionValue;
   readonly summary: string;
   /** May be given several times; the value is a list. */
@@ -24,6 +26,12 @@ export interface OptionSpec {
   readonly program?: boolean;
   /** Means the same in every command that has it: variable and key carry no command name. Global options are. */
   readonly shared?: boolean;
+}
+
+/** An option under each of its names, the main one first. */
+export function spellingsOf(option: OptionSpec): readonly [OptionSpec, ...OptionSpec[]] {
+  const { short: _, ...others } = option;
+  return [option, ...(option.aliases ?? []).map((name) => ({ ...others, name }))];
 }
 
 /** Variable of an option: `IMGTOOL_TLS_VERIFY`, `IMGTOOL_PULL_POLICY`, `IMGTOOL_STORE_INIT_SIZE`. */

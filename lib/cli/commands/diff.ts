@@ -1,6 +1,7 @@
 import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
+import type { Colour } from '../look.js';
 import { PLATFORM, RESERVE } from './common-options.js';
 
 export const diff: CommandSpec = {
@@ -12,29 +13,50 @@ export const diff: CommandSpec = {
     'below its top layer, unless OTHER is given. The time depends on the number of changes, not on the size of the image. ' +
     'docker://REF is an image at a registry: only layers that the store lacks are fetched, and they are removed afterwards.',
   arguments: [
-    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'container' },
-    { name: 'OTHER', summary: 'container, image or docker://REF to compare with', optional: true, completes: 'image' },
+    {
+      name: 'CONTAINER|IMAGE',
+      summary: 'name, ID or unique ID prefix, or docker://REF',
+      completes: ['container', 'image'],
+    },
+    {
+      name: 'OTHER',
+      summary: 'container, image or docker://REF to compare with',
+      optional: true,
+      completes: ['image', 'container'],
+    },
   ],
   options: [
     { name: 'stat', default: false, summary: 'show sizes, what changed about each path, and totals' },
+    {
+      name: 'path',
+      value: 'PATH',
+      repeat: true,
+      summary: 'only this path and what is below it; * matches within a name',
+    },
     PLATFORM,
     RESERVE,
   ],
   examples: [
     { command: 'imgtool diff box', does: 'changes since the container was created' },
+    { command: "imgtool diff box --path /etc --path '/usr/*/bin'", does: 'only changes in some directories' },
     { command: 'imgtool diff app:2 app:1 --stat', does: 'compare two images' },
     { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'compare with an image at a registry' },
   ],
   async run({ args, options, signal, imgtool }) {
     const list = await imgtool.diff(args[0]!, {
       other: args[1],
+      paths: options.list('path'),
       platform: options.text('platform'),
       reserve: options.number('reserve'),
       signal,
     });
-    return { json: list, text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`) };
+    const text = options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`);
+    return { json: list, text, colourOf: (line) => COLOURS[line.slice(0, 2)] };
   },
 };
+
+/** As in diffs of text. */
+const COLOURS: Readonly<Record<string, Colour>> = { 'A ': 'green', 'C ': 'yellow', 'D ': 'red' };
 
 function statOf(list: readonly DiffEntry[]): string[] {
   const lines = list.map(({ kind, path, changed, size, oldSize }) => {

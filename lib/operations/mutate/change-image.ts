@@ -112,8 +112,8 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
     try {
       const changes = await deps.compareTrees({ lower: undefined, upper, signal });
       await deps.snapshots.prepare(key, top);
-      const manifestType = base.manifest.mediaType;
-      const tree = { below: undefined, upper, key, changes, manifestType, subject: top, sourceDateEpoch };
+      const format = formatOf(base.manifest.mediaType);
+      const tree = { below: undefined, upper, key, changes, format, subject: top, sourceDateEpoch };
       const { blob, diffId } = await packIntoStore(deps, { ...tree, bootId, signal });
       return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
     } finally {
