@@ -15,6 +15,7 @@ import {
 import type { RepositoryReader, V1Repository } from '../../registry/index.js';
 import type { OperationDeps } from '../deps.js';
 import {
+  byProtocol,
   configOfSchema1,
   layersOfSchema1,
   lookUpV1,
@@ -119,16 +120,11 @@ export async function inspectRemoteImage(
   reference: Reference,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<Inspection> {
-  let v1 = await deps.registry.openV1(reference, options);
-  if (v1 === undefined) {
-    try {
-      return await inspectByV2(deps, reference, options);
-    } catch (error) {
-      v1 = await deps.registry.openV1(reference, { signal: options.signal, after: error });
-      if (v1 === undefined) throw error;
-    }
-  }
-  return inspectByV1(v1, reference, options);
+  return byProtocol(deps.registry, reference, {
+    v2: () => inspectByV2(deps, reference, options),
+    v1: (repository) => inspectByV1(repository, reference, options),
+    signal: options.signal,
+  });
 }
 
 /** What the JSONs tell: all but diffIDs and digests. The config is that of the pulled image, but for its diffIDs. */

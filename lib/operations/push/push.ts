@@ -10,6 +10,7 @@ import {
   formatReference,
   isKeptElsewhere,
   type RawManifest,
+  type Reference,
 } from '../../spec/index.js';
 import {
   MAX_MOUNT_SOURCES,
@@ -20,6 +21,7 @@ import {
 } from '../copy/index.js';
 import type { OperationDeps } from '../deps.js';
 import { BlobPlaces } from '../download/index.js';
+import { byProtocol } from '../registry/index.js';
 import { dropUnusedBlobs, isUnwritable, newImageOf, recordImage } from '../store/index.js';
 import { asSchema1, type Schema1Image } from './as-schema1.js';
 import { pushBlob, type PushBlobDeps, type PushedState } from './push-blob.js';
@@ -39,22 +41,24 @@ type PushDeps = PushBlobDeps & PrepareDeps;
  * another), what `preparePush` throws and what the registry throws.
  */
 export async function pushImage(deps: PushDeps, request: PushRequest): Promise<PushResult> {
-  const { reference, signal, format, compression } = request;
-  const named = format === 'v1' ? { ...reference, registryVersion: 1 as const } : reference;
-  const v1 = await deps.registry.openV1(named, { signal });
-  if (v1 !== undefined) return pushByV1(deps, v1, request);
-  try {
-    return await pushByV2(deps, request);
-  } catch (error) {
-    if (format !== undefined || compression !== undefined) throw error;
-    const found = await deps.registry.openV1(reference, { signal, after: asLookUp(error) });
-    if (found === undefined) throw error;
-    return pushByV1(deps, found, request);
-  }
+  return byProtocol(deps.registry, targetOf(request), {
+    v2: () => pushByV2(deps, request),
+    v1: (repository) => pushByV1(deps, repository, request),
+    reasonOf: (error) => reasonForV1(request, error),
+    signal: request.signal,
+  });
 }
 
-/** Where there is no v2 registry at all, it is a blob that is not found. */
-function asLookUp(error: unknown): unknown {
+function targetOf({ reference, format }: PushRequest): Reference {
+  return format === 'v1' ? { ...reference, registryVersion: 1 } : reference;
+}
+
+/**
+ * What a failed push by v2 tells about the host: nothing when the form asked for exists in v2 only. Where there is no v2
+ * registry at all, it is a blob that is not found.
+ */
+function reasonForV1({ format, compression }: PushRequest, error: unknown): unknown {
+  if (format !== undefined || compression !== undefined) return undefined;
   if (!(error instanceof NotFoundError)) return error;
   return new NotFoundError(error.message, { kind: 'repository', subject: error.subject, cause: error });
 }
@@ -177,28 +181,20 @@ async function isBlobThere(
 
 /** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */
 export async function planPush(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
-  const { reference, signal } = request;
-  const { format, compression } = request;
-  const named = format === 'v1' ? { ...reference, registryVersion: 1 as const } : reference;
-  const v1 = await deps.registry.openV1(named, { signal });
-  if (v1 !== undefined) return planByV1(deps, v1, request);
-  const isV2 = format !== undefined || compression !== undefined;
-  const byV1 = async (after: unknown): Promise<PushPlan | undefined> => {
-    const found = isV2 ? undefined : await deps.registry.openV1(reference, { signal, after });
-    return found && planByV1(deps, found, request);
-  };
-  let plan: PushPlan;
-  try {
-    plan = await planByV2(deps, request);
-  } catch (error) {
-    const other = await byV1(asLookUp(error));
-    if (other === undefined) throw error;
-    return other;
-  }
-  if (plan.presentBytes + plan.mountBytes > 0) return plan;
-  // A host that does not speak v2 at all has nothing of the image either.
-  const none = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
-  return (await byV1(none)) ?? plan;
+  return byProtocol(deps.registry, targetOf(request), {
+    v2: async () => {
+      const plan = await planByV2(deps, request);
+      if (plan.presentBytes + plan.mountBytes > 0) return plan;
+      // A host that does not speak v2 at all has nothing of the image either.
+      const none = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
+      const { reference, signal } = request;
+      const v1 = await deps.registry.openV1(reference, { signal, after: reasonForV1(request, none) });
+      return v1 === undefined ? plan : planByV1(deps, v1, request);
+    },
+    v1: (repository) => planByV1(deps, repository, request),
+    reasonOf: (error) => reasonForV1(request, error),
+    signal: request.signal,
+  });
 }
 
 function planByV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushPlan> {

@@ -3,6 +3,7 @@ import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
 import { type Digest, type Reference, tagOrDigest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
+import { byProtocol } from './by-protocol.js';
 import { removeTag } from './remove-tag.js';
 
 /** What was removed; `tags`: those that lost their manifest, sorted. `digest`: null over protocol v1, which has none. */
@@ -30,16 +31,11 @@ export async function deleteRemoteManifest(
   reference: Reference,
   options: DeleteOptions,
 ): Promise<DeletedManifest> {
-  const { signal } = options;
-  const v1 = await registry.openV1(reference, { signal });
-  if (v1 !== undefined) return deleteByV1(v1, reference, options);
-  try {
-    return await deleteByV2(registry, reference, options);
-  } catch (error) {
-    const found = await registry.openV1(reference, { signal, after: error });
-    if (found === undefined) throw error;
-    return deleteByV1(found, reference, options);
-  }
+  return byProtocol(registry, reference, {
+    v2: () => deleteByV2(registry, reference, options),
+    v1: (repository) => deleteByV1(repository, reference, options),
+    signal: options.signal,
+  });
 }
 
 async function deleteByV1(

@@ -1,6 +1,7 @@
 /**
  * Questions to registries and small changes there: resolving names, reading documents and blobs, tags, logins.
  */
+export * from './by-protocol.js';
 export * from './delete-remote.js';
 export * from './find-tag.js';
 export * from './log-in.js';
