@@ -19,7 +19,7 @@ import {
   type PushResult,
 } from '../../lib/operations/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../../lib/registry/index.js';
-import { changes, createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { changes, createSnapshotter, openStore, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, hostPlatform, parseReference } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { rejection } from '../helpers/rejection.js';
@@ -40,7 +40,7 @@ describe('operations/push by protocol v1', () => {
   let local: Omit<Parameters<typeof pushImage>[0] & Parameters<typeof commitContainer>[0], 'registry'> & {
     content: ContentStore;
     metadata: MetadataStore;
-    snapshots: FreezingSnapshotter;
+    snapshots: Snapshotter;
     createApplier: () => LayerApplier;
   };
   before(() => {

@@ -2,14 +2,14 @@ import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { createMetadataStore, type LayerRecord, type MetadataStore } from '../../lib/metadata/index.js';
-import { createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { createSnapshotter, openStore, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, type ChainId, type DiffId } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { dropUnsealedLayers, sealLayers } from '../../lib/operations/store/index.js';
 
 describe('operations/seal-layers', () => {
   let metadata: MetadataStore;
-  let snapshots: FreezingSnapshotter;
+  let snapshots: Snapshotter;
   beforeEach(async () => {
     const { root } = await openStore(join(btrfsDirectory('seal'), 'root'), { create: true });
     metadata = createMetadataStore({ root });

@@ -122,7 +122,7 @@ export class RemoteTrees {
     const { snapshots, progress } = this.#deps;
     const key = await this.#newKey(signal);
     const below = top === undefined ? undefined : this.#made.get(top);
-    const root = await (below === undefined ? snapshots.prepare(key, top) : snapshots.prepareOn(key, below.key));
+    const root = await snapshots.prepare(key, below === undefined ? top : { frozen: below.key });
     const applier = await this.#deps.createApplier();
     try {
       for (const { blob, diffId } of steps) {

@@ -90,8 +90,7 @@ async function beginLayer(
     const key = randomBytes(16).toString('hex');
     const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
     releases.push(() => alive.release());
-    const { snapshots } = deps;
-    const root = await (below === undefined ? snapshots.prepare(key, step.parent) : snapshots.prepareAbove(key, below));
+    const root = await deps.snapshots.prepare(key, below === undefined ? step.parent : { work: below });
     return { step, key, root, release };
   } catch (error) {
     release();
