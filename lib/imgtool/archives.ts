@@ -87,7 +87,6 @@ export async function load(drivers: Drivers, source: string | Readable, given: L
       replace: options.replace ?? false,
       ...platformOf(options),
       reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
-      bootId: await drivers.bootId(),
       signal,
     });
   } finally {

@@ -64,7 +64,6 @@ export async function createContainer(
   const { id, name, ...record } = await operations.createContainer(await drivers.local(), {
     image,
     name: options.name,
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
   return { id, name, image: record.image, imageName: record.imageName, created: record.created };
@@ -114,7 +113,6 @@ export async function commit(
     emptyOk: options.emptyOk ?? false,
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
     reserveBytes: bytesOf(options.reserve, undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
 }
@@ -154,7 +152,6 @@ export async function importImage(
       changes: options.changes ?? [],
       sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
       reserveBytes: bytesOf(options.reserve, undefined),
-      bootId: await drivers.bootId(),
       signal: signalOf(options),
     });
   } finally {

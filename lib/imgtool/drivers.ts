@@ -178,11 +178,6 @@ export class Drivers {
     return this.#local(await this.makeStore());
   }
 
-  /** The boot this machine is in. */
-  async bootId(): Promise<string> {
-    return (await import('../metadata/index.js')).currentBootId();
-  }
-
   /** Starts the embedded registry, on a directory or (without `dir`) on the images of the store; `signal`: see StoreStorageOptions. */
   async server({
     signal,
@@ -284,12 +279,11 @@ export class Drivers {
 
   async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
     if (name.transport === 'store') {
-      const [{ openStoreDestination }, deps, bootId] = await Promise.all([
+      const [{ openStoreDestination }, deps] = await Promise.all([
         import('../operations/copy/index.js'),
         this.unpacking(),
-        this.bootId(),
       ]);
-      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, bootId, signal });
+      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, signal });
     }
     const { openArchiveDestination } = await import('../archive/index.js');
     const format = name.transport === 'oci' ? 'oci-dir' : name.transport;

@@ -112,8 +112,7 @@ export async function pullReference(
     reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
   };
   const { pullImage } = await import('../operations/pull/index.js');
-  const [deps, bootId] = await Promise.all([drivers.all(reference), drivers.bootId()]);
-  return pullImage(deps, { ...request, bootId, signal: signalOf(options) });
+  return pullImage(await drivers.all(reference), { ...request, signal: signalOf(options) });
 }
 
 export async function planPull(drivers: Drivers, ref: string, given: PlanPullOptions): Promise<PullPlan> {

@@ -94,7 +94,6 @@ async function requestOf(drivers: Drivers, image: string, options: ChangeOptions
     changes: options.changes ?? [],
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
     reserveBytes: bytesOf(options.reserve, undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   };
 }

@@ -66,7 +66,6 @@ export async function runCommand(
     program: options.runtime,
     terminal: isatty(0) && isatty(1),
     takeSignals: options.takeSignals ?? (() => () => undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
 }

@@ -24,8 +24,6 @@ export interface BringInRequest extends ImageQuery {
   readonly reserveBytes: number;
   /** Told of what is fetched and unpacked. */
   readonly made?: MadeLayers | undefined;
-  /** The boot this machine is in. */
-  readonly bootId: string;
 }
 
 /** What bringing an image in needs. */
@@ -62,7 +60,7 @@ export async function bringInImage(
       if (missing.length > 0)
         await keepingReserve(deps, request, (guarded) =>
           whileFetching(deps, repository, { blobs, ...request, signal: guarded }, (arrivals, signal) =>
-            unpackLayers(deps, arrivals, applier, { steps: missing, bootId: request.bootId, signal }),
+            unpackLayers(deps, arrivals, applier, { steps: missing, signal }),
           ),
         );
     } catch (error) {

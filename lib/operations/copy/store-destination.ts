@@ -33,7 +33,6 @@ export type StoreDestinationDeps = Pick<
 export interface StoreDestinationOptions extends Signal {
   /** Bytes to leave free on the store's file system. */
   readonly reserveBytes: number;
-  readonly bootId: string;
 }
 
 /** The local store, to copy to: blobs first; in `commit` they are unpacked and the image gets its name. */
@@ -104,14 +103,14 @@ class StoreDestination implements ImageDestination {
     if (raw === undefined) return;
     const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${raw.descriptor.digest}`);
     if (manifest.kind === 'index') throw new TypeError('an index was put into a store');
-    const { reserveBytes, bootId } = this.#options;
+    const { reserveBytes } = this.#options;
     const reference = { ...this.#reference, digest: raw.descriptor.digest };
     const platform = { platform: hostPlatform(), platformGiven: false };
     const applier = await this.#deps.createApplier();
     try {
       const { image } = await bringInImage(this.#deps, nowhere(this.name), applier, {
         resolved: { manifest, raw, index: undefined },
-        request: { reference, ...platform, reserveBytes, bootId, signal },
+        request: { reference, ...platform, reserveBytes, signal },
       });
       // Where it came from may be gone when power comes back.
       await this.#deps.snapshots.sync();

@@ -14,10 +14,10 @@ type FetchDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'pro
 export async function whileFetching<T>(
   deps: FetchDeps,
   repository: RepositoryReader,
-  options: { readonly blobs: readonly Descriptor[]; readonly bootId: string; readonly signal: AbortSignal },
+  options: { readonly blobs: readonly Descriptor[]; readonly signal: AbortSignal },
   unpack: (arrivals: BlobArrivals, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  return whileSealing(deps, options.bootId, async () => {
+  return whileSealing(deps, async () => {
     const failure = new AbortController();
     const signal = AbortSignal.any([options.signal, failure.signal]);
     const arrivals = startArrivals(deps, repository, { blobs: options.blobs, signal });
@@ -35,10 +35,9 @@ export async function whileFetching<T>(
 /** Does `work` while what earlier commands wrote is made safe. */
 export async function whileSealing<T>(
   deps: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
-  bootId: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  const sealing = sealEarlier(deps, bootId);
+  const sealing = sealEarlier(deps);
   try {
     return await work();
   } catch (error) {
@@ -51,12 +50,13 @@ export async function whileSealing<T>(
 }
 
 /** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
-async function sealEarlier(
-  { metadata, snapshots, progress }: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
-  bootId: string,
-): Promise<void> {
+async function sealEarlier({
+  metadata,
+  snapshots,
+  progress,
+}: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>): Promise<void> {
   try {
-    await sealLayers({ metadata, snapshots, bootId });
+    await sealLayers({ metadata, snapshots });
   } catch (error) {
     progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
   }

@@ -28,7 +28,6 @@ export interface TreeToPack {
   /** What progress events are about. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -87,7 +86,7 @@ export async function packIntoStore(
       size: tarSize,
       entries,
       sealed: true,
-      bootId: tree.bootId,
+      bootId: deps.metadata.bootId,
       ...(origin === undefined ? {} : { origin }),
     });
   } finally {

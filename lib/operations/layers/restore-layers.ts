@@ -18,7 +18,7 @@ export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshot
 export async function restoreLayers(
   deps: RestoreDeps,
   image: ImageRecord,
-  { bootId, signal }: { readonly bootId: string; readonly signal: AbortSignal },
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
   const steps = image.layers.map((blob, i): LayerStep => ({
     blob,
@@ -38,7 +38,7 @@ export async function restoreLayers(
   const applier = await deps.createApplier();
   const arrivals = blobsOfStore(deps.content);
   try {
-    await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
+    await unpackLayers(deps, arrivals, applier, { steps: missing, signal });
   } catch (error) {
     const [damaged] = await deleteDamagedBlobs(
       deps,

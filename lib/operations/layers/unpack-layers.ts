@@ -46,17 +46,17 @@ export async function unpackLayers(
   deps: UnpackDeps,
   arrivals: BlobArrivals,
   applier: LayerApplier,
-  options: { readonly steps: readonly LayerStep[]; readonly bootId: string; readonly signal: AbortSignal },
+  options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { bootId, signal } = options;
+  const { signal } = options;
   let below: UnpackedLayer | undefined;
   for (const step of options.steps) {
     const work = await beginLayer(deps, { step, below: below?.key, signal }).catch(async (error: unknown) => {
-      if (below !== undefined) await publishUnpacked(deps, below, bootId);
+      if (below !== undefined) await publishUnpacked(deps, below);
       throw error;
     });
     // Publishing waits for the disk; what is unpacked above was snapshotted from the work and needs no name below it.
-    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below, bootId);
+    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below);
     published.catch(() => undefined);
     below = undefined;
     try {
@@ -68,7 +68,7 @@ export async function unpackLayers(
       throw error;
     }
   }
-  if (below !== undefined) await publishUnpacked(deps, below, bootId);
+  if (below !== undefined) await publishUnpacked(deps, below);
 }
 
 /** Locks a layer and makes the place to unpack it into; undefined when the layer is there. */
@@ -138,9 +138,9 @@ async function unpackLayer(
 }
 
 /** Rolls back when it throws. */
-async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer, bootId: string): Promise<void> {
+async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<void> {
   try {
-    await publish(deps, { ...layer, bootId });
+    await publish(deps, layer);
   } catch (error) {
     await deps.snapshots.removeWork(layer.key);
     throw error;
@@ -160,11 +160,10 @@ export async function unpackUnknown(
   options: {
     readonly blob: Descriptor;
     readonly parent: ChainId | undefined;
-    readonly bootId: string;
     readonly signal: AbortSignal;
   },
 ): Promise<LayerStep> {
-  const { blob, parent, bootId, signal } = options;
+  const { blob, parent, signal } = options;
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
   try {
@@ -178,7 +177,7 @@ export async function unpackUnknown(
     try {
       if (!(await isRecorded(deps, chainId))) {
         await dropUnrecorded(deps, chainId, signal);
-        await publish(deps, { step, key, applied, bootId });
+        await publish(deps, { step, key, applied });
       }
     } finally {
       lock.release();
@@ -192,12 +191,7 @@ export async function unpackUnknown(
 
 async function publish(
   deps: UnpackDeps,
-  {
-    step,
-    key,
-    applied,
-    bootId,
-  }: { readonly step: LayerStep; readonly key: string; readonly applied: AppliedLayer; readonly bootId: string },
+  { step, key, applied }: { readonly step: LayerStep; readonly key: string; readonly applied: AppliedLayer },
 ): Promise<void> {
   await deps.snapshots.commit(step.chainId, key);
   await deps.metadata.layers.put(digestHex(step.chainId), {
@@ -209,7 +203,7 @@ async function publish(
     size: applied.size,
     entries: applied.entries,
     sealed: false,
-    bootId,
+    bootId: deps.metadata.bootId,
   });
   for (const note of applied.notes) deps.progress.note(note);
   deps.progress.event({

@@ -18,7 +18,6 @@ export interface TarLayer {
   readonly parent: ChainId | undefined;
   /** Told of the blob as soon as it is in the store: the caller drops it when no image comes of it. */
   readonly made: Digest[];
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -31,7 +30,7 @@ export interface TarLayer {
 export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
   applier: LayerApplier,
-  { source, name, parent, made, bootId, signal }: TarLayer,
+  { source, name, parent, made, signal }: TarLayer,
 ): Promise<LayerStep> {
   const { digest, size } = await ingestLayer(deps, { source, name, signal });
   made.push(digest);
@@ -39,7 +38,7 @@ export async function unpackTar(
   const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
   const arrivals = blobsOfStore(deps.content);
   try {
-    return await unpackUnknown(deps, arrivals, applier, { blob, parent, bootId, signal });
+    return await unpackUnknown(deps, arrivals, applier, { blob, parent, signal });
   } catch (failure) {
     const error = await damagedBlobError(failure, deps, [digest]);
     if (!(error instanceof UnsupportedMediaTypeError)) throw error;

@@ -39,13 +39,12 @@ export async function unpackUnsealed(
   options: {
     readonly below: readonly LayerStep[];
     readonly blobs: Iterable<Descriptor> | AsyncIterable<Descriptor>;
-    readonly bootId: string;
     readonly signal: AbortSignal;
   },
 ): Promise<LayerStep[]> {
-  const { bootId, signal } = options;
+  const { signal } = options;
   const steps = [...options.below];
   for await (const blob of options.blobs)
-    steps.push(await unpackUnknown(deps, arrivals, applier, { blob, parent: steps.at(-1)?.chainId, bootId, signal }));
+    steps.push(await unpackUnknown(deps, arrivals, applier, { blob, parent: steps.at(-1)?.chainId, signal }));
   return steps;
 }

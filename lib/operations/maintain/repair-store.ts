@@ -10,7 +10,6 @@ import { hasLayer, madeFrom, type StoreRecords } from '../store/index.js';
 export type RepairDeps = RestoreDeps & { readonly openRegistry: () => Promise<RegistryClient> };
 
 interface RepairRequest {
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 

@@ -46,7 +46,6 @@ export interface ImageChangeRequest {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -103,10 +102,10 @@ export function appendToImage(
 /** Makes an image of one layer with everything in it. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
 export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, async ({ base, step, signal }) => {
-    const { bootId, sourceDateEpoch } = request;
+    const { sourceDateEpoch } = request;
     const top = base.chainIds.at(-1);
     if (top === undefined) throw new UsageError('an image without layers has nothing to flatten');
-    await restoreLayers(deps, base, { bootId, signal });
+    await restoreLayers(deps, base, { signal });
     const upper = deps.snapshots.layerPath(top);
     const key = randomBytes(16).toString('hex');
     const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
@@ -115,7 +114,7 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
       await deps.snapshots.prepare(key, top);
       const manifestType = base.manifest.mediaType;
       const tree = { below: undefined, upper, key, changes, manifestType, subject: top, sourceDateEpoch };
-      const { blob, diffId } = await packIntoStore(deps, { ...tree, bootId, signal });
+      const { blob, diffId } = await packIntoStore(deps, { ...tree, signal });
       return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
     } finally {
       await deps.snapshots.removeWork(key);
@@ -172,13 +171,13 @@ async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | un
 
 async function appendTars(
   deps: ChangeDeps,
-  job: Pick<ImageChangeRequest, 'bootId' | 'signal'> & {
+  job: Pick<ImageChangeRequest, 'signal'> & {
     readonly base: ImageRecord;
     readonly tars: readonly TarToAppend[];
     readonly made: Digest[];
   },
 ): Promise<Layers> {
-  const { base, made, bootId, signal } = job;
+  const { base, made, signal } = job;
   const format = formatOf(base.manifest.mediaType);
   const layers: Descriptor[] = [];
   const diffIds: DiffId[] = [];
@@ -187,13 +186,13 @@ async function appendTars(
   try {
     for (const tar of job.tars) {
       const source = await tar.open();
-      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, bootId, signal });
+      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, signal });
       const { mediaType, digest, size } = step.blob;
       layers.push({ mediaType: layerMediaType(format, compressionOfType(mediaType), ''), digest, size });
       diffIds.push(step.diffId);
       parent = step.chainId;
     }
-    await sealLayers({ ...deps, bootId });
+    await sealLayers(deps);
   } finally {
     await applier.close();
   }

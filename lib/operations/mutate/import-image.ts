@@ -38,7 +38,6 @@ export interface ImportRequest {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -76,10 +75,10 @@ export async function importImage(deps: ImportDeps, request: ImportRequest): Pro
 }
 
 async function makeLayer(deps: ImportDeps, request: ImportRequest, made: Digest[]): Promise<LayerStep> {
-  const { source, sourceName: name, bootId, signal } = request;
+  const { source, sourceName: name, signal } = request;
   const applier = await deps.createApplier();
   try {
-    return await unpackTar(deps, applier, { source, name, parent: undefined, made, bootId, signal });
+    return await unpackTar(deps, applier, { source, name, parent: undefined, made, signal });
   } finally {
     await applier.close();
   }
@@ -129,7 +128,7 @@ async function makeImage(
     created,
     platform: formatPlatform(platform),
   };
-  await syncLayers({ ...deps, bootId: request.bootId });
+  await syncLayers(deps);
   const { id } = await recordImage(deps, image, { name, signal: request.signal });
   const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
   return { id, name, digest: manifest.digest, bytes: blob.size, entries };

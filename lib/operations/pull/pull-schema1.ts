@@ -67,7 +67,7 @@ async function bringLayers(
     try {
       const steps = await keepingReserve(deps, request, (guarded) =>
         whileFetching(deps, repository, { blobs: rest, ...request, signal: guarded }, (arrivals, signal) =>
-          unpackUnsealed(deps, arrivals, applier, { below, blobs: rest, bootId: request.bootId, signal }),
+          unpackUnsealed(deps, arrivals, applier, { below, blobs: rest, signal }),
         ),
       );
       return { steps, states };

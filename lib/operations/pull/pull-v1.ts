@@ -62,7 +62,7 @@ export async function pullV1(
   try {
     const ids = await repository.ancestry(id, { signal });
     const { images, steps, layers } = await keepingReserve(deps, request, (guarded) =>
-      whileSealing(deps, request.bootId, () =>
+      whileSealing(deps, () =>
         bringLayers(deps, repository, applier, { ids, fetched, request: { ...request, signal: guarded } }),
       ),
     ).catch(async (error: unknown) => {
@@ -121,8 +121,7 @@ async function bringLayers(
     const blobs = async function* (): AsyncGenerator<Descriptor> {
       for (const layer of layers.slice(below.length)) yield (await layer).blob;
     };
-    const { bootId } = request;
-    const steps = await unpackUnsealed(deps, arrivals, applier, { below, blobs: blobs(), bootId, signal });
+    const steps = await unpackUnsealed(deps, arrivals, applier, { below, blobs: blobs(), signal });
     return { images, steps, layers: await Promise.all(layers) };
   } catch (error) {
     failure.abort(error);

@@ -51,7 +51,7 @@ describe('operations/copy: into the store', () => {
         progress: { event: () => undefined, note: () => undefined },
       },
       'app:1',
-      { reserveBytes: 0, bootId: 'this boot', signal },
+      { reserveBytes: 0, signal },
     );
     try {
       await destination.putManifest(manifest, { tag: '1' }, { signal });
