@@ -16,6 +16,27 @@ export interface ReopenableBlob {
    * or destroys the stream.
    */
   open(options: { readonly signal: AbortSignal; readonly offset: number }): Promise<Readable>;
+  /** The same bytes as a registry sends them, for a download in several parts. Absent for other media. */
+  readonly download?: BlobSource;
+}
+
+/** Bytes a registry can give. Reopenable: that is what makes retry and resume possible. */
+export interface BlobSource {
+  readonly descriptor: Descriptor;
+  /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
+  readonly connections?: number | 'auto';
+  /** How many places there are to get it from: so often it is worth to begin anew when the bytes are wrong. Default 1. */
+  readonly places?: number;
+  /**
+   * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the
+   * Range and sends from 0. With `length`, only so many bytes come where `ranged` says so; otherwise all the rest does. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
+   * AuthenticationError, RegistryError, TransportError, AbortError. A cut connection surfaces as TransportError on the stream.
+   */
+  open(options: {
+    readonly signal: AbortSignal;
+    readonly offset?: number;
+    readonly length?: number;
+  }): Promise<{ readonly body: Readable; readonly restarted: boolean; readonly ranged?: boolean }>;
 }
 
 /**
@@ -28,8 +49,8 @@ export interface ImageSource {
   readonly name: string;
   /** A manifest or index, bytes as they are. An empty selector means the only image, or that without a tag. */
   manifest(selector: ImageSelector, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
-  /** A blob that a manifest of this source names. */
-  blob(descriptor: Descriptor): ReopenableBlob;
+  /** A blob that a manifest of this source names. `priority`: higher starts first where a medium limits the reads at a time. */
+  blob(descriptor: Descriptor, options?: { readonly priority?: number }): ReopenableBlob;
   /** Bytes of a blob that a manifest names without its size (schema 1). Absent where no such manifests are. */
   blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The place at a registry that its blobs can be mounted from. */
@@ -38,6 +59,9 @@ export interface ImageSource {
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   close(): Promise<void>;
 }
+
+/** The part of an `ImageSource` that gives the bytes of blobs. */
+export type BlobReader = Pick<ImageSource, 'blob' | 'blobSize'>;
 
 /**
  * Where images go. Blobs first, then manifests by digest, then the top manifest by its tags, then `commit`; what is

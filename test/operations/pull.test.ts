@@ -369,6 +369,19 @@ describe('operations/pull', () => {
       expect(plan.layers.map(({ state }) => state)).to.deep.equal(['fetched', 'fetched']);
     });
 
+    it('counts what several plans share once', async () => {
+      const more = imageOf([...layers, gzipSync(writeTar([{ path: 'three', content: randomBytes(700) }]))]);
+      const server = await suite.serve(...stepsFor(image, []), ...stepsFor(more, []));
+      const deps = { ...local, registry: suite.client() };
+      const planned = new Set<string>();
+      const first = await planPull(deps, request(server.host), planned);
+      const second = await planPull(deps, request(server.host), planned);
+      expect(first.layers.map(({ state }) => state)).to.deep.equal(['fetched', 'fetched']);
+      expect(second.layers.map(({ state }) => state)).to.deep.equal(['present', 'present', 'fetched']);
+      const { size } = second.layers[2]!;
+      expect(second).to.deep.include({ fetchBytes: size, unpackedBytes: Math.round(size * 3.2) });
+    });
+
     it('changes nothing in a store, and knows what is there', async () => {
       const { content } = local;
       await content.put(layers[1]!);

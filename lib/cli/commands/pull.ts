@@ -1,7 +1,7 @@
 import type { PullOptions } from '../../imgtool/index.js';
 import type { PullPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandResult, CommandSpec } from '../command.js';
+import type { CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 import { PLATFORM, RESERVE } from './common-options.js';
 
@@ -36,29 +36,33 @@ export const pull: CommandSpec = {
     const platform = options.text('platform');
     const policy = options.text('policy') as PullOptions['policy'];
     const how = { platform, policy, reserve: options.number('reserve'), signal };
+    if (options.flag('plan')) {
+      if (options.flag('all-tags')) {
+        const plans = await imgtool.planPullAll(name, { platform, signal });
+        return { json: plans, text: plans.flatMap(planLines) };
+      }
+      const plan = await imgtool.planPull(name, { platform, signal });
+      return { json: plan, text: planLines(plan) };
+    }
     if (options.flag('all-tags')) {
       const results = await imgtool.pullAll(name, how);
       return { json: results, text: results.map(({ id }) => id) };
     }
-    if (options.flag('plan')) return planned(await imgtool.planPull(name, { platform, signal }));
     const result = await imgtool.pull(name, how);
     return { json: result, text: [result.id] };
   },
 };
 
-function planned(result: PullPlan): CommandResult {
+function planLines(result: PullPlan): string[] {
   const rows = result.layers.map(({ digest, v1Id, size, state }) => [
     shortDigest(digest ?? v1Id!),
     formatSize(size),
     state === 'present' ? 'present' : 'to fetch',
   ]);
-  return {
-    json: result,
-    text: [
-      `${result.reference}  ${result.platform}  ${result.digest ?? `v1 image ${result.v1Id}`}`,
-      ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
-      `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
-      `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,
-    ],
-  };
+  return [
+    `${result.reference}  ${result.platform}  ${result.digest ?? `v1 image ${result.v1Id}`}`,
+    ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
+    `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
+    `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,
+  ];
 }

@@ -4,7 +4,7 @@ import type { HeldLock } from '../../metadata/index.js';
 import type { RegistryClient, RepositoryReader } from '../../registry/index.js';
 import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
-import { type BlobArrivals, startArrivals } from '../download/index.js';
+import { type BlobDownloads, startDownloads } from '../download/index.js';
 import {
   blobStates,
   type ImageQuery,
@@ -14,7 +14,7 @@ import {
   requireSpace,
   type RestoreDeps,
 } from '../layers/index.js';
-import { readBlob } from '../registry/index.js';
+import { readBlob, RegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
@@ -88,16 +88,16 @@ export class RemoteTrees {
     const stopped = AbortSignal.any([signal, failure.signal]);
     const blobs = missing.map(({ blob }) => blob);
     for (const { digest, state } of states) if (state === 'fetched') this.#fetched.push(digest);
-    const arrivals = startArrivals(this.#deps, repository, { blobs, signal: stopped });
+    const downloads = startDownloads(this.#deps, new RegistrySource(repository), { blobs, signal: stopped });
     try {
       return await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
-        this.#unpack(arrivals, missing, { top, signal: guarded }),
+        this.#unpack(downloads, missing, { top, signal: guarded }),
       );
     } catch (error) {
       failure.abort(error);
       throw error;
     } finally {
-      await arrivals.close();
+      await downloads.close();
     }
   }
 
@@ -115,7 +115,7 @@ export class RemoteTrees {
   }
 
   async #unpack(
-    arrivals: BlobArrivals,
+    downloads: BlobDownloads,
     steps: readonly LayerStep[],
     { top, signal }: { readonly top: ChainId | undefined; readonly signal: AbortSignal },
   ): Promise<string> {
@@ -127,8 +127,8 @@ export class RemoteTrees {
     try {
       for (const { blob, diffId } of steps) {
         // Unpacking onto one tree cannot be taken back, so only bytes that are verified.
-        await arrivals.done(blob.digest);
-        const { fd } = await arrivals.readable(blob.digest);
+        await downloads.done(blob.digest);
+        const { fd } = await downloads.readable(blob.digest);
         const layer = { v: 1, kind: 'layer', action: 'unpack', digest: blob.digest } as const;
         const applied = await applier.apply({
           fd,

@@ -2,7 +2,8 @@ import { AuthenticationError, NotFoundError, TransportError } from '../../errors
 import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { startArrivals } from './blob-arrivals.js';
+import { openRegistrySource } from '../registry/index.js';
+import { fetchBlobs } from './blob-downloads.js';
 import type { BlobPlace, BlobPlaces } from './blob-places.js';
 
 /**
@@ -34,12 +35,8 @@ export async function fetchFromPlaces(
 ): Promise<boolean> {
   const done = await fromFirstPlace(places.of(blob), async (place) => {
     const registry = await deps.openRegistry();
-    const arrivals = startArrivals(deps, await registry.open(place, { signal }), { blobs: [blob], signal });
-    try {
-      return await arrivals.done(blob.digest);
-    } finally {
-      await arrivals.close();
-    }
+    await fetchBlobs(deps, await openRegistrySource(registry, place, { signal }), { blobs: [blob], signal });
+    return true;
   });
   return done !== undefined;
 }

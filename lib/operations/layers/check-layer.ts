@@ -5,7 +5,7 @@ import type { LayerRecord } from '../../metadata/index.js';
 import type { Change } from '../../rootfs/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { blobsOfStore } from './restore-layers.js';
+import { blobsInStore } from '../download/index.js';
 
 /** What proving a layer needs. */
 export type CheckLayerDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
@@ -26,10 +26,10 @@ export async function checkLayer(
     await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal }),
     await deps.metadata.lock(`work-${frozen}`, { mode: 'exclusive', signal }),
   ];
-  const arrivals = blobsOfStore(deps.content);
+  const downloads = blobsInStore(deps.content);
   try {
     const root = await deps.snapshots.prepare(key, parent);
-    const { fd } = await arrivals.readable(blob.digest);
+    const { fd } = await downloads.readable(blob.digest);
     const applied = await applier.apply({ fd, growing: GrowingFile.complete(blob.size), root, signal });
     if (applied.diffId !== diffId) return `its blob ${blob.digest} unpacks to the diffID ${applied.diffId}`;
     const upper = await deps.snapshots.freezeWork(frozen, key);
@@ -47,7 +47,7 @@ export async function checkLayer(
     if (error instanceof DigestMismatchError || isBadLayer(error)) return (error as Error).message;
     throw error;
   } finally {
-    await arrivals.close();
+    await downloads.close();
     for (const name of [frozen, key]) await deps.snapshots.removeWork(name);
     for (const lock of alive) lock.release();
   }

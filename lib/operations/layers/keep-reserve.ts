@@ -3,6 +3,8 @@ import { DiskSpaceError } from '../../errors.js';
 import type { SpaceReport } from '../../snapshot/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isForWantOfRoom } from '../store/index.js';
+import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
+import type { LayerStep } from './unpack-layers.js';
 
 /** What is left free when nobody says how much: this, or half of the room when there is less than twice as much. */
 const USUAL_BYTES = 2 ** 30;
@@ -70,6 +72,25 @@ export async function spaceFor(
   if (needed <= roomAbove(space, reserveBytes) || needed > backingFree - reserveBytes) return space;
   await snapshots.settleSpace(signal);
   return snapshots.space();
+}
+
+/** Throws DiskSpaceError when there is not room enough to fetch and unpack what is missing, `reserveBytes` left over. */
+export async function requireSpace(
+  deps: Pick<OperationDeps, 'snapshots'>,
+  missing: readonly Pick<LayerStep, 'blob'>[],
+  states: readonly PulledLayer[],
+  { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
+): Promise<void> {
+  if (missing.length === 0) return;
+  const needed = bytesToFetch(states) + bytesUnpacked(missing);
+  const space = await spaceFor(deps.snapshots, needed, { reserveBytes, signal });
+  const available = roomAbove(space, reserveBytes);
+  if (needed <= available) return;
+  const atLeast = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
+  throw new DiskSpaceError(
+    `the image needs about ${atLeast(needed)}, the store has ${atLeast(available)} beside the reserve of ${atLeast(reserveBytes)}`,
+    { needed, available, hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve' },
+  );
 }
 
 /** What is to stay free. Throws DiskSpaceError when less than `reserveBytes` is free. */

@@ -1,4 +1,5 @@
 import { InvalidManifestError, NotFoundError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   chainIds,
@@ -19,12 +20,16 @@ import { type ResolvedImage, resolveImage } from '../registry/index.js';
 import type { LayerDeps } from '../store/index.js';
 import type { LayerStep } from './unpack-layers.js';
 
-/** Which image, and for what. */
-export interface ImageQuery {
-  readonly reference: Reference;
+/** Which platform an image is to be for. */
+export interface PlatformQuery {
   readonly platform: Platform;
   /** Whether the user named the platform: a mismatch is then an error, else a remark. */
   readonly platformGiven: boolean;
+}
+
+/** Which image of a registry, and for what. */
+export interface ImageQuery extends PlatformQuery {
+  readonly reference: Reference;
   readonly signal: AbortSignal;
 }
 
@@ -40,6 +45,11 @@ export interface PulledLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly state: 'fetched' | 'present';
+}
+
+/** The layers of an image of the store, as the result of a command that fetched none of them. */
+export function presentLayers({ layers }: Pick<ImageRecord, 'layers'>): PulledLayer[] {
+  return layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 }
 
 /** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
@@ -63,7 +73,7 @@ export async function lookUpImage(
 /** The same for an image that is resolved already. */
 export async function describeImage(
   resolved: ResolvedImage,
-  query: ImageQuery,
+  query: PlatformQuery,
   options: {
     readonly readConfig: (config: Descriptor) => Promise<Buffer>;
     readonly onNote: (line: string) => void;
@@ -137,7 +147,7 @@ export function bytesUnpacked(steps: readonly Pick<LayerStep, 'blob'>[]): number
 
 /** Throws NotFoundError when the image is for another platform than the one asked for; a remark when none was. */
 export function checkPlatform(
-  query: ImageQuery,
+  query: PlatformQuery,
   config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
   onNote: (line: string) => void,
 ): void {

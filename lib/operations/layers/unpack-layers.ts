@@ -4,7 +4,7 @@ import type { AppliedLayer, LayerApplier } from '../../layer/index.js';
 import { digestHex, MEDIA_TYPE, nextChainId, type ChainId, type Descriptor, type DiffId } from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { BlobArrivals } from '../download/index.js';
+import type { BlobDownloads } from '../download/index.js';
 import { dropUnrecorded, isRecorded } from '../store/index.js';
 
 /** One layer of an image: where its bytes come from and what it must become. */
@@ -44,7 +44,7 @@ interface UnpackedLayer extends LayerWork {
  */
 export async function unpackLayers(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
 ): Promise<void> {
@@ -60,7 +60,7 @@ export async function unpackLayers(
     published.catch(() => undefined);
     below = undefined;
     try {
-      if (work !== undefined) below = await unpackLayer(deps, arrivals, applier, { work, published, signal });
+      if (work !== undefined) below = await unpackLayer(deps, downloads, applier, { work, published, signal });
       await published;
     } catch (error) {
       if (below !== undefined) await rollBack(deps, below);
@@ -109,7 +109,7 @@ async function rollBack(deps: UnpackDeps, { key, release }: LayerWork): Promise<
 /** Unpacks a layer and checks its diffID. `published`: when the layer below has its name. Rolls back when it throws. */
 async function unpackLayer(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
 ): Promise<UnpackedLayer> {
@@ -119,7 +119,7 @@ async function unpackLayer(
     return deps.snapshots.prepare(key, step.parent);
   };
   try {
-    const applied = await applyVerified(deps, arrivals, applier, { blob: step.blob, key, root, anew, signal });
+    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, anew, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -153,9 +153,9 @@ async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<
  * Unpacks a layer whose diffID nobody has told, and publishes it under the chainID that it turns out to have. Throws what
  * `LayerApplier.apply` throws; the layer is rolled back then.
  */
-export async function unpackUnknown(
+export async function unpackUndeclaredLayer(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   options: {
     readonly blob: Descriptor;
@@ -169,7 +169,7 @@ export async function unpackUnknown(
   try {
     const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
     const job = { blob, key, root: await prepare(), anew: prepare, signal };
-    const applied = await applyVerified(deps, arrivals, applier, job);
+    const applied = await applyVerified(deps, downloads, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
     const mediaType = LAYER_TYPE[applied.compression];
     const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
@@ -224,7 +224,7 @@ async function publish(
  */
 async function applyVerified(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   job: {
     readonly blob: Descriptor;
@@ -235,15 +235,15 @@ async function applyVerified(
   },
 ): Promise<AppliedLayer> {
   const { digest } = job.blob;
-  const first = await applyOnce(deps, arrivals, applier, job).catch((error: unknown) => {
+  const first = await applyOnce(deps, downloads, applier, job).catch((error: unknown) => {
     // The disk is full and the user impatient whatever the bytes are.
     if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
     return { error };
   });
-  await arrivals.done(digest);
-  if ((await arrivals.readable(digest)).growing.failed) {
+  await downloads.done(digest);
+  if ((await downloads.readable(digest)).growing.failed) {
     await deps.snapshots.removeWork(job.key);
-    return applyOnce(deps, arrivals, applier, { ...job, root: await job.anew() });
+    return applyOnce(deps, downloads, applier, { ...job, root: await job.anew() });
   }
   if ('error' in first) throw first.error;
   return first;
@@ -251,11 +251,11 @@ async function applyVerified(
 
 async function applyOnce(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   { blob, root, signal }: { readonly blob: Descriptor; readonly root: string; readonly signal: AbortSignal },
 ): Promise<AppliedLayer> {
-  const { fd, growing } = await arrivals.readable(blob.digest);
+  const { fd, growing } = await downloads.readable(blob.digest);
   return applier.apply({
     fd,
     growing: growing.failed ? GrowingFile.complete(blob.size) : growing,

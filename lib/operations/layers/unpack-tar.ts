@@ -4,9 +4,9 @@ import type { LayerApplier } from '../../layer/index.js';
 import { MEDIA_TYPE, type ChainId, type Digest } from '../../spec/index.js';
 import { modernCompression } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { damagedBlobError } from '../download/index.js';
-import { blobsOfStore } from './restore-layers.js';
-import { type LayerStep, unpackUnknown } from './unpack-layers.js';
+import { blobsInStore, damagedBlobError } from '../download/index.js';
+import type { NewBlobs } from '../store/index.js';
+import { type LayerStep, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /** A tar to make a layer of. */
 export interface TarLayer {
@@ -16,8 +16,8 @@ export interface TarLayer {
   readonly name: string;
   /** The layer below. */
   readonly parent: ChainId | undefined;
-  /** Told of the blob as soon as it is in the store: the caller drops it when no image comes of it. */
-  readonly made: Digest[];
+  /** Gets the blob as soon as it is in the store; the caller drops it when no image comes of it. */
+  readonly blobs: NewBlobs;
   readonly signal: AbortSignal;
 }
 
@@ -30,15 +30,15 @@ export interface TarLayer {
 export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
   applier: LayerApplier,
-  { source, name, parent, made, signal }: TarLayer,
+  { source, name, parent, blobs, signal }: TarLayer,
 ): Promise<LayerStep> {
   const { digest, size } = await ingestLayer(deps, { source, name, signal });
-  made.push(digest);
+  blobs.add(digest);
   // How it is compressed is found out by unpacking.
   const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
-  const arrivals = blobsOfStore(deps.content);
+  const downloads = blobsInStore(deps.content);
   try {
-    return await unpackUnknown(deps, arrivals, applier, { blob, parent, signal });
+    return await unpackUndeclaredLayer(deps, downloads, applier, { blob, parent, signal });
   } catch (failure) {
     const error = await damagedBlobError(failure, deps, [digest]);
     if (!(error instanceof UnsupportedMediaTypeError)) throw error;
@@ -48,7 +48,7 @@ export async function unpackTar(
       cause: error,
     });
   } finally {
-    await arrivals.close();
+    await downloads.close();
   }
 }
 

@@ -21,15 +21,7 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
-import {
-  createdAt,
-  dropUnusedBlobs,
-  findImage,
-  lockStore,
-  readImageConfig,
-  sealLayers,
-  sweepStore,
-} from '../store/index.js';
+import { createdAt, NewBlobs, findImage, lockStore, readImageConfig, sealLayers, sweepStore } from '../store/index.js';
 import { deriveImage, requireName } from './derive-image.js';
 
 /** An image to make another of. */
@@ -88,9 +80,9 @@ export function appendToImage(
   deps: ChangeDeps,
   request: ImageChangeRequest & { readonly tars: readonly TarToAppend[] },
 ): Promise<ChangedImage> {
-  return changeImage(deps, request, async ({ base, config, step, made, signal }) => {
+  return changeImage(deps, request, async ({ base, config, step, blobs, signal }) => {
     await restoreLayers(deps, base, { ...request, signal });
-    const added = await appendTars(deps, { ...request, base, made, signal });
+    const added = await appendTars(deps, { ...request, base, blobs, signal });
     return {
       layers: [...base.layers, ...added.layers],
       diffIds: [...base.diffIds, ...added.diffIds],
@@ -174,10 +166,10 @@ async function appendTars(
   job: Pick<ImageChangeRequest, 'signal'> & {
     readonly base: ImageRecord;
     readonly tars: readonly TarToAppend[];
-    readonly made: Digest[];
+    readonly blobs: NewBlobs;
   },
 ): Promise<Layers> {
-  const { base, made, signal } = job;
+  const { base, blobs, signal } = job;
   const format = formatOf(base.manifest.mediaType);
   const layers: Descriptor[] = [];
   const diffIds: DiffId[] = [];
@@ -186,7 +178,7 @@ async function appendTars(
   try {
     for (const tar of job.tars) {
       const source = await tar.open();
-      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, signal });
+      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, blobs, signal });
       const { mediaType, digest, size } = step.blob;
       layers.push({ mediaType: layerMediaType(format, compressionOfType(mediaType), ''), digest, size });
       diffIds.push(step.diffId);
@@ -208,13 +200,13 @@ async function changeImage(
     readonly config: ImageConfig;
     readonly step: (createdBy: string) => HistoryEntry;
     /** Told of blobs that have come into the store. */
-    readonly made: Digest[];
+    readonly blobs: NewBlobs;
     readonly signal: AbortSignal;
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { reference, author, message, signal } = request;
   requireName(reference);
-  const made: Digest[] = [];
+  const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
@@ -229,7 +221,7 @@ async function changeImage(
       ...(message === undefined ? {} : { comment: message }),
     });
     const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
-      make({ base, config, step, made, signal: guarded }),
+      make({ base, config, step, blobs, signal: guarded }),
     );
     const record = await deriveImage(deps, {
       ...{ base, config, execution, layers, diffIds, history, author, created, reference, signal },
@@ -242,7 +234,7 @@ async function changeImage(
     };
   } finally {
     store.release();
-    await dropUnusedBlobs(deps, made);
+    await blobs.drop(deps);
   }
 }
 

@@ -12,15 +12,7 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, type LayerStep, unpackTar } from '../layers/index.js';
-import {
-  createdAt,
-  dropUnusedBlobs,
-  lockStore,
-  putDocument,
-  recordImage,
-  sweepStore,
-  syncLayers,
-} from '../store/index.js';
+import { createdAt, NewBlobs, lockStore, putDocument, recordImage, sweepStore, syncLayers } from '../store/index.js';
 import { requireName } from './derive-image.js';
 
 /** What to make an image of and how. */
@@ -62,23 +54,23 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
   requireName(request.reference);
   const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, {});
-  const made: Digest[] = [];
+  const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
-    const layer = await keepingReserve(deps, request, (signal) => makeLayer(deps, { ...request, signal }, made));
+    const layer = await keepingReserve(deps, request, (signal) => makeLayer(deps, { ...request, signal }, blobs));
     return await makeImage(deps, { request, execution, layer });
   } finally {
     store.release();
-    await dropUnusedBlobs(deps, made);
+    await blobs.drop(deps);
   }
 }
 
-async function makeLayer(deps: ImportDeps, request: ImportRequest, made: Digest[]): Promise<LayerStep> {
+async function makeLayer(deps: ImportDeps, request: ImportRequest, blobs: NewBlobs): Promise<LayerStep> {
   const { source, sourceName: name, signal } = request;
   const applier = await deps.createApplier();
   try {
-    return await unpackTar(deps, applier, { source, name, parent: undefined, made, signal });
+    return await unpackTar(deps, applier, { source, name, parent: undefined, blobs, signal });
   } finally {
     await applier.close();
   }

@@ -28,3 +28,25 @@ export async function dropUnusedBlobs(
     alone.release();
   }
 }
+
+/**
+ * Blobs that a command puts into the store for an image that it has yet to record: dropped at its end, unless something
+ * uses them by then.
+ */
+export class NewBlobs {
+  readonly #digests = new Set<Digest>();
+
+  add(digest: Digest): void {
+    this.#digests.add(digest);
+  }
+
+  /** Leaves them in the store, for an image or for a later run that resumes. */
+  keep(): void {
+    this.#digests.clear();
+  }
+
+  /** Call without the store's lock. Throws as `dropUnusedBlobs`. */
+  async drop(deps: Pick<OperationDeps, 'content' | 'metadata'>): Promise<void> {
+    await dropUnusedBlobs(deps, [...this.#digests]);
+  }
+}
