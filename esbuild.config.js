@@ -59,13 +59,13 @@ await build({
 await makeDeflate();
 
 async function makeDeflate() {
-  const compiled = 'dist/lib/layer/deflate.wasm';
+  const compiled = 'dist/lib/deflate/deflate.wasm';
   mkdirSync(dirname(compiled), { recursive: true });
   const { error, stderr } = await compileAssembly([
-    'lib/layer/assembly/index.ts',
+    'lib/deflate/assembly/index.ts',
     ...['--outFile', compiled],
     ...['-O3', '--converge', '--noAssert'],
-    // Nothing is allocated: see lib/layer/assembly/memory.ts. Pages of 64 KiB.
+    // Nothing is allocated: see lib/deflate/assembly/memory.ts. Pages of 64 KiB.
     ...['--runtime', 'stub', '--initialMemory', '42', '--memoryBase', '256'],
   ]);
   if (error) throw new Error(stderr.toString() || error.message);

@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['bin/', 'dist/', 'docs/', 'node_modules/', 'lib/layer/assembly/', '*.config.js', '.mocharc.cjs'] },
+  { ignores: ['bin/', 'dist/', 'docs/', 'node_modules/', 'lib/deflate/assembly/', '*.config.js', '.mocharc.cjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -12,6 +12,8 @@ interface Room {
 const LOW = ['errors', 'spec', 'progress'];
 const BASE = [...LOW, 'util', 'sys'];
 const DRIVERS = [
+  'deflate',
+  'limits',
   'http',
   'hosts',
   'content',
@@ -35,13 +37,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   dockerfile: { values: ['errors', 'spec', 'util'] },
   util: { values: LOW },
   sys: { values: LOW },
-  http: { values: BASE },
+  deflate: { values: [] },
+  limits: { values: BASE },
+  http: { values: [...BASE, 'limits'] },
   hosts: { values: BASE },
   content: { values: BASE },
   rootfs: { values: BASE },
   metadata: { values: BASE },
   auth: { values: [...BASE, 'http'] },
-  layer: { values: [...BASE, 'rootfs'] },
+  layer: { values: [...BASE, 'rootfs', 'deflate'] },
   runtime: { values: [...BASE, 'rootfs'] },
   snapshot: { values: [...BASE, 'rootfs'] },
   registry: { values: [...BASE, 'http', 'auth'] },

@@ -1,4 +1,4 @@
-import { ImgtoolError, withoutLogins } from '../errors.js';
+import { DockerfileError, ImgtoolError, withoutLogins } from '../errors.js';
 import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-codes.js';
@@ -36,6 +36,7 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
     exitCode,
     text:
       `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
+      sourceLineOf(error) +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
@@ -48,6 +49,12 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
       },
     },
   };
+}
+
+/** The line of a Dockerfile that an error is about, for below its message. */
+function sourceLineOf(error: unknown): string {
+  if (!(error instanceof DockerfileError) || error.text === undefined || error.line === undefined) return '';
+  return `\n  ${error.line} | ${escapeText(error.text.slice(0, 200))}`;
 }
 
 function messageOf(error: unknown): string {

@@ -1,13 +1,12 @@
 import { TransportError } from '../errors.js';
 import { backoffMs, delay } from '../util/index.js';
 import { readCapped, readDocument } from './capped-body.js';
-import { Governor, isRefusal } from './governor.js';
+import { Governor, isRefusal, parseRetryAfter, sharedClock } from '../limits/index.js';
 import { KnownHosts } from './host-facts.js';
 import { HostQueues } from './host-queue.js';
-import { sharedClock } from './limit-state.js';
 import { nextHop, type Hop } from './redirect.js';
 import { redactText, redactUrl } from './redact.js';
-import { isRetryableCode, isRetryableStatus, MAX_RETRY_AFTER_MS, parseRetryAfter } from './retry.js';
+import { isRetryableCode, isRetryableStatus, MAX_RETRY_AFTER_MS } from './retry.js';
 import { Sender, SendFailure, type Answer } from './send.js';
 import { isMalformedHead } from './transport-failure.js';
 import type { BufferedResponse, HttpClient, HttpClientOptions, HttpRequest, StreamedResponse } from './types.js';

@@ -1,7 +1,7 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import { zstdFrame } from '../sys/index.js';
 import { COMPRESS_BLOCK } from './block-pool.js';
-import { deflate } from './deflate.js';
+import { deflate } from '../deflate/index.js';
 import type { CompressJob } from './worker-protocol.js';
 
 const ZSTD_LEVEL = 3;

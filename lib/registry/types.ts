@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { BlobSource, Descriptor, Digest, RawManifest, Reference } from '../spec/index.js';
+import type { BlobSource, Descriptor, Digest, RawManifest, Reference, Referrers } from '../spec/index.js';
 import type { V1Repository, V1SearchResult } from './v1/types.js';
 
 export type { BlobSource };
@@ -26,12 +26,6 @@ export interface RepositoryReader {
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   /** What refers to a manifest (signatures, SBOMs): by the referrers API, or the tag that stands in for it. */
   referrers(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
-}
-
-/** What refers to a manifest; `tag`: the registry does not keep account itself, a tag does (distribution-spec, "Referrers Tag Schema"). */
-export interface Referrers {
-  readonly via: 'api' | 'tag';
-  readonly descriptors: readonly Descriptor[];
 }
 
 /** Bytes to upload. Reopenable: that is what makes retry and resume possible. */

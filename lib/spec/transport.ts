@@ -1,6 +1,7 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Descriptor, RawManifest } from './descriptor.js';
-import type { Digest } from './digest.js';
+import type { DiffId, Digest } from './digest.js';
+import type { LayerCompression } from './convert-manifest.js';
 
 /** What an image is asked for by in a source: its digest (which decides when both are given), or a tag. */
 export interface ImageSelector {
@@ -8,12 +9,50 @@ export interface ImageSelector {
   readonly digest?: Digest | undefined;
 }
 
+/** A repository at a registry. */
+export interface RepositoryName {
+  readonly host: string;
+  readonly repository: string;
+}
+
+/**
+ * What refers to a manifest; `tag`: the registry does not list it itself, a tag does (distribution-spec, "Referrers Tag
+ * Schema").
+ */
+export interface Referrers {
+  readonly via: 'api' | 'tag';
+  readonly descriptors: readonly Descriptor[];
+}
+
+/** The layers of an image whose files are on this machine, so that a blob of which no copy is left can be packed again. */
+export interface LayerFiles {
+  /** Oldest first. */
+  readonly diffIds: readonly DiffId[];
+  /** Where the blob is as far as the records tell: in the store, at a registry, or nowhere. */
+  where(layer: Descriptor): Promise<'here' | 'elsewhere' | 'lost'>;
+  /** The blob as a file, fetched from a registry where it is not here; undefined when no copy is left. */
+  pathOf(layer: Descriptor, options: { readonly signal: AbortSignal }): Promise<string | undefined>;
+  /** Writes the layer at `position` as a blob, from its files. Throws NotFoundError when these are not here either. */
+  pack(
+    position: number,
+    options: {
+      readonly compression: LayerCompression;
+      readonly level?: number | undefined;
+      readonly output: Writable;
+      readonly signal: AbortSignal;
+      readonly onProgress: (transferred: number) => void;
+    },
+  ): Promise<{ readonly diffId: DiffId; readonly tarSize: number; readonly notes: readonly string[] }>;
+}
+
 /** Bytes with a known digest and size, to be opened at any offset: that is what makes retry and resume possible. */
 export interface ReopenableBlob {
   readonly descriptor: Descriptor;
+  /** A stream from the start fails at its end when the bytes have another digest. Default: false. */
+  readonly isVerified?: boolean;
   /**
-   * Streams from `offset` bytes on, never earlier ones. The bytes are not verified: who takes them does. The caller ends
-   * or destroys the stream.
+   * Streams from `offset` bytes on, never earlier ones. The bytes are not verified unless `isVerified` says so. The caller
+   * ends or destroys the stream.
    */
   open(options: { readonly signal: AbortSignal; readonly offset: number }): Promise<Readable>;
   /** The same bytes as a registry sends them, for a download in several parts. Absent for other media. */
@@ -53,8 +92,14 @@ export interface ImageSource {
   blob(descriptor: Descriptor, options?: { readonly priority?: number }): ReopenableBlob;
   /** Bytes of a blob that a manifest names without its size (schema 1). Absent where no such manifests are. */
   blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
-  /** The place at a registry that its blobs can be mounted from. */
-  readonly repository?: { readonly host: string; readonly repository: string } | undefined;
+  /** The repository at a registry that this source is: its blobs can be mounted from there. */
+  readonly repository?: RepositoryName | undefined;
+  /** Repositories of a host that are known to have had the blob, or, without one, some blob. Absent where none are known. */
+  neighboursAt?(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[];
+  /** What refers to a manifest (signatures, SBOMs). Absent where the medium does not record it. */
+  referrers?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
+  /** The image's layers as files. Absent unless the source is an image of the local store. */
+  readonly files?: LayerFiles;
   /** Tags, in the order of the medium. */
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   close(): Promise<void>;
@@ -70,17 +115,32 @@ export type BlobReader = Pick<ImageSource, 'blob' | 'blobSize'>;
 export interface ImageDestination {
   /** As the user would write it: for messages. */
   readonly name: string;
+  /** The repository at a registry that this destination is; those of one host mount blobs from each other. */
+  readonly repository?: RepositoryName | undefined;
+  /** Holds manifests of schema 1. Default: false. */
+  readonly takesSchema1?: boolean;
   /** False: holds single images only, so an index must be resolved to one of its manifests first. */
   readonly takesIndex: boolean;
   /** Blobs that may be put at the same time; 1 for what is written from front to back. */
   readonly parallelBlobs: number;
   /** True: layers that are kept elsewhere by design (`isKeptElsewhere`) are left there. Default: they are put as all others. */
   readonly leavesForeign?: boolean;
+  /** True: `putBlob` only remembers where a blob is; `commit` reads and sends it. Default: false. */
+  readonly sendsAtCommit?: boolean;
+  /** Keeps other processes from bringing the same blob to the same place, until the function it resolves with is called. */
+  lockBlob?(
+    descriptor: Descriptor,
+    options: { readonly signal: AbortSignal; readonly onWait: () => void },
+  ): Promise<() => void>;
   hasBlob(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
   /** Whether the manifest is there, and with it all that it names. */
   hasManifest(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
-  /** Takes a blob over without moving its bytes where source and destination are neighbours; false when it cannot be. */
+  /** What refers to a manifest. Absent where the medium does not record it. */
+  referrers?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
+  /** Takes a blob over from another repository of the same host without moving its bytes; false when it cannot be. */
   mountBlob(descriptor: Descriptor, from: ImageSource, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /** Whether `mountBlob` would succeed, as far as can be asked; changes nothing. Absent: it would not. */
+  canMountBlob?(descriptor: Descriptor, from: ImageSource, options: { readonly signal: AbortSignal }): Promise<boolean>;
   /**
    * Stores a blob and checks its digest. Opens `blob` again, at an offset, as often as it needs. `onProgress`: bytes
    * stored so far; `onRetry`: one line for people. Throws DigestMismatchError, SizeMismatchError besides.
@@ -101,9 +161,12 @@ export interface ImageDestination {
   ): Promise<void>;
   /**
    * All is put: archives write their end, records become visible. `untagged`: the top manifest when it got no tag, for
-   * what lists its images.
+   * what lists its images. Resolves, if `sendsAtCommit`, with the blobs that turned out to be there already.
    */
-  commit(options: { readonly signal: AbortSignal; readonly untagged?: RawManifest | undefined }): Promise<void>;
+  commit(options: {
+    readonly signal: AbortSignal;
+    readonly untagged?: RawManifest | undefined;
+  }): Promise<ReadonlySet<Digest> | void>;
   /** Gives back what it holds; without `commit` before, nothing half-written stays under a name. */
   close(): Promise<void>;
 }

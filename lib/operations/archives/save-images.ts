@@ -1,11 +1,13 @@
 import type { ImageArchiveWriter } from '../../archive/index.js';
-import type { Digest, ManifestFormat } from '../../spec/index.js';
-import { openStoredImage, type StoredImage, type StoredImageDeps } from '../copy/index.js';
+import { type Digest, type ManifestFormat, parseManifest } from '../../spec/index.js';
+import { StoreSpool } from '../convert/index.js';
+import { copyImage, CopyLimits, StoreSource, type StoredLayerDeps } from '../copy/index.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
+import { SavedArchive } from './saved-archive.js';
 
 /** What saving needs. */
-export type SaveDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
+export type SaveDeps = StoredLayerDeps & Pick<OperationDeps, 'recompressLayer'>;
 
 /** What to save and where to. */
 export interface SaveRequest {
@@ -28,13 +30,17 @@ export interface SavedImage {
 }
 
 /**
- * Writes images of the store into an archive, all bytes as they are but for the format of manifests, in an order that depends on the images alone. One that
- * is given by ID gets no name there. A layer whose blob is nowhere any more is packed anew. Throws NotFoundError (no such
- * image; a blob is nowhere, its files neither), UsageError, and what the archive throws.
+ * Writes images of the store into an archive, all bytes as they are but for the format of manifests, in an order that
+ * depends on the images alone. One that is given by ID gets no name there. A layer of whose blob no copy is left is packed
+ * again. Throws NotFoundError (no such image; no copy of a blob, and no files to pack), UsageError, and what the archive
+ * throws.
  */
 export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<SavedImage[]> {
-  const { signal } = request;
+  const { manifestFormat: format, signal } = request;
+  const { recompressLayer, progress } = deps;
   const made: Digest[] = [];
+  const convert = { recompressLayer, progress, createSpool: () => new StoreSpool(deps, made) };
+  const tripDeps = { progress, limits: new CopyLimits(1), convert, action: 'save' as const };
   // Nobody removes blobs meanwhile.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
@@ -44,10 +50,17 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
     let finished = false;
     try {
       const saved: SavedImage[] = [];
+      const destination = new SavedArchive(archive, deps.content);
       for (const { record, name } of found) {
-        const image = await openStoredImage(deps, record, { images, made, format: request.manifestFormat, signal });
-        await saveImage(deps, archive, { image, name, signal });
-        saved.push({ id: image.record.id, name, digest: image.manifest.descriptor.digest });
+        const { raw } = await copyImage(tripDeps, {
+          ...{ source: new StoreSource(deps, record, { images, made }), selector: {}, selection: { kind: 'all' } },
+          ...{ conversion: { format }, preserveDigests: false, referrers: false, signal },
+          targets: [{ destination, tags: name === undefined ? [] : [name] }],
+        });
+        const { digest, mediaType } = raw.descriptor;
+        const manifest = parseManifest(raw.bytes, mediaType, `manifest ${digest}`);
+        const id = manifest.kind === 'manifest' ? manifest.config.digest : record.id;
+        saved.push({ id, name, digest });
       }
       await archive.finish();
       finished = true;
@@ -59,22 +72,4 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
     lock.release();
     await dropUnusedBlobs(deps, made);
   }
-}
-
-async function saveImage(
-  { progress }: SaveDeps,
-  archive: ImageArchiveWriter,
-  job: { readonly image: StoredImage; readonly name: string | undefined; readonly signal: AbortSignal },
-): Promise<void> {
-  const { image, name, signal } = job;
-  for (const blob of image.blobs) {
-    if (await archive.has(blob)) continue;
-    const { digest, size: total } = blob;
-    const event = (state: 'active' | 'done', transferred: number): void =>
-      progress.event({ v: 1, kind: 'blob', action: 'save', digest, state, transferred, total });
-    await archive.putBlob(image.blob(blob), { signal, onProgress: (transferred) => event('active', transferred) });
-    event('done', total);
-  }
-  await archive.putManifest(image.manifest);
-  await archive.addImage(image.manifest, { name });
 }

@@ -11,6 +11,7 @@ import {
   digestOf,
   EMPTY_LAYER,
   formatOf,
+  type ImageConfig,
   type ImageIndex,
   type ImageManifest,
   type ImageSource,
@@ -29,10 +30,10 @@ import {
   type RawManifest,
 } from '../../spec/index.js';
 import { configOfSchema1 } from '../registry/index.js';
-import { type ConvertDeps, LayerConverter, type LayerForm } from './convert-layers.js';
+import { type ConvertImageDeps, LayerConverter, type LayerForm, type LayerJob } from './convert-layers.js';
 import { ConvertedSource } from './converted-source.js';
 import { ABOUT } from './select-manifest.js';
-import { blobOfBytes, readSmallBlob, Spool } from './spool.js';
+import { blobOfBytes, type LayerSpool, readSmallBlob } from './spool.js';
 import { sizedBlobs } from './walk-manifests.js';
 
 /** How an image is to be written; what is not given stays as it is. */
@@ -67,16 +68,20 @@ interface Job {
   readonly conversion: Conversion;
   /** Throws UsageError before anything is fetched that would change a digest. */
   readonly preserveDigests: boolean;
+  /** Whether every destination has a blob. Default: not. */
+  readonly isThere?: LayerJob['isThere'];
+  /** Fetches nothing from registries: layers that would have to be fetched to be converted keep their digests. */
+  readonly dryRun?: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Converts an image, or an index with all its images, and makes a source of it. Layers that have the form asked for stay;
- * what is no image (attestations, artifacts) stays too. Close it when all is copied. Throws UsageError,
+ * Converts an image, or an index with all its images, and makes a source of it. Layers that have the form asked for stay,
+ * but for those of the local store whose blobs are lost; what is no image (attestations, artifacts) stays too. Close it when all is copied. Throws UsageError,
  * UnsupportedMediaTypeError (zstd in v2s2), DigestMismatchError, DiskSpaceError, what the source throws, AbortError.
  */
-export async function convertImage(deps: ConvertDeps, job: Job): Promise<ConvertedImage> {
-  const spool = new Spool(deps.temporaryDirectory);
+export async function convertImage(deps: ConvertImageDeps, job: Job): Promise<ConvertedImage> {
+  const spool = deps.createSpool();
   try {
     return await new ImageConverter(deps, job, spool).run();
   } catch (error) {
@@ -86,19 +91,19 @@ export async function convertImage(deps: ConvertDeps, job: Job): Promise<Convert
 }
 
 class ImageConverter {
-  readonly #deps: ConvertDeps;
+  readonly #deps: ConvertImageDeps;
   readonly #job: Job;
-  readonly #spool: Spool;
+  readonly #spool: LayerSpool;
   readonly #made: ConvertedSource;
   readonly #layers: LayerConverter;
   readonly #format: ManifestFormat | undefined;
 
-  constructor(deps: ConvertDeps, job: Job, spool: Spool) {
+  constructor(deps: ConvertImageDeps, job: Job, spool: LayerSpool) {
     this.#deps = deps;
     this.#job = job;
     this.#spool = spool;
     this.#made = new ConvertedSource(job.source);
-    this.#layers = new LayerConverter(deps, { ...job, spool });
+    this.#layers = new LayerConverter(deps, { isThere: () => Promise.resolve(false), dryRun: false, ...job, spool });
     const { format } = job.conversion;
     this.#format = format === 'v2s1' ? 'v2s2' : format;
   }
@@ -112,8 +117,7 @@ class ImageConverter {
     const raw = await this.#any(top);
     const close = (): Promise<void> => this.#spool.close();
     if (format === 'v2s1') return { ...(await this.#asSchema1(raw)), source: this.#made, close };
-    const { digest } = top.descriptor;
-    if (raw !== top) this.#deps.progress.note(`converted: the digest is ${raw.descriptor.digest}, not ${digest}`);
+    if (raw !== top) this.#noteChange(top, raw);
     return { source: this.#made, raw, close };
   }
 
@@ -129,43 +133,72 @@ class ImageConverter {
     if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
     const now = formatOf(raw.descriptor.mediaType);
     const format = this.#format ?? now;
-    const forms = layers.map((layer) => this.#formFor(layer, format));
+    const forms = await mapLimited(layers, 1, (layer) => this.#formFor(layer, format));
     if (format === now && forms.every((form) => form === undefined)) return raw;
     this.#mayChange(raw, 'it');
     const bytes = await this.#config(config);
-    const diffIds = parseImageConfig(bytes, `config ${config.digest}`).rootfs.diff_ids;
-    const converted = await mapLimited([...layers.keys()], PARALLEL_LAYERS, (i) =>
-      this.#layer(layers[i]!, { form: forms[i], format, same: format === now, diffId: diffIds[i] }),
+    const document = parseImageConfig(bytes, `config ${config.digest}`);
+    const diffIds = this.#job.source.files?.diffIds ?? document.rootfs.diff_ids;
+    const converted = await mapLimited([...layers.keys()], PARALLEL_LAYERS, (position) =>
+      this.#layer(layers[position]!, {
+        ...{ position, form: forms[position], format, same: format === now, diffId: diffIds[position] },
+      }),
     );
-    return this.#write(manifest, { format, config, layers: converted });
+    if (format === now && converted.every(({ descriptor }, i) => descriptor.digest === layers[i]!.digest)) return raw;
+    const changed = converted.map(({ diffId }) => diffId);
+    const packed = changed.some((diffId, i) => diffId !== diffIds[i]);
+    return this.#write(manifest, {
+      format,
+      config: packed ? this.#changeConfig(config, { document, diffIds: changed }) : config,
+      layers: converted.map(({ descriptor }) => descriptor),
+    });
   }
 
   /** What is to be done with a layer; undefined: nothing. */
-  #formFor(layer: Descriptor, format: ManifestFormat): LayerForm | undefined {
+  async #formFor(layer: Descriptor, format: ManifestFormat): Promise<LayerForm | undefined> {
     const { compression } = this.#job.conversion;
+    // Its URLs have these bytes and no others.
     if (isKeptElsewhere(layer)) return undefined;
     const now = compressionOfType(layer.mediaType);
     const wanted = compression?.kind ?? (allowsCompression(format, now) ? now : 'gzip');
-    if (wanted === now && compression?.level === undefined) return undefined;
+    const stays = wanted === now && compression?.level === undefined;
+    if (stays && !(await this.#layers.isLost(layer))) return undefined;
     return { compression: wanted, level: compression?.level };
   }
 
   async #layer(
     layer: Descriptor,
     how: {
+      readonly position: number;
       readonly form: LayerForm | undefined;
       readonly format: ManifestFormat;
       readonly same: boolean;
       readonly diffId: DiffId | undefined;
     },
-  ): Promise<Descriptor> {
-    const { form, format, same, diffId } = how;
+  ): Promise<{ readonly descriptor: Descriptor; readonly diffId: DiffId | undefined }> {
+    const { position, form, format, same, diffId } = how;
+    // Only a layer of another form needs a media type for it.
+    if (form === undefined && same) return { descriptor: layer, diffId };
     const mediaType = layerMediaType(format, form?.compression ?? compressionOfType(layer.mediaType), layer.mediaType);
-    if (form === undefined) return same ? layer : { ...layer, mediaType };
-    const { digest, size, spooled } = await this.#layers.convert(layer, form, diffId);
+    if (form === undefined) return { descriptor: { ...layer, mediaType }, diffId };
+    const made = await this.#layers.convert(layer, form, { position, diffId });
+    const { digest, size, spooled } = made;
     const descriptor = digest === layer.digest ? { ...layer, mediaType } : { mediaType, digest, size };
     if (spooled !== undefined) this.#made.addBlob({ descriptor, open: spooled.open });
-    return descriptor;
+    return { descriptor, diffId: diffId === undefined ? undefined : made.diffId };
+  }
+
+  /** The config of an image of which layers were packed again with other bytes. */
+  #changeConfig(
+    { mediaType, digest }: Descriptor,
+    { document, diffIds }: { readonly document: ImageConfig; readonly diffIds: readonly (DiffId | undefined)[] },
+  ): Descriptor {
+    const { rootfs } = document;
+    const bytes = Buffer.from(JSON.stringify({ ...document, rootfs: { ...rootfs, diff_ids: diffIds } }));
+    const config = { mediaType, digest: digestOf(bytes), size: bytes.length };
+    this.#made.addBlob(blobOfBytes(config, bytes));
+    this.#deps.progress.note(`the image's ID is ${config.digest} there, not ${digest}`);
+    return config;
   }
 
   async #config(config: Descriptor): Promise<Buffer> {
@@ -255,8 +288,8 @@ class ImageConverter {
         : { compression: compression.kind, level: compression.level };
     const blobs = new Map((await sizedBlobs(source, raw, signal)).map((blob) => [blob.digest, blob]));
     const steps = schema1.steps.filter(({ empty }) => !empty);
-    const layers = await mapLimited(steps, PARALLEL_LAYERS, async ({ blob }) => {
-      const { spooled, diffId, ...made } = await this.#layers.convert(blobs.get(blob)!, form);
+    const layers = await mapLimited([...steps.entries()], PARALLEL_LAYERS, async ([position, { blob }]) => {
+      const { spooled, diffId, ...made } = await this.#layers.convert(blobs.get(blob)!, form, { position });
       const mediaType = layerMediaType(format, form?.compression ?? 'gzip', '');
       const descriptor = { mediaType, digest: made.digest, size: made.size };
       if (spooled !== undefined) this.#made.addBlob({ descriptor, open: spooled.open });
@@ -294,6 +327,14 @@ class ImageConverter {
       return made;
     };
     return { raw, manifestFor };
+  }
+
+  #noteChange(before: RawManifest, now: RawManifest): void {
+    const { progress } = this.#deps;
+    const [from, to] = [before.descriptor, now.descriptor];
+    if (this.#job.source.files === undefined)
+      return progress.note(`converted: the digest is ${to.digest}, not ${from.digest}`);
+    progress.note(`the manifest is ${to.digest}, not ${from.digest} as in the store`);
   }
 
   #mayChange({ descriptor: { digest } }: RawManifest, what: string): void {

@@ -18,6 +18,10 @@ export class ConvertedSource implements ImageSource {
     return this.#origin.repository;
   }
 
+  neighboursAt(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[] {
+    return this.#origin.neighboursAt?.(host, blob) ?? [];
+  }
+
   addManifest(raw: RawManifest): void {
     this.#manifests.set(raw.descriptor.digest, raw);
   }

@@ -5,4 +5,5 @@ export * from './convert-image.js';
 export * from './convert-layers.js';
 export * from './select-manifest.js';
 export * from './spool.js';
+export * from './store-spool.js';
 export * from './walk-manifests.js';

@@ -17,21 +17,32 @@ import {
 } from '../../spec/index.js';
 import { SharedRead } from '../registry/index.js';
 
-/** Bytes that wait in a file. */
-export interface Spooled {
+/** A blob that was made. */
+export interface SpooledBlob {
   readonly digest: Digest;
   readonly size: number;
-  /** By the first bytes. */
-  readonly compression: LayerCompression;
-  /** Opens the file though it has no name; until it is dropped. */
+  /** Opens the file though it may have no name; until it is dropped. */
   readonly path: string;
   readonly open: ReopenableBlob['open'];
   /** Gives its room back before the spool is closed. */
   drop(): Promise<void>;
 }
 
+/** Where layers wait while they are converted and copied. */
+export interface LayerSpool {
+  /** Takes a stream in. Throws what the stream and the medium throw, AbortError. */
+  take(body: Readable, options: { readonly signal: AbortSignal }): Promise<SpooledBlob>;
+  close(): Promise<void>;
+}
+
+/** Bytes that wait in a file. */
+export interface Spooled extends SpooledBlob {
+  /** By the first bytes. */
+  readonly compression: LayerCompression;
+}
+
 /** Files for what cannot be passed on before all of it is known. They have no names, so none outlives the process. */
-export class Spool {
+export class Spool implements LayerSpool {
   readonly #directory: string;
   readonly #files = new Set<FileHandle>();
 

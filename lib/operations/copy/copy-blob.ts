@@ -8,95 +8,140 @@ import {
   type ImageSource,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { reopenable, SharedRead, type SharedReader } from '../registry/index.js';
-import { foreignLayerNote } from './foreign-layer-note.js';
-import { RegistryDestination } from './registry-transport.js';
+import { compareText } from '../../util/index.js';
+import { reopenable, SharedRead } from '../registry/index.js';
 
-/** What became of a blob at one destination. */
+/** What became of a blob at one destination; of a plan: what would. `skipped`: a non-distributable layer is left out. */
 export type CopiedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
 
-/** Told of what became of the blob at each destination; `Error`: it could not be brought there. */
+/** What became of the blob at each destination; `Error`: it could not be brought there. */
 export type BlobOutcome = Map<ImageDestination, CopiedState | Error>;
+
+/** How to bring a blob to its destinations. */
+export interface CopyBlobOptions {
+  readonly source: ImageSource;
+  readonly destinations: readonly ImageDestination[];
+  readonly progress: ProgressSink;
+  /** The action of progress events. Default: `upload`. */
+  readonly action?: 'upload' | 'save' | undefined;
+  readonly foreignBlob?: RegistryClient['foreignBlob'] | undefined;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Brings a blob to several destinations with the least that does it: it is there, it is mounted, it is uploaded, all
  * uploads fed by one read. A destination that fails does not hold up the others. Throws AbortError.
  */
-export async function copyBlob(
-  blob: Descriptor,
-  options: {
-    readonly source: ImageSource;
-    readonly destinations: readonly ImageDestination[];
-    readonly progress: ProgressSink;
-    readonly foreignBlob?: RegistryClient['foreignBlob'] | undefined;
-    readonly signal: AbortSignal;
-  },
-): Promise<BlobOutcome> {
-  const { source, destinations, progress, signal } = options;
-  const outcome: BlobOutcome = new Map();
-  const attempt = async (
-    destination: ImageDestination,
-    work: () => Promise<CopiedState | undefined>,
-  ): Promise<void> => {
-    try {
-      const state = await work();
-      if (state !== undefined) outcome.set(destination, state);
-    } catch (error) {
-      signal.throwIfAborted();
-      outcome.set(destination, error as Error);
-    }
-  };
+export async function copyBlob(blob: Descriptor, options: CopyBlobOptions): Promise<BlobOutcome> {
+  const { destinations, progress, action = 'upload', signal } = options;
   const event = (state: ProgressState, more: object = {}): void =>
-    progress.event({ v: 1, kind: 'blob', action: 'upload', digest: blob.digest, state, total: blob.size, ...more });
-  const undecided = (): ImageDestination[] => destinations.filter((destination) => !outcome.has(destination));
-  await settleAll(destinations, (destination) =>
-    attempt(destination, async () => {
-      if (await destination.hasBlob(blob, { signal })) return 'present';
-      if (isKeptElsewhere(blob) && destination.leavesForeign === true) return 'skipped';
-      return (await destination.mountBlob(blob, source, { signal })) ? 'mounted' : undefined;
-    }),
-  );
-  // One upload a host: its other repositories take the blob over from there.
-  const leaders = [...new Map(undecided().map((destination) => [hostOf(destination), destination])).values()];
-  const upload = async (to: readonly ImageDestination[]): Promise<void> => {
-    if (to.length === 0) return;
-    event('active', { transferred: 0 });
-    const read = new SharedRead(blobOf(blob, options), {
-      readers: to.length,
-      signal,
-      onProgress: (transferred) => event('active', { transferred }),
-      onRetry: (message) => event('retrying', { message }),
-    });
-    const readers = read.readers();
-    await settleAll(to, (destination) => {
-      const reader = readers.pop()!;
-      return attempt(destination, () => put(destination, reader, signal, (message) => event('retrying', { message })));
-    });
-  };
-  await upload(leaders);
-  await settleAll(undecided(), (destination) =>
-    attempt(destination, async () => ((await destination.mountBlob(blob, source, { signal })) ? 'mounted' : undefined)),
-  );
-  for (const destination of undecided()) await upload([destination]);
-  const states = [...outcome.values()];
-  if (states.includes('skipped')) progress.note(foreignLayerNote(blob));
-  if (states.includes('uploaded')) event('done', { transferred: blob.size });
-  else if (!states.some((state) => state instanceof Error || state === 'skipped'))
-    event(states.includes('mounted') ? 'mounted' : 'skipped');
-  return outcome;
+    progress.event({ v: 1, kind: 'blob', action, digest: blob.digest, state, total: blob.size, ...more });
+  const unlocks: (() => void)[] = [];
+  try {
+    // In one order everywhere: two processes with the same destinations never wait for each other.
+    const inOrder = [...destinations].sort((a, b) => compareText(a.name, b.name));
+    for (const destination of inOrder) {
+      const unlock = await destination.lockBlob?.(blob, { signal, onWait: () => event('waiting') });
+      if (unlock !== undefined) unlocks.push(unlock);
+    }
+    return await new BlobCopy(blob, options, event).run();
+  } finally {
+    for (const unlock of unlocks) unlock();
+  }
 }
 
-async function put(
-  destination: ImageDestination,
-  reader: SharedReader,
-  signal: AbortSignal,
-  onRetry: (message: string) => void,
-): Promise<CopiedState> {
-  try {
-    await destination.putBlob(reader.blob, { signal, onRetry });
-    return 'uploaded';
-  } finally {
-    reader.leave();
+class BlobCopy {
+  readonly #blob: Descriptor;
+  readonly #options: CopyBlobOptions;
+  readonly #event: (state: ProgressState, more?: object) => void;
+  readonly #outcome: BlobOutcome = new Map();
+
+  constructor(blob: Descriptor, options: CopyBlobOptions, event: (state: ProgressState, more?: object) => void) {
+    this.#blob = blob;
+    this.#options = options;
+    this.#event = event;
+  }
+
+  async run(): Promise<BlobOutcome> {
+    await this.#attemptAll(this.#options.destinations, (destination) => this.#find(destination));
+    // One upload a host: its other repositories take the blob over from there.
+    const leaders = new Map(this.#undecided().map((destination) => [hostOf(destination), destination]));
+    await this.#upload([...leaders.values()]);
+    await this.#attemptAll(this.#undecided(), (destination) => this.#mount(destination));
+    for (const destination of this.#undecided()) await this.#upload([destination]);
+    this.#report();
+    return this.#outcome;
+  }
+
+  async #find(destination: ImageDestination): Promise<CopiedState | undefined> {
+    if (await destination.hasBlob(this.#blob, this.#options)) return 'present';
+    if (isKeptElsewhere(this.#blob) && destination.leavesForeign === true) return 'skipped';
+    return this.#mount(destination);
+  }
+
+  async #mount(destination: ImageDestination): Promise<CopiedState | undefined> {
+    const { source } = this.#options;
+    return (await destination.mountBlob(this.#blob, source, this.#options)) ? 'mounted' : undefined;
+  }
+
+  async #upload(destinations: readonly ImageDestination[]): Promise<void> {
+    const { signal } = this.#options;
+    const blob = blobOf(this.#blob, this.#options);
+    const onProgress = (transferred: number): void => this.#event('active', { transferred });
+    const onRetry = (message: string): void => this.#event('retrying', { message });
+    const [first, ...others] = destinations;
+    if (first === undefined) return;
+    const isDeferred = first.sendsAtCommit === true;
+    if (!isDeferred) this.#event('active', { transferred: 0 });
+    if (others.length === 0 && (isDeferred || blob.isVerified === true)) {
+      return this.#attemptAll([first], async () => {
+        await first.putBlob(blob, { signal, onProgress, onRetry });
+        return 'uploaded';
+      });
+    }
+    const readers = new SharedRead(blob, { readers: destinations.length, signal, onProgress, onRetry }).readers();
+    await this.#attemptAll(destinations, async (destination) => {
+      const reader = readers.pop()!;
+      try {
+        await destination.putBlob(reader.blob, { signal, onRetry });
+        return 'uploaded';
+      } finally {
+        reader.leave();
+      }
+    });
+  }
+
+  /** Works on all destinations, and waits for all even if one is aborted. What `work` does not decide stays undecided. */
+  async #attemptAll(
+    destinations: readonly ImageDestination[],
+    work: (destination: ImageDestination) => Promise<CopiedState | undefined>,
+  ): Promise<void> {
+    const results = await Promise.allSettled(
+      destinations.map(async (destination) => {
+        try {
+          const state = await work(destination);
+          if (state !== undefined) this.#outcome.set(destination, state);
+        } catch (error) {
+          this.#options.signal.throwIfAborted();
+          this.#outcome.set(destination, error as Error);
+        }
+      }),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason as Error;
+  }
+
+  #undecided(): ImageDestination[] {
+    return this.#options.destinations.filter((destination) => !this.#outcome.has(destination));
+  }
+
+  #report(): void {
+    const states = [...this.#outcome.values()];
+    if (states.includes('skipped')) this.#options.progress.note(foreignLayerNote(this.#blob));
+    const isSent = [...this.#outcome].some(([to, state]) => state === 'uploaded' && to.sendsAtCommit !== true);
+    if (isSent) return this.#event('done', { transferred: this.#blob.size });
+    if (states.some((state) => state instanceof Error || state === 'skipped' || state === 'uploaded')) return;
+    this.#event(states.includes('mounted') ? 'mounted' : 'skipped');
   }
 }
 
@@ -130,11 +175,11 @@ function blobOf(
 
 /** What shares its blobs; a destination that is no registry stands for itself. */
 function hostOf(destination: ImageDestination): unknown {
-  return destination instanceof RegistryDestination ? destination.writer.host : destination;
+  return destination.repository?.host ?? destination;
 }
 
-/** As `Promise.all`, but waits for all of them even when one rejects. */
-async function settleAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const results = await Promise.allSettled(items.map(work));
-  for (const result of results) if (result.status === 'rejected') throw result.reason as Error;
+/** What is said of a layer that is not uploaded because its manifest says where it is. */
+function foreignLayerNote({ digest, urls = [] }: Descriptor): string {
+  const hosts = urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host);
+  return `layer ${digest} is not uploaded: it is kept elsewhere by design, at ${(hosts[0] ?? 'no URL').slice(0, 300)}`;
 }

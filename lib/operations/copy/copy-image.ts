@@ -3,7 +3,9 @@ import {
   hostPlatform,
   isSchema1Type,
   renameSchema1,
+  type Descriptor,
   type Digest,
+  type ImageDestination,
   type ImageSelector,
   type ImageSource,
   type RawManifest,
@@ -15,9 +17,11 @@ import {
   type Selection,
   selectManifest,
 } from '../convert/index.js';
+import type { BlobPlaces } from '../download/index.js';
+import { mapLimited } from '../../util/index.js';
 import { copyReferrers } from './copy-referrers.js';
 import { type CopiedTarget, type CopyDeps, type CopyTarget, copyTree, eachTarget, TargetCopy } from './copy-tree.js';
-import { RegistryDestination } from './registry-transport.js';
+import { type CopyEstimate, estimate } from './estimate.js';
 
 /** What to copy where. */
 export interface CopyRequest {
@@ -47,6 +51,8 @@ export interface CopyRequest {
 /** Result of a copy; `targets` in the order given. */
 export interface CopiedImage {
   readonly digest: Digest;
+  /** What was copied. In schema 1 the targets have it in another form, each under its own name. */
+  readonly raw: RawManifest;
   readonly mediaType: string;
   readonly targets: readonly CopiedTarget[];
 }
@@ -57,25 +63,68 @@ export interface CopiedImage {
  * does not hold up the others; throws what the source throws, AbortError, and the error when there is one target only.
  */
 export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<CopiedImage> {
-  const { source, selector, signal } = request;
+  const prepared = await prepare(deps, request);
+  try {
+    return await copyPrepared(deps, request, prepared);
+  } finally {
+    await prepared.close();
+  }
+}
+
+/**
+ * What copying an image would take, to targets that share `known`; asks the targets and changes nothing there. `deps.convert`
+ * has to keep nothing either. Throws as `copyImage`.
+ */
+export async function planCopy(
+  deps: CopyDeps,
+  request: CopyRequest & { readonly known: BlobPlaces },
+): Promise<CopyEstimate & Pick<CopiedImage, 'raw'> & { readonly top: RawManifest }> {
+  const { targets, known, signal } = request;
+  const prepared = await prepare(deps, { ...request, dryRun: true });
+  try {
+    const { source, raw } = prepared;
+    const top = topFor(request, prepared);
+    request.check?.(top.descriptor.digest);
+    const destinations = targets.map(({ destination }) => destination);
+    return { ...(await estimate(source, top, { destinations, known, signal })), raw, top };
+  } finally {
+    await prepared.close();
+  }
+}
+
+/** What is copied, ready to be read. */
+interface PreparedCopy {
+  readonly source: ImageSource;
+  readonly raw: RawManifest;
+  readonly rewritten: boolean;
+  readonly manifestFor: ConvertedImage['manifestFor'];
+  close(): Promise<void>;
+}
+
+/** Selects and converts what is to be copied. */
+async function prepare(deps: CopyDeps, request: CopyRequest & { readonly dryRun?: boolean }): Promise<PreparedCopy> {
+  const { source, selector, signal, preserveDigests, dryRun = false } = request;
   const found = request.top ?? (await source.manifest(selector, { signal }));
   const selected = await selectManifest(source, found, { ...request, selection: selectionFor(request) });
   const conversion = conversionFor(deps, request, selected.raw);
-  if (conversion === undefined) return copySelected(deps, request, { ...selected, source });
-  const converted = await convertImage(deps.convert!, {
-    ...{ source, top: selected.raw, conversion, preserveDigests: request.preserveDigests, signal },
-  });
-  try {
-    if (request.referrers && converted.raw !== selected.raw) {
-      throw new UsageError('what refers to the image refers to its digest, which the conversion changes', {
-        hint: 'leave out --referrers, or --format and --compression',
-      });
-    }
-    const rewritten = selected.rewritten && converted.raw === selected.raw;
-    return await copySelected(deps, request, { rewritten, ...converted });
-  } finally {
-    await converted.close();
+  if (conversion === undefined) {
+    const manifestFor = renamerFor(deps, request, selected.raw);
+    return { ...selected, source, manifestFor, close: () => Promise.resolve() };
   }
+  const isThere = async (blob: Descriptor): Promise<boolean> => {
+    const there = await mapLimited(request.targets, 1, ({ destination }) => destination.hasBlob(blob, { signal }));
+    return there.every(Boolean);
+  };
+  const job = { source, top: selected.raw, conversion, preserveDigests, isThere, dryRun, signal };
+  const converted = await convertImage(deps.convert!, job);
+  const isChanged = converted.raw !== selected.raw;
+  if (request.referrers && isChanged) {
+    await converted.close();
+    throw new UsageError('what refers to the image refers to its digest, which the conversion changes', {
+      hint: 'leave out --referrers, or --format and --compression',
+    });
+  }
+  return { manifestFor: undefined, ...converted, rewritten: selected.rewritten && !isChanged };
 }
 
 /**
@@ -83,8 +132,8 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
  * have to stay. Throws UsageError.
  */
 function conversionFor({ progress }: CopyDeps, request: CopyRequest, raw: RawManifest): Conversion | undefined {
-  const { conversion, targets } = request;
-  const plain = targets.find(({ destination }) => !(destination instanceof RegistryDestination));
+  const { conversion, targets, source } = request;
+  const plain = targets.find(({ destination }) => destination.takesSchema1 !== true);
   const { format, compression } = conversion ?? {};
   if (format === 'v2s1') {
     if (plain !== undefined) {
@@ -102,28 +151,15 @@ function conversionFor({ progress }: CopyDeps, request: CopyRequest, raw: RawMan
       progress.note("the layout gets Docker's manifest as it is, which skopeo before 1.10 and umoci cannot read");
   }
   if (format !== undefined || compression !== undefined) return conversion;
+  // Layers of which no copy is left have to be packed again; v1 takes only what it had before, by the same names.
+  if (source.files !== undefined && !targets.every(({ destination }) => destination.sendsAtCommit)) return {};
   return plain !== undefined && isSchema1Type(raw.descriptor.mediaType) ? { format: 'oci' } : undefined;
 }
 
-async function copySelected(
-  deps: CopyDeps,
-  request: CopyRequest,
-  selected: {
-    readonly source: ImageSource;
-    readonly raw: RawManifest;
-    readonly rewritten: boolean;
-    readonly manifestFor?: ConvertedImage['manifestFor'];
-  },
-): Promise<CopiedImage> {
+async function copyPrepared(deps: CopyDeps, request: CopyRequest, prepared: PreparedCopy): Promise<CopiedImage> {
   const { signal } = request;
-  const { source, rewritten } = selected;
-  const manifestFor = selected.manifestFor ?? renamerFor(deps, request, selected.raw);
-  const manifestAt = ({ destination }: CopyTarget, tag: string): RawManifest =>
-    manifestFor !== undefined && destination instanceof RegistryDestination
-      ? manifestFor(destination.writer.repository, tag)
-      : selected.raw;
-  const [first] = request.targets;
-  const raw = first?.tags[0] === undefined ? selected.raw : manifestAt(first, first.tags[0]);
+  const { source, rewritten } = prepared;
+  const raw = topFor(request, prepared);
   request.check?.(raw.descriptor.digest);
   if (rewritten && request.quiet !== true) {
     deps.progress.note(`the index is rewritten to the platforms asked for: it has digest ${raw.descriptor.digest} now`);
@@ -136,14 +172,24 @@ async function copySelected(
     await copyReferrers(deps, { source: request.source, top: raw, copies: left, signal });
   }
   await eachTarget(copies, signal, async ({ destination, tags }, copy) => {
-    for (const tag of tags) await copy.putManifest(manifestAt(copy.target, tag), tag, signal);
+    for (const tag of tags) await copy.putManifest(manifestAt(prepared, destination, tag), tag, signal);
     if (tags.length === 0 && !copy.has(raw.descriptor)) await copy.putManifest(raw, undefined, signal);
-    await destination.commit({ signal, untagged: tags.length === 0 ? raw : undefined });
+    await copy.commit(tags.length === 0 ? raw : undefined, signal);
   });
   const failed = copies.find(({ error }) => error !== undefined);
   if (failed !== undefined && copies.length === 1) throw failed.error!;
   const { digest, mediaType } = raw.descriptor;
-  return { digest, mediaType, targets: copies.map((copy) => copy.result()) };
+  return { digest, mediaType, raw: prepared.raw, targets: copies.map((copy) => copy.result()) };
+}
+
+/** The manifest at the first target. */
+function topFor({ targets }: CopyRequest, prepared: PreparedCopy): RawManifest {
+  const [first] = targets;
+  return first?.tags[0] === undefined ? prepared.raw : manifestAt(prepared, first.destination, first.tags[0]);
+}
+
+function manifestAt({ raw, manifestFor }: PreparedCopy, { repository }: ImageDestination, tag: string): RawManifest {
+  return repository === undefined ? raw : (manifestFor?.(repository.repository, tag) ?? raw);
 }
 
 /** Makes of an image of schema 1 what it is to be under another name; undefined for others, and where it is to keep its own. */

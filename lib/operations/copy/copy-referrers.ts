@@ -12,9 +12,7 @@ import {
   type RawManifest,
 } from '../../spec/index.js';
 import { parseNode } from '../convert/index.js';
-import { RegistrySource } from '../registry/index.js';
 import { type CopyDeps, copyTree, eachTarget, type TargetCopy } from './copy-tree.js';
-import { RegistryDestination } from './registry-transport.js';
 
 /** Suffixes of the tags that cosign keeps signatures, attestations and SBOMs under (cosign, "SIGNATURE_SPEC.md"). */
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
@@ -33,24 +31,22 @@ interface Job {
  * have none. Throws what source and targets throw.
  */
 export async function copyReferrers(deps: CopyDeps, job: Job): Promise<void> {
-  const { source } = job;
-  if (!(source instanceof RegistrySource)) return;
+  if (job.source.referrers === undefined) return;
   const node = parseNode(job.top);
   const subjects = [...node.children.map(({ digest }) => digest), job.top.descriptor.digest];
-  for (const subject of subjects) await copyReferrersOf(deps, source, { ...job, subject, depth: 0 });
+  for (const subject of subjects) await copyReferrersOf(deps, { ...job, subject, depth: 0 });
 }
 
 async function copyReferrersOf(
   deps: CopyDeps,
-  source: RegistrySource,
   job: Job & { readonly subject: Digest; readonly depth: number },
 ): Promise<void> {
-  const { copies, signal, subject, depth } = job;
+  const { source, copies, signal, subject, depth } = job;
   if (depth > MAX_DEPTH) return;
-  const { via, descriptors } = await source.reader.referrers(subject, { signal });
+  const { via, descriptors } = await source.referrers!(subject, { signal });
   for (const { digest } of descriptors) {
-    await copyReferrersOf(deps, source, { ...job, subject: digest, depth: depth + 1 });
-    await copyIfThere(deps, source, { digest }, copies, signal);
+    await copyReferrersOf(deps, { ...job, subject: digest, depth: depth + 1 });
+    await copyIfThere(deps, job, { digest });
   }
   if (descriptors.length > 0) {
     const list = via === 'tag' ? await source.manifest({ tag: referrersTag(subject) }, { signal }) : undefined;
@@ -58,17 +54,15 @@ async function copyReferrersOf(
   }
   const stem = `sha256-${digestHex(subject)}`;
   for (const suffix of COSIGN_SUFFIXES) {
-    if (subject.startsWith('sha256:')) await copyIfThere(deps, source, { tag: `${stem}.${suffix}` }, copies, signal);
+    if (subject.startsWith('sha256:')) await copyIfThere(deps, job, { tag: `${stem}.${suffix}` });
   }
 }
 
 /** Copies a manifest with what it needs, if it is there. */
 async function copyIfThere(
   deps: CopyDeps,
-  source: RegistrySource,
+  { source, copies, signal }: Job,
   selector: { readonly digest: Digest } | { readonly tag: string },
-  copies: readonly TargetCopy[],
-  signal: AbortSignal,
 ): Promise<void> {
   let raw: RawManifest;
   try {
@@ -98,9 +92,9 @@ async function keepAccount(
 ): Promise<void> {
   const { subject, descriptors, list } = source;
   const { destination } = copy.target;
-  if (!(destination instanceof RegistryDestination)) return;
-  const { via, descriptors: there } = await destination.reader.referrers(subject, { signal });
-  if (via === 'api') return;
+  const kept = await destination.referrers?.(subject, { signal });
+  if (kept === undefined || kept.via === 'api') return;
+  const there = kept.descriptors;
   const known = new Set(there.map(({ digest }) => digest));
   const added = descriptors.filter(
     ({ digest, mediaType }) => !known.has(digest) && (isManifestType(mediaType) || isIndexType(mediaType)),

@@ -2,7 +2,7 @@ import type { ProgressSink } from '../../progress/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
 import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
-import { type ConvertDeps, type ManifestNode, walkManifests } from '../convert/index.js';
+import { type ConvertImageDeps, type ManifestNode, walkManifests } from '../convert/index.js';
 import { type CopiedState, copyBlob } from './copy-blob.js';
 
 /** What copies that run side by side share: how many blobs move at the same time, and each of them once. */
@@ -44,9 +44,11 @@ export interface CopyDeps {
   readonly progress: ProgressSink;
   readonly limits: CopyLimits;
   /** For copies that convert; without, they fail. */
-  readonly convert?: ConvertDeps | undefined;
+  readonly convert?: ConvertImageDeps | undefined;
   /** For layers that a source other than a registry lacks by design; without, their copy fails. */
   readonly foreignBlob?: RegistryClient['foreignBlob'];
+  /** The action of progress events. Default: `upload`. */
+  readonly action?: 'upload' | 'save';
 }
 
 const PARALLEL_MANIFESTS = 6;
@@ -83,8 +85,17 @@ export class TargetCopy {
     this.#manifests++;
   }
 
-  took({ digest, size }: Descriptor, state: CopiedState): void {
+  took({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, state: CopiedState): void {
     this.#blobs.set(digest, { digest, size, state });
+  }
+
+  /** All is put. */
+  async commit(untagged: RawManifest | undefined, signal: AbortSignal): Promise<void> {
+    const present = await this.target.destination.commit({ signal, untagged });
+    for (const digest of present ?? []) {
+      const blob = this.#blobs.get(digest);
+      if (blob !== undefined) this.took(blob, 'present');
+    }
   }
 
   result(): CopiedTarget {
@@ -126,7 +137,7 @@ export async function copyTree(
 }
 
 async function copyBlobs(
-  { progress, limits, foreignBlob }: CopyDeps,
+  { progress, limits, foreignBlob, action }: CopyDeps,
   job: {
     readonly source: ImageSource;
     readonly nodes: readonly ManifestNode[];
@@ -157,7 +168,7 @@ async function copyBlobs(
           const open = working([...takers]);
           const destinations = open.map(({ target }) => target.destination);
           if (open.length === 0) return;
-          const outcome = await copyBlob(blob, { source, destinations, progress, foreignBlob, signal });
+          const outcome = await copyBlob(blob, { source, destinations, progress, foreignBlob, action, signal });
           for (const copy of open) {
             const state = outcome.get(copy.target.destination)!;
             if (state instanceof Error) copy.error ??= state;

@@ -10,12 +10,12 @@ import {
   type Reference,
   type TransportName,
 } from '../../spec/index.js';
-import type { Conversion, ConvertDeps, Selection } from '../convert/index.js';
+import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
+import { BlobPlaces } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
 import { copyImage } from './copy-image.js';
 import { type CopiedBlob, CopyLimits, type CopyTarget } from './copy-tree.js';
-import { KnownBlobs } from './known-blobs.js';
-import { openRegistryDestination } from './registry-transport.js';
+import { openRegistryDestination } from './registry-destination.js';
 import { V1Destination } from './v1-destination.js';
 import { V1Source } from './v1-source.js';
 
@@ -78,14 +78,14 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
   const { signal } = order;
   const names = [order.source, ...order.destinations].map(parseTransportName);
   const [from, ...to] = names as [TransportName, ...TransportName[]];
-  const known = new KnownBlobs();
+  const known = new BlobPlaces();
   const opened: { close(): Promise<void> }[] = [];
   try {
     const source = await openSource(deps, from, signal);
     opened.push(source);
     const targets: CopyTarget[] = [];
     for (const name of to) {
-      const destination = await openDestination(deps, name, { from, known, signal });
+      const destination = await openDestination(deps, name, { source, known, signal });
       opened.push(destination);
       targets.push({ destination, tags: tagsOf(name, from, order.tags) });
     }
@@ -94,7 +94,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
       {
         progress: deps.progress,
         limits: new CopyLimits(deps.parallel),
-        convert: deps,
+        convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
         foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
       },
       {
@@ -146,7 +146,7 @@ async function openV1(registry: RegistryClient, reference: Reference, signal: Ab
 async function openDestination(
   deps: CopyTransports,
   name: TransportName,
-  { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
+  { source, known, signal }: { readonly source: ImageSource; readonly known: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<ImageDestination> {
   if (name.transport === 'docker-v1') {
     return new V1Destination(await openV1(deps.registry, name.reference, signal), deps.progress);
@@ -154,13 +154,8 @@ async function openDestination(
   if (name.transport !== 'docker') return deps.openDestination(name, { signal });
   // A mount is a read with the login of the destination: where the source has one of its own, that may not be let in.
   const oneLogin = (deps.sourceRegistry ?? deps.registry) === deps.registry;
-  const neighbour = oneLogin && from.transport === 'docker' && isNeighbour(from.reference, name.reference);
-  const mountFrom = neighbour ? [from.reference.repository] : [];
+  const mountFrom = oneLogin ? source : undefined;
   return openRegistryDestination(deps.registry, name.reference, { signal, known, mountFrom });
-}
-
-function isNeighbour(a: Reference, b: Reference): boolean {
-  return a.host === b.host && a.repository !== b.repository;
 }
 
 function selectorOf(name: TransportName): { tag?: string | undefined; digest?: Digest | undefined } {

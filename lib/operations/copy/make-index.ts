@@ -21,8 +21,7 @@ import type { OperationDeps } from '../deps.js';
 import { openRegistrySource, readBlob, type RegistrySource } from '../registry/index.js';
 import { copyImage } from './copy-image.js';
 import { CopyLimits } from './copy-tree.js';
-import { KnownBlobs } from './known-blobs.js';
-import { openRegistryDestination } from './registry-transport.js';
+import { openRegistryDestination } from './registry-destination.js';
 
 /** An index to publish and what it is to hold. */
 export interface IndexOrder {
@@ -124,9 +123,7 @@ async function bringOver(
 ): Promise<void> {
   const { host, repository } = source.repository;
   if (host === target.host && repository === target.repository) return;
-  const mountFrom = host === target.host ? [repository] : [];
-  const known = new KnownBlobs();
-  const destination = await openRegistryDestination(registry, target, { signal, known, mountFrom });
+  const destination = await openRegistryDestination(registry, target, { signal, mountFrom: source });
   for (const { digest } of entries)
     await copyImage(
       { progress, limits: new CopyLimits(parallel) },

@@ -1,44 +1,73 @@
+import type { Readable } from 'node:stream';
 import { NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
-import type { OperationDeps } from '../deps.js';
+import { readVerified } from '../convert/index.js';
+import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
+import { openRegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
-import { openStoredImage, type StoredImage, type StoredImageDeps } from './stored-image.js';
+import { type StoredLayerDeps, StoredLayers } from './stored-layers.js';
 
 interface Signal {
   readonly signal: AbortSignal;
 }
 
-type SourceDeps = StoredImageDeps & Pick<OperationDeps, 'metadata'>;
-
-/** One image of the local store, to copy from. Holds the store, so that nobody removes its blobs. */
-class StoreSource implements ImageSource {
+/** One image of the local store, to copy from, with the manifest it has there. Use it with the store locked. */
+export class StoreSource implements ImageSource {
   readonly name: string;
+  readonly files: StoredLayers;
+  readonly #deps: StoredLayerDeps;
   readonly #record: ImageRecord;
-  readonly #image: StoredImage;
-  readonly #close: () => Promise<void>;
+  readonly #places: BlobPlaces;
+  readonly #onClose: () => Promise<void>;
 
-  /** `record`: as the store lists it; that of `image` is another one where layers had to be packed once more. */
-  constructor(name: string, record: ImageRecord, image: StoredImage, close: () => Promise<void>) {
-    this.name = name;
+  /** `images`: all records of the store, which tell where blobs are. `made` is told of blobs that are fetched into the store. */
+  constructor(
+    deps: StoredLayerDeps,
+    record: ImageRecord,
+    options: {
+      readonly images: readonly ImageRecord[];
+      readonly made: Digest[];
+      readonly name?: string;
+      readonly onClose?: () => Promise<void>;
+    },
+  ) {
+    this.#deps = deps;
     this.#record = record;
-    this.#image = image;
-    this.#close = close;
+    this.#places = new BlobPlaces(options.images);
+    this.#onClose = options.onClose ?? (() => Promise.resolve());
+    this.name = options.name ?? `store:${record.id}`;
+    this.files = new StoredLayers(deps, record, { places: this.#places, made: options.made });
   }
 
   /** `tag`: a name of the image, its ID or a prefix of that. */
-  // eslint-disable-next-line @typescript-eslint/require-await
   async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
     signal.throwIfAborted();
-    const { manifest } = this.#image;
+    const { manifest } = this.#record;
     if (digest === undefined && tag !== undefined) findAmong([this.#record], tag);
-    if (digest !== undefined && digest !== manifest.descriptor.digest)
+    if (digest !== undefined && digest !== manifest.digest)
       throw new NotFoundError(`${this.name} has no manifest ${digest}`, { kind: 'manifest', subject: digest });
-    return manifest;
+    return { bytes: await this.#deps.content.read(manifest.digest), descriptor: manifest };
   }
 
+  /** From the store, or a registry that is known to have it. */
   blob(descriptor: Descriptor): ReopenableBlob {
-    return this.#image.blob(descriptor);
+    const { content } = this.#deps;
+    const elsewhere = { descriptor, open: (how: Signal & { readonly offset: number }) => this.#fetch(descriptor, how) };
+    return {
+      descriptor,
+      isVerified: true,
+      open: async (how) => {
+        if ((await content.stat(descriptor.digest)) !== undefined) return content.open(descriptor.digest, how);
+        return how.offset === 0 ? readVerified(elsewhere, how) : elsewhere.open(how);
+      },
+    };
+  }
+
+  neighboursAt(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[] {
+    const { layers, config } = this.#record;
+    const places = (blob === undefined ? [...layers, config] : [blob]).flatMap((one) => this.#places.of(one));
+    return [...new Set(places.filter((place) => place.host === host).map(({ repository }) => repository))];
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await
@@ -47,25 +76,32 @@ class StoreSource implements ImageSource {
   }
 
   close(): Promise<void> {
-    return this.#close();
+    return this.#onClose();
+  }
+
+  async #fetch(descriptor: Descriptor, how: Signal & { readonly offset: number }): Promise<Readable> {
+    const stream = await fromFirstPlace(this.#places.of(descriptor), async (place) => {
+      const registry = await this.#deps.registry();
+      return (await openRegistrySource(registry, place, how)).blob(descriptor).open(how);
+    });
+    if (stream === undefined) throw blobNotFoundError(descriptor);
+    return stream;
   }
 }
 
-/** Opens an image of the store (name, ID or prefix of one) to copy from. Throws NotFoundError, UsageError. */
-export async function openStoreSource(deps: SourceDeps, image: string, { signal }: Signal): Promise<ImageSource> {
+/** Opens an image of the store (name, ID or prefix of one) to copy from, and locks the store. Throws NotFoundError, UsageError. */
+export async function openStoreSource(deps: StoredLayerDeps, image: string, { signal }: Signal): Promise<ImageSource> {
   const made: Digest[] = [];
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
-  const close = async (): Promise<void> => {
+  const onClose = async (): Promise<void> => {
     lock.release();
     await dropUnusedBlobs(deps, made.splice(0));
   };
   try {
     const images = await deps.metadata.images.list();
-    const { record } = findAmong(images, image);
-    const stored = await openStoredImage(deps, record, { images, made, signal });
-    return new StoreSource(`store:${image}`, record, stored, close);
+    return new StoreSource(deps, findAmong(images, image).record, { name: `store:${image}`, images, made, onClose });
   } catch (error) {
-    await close();
+    await onClose();
     throw error;
   }
 }

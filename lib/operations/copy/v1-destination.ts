@@ -9,6 +9,7 @@ import {
   parseImageConfig,
   parseManifest,
   type Descriptor,
+  type DiffId,
   type Digest,
   type ImageDestination,
   type RawManifest,
@@ -22,6 +23,22 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
+/** What the local store knows of an image besides its documents. */
+interface KnownOfImage {
+  /** See `v1ImagesFrom`. */
+  readonly configOf?: Parameters<typeof v1ImagesFrom>[1];
+  /** Where the config does not declare them. */
+  readonly diffIds?: readonly DiffId[];
+}
+
+/** A v1 image that would be pushed; bytes, its JSON included. */
+export interface PlannedV1Image {
+  /** Undefined: the image has no files. */
+  readonly layer: Digest | undefined;
+  readonly bytes: number;
+  readonly isMissing: boolean;
+}
+
 /**
  * A repository at a v1 registry, to write to. Blobs are only remembered as they are put: v1 takes images root first, which
  * `commit` sends, each layer read from the source then; what the registry has is skipped.
@@ -29,15 +46,18 @@ interface Signal {
 export class V1Destination implements ImageDestination {
   readonly takesIndex = false;
   readonly parallelBlobs = Infinity;
+  readonly sendsAtCommit = true;
   readonly #registry: V1Repository;
   readonly #progress: ProgressSink;
+  readonly #known: KnownOfImage;
   readonly #blobs = new Map<Digest, ReopenableBlob>();
   readonly #tags: string[] = [];
   #manifest: RawManifest | undefined;
 
-  constructor(registry: V1Repository, progress: ProgressSink) {
+  constructor(registry: V1Repository, progress: ProgressSink, known: KnownOfImage = {}) {
     this.#registry = registry;
     this.#progress = progress;
+    this.#known = known;
   }
 
   get name(): string {
@@ -67,7 +87,19 @@ export class V1Destination implements ImageDestination {
     return Promise.resolve();
   }
 
-  async commit({ signal }: Signal): Promise<void> {
+  /** What `commit` would send of the image that was put; changes nothing. Throws what the registry throws. */
+  async plan({ signal }: Signal): Promise<PlannedV1Image[]> {
+    const images = await this.#images(this.#manifest!, signal);
+    const ids = images.map(({ image }) => image.id);
+    const missing = await this.#registry.missing(ids, { signal });
+    return images.map(({ image, layer }) => ({
+      layer: layer?.digest,
+      bytes: image.bytes.length + (layer?.size ?? EMPTY_LAYER.length),
+      isMissing: missing.has(image.id),
+    }));
+  }
+
+  async commit({ signal }: Signal): Promise<ReadonlySet<Digest>> {
     if (this.#tags.length === 0) {
       throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which knows tags and no digests`, {
         hint: 'write docker-v1://HOST/REPOSITORY:TAG',
@@ -77,7 +109,7 @@ export class V1Destination implements ImageDestination {
     const uploads = images.map((image) => this.#uploadOf(image));
     const top = images.at(-1)!.image.id;
     const sizes = new Map(uploads.map(({ image, size }) => [image.id, size]));
-    await this.#registry.push(uploads, {
+    const uploaded = await this.#registry.push(uploads, {
       signal,
       tags: Object.fromEntries(this.#tags.map((tag) => [tag, top])),
       onImage: (digest, state, transferred = 0) => {
@@ -86,6 +118,7 @@ export class V1Destination implements ImageDestination {
       },
       onRetry: (message) => this.#progress.note(message),
     });
+    return new Set(images.flatMap(({ image, layer }) => (uploaded.has(image.id) ? [] : (layer?.digest ?? []))));
   }
 
   close(): Promise<void> {
@@ -98,14 +131,18 @@ export class V1Destination implements ImageDestination {
     if (manifest.kind === 'index') throw new TypeError('an index was put into a v1 repository');
     const source = { blob: ({ digest }: { readonly digest: Digest }) => this.#blobs.get(digest)! };
     const config = await readSmallBlob(source, manifest.config, { maxBytes: MAX_CONFIG_BYTES, signal });
-    const diffIds = parseImageConfig(config, `config ${manifest.config.digest}`).rootfs.diff_ids;
+    const declared = parseImageConfig(config, `config ${manifest.config.digest}`).rootfs.diff_ids;
+    const diffIds = this.#known.diffIds ?? declared;
     if (diffIds.length !== manifest.layers.length) {
       throw new InvalidManifestError(
         `${where} has ${manifest.layers.length} layers, its config ${diffIds.length} diffIDs`,
         { where },
       );
     }
-    return v1ImagesFrom({ config, layers: manifest.layers, diffIds, chainIds: chainIds(diffIds) });
+    return v1ImagesFrom(
+      { config, layers: manifest.layers, diffIds, chainIds: chainIds(diffIds) },
+      this.#known.configOf,
+    );
   }
 
   #uploadOf({ image, layer }: V1ImageOfLayer): V1Upload {

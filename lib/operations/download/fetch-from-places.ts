@@ -1,18 +1,18 @@
 import { AuthenticationError, NotFoundError, TransportError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
-import type { Descriptor } from '../../spec/index.js';
+import type { Descriptor, RepositoryName } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { openRegistrySource } from '../registry/index.js';
 import { fetchBlobs } from './blob-downloads.js';
-import type { BlobPlace, BlobPlaces } from './blob-places.js';
+import type { BlobPlaces } from './blob-places.js';
 
 /**
  * What `attempt` gets from the first place that has it; undefined when no place has. A place that cannot be reached or lets
  * nobody in is passed over; its error is thrown when no other place has it.
  */
 export async function fromFirstPlace<T>(
-  places: Iterable<BlobPlace>,
-  attempt: (place: BlobPlace) => Promise<T>,
+  places: Iterable<RepositoryName>,
+  attempt: (place: RepositoryName) => Promise<T>,
 ): Promise<T | undefined> {
   let unreached: Error | undefined;
   for (const place of places) {

@@ -8,5 +8,4 @@ export * from './drop-damaged-blobs.js';
 export * from './fetch-blob.js';
 export * from './fetch-from-places.js';
 export * from './fetch-v1-layer.js';
-export * from './stored-blob.js';
 export * from './while-fetching.js';

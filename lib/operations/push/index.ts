@@ -3,4 +3,3 @@
  */
 export * from './push.js';
 export * from './push-request.js';
-export * from './push-blob.js';

@@ -1,10 +1,14 @@
-import type { Digest, ManifestFormat, Reference } from '../../spec/index.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type { PushConversion } from '../copy/index.js';
-import type { PushedState } from './push-blob.js';
+import type { Digest, ManifestFormat, Reference } from '../../spec/index.js';
+import type { Conversion } from '../convert/index.js';
+import type { CopiedBlob, StoredLayerDeps } from '../copy/index.js';
+import type { OperationDeps } from '../deps.js';
+
+/** What pushing needs. */
+export type PushDeps = Omit<StoredLayerDeps, 'registry'> & Pick<OperationDeps, 'registry' | 'recompressLayer'>;
 
 /** What to push and where to. */
-export interface PushRequest extends Omit<PushConversion, 'format'> {
+export interface PushRequest extends Omit<Conversion, 'format'> {
   /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. `v1`: by registry protocol v1. */
   readonly format?: ManifestFormat | 'v2s1' | 'v1' | undefined;
   readonly record: ImageRecord;
@@ -15,21 +19,14 @@ export interface PushRequest extends Omit<PushConversion, 'format'> {
   readonly signal: AbortSignal;
 }
 
-/** A blob of the result; bytes. */
-export interface PushedLayer {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly state: PushedState;
-}
-
 /** Result of a push; `bytes`: body bytes sent. */
 export interface PushResult {
   readonly id: Digest;
   readonly name: string;
-  /** Digest of the manifest. */
+  /** Digest of the manifest; by protocol v1, of that in the store. */
   readonly digest: Digest;
   readonly tags: readonly string[];
-  readonly layers: readonly PushedLayer[];
+  readonly layers: readonly CopiedBlob[];
   readonly bytes: number;
   readonly requests: number;
   readonly seconds: number;
@@ -40,8 +37,13 @@ export interface PushPlan {
   readonly reference: string;
   readonly digest: Digest;
   /** `mounted` and `uploaded` say what would happen. */
-  readonly layers: readonly PushedLayer[];
+  readonly layers: readonly CopiedBlob[];
   readonly uploadBytes: number;
   readonly mountBytes: number;
   readonly presentBytes: number;
+}
+
+/** All tags to set, each once. */
+export function tagsOf({ reference, tags }: Pick<PushRequest, 'reference' | 'tags'>): string[] {
+  return [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...tags])];
 }

@@ -1,78 +1,62 @@
-import { Readable } from 'node:stream';
 import { UsageError } from '../../errors.js';
-import type { V1Repository, V1Upload } from '../../registry/index.js';
-import { EMPTY_LAYER, formatReference, type Reference, type V1ImageOfLayer } from '../../spec/index.js';
-import type { OperationDeps } from '../deps.js';
-import { blobNotFoundError } from '../download/index.js';
-import type { PushPlan, PushRequest, PushResult } from './push-request.js';
-import { v1ImagesOf } from './v1-images.js';
+import type { V1Repository } from '../../registry/index.js';
+import { type ChainId, type Digest, formatReference, MAX_CONFIG_BYTES } from '../../spec/index.js';
+import { copyImage, CopyLimits, StoreSource, V1Destination } from '../copy/index.js';
+import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf } from './push-request.js';
 
-type PushV1Deps = Pick<OperationDeps, 'content' | 'metadata' | 'progress'>;
+/** Both ends of a push. */
+interface Trip {
+  readonly source: StoreSource;
+  readonly destination: V1Destination;
+}
 
 /**
  * Pushes an image by protocol v1: the v1 images it consists of, root first, those that are there skipped, then the tags. The
- * digest of the result is that of the manifest here; v1 has none. Call with the store locked. Throws NotFoundError (a blob
- * is not in the store), UsageError (no tag), and what the registry throws.
+ * digest of the result is that of the manifest here; v1 has none. Throws NotFoundError (no copy of a blob is left),
+ * UsageError (what v1 cannot do), and what the registry throws.
  */
 export async function pushV1(
-  deps: PushV1Deps,
+  deps: PushDeps,
   repository: V1Repository,
-  { record, reference, tags, signal }: Pick<PushRequest, 'record' | 'reference' | 'tags' | 'signal'>,
+  request: PushRequest,
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
-  checkTarget(reference, tags);
-  const images = await v1ImagesOf(deps, record);
-  const uploads = images.map((image) => uploadOf(deps, image));
-  const top = images.at(-1)!.image.id;
-  const sizes = new Map(uploads.map(({ image, size }) => [image.id, size]));
-  const uploaded = await repository.push(uploads, {
-    signal,
-    tags: Object.fromEntries(tags.map((tag) => [tag, top])),
-    onImage: (digest, state, transferred) =>
-      deps.progress.event({
-        v: 1,
-        kind: 'blob',
-        action: 'upload',
-        digest,
-        state,
-        total: sizes.get(digest) ?? 0,
-        ...(transferred === undefined ? {} : { transferred }),
-      }),
-    onRetry: (message) => deps.progress.note(message),
-  });
-  const stateOf = new Map(images.map(({ image, layer }) => [layer?.digest, uploaded.has(image.id)]));
-  return {
-    id: record.id,
-    name: formatReference(reference),
-    digest: record.manifest.digest,
-    tags,
-    layers: record.layers.map(({ digest, size }) => ({
-      digest,
-      size,
-      state: stateOf.get(digest) === true ? 'uploaded' : 'present',
-    })),
-  };
+  const { record, reference, signal } = request;
+  const tags = checkRequest(request);
+  // Nobody removes blobs meanwhile.
+  const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
+  try {
+    const { source, destination } = await openTrip(deps, repository, request);
+    const { targets } = await copyImage(
+      { progress: deps.progress, limits: new CopyLimits(record.layers.length + 1) },
+      {
+        ...{ source, selector: {}, selection: { kind: 'all' }, preserveDigests: true, referrers: false, signal },
+        targets: [{ destination, tags }],
+      },
+    );
+    const states = new Map(targets[0]!.blobs.map(({ digest, state }) => [digest, state]));
+    return {
+      id: record.id,
+      name: formatReference(reference),
+      digest: record.manifest.digest,
+      tags,
+      layers: record.layers.map(({ digest, size }) => ({ digest, size, state: states.get(digest)! })),
+    };
+  } finally {
+    lock.release();
+  }
 }
 
-/** What `pushV1` would upload; changes nothing. The digest is that of the manifest here. Throws as it does. */
-export async function planPushV1(
-  deps: PushV1Deps,
-  repository: V1Repository,
-  { record, reference, tags, signal }: Pick<PushRequest, 'record' | 'reference' | 'tags' | 'signal'>,
-): Promise<PushPlan> {
-  checkTarget(reference, tags);
-  const images = await v1ImagesOf(deps, record);
-  const missing = await repository.missing(
-    images.map(({ image }) => image.id),
-    { signal },
-  );
-  const planned = images.map(({ image, layer }) => ({
-    digest: layer?.digest,
-    bytes: image.bytes.length + (layer?.size ?? EMPTY_LAYER.length),
-    isMissing: missing.has(image.id),
-  }));
+/** What `pushV1` would upload; changes nothing. Throws as it does. */
+export async function planPushV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushPlan> {
+  const { record, reference, signal } = request;
+  checkRequest(request);
+  const { source, destination } = await openTrip(deps, repository, request);
+  for (const blob of [...record.layers, record.config]) await destination.putBlob(source.blob(blob));
+  await destination.putManifest(await source.manifest({}, { signal }), {});
+  const planned = await destination.plan({ signal });
   const sum = (isMissing: boolean): number =>
     planned.reduce((total, image) => total + (image.isMissing === isMissing ? image.bytes : 0), 0);
-  const uploaded = new Set(planned.flatMap(({ digest, isMissing }) => (isMissing ? digest : [])));
+  const uploaded = new Set(planned.flatMap(({ layer, isMissing }) => (isMissing ? (layer ?? []) : [])));
   return {
     reference: formatReference(reference),
     digest: record.manifest.digest,
@@ -87,22 +71,35 @@ export async function planPushV1(
   };
 }
 
-function checkTarget({ host, digest }: Reference, tags: readonly string[]): void {
-  if (digest === undefined && tags.length > 0) return;
+/** The tags to set. Throws UsageError for what v1 cannot do. */
+function checkRequest(request: PushRequest): string[] {
+  const { format, compression } = request;
+  const { host, digest } = request.reference;
+  if ((format !== undefined && format !== 'v1') || compression !== undefined) {
+    throw new UsageError(`${host} speaks registry protocol v1, which has no manifests and takes layers as they are`, {
+      hint: 'leave out --format and --compression',
+    });
+  }
+  const tags = tagsOf(request);
+  if (digest === undefined && tags.length > 0) return tags;
   throw new UsageError(`${host} speaks registry protocol v1, which knows tags and no digests`, {
     hint: 'write HOST/REPOSITORY:TAG',
   });
 }
 
-function uploadOf({ content }: PushV1Deps, { image, layer }: V1ImageOfLayer): V1Upload {
-  if (layer === undefined) {
-    const open = (): Promise<Readable> => Promise.resolve(Readable.from([EMPTY_LAYER], { objectMode: false }));
-    return { image, size: EMPTY_LAYER.length, open };
-  }
-  const open = async ({ signal }: { readonly signal: AbortSignal }): Promise<Readable> => {
-    // A registry that has the image does not ask for what is here no more.
-    if ((await content.stat(layer.digest)) === undefined) throw blobNotFoundError(layer);
-    return content.open(layer.digest, { signal });
+async function openTrip(
+  deps: PushDeps,
+  repository: V1Repository,
+  { record }: Pick<PushRequest, 'record'>,
+): Promise<Trip> {
+  const { content, metadata, progress, registry } = deps;
+  const images = await metadata.images.list();
+  const local = { ...deps, registry: () => Promise.resolve(registry) };
+  const source = new StoreSource(local, record, { images, made: [] });
+  const configOf = async (chainId: ChainId): Promise<Buffer | undefined> => {
+    const below = images.find(({ chainIds, id }) => chainIds.at(-1) === chainId && id !== record.id);
+    const config: Digest | undefined = below?.config.digest;
+    return config === undefined ? undefined : content.read(config, { maxBytes: MAX_CONFIG_BYTES });
   };
-  return { image, size: layer.size, open };
+  return { source, destination: new V1Destination(repository, progress, { configOf, diffIds: record.diffIds }) };
 }

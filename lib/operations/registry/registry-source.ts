@@ -6,11 +6,11 @@ import type {
   ImageSelector,
   ImageSource,
   RawManifest,
-  Reference,
+  Referrers,
+  RepositoryName,
   ReopenableBlob,
 } from '../../spec/index.js';
 
-type Repository = Pick<Reference, 'host' | 'repository'>;
 interface Signal {
   readonly signal: AbortSignal;
 }
@@ -35,12 +35,20 @@ export class RegistrySource implements ImageSource {
     return reopenable(this.reader.blob(descriptor, options));
   }
 
-  get repository(): Repository {
+  get repository(): RepositoryName {
     return this.reader;
+  }
+
+  neighboursAt(host: string): readonly string[] {
+    return host === this.reader.host ? [this.reader.repository] : [];
   }
 
   blobSize(digest: Digest, options: Signal): Promise<number> {
     return this.reader.blobSize!(digest, options);
+  }
+
+  referrers(digest: Digest, options: Signal): Promise<Referrers> {
+    return this.reader.referrers(digest, options);
   }
 
   tags(options: Signal): AsyncIterable<string> {
@@ -56,7 +64,7 @@ export class RegistrySource implements ImageSource {
 /** Opens a repository to copy from; sends nothing. */
 export async function openRegistrySource(
   registry: RegistryClient,
-  repository: Repository,
+  repository: RepositoryName,
   options: Signal,
 ): Promise<RegistrySource> {
   return new RegistrySource(await registry.open(repository, options));

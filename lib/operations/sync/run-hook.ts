@@ -2,6 +2,7 @@ import { NotFoundError } from '../../errors.js';
 import type { Digest } from '../../spec/index.js';
 import type { RegistryDestination } from '../copy/index.js';
 import { findTag } from '../registry/index.js';
+import type { Mirror } from './mirror.js';
 import type { SyncRun } from './sync-run.js';
 
 /** A hook and what it is run for. */
@@ -11,6 +12,11 @@ export interface HookCall {
   /** `host/repository`. */
   readonly source: string;
   readonly tag: string;
+}
+
+/** The hook of a mirror for one of its tags. */
+export function hookFor({ rule, name }: Mirror, tag: string): HookCall {
+  return { words: rule.hook, source: name, tag };
 }
 
 /** Runs the hook for a tag that `target` (`host/repository`) has now. Its failure is one of the tag. Throws AbortError. */

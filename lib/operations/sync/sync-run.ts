@@ -1,4 +1,5 @@
-import type { CopyLimits, KnownBlobs } from '../copy/index.js';
+import type { CopyLimits } from '../copy/index.js';
+import type { BlobPlaces } from '../download/index.js';
 import type { SyncResults } from './sync-results.js';
 import type { SyncDeps, SyncRequest } from './types.js';
 
@@ -8,7 +9,7 @@ export interface SyncRun {
   readonly request: Pick<SyncRequest, 'dryRun' | 'keepGoing'>;
   readonly signal: AbortSignal;
   readonly limits: CopyLimits;
-  readonly known: KnownBlobs;
+  readonly known: BlobPlaces;
   readonly results: SyncResults;
   /** Source of each target repository: two must not fill the same. */
   readonly taken: Map<string, string>;

@@ -6,6 +6,7 @@ import type { ConvertDeps } from '../convert/index.js';
 import { V1Source } from '../copy/index.js';
 import { findTag, type RegistrySource } from '../registry/index.js';
 import { imageCreated } from './image-created.js';
+import type { SyncRun } from './sync-run.js';
 
 interface Signal {
   readonly signal: AbortSignal;
@@ -148,4 +149,12 @@ export class V1SyncSource implements SyncSource {
 
 function idOf({ identity }: FoundTag): string {
   return identity.slice(identity.lastIndexOf(' ') + 1);
+}
+
+/** What converting images needs in a mirror; undefined where it was not given. */
+export function convertDeps({ deps }: SyncRun): ConvertDeps | undefined {
+  const { convert, memory, progress } = deps;
+  // That digests change was asked for, for thousands of tags.
+  const quiet = { event: progress.event.bind(progress), note: () => undefined };
+  return convert === undefined ? undefined : { ...convert, progress: quiet, facts: memory };
 }

@@ -1,5 +1,6 @@
 import { mapLimited } from '../../util/index.js';
-import { CopyLimits, KnownBlobs } from '../copy/index.js';
+import { CopyLimits } from '../copy/index.js';
+import { BlobPlaces } from '../download/index.js';
 import { searchRepositories } from '../registry/index.js';
 import { placeOf, type SyncRule } from '../sync-rules/index.js';
 import { syncRepository, type SyncSides } from './sync-repository.js';
@@ -28,7 +29,7 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
   const run: SyncRun = {
     ...{ deps, request, signal, results },
     limits: deps.shared?.limits ?? new CopyLimits(deps.parallel),
-    known: deps.shared?.known ?? new KnownBlobs(),
+    known: deps.shared?.known ?? new BlobPlaces(),
     taken: new Map(),
     later: [],
     forEach: (items, work) => forEach(items, deps.parallel, work, failure),

@@ -7,7 +7,8 @@ import {
 } from '../../errors.js';
 import type { JobTry } from '../../queue/index.js';
 import { parsePlatform } from '../../spec/index.js';
-import { CopyLimits, KnownBlobs } from '../copy/index.js';
+import { CopyLimits } from '../copy/index.js';
+import { BlobPlaces } from '../download/index.js';
 import { ALL_TAGS } from '../sync-rules/index.js';
 import { sync } from './sync.js';
 import { parseTagJob, parseTagResult, type TagJob, type TagResult } from './tag-job.js';
@@ -21,7 +22,7 @@ export class TagMirror {
   readonly #deps: Pick<SyncDeps, 'registry' | 'progress' | 'memory' | 'parallel'>;
   readonly #onTag: (tag: SyncedTag) => void;
   readonly #limits: CopyLimits;
-  #known = new KnownBlobs();
+  #known = new BlobPlaces();
   #knownSince = performance.now();
   #requestsTold: number;
 
@@ -44,7 +45,7 @@ export class TagMirror {
     const report = await sync(
       {
         ...this.#deps,
-        shared: { limits: this.#limits, known: this.#knownBlobs() },
+        shared: { limits: this.#limits, known: this.#knownPlaces() },
         // Jobs say nothing of how registries are reached.
         registryFor: () => Promise.resolve(this.#deps.registry),
         recordDeletion: () => Promise.resolve(),
@@ -66,15 +67,15 @@ export class TagMirror {
     });
     if (errors.length === 0) return { result };
     // A registry may have lost what it was seen to have.
-    this.#known = new KnownBlobs();
+    this.#known = new BlobPlaces();
     const failed = outcomes.filter(({ state }) => state === 'failed');
     const reason = failed.map(({ target, error }) => `${target}: ${error}`).join('; ');
     return { result, failure: { reason, retry: errors.some(mayPass) } };
   }
 
-  #knownBlobs(): KnownBlobs {
+  #knownPlaces(): BlobPlaces {
     if (performance.now() - this.#knownSince > BELIEVE_MS) {
-      this.#known = new KnownBlobs();
+      this.#known = new BlobPlaces();
       this.#knownSince = performance.now();
     }
     return this.#known;

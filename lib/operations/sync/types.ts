@@ -3,7 +3,8 @@ import type { JobQueue } from '../../queue/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import type { Digest, RawManifest } from '../../spec/index.js';
 import type { ConvertDeps } from '../convert/index.js';
-import type { CopyLimits, KnownBlobs } from '../copy/index.js';
+import type { CopyLimits } from '../copy/index.js';
+import type { BlobPlaces } from '../download/index.js';
 import type { ClientForAccess } from '../registry/index.js';
 import type { SyncRule } from '../sync-rules/index.js';
 
@@ -41,7 +42,7 @@ export interface SyncDeps {
   /** Where tags are left for workers (`TagMirror`) to copy; undefined: they are copied here. */
   readonly queue?: TagQueue;
   /** What runs that follow each other share; undefined: nothing. */
-  readonly shared?: { readonly limits: CopyLimits; readonly known: KnownBlobs };
+  readonly shared?: { readonly limits: CopyLimits; readonly known: BlobPlaces };
 }
 
 /** A queue of jobs, one a tag. */

@@ -7,8 +7,8 @@ import {
   referrersTag,
   type Descriptor,
   type Digest,
+  type Referrers,
 } from '../../spec/index.js';
-import type { Referrers } from '../types.js';
 import { fetchManifest, type Place } from './manifests.js';
 import { nextPage } from './next-page.js';
 import { errorFrom, isForeign } from './responses.js';

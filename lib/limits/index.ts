@@ -1,0 +1,8 @@
+/**
+ * What registries allow: reads their limits from responses and spaces requests accordingly, in step with other processes of
+ * this machine. Knows no client. May import `util`.
+ */
+export { Governor, isRefusal, type GovernorOptions } from './governor.js';
+export { parseLimitHeaders } from './limit-headers.js';
+export { afterRefusal, parseLimitState, sharedClock, takeTurn, type LimitState } from './limit-state.js';
+export { parseRetryAfter } from './retry-after.js';

@@ -1,0 +1,59 @@
+import type { ImageArchiveWriter } from '../../archive/index.js';
+import {
+  isKeptElsewhere,
+  type Descriptor,
+  type ImageDestination,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+
+/** An archive that several images of the store go to, one after the other. Its tags are full names; its creator finishes it. */
+export class SavedArchive implements ImageDestination {
+  readonly name: string;
+  readonly takesIndex = false;
+  readonly parallelBlobs = 1;
+  readonly #writer: ImageArchiveWriter;
+  readonly #content: OperationDeps['content'];
+
+  constructor(writer: ImageArchiveWriter, content: OperationDeps['content']) {
+    this.name = writer.format;
+    this.#writer = writer;
+    this.#content = content;
+  }
+
+  /** A non-distributable layer that the store does not have is left out. */
+  async hasBlob(blob: Descriptor): Promise<boolean> {
+    if (await this.#writer.has(blob)) return true;
+    return isKeptElsewhere(blob) && (await this.#content.stat(blob.digest)) === undefined;
+  }
+
+  /** Each image is put, even one that is there under another name. */
+  hasManifest(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  mountBlob(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  putBlob(
+    blob: ReopenableBlob,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    return this.#writer.putBlob(blob, options);
+  }
+
+  async putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }): Promise<void> {
+    await this.#writer.putManifest(manifest);
+    if (tag !== undefined) await this.#writer.addImage(manifest, { name: tag });
+  }
+
+  async commit({ untagged }: { readonly untagged?: RawManifest | undefined }): Promise<void> {
+    if (untagged !== undefined) await this.#writer.addImage(untagged, {});
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

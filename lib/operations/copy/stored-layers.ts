@@ -1,0 +1,68 @@
+import type { ImageRecord } from '../../metadata/index.js';
+import type { RegistryClient } from '../../registry/index.js';
+import type { Descriptor, DiffId, Digest, LayerFiles } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type BlobPlaces, fetchFromPlaces } from '../download/index.js';
+import { packAnew } from '../layers/index.js';
+
+/** What the layers of a stored image need; the registry only when a blob is not in the store any more. */
+export interface StoredLayerDeps extends Pick<
+  OperationDeps,
+  'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'
+> {
+  readonly registry: () => Promise<RegistryClient>;
+}
+
+/** The layers of an image of the local store, as files and as blobs. Use it with the store locked. */
+export class StoredLayers implements LayerFiles {
+  readonly #deps: StoredLayerDeps;
+  readonly #record: ImageRecord;
+  readonly #places: BlobPlaces;
+  /** Blobs that are in the store only for this. */
+  readonly #made: Digest[];
+  readonly #lost = new Set<Digest>();
+
+  /** `made` is told of blobs that are fetched into the store. */
+  constructor(
+    deps: StoredLayerDeps,
+    record: ImageRecord,
+    { places, made }: { readonly places: BlobPlaces; readonly made: Digest[] },
+  ) {
+    this.#deps = deps;
+    this.#record = record;
+    this.#places = places;
+    this.#made = made;
+  }
+
+  get diffIds(): readonly DiffId[] {
+    return this.#record.diffIds;
+  }
+
+  /** A blob is where it was known to be no more. False: it is no layer of this image, or that was known before. */
+  lose(digest: string): boolean {
+    const layer = this.#record.layers.find((blob) => blob.digest === digest);
+    if (layer === undefined || this.#lost.has(layer.digest)) return false;
+    this.#lost.add(layer.digest);
+    return true;
+  }
+
+  async where(layer: Descriptor): Promise<'here' | 'elsewhere' | 'lost'> {
+    if ((await this.#deps.content.stat(layer.digest)) !== undefined) return 'here';
+    return this.#lost.has(layer.digest) || this.#places.of(layer).length === 0 ? 'lost' : 'elsewhere';
+  }
+
+  async pathOf(layer: Descriptor, { signal }: { readonly signal: AbortSignal }): Promise<string | undefined> {
+    const where = await this.where(layer);
+    if (where === 'lost') return undefined;
+    if (where === 'elsewhere') {
+      const deps = { ...this.#deps, openRegistry: this.#deps.registry };
+      if (!(await fetchFromPlaces(deps, layer, { places: this.#places, signal }))) return undefined;
+      this.#made.push(layer.digest);
+    }
+    return this.#deps.content.path(layer.digest);
+  }
+
+  pack(position: number, options: Parameters<LayerFiles['pack']>[1]): ReturnType<LayerFiles['pack']> {
+    return packAnew(this.#deps, { record: this.#record, position }, options);
+  }
+}
