@@ -108,6 +108,11 @@ export interface ImageSource {
 /** The part of an `ImageSource` that gives the bytes of blobs. */
 export type BlobReader = Pick<ImageSource, 'blob' | 'blobSize'>;
 
+/** A blob of an image that a destination took. */
+export interface TakenBlob extends Pick<Descriptor, 'digest' | 'size'> {
+  readonly state: 'fetched' | 'present';
+}
+
 /**
  * Where images go. Blobs first, then manifests by digest, then the top manifest by its tags, then `commit`; what is
  * there already is asked for with `hasBlob` and `hasManifest`. Methods throw what the medium throws, AbortError.
@@ -127,6 +132,15 @@ export interface ImageDestination {
   readonly leavesForeign?: boolean;
   /** True: `putBlob` only remembers where a blob is; `commit` reads and sends it. Default: false. */
   readonly sendsAtCommit?: boolean;
+  /**
+   * Takes all blobs of a single image from `source`, in the order that suits this destination; `putManifest` and `commit`
+   * follow. Resolves with what it fetched and what it had. For copies to this destination alone. Absent: blobs are put.
+   */
+  takeImage?(
+    source: BlobReader,
+    manifest: RawManifest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<readonly TakenBlob[]>;
   /** Keeps other processes from bringing the same blob to the same place, until the function it resolves with is called. */
   lockBlob?(
     descriptor: Descriptor,

@@ -12,6 +12,7 @@ import {
   type RawManifest,
   type Reference,
   type ReopenableBlob,
+  type TakenBlob,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { downloadOf, fetchBlob, fetchBlobs } from '../download/index.js';
@@ -126,10 +127,13 @@ export class StoreDestination implements ImageDestination {
     return recordImage(this.#deps, image, { ...naming, signal: this.#options.signal });
   }
 
-  async takeImage(source: BlobReader, manifest: RawManifest): Promise<FetchedImage['layers']> {
+  async takeImage(source: BlobReader, manifest: RawManifest): Promise<readonly TakenBlob[]> {
+    const document = documentOf(manifest);
+    const { digest, size } = 'schema1' in document ? manifest.descriptor : document.manifest.config;
+    const state = (await this.#deps.content.stat(digest)) === undefined ? 'fetched' : 'present';
     const query = { platform: hostPlatform(), platformGiven: false, keepBlobs: true };
-    this.#fetched = await this.fetch(source, documentOf(manifest), query);
-    return this.#fetched.layers;
+    this.#fetched = await this.fetch(source, document, query);
+    return [...this.#fetched.layers, { digest, size, state }];
   }
 
   async hasBlob({ digest, size }: Descriptor): Promise<boolean> {
