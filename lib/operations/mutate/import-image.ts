@@ -2,17 +2,15 @@ import type { Readable } from 'node:stream';
 import { applyConfigChanges } from '../../dockerfile/index.js';
 import {
   digestHex,
-  formatPlatform,
   formatReference,
   hostPlatform,
-  MEDIA_TYPE,
   type Digest,
   type ExecutionConfig,
   type Reference,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { keepingReserve, type LayerStep, unpackTar } from '../layers/index.js';
-import { createdAt, NewBlobs, lockStore, putDocument, recordImage, sweepStore, syncLayers } from '../store/index.js';
+import { keepingReserve, type LayerStep, unpackTar, writeImage } from '../layers/index.js';
+import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
 import { requireName } from './derive-image.js';
 
 /** What to make an image of and how. */
@@ -81,47 +79,23 @@ async function makeImage(
   {
     request,
     execution,
-    layer: { blob, diffId, chainId },
+    layer,
   }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerStep },
 ): Promise<ImportResult> {
   const created = createdAt(request.sourceDateEpoch);
-  const platform = hostPlatform();
-  const config = await putDocument(
-    deps,
-    {
-      created,
-      ...platform,
-      config: execution,
-      rootfs: { type: 'layers', diff_ids: [diffId] },
-      history: [
-        {
-          created,
-          created_by: ['imgtool import', ...request.changes].join('; '),
-          comment: request.message ?? `Imported from ${request.sourceName}`,
-        },
-      ],
-    },
-    MEDIA_TYPE.ociConfig,
-  );
-  const layers = [blob];
-  const manifest = await putDocument(
-    deps,
-    { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers },
-    MEDIA_TYPE.ociManifest,
-  );
-  const name = request.reference === undefined ? undefined : formatReference(request.reference);
-  const image = {
-    id: config.digest,
-    manifest,
-    config,
-    layers,
-    diffIds: [diffId],
-    chainIds: [chainId],
+  const created_by = ['imgtool import', ...request.changes].join('; ');
+  const comment = request.message ?? `Imported from ${request.sourceName}`;
+  const config = {
     created,
-    platform: formatPlatform(platform),
+    ...hostPlatform(),
+    config: execution,
+    rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+    history: [{ created, created_by, comment }],
   };
+  const image = await writeImage(deps, { config: Buffer.from(JSON.stringify(config)), steps: [layer] });
+  const name = request.reference === undefined ? undefined : formatReference(request.reference);
   await syncLayers(deps);
-  const { id } = await recordImage(deps, image, { name, signal: request.signal });
-  const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
-  return { id, name, digest: manifest.digest, bytes: blob.size, entries };
+  const { id, manifest } = await recordImage(deps, image, { name, signal: request.signal });
+  const { entries } = (await deps.metadata.layers.get(digestHex(layer.chainId)))!;
+  return { id, name, digest: manifest.digest, bytes: layer.blob.size, entries };
 }
