@@ -56,12 +56,14 @@ export async function save(
     drivers.namedLogin([], SEVERAL_LOGINS);
     const { saveImages } = await import('../operations/archives/index.js');
     const local = await drivers.local();
-    const registry = async () => (await drivers.remote()).registry;
     const createArchive = () => drivers.createArchive(target);
     // Readers of layouts, skopeo before 1.10 and umoci among them, expect OCI manifests there.
     const manifestFormat = format === 'oci-archive' || format === 'oci-dir' ? 'oci' : undefined;
     const { progress } = drivers;
-    return saveImages({ ...local, progress, registry }, { images, manifestFormat, createArchive, signal });
+    return saveImages(
+      { ...local, progress, ...drivers.lazyRemote() },
+      { images, manifestFormat, createArchive, signal },
+    );
   };
   if (format === 'oci-dir') {
     if (typeof output !== 'string') throw new UsageError('save: an oci-dir is written to a path, not to a stream');

@@ -62,9 +62,8 @@ export async function checkStore(drivers: Drivers, given: StoreFsckOptions): Pro
   const options = checkOptions('storeFsck', given, FSCK);
   drivers.namedLogin([], SEVERAL_LOGINS);
   const [operations, local] = await Promise.all([import('../operations/maintain/index.js'), drivers.local()]);
-  const openRegistry = async () => (await drivers.remote()).registry;
   const { quick = false, repair = false } = options;
-  return operations.checkStore({ ...local, openRegistry }, { quick, repair, signal: signalOf(options) });
+  return operations.checkStore({ ...local, ...drivers.lazyRemote() }, { quick, repair, signal: signalOf(options) });
 }
 
 export async function collectGarbage(drivers: Drivers, given: StoreGcOptions): Promise<Garbage> {

@@ -22,6 +22,7 @@ export interface OperationDeps {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
   readonly snapshots: Snapshotter;
+  /** May be loaded when it is first used; nothing is sent before. */
   readonly registry: RegistryClient;
   /** Starts the unpacking threads, called only when there may be something to unpack; the operation closes what it started. */
   readonly createApplier: () => LayerApplier | Promise<LayerApplier>;

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { DigestMismatchError } from '../../errors.js';
 import type { HeldLock } from '../../metadata/index.js';
-import type { RegistryClient, RepositoryReader } from '../../registry/index.js';
+import type { RepositoryReader } from '../../registry/index.js';
 import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
 import { type BlobDownloads, startDownloads } from '../download/index.js';
 import {
   blobStates,
@@ -18,10 +19,7 @@ import { readBlob, RegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
-export type RemoteTreeDeps = RestoreDeps & {
-  /** Loads the registry client, which nobody waits for who compares what is here. */
-  readonly openRegistry: () => Promise<RegistryClient>;
-};
+export type RemoteTreeDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
 /** An image at a registry whose documents have been read. */
 export interface RemoteImage {
@@ -53,8 +51,7 @@ export class RemoteTrees {
   /** Reads manifest and config. Throws as `lookUpImage`. */
   async find(query: ImageQuery): Promise<RemoteImage> {
     const { signal } = query;
-    const registry = await this.#deps.openRegistry();
-    const repository = await registry.open(query.reference, { signal });
+    const repository = await this.#deps.registry.open(query.reference, { signal });
     const { steps } = await lookUpImage(repository, query, {
       readConfig: (config) => readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal }),
       onNote: (line) => this.#deps.progress.note(line),

@@ -1,5 +1,4 @@
 import { AuthenticationError, NotFoundError, TransportError } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, RepositoryName } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { openRegistrySource } from '../registry/index.js';
@@ -29,13 +28,12 @@ export async function fromFirstPlace<T>(
 
 /** Takes a blob into the store from a place that still has it; false when none has. Throws as `fromFirstPlace`. */
 export async function fetchFromPlaces(
-  deps: Pick<OperationDeps, 'content' | 'progress'> & { readonly openRegistry: () => Promise<RegistryClient> },
+  deps: Pick<OperationDeps, 'content' | 'progress' | 'registry'>,
   blob: Descriptor,
   { places, signal }: { readonly places: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<boolean> {
   const done = await fromFirstPlace(places.of(blob), async (place) => {
-    const registry = await deps.openRegistry();
-    await fetchBlobs(deps, await openRegistrySource(registry, place, { signal }), { blobs: [blob], signal });
+    await fetchBlobs(deps, await openRegistrySource(deps.registry, place, { signal }), { blobs: [blob], signal });
     return true;
   });
   return done !== undefined;

@@ -162,7 +162,7 @@ describe('operations/copy: the contract of', () => {
       ...{ content, metadata, snapshots: createSnapshotter({ root }), createApplier: () => createLayerApplier() },
       ...{ compareTrees: changes, packLayer, recompressLayer },
       progress: { event: () => undefined, note: () => undefined },
-      registry: () => Promise.resolve(registry),
+      registry,
     });
 
     describeImageSource('store', () => ({
