@@ -54,7 +54,7 @@ async function pullV2(
     if (isFrom(local, head.digest)) return [local, presentLayers(local)];
   }
   await store.begin();
-  const document = await resolveDocument(source, tagOrDigest(reference), request);
+  const document = await resolveDocument(source.reader, tagOrDigest(reference), request);
   if ('schema1' in document) noteOtherName(deps, request, document);
   const { image, digest, layers } = await store.fetch(source, document, request);
   const from = `${reference.host}/${reference.repository}@${digest}`;
