@@ -10,7 +10,7 @@ import {
   blobStates,
   type ImageQuery,
   keepingReserve,
-  type LayerStep,
+  type LayerPlan,
   lookUpImage,
   requireSpace,
   type RestoreDeps,
@@ -25,7 +25,7 @@ export type RemoteTreeDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 export interface RemoteImage {
   readonly repository: RepositoryReader;
   /** Oldest first. */
-  readonly steps: readonly LayerStep[];
+  readonly steps: readonly LayerPlan[];
 }
 
 /** A tree made for a while: a read-only snapshot in work. */
@@ -65,7 +65,7 @@ export class RemoteTrees {
    */
   async pathOf(
     { repository }: Pick<RemoteImage, 'repository'>,
-    steps: readonly LayerStep[],
+    steps: readonly LayerPlan[],
     { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
   ): Promise<string | undefined> {
     const { snapshots, content } = this.#deps;
@@ -113,7 +113,7 @@ export class RemoteTrees {
 
   async #unpack(
     downloads: BlobDownloads,
-    steps: readonly LayerStep[],
+    steps: readonly LayerPlan[],
     { top, signal }: { readonly top: ChainId | undefined; readonly signal: AbortSignal },
   ): Promise<string> {
     const { snapshots, progress } = this.#deps;

@@ -22,13 +22,13 @@ import {
   checkPlatform,
   describeImage,
   type FoundAtRegistry,
-  missingSteps,
+  missingLayers,
   type PlatformQuery,
   type PulledLayer,
 } from './look-up-image.js';
 import type { MadeLayers } from './made-layers.js';
-import { knownSteps, unpackUndeclared } from './undeclared-layers.js';
-import { type LayerStep, unpackLayers } from './unpack-layers.js';
+import { knownLayers, unpackUndeclared } from './undeclared-layers.js';
+import { type LayerPlan, unpackLayers } from './unpack-layers.js';
 import { imageOf, writeImage } from './write-image.js';
 
 export type FetchImageDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
@@ -71,7 +71,7 @@ export async function fetchImage(
   const layers = await fetchLayers(deps, source, options, {
     all: found.steps,
     findMissing: async () => {
-      const missing = await missingSteps(deps, found.steps);
+      const missing = await missingLayers(deps, found.steps);
       made.add(missing);
       return missing;
     },
@@ -91,12 +91,12 @@ async function fetchSchema1(
   const { applier, signal } = options;
   checkPlatform(options, leafOf(schema1), (line) => deps.progress.note(line));
   const blobs = await layersOfSchema1(deps, source, { schema1, signal });
-  let steps: LayerStep[] = [];
+  let steps: LayerPlan[] = [];
   const all = blobs.map((blob) => ({ blob }));
   const layers = await fetchLayers(deps, source, options, {
     all,
     findMissing: async () => {
-      steps = await knownSteps(deps, blobs);
+      steps = await knownLayers(deps, blobs);
       return all.slice(steps.length);
     },
     unpack: async (downloads, missing, guarded) => {
@@ -110,7 +110,7 @@ async function fetchSchema1(
 }
 
 /** The layers of an image, and how to unpack those that are missing. */
-interface LayerJob<Layer extends Pick<LayerStep, 'blob'>> {
+interface LayerJob<Layer extends Pick<LayerPlan, 'blob'>> {
   readonly all: readonly Layer[];
   /** Those of `all` to unpack; asked again after damaged blobs were dropped. */
   readonly findMissing: () => Promise<readonly Layer[]>;
@@ -118,7 +118,7 @@ interface LayerJob<Layer extends Pick<LayerStep, 'blob'>> {
 }
 
 /** Fetches and unpacks the missing layers of an image; starts over once if blobs of earlier runs turn out damaged. */
-async function fetchLayers<Layer extends Pick<LayerStep, 'blob'>>(
+async function fetchLayers<Layer extends Pick<LayerPlan, 'blob'>>(
   deps: FetchImageDeps,
   source: BlobReader,
   options: FetchImageOptions,

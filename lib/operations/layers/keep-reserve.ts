@@ -4,7 +4,7 @@ import type { SpaceReport } from '../../snapshot/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isForWantOfRoom } from '../store/index.js';
 import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
-import type { LayerStep } from './unpack-layers.js';
+import type { LayerPlan } from './unpack-layers.js';
 
 /** What is left free when nobody says how much: this, or half of the room when there is less than twice as much. */
 const USUAL_BYTES = 2 ** 30;
@@ -77,7 +77,7 @@ export async function spaceFor(
 /** Throws DiskSpaceError when there is not room enough to fetch and unpack what is missing, `reserveBytes` left over. */
 export async function requireSpace(
   deps: Pick<OperationDeps, 'snapshots'>,
-  missing: readonly Pick<LayerStep, 'blob'>[],
+  missing: readonly Pick<LayerPlan, 'blob'>[],
   states: readonly PulledLayer[],
   { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
 ): Promise<void> {

@@ -18,7 +18,7 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { type ResolvedImage, resolveImage } from '../registry/index.js';
 import type { LayerDeps } from '../store/index.js';
-import type { LayerStep } from './unpack-layers.js';
+import type { LayerPlan } from './unpack-layers.js';
 
 /** Which platform an image is to be for. */
 export interface PlatformQuery {
@@ -37,7 +37,7 @@ export interface ImageQuery extends PlatformQuery {
 export interface FoundAtRegistry {
   readonly resolved: ResolvedImage;
   readonly config: ImageConfig;
-  readonly steps: readonly LayerStep[];
+  readonly steps: readonly LayerPlan[];
 }
 
 /** A layer of an image at a registry: sizes in bytes as stored there. */
@@ -95,7 +95,7 @@ export async function describeImage(
   }
   checkPlatform(query, config, options.onNote);
   const chain = chainIds(diffIds);
-  const steps = manifest.layers.map((blob, i): LayerStep => ({
+  const steps = manifest.layers.map((blob, i): LayerPlan => ({
     blob,
     diffId: diffIds[i]!,
     chainId: chain[i]!,
@@ -108,10 +108,10 @@ export async function describeImage(
  * The layers to unpack. Those below the highest one present need no subvolume, only records: a snapshot holds all of its
  * parents' files.
  */
-export async function missingSteps(
+export async function missingLayers(
   { metadata, snapshots }: LayerDeps,
-  steps: readonly LayerStep[],
-): Promise<LayerStep[]> {
+  steps: readonly LayerPlan[],
+): Promise<LayerPlan[]> {
   let recorded = 0;
   while (recorded < steps.length && (await metadata.layers.get(digestHex(steps[recorded]!.chainId))) !== undefined)
     recorded += 1;
@@ -120,7 +120,7 @@ export async function missingSteps(
 }
 
 /** Which layers must be fetched: those of `missing` whose blob is not here. */
-export async function blobStates<Step extends Pick<LayerStep, 'blob'>>(
+export async function blobStates<Step extends Pick<LayerPlan, 'blob'>>(
   content: Pick<OperationDeps['content'], 'stat'> | undefined,
   steps: readonly Step[],
   missing: readonly Step[],
@@ -140,7 +140,7 @@ export function bytesToFetch(layers: readonly Pick<PulledLayer, 'size' | 'state'
 }
 
 /** An estimate of what layers take when unpacked. Bytes. */
-export function bytesUnpacked(steps: readonly Pick<LayerStep, 'blob'>[]): number {
+export function bytesUnpacked(steps: readonly Pick<LayerPlan, 'blob'>[]): number {
   const ratio = (mediaType: string): number => (/gzip|zstd/.test(mediaType) ? UNPACK_RATIO : 1);
   return Math.round(steps.reduce((sum, { blob }) => sum + blob.size * ratio(blob.mediaType), 0));
 }

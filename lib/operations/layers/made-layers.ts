@@ -2,7 +2,7 @@ import { ImgtoolError } from '../../errors.js';
 import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { readRecords } from '../store/index.js';
-import type { LayerStep } from './unpack-layers.js';
+import type { LayerPlan } from './unpack-layers.js';
 
 /** The layers that a command fetches and unpacks, so that it can give their room back when there was not enough. */
 export class MadeLayers {
@@ -10,7 +10,7 @@ export class MadeLayers {
   readonly #blobs = new Set<Digest>();
 
   /** Adds layers, oldest first. */
-  add(steps: readonly Pick<LayerStep, 'chainId' | 'blob'>[]): void {
+  add(steps: readonly Pick<LayerPlan, 'chainId' | 'blob'>[]): void {
     for (const { chainId, blob } of steps) {
       this.#layers.add(chainId);
       this.#blobs.add(blob.digest);

@@ -2,8 +2,8 @@ import { StoreError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
 import { blobsInStore, deleteDamagedBlobs } from '../download/index.js';
-import { missingSteps } from './look-up-image.js';
-import { type LayerStep, unpackLayers } from './unpack-layers.js';
+import { missingLayers } from './look-up-image.js';
+import { type LayerPlan, unpackLayers } from './unpack-layers.js';
 
 /** What restoring needs. */
 export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
@@ -17,13 +17,13 @@ export async function restoreLayers(
   image: ImageRecord,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  const steps = image.layers.map((blob, i): LayerStep => ({
+  const steps = image.layers.map((blob, i): LayerPlan => ({
     blob,
     diffId: image.diffIds[i]!,
     chainId: image.chainIds[i]!,
     parent: image.chainIds[i - 1],
   }));
-  const missing = await missingSteps(deps, steps);
+  const missing = await missingLayers(deps, steps);
   if (missing.length === 0) return;
   for (const { blob, chainId } of missing) {
     if ((await deps.content.stat(blob.digest)) !== undefined) continue;

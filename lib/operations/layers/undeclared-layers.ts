@@ -3,20 +3,20 @@ import { nextChainId, type Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { BlobDownloads } from '../download/index.js';
 import { hasLayer } from '../store/index.js';
-import { type LayerStep, unpackUndeclaredLayer } from './unpack-layers.js';
+import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /**
  * The layers that need no unpacking, of an image that declares no diffIDs (schema 1, protocol v1): the longest run from the
  * bottom whose blobs were unpacked in this store before and whose top layer is present.
  */
-export async function knownSteps(
+export async function knownLayers(
   { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
   blobs: readonly Descriptor[],
-): Promise<LayerStep[]> {
+): Promise<LayerPlan[]> {
   const records = new Map(
     (await metadata.layers.list()).flatMap((layer) => (layer.blob === undefined ? [] : [[layer.blob.digest, layer]])),
   );
-  const steps: LayerStep[] = [];
+  const steps: LayerPlan[] = [];
   for (const { digest } of blobs) {
     const record = records.get(digest);
     if (record?.blob === undefined) break;
@@ -36,11 +36,11 @@ export async function unpackUndeclared(
   downloads: BlobDownloads,
   applier: LayerApplier,
   options: {
-    readonly below: readonly LayerStep[];
+    readonly below: readonly LayerPlan[];
     readonly blobs: Iterable<Descriptor> | AsyncIterable<Descriptor>;
     readonly signal: AbortSignal;
   },
-): Promise<LayerStep[]> {
+): Promise<LayerPlan[]> {
   const { signal } = options;
   const steps = [...options.below];
   for await (const blob of options.blobs)

@@ -1,32 +1,32 @@
 import { randomBytes } from 'node:crypto';
 import { DigestMismatchError, DiskSpaceError } from '../../errors.js';
 import type { AppliedLayer, LayerApplier } from '../../layer/index.js';
-import { digestHex, MEDIA_TYPE, nextChainId, type ChainId, type Descriptor, type DiffId } from '../../spec/index.js';
+import {
+  digestHex,
+  layerMediaType,
+  nextChainId,
+  type ChainId,
+  type Descriptor,
+  type DiffId,
+} from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { BlobDownloads } from '../download/index.js';
-import { dropUnrecorded, isRecorded } from '../store/index.js';
+import { dropUnrecorded, isRecorded, withWorkKey } from '../store/index.js';
 
 /** One layer of an image: where its bytes come from and what it must become. */
-export interface LayerStep {
+export interface LayerPlan {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
   readonly chainId: ChainId;
   readonly parent: ChainId | undefined;
 }
 
-/** What a layer is called in a manifest, by its compression. */
-export const LAYER_TYPE = {
-  gzip: MEDIA_TYPE.ociLayerGzip,
-  zstd: MEDIA_TYPE.ociLayerZstd,
-  none: MEDIA_TYPE.ociLayer,
-} as const;
-
 type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /** A layer in work: its place, and the locks on its name and its place. */
 interface LayerWork {
-  readonly step: LayerStep;
+  readonly step: LayerPlan;
   readonly key: string;
   readonly root: string;
   readonly release: () => void;
@@ -38,7 +38,7 @@ interface UnpackedLayer extends LayerWork {
 }
 
 /**
- * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
+ * Unpacks the layers that the store lacks, strictly oldest first, each as soon as its bytes arrive, and publishes each under
  * its chainID while the next one is being unpacked. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a
  * diffID is not the config's. A failed layer is rolled back; finished ones stay.
  */
@@ -46,7 +46,7 @@ export async function unpackLayers(
   deps: UnpackDeps,
   downloads: BlobDownloads,
   applier: LayerApplier,
-  options: { readonly steps: readonly LayerStep[]; readonly signal: AbortSignal },
+  options: { readonly steps: readonly LayerPlan[]; readonly signal: AbortSignal },
 ): Promise<void> {
   const { signal } = options;
   let below: UnpackedLayer | undefined;
@@ -71,10 +71,10 @@ export async function unpackLayers(
   if (below !== undefined) await publishUnpacked(deps, below);
 }
 
-/** Locks a layer and makes the place to unpack it into; undefined when the layer is there. */
+/** Locks a layer and makes the place to unpack it into; undefined when the store has the layer. */
 async function beginLayer(
   deps: UnpackDeps,
-  { step, below, signal }: { step: LayerStep; below: string | undefined; signal: AbortSignal },
+  { step, below, signal }: { step: LayerPlan; below: string | undefined; signal: AbortSignal },
 ): Promise<LayerWork | undefined> {
   const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
   const releases = [() => lock.release()];
@@ -150,7 +150,7 @@ async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<
 }
 
 /**
- * Unpacks a layer whose diffID nobody has told, and publishes it under the chainID that it turns out to have. Throws what
+ * Unpacks a layer that declares no diffID, and publishes it under the chainID that it turns out to have. Throws what
  * `LayerApplier.apply` throws; the layer is rolled back then.
  */
 export async function unpackUndeclaredLayer(
@@ -162,16 +162,14 @@ export async function unpackUndeclaredLayer(
     readonly parent: ChainId | undefined;
     readonly signal: AbortSignal;
   },
-): Promise<LayerStep> {
+): Promise<LayerPlan> {
   const { blob, parent, signal } = options;
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
+  return withWorkKey(deps, signal, async (key) => {
     const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
     const job = { blob, key, root: await prepare(), anew: prepare, signal };
     const applied = await applyVerified(deps, downloads, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
-    const mediaType = LAYER_TYPE[applied.compression];
+    const mediaType = layerMediaType('oci', applied.compression, '');
     const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
     const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
     try {
@@ -183,15 +181,12 @@ export async function unpackUndeclaredLayer(
       lock.release();
     }
     return step;
-  } finally {
-    await deps.snapshots.removeWork(key);
-    alive.release();
-  }
+  });
 }
 
 async function publish(
   deps: UnpackDeps,
-  { step, key, applied }: { readonly step: LayerStep; readonly key: string; readonly applied: AppliedLayer },
+  { step, key, applied }: { readonly step: LayerPlan; readonly key: string; readonly applied: AppliedLayer },
 ): Promise<void> {
   await deps.snapshots.commit(step.chainId, key);
   await deps.metadata.layers.put(digestHex(step.chainId), {

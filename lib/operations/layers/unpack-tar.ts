@@ -6,7 +6,7 @@ import { modernCompression } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { blobsInStore, damagedBlobError } from '../download/index.js';
 import type { NewBlobs } from '../store/index.js';
-import { type LayerStep, unpackUndeclaredLayer } from './unpack-layers.js';
+import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /** A tar to make a layer of. */
 export interface TarLayer {
@@ -31,7 +31,7 @@ export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
   applier: LayerApplier,
   { source, name, parent, blobs, signal }: TarLayer,
-): Promise<LayerStep> {
+): Promise<LayerPlan> {
   const { digest, size } = await ingestLayer(deps, { source, name, signal });
   blobs.add(digest);
   // How it is compressed is found out by unpacking.

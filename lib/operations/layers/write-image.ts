@@ -1,14 +1,14 @@
 import { type Descriptor, formatPlatform, type ImageConfig, ociImageOf, parseImageConfig } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { NewImage } from '../store/index.js';
-import type { LayerStep } from './unpack-layers.js';
+import type { LayerPlan } from './unpack-layers.js';
 
 /** An image that came without manifest, now that its layers are known. */
 export interface ImageToWrite {
   /** Bytes of its config, with the diffIDs of `steps`. */
   readonly config: Buffer;
   /** Oldest first. */
-  readonly steps: readonly LayerStep[];
+  readonly steps: readonly LayerPlan[];
   /** Annotations of the layers, parallel to `steps`. */
   readonly annotations?: readonly Readonly<Record<string, string>>[];
 }
@@ -37,7 +37,7 @@ export async function writeImage(
 /** What the config and the layers of an image say for its record. */
 export function imageOf(
   { os, architecture, variant, created }: ImageConfig,
-  steps: readonly LayerStep[],
+  steps: readonly LayerPlan[],
 ): Pick<NewImage, 'diffIds' | 'chainIds' | 'created' | 'platform'> & { readonly layers: readonly Descriptor[] } {
   return {
     layers: steps.map((step) => step.blob),

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import { randomBytes } from 'node:crypto';
 import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
@@ -20,7 +19,16 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
-import { createdAt, NewBlobs, findImage, lockStore, readImageConfig, sealLayers, sweepStore } from '../store/index.js';
+import {
+  createdAt,
+  NewBlobs,
+  findImage,
+  lockStore,
+  readImageConfig,
+  sealLayers,
+  sweepStore,
+  withWorkKey,
+} from '../store/index.js';
 import { deriveImage, requireName } from './derive-image.js';
 
 /** An image to make another of. */
@@ -98,19 +106,14 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
     if (top === undefined) throw new UsageError('an image without layers has nothing to flatten');
     await restoreLayers(deps, base, { signal });
     const upper = deps.snapshots.layerPath(top);
-    const key = randomBytes(16).toString('hex');
-    const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-    try {
+    return withWorkKey(deps, signal, async (key) => {
       const changes = await deps.compareTrees({ lower: undefined, upper, signal });
       await deps.snapshots.prepare(key, top);
       const manifestType = base.manifest.mediaType;
       const tree = { below: undefined, upper, key, changes, manifestType, subject: top, sourceDateEpoch };
       const { blob, diffId } = await packIntoStore(deps, { ...tree, signal });
       return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
-    } finally {
-      await deps.snapshots.removeWork(key);
-      alive.release();
-    }
+    });
   });
 }
 

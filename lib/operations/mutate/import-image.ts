@@ -9,7 +9,7 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { keepingReserve, type LayerStep, unpackTar, writeImage } from '../layers/index.js';
+import { keepingReserve, type LayerPlan, unpackTar, writeImage } from '../layers/index.js';
 import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
 import { requireName } from './derive-image.js';
 
@@ -64,7 +64,7 @@ export async function importImage(deps: ImportDeps, request: ImportRequest): Pro
   }
 }
 
-async function makeLayer(deps: ImportDeps, request: ImportRequest, blobs: NewBlobs): Promise<LayerStep> {
+async function makeLayer(deps: ImportDeps, request: ImportRequest, blobs: NewBlobs): Promise<LayerPlan> {
   const { source, sourceName: name, signal } = request;
   const applier = await deps.createApplier();
   try {
@@ -80,7 +80,7 @@ async function makeImage(
     request,
     execution,
     layer,
-  }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerStep },
+  }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerPlan },
 ): Promise<ImportResult> {
   const created = createdAt(request.sourceDateEpoch);
   const created_by = ['imgtool import', ...request.changes].join('; ');

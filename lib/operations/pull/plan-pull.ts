@@ -18,9 +18,9 @@ import {
   checkPlatform,
   describeImage,
   type ImageQuery,
-  knownSteps,
-  type LayerStep,
-  missingSteps,
+  knownLayers,
+  type LayerPlan,
+  missingLayers,
   type PulledLayer,
 } from '../layers/index.js';
 import {
@@ -64,7 +64,7 @@ interface Comparison extends Pick<PullPlan, 'digest' | 'v1Id'> {
   readonly platform: Platform;
   readonly layers: readonly PlannedLayer[];
   /** The layers to unpack. */
-  readonly missing: readonly Pick<LayerStep, 'blob'>[];
+  readonly missing: readonly Pick<LayerPlan, 'blob'>[];
 }
 
 /**
@@ -134,7 +134,7 @@ async function compareV2(deps: PlanDeps, request: ImageQuery): Promise<Compariso
     const { schema1 } = document;
     checkPlatform(request, leafOf(schema1), onNote);
     const blobs = await layersOfSchema1({ content }, source, { schema1, signal: request.signal });
-    const known = store === undefined ? [] : await knownSteps(store, blobs);
+    const known = store === undefined ? [] : await knownLayers(store, blobs);
     const all = blobs.map((blob) => ({ blob }));
     const missing = all.slice(known.length);
     return { digest: schema1.digest, platform, layers: await blobStates(content, all, missing), missing };
@@ -146,7 +146,7 @@ async function compareV2(deps: PlanDeps, request: ImageQuery): Promise<Compariso
         : readBlob(source.reader.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
     onNote,
   });
-  const missing = store === undefined ? steps : await missingSteps(store, steps);
+  const missing = store === undefined ? steps : await missingLayers(store, steps);
   const layers = await blobStates(content, steps, missing);
   return { digest: document.raw.descriptor.digest, platform, layers, missing };
 }

@@ -16,8 +16,8 @@ import { blobsInStore, fetchV1Layer, forgetParts, type V1Layer, whileSyncing } f
 import {
   checkPlatform,
   keepingReserve,
-  knownSteps,
-  type LayerStep,
+  knownLayers,
+  type LayerPlan,
   presentLayers,
   type PulledLayer,
   requireSpace,
@@ -78,7 +78,7 @@ async function fetchLayers(
   deps: PullDeps,
   repository: V1Repository,
   { ids, request }: { readonly ids: readonly string[]; readonly request: PullRequest },
-): Promise<{ images: V1RemoteImage[]; steps: LayerStep[]; layers: V1Layer[] }> {
+): Promise<{ images: V1RemoteImage[]; steps: LayerPlan[]; layers: V1Layer[] }> {
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
   const local = await v1LayersById(deps);
@@ -141,7 +141,7 @@ async function knownBelow(
   deps: PullDeps,
   ids: readonly string[],
   { local, layers }: { readonly local: ReadonlyMap<string, unknown>; readonly layers: readonly Promise<V1Layer>[] },
-): Promise<LayerStep[]> {
+): Promise<LayerPlan[]> {
   const blobs: Descriptor[] = [];
   for (const [index, id] of ids.entries()) {
     if (!local.has(id)) break;
@@ -149,5 +149,5 @@ async function knownBelow(
     if (state !== 'present') break;
     blobs.push(blob);
   }
-  return knownSteps(deps, blobs);
+  return knownLayers(deps, blobs);
 }

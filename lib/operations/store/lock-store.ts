@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { HeldLock } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './seal-layers.js';
@@ -27,4 +28,23 @@ export async function lockStore(
   }
   await metadata.keepRoom();
   return metadata.lock('store', { mode: 'shared', signal });
+}
+
+/**
+ * Runs `work` with a new key for a subvolume in work, which counts as alive meanwhile; what it made under that key and did not
+ * commit is removed afterwards. Throws as `work` does, AbortError.
+ */
+export async function withWorkKey<T>(
+  { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  signal: AbortSignal,
+  work: (key: string) => Promise<T>,
+): Promise<T> {
+  const key = randomBytes(16).toString('hex');
+  const alive = await metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    return await work(key);
+  } finally {
+    await snapshots.removeWork(key);
+    alive.release();
+  }
 }
