@@ -18,6 +18,7 @@ import {
   isConfigType,
   isIndexType,
   isKeptElsewhere,
+  isLayerType,
   isManifestType,
   isSchema1Type,
   layerMediaType,
@@ -53,9 +54,6 @@ export interface ConvertedImage {
   close(): Promise<void>;
 }
 
-/** Media types whose compression is known and can be changed: no encrypted ones, no attestations. */
-const LAYER =
-  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
 /** Layers that arrive at the same time. */
 const PARALLEL_LAYERS = 3;
 /** Manifests of an index: each is fetched and held in memory. */
@@ -77,8 +75,9 @@ interface Job {
 
 /**
  * Converts an image, or an index with all its images, and makes a source of it. Layers that have the form asked for stay,
- * but for those of the local store whose blobs are lost; what is no image (attestations, artifacts) stays too. Close it when all is copied. Throws UsageError,
- * UnsupportedMediaTypeError (zstd in v2s2), DigestMismatchError, DiskSpaceError, what the source throws, AbortError.
+ * unless they are of the local store and no copy of their blobs is left; attestations and other artifacts stay too. Close it
+ * when all is copied. Throws UsageError, UnsupportedMediaTypeError (zstd in v2s2), DigestMismatchError, NotFoundError (no
+ * copy of a blob, and no files to pack), DiskSpaceError, what the source throws, AbortError.
  */
 export async function convertImage(deps: ConvertImageDeps, job: Job): Promise<ConvertedImage> {
   const spool = deps.createSpool();
@@ -130,7 +129,8 @@ class ImageConverter {
 
   async #image(raw: RawManifest, manifest: ImageManifest): Promise<RawManifest> {
     const { config, layers } = manifest;
-    if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => LAYER.test(mediaType))) return raw;
+    // Not of encrypted images, attestations and other artifacts.
+    if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => isLayerType(mediaType))) return raw;
     const now = formatOf(raw.descriptor.mediaType);
     const format = this.#format ?? now;
     const forms = await mapLimited(layers, 1, (layer) => this.#formFor(layer, format));

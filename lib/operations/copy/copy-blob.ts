@@ -181,8 +181,8 @@ function hostOf(destination: ImageDestination): unknown {
   return destination.repository?.host ?? destination;
 }
 
-/** What is said of a layer that is not uploaded because its manifest says where it is. */
+/** Says that a non-distributable layer is not uploaded, and where it is instead. */
 function foreignLayerNote({ digest, urls = [] }: Descriptor): string {
   const hosts = urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host);
-  return `layer ${digest} is not uploaded: it is kept elsewhere by design, at ${(hosts[0] ?? 'no URL').slice(0, 300)}`;
+  return `layer ${digest} is non-distributable (foreign) and not uploaded; it is at ${(hosts[0] ?? 'no URL').slice(0, 300)}`;
 }

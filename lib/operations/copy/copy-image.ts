@@ -14,6 +14,7 @@ import {
   type Conversion,
   type ConvertedImage,
   convertImage,
+  parseNode,
   type Selection,
   selectManifest,
 } from '../convert/index.js';
@@ -71,6 +72,14 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   }
 }
 
+/** What copying an image would take. */
+export interface CopyPlan extends CopyEstimate, Pick<CopiedImage, 'raw'> {
+  /** The manifest that the first target would get. */
+  readonly top: RawManifest;
+  /** All targets have it already, and so all blobs. */
+  readonly isThere: boolean;
+}
+
 /**
  * What copying an image would take, to targets that share `known`; asks the targets and changes nothing there. `deps.convert`
  * has to keep nothing either. Throws as `copyImage`.
@@ -78,7 +87,7 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
 export async function planCopy(
   deps: CopyDeps,
   request: CopyRequest & { readonly known: BlobPlaces },
-): Promise<CopyEstimate & Pick<CopiedImage, 'raw'> & { readonly top: RawManifest }> {
+): Promise<CopyPlan> {
   const { targets, known, signal } = request;
   const prepared = await prepare(deps, { ...request, dryRun: true });
   try {
@@ -86,7 +95,12 @@ export async function planCopy(
     const top = topFor(request, prepared);
     request.check?.(top.descriptor.digest);
     const destinations = targets.map(({ destination }) => destination);
-    return { ...(await estimate(source, top, { destinations, known, signal })), raw, top };
+    const there = await mapLimited(destinations, 1, (to) => to.hasManifest(top.descriptor, { signal }));
+    if (!there.every(Boolean))
+      return { ...(await estimate(source, top, { destinations, known, signal })), raw, top, isThere: false };
+    const states = destinations.map(() => 'present' as const);
+    const blobs = parseNode(top).blobs.map((blob) => ({ blob, states }));
+    return { blobs, bytes: 0, requests: 0, raw, top, isThere: true };
   } finally {
     await prepared.close();
   }

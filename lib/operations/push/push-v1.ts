@@ -27,7 +27,7 @@ export async function pushV1(
   try {
     const { source, destination } = await openTrip(deps, repository, request);
     const { targets } = await copyImage(
-      { progress: deps.progress, limits: new CopyLimits(record.layers.length + 1) },
+      { progress: deps.progress, limits: new CopyLimits(1) },
       {
         ...{ source, selector: {}, selection: { kind: 'all' }, preserveDigests: true, referrers: false, signal },
         targets: [{ destination, tags }],

@@ -11,7 +11,6 @@ import {
   type CopyRequest,
   openRegistryDestination,
   planCopy,
-  type RegistryDestination,
   StoreSource,
   UploadRecords,
 } from '../copy/index.js';
@@ -23,10 +22,9 @@ import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf
 /** Uploads under way at the same time; each waits for its turn at the host besides. */
 const PARALLEL_BLOBS = 6;
 
-/** Both ends of a push, and what makes the image ready for it. */
+/** What a push copies, and how. */
 interface Trip {
   readonly source: StoreSource;
-  readonly destination: RegistryDestination;
   readonly deps: CopyDeps;
   readonly request: CopyRequest;
   /** What the destination is known to have. */
@@ -66,17 +64,16 @@ export async function pushV2(
 
 /** What `pushV2` would do. */
 export async function planPushV2(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
-  const { source: _source, known, ...trip } = await openTrip(deps, request, { made: [], dryRun: true });
-  const { blobs, raw, top } = await planCopy(trip.deps, { ...trip.request, known });
-  const isKnown = await trip.destination.hasManifest(top.descriptor, request);
-  const states = new Map(blobs.map(({ blob, states }) => [blob.digest, isKnown ? 'present' : states[0]!]));
+  const trip = await openTrip(deps, request, { made: [], dryRun: true });
+  const { blobs, raw, top, isThere } = await planCopy(trip.deps, { ...trip.request, known: trip.known });
+  const states = new Map(blobs.map(({ blob, states }) => [blob.digest, states[0]!]));
   const sum = (wanted: CopiedState): number =>
     blobs.reduce((total, { blob }) => total + (states.get(blob.digest) === wanted ? blob.size : 0), 0);
   return {
     reference: formatReference(request.reference),
     digest: top.descriptor.digest,
     layers: imageOf(raw).layers.map((layer) => stateOf(layer, states)),
-    uploadBytes: sum('uploaded') + (isKnown ? 0 : top.bytes.length),
+    uploadBytes: sum('uploaded') + (isThere ? 0 : top.bytes.length),
     mountBytes: sum('mounted'),
     presentBytes: sum('present'),
   };
@@ -102,7 +99,7 @@ async function openTrip(
   });
   const createSpool = (): HashSpool | StoreSpool => (dryRun ? new HashSpool() : new StoreSpool(deps, made));
   return {
-    ...{ source, destination, known },
+    ...{ source, known },
     deps: { progress, limits: new CopyLimits(PARALLEL_BLOBS), convert: { recompressLayer, progress, createSpool } },
     request: {
       ...{ source, selector: {}, selection: { kind: 'all' }, conversion: { format, compression } },

@@ -9,7 +9,7 @@ import { dispatchTags } from './dispatch-tags.js';
 import { Mirror, nameOf } from './mirror.js';
 import { hookFor, runHookIfThere } from './run-hook.js';
 import type { SyncRun } from './sync-run.js';
-import { convertDeps, ModernSyncSource, type SyncSource, V1SyncSource } from './sync-source.js';
+import { convertDeps, V2SyncSource, type SyncSource, V1SyncSource } from './sync-source.js';
 import { TagSync } from './sync-tag.js';
 import type { TagQueue } from './types.js';
 
@@ -57,7 +57,7 @@ export async function syncRepository(run: SyncRun, job: RepositoryJob): Promise<
 async function openSource(run: SyncRun, { rule, sides, repository }: RepositoryJob): Promise<SyncSource> {
   const { signal } = run;
   const place = { host: rule.host, repository };
-  if (rule.isV1 !== true) return new ModernSyncSource(await openRegistrySource(sides.source, place, { signal }));
+  if (rule.isV1 !== true) return new V2SyncSource(await openRegistrySource(sides.source, place, { signal }));
   const v1 = await sides.source.openV1({ ...place, registryVersion: 1 }, { signal });
   return new V1SyncSource(convertDeps(run)!, v1!);
 }
@@ -78,7 +78,7 @@ async function openTarget(
     });
   }
   taken.set(name, mirror.name);
-  const mountFrom = sides.source === sides.target ? mirror.source.modern : undefined;
+  const mountFrom = sides.source === sides.target ? mirror.source.v2 : undefined;
   return openRegistryDestination(sides.target, place, { signal, known, mountFrom });
 }
 

@@ -1,11 +1,20 @@
 import { DigestMismatchError, NotFoundError } from '../../errors.js';
 import type { V1Repository } from '../../registry/index.js';
-import type { Digest, ImageSelector, ImageSource, RawManifest } from '../../spec/index.js';
+import {
+  hostPlatform,
+  isConfigType,
+  MAX_CONFIG_BYTES,
+  parseImageConfig,
+  parseManifest,
+  type Digest,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+} from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
-import type { ConvertDeps } from '../convert/index.js';
+import { type ConvertDeps, type ConvertImageDeps, Spool } from '../convert/index.js';
 import { V1Source } from '../copy/index.js';
-import { findTag, type RegistrySource } from '../registry/index.js';
-import { imageCreated } from './image-created.js';
+import { choosePlatform, findTag, readBlob, type RegistrySource } from '../registry/index.js';
 import type { SyncRun } from './sync-run.js';
 
 interface Signal {
@@ -32,7 +41,7 @@ interface OpenedTag {
 /** A repository to mirror, whatever protocol it speaks. Its methods throw what the registry throws. */
 export interface SyncSource {
   /** Undefined over protocol v1. */
-  readonly modern: RegistrySource | undefined;
+  readonly v2: RegistrySource | undefined;
   tags(options: Signal): Promise<string[]>;
   /** Undefined: there is no such tag. */
   find(tag: string, options: Signal): Promise<FoundTag | undefined>;
@@ -48,21 +57,21 @@ export interface SyncSource {
 }
 
 /** A repository over protocol v2. */
-export class ModernSyncSource implements SyncSource {
-  readonly modern: RegistrySource;
+export class V2SyncSource implements SyncSource {
+  readonly v2: RegistrySource;
 
   constructor(source: RegistrySource) {
-    this.modern = source;
+    this.v2 = source;
   }
 
   async tags(options: Signal): Promise<string[]> {
     const tags: string[] = [];
-    for await (const tag of this.modern.tags(options)) tags.push(tag);
+    for await (const tag of this.v2.tags(options)) tags.push(tag);
     return tags;
   }
 
   async find(tag: string, { signal }: Signal): Promise<FoundTag | undefined> {
-    const found = await findTag(this.modern.reader, tag, signal);
+    const found = await findTag(this.v2.reader, tag, signal);
     return found === undefined ? undefined : { identity: found.digest, digest: found.digest };
   }
 
@@ -74,15 +83,15 @@ export class ModernSyncSource implements SyncSource {
   }
 
   created({ raw }: FoundTag, { signal }: Signal): Promise<number | undefined> {
-    return imageCreated(this.modern, raw!, signal);
+    return imageCreated(this.v2, raw!, signal);
   }
 
   open(_tag: string, { digest, raw }: FoundTag): OpenedTag {
-    return { source: this.modern, selector: { digest }, top: raw };
+    return { source: this.v2, selector: { digest }, top: raw };
   }
 
   async #manifest(tag: string, digest: Digest, signal: AbortSignal): Promise<RawManifest> {
-    const { reader } = this.modern;
+    const { reader } = this.v2;
     try {
       return await reader.manifest({ digest }, { signal });
     } catch (error) {
@@ -92,12 +101,41 @@ export class ModernSyncSource implements SyncSource {
   }
 }
 
+/** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
+async function imageCreated(
+  source: RegistrySource,
+  top: RawManifest,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  let document = parseManifest(top.bytes, top.descriptor.mediaType, `manifest ${top.descriptor.digest}`);
+  if (document.kind === 'index') {
+    const entries = document.manifests;
+    const entry = entries.length === 0 ? undefined : entryFor(document);
+    if (entry === undefined) return undefined;
+    const raw = await source.manifest({ digest: entry.digest }, { signal });
+    document = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${entry.digest}`);
+  }
+  if (document.kind === 'index' || !isConfigType(document.config.mediaType)) return undefined;
+  const bytes = await readBlob(source.reader.blob(document.config), { maxBytes: MAX_CONFIG_BYTES, signal });
+  const created = Date.parse(parseImageConfig(bytes, `config ${document.config.digest}`).created ?? '');
+  return Number.isNaN(created) ? undefined : created;
+}
+
+/** That of this machine, or the first: all of an index are built together. */
+function entryFor(index: Parameters<typeof choosePlatform>[0]): ReturnType<typeof choosePlatform> | undefined {
+  try {
+    return choosePlatform(index, hostPlatform());
+  } catch {
+    return index.manifests[0];
+  }
+}
+
 /** Images asked for at the same time. */
 const PARALLEL_IMAGES = 6;
 
 /** A repository over protocol v1. Tags are asked for once: one request tells the IDs of all. */
 export class V1SyncSource implements SyncSource {
-  readonly modern = undefined;
+  readonly v2 = undefined;
   readonly #deps: ConvertDeps;
   readonly #registry: V1Repository;
   #ids: Promise<ReadonlyMap<string, string>> | undefined;
@@ -152,9 +190,10 @@ function idOf({ identity }: FoundTag): string {
 }
 
 /** What converting images needs in a mirror; undefined where it was not given. */
-export function convertDeps({ deps }: SyncRun): ConvertDeps | undefined {
+export function convertDeps({ deps }: SyncRun): (ConvertDeps & ConvertImageDeps) | undefined {
   const { convert, memory, progress } = deps;
+  if (convert === undefined) return undefined;
   // That digests change was asked for, for thousands of tags.
   const quiet = { event: progress.event.bind(progress), note: () => undefined };
-  return convert === undefined ? undefined : { ...convert, progress: quiet, facts: memory };
+  return { ...convert, progress: quiet, facts: memory, createSpool: () => new Spool(convert.temporaryDirectory) };
 }

@@ -1,7 +1,7 @@
 import { NotFoundError } from '../../errors.js';
 import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
-import { type Selection, selectManifest, Spool } from '../convert/index.js';
+import { type Selection, selectManifest } from '../convert/index.js';
 import { type CopiedImage, copyImage, estimate, type RegistryDestination } from '../copy/index.js';
 import { findTag } from '../registry/index.js';
 import { type Mirror, nameOf } from './mirror.js';
@@ -103,10 +103,7 @@ export class TagSync {
       const { source, ...opened } = this.#mirror.source.open(tag, found);
       try {
         return await copyImage(
-          {
-            ...{ progress: deps.progress, limits },
-            convert: convert && { ...convert, createSpool: () => new Spool(convert.temporaryDirectory) },
-          },
+          { progress: deps.progress, limits, convert },
           {
             ...{ source, ...opened, selection: this.#selection, preserveDigests: false },
             conversion: this.#mirror.rule.conversion,
@@ -119,8 +116,8 @@ export class TagSync {
         seconds = (performance.now() - started) / 1000;
       }
     };
-    const copied = await (this.#isSealedHere() ? this.#conversions.run(copyNow) : copyNow());
-    if (this.#isSealedHere()) deps.memory.set(this.#keyOf(found), copied.digest);
+    const copied = await (this.#isRewritten() ? this.#conversions.run(copyNow) : copyNow());
+    if (this.#isRewritten()) deps.memory.set(this.#keyOf(found), copied.digest);
     for (const [i, target] of copied.targets.entries()) {
       const destination = stale[i]!;
       const name = nameOf(destination.writer);
@@ -150,7 +147,7 @@ export class TagSync {
         results.plannedRequests += 2 + 3 * stale.length;
       }
     } else {
-      const source = this.#mirror.source.modern!;
+      const source = this.#mirror.source.v2!;
       const chosen = await this.#selected(found);
       const { bytes, requests } = await estimate(source, chosen, { destinations: stale, known, signal });
       results.plannedBytes += bytes;
@@ -161,16 +158,16 @@ export class TagSync {
       results.add({ source: this.#mirror.name, target: nameOf(writer), tag, state: 'planned-copy', ...digest });
   }
 
-  /** Manifests are made here: what they are like is known when they are. */
-  #isSealedHere(): boolean {
-    return this.#mirror.rule.conversion !== undefined || this.#mirror.source.modern === undefined;
+  /** Manifests are made here, so their digests are known only afterwards. */
+  #isRewritten(): boolean {
+    return this.#mirror.rule.conversion !== undefined || this.#mirror.source.v2 === undefined;
   }
 
   /** What the digest at the targets is remembered by. */
   #keyOf({ identity }: FoundTag): string {
     const { conversion, platforms } = this.#mirror.rule;
     const chosen = platforms.map(formatPlatform).join(' ');
-    if (!this.#isSealedHere()) return `rewritten ${identity} ${chosen}`;
+    if (!this.#isRewritten()) return `rewritten ${identity} ${chosen}`;
     const { format, compression } = conversion ?? {};
     return `converted ${identity} ${format} ${compression?.kind} ${compression?.level} ${chosen}`;
   }
@@ -180,10 +177,10 @@ export class TagSync {
    * the tag, read where that was needed.
    */
   async #wanted(tag: string, found: FoundTag): Promise<Pick<CopyJob, 'found' | 'wanted'>> {
-    if (!this.#isSealedHere() && this.#selection.kind !== 'platforms') return { found, wanted: found.digest };
+    if (!this.#isRewritten() && this.#selection.kind !== 'platforms') return { found, wanted: found.digest };
     const { memory } = this.#mirror.run.deps;
     const kept = memory.get(this.#keyOf(found)) as Digest | undefined;
-    if (kept !== undefined || this.#isSealedHere()) return { found, wanted: kept };
+    if (kept !== undefined || this.#isRewritten()) return { found, wanted: kept };
     const read = await this.#mirror.source.read(tag, found, { signal: this.#mirror.run.signal });
     const { digest } = (await this.#selected(read)).descriptor;
     memory.set(this.#keyOf(read), digest);
@@ -193,14 +190,14 @@ export class TagSync {
   /** What is wanted of a tag that was read. */
   async #selected({ raw }: FoundTag): Promise<RawManifest> {
     const how = { selection: this.#selection, preserveDigests: false, signal: this.#mirror.run.signal };
-    return (await selectManifest(this.#mirror.source.modern!, raw!, how)).raw;
+    return (await selectManifest(this.#mirror.source.v2!, raw!, how)).raw;
   }
 
   async #mayHaveReferrers(digest: Digest): Promise<boolean> {
     if (!this.#mirror.rule.referrers || this.#mirror.run.request.dryRun) return false;
     const stem = referrersTag(digest);
     if (this.#mirror.listed !== undefined && [...this.#mirror.listed].some((tag) => tag.startsWith(stem))) return true;
-    const { descriptors } = await this.#mirror.source.modern!.reader.referrers(digest, {
+    const { descriptors } = await this.#mirror.source.v2!.reader.referrers(digest, {
       signal: this.#mirror.run.signal,
     });
     return descriptors.length > 0;
@@ -213,7 +210,7 @@ export class TagSync {
       { progress: deps.progress, limits },
       {
         ...{
-          source: this.#mirror.source.modern!,
+          source: this.#mirror.source.v2!,
           selector: { digest },
           selection: this.#selection,
           preserveDigests: false,
