@@ -6,6 +6,8 @@ const { join } = require('node:path');
 const LONG = [
   'e2e/kill-pull',
   'e2e/commit',
+  'e2e/completion',
+  'e2e/package',
   'e2e/run',
   'e2e/full-disks',
   'e2e/pull-tree',

@@ -1,8 +1,9 @@
 /**
  * Bundles the program for fast start-up into dist/bundle, as ES modules: the program in files that are loaded when they are
- * needed, and each worker in a file of its own. What is WebAssembly is compiled beside the code that loads it, bundled or not.
+ * needed, and each worker in a file of its own. What is WebAssembly is compiled beside the code that loads it, bundled or
+ * not, and completion scripts are copied there.
  */
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { main as compileAssembly } from 'assemblyscript/asc';
 import { build } from 'esbuild';
@@ -14,11 +15,12 @@ const COMMON = {
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
+  mainFields: ['module', 'main'],
   minifySyntax: true,
   legalComments: 'none',
-  // Native addons cannot be bundled; zlib-sync is optional and may be absent. BullMQ and
-  // ioredis are loaded from their packages by the few who use a queue.
-  external: ['koffi', 'zlib-sync', 'bullmq', 'ioredis'],
+  // Native addons cannot be bundled: those of koffi are packages of their own, zlib-sync may be absent, and msgpackr does
+  // without its extension.
+  external: ['@koromix/*', 'zlib-sync', 'msgpackr-extract'],
   // Packages in CommonJS require modules of node.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
@@ -46,17 +48,30 @@ const WITHOUT_EXECUTABLES = {
 };
 
 rmSync(OUT, { recursive: true, force: true });
-await build({
+const program = await build({
   ...COMMON,
-  entryPoints: { imgtool: 'lib/cli/main.ts' },
+  // The program and the library share their code.
+  entryPoints: { imgtool: 'lib/cli/main.ts', index: 'lib/index.ts' },
+  metafile: true,
   plugins: [WITHOUT_HTTP2, WITHOUT_EXECUTABLES],
   splitting: true,
 });
-await build({
+const workers = await build({
   ...COMMON,
+  metafile: true,
   entryPoints: ['compress-worker', 'inflate-worker', 'unpack-worker'].map((name) => `lib/layer/${name}.ts`),
 });
 await makeDeflate();
+copyCompletionScripts();
+writeLicenses([program, workers].flatMap(({ metafile }) => Object.keys(metafile.inputs)));
+
+function copyCompletionScripts() {
+  for (const shell of ['bash', 'zsh', 'fish'])
+    for (const directory of ['dist/lib/cli/completion', OUT]) {
+      mkdirSync(directory, { recursive: true });
+      copyFileSync(`lib/cli/completion/imgtool.${shell}`, join(directory, `imgtool.${shell}`));
+    }
+}
 
 async function makeDeflate() {
   const compiled = 'dist/lib/deflate/deflate.wasm';
@@ -70,4 +85,17 @@ async function makeDeflate() {
   ]);
   if (error) throw new Error(stderr.toString() || error.message);
   copyFileSync(compiled, join(OUT, basename(compiled)));
+}
+
+/** The licences of the packages whose code is in the bundle, which ask to be passed on with it. */
+function writeLicenses(inputs) {
+  const directories = inputs.flatMap((path) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
+  const texts = [...new Set(directories)].sort().map((directory) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+    const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined && license === undefined) throw new Error(`${name} has no licence`);
+    const text = file === undefined ? '' : `\n${readFileSync(join(directory, file), 'utf8').trim()}\n`;
+    return `${name} ${version} (${license})\n${text}`;
+  });
+  writeFileSync(join(OUT, 'LICENSES'), texts.join(`\n${'-'.repeat(72)}\n`));
 }

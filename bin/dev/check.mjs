@@ -13,7 +13,8 @@ const formatted = run('prettier', ['--log-level', 'warn', '--check', '.']);
 // The bundle is made of the sources, not of what the compiler writes: beside it.
 const bundled = run(process.execPath, ['esbuild.config.js']);
 const program = compile();
-const built = program !== undefined && (await bundled) && (await formatted);
+const built =
+  program !== undefined && (await bundled) && (await formatted) && (await run(process.execPath, ['bin/dev/man.mjs']));
 const tested = built ? runCommand(process.argv.slice(2)) : true;
 const linted = program !== undefined && (await lint(program));
 const passed = [built, linted, await tested].every(Boolean);

@@ -75,6 +75,11 @@ class FileCredentialStore implements CredentialStore {
     }
   };
 
+  async hosts(): Promise<readonly string[]> {
+    const keys = (await this.#files()).flatMap(({ auths, helpers }) => [...auths.keys(), ...helpers.keys()]);
+    return [...new Set(keys.map((key) => parseRegistryKey(key).host))].filter((host) => !host.includes('*'));
+  }
+
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
     // A login may be about to make the file; who needs what is in it says that it is missing.
     const files = await Promise.all(this.#paths.map((path) => readAuthFile({ ...path, explicit: false })));

@@ -46,6 +46,8 @@ export interface KeptLogin {
 export interface CredentialStore {
   /** The login of the most specific key; of equally specific ones, that of the first file. */
   readonly find: CredentialLookup;
+  /** Registries that the files name: those with logins, except where a helper keeps them for all hosts. Throws AuthenticationError, UsageError. */
+  hosts(): Promise<readonly string[]>;
   /** Headers that the files want sent with every request to a registry. Throws AuthenticationError, UsageError. */
   requestHeaders(): Promise<Readonly<Record<string, string>>>;
   /** Keeps a login under `key`. Throws AuthenticationError when the helper fails, UsageError when the file cannot be written. */

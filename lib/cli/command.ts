@@ -1,23 +1,20 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
+import type { Completable } from './completes.js';
+import type { Colour } from './look.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
 import type { Table } from './table.js';
 
-/** What completes an argument in a shell. */
-export type Completes = 'image' | 'container' | 'file' | 'directory';
-
 /** One positional argument. */
-export interface ArgumentSpec {
+export interface ArgumentSpec extends Completable {
   /** As help shows it: `IMAGE`. */
   readonly name: string;
   readonly summary: string;
   readonly optional?: boolean;
   /** Takes all that follow. */
   readonly variadic?: boolean;
-  readonly choices?: readonly string[];
-  readonly completes?: Completes;
 }
 
 /** The headings of help, in this order. */
@@ -55,8 +52,6 @@ export interface CommandContext {
   readonly options: Options;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
-  /** Every command, this one included. */
-  readonly commands: readonly CommandSpec[];
   readonly progress: ProgressSink;
   /** Prints a result before the end: for what runs until it is interrupted. */
   readonly print: (result: CommandResult) => void;
@@ -76,16 +71,33 @@ export interface CommandContext {
 
 /** What a command gives back to be printed on stdout. */
 export type CommandResult =
-  | {
-      /** The document of `--json`. */
-      readonly json: unknown;
-      /** What people see: lines (escaped by the terminal) or a table. */
-      readonly text: readonly string[] | Table;
-      /** Lines with `--quiet`; as `text` when absent. */
-      readonly quiet?: readonly string[];
-    }
+  | TextResult
   /** Bytes as they are, whatever the flags say. */
   | { readonly bytes: Uint8Array };
+
+/** An image that a command made, moved or failed to move. */
+export interface MadeImage {
+  readonly image: string;
+  readonly digest?: string | undefined;
+  /** `pushed`, `copied`, … */
+  readonly did: string;
+  /** Bytes sent or received. */
+  readonly bytes?: number;
+}
+
+/** A result for people and for programs. */
+export interface TextResult {
+  /** The document of `--json`. */
+  readonly json: unknown;
+  /** What people see: lines (escaped by the terminal) or a table. */
+  readonly text: readonly string[] | Table;
+  /** Lines with `--quiet`; as `text` when absent. */
+  readonly quiet?: readonly string[];
+  /** What the command made, for CI systems (`--output-format github`). */
+  readonly made?: readonly MadeImage[];
+  /** The colour of a line on a terminal. */
+  readonly colourOf?: (line: string) => Colour | undefined;
+}
 
 /** Nothing to print, and the exit code of a program that was run. */
 export interface CommandExit {

@@ -8,6 +8,13 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
     { name: 'root', value: 'DIR', default: DEFAULTS.root, parse: notEmpty, summary: 'directory of the local store' },
     { name: 'json', default: false, summary: 'print the result, or the error, as one JSON document' },
     {
+      name: 'output-format',
+      value: 'FORMAT',
+      choices: ['text', 'github'],
+      default: 'text',
+      summary: 'github: also write outputs, summary and error annotations of GitHub Actions',
+    },
+    {
       name: 'progress',
       value: 'MODE',
       choices: ['auto', 'tty', 'plain', 'json', 'none'],

@@ -4,6 +4,9 @@ import { flagTerm, variableOf, type OptionSpec } from './option.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 
 const PROGRAM = 'imgtool';
+/** What the program is for, in one sentence. */
+export const SUMMARY =
+  'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.';
 const FLAGS_OF_ALL: readonly (readonly [string, string])[] = [
   ['-h, --help', 'show help and exit'],
   ['-V, --version', 'show the version and exit'],
@@ -40,7 +43,7 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
   return [
     `Usage: ${PROGRAM} [OPTIONS] COMMAND`,
     '',
-    'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.',
+    SUMMARY,
     ...groups,
     '',
     'Global options, before or after the command:',
@@ -151,6 +154,7 @@ function wrap(text: string, width: number): string[] {
   return line === '' ? lines : [...lines, line];
 }
 
-function capitalise(text: string): string {
+/** A text with a capital at its beginning. */
+export function capitalise(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

@@ -4,12 +4,16 @@
  * imports it but `main.ts` and tests.
  */
 export * from './command.js';
-export * from './completion.js';
+export * from './completes.js';
+export * from './completion/script.js';
 export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';
+export * from './github.js';
 export * from './global-options.js';
 export * from './json-text.js';
+export * from './man-page.js';
+export * from './look.js';
 export * from './option.js';
 export * from './options.js';
 export * from './parse-arguments.js';

@@ -1,17 +1,17 @@
 import { UsageError } from '../errors.js';
+import type { Completable } from './completes.js';
 
 /** A value of an option, after parsing. */
 export type OptionValue = string | number | boolean | readonly string[];
 
 /** One option: its flag, its environment variable, its key in the config file, its help and docs all come from this. */
-export interface OptionSpec {
+export interface OptionSpec extends Completable {
   /** Long flag without dashes; key in the config file too. */
   readonly name: string;
   /** One letter. */
   readonly short?: string;
   /** Name of the value in help (`DIR`); an option without takes none and is true or false. */
   readonly value?: string;
-  readonly choices?: readonly string[];
   readonly default?: OptionValue;
   readonly summary: string;
   /** May be given several times; the value is a list. */

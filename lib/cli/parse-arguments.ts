@@ -94,13 +94,12 @@ function withOptionsFirst(argv: readonly string[], commands: readonly CommandSpe
   return endOptionsAtFirstArgument(argv, at, { options: command.options, global: GLOBAL_OPTIONS });
 }
 
-/** `help COMMAND`, `version` and `-v`, as other tools take them, in terms of `--help` and `--version`. */
+/** `help COMMAND` and `-v`, as other tools take them, in terms of `--help` and `--version`. */
 function asFlags(argv: readonly string[]): readonly string[] {
   const at = verbAt(argv);
   const before = argv.slice(0, at).map((arg) => (arg === '-v' ? '-V' : arg));
   const [verb, ...rest] = argv.slice(at);
   if (verb === 'help') return [...before, ...rest, '--help'];
-  if (verb === 'version' && rest.length === 0) return [...before, '--version'];
   return verb === undefined ? before : [...before, verb, ...rest];
 }
 

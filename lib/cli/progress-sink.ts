@@ -86,7 +86,7 @@ class BarSink implements ClosableSink {
   readonly #stream: OutputStream;
   readonly #say: boolean;
   readonly #model = new ProgressModel();
-  #drawn = 0;
+  #drawn: readonly string[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -104,8 +104,8 @@ class BarSink implements ClosableSink {
   note(message: string): void {
     if (!this.#say) return;
     const columns = this.#stream.columns ?? 80;
-    this.#stream.write(`${this.#eraser()}imgtool: ${escapeText(message)}\n`);
-    this.#drawn = 0;
+    this.#stream.write(`${this.#eraser(columns)}imgtool: ${escapeText(message)}\n`);
+    this.#drawn = [];
     if (this.#timer !== undefined && !this.#closed) this.#draw(columns);
   }
 
@@ -118,8 +118,8 @@ class BarSink implements ClosableSink {
 
   #draw(columns = this.#stream.columns ?? 80): void {
     const lines = this.#lines(columns - 1, Math.max((this.#stream.rows ?? 24) - 2, 3));
-    this.#stream.write(this.#eraser() + lines.map((line) => `${line}\n`).join(''));
-    this.#drawn = lines.length;
+    this.#stream.write(this.#eraser(columns) + lines.map((line) => `${line}\n`).join(''));
+    this.#drawn = lines;
   }
 
   /** Lines that fit the screen: what is at work comes before what is done or queued. */
@@ -134,9 +134,13 @@ class BarSink implements ClosableSink {
     return [...items.filter((item) => chosen.has(item)).map((item) => barLine(item, columns, now)), hidden, ...total];
   }
 
-  /** Takes the lines drawn before off the screen: cursor up, erase to the end. */
-  #eraser(): string {
-    return this.#drawn === 0 ? '' : `\x1b[${this.#drawn}A\r\x1b[J`;
+  /**
+   * Takes the lines drawn before off the screen: cursor up, erase to the end. Terminals that have become narrower since break
+   * those lines into several rows.
+   */
+  #eraser(columns: number): string {
+    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(Math.ceil(line.length / Math.max(columns, 1)), 1), 0);
+    return rows === 0 ? '' : `\x1b[${rows}A\r\x1b[J`;
   }
 }
 

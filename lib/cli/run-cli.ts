@@ -3,6 +3,8 @@ import { UsageError } from '../errors.js';
 import { ask as askUser, type TerminalInput } from './ask.js';
 import type { CommandContext, CommandResult, CommandSpec } from './command.js';
 import { COMMANDS } from './commands/index.js';
+import { COMPLETION_REQUEST } from './completion/script.js';
+import { tellGitHub } from './github.js';
 import { imgtoolFor } from './imgtool-for.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
 import { checkConfigFile } from './config-keys.js';
@@ -36,9 +38,20 @@ export const READER_GONE = new DOMException('nobody reads the output any more', 
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
-  const terminal = new Terminal(io.stdout, io.stderr);
+  const terminal = new Terminal(io.stdout, io.stderr, io.env);
+  if (argv[0] === COMPLETION_REQUEST) {
+    const { completionAnswer } = await import('./completion/complete.js');
+    terminal.plain(await completionAnswer(argv.slice(1), { commands: COMMANDS, env: io.env }));
+    return EXIT.success;
+  }
   // Until the flags are understood, an error about them must still come in the form asked for.
-  terminal.configure({ json: wantsJson(argv, io.env), quiet: false, progress: 'none', logLevel: 'error' });
+  terminal.configure({
+    json: wantsJson(argv, io.env),
+    quiet: false,
+    progress: 'none',
+    logLevel: 'error',
+    github: wantsGitHub(argv, io.env),
+  });
   let what = 'imgtool';
   let resumes = false;
   try {
@@ -58,6 +71,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       quiet: options.flag('quiet'),
       progress: options.text('progress') as ProgressMode,
       logLevel: options.text('log-level') as LogLevel,
+      github: options.text('output-format') === 'github',
     });
     if (options.text('log-level') === 'debug') {
       io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
@@ -89,7 +103,11 @@ async function runCommand(
   const progress = terminal.progress();
   const imgtool = imgtoolFor(options, { files, progress, env });
   try {
-    const print = (result: CommandResult): void => terminal.result(result);
+    const print = (result: CommandResult): void => {
+      terminal.result(result);
+      if (options.text('output-format') === 'github' && 'made' in result)
+        tellGitHub(command.path.join(' '), result.made ?? [], env);
+    };
     const fail: CommandContext['fail'] = async (argument, error) => {
       const cause = signal.aborted ? (signal.reason as unknown) : await imgtool.explained(error);
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
@@ -100,20 +118,7 @@ async function runCommand(
     const output = (): Writable => terminal.byteStream();
     const ask: CommandContext['ask'] = (question, { hidden }) =>
       askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
-    const context = {
-      args,
-      options,
-      signal,
-      commands: COMMANDS,
-      progress,
-      print,
-      fail,
-      input,
-      output,
-      ask,
-      takeSignals,
-      imgtool,
-    };
+    const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, imgtool };
     const result = await command.run(context);
     terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;
@@ -146,6 +151,11 @@ function checkChoices(command: CommandSpec, args: readonly string[]): void {
       hint: `choose one of ${choices.join(', ')}`,
     });
   }
+}
+
+function wantsGitHub(argv: readonly string[], env: NodeJS.ProcessEnv): boolean {
+  const text = ` ${argv.join(' ')} `;
+  return / --output-format[= ]github /.test(text) || env.IMGTOOL_OUTPUT_FORMAT === 'github';
 }
 
 function wantsJson(argv: readonly string[], env: NodeJS.ProcessEnv): boolean {

@@ -2,11 +2,13 @@ import { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { ProgressSink } from '../progress/index.js';
 import { escapeText } from '../util/index.js';
-import type { CommandResult } from './command.js';
+import type { CommandResult, TextResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
 import type { OutputStream } from './output-stream.js';
 import { createProgressSink, type ProgressMode } from './progress-sink.js';
+import { gitHubError } from './github.js';
 import { jsonText } from './json-text.js';
+import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
 
 /** How much is said on stderr. */
@@ -18,18 +20,25 @@ export interface TerminalOptions {
   readonly quiet: boolean;
   readonly progress: ProgressMode;
   readonly logLevel: LogLevel;
+  /** Whether errors are told as annotations too. */
+  readonly github: boolean;
 }
 
 /** The only place that writes to stdout and stderr: results to one, everything else to the other. */
 export class Terminal {
   readonly #stdout: OutputStream;
   readonly #stderr: OutputStream;
-  #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info' };
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #shown: (text: string) => string;
+  #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info', github: false };
   #sink: (ProgressSink & { close(): void }) | undefined;
 
-  constructor(stdout: OutputStream, stderr: OutputStream) {
+  /** `env`: says what the reader can show (the locale's variables, NO_COLOR, TERM). */
+  constructor(stdout: OutputStream, stderr: OutputStream, env: NodeJS.ProcessEnv) {
     this.#stdout = stdout;
     this.#stderr = stderr;
+    this.#env = env;
+    this.#shown = isUtf8(env) ? (text) => text : inAscii;
   }
 
   /** Called once the flags are known. */
@@ -66,7 +75,7 @@ export class Terminal {
       this.#stdout.write(`${jsonText(result.json, this.#stdout.isTTY === true ? 2 : undefined)}\n`);
     } else {
       const lines = this.#options.quiet && result.quiet !== undefined ? result.quiet : result.text;
-      this.#print(isTable(lines) ? formatTable(lines) : lines.map(escapeText));
+      this.#print(isTable(lines) ? formatTable(lines) : this.#painted(lines, result.colourOf));
     }
   }
 
@@ -78,21 +87,35 @@ export class Terminal {
     return new Writable({ write: (chunk: Uint8Array, _, done) => void this.#stdout.write(chunk, done) });
   }
 
-  /** Prints text of our own (help, version, completion scripts) as it is. */
+  /** Prints text of our own (help, version, completions) without escaping it. */
   plain(text: string): void {
-    this.#stdout.write(text);
+    this.#stdout.write(this.#shown(text));
   }
 
   /** Tells a failure on stderr; the stack only when debugging. */
   error(report: ErrorReport, cause: unknown): void {
-    this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${report.text}\n`);
+    this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${this.#alarming(report.text)}\n`);
+    if (this.#options.github) this.#stderr.write(`${gitHubError(report)}\n`);
     if (this.#options.logLevel === 'debug' && cause instanceof Error && cause.stack !== undefined) {
       this.#stderr.write(`${cause.stack.split('\n').map(escapeText).join('\n')}\n`);
     }
   }
 
   #print(lines: readonly string[]): void {
-    if (lines.length > 0) this.#stdout.write(`${lines.join('\n')}\n`);
+    if (lines.length > 0) this.#stdout.write(this.#shown(`${lines.join('\n')}\n`));
+  }
+
+  #painted(lines: readonly string[], colourOf: TextResult['colourOf']): string[] {
+    const isColoured = colourOf !== undefined && wantsColour(this.#stdout, this.#env);
+    return lines.map((line) => {
+      const colour = isColoured ? colourOf(line) : undefined;
+      return colour === undefined ? escapeText(line) : paint(escapeText(line), colour, true);
+    });
+  }
+
+  /** Who failed in red, so that it is found among progress and notes. */
+  #alarming(text: string): string {
+    return this.#shown(text).replace(/^imgtool:/, (name) => paint(name, 'red', wantsColour(this.#stderr, this.#env)));
   }
 }
 

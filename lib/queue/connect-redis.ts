@@ -24,7 +24,8 @@ export async function connectRedis(
   { note, signal }: { readonly note: (line: string) => void; readonly signal: AbortSignal },
 ): Promise<RedisLink> {
   signal.throwIfAborted();
-  const { Redis: Client } = await import('ioredis');
+  // Bundled, a CommonJS package has nothing but its default.
+  const { Redis: Client } = (await import('ioredis')).default;
   const options: RedisLink['options'] = {
     ...{ host: address.host, port: address.port, db: address.database },
     ...(address.username === undefined ? {} : { username: address.username }),

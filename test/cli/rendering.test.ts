@@ -30,7 +30,7 @@ function fetchEvent(
 class Memory {
   text = '';
   readonly isTTY: boolean;
-  readonly columns = 60;
+  columns = 60;
   readonly rows = 8;
   constructor(isTTY = false) {
     this.isTTY = isTTY;
@@ -90,11 +90,43 @@ describe('rendering', () => {
   it('raw bytes are untouched in a pipe and escaped on a terminal', () => {
     const bytes = Buffer.from('{"a":\n"\u009b2J"}');
     const [pipe, screen] = [new Memory(), new Memory(true)];
-    new Terminal(pipe, new Memory()).result({ bytes });
-    new Terminal(screen, new Memory()).result({ bytes });
+    new Terminal(pipe, new Memory(), {}).result({ bytes });
+    new Terminal(screen, new Memory(), {}).result({ bytes });
     expect(pipe.text).to.equal(bytes.toString());
     expect(screen.text).to.equal('{"a":\n"\\x9b2J"}');
   });
+});
+
+describe('what the reader can show', () => {
+  const result = { json: [], text: ['├─ a', '└─ é'], colourOf: () => 'green' as const };
+  const report = { exitCode: 1, text: 'imgtool: x failed: y\nhint: z …', json: { error: {} } };
+
+  for (const { env, screen, stdout, stderr } of [
+    { env: { LANG: 'C' }, screen: false, stdout: '|- a\n`- é\n', stderr: 'imgtool: x failed: y\nhint: z ...\n' },
+    {
+      env: { LANG: 'de_DE.UTF-8' },
+      screen: false,
+      stdout: '├─ a\n└─ é\n',
+      stderr: 'imgtool: x failed: y\nhint: z …\n',
+    },
+    { env: { LANG: 'C.utf8', LC_ALL: 'C' }, screen: false, stdout: '|- a\n`- é\n', stderr: undefined },
+    { env: { LANG: 'C', NO_COLOR: '1' }, screen: true, stdout: '|- a\n`- é\n', stderr: undefined },
+    { env: { LANG: 'C', TERM: 'dumb' }, screen: true, stdout: '|- a\n`- é\n', stderr: undefined },
+    {
+      env: { LC_CTYPE: 'C.UTF-8', NO_COLOR: '' },
+      screen: true,
+      stdout: '\x1b[32m├─ a\x1b[0m\n\x1b[32m└─ é\x1b[0m\n',
+      stderr: '\x1b[31mimgtool:\x1b[0m x failed: y\nhint: z …\n',
+    },
+  ])
+    it(`on a ${screen ? 'terminal' : 'pipe'} with ${JSON.stringify(env)}`, () => {
+      const [out, err] = [new Memory(screen), new Memory(screen)];
+      const terminal = new Terminal(out, err, env);
+      terminal.result(result);
+      terminal.error(report, undefined);
+      expect(out.text).to.equal(stdout);
+      if (stderr !== undefined) expect(err.text).to.equal(stderr);
+    });
 });
 
 describe('progress', () => {
@@ -135,6 +167,27 @@ describe('progress', () => {
     expect(stream.text).to.include('imgtool: remark \\x1b[2J\n').and.include('more');
     const screen = stream.text.split('\x1b[J').at(-1)!.split('\n');
     expect(screen.length).to.be.at.most(stream.rows);
+  });
+
+  it('tty: a line that a narrower terminal has broken in two is taken off as a whole', () => {
+    const stream = new Memory(true);
+    const sink = createProgressSink(stream, { mode: 'auto', quiet: false, notes: true });
+    for (const digest of ['ab', 'cd']) sink.event(fetchEvent('active', 300, `sha256:${digest.repeat(32)}`));
+    sink.note('one');
+    const lines = stream.text.split('\x1b[J').at(-1)!.trimEnd().split('\n').slice(1);
+    expect(lines).to.have.length(3);
+    const widest = Math.max(...lines.map((line) => line.length));
+    expect(widest).to.be.greaterThan(20);
+    stream.columns = 20;
+    stream.text = '';
+    sink.note('two');
+    const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / 20), 0);
+    expect(rows).to.be.greaterThan(3);
+    expect(stream.text).to.match(new RegExp(`^\\x1b\\[${rows}A\\r\\x1b\\[J`));
+    // What is drawn now fits: nothing is broken any more.
+    stream.text = '';
+    sink.close();
+    expect(stream.text).to.match(/^\x1b\[3A\r/);
   });
 
   it('json: every event as a line; quiet: nothing', () => {

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { makeBtrfsLoop } from '../helpers/btrfs-loop.js';
 import { IMGTOOL } from '../helpers/imgtool.js';
 
-const EXPECTED = { code: 0, stdout: '0.1.0\n', stderr: '' };
+const EXPECTED = { code: 0, stdout: '0.2.0\n', stderr: '' };
 /** A user other than root that every Linux has, and whose home is not there. */
 const NOBODY = 65534;
 
@@ -81,10 +81,9 @@ describe('start-up', () => {
   it('finds native code where packages are not laid out flat', async () => {
     const program = await copyProgram();
     const packages = join(home, 'packages/node_modules');
-    for (const name of ['koffi', '@koromix'])
-      await cp(resolve('node_modules', name), join(packages, name), { recursive: true });
+    await cp(resolve('node_modules/@koromix'), join(packages, '@koromix'), { recursive: true });
     await mkdir(join(program, 'node_modules'));
-    await symlink(join(packages, 'koffi'), join(program, 'node_modules/koffi'));
+    await symlink(join(packages, '@koromix'), join(program, 'node_modules/@koromix'));
     const btrfs = await makeBtrfsLoop();
     try {
       const args = ['--root', join(btrfs.path, 'store'), 'store', 'init'];

@@ -19,7 +19,7 @@ export async function imgtool(root: string, ...args: string[]): Promise<string> 
  * /root cannot be read by others). Resolves with the path of the launcher.
  */
 export async function copyProgram(directory: string): Promise<string> {
-  for (const name of ['bin/imgtool', 'bin/package.json', 'dist/bundle', 'node_modules/koffi', 'node_modules/@koromix'])
+  for (const name of ['bin/imgtool', 'bin/package.json', 'dist/bundle', 'node_modules/@koromix'])
     await cp(resolve(name), join(directory, name), { recursive: true });
   await chmod(directory, 0o755);
   return join(directory, 'bin/imgtool');

@@ -34,6 +34,7 @@ export const commit: CommandSpec = {
       reserve: options.number('reserve'),
       signal,
     });
-    return { json: result, text: [result.id] };
+    const { id, name, digest } = result;
+    return { json: result, text: [id], made: [{ image: name ?? id, digest, did: 'committed' }] };
   },
 };

@@ -17,8 +17,13 @@ export const copy: CommandSpec = {
     'several platforms an index of just those.\n' +
     '--format and --compression convert the image, which changes digests (a note says so). Converted layers and those of docker-v1:// are stored in TMPDIR (default /var/tmp) until they are sent.',
   arguments: [
-    { name: 'SRC', summary: 'source image', completes: 'image' },
-    { name: 'DST', summary: 'destination; several share one read of the source', variadic: true },
+    { name: 'SRC', summary: 'source image', completes: 'transport' },
+    {
+      name: 'DST',
+      summary: 'destination; several share one read of the source',
+      variadic: true,
+      completes: 'transport',
+    },
   ],
   options: [
     { name: 'all', short: 'a', default: false, summary: 'copy the whole index with all platforms' },
@@ -65,6 +70,13 @@ export const copy: CommandSpec = {
       ...sideOptions(options),
       signal,
     });
-    return { json: result, text: [result.digest] };
+    const { digest, bytes } = result;
+    const made = destinations.map((name) => ({
+      image: name.replace(/^docker:\/\//, ''),
+      digest,
+      did: 'copied',
+      bytes,
+    }));
+    return { json: result, text: [digest], made };
   },
 };

@@ -10,8 +10,8 @@ export const cp: CommandSpec = {
     'Write a local path that contains a colon as ./like:this. With - as DST a tar of SRC goes to standard output; with - ' +
     'as SRC a tar, plain or compressed, is unpacked into the directory DST.',
   arguments: [
-    { name: 'SRC', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },
-    { name: 'DST', summary: 'PATH, CONTAINER:PATH or -', completes: 'file' },
+    { name: 'SRC', summary: 'PATH, CONTAINER:PATH or -', completes: ['container-path', 'file'] },
+    { name: 'DST', summary: 'PATH, CONTAINER:PATH or -', completes: ['container-path', 'file'] },
   ],
   options: [{ name: 'follow-link', short: 'L', default: false, summary: 'if SRC is a symbolic link, copy its target' }],
   examples: [

@@ -1,6 +1,7 @@
 import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
+import type { Colour } from '../look.js';
 import { PLATFORM, RESERVE } from './common-options.js';
 
 export const diff: CommandSpec = {
@@ -12,8 +13,17 @@ export const diff: CommandSpec = {
     'below its top layer, unless OTHER is given. The time depends on the number of changes, not on the size of the image. ' +
     'docker://REF is an image at a registry: only layers that the store lacks are fetched, and they are removed afterwards.',
   arguments: [
-    { name: 'CONTAINER|IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'container' },
-    { name: 'OTHER', summary: 'container, image or docker://REF to compare with', optional: true, completes: 'image' },
+    {
+      name: 'CONTAINER|IMAGE',
+      summary: 'name, ID or unique ID prefix, or docker://REF',
+      completes: ['container', 'image'],
+    },
+    {
+      name: 'OTHER',
+      summary: 'container, image or docker://REF to compare with',
+      optional: true,
+      completes: ['image', 'container'],
+    },
   ],
   options: [
     { name: 'stat', default: false, summary: 'show sizes, what changed about each path, and totals' },
@@ -32,9 +42,13 @@ export const diff: CommandSpec = {
       reserve: options.number('reserve'),
       signal,
     });
-    return { json: list, text: options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`) };
+    const text = options.flag('stat') ? statOf(list) : list.map(({ kind, path }) => `${kind} ${path}`);
+    return { json: list, text, colourOf: (line) => COLOURS[line.slice(0, 2)] };
   },
 };
+
+/** As in diffs of text. */
+const COLOURS: Readonly<Record<string, Colour>> = { 'A ': 'green', 'C ': 'yellow', 'D ': 'red' };
 
 function statOf(list: readonly DiffEntry[]): string[] {
   const lines = list.map(({ kind, path, changed, size, oldSize }) => {

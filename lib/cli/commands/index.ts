@@ -1,7 +1,6 @@
 import type { CommandSpec } from '../command.js';
 import { append, config, flatten, rebase } from './change-image.js';
 import { commit } from './commit.js';
-import { complete } from './complete.js';
 import { completion } from './completion.js';
 import { configShow } from './config-show.js';
 import { containers, create, mount, rm } from './containers.js';
@@ -37,6 +36,7 @@ import { storeGc } from './store-gc.js';
 import { sync } from './sync.js';
 import { tag, untag } from './tag.js';
 import { tree } from './tree.js';
+import { version } from './version.js';
 import { worker } from './worker.js';
 
 /** Every command, in the order of help. Their work is loaded when they run. */
@@ -92,5 +92,5 @@ export const COMMANDS: readonly CommandSpec[] = [
   storeInfo,
   completion,
   configShow,
-  complete,
+  version,
 ];

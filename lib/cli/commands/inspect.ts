@@ -13,7 +13,7 @@ export const inspect: CommandSpec = {
     {
       name: 'NAME',
       summary: 'name, ID or unique ID prefix; docker://REF for an image at a registry',
-      completes: 'image',
+      completes: ['image', 'container'],
     },
   ],
   options: [

@@ -1,7 +1,7 @@
 import type { PullOptions } from '../../imgtool/index.js';
-import type { PullPlan } from '../../operations/index.js';
+import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandSpec, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 import { PLATFORM, RESERVE } from './common-options.js';
 
@@ -46,12 +46,16 @@ export const pull: CommandSpec = {
     }
     if (options.flag('all-tags')) {
       const results = await imgtool.pullAll(name, how);
-      return { json: results, text: results.map(({ id }) => id) };
+      return { json: results, text: results.map(({ id }) => id), made: results.map(madeOf) };
     }
     const result = await imgtool.pull(name, how);
-    return { json: result, text: [result.id] };
+    return { json: result, text: [result.id], made: [madeOf(result)] };
   },
 };
+
+function madeOf({ name, digest, bytes }: PullResult): MadeImage {
+  return { image: name, digest, did: 'pulled', bytes };
+}
 
 function planLines(result: PullPlan): string[] {
   const rows = result.layers.map(({ digest, v1Id, size, state }) => [

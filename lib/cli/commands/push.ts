@@ -67,7 +67,8 @@ async function pushed({ options }: CommandContext, result: PushResult): Promise<
       );
     });
   }
-  return { json: result, text: [result.digest] };
+  const { name, digest, bytes } = result;
+  return { json: result, text: [digest], made: [{ image: name, digest, did: 'pushed', bytes }] };
 }
 
 function planned(plan: PushPlan): CommandResult {

@@ -12,7 +12,7 @@ export const run: CommandSpec = {
     'on. The exit code is that of the command, or 125 if it could not be started, 126 if it is not executable, 127 if ' +
     'it is not found. Requires crun or runc.',
   arguments: [
-    { name: 'TARGET', summary: 'container or image: name, ID or unique ID prefix', completes: 'container' },
+    { name: 'TARGET', summary: 'container or image: name, ID or unique ID prefix', completes: ['container', 'image'] },
     { name: 'CMD', summary: 'the command and its arguments; options end at TARGET', optional: true, variadic: true },
   ],
   optionsFirst: true,
@@ -26,7 +26,7 @@ export const run: CommandSpec = {
     { name: 'rm', default: false, summary: 'remove the container after the command has exited' },
     { name: 'name', value: 'NAME', summary: 'name of the container that is created from an image' },
     { name: 'env', short: 'e', value: 'K=V', repeat: true, summary: 'environment variable; K alone is passed on' },
-    { name: 'workdir', short: 'w', value: 'DIR', summary: 'working directory in the container' },
+    { name: 'workdir', short: 'w', value: 'DIR', summary: 'working directory in the container', completes: 'none' },
     { name: 'user', short: 'u', value: 'USER', summary: 'USER[:GROUP], as names or IDs' },
     {
       name: 'volume',

@@ -2,7 +2,7 @@ import { PartialError, UsageError } from '../../errors.js';
 import type { MirrorOptions } from '../../imgtool/index.js';
 import type { SyncReport, SyncRule } from '../../operations/index.js';
 import { formatSize, parseAge } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
 import { wholeNumber } from '../option.js';
 import type { Options } from '../options.js';
 import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
@@ -21,8 +21,14 @@ export const sync: CommandSpec = {
     'Tags are removed at targets only with --delete-extra. Their manifests are saved in ' +
     '$XDG_STATE_HOME/imgtool/deleted-tags.ndjson and can be restored.',
   arguments: [
-    { name: 'FILE|SRC', summary: 'sync file or source', completes: 'file' },
-    { name: 'DST', summary: 'target; several share one read of the source', optional: true, variadic: true },
+    { name: 'FILE|SRC', summary: 'sync file or source', completes: ['reference', 'file'] },
+    {
+      name: 'DST',
+      summary: 'target; several share one read of the source',
+      optional: true,
+      variadic: true,
+      completes: 'reference',
+    },
   ],
   options: [
     { name: 'tags', value: 'GLOB', repeat: true, summary: 'only tags that match; * matches anything' },
@@ -156,7 +162,12 @@ async function syncOnce(context: CommandContext, rules: readonly SyncRule[]): Pr
     metricsFile: options.text('metrics-file'),
     signal,
   });
-  const result = { json: report, text: [...linesOf(report), sumOf(report)], quiet: linesOf(report) };
+  const result = {
+    json: report,
+    text: [...linesOf(report), sumOf(report)],
+    quiet: linesOf(report),
+    made: madeOf(report),
+  };
   if (report.failed === 0) return result;
   context.print(result);
   const failures = report.tags.flatMap(({ state, target, tag, error }) =>
@@ -168,17 +179,26 @@ async function syncOnce(context: CommandContext, rules: readonly SyncRule[]): Pr
   });
 }
 
+const DID = {
+  ...{ copied: 'copied', deleted: 'removed', failed: 'failed', 'up-to-date': 'up to date' },
+  vanished: 'no longer at the source:',
+  ...{ 'planned-copy': 'to copy', 'planned-delete': 'to remove' },
+} as const;
+
+function madeOf(report: SyncReport): MadeImage[] {
+  return report.tags.map(({ state, target, tag, digest }) => ({
+    image: `${target}:${tag}`,
+    digest,
+    did: DID[state].replace(/:$/, ''),
+  }));
+}
+
 /** A line for each tag that is not up to date. */
 function linesOf(report: SyncReport): string[] {
-  const did = {
-    ...{ copied: 'copied', deleted: 'removed', failed: 'failed', 'up-to-date': 'up to date' },
-    vanished: 'no longer at the source:',
-    ...{ 'planned-copy': 'to copy', 'planned-delete': 'to remove' },
-  } as const;
   return report.tags.map(({ state, source, target, tag }) =>
     state === 'deleted' || state === 'planned-delete'
-      ? `${did[state]} ${target}:${tag}`
-      : `${did[state]} ${source}:${tag} -> ${target}:${tag}`,
+      ? `${DID[state]} ${target}:${tag}`
+      : `${DID[state]} ${source}:${tag} -> ${target}:${tag}`,
   );
 }
 

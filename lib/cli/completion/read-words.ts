@@ -1,0 +1,156 @@
+import type { CommandSpec } from '../command.js';
+import { completesOf, type Completable, type Completes } from '../completes.js';
+import { GLOBAL_OPTIONS } from '../global-options.js';
+import type { OptionSpec } from '../option.js';
+
+/** What the word at the cursor is to become. */
+export type Cursor =
+  /** A word of a command: that at `depth` of the path of any of these. */
+  | { readonly kind: 'verb'; readonly commands: readonly CommandSpec[]; readonly depth: number }
+  | { readonly kind: 'flag'; readonly options: readonly OptionSpec[] }
+  | ValueCursor;
+
+/** `prefix`: what comes before the value in the same word (`--policy=`). */
+export interface ValueCursor {
+  readonly kind: 'value';
+  readonly choices: readonly string[];
+  readonly completes: readonly Completes[];
+  readonly prefix: string;
+}
+
+/** A command line that is not complete yet. */
+export interface PartialLine {
+  readonly cursor: Cursor;
+  /** The options before the cursor, as `parseArguments` has them. */
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+}
+
+const NOTHING: ValueCursor = { kind: 'value', choices: [], completes: [], prefix: '' };
+
+/** Reads the words after the program's name; the last one is at the cursor, possibly empty. Mistakes are passed over. */
+export function readWords(words: readonly string[], commands: readonly CommandSpec[]): PartialLine {
+  const reader = new WordReader(commands);
+  const before = words.slice(0, -1);
+  let pending: OptionSpec | undefined;
+  for (const word of before) {
+    if (pending !== undefined) {
+      reader.give(pending, word);
+      pending = undefined;
+    } else pending = reader.read(word);
+  }
+  const text = words.at(-1) ?? '';
+  return { cursor: pending === undefined ? reader.cursorAt(text) : valueOf(pending), flags: reader.flags };
+}
+
+class WordReader {
+  readonly flags = new Map<string, string[]>();
+  readonly #commands: readonly CommandSpec[];
+  #path: string[] = [];
+  #command: CommandSpec | undefined;
+  #args = 0;
+  #isHelp = false;
+  #optionsEnded = false;
+
+  constructor(commands: readonly CommandSpec[]) {
+    this.#commands = commands.filter(({ hidden }) => hidden !== true);
+  }
+
+  /** Takes one word; returns the option whose value is the next one. */
+  read(word: string): OptionSpec | undefined {
+    if (!this.#optionsEnded && word === '--') this.#optionsEnded = true;
+    else if (!this.#optionsEnded && word.startsWith('-') && word !== '-') return this.#readFlag(word);
+    else this.#readArgument(word);
+    return undefined;
+  }
+
+  give({ name }: OptionSpec, value: string): void {
+    this.flags.set(name, [...(this.flags.get(name) ?? []), value]);
+  }
+
+  cursorAt(text: string): Cursor {
+    if (!this.#optionsEnded && text.startsWith('-') && text !== '-') return this.#flagAt(text);
+    if (this.#command === undefined) return this.#verbs();
+    const { arguments: specs, optionsFirst } = this.#command;
+    if (this.#isHelp || (optionsFirst === true && this.#args > 0)) return NOTHING;
+    const spec = specs[Math.min(this.#args, specs.length - 1)];
+    if (spec === undefined || (this.#args >= specs.length && spec.variadic !== true)) return NOTHING;
+    const subcommands = this.#args > 0 ? [] : this.#below(this.#command.path).map(({ path }) => path.at(-1)!);
+    const cursor = valueOf(spec);
+    return { ...cursor, choices: [...cursor.choices, ...subcommands] };
+  }
+
+  #verbs(): Cursor {
+    const depth = this.#path.length;
+    const commands = this.#commands.filter(({ path }) => this.#path.every((word, index) => path[index] === word));
+    return { kind: 'verb', commands: commands.filter(({ path }) => path.length > depth), depth };
+  }
+
+  #flagAt(text: string): Cursor {
+    const option = text.includes('=') ? this.#find(text.slice(2, text.indexOf('='))) : undefined;
+    if (option !== undefined) {
+      const value = option.value === undefined ? { ...NOTHING, choices: ['true', 'false'] } : valueOf(option);
+      return { ...value, prefix: text.slice(0, text.indexOf('=') + 1) };
+    }
+    const options = this.#options().filter(({ name, repeat }) => repeat === true || !this.flags.has(name));
+    return { kind: 'flag', options };
+  }
+
+  #readFlag(word: string): OptionSpec | undefined {
+    if (word.startsWith('--')) {
+      const [name = '', ...values] = word.slice(2).split('=');
+      const option = this.#find(name);
+      if (option === undefined) return undefined;
+      if (option.value !== undefined && values.length === 0) return option;
+      this.give(option, values.length === 0 ? 'true' : values.join('='));
+      return undefined;
+    }
+    for (const [index, letter] of [...word].entries()) {
+      const option = this.#options().find(({ short }) => short === letter);
+      if (option === undefined) continue;
+      const rest = word.slice(index + 1);
+      if (option.value === undefined) this.give(option, 'true');
+      else if (rest === '') return option;
+      else {
+        this.give(option, rest);
+        break;
+      }
+    }
+    return undefined;
+  }
+
+  #readArgument(word: string): void {
+    if (this.#command !== undefined) {
+      const below =
+        this.#args === 0 ? this.#below(this.#command.path).find(({ path }) => path.at(-1) === word) : undefined;
+      if (below !== undefined) this.#command = below;
+      else this.#args += 1;
+      if (this.#command.optionsFirst === true) this.#optionsEnded = true;
+    } else if (word === 'help' && this.#path.length === 0) this.#isHelp = true;
+    else {
+      this.#path.push(word);
+      this.#command = this.#commands.find(
+        ({ path, aliases = [] }) =>
+          path.join(' ') === this.#path.join(' ') || (this.#path.length === 1 && aliases.includes(word)),
+      );
+    }
+  }
+
+  #below(parent: readonly string[]): readonly CommandSpec[] {
+    return this.#commands.filter(
+      ({ path }) => path.length === parent.length + 1 && parent.every((word, index) => path[index] === word),
+    );
+  }
+
+  #options(): readonly OptionSpec[] {
+    return [...(this.#command?.options ?? []), ...GLOBAL_OPTIONS];
+  }
+
+  #find(name: string): OptionSpec | undefined {
+    return this.#options().find((option) => option.name === name);
+  }
+}
+
+function valueOf(spec: Completable & { readonly name: string; readonly value?: string }): ValueCursor {
+  const choices = spec.choices ?? [];
+  return { ...NOTHING, choices, completes: choices.length > 0 ? [] : completesOf(spec, spec.value ?? spec.name) };
+}
