@@ -6,15 +6,15 @@ import { receiveParts } from './receive-parts.js';
 
 /** Options of `fetchBlob`. */
 export interface FetchBlobOptions extends ResumeOptions {
-  /** Told how many bytes are here, after each chunk. */
+  /** Called after each chunk with the number of bytes in the store. */
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
 /** How a fetch went. */
 export interface FetchBlobResult {
-  /** Bytes taken from the network, those that were of no use included. */
+  /** Bytes taken from the network, useless ones included. */
   readonly received: number;
-  /** The bytes were wrong once and were fetched again: who read `ingest.growing` meanwhile must read anew. */
+  /** The bytes were wrong and were fetched again: a reader of `ingest.growing` has to start over. */
   readonly refetched: boolean;
 }
 
@@ -22,20 +22,20 @@ export interface FetchBlobResult {
 const LARGE_BYTES = 24 * 1024 * 1024;
 /** Parts wait in memory for those before them. Bytes. */
 const PART_BYTES = 4 * 1024 * 1024;
-/** A connection that takes longer for a part is helped by others, unless their number was said. */
+/** If one connection takes longer than this for a part, others help, unless their number is set. Milliseconds. */
 const SLOW_PART_MS = 1500;
 const AUTO_CONNECTIONS = 6;
 
-/** What has come so far, and whether the last answer was the range asked for. */
+/** Bytes received so far, and whether the last answer was the range asked for. */
 interface State {
   received: number;
   ranged: boolean;
 }
 
 /**
- * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
- * are fetched once more from the start, and where there are several places, from each of them. On failure the ingest is released: what is not known to be wrong stays for the next run.
- * Throws what BlobSource.open and Ingest.commit throw.
+ * Downloads a blob into `ingest` and commits it. A broken connection is resumed at the byte; bytes that turn out wrong are
+ * fetched again from the start, once or from each place that has them. On failure the ingest is released: what is not known
+ * to be wrong stays for the next run. Throws what BlobSource.open and Ingest.commit throw.
  */
 export async function fetchBlob(
   source: BlobSource,

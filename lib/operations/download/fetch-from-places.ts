@@ -6,8 +6,8 @@ import { fetchBlobs } from './blob-downloads.js';
 import type { BlobPlaces } from './blob-places.js';
 
 /**
- * What `attempt` gets from the first place that has it; undefined when no place has. A place that cannot be reached or lets
- * nobody in is passed over; its error is thrown when no other place has it.
+ * Resolves with what `attempt` gets from the first place that has it; undefined if no place has. Places that cannot be
+ * reached or refuse access are skipped; the error of the first is thrown if no other place has it.
  */
 export async function fromFirstPlace<T>(
   places: Iterable<RepositoryName>,

@@ -4,22 +4,22 @@ import { resumeBody, type ResumeOptions } from '../../util/index.js';
 
 /** Options of `receiveParts`. */
 export interface ReceivePartsOptions extends ResumeOptions {
-  /** Parts under way at once. */
+  /** Parts to receive at the same time. */
   readonly connections: number;
   /** Bytes. */
   readonly partBytes: number;
-  /** Told how many bytes are here, those that wait for an earlier part included. */
+  /** Called with the number of bytes received, including those that wait for an earlier part. */
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
-/** The server sent something else than the part that was asked for. */
+/** The server did not send the requested part. */
 class NotRangedError extends Error {}
 
 /**
- * Receives the rest of a blob in parts, several at once, and hands them to `ingest` in order: what it holds is always a
- * beginning of the blob, so its reader goes on meanwhile and a later process resumes there. At most `connections` parts are
- * held in memory. A part whose connection breaks goes on where it broke. Returns early when the server stops to honour
- * ranges. Throws what BlobSource.open throws.
+ * Receives the rest of a blob in several parts at once and hands them to `ingest` in order: it always holds the beginning of
+ * the blob, which can be read meanwhile and from which a later process resumes. Memory holds at most `connections` parts. A
+ * part whose connection breaks is resumed. Returns early if the server stops to honour ranges. Throws what BlobSource.open
+ * throws.
  */
 export async function receiveParts(
   source: BlobSource,

@@ -8,12 +8,11 @@ import type { OperationDeps } from '../deps.js';
 import { blobsInStore } from '../download/index.js';
 import { withWorkKey } from '../store/index.js';
 
-/** What proving a layer needs. */
 export type CheckLayerDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
 
 /**
- * Unpacks a layer's blob onto the layer below and compares the result with the layer; says what is wrong, or undefined. The
- * blob and both layers are there. Throws SyscallError, DiskSpaceError, AbortError.
+ * Unpacks a layer's blob onto the layer below and compares the result with the layer. Resolves with what is wrong, or undefined.
+ * The store must have the blob and both layers. Throws SyscallError, DiskSpaceError, AbortError.
  */
 export async function checkLayer(
   deps: CheckLayerDeps,

@@ -6,11 +6,11 @@ import { isForWantOfRoom } from '../store/index.js';
 import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** What is left free when nobody says how much: this, or half of the room when there is less than twice as much. */
+/** The default reserve: this, or half of the room if there is less than twice as much. */
 const USUAL_BYTES = 2 ** 30;
-/** What a reserve of 1 GiB means for metadata: 32 MiB. */
+/** Of a reserve of 1 GiB, metadata keeps 32 MiB. */
 const METADATA_SHARE = 32;
-/** No disk is filled faster, bytes in a millisecond: the more room, the later the next look. */
+/** The more room is left, the later the next check: no disk fills faster than this. Bytes per millisecond. */
 const FASTEST = 4e6;
 const [SHORTEST_MS, LONGEST_MS] = [10, 500] as const;
 
@@ -27,9 +27,9 @@ interface Limits {
 }
 
 /**
- * Does `work`, which writes to the store, and stops it by its signal as soon as less than the reserve is left, whichever
- * process writes. Does not start it when there is less already. When it failed for want of room, what it gave back is free
- * before this rejects. Throws DiskSpaceError, and as `work` does.
+ * Does `work`, which writes to the store, and aborts it as soon as less than the reserve is left, whichever process writes.
+ * Does not start it if less is left already. If it fails for want of room, what it removed is free again before this
+ * rejects. Throws DiskSpaceError, and as `work` does.
  */
 export async function keepingReserve<T>(
   { snapshots }: Pick<OperationDeps, 'snapshots'>,
@@ -93,7 +93,7 @@ export async function requireSpace(
   );
 }
 
-/** What is to stay free. Throws DiskSpaceError when less than `reserveBytes` is free. */
+/** The bytes to keep free. Throws DiskSpaceError when less than `reserveBytes` is free. */
 async function startLimits(
   snapshots: OperationDeps['snapshots'],
   reserveBytes: number | undefined,
@@ -107,7 +107,7 @@ async function startLimits(
   return limits;
 }
 
-/** Looks until `signal` is aborted; resolves earlier with what is wrong. It never flushes: that would wait for the writer. */
+/** Checks until `signal` is aborted; resolves earlier with the error. It never flushes: that would wait for the writer. */
 async function watch(
   snapshots: OperationDeps['snapshots'],
   limits: Limits,

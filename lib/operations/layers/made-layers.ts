@@ -4,7 +4,7 @@ import type { OperationDeps } from '../deps.js';
 import { readRecords } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** The layers that a command fetches and unpacks, so that it can give their room back when there was not enough. */
+/** The layers that a command fetches and unpacks, to remove them if the disk becomes full. */
 export class MadeLayers {
   readonly #layers = new Set<ChainId>();
   readonly #blobs = new Set<Digest>();
@@ -18,8 +18,8 @@ export class MadeLayers {
   }
 
   /**
-   * Deletes those that no image, container or other layer needs; call it without the store's lock. Only while nobody else works
-   * in the store: else they stay, for who collects garbage. Throws nothing that a user would have to hear of.
+   * Deletes those that no image, container or other layer needs; call it without the store's lock. While other processes work
+   * in the store they stay, for `store gc`. Throws nothing that a user would have to hear of.
    */
   async giveBack({
     content,

@@ -3,8 +3,8 @@ import type { Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
 /**
- * Deletes those of `digests` that no image and no layer needs. Only while nobody else works in the store, who might have
- * found one there: else they stay, for who collects garbage. Throws nothing that a user would have to hear of.
+ * Deletes those of `digests` that no image and no layer needs. While other processes work in the store, which may have found
+ * one of them, they stay for `store gc`. Throws nothing that a user would have to hear of.
  */
 export async function dropUnusedBlobs(
   { content, metadata }: Pick<OperationDeps, 'content' | 'metadata'>,

@@ -3,7 +3,7 @@ import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
-/** One image of `images`, once for each manifest that it is here with; sizes in bytes of uncompressed tar. */
+/** An image of the store, once for each of its manifests; sizes in bytes of uncompressed tar. */
 export interface ImageSummary {
   readonly id: Digest;
   readonly names: readonly string[];

@@ -4,8 +4,8 @@ import type { OperationDeps } from '../deps.js';
 import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './seal-layers.js';
 
 /**
- * Takes the store for work that others may do beside: what another boot left unsealed is dropped first, while nobody else
- * works. Throws AbortError.
+ * Locks the store, shared with other processes. Layers that another boot left unsealed are dropped first, under an exclusive
+ * lock. Throws AbortError.
  */
 export async function lockStore(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'>,

@@ -47,7 +47,7 @@ export async function hasUnsealedOfAnotherBoot({
 }
 
 /**
- * Drops the layers that another boot left unsealed: a crash may have cut their data, and their blob makes them anew.
+ * Drops the layers that another boot left unsealed: a crash may have cut their data. They are unpacked again from their blobs.
  * Called at the start of whatever writes. Resolves with the dropped records.
  */
 export async function dropUnsealedLayers(deps: SealDeps): Promise<LayerRecord[]> {
