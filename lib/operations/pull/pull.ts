@@ -16,16 +16,16 @@ type Pulled = readonly [record: ImageRecord, layers: readonly PulledLayer[]];
  */
 export async function pullImage(deps: PullDeps, request: PullRequest): Promise<PullResult> {
   const started = performance.now();
-  const { statistics } = deps.registry;
-  const before = { ...statistics };
+  const before = { ...deps.registry.statistics };
   const [record, layers] = await withStoreDestination(deps, request, (store) => pullInto(store, deps, request));
+  const { bytesReceived, requests } = deps.registry.statistics;
   return {
     id: record.id,
     name: formatReference(request.reference),
     digest: record.manifest.digest,
     layers,
-    bytes: deps.registry.statistics.bytesReceived - before.bytesReceived,
-    requests: deps.registry.statistics.requests - before.requests,
+    bytes: bytesReceived - before.bytesReceived,
+    requests: requests - before.requests,
     seconds: (performance.now() - started) / 1000,
   };
 }
