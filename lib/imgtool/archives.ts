@@ -56,12 +56,14 @@ export async function save(
     drivers.namedLogin([], SEVERAL_LOGINS);
     const { saveImages } = await import('../operations/archives/index.js');
     const local = await drivers.local();
-    const registry = async () => (await drivers.remote()).registry;
     const createArchive = () => drivers.createArchive(target);
     // Readers of layouts, skopeo before 1.10 and umoci among them, expect OCI manifests there.
     const manifestFormat = format === 'oci-archive' || format === 'oci-dir' ? 'oci' : undefined;
     const { progress } = drivers;
-    return saveImages({ ...local, progress, registry }, { images, manifestFormat, createArchive, signal });
+    return saveImages(
+      { ...local, progress, ...drivers.lazyRemote() },
+      { images, manifestFormat, createArchive, signal },
+    );
   };
   if (format === 'oci-dir' || format === 'docker-dir') {
     if (typeof output !== 'string') throw new UsageError(`save: ${format} is written to a path, not to a stream`);
@@ -87,7 +89,6 @@ export async function load(drivers: Drivers, source: string | Readable, given: L
       replace: options.replace ?? false,
       ...platformOf(options),
       reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
-      bootId: await drivers.bootId(),
       signal,
     });
   } finally {

@@ -74,7 +74,6 @@ export async function createContainer(
   const { id, name, ...record } = await operations.createContainer(await drivers.local(), {
     image,
     name: options.name,
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
   return { id, name, image: record.image, imageName: record.imageName, created: record.created };
@@ -120,7 +119,6 @@ export async function commit(
     emptyOk: options.emptyOk ?? false,
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
     reserveBytes: bytesOf(options.reserve, undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
 }
@@ -160,7 +158,6 @@ export async function importImage(
       changes: options.changes ?? [],
       sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
       reserveBytes: bytesOf(options.reserve, undefined),
-      bootId: await drivers.bootId(),
       signal: signalOf(options),
     });
   } finally {

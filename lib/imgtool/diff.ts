@@ -49,7 +49,7 @@ export async function diff(drivers: Drivers, subject: string, given: DiffOptions
   // A store is made only where a layer may have to be unpacked.
   const local = remote.length > 0 ? await drivers.unpacking() : await drivers.local();
   const list = await diffTrees(
-    { ...local, openRegistry: async () => (await drivers.remote(login)).registry },
+    { ...local, ...drivers.lazyRemote(login) },
     {
       ...{ subject, other, ...platformOf(options) },
       reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),

@@ -11,6 +11,7 @@ import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
 import { sourceDateEpoch, spoolDirectory } from './common.js';
 import { clientOptions } from './client-options.js';
+import { lazyRegistry } from './lazy-registry.js';
 import { localDrivers, type LocalDeps } from './local-drivers.js';
 import { logLine } from './log-line.js';
 import { namedLogin, splitCredentials, type NamedLogin } from './named-login.js';
@@ -89,6 +90,11 @@ export class Drivers {
   async remote(named?: { readonly host: string }): Promise<Pick<OperationDeps, 'registry'>> {
     const key = JSON.stringify([named?.host]);
     return { registry: await this.#once(key, () => this.connect(this.#lookup(named?.host))) };
+  }
+
+  /** As `remote`, for operations that may never need a registry: the client is made when it is first used. */
+  lazyRemote(named?: { readonly host: string }): Pick<OperationDeps, 'registry'> {
+    return { registry: lazyRegistry(async () => (await this.remote(named)).registry) };
   }
 
   /** Registries reached in another way than all others; `creds` counts only as `access.login`. */
@@ -180,11 +186,6 @@ export class Drivers {
     return this.#local(await this.makeStore());
   }
 
-  /** The boot this machine is in. */
-  async bootId(): Promise<string> {
-    return (await import('../metadata/index.js')).currentBootId();
-  }
-
   /** Starts the embedded registry, on a directory or (without `dir`) on the images of the store; `signal`: see StoreStorageOptions. */
   async server({
     signal,
@@ -272,8 +273,7 @@ export class Drivers {
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
     if (name.transport === 'store') {
       const [{ openStoreSource }, local] = await Promise.all([import('../operations/copy/index.js'), this.local()]);
-      const registry = async (): Promise<RegistryClient> => (await this.remote()).registry;
-      return openStoreSource({ ...local, registry }, name.name, { signal });
+      return openStoreSource({ ...local, ...this.lazyRemote() }, name.name, { signal });
     }
     const { openArchiveSource } = await import('../archive/index.js');
     return openArchiveSource({
@@ -286,12 +286,11 @@ export class Drivers {
 
   async #openDestination(name: OtherTransport, signal: AbortSignal): Promise<ImageDestination> {
     if (name.transport === 'store') {
-      const [{ openStoreDestination }, deps, bootId] = await Promise.all([
+      const [{ openStoreDestination }, deps] = await Promise.all([
         import('../operations/copy/index.js'),
         this.unpacking(),
-        this.bootId(),
       ]);
-      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, bootId, signal });
+      return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, signal });
     }
     const { openArchiveDestination } = await import('../archive/index.js');
     const format = FORMATS[name.transport];

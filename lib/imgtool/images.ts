@@ -92,11 +92,9 @@ export async function pull(drivers: Drivers, ref: string, given: PullOptions): P
 export async function pullAll(drivers: Drivers, repository: string, given: PullOptions): Promise<PullResult[]> {
   checkText('pullAll', 'the repository', repository);
   const options = checkOptions('pullAll', given, PULL);
-  const place = parseRepository(await drivers.fullName(repository));
-  const { listTags } = await import('../operations/registry/index.js');
-  const tags = await listTags(await drivers.remote(place), place, { signal: signalOf(options) });
   const results: PullResult[] = [];
-  for (const tag of tags) results.push(await pullReference(drivers, { ...place, tag }, options));
+  for (const reference of await tagsOf(drivers, repository, options))
+    results.push(await pullReference(drivers, reference, options));
   return results;
 }
 
@@ -113,18 +111,44 @@ export async function pullReference(
     reserveBytes: bytesOf(options.reserve, DEFAULTS.reserve),
   };
   const { pullImage } = await import('../operations/pull/index.js');
-  const [deps, bootId] = await Promise.all([drivers.all(reference), drivers.bootId()]);
-  return pullImage(deps, { ...request, bootId, signal: signalOf(options) });
+  return pullImage(await drivers.all(reference), { ...request, signal: signalOf(options) });
 }
 
 export async function planPull(drivers: Drivers, ref: string, given: PlanPullOptions): Promise<PullPlan> {
   checkText('planPull', 'the reference', ref);
   const options = checkOptions('planPull', given, PLAN_PULL);
-  const reference = parseReference(await drivers.fullName(ref));
+  const [plan] = await planReferences(drivers, [parseReference(await drivers.fullName(ref))], options);
+  return plan!;
+}
+
+export async function planPullAll(drivers: Drivers, repository: string, given: PlanPullOptions): Promise<PullPlan[]> {
+  checkText('planPullAll', 'the repository', repository);
+  const options = checkOptions('planPullAll', given, PLAN_PULL);
+  return planReferences(drivers, await tagsOf(drivers, repository, options), options);
+}
+
+/** Plans to pull references of one registry, one after the other: what several of them share counts once. */
+async function planReferences(
+  drivers: Drivers,
+  references: readonly Reference[],
+  options: PlanPullOptions,
+): Promise<PullPlan[]> {
   const operations = await import('../operations/pull/index.js');
-  const [local, remote] = await Promise.all([drivers.localIfThere(), drivers.remote(reference)]);
-  const request = { reference, ...platformOf(options), signal: signalOf(options) };
-  return operations.planPull({ progress: drivers.progress, ...local, ...remote }, request);
+  const [local, remote] = await Promise.all([drivers.localIfThere(), drivers.remote(references[0])]);
+  const deps = { progress: drivers.progress, ...local, ...remote };
+  const query = { ...platformOf(options), signal: signalOf(options) };
+  const planned = new Set<string>();
+  const plans: PullPlan[] = [];
+  for (const reference of references) plans.push(await operations.planPull(deps, { reference, ...query }, planned));
+  return plans;
+}
+
+/** All tags of a repository, as references. */
+async function tagsOf(drivers: Drivers, repository: string, options: Stoppable): Promise<Reference[]> {
+  const place = parseRepository(await drivers.fullName(repository));
+  const { listTags } = await import('../operations/registry/index.js');
+  const tags = await listTags(await drivers.remote(place), place, { signal: signalOf(options) });
+  return tags.map((tag) => ({ ...place, tag }));
 }
 
 export async function push(drivers: Drivers, image: string, given: PushOptions): Promise<PushResult> {

@@ -70,6 +70,11 @@ export class Imgtool extends RegistryMethods {
     return (await import('./images.js')).planPull(await this.drivers(), ref, options);
   }
 
+  /** Says what `pullAll` would fetch, a plan for each tag; what several tags share counts once. Changes nothing. */
+  async planPullAll(repository: string, options: PlanPullOptions = {}): Promise<PullPlan[]> {
+    return (await import('./images.js')).planPullAll(await this.drivers(), repository, options);
+  }
+
   /** Sends an image of the store to a registry, which gets only what it lacks. */
   async push(image: string, options: PushOptions = {}): Promise<PushResult> {
     return (await import('./images.js')).push(await this.drivers(), image, options);

@@ -13,14 +13,13 @@ export async function localDrivers(
   { progress }: Settings,
   fullName: (name: string) => Promise<string>,
 ): Promise<LocalDeps> {
-  const [{ createContentStore }, { createMetadataStore, currentBootId }, { createSnapshotter }] = await Promise.all([
+  const [{ createContentStore }, { createMetadataStore }, { createSnapshotter }] = await Promise.all([
     import('../content/index.js'),
     import('../metadata/index.js'),
     import('../snapshot/index.js'),
   ]);
   const metadata = createMetadataStore({
     root,
-    bootId: await currentBootId(),
     onWait: (path) => progress.note(`waiting for another process that holds the lock ${path}`),
   });
   const isLocked = async (name: string): Promise<boolean> => {

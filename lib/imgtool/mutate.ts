@@ -41,7 +41,7 @@ export async function configImage(drivers: Drivers, image: string, given: Change
     throw new UsageError('nothing is to be changed', { hint: `say what: --change 'CMD ["serve"]'` });
   }
   const operations = await import('../operations/mutate/index.js');
-  return operations.configImage(await drivers.local(), await requestOf(drivers, image, options));
+  return operations.configImage(await drivers.local(), requestOf(drivers, image, options));
 }
 
 export async function appendToImage(
@@ -61,7 +61,7 @@ export async function appendToImage(
       : { name: file.name, open: () => Promise.resolve(file.open()) },
   );
   const operations = await import('../operations/mutate/index.js');
-  const request = { ...(await requestOf(drivers, image, options)), tars };
+  const request = { ...requestOf(drivers, image, options), tars };
   return operations.appendToImage(await drivers.local(), request);
 }
 
@@ -69,7 +69,7 @@ export async function flattenImage(drivers: Drivers, image: string, given: Chang
   checkText('flatten', 'the image', image);
   const options = checkOptions('flatten', given, CHANGE);
   const operations = await import('../operations/mutate/index.js');
-  return operations.flattenImage(await drivers.local(), await requestOf(drivers, image, options));
+  return operations.flattenImage(await drivers.local(), requestOf(drivers, image, options));
 }
 
 export async function rebaseImage(drivers: Drivers, image: string, given: RebaseOptions): Promise<ChangedImage> {
@@ -77,7 +77,7 @@ export async function rebaseImage(drivers: Drivers, image: string, given: Rebase
   const options = checkOptions('rebase', given, REBASE);
   checkText('rebase', 'the option onto', options.onto);
   const operations = await import('../operations/mutate/index.js');
-  const request = { ...(await requestOf(drivers, image, options)), onto: options.onto, from: options.from };
+  const request = { ...requestOf(drivers, image, options), onto: options.onto, from: options.from };
   return operations.rebaseImage(await drivers.local(), request);
 }
 
@@ -85,7 +85,7 @@ function checkTars(files: unknown): void {
   if (!Array.isArray(files)) throw new UsageError('append: the tars are not an array');
 }
 
-async function requestOf(drivers: Drivers, image: string, options: ChangeOptions): Promise<ImageChangeRequest> {
+function requestOf(drivers: Drivers, image: string, options: ChangeOptions): ImageChangeRequest {
   return {
     image,
     reference: options.tag === undefined ? undefined : parseReference(options.tag),
@@ -94,7 +94,6 @@ async function requestOf(drivers: Drivers, image: string, options: ChangeOptions
     changes: options.changes ?? [],
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
     reserveBytes: bytesOf(options.reserve, undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   };
 }

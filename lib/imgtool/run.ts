@@ -93,7 +93,6 @@ export async function runCommand(
     ...{ ...settings, target, command, name: options.name, remove: options.rm ?? false, seccomp },
     terminal: isatty(0) && isatty(1),
     takeSignals: options.takeSignals ?? (() => () => undefined),
-    bootId: await drivers.bootId(),
     signal: signalOf(options),
   });
 }

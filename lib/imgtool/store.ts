@@ -61,28 +61,18 @@ export async function storeUsage(drivers: Drivers): Promise<StoreUsage> {
 export async function checkStore(drivers: Drivers, given: StoreFsckOptions): Promise<StoreCheck> {
   const options = checkOptions('storeFsck', given, FSCK);
   drivers.namedLogin([], SEVERAL_LOGINS);
-  const [operations, local, bootId] = await Promise.all([
-    import('../operations/maintain/index.js'),
-    drivers.local(),
-    drivers.bootId(),
-  ]);
-  const openRegistry = async () => (await drivers.remote()).registry;
+  const [operations, local] = await Promise.all([import('../operations/maintain/index.js'), drivers.local()]);
   const { quick = false, repair = false } = options;
-  return operations.checkStore({ ...local, openRegistry }, { quick, repair, bootId, signal: signalOf(options) });
+  return operations.checkStore({ ...local, ...drivers.lazyRemote() }, { quick, repair, signal: signalOf(options) });
 }
 
 export async function collectGarbage(drivers: Drivers, given: StoreGcOptions): Promise<Garbage> {
   const options = checkOptions('storeGc', given, GC);
-  const [operations, deps, bootId] = await Promise.all([
-    import('../operations/maintain/index.js'),
-    drivers.local(),
-    drivers.bootId(),
-  ]);
+  const [operations, deps] = await Promise.all([import('../operations/maintain/index.js'), drivers.local()]);
   return operations.collectGarbage(deps, {
     keepBytes: bytesOf(options.keepStorage, undefined),
     dropBlobs: options.dropBlobs ?? false,
     dryRun: options.dryRun ?? false,
-    bootId,
     signal: signalOf(options),
   });
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { digestHex } from '../spec/index.js';
 import { acquireLock, tryAcquireLock } from './lock-file.js';
+import { currentBootId } from './boot-id.js';
 import { containerRecordError, layerRecordError, uploadRecordError } from './check-record.js';
 import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
@@ -13,17 +14,16 @@ const SILENT_MS = 1000;
 /** Options of `createMetadataStore`. */
 export interface MetadataStoreOptions {
   readonly root: string;
-  /**
-   * The boot this machine is in; without it no layer counts as cut by a power loss before the operations that write have
-   * dropped it.
-   */
-  readonly bootId?: string;
+  /** The boot that this process runs in. Default: that of the machine. */
+  readonly bootId?: string | undefined;
   /** Told the path of a lock that is waited for and whose caller has no `onWait`. */
   readonly onWait?: ((path: string) => void) | undefined;
 }
 
 /** The records and locks under `root`, whose directories must exist. Opens nothing until it is used. */
-export function createMetadataStore({ root, bootId, onWait }: MetadataStoreOptions): MetadataStore {
+export function createMetadataStore({ root, onWait, ...options }: MetadataStoreOptions): MetadataStore {
+  let bootId = options.bootId;
+  const thisBoot = (): string => (bootId ??= currentBootId());
   const locks = join(root, 'locks');
   return {
     images: openImageRecords(join(root, 'images')),
@@ -40,7 +40,10 @@ export function createMetadataStore({ root, bootId, onWait }: MetadataStoreOptio
       keysOf: (record) => [record.key],
       errorOf: uploadRecordError,
     }),
-    mayBeCut: (layer) => bootId !== undefined && !layer.sealed && layer.bootId !== bootId,
+    get bootId() {
+      return thisBoot();
+    },
+    mayBeCut: (layer) => !layer.sealed && layer.bootId !== thisBoot(),
     lock: async (name, lockOptions) => {
       const tell = lockOptions.onWait === undefined ? onWait : undefined;
       const timer = setTimeout(() => tell?.(join(locks, name)), SILENT_MS);

@@ -97,6 +97,8 @@ export interface MetadataStore {
   readonly layers: RecordSet<LayerRecord>;
   readonly containers: RecordSet<ContainerRecord>;
   readonly uploads: RecordSet<UploadRecord>;
+  /** The boot that this process runs in: goes into the records of layers that are not sealed yet. */
+  readonly bootId: string;
   /** Whether a power cut may have cut a layer's files: it was written in another boot and not sealed. */
   mayBeCut(layer: LayerRecord): boolean;
   /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */

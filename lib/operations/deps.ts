@@ -12,7 +12,7 @@ import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { Change, TreeAccess } from '../rootfs/index.js';
 import type { ContainerRuntime } from '../runtime/index.js';
-import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
+import type { ChangesInput, Snapshotter } from '../snapshot/index.js';
 
 /**
  * What operations work with: interfaces only, made by the caller (`imgtool/drivers.ts`, a program, a test) and closed by
@@ -21,7 +21,8 @@ import type { ChangesInput, FreezingSnapshotter } from '../snapshot/index.js';
 export interface OperationDeps {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
-  readonly snapshots: FreezingSnapshotter;
+  readonly snapshots: Snapshotter;
+  /** May be loaded when it is first used; nothing is sent before. */
   readonly registry: RegistryClient;
   /** Starts the unpacking threads, called only when there may be something to unpack; the operation closes what it started. */
   readonly createApplier: () => LayerApplier | Promise<LayerApplier>;

@@ -1,25 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Descriptor, Digest, RawManifest, Reference, Referrers } from '../spec/index.js';
+import type { BlobSource, Descriptor, Digest, RawManifest, Reference, Referrers } from '../spec/index.js';
 import type { V1Repository, V1SearchResult } from './v1/types.js';
 
-/** Bytes a registry can give. Reopenable: that is what makes retry and resume possible. */
-export interface BlobSource {
-  readonly descriptor: Descriptor;
-  /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
-  readonly connections?: number | 'auto';
-  /** How many places there are to get it from: so often it is worth to begin anew when the bytes are wrong. Default 1. */
-  readonly places?: number;
-  /**
-   * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the
-   * Range and sends from 0. With `length`, only so many bytes come where `ranged` says so; otherwise all the rest does. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
-   * AuthenticationError, RegistryError, TransportError, AbortError. A cut connection surfaces as TransportError on the stream.
-   */
-  open(options: {
-    readonly signal: AbortSignal;
-    readonly offset?: number;
-    readonly length?: number;
-  }): Promise<{ readonly body: Readable; readonly restarted: boolean; readonly ranged?: boolean }>;
-}
+export type { BlobSource };
 
 /** One repository at a registry, read side. */
 export interface RepositoryReader {

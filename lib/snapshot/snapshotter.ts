@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
-import type { SnapshotOrigin, Snapshotter } from './types.js';
+import type { Snapshotter } from './types.js';
 
 /** Where the snapshotter works and what it may ask. */
 export interface SnapshotterOptions {
@@ -15,45 +15,10 @@ export interface SnapshotterOptions {
   readonly isContainer?: (id: string) => boolean | Promise<boolean>;
 }
 
-/** A snapshotter that can freeze containers too. */
-export interface FreezingSnapshotter extends Snapshotter {
-  /**
-   * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
-   * absolute path. Subvolumes inside appear as directories with their files; inode flags and btrfs properties are left out.
-   * Throws NotFoundError, SubvolumeError (a file is swap space).
-   */
-  freeze(key: string, containerId: string): Promise<string>;
-  /**
-   * Lets `change` work on what `freeze(key)` made, which is read-only again afterwards. When it throws, the snapshot is good for
-   * `removeWork(key)` alone.
-   */
-  changeFrozen(key: string, change: (path: string) => Promise<void>): Promise<void>;
-  /**
-   * What the subvolume that a layer is a snapshot of is a snapshot of itself, for `ChangesInput.recordedOrigins` when it is gone;
-   * undefined when it is gone already, or is none.
-   */
-  originBelow(layer: ChainId): Promise<SnapshotOrigin | undefined>;
-  /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
-  unlockContainer(id: string): Promise<void>;
-  /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
-  assertContainerUnused(id: string): Promise<void>;
-  /**
-   * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
-   * say; with a text that tells which. Takes as long as the tree is big.
-   */
-  listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
-  /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
-  writtenBytes(containerId: string): Promise<number>;
-  /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
-  freezeWork(key: string, from: string): Promise<string>;
-  /** As `prepare`, on top of what `freezeWork(from)` made. */
-  prepareOn(key: string, from: string): Promise<string>;
-}
-
 const KEY = /^[0-9a-f]{1,128}$/;
 
 /** A snapshotter on `root`. Native code is loaded by the first method that needs it. */
-export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshotter {
+export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
   const { root } = options;
   const layers = join(root, 'layers');
   const work = join(root, 'work');
@@ -67,11 +32,11 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
   const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
   const workPath = (key: string): string => join(work, checkKey(key));
   const trash = join(root, 'trash');
-  const make = async (key: string, path: string, of: { path: string; readOnly: boolean }): Promise<string> => {
-    const { snapshotWork } = await native();
+  /** Counts `key` as alive from now on, unless `make` fails. */
+  const claim = async (key: string, path: string, make: () => Promise<void>): Promise<string> => {
     own.add(key);
     try {
-      await snapshotWork(path, of);
+      await make();
     } catch (error) {
       own.delete(key);
       throw error;
@@ -87,17 +52,16 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     },
     async prepare(key, parent) {
       const path = workPath(key);
-      const { makeWritable } = await native();
-      own.add(key);
-      try {
-        await makeWritable(path, parent === undefined ? undefined : { layer: parent, path: layerPath(parent) });
-      } catch (error) {
-        own.delete(key);
-        throw error;
-      }
-      return path;
+      const { makeWritable, snapshotWork } = await native();
+      return claim(key, path, async () => {
+        if (typeof parent !== 'object') {
+          await makeWritable(path, parent === undefined ? undefined : { layer: parent, path: layerPath(parent) });
+        } else {
+          const below = 'work' in parent ? workPath(parent.work) : unnamedPath(parent.frozen);
+          await snapshotWork(path, { path: below, readOnly: false });
+        }
+      });
     },
-    prepareAbove: (key, below) => make(key, workPath(key), { path: workPath(below), readOnly: false }),
     async commit(layer, key) {
       const { publish } = await native();
       await publish({ work: workPath(key), unnamed: unnamedPath(key), target: layerPath(layer), trash });
@@ -111,22 +75,20 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
       );
     },
     async freeze(key, containerId) {
-      const { freezeContainer } = await native();
       const path = unnamedPath(key);
-      own.add(key);
-      try {
-        await freezeContainer(path, { id: containerId, path: containerPath(containerId), trash });
-      } catch (error) {
-        own.delete(key);
-        throw error;
-      }
-      return path;
+      const { freezeContainer } = await native();
+      return claim(key, path, () =>
+        freezeContainer(path, { id: containerId, path: containerPath(containerId), trash }),
+      );
     },
     async changeFrozen(key, change) {
       await (await native()).changeFrozen(unnamedPath(key), change);
     },
-    freezeWork: (key, from) => make(key, unnamedPath(key), { path: workPath(from), readOnly: true }),
-    prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),
+    async freezeWork(key, from) {
+      const path = unnamedPath(key);
+      const { snapshotWork } = await native();
+      return claim(key, path, () => snapshotWork(path, { path: workPath(from), readOnly: true }));
+    },
     async originBelow(layer) {
       return (await native()).originBelow(layerPath(layer));
     },

@@ -20,6 +20,12 @@ export interface SnapshotOrigin {
 }
 
 /**
+ * What a new subvolume is a snapshot of: a layer; what `prepare(work)` made, which is written no more and has no name yet; or
+ * what `freezeWork(frozen)` made.
+ */
+export type SnapshotParent = ChainId | { readonly work: string } | { readonly frozen: string };
+
+/**
  * Layers and containers as btrfs subvolumes. `key` names something in work or a container (random hex), a ChainId names
  * a committed, read-only layer. Lifecycle: `prepare(key, parent)` → write into `path` → `commit(chainId, key)`; or
  * `remove(key)`. Knows no registry, no tar, no records.
@@ -30,9 +36,7 @@ export interface Snapshotter {
   /** Directory of a committed layer. */
   layerPath(layer: ChainId): string;
   /** Makes a writable subvolume in `work/`: empty, or a snapshot of `parent`. Resolves with its absolute path. */
-  prepare(key: string, parent: ChainId | undefined): Promise<string>;
-  /** As `prepare`, on top of what `prepare(below)` made and is written no more; before that gets its name. */
-  prepareAbove(key: string, below: string): Promise<string>;
+  prepare(key: string, parent: SnapshotParent | undefined): Promise<string>;
   /** Makes what `prepare(key)` made read-only and names it `layer`; keeps the existing one when another process was faster. */
   commit(layer: ChainId, key: string): Promise<void>;
   /** Makes the writable subvolume of container `id` from `parent` (empty without). Resolves with its absolute path. O(1). */
@@ -54,6 +58,35 @@ export interface Snapshotter {
   settleSpace(signal: AbortSignal): Promise<void>;
   /** syncfs: everything written so far survives a power loss after this. */
   sync(): Promise<void>;
+  /**
+   * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
+   * absolute path. Subvolumes inside appear as directories with their files; inode flags and btrfs properties are left out.
+   * Throws NotFoundError, SubvolumeError (a file is swap space).
+   */
+  freeze(key: string, containerId: string): Promise<string>;
+  /**
+   * Lets `change` work on what `freeze(key)` made, which is read-only again afterwards. When it throws, the snapshot is good for
+   * `removeWork(key)` alone.
+   */
+  changeFrozen(key: string, change: (path: string) => Promise<void>): Promise<void>;
+  /**
+   * What the subvolume that a layer is a snapshot of is a snapshot of itself, for `ChangesInput.recordedOrigins` when it is gone;
+   * undefined when it is gone already, or is none.
+   */
+  originBelow(layer: ChainId): Promise<SnapshotOrigin | undefined>;
+  /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
+  unlockContainer(id: string): Promise<void>;
+  /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
+  assertContainerUnused(id: string): Promise<void>;
+  /**
+   * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
+   * say; with a text that tells which. Takes as long as the tree is big.
+   */
+  listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
+  /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
+  writtenBytes(containerId: string): Promise<number>;
+  /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
+  freezeWork(key: string, from: string): Promise<string>;
 }
 
 /** Two trees to compare, as absolute paths. */

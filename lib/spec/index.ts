@@ -20,6 +20,7 @@ export * from './image-form.js';
 export { parseJson } from './json-checks.js';
 export * from './manifest.js';
 export * from './media-type.js';
+export * from './oci-image.js';
 export * from './platform.js';
 export * from './reference.js';
 export * from './referrers-tag.js';

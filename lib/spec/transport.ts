@@ -55,6 +55,27 @@ export interface ReopenableBlob {
    * ends or destroys the stream.
    */
   open(options: { readonly signal: AbortSignal; readonly offset: number }): Promise<Readable>;
+  /** The same bytes as a registry sends them, for a download in several parts. Absent for other media. */
+  readonly download?: BlobSource;
+}
+
+/** Bytes a registry can give. Reopenable: that is what makes retry and resume possible. */
+export interface BlobSource {
+  readonly descriptor: Descriptor;
+  /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
+  readonly connections?: number | 'auto';
+  /** How many places there are to get it from: so often it is worth to begin anew when the bytes are wrong. Default 1. */
+  readonly places?: number;
+  /**
+   * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the
+   * Range and sends from 0. With `length`, only so many bytes come where `ranged` says so; otherwise all the rest does. The host slot is held until the stream ends or is destroyed. Throws NotFoundError,
+   * AuthenticationError, RegistryError, TransportError, AbortError. A cut connection surfaces as TransportError on the stream.
+   */
+  open(options: {
+    readonly signal: AbortSignal;
+    readonly offset?: number;
+    readonly length?: number;
+  }): Promise<{ readonly body: Readable; readonly restarted: boolean; readonly ranged?: boolean }>;
 }
 
 /**
@@ -67,8 +88,8 @@ export interface ImageSource {
   readonly name: string;
   /** A manifest or index, bytes as they are. An empty selector means the only image, or that without a tag. */
   manifest(selector: ImageSelector, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
-  /** A blob that a manifest of this source names. */
-  blob(descriptor: Descriptor): ReopenableBlob;
+  /** A blob that a manifest of this source names. `priority`: higher starts first where a medium limits the reads at a time. */
+  blob(descriptor: Descriptor, options?: { readonly priority?: number }): ReopenableBlob;
   /** Bytes of a blob that a manifest names without its size (schema 1). Absent where no such manifests are. */
   blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The repository at a registry that this source is: its blobs can be mounted from there. */
@@ -82,6 +103,14 @@ export interface ImageSource {
   /** Tags, in the order of the medium. */
   tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
   close(): Promise<void>;
+}
+
+/** The part of an `ImageSource` that gives the bytes of blobs. */
+export type BlobReader = Pick<ImageSource, 'blob' | 'blobSize'>;
+
+/** A blob of an image that a destination took. */
+export interface TakenBlob extends Pick<Descriptor, 'digest' | 'size'> {
+  readonly state: 'fetched' | 'present';
 }
 
 /**
@@ -103,6 +132,15 @@ export interface ImageDestination {
   readonly leavesForeign?: boolean;
   /** True: `putBlob` only remembers where a blob is; `commit` reads and sends it. Default: false. */
   readonly sendsAtCommit?: boolean;
+  /**
+   * Takes all blobs of a single image from `source`, in the order that suits this destination; `putManifest` and `commit`
+   * follow. Resolves with what it fetched and what it had. For copies to this destination alone. Absent: blobs are put.
+   */
+  takeImage?(
+    source: BlobReader,
+    manifest: RawManifest,
+    options: { readonly signal: AbortSignal },
+  ): Promise<readonly TakenBlob[]>;
   /** Keeps other processes from bringing the same blob to the same place, until the function it resolves with is called. */
   lockBlob?(
     descriptor: Descriptor,

@@ -24,6 +24,7 @@ export * from './parse-age.js';
 export * from './parse-size.js';
 export * from './path-text.js';
 export * from './read-range.js';
+export * from './resume.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';

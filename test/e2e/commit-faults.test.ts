@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { createContentStore } from '../../lib/content/index.js';
 import { ImgtoolError, LayerFormatError, SyscallError } from '../../lib/errors.js';
 import { createLayerApplier, packLayer } from '../../lib/layer/index.js';
-import { createMetadataStore, currentBootId } from '../../lib/metadata/index.js';
+import { createMetadataStore } from '../../lib/metadata/index.js';
 import { commitContainer } from '../../lib/operations/index.js';
 import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
@@ -72,7 +72,6 @@ describe('commit: faults', () => {
       );
       const before = await contents();
       const metadata = createMetadataStore({ root });
-      const bootId = await currentBootId();
       let frozen = '';
       const committing = commitContainer(
         {
@@ -97,7 +96,7 @@ describe('commit: faults', () => {
             }),
           progress: { event: () => undefined, note: () => undefined },
         },
-        { container: name, changes: [], squash: false, emptyOk: false, bootId, signal: never },
+        { container: name, changes: [], squash: false, emptyOk: false, signal: never },
       );
       const error = await rejection(committing);
       expect(error).to.be.instanceOf(want).and.instanceOf(ImgtoolError);

@@ -69,7 +69,6 @@ describe('operations/pull-schema1', () => {
     return pullImage(
       { ...local, registry: suite.client() },
       {
-        bootId: 'this boot',
         reference: { host: server.host, repository: 'a/b', tag: '1', ...reference },
         platform: hostPlatform(),
         platformGiven: false,

@@ -102,7 +102,6 @@ describe('operations/pull by protocol v1', () => {
     return pullImage(
       { ...local, registry: suite.client(more.client) },
       {
-        bootId: 'this boot',
         reference: { host, repository: 'a/b', tag: more.tag ?? '1' },
         platform: hostPlatform(),
         platformGiven: false,
@@ -115,7 +114,7 @@ describe('operations/pull by protocol v1', () => {
 
   /** Files of a new container of an image. */
   async function filesOf(image: string): Promise<string[]> {
-    const { id } = await createContainer(local, { image, name: undefined, bootId: 'this boot', signal: never });
+    const { id } = await createContainer(local, { image, name: undefined, signal: never });
     return [...listTree(local.snapshots.containerPath(id), { withoutRoot: true, content: false }).keys()];
   }
 
@@ -567,7 +566,7 @@ describe('operations/pull by protocol v1', () => {
       const content = createContentStore({ root });
       const { downloads } = await collectGarbage(
         { ...local, content },
-        { dropBlobs: false, dryRun: false, bootId: 'this boot', signal: never },
+        { dropBlobs: false, dryRun: false, signal: never },
       );
       expect(downloads).to.deep.equal([{ digest: null, host: registry.host, v1Id: idOf('big'), size: 400_000 }]);
       expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
@@ -758,7 +757,7 @@ describe('operations/pull by protocol v1', () => {
   it('refuses a digest: v1 has none', async () => {
     const registry = await serve();
     const reference = { host: registry.host, repository: 'a/b', digest: digestOf('x'), registryVersion: 1 as const };
-    const request = { platform: hostPlatform(), platformGiven: false, reserveBytes: 0, signal: never, bootId: 'b' };
+    const request = { platform: hostPlatform(), platformGiven: false, reserveBytes: 0, signal: never };
     const pulling = pullImage({ ...local, registry: suite.client() }, { ...request, reference, policy: 'always' });
     expect(await rejection(pulling)).to.be.instanceOf(UsageError);
   });

@@ -55,7 +55,7 @@ describe('operations/pull', () => {
     notes = [];
     local = {
       content: createContentStore({ root }),
-      metadata: createMetadataStore({ root }),
+      metadata: createMetadataStore({ root, bootId: 'this boot' }),
       snapshots: createSnapshotter({ root }),
       createApplier: () => createLayerApplier(),
       progress: { event: (event) => void events.push(event), note: (line) => void notes.push(line) },
@@ -81,9 +81,13 @@ describe('operations/pull', () => {
     ];
   }
 
-  function request(host: string, bootId = 'this boot'): PullRequest {
+  /** The drivers as they are in another boot of the machine. */
+  function inBoot(bootId: string): typeof local {
+    return { ...local, metadata: createMetadataStore({ root, bootId }) };
+  }
+
+  function request(host: string): PullRequest {
     return {
-      bootId,
       reference: { host, repository: 'a/b', tag: '1' },
       platform: hostPlatform(),
       platformGiven: false,
@@ -93,9 +97,9 @@ describe('operations/pull', () => {
     };
   }
 
-  async function pull(steps: readonly Step[], bootId?: string): Promise<PullResult> {
+  async function pull(steps: readonly Step[], deps = local): Promise<PullResult> {
     const server = await suite.serve(...steps);
-    return pullImage({ ...local, registry: suite.client() }, request(server.host, bootId));
+    return pullImage({ ...deps, registry: suite.client() }, request(server.host));
   }
 
   it('of a config with a field of the wrong type is refused by name, exit 6, before a layer is fetched', async () => {
@@ -287,7 +291,7 @@ describe('operations/pull', () => {
       writeFileSync(join(path, 'two'), '');
       execFileSync('btrfs', ['property', 'set', path, 'ro', 'true']);
 
-      const again = await pull(documents(image).slice(0, 1), 'next boot');
+      const again = await pull(documents(image).slice(0, 1), inBoot('next boot'));
       expect(again.layers.map(({ state }) => state)).to.deep.equal(['present', 'present']);
       expect(readFileSync(join(path, 'two'), 'utf8')).to.equal('two');
       expect(await marks()).to.deep.equal({ [one]: 'sealed this boot', [two]: 'unsealed next boot' });
@@ -302,13 +306,13 @@ describe('operations/pull', () => {
           layers.map((blob) => [blob]),
         ),
       );
-      const record = await createContainer(local, { image: id, name: 'box', bootId: 'next boot', signal: never });
+      const record = await createContainer(inBoot('next boot'), { image: id, name: 'box', signal: never });
       const files = local.snapshots.containerPath(record.id);
       expect(await readdir(files)).to.have.members(['one', 'two']);
       expect(await marks()).to.deep.equal({ [one]: 'unsealed next boot', [two]: 'unsealed next boot' });
 
       await local.content.delete(digestOf(layers[0]!));
-      const lost = createContainer(local, { image: id, name: 'two', bootId: 'third boot', signal: never });
+      const lost = createContainer(inBoot('third boot'), { image: id, name: 'two', signal: never });
       const error = await rejection(lost);
       expect(error).to.be.instanceOf(StoreError);
       expect(error.hint).to.equal('pull or load the image again');
@@ -322,7 +326,7 @@ describe('operations/pull', () => {
         ),
       );
       const busy = await local.metadata.lock('store', { mode: 'shared', signal: never });
-      const pulling = pull(documents(image).slice(0, 1), 'next boot');
+      const pulling = pull(documents(image).slice(0, 1), inBoot('next boot'));
       while (!notes.join().includes('waiting for other imgtool processes')) await sleep(5);
       await sleep(50);
       expect(await local.snapshots.listLayers()).to.have.members(chain);
@@ -363,6 +367,19 @@ describe('operations/pull', () => {
         freeBytes: null,
       });
       expect(plan.layers.map(({ state }) => state)).to.deep.equal(['fetched', 'fetched']);
+    });
+
+    it('counts what several plans share once', async () => {
+      const more = imageOf([...layers, gzipSync(writeTar([{ path: 'three', content: randomBytes(700) }]))]);
+      const server = await suite.serve(...stepsFor(image, []), ...stepsFor(more, []));
+      const deps = { ...local, registry: suite.client() };
+      const planned = new Set<string>();
+      const first = await planPull(deps, request(server.host), planned);
+      const second = await planPull(deps, request(server.host), planned);
+      expect(first.layers.map(({ state }) => state)).to.deep.equal(['fetched', 'fetched']);
+      expect(second.layers.map(({ state }) => state)).to.deep.equal(['present', 'present', 'fetched']);
+      const { size } = second.layers[2]!;
+      expect(second).to.deep.include({ fetchBytes: size, unpackedBytes: Math.round(size * 3.2) });
     });
 
     it('changes nothing in a store, and knows what is there', async () => {

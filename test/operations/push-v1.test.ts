@@ -19,7 +19,7 @@ import {
   type PushResult,
 } from '../../lib/operations/index.js';
 import type { RegistryClient, RegistryClientOptions } from '../../lib/registry/index.js';
-import { changes, createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { changes, createSnapshotter, openStore, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, hostPlatform, parseReference } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { rejection } from '../helpers/rejection.js';
@@ -29,7 +29,6 @@ import { writeTar } from '../helpers/tar-writer.js';
 import { payloadOf, V1Registry, type V1RegistryOptions } from '../helpers/v1-registry.js';
 
 const signal = new AbortController().signal;
-const bootId = 'this boot';
 const idOf = (name: string): string => digestHex(digestOf(`image ${name}`));
 const layerOf = (path: string): Buffer => gzipSync(Buffer.from(writeTar([{ path, content: path }])));
 
@@ -40,7 +39,7 @@ describe('operations/push by protocol v1', () => {
   let local: Omit<Parameters<typeof pushImage>[0] & Parameters<typeof commitContainer>[0], 'registry'> & {
     content: ContentStore;
     metadata: MetadataStore;
-    snapshots: FreezingSnapshotter;
+    snapshots: Snapshotter;
     createApplier: () => LayerApplier;
   };
   before(() => {
@@ -75,7 +74,7 @@ describe('operations/push by protocol v1', () => {
   async function pull(host: string): Promise<string> {
     const reference = { host, repository: 'a/b', tag: '1' };
     const request = { platform: hostPlatform(), platformGiven: false, policy: 'always', reserveBytes: 0 } as const;
-    return (await pullImage({ ...local, registry: suite.client() }, { ...request, reference, bootId, signal })).id;
+    return (await pullImage({ ...local, registry: suite.client() }, { ...request, reference, signal })).id;
   }
 
   async function push(
@@ -97,13 +96,13 @@ describe('operations/push by protocol v1', () => {
 
   /** Commits a new file on top of an image. */
   async function commitFile(image: string, name: string): Promise<string> {
-    const { id } = await createContainer(local, { image, name: undefined, bootId, signal });
+    const { id } = await createContainer(local, { image, name: undefined, signal });
     await writeFile(join(local.snapshots.containerPath(id), name), name);
     return commit(id, []);
   }
 
   async function commit(container: string, changed: readonly string[]): Promise<string> {
-    const request = { container, changes: changed, squash: false, emptyOk: true, bootId, signal };
+    const request = { container, changes: changed, squash: false, emptyOk: true, signal };
     return (await commitContainer(local, request)).id;
   }
 
@@ -212,7 +211,7 @@ describe('operations/push by protocol v1', () => {
   it('adds an image of no files where only the config has changed', async () => {
     const registry = await serve();
     registry.add('a/b', '1', chain);
-    const { id } = await createContainer(local, { image: await pull(registry.host), name: undefined, bootId, signal });
+    const { id } = await createContainer(local, { image: await pull(registry.host), name: undefined, signal });
     const image = await commit(id, ['ENV B=2']);
     await push(image, `${registry.host}/a/b:2`);
     const top = registry.images.get(image.slice('sha256:'.length))!;

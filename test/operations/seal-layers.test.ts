@@ -2,17 +2,17 @@ import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { createMetadataStore, type LayerRecord, type MetadataStore } from '../../lib/metadata/index.js';
-import { createSnapshotter, openStore, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { createSnapshotter, openStore, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, type ChainId, type DiffId } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { dropUnsealedLayers, sealLayers } from '../../lib/operations/store/index.js';
 
 describe('operations/seal-layers', () => {
   let metadata: MetadataStore;
-  let snapshots: FreezingSnapshotter;
+  let snapshots: Snapshotter;
   beforeEach(async () => {
     const { root } = await openStore(join(btrfsDirectory('seal'), 'root'), { create: true });
-    metadata = createMetadataStore({ root });
+    metadata = createMetadataStore({ root, bootId: 'now' });
     snapshots = createSnapshotter({ root });
   });
 
@@ -40,7 +40,7 @@ describe('operations/seal-layers', () => {
         during ??= await addLayer('now');
       },
     };
-    const deps = { metadata, snapshots: watched, bootId: 'now' };
+    const deps = { metadata, snapshots: watched };
     expect(await sealLayers(deps)).to.equal(1);
     expect([await sealedOf(before), await sealedOf(during!), await sealedOf(other)]).to.deep.equal([
       true,
@@ -59,24 +59,24 @@ describe('operations/seal-layers', () => {
       removeLayer: (layer: ChainId) => snapshots.removeLayer(layer),
       sync: () => metadata.layers.delete(digestHex(gone.chainId)),
     };
-    expect(await sealLayers({ metadata, snapshots: watched, bootId: 'now' })).to.equal(0);
+    expect(await sealLayers({ metadata, snapshots: watched })).to.equal(0);
     expect([await sealedOf(gone), await sealedOf(busy)]).to.deep.equal([undefined, false]);
     lock!.release();
   });
 
   it('drops unsealed layers of another boot, subvolume and record', async () => {
     const [lost, kept, mine] = [await addLayer('earlier'), await addLayer('earlier', true), await addLayer('now')];
-    const dropped = await dropUnsealedLayers({ metadata, snapshots, bootId: 'now' });
+    const dropped = await dropUnsealedLayers({ metadata, snapshots });
     expect(dropped).to.deep.equal([lost]);
     expect(await snapshots.listLayers()).to.have.members([kept.chainId, mine.chainId]);
     expect(await metadata.layers.list()).to.have.deep.members([kept, mine]);
-    expect(await dropUnsealedLayers({ metadata, snapshots, bootId: 'now' })).to.deep.equal([]);
+    expect(await dropUnsealedLayers({ metadata, snapshots })).to.deep.equal([]);
   });
 
   it('goes on where a crash cut the dropping', async () => {
     const lost = await addLayer('earlier');
     await snapshots.removeLayer(lost.chainId);
-    expect(await dropUnsealedLayers({ metadata, snapshots, bootId: 'now' })).to.deep.equal([lost]);
+    expect(await dropUnsealedLayers({ metadata, snapshots })).to.deep.equal([lost]);
     expect(await metadata.layers.list()).to.deep.equal([]);
   });
 });

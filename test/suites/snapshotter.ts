@@ -5,13 +5,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSyn
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError, NotFoundError, SubvolumeError } from '../../lib/errors.js';
-import { changes, type FreezingSnapshotter } from '../../lib/snapshot/index.js';
+import { changes, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestOf, type ChainId } from '../../lib/spec/index.js';
 import { rejection } from '../helpers/rejection.js';
 
 /** A snapshotter to judge, and the root it works on. */
 export interface SnapshotterUnderTest {
-  readonly snapshots: FreezingSnapshotter;
+  readonly snapshots: Snapshotter;
   readonly root: string;
 }
 
@@ -20,7 +20,7 @@ const newLayer = (): ChainId => digestOf(randomBytes(8)) as ChainId;
 
 /** The contract of Snapshotter, for any driver. */
 export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
-  let snapshots: FreezingSnapshotter;
+  let snapshots: Snapshotter;
   let root: string;
   beforeEach(() => {
     ({ snapshots, root } = open());
@@ -49,7 +49,7 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     const [below, above] = [newKey(), newKey()];
     const [bottom, top] = [newLayer(), newLayer()];
     writeFileSync(join(await snapshots.prepare(below, undefined), 'bottom'), '');
-    const path = await snapshots.prepareAbove(above, below);
+    const path = await snapshots.prepare(above, { work: below });
     await Promise.all([snapshots.commit(bottom, below), writeFile(join(path, 'top'), '')]);
     await snapshots.commit(top, above);
     expect(readdirSync(snapshots.layerPath(bottom))).to.deep.equal(['bottom']);
@@ -61,7 +61,7 @@ export function describeSnapshotter(open: () => SnapshotterUnderTest): void {
     });
     expect(found.map(({ kind, path: changed }) => `${kind} ${changed.toString()}`)).to.include('A /top');
     expect(notes).to.deep.equal([]);
-    expect(await rejection(snapshots.prepareAbove(newKey(), below))).to.be.instanceOf(SubvolumeError);
+    expect(await rejection(snapshots.prepare(newKey(), { work: below }))).to.be.instanceOf(SubvolumeError);
   });
 
   it('keeps the layer that another was faster to commit', async () => {

@@ -46,8 +46,16 @@ export const pull: CommandSpec = {
     const policy = options.text('policy') as PullOptions['policy'];
     const how = { platform, policy, reserve: options.number('reserve'), signal };
     const pullOne = async (name: string): Promise<Pulled> => {
-      if (options.flag('all-tags')) return allPulled(await imgtool.pullAll(name, how));
-      if (options.flag('dry-run')) return planned(await imgtool.planPull(name, { platform, signal }));
+      if (options.flag('dry-run')) {
+        const plans = options.flag('all-tags')
+          ? await imgtool.planPullAll(name, { platform, signal })
+          : await imgtool.planPull(name, { platform, signal });
+        return { json: plans, text: [plans].flat().flatMap(planLines), made: [] };
+      }
+      if (options.flag('all-tags')) {
+        const results = await imgtool.pullAll(name, how);
+        return { json: results, text: results.map(({ id }) => id), made: results.map(madeOf) };
+      }
       const result = await imgtool.pull(name, how);
       return { json: result, text: [result.id], made: [madeOf(result)] };
     };
@@ -67,28 +75,20 @@ interface Pulled {
   readonly made: readonly MadeImage[];
 }
 
-function allPulled(results: readonly PullResult[]): Pulled {
-  return { json: results, text: results.map(({ id }) => id), made: results.map(madeOf) };
-}
-
 function madeOf({ name, digest, bytes }: PullResult): MadeImage {
   return { image: name, digest, did: 'pulled', bytes };
 }
 
-function planned(result: PullPlan): Pulled {
+function planLines(result: PullPlan): string[] {
   const rows = result.layers.map(({ digest, v1Id, size, state }) => [
     shortDigest(digest ?? v1Id!),
     formatSize(size),
     state === 'present' ? 'present' : 'to fetch',
   ]);
-  return {
-    json: result,
-    text: [
-      `${result.reference}  ${result.platform}  ${result.digest ?? `v1 image ${result.v1Id}`}`,
-      ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
-      `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
-      `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,
-    ],
-    made: [],
-  };
+  return [
+    `${result.reference}  ${result.platform}  ${result.digest ?? `v1 image ${result.v1Id}`}`,
+    ...rows.map(([name, size, state]) => `  ${name}  ${size!.padStart(6)}  ${state}`),
+    `to fetch ${formatSize(result.fetchBytes)}, present ${formatSize(result.presentBytes)}`,
+    `unpacks to about ${formatSize(result.unpackedBytes)}; ${result.freeBytes === null ? 'no store yet' : `${formatSize(result.freeBytes)} free`}`,
+  ];
 }

@@ -37,13 +37,11 @@ export async function createContainer(
   {
     image,
     name,
-    bootId,
     signal,
     onId,
   }: {
     readonly image: string;
     readonly name: string | undefined;
-    readonly bootId: string;
     readonly signal: AbortSignal;
     /** Hears of the ID before there is anything with it. */
     readonly onId?: (id: string) => Promise<void>;
@@ -54,12 +52,12 @@ export async function createContainer(
       hint: 'use letters, digits, _ . - and begin with a letter or digit',
     });
   }
-  const store = await lockStore(deps, { bootId, signal });
+  const store = await lockStore(deps, { signal });
   try {
     // One at a time, so that no name is given twice.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
     try {
-      return await create(deps, { image, name, bootId, signal, onId });
+      return await create(deps, { image, name, signal, onId });
     } finally {
       names.release();
     }
@@ -104,13 +102,11 @@ async function create(
   {
     image,
     name,
-    bootId,
     signal,
     onId,
   }: {
     image: string;
     name: string | undefined;
-    bootId: string;
     signal: AbortSignal;
     onId: ((id: string) => Promise<void>) | undefined;
   },
@@ -125,7 +121,7 @@ async function create(
     });
   }
   const base = found.record.chainIds.at(-1);
-  await restoreLayers(deps, found.record, { bootId, signal });
+  await restoreLayers(deps, found.record, { signal });
   const id = randomBytes(32).toString('hex');
   const lock = await deps.metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {

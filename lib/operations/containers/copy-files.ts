@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +8,7 @@ import type { CopyPlace, CopyTotals } from '../../rootfs/index.js';
 import { GrowingFile, modernCompression } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type RestoreDeps, withFrozen } from '../layers/index.js';
-import { findContainer } from '../store/index.js';
+import { findContainer, withWorkKey } from '../store/index.js';
 
 /** One end of a copy: a path of this machine or in a container. */
 export interface CopyEnd {
@@ -96,9 +95,7 @@ export async function copyFilesFromTar(
   if (place.directory === undefined) {
     throw new UsageError(`${to.path} is not a directory`, { hint: 'a tar is unpacked into a directory' });
   }
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
+  return withWorkKey(deps, signal, async (key) => {
     const work = await deps.snapshots.prepare(key, undefined);
     const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
     const { bytes, close } = await modernCompression(bytesOf(source), signal);
@@ -119,10 +116,7 @@ export async function copyFilesFromTar(
     });
     await deps.snapshots.sync();
     return totals;
-  } finally {
-    await deps.snapshots.removeWork(key);
-    alive.release();
-  }
+  });
 }
 
 async function* bytesOf(source: Readable): AsyncGenerator<Buffer> {

@@ -14,7 +14,6 @@ export interface RunRequest extends Omit<RunInput, 'id' | 'rootfs' | 'execution'
   readonly name: string | undefined;
   /** Removes the container that is made, however the command ends; a UsageError when TARGET is a container. */
   readonly remove: boolean;
-  readonly bootId: string;
 }
 
 type RunDeps = RestoreDeps & Pick<OperationDeps, 'runtime'>;
@@ -76,7 +75,7 @@ async function begin(
   deps: RunDeps,
   request: RunRequest,
 ): Promise<{ record: ContainerRecord; running: HeldLock; isNew: boolean }> {
-  const { target, name, remove, bootId, signal } = request;
+  const { target, name, remove, signal } = request;
   const existing = await containerIfThere(deps, target);
   if (existing !== undefined) {
     if (name !== undefined) {
@@ -97,7 +96,6 @@ async function begin(
     const record = await createContainer(deps, {
       image: target,
       name,
-      bootId,
       signal,
       onId: async (id) => {
         running = await deps.metadata.lock(`running-${id}`, { mode: 'exclusive', signal });

@@ -3,6 +3,7 @@ import type { ProgressSink, ProgressState } from '../../progress/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
   isKeptElsewhere,
+  type BlobReader,
   type Descriptor,
   type ImageDestination,
   type ImageSource,
@@ -85,8 +86,8 @@ class BlobCopy {
   }
 
   async #upload(destinations: readonly ImageDestination[]): Promise<void> {
-    const { signal } = this.#options;
-    const blob = blobOf(this.#blob, this.#options);
+    const { source, foreignBlob, signal } = this.#options;
+    const blob = withForeignBlobs(source, foreignBlob).blob(this.#blob);
     const onProgress = (transferred: number): void => this.#event('active', { transferred });
     const onRetry = (message: string): void => this.#event('retrying', { message });
     const [first, ...others] = destinations;
@@ -145,21 +146,23 @@ class BlobCopy {
   }
 }
 
-/** The blob in the source; a foreign one that is not there, where its manifest says. */
-function blobOf(
-  blob: Descriptor,
-  {
-    source,
-    foreignBlob,
-  }: { readonly source: ImageSource; readonly foreignBlob?: RegistryClient['foreignBlob'] | undefined },
-): ReopenableBlob {
-  const own = source.blob(blob);
+/** The blobs of a source, and its non-distributable layers from the URLs in their manifest where the source lacks them. */
+export function withForeignBlobs(
+  source: ImageSource,
+  foreignBlob: RegistryClient['foreignBlob'] | undefined,
+): BlobReader {
   // A registry looks there by itself.
-  if (!isKeptElsewhere(blob) || foreignBlob === undefined || source.repository !== undefined) return own;
-  const foreign = reopenable(foreignBlob(blob));
+  if (foreignBlob === undefined || source.repository !== undefined) return source;
+  return { blob: (descriptor, options) => fromEither(source.blob(descriptor, options), foreignBlob) };
+}
+
+function fromEither(own: ReopenableBlob, foreignBlob: RegistryClient['foreignBlob']): ReopenableBlob {
+  const { descriptor } = own;
+  if (!isKeptElsewhere(descriptor)) return own;
+  const foreign = reopenable(foreignBlob(descriptor));
   let isThere = true;
   return {
-    descriptor: blob,
+    descriptor,
     open: async (options) => {
       if (!isThere) return foreign.open(options);
       try {

@@ -3,7 +3,7 @@ import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, Digest, ImageDestination, ImageSource, RawManifest } from '../../spec/index.js';
 import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
 import { type ConvertImageDeps, type ManifestNode, walkManifests } from '../convert/index.js';
-import { type CopiedState, copyBlob } from './copy-blob.js';
+import { type CopiedState, copyBlob, withForeignBlobs } from './copy-blob.js';
 
 /** What copies that run side by side share: how many blobs move at the same time, and each of them once. */
 export class CopyLimits {
@@ -121,6 +121,9 @@ export async function copyTree(
     await eachTarget(copies, signal, async (_target, copy) => void (await copy.find(manifest, signal)));
     return working(copies).every((copy) => copy.has(manifest));
   };
+  const [only] = copies;
+  if (only !== undefined && copies.length === 1 && only.target.destination.takeImage !== undefined)
+    return takeImage(deps, { source, top, copy: only, signal });
   await isThere(top.descriptor);
   const nodes = await walkManifests(source, top, { isThere, signal });
   await copyBlobs(deps, { source, nodes, copies, signal });
@@ -134,6 +137,23 @@ export async function copyTree(
       );
     });
   }
+}
+
+/** Has a destination take the image by itself. */
+async function takeImage(
+  { foreignBlob }: CopyDeps,
+  job: {
+    readonly source: ImageSource;
+    readonly top: RawManifest;
+    readonly copy: TargetCopy;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { source, top, copy, signal } = job;
+  await eachTarget([copy], signal, async ({ destination }) => {
+    const taken = await destination.takeImage!(withForeignBlobs(source, foreignBlob), top, { signal });
+    for (const blob of taken) copy.took(blob, blob.state === 'fetched' ? 'uploaded' : 'present');
+  });
 }
 
 async function copyBlobs(

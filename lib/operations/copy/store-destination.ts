@@ -1,23 +1,24 @@
-import { pipeline } from 'node:stream/promises';
 import { NotFoundError, UsageError } from '../../errors.js';
-import type { HeldLock } from '../../metadata/index.js';
-import type { RepositoryReader } from '../../registry/index.js';
+import type { LayerApplier } from '../../layer/index.js';
+import type { HeldLock, ImageRecord } from '../../metadata/index.js';
 import {
+  type BlobReader,
+  type Descriptor,
   formatReference,
   hostPlatform,
-  isKeptElsewhere,
-  parseManifest,
-  parseReference,
-  type Descriptor,
   type ImageDestination,
+  isKeptElsewhere,
+  parseReference,
   type RawManifest,
   type Reference,
   type ReopenableBlob,
+  type TakenBlob,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { keepingReserve } from '../layers/index.js';
-import { lockStore, recordImage, sweepStore } from '../store/index.js';
-import { bringInImage } from './bring-in-image.js';
+import { downloadOf, fetchBlob, fetchBlobs } from '../download/index.js';
+import { type FetchedImage, fetchImage, keepingReserve, MadeLayers, type PlatformQuery } from '../layers/index.js';
+import { documentOf, type ResolvedImage, type ResolvedSchema1 } from '../registry/index.js';
+import { isForWantOfRoom, lockStore, NewBlobs, type NewImage, recordImage, sweepStore } from '../store/index.js';
 
 interface Signal {
   readonly signal: AbortSignal;
@@ -33,33 +34,113 @@ export type StoreDestinationDeps = Pick<
 export interface StoreDestinationOptions extends Signal {
   /** Bytes to leave free on the store's file system. */
   readonly reserveBytes: number;
-  readonly bootId: string;
 }
 
-/** The local store, to copy to: blobs first; in `commit` they are unpacked and the image gets its name. */
-class StoreDestination implements ImageDestination {
-  readonly name: string;
+/**
+ * The local store, to bring images into: `fetch` takes them from any source, then `record` gives them names. As an
+ * `ImageDestination` it takes one image, whole (`takeImage`) or blob by blob; `commit` records it. Holds the store's lock,
+ * the unpacking threads and what is to be removed when an image does not come to be, until `close`.
+ */
+export class StoreDestination implements ImageDestination {
   readonly takesIndex = false;
   readonly parallelBlobs = Infinity;
+  /** Blobs that are dropped at the end unless an image needs them by then. */
+  readonly blobs = new NewBlobs();
   readonly #deps: StoreDestinationDeps;
-  readonly #reference: Reference;
   readonly #options: StoreDestinationOptions;
   readonly #lock: HeldLock;
+  readonly #reference: Reference | undefined;
+  readonly #made = new MadeLayers();
+  #applier: LayerApplier | undefined;
   #manifest: RawManifest | undefined;
+  #fetched: FetchedImage | undefined;
+  #lacksRoom = false;
 
-  constructor(deps: StoreDestinationDeps, reference: Reference, options: StoreDestinationOptions, lock: HeldLock) {
-    this.name = `store:${formatReference(reference)}`;
+  private constructor(
+    deps: StoreDestinationDeps,
+    options: StoreDestinationOptions,
+    lock: HeldLock,
+    reference: Reference | undefined,
+  ) {
     this.#deps = deps;
-    this.#reference = reference;
     this.#options = options;
     this.#lock = lock;
+    this.#reference = reference;
+  }
+
+  /** Locks the store. `reference`: the name that `commit` gives. Throws AbortError. */
+  static async open(
+    deps: StoreDestinationDeps,
+    options: StoreDestinationOptions,
+    reference?: Reference,
+  ): Promise<StoreDestination> {
+    return new StoreDestination(deps, options, await lockStore(deps, options), reference);
+  }
+
+  get name(): string {
+    return `store:${this.#reference === undefined ? '' : formatReference(this.#reference)}`;
+  }
+
+  /** Removes what dead processes left and starts the unpacking threads, which takes a while: call it before a registry is asked. */
+  async begin(): Promise<void> {
+    if (this.#applier !== undefined) return;
+    await sweepStore(this.#deps);
+    this.#applier = await this.#deps.createApplier();
+  }
+
+  /** The unpacking threads; `begin` has started them. */
+  get applier(): LayerApplier {
+    if (this.#applier === undefined) throw new TypeError('begin was not called');
+    return this.#applier;
+  }
+
+  /**
+   * Fetches an image, all but its record. `keepBlobs`: also the blobs of layers that are unpacked already, for a source that may
+   * vanish. Throws as `fetchImage`.
+   */
+  async fetch(
+    source: BlobReader,
+    document: ResolvedImage | ResolvedSchema1,
+    { keepBlobs = false, ...query }: PlatformQuery & { readonly keepBlobs?: boolean },
+  ): Promise<FetchedImage> {
+    const { reserveBytes, signal } = this.#options;
+    const options = { ...query, reserveBytes, signal, applier: this.applier, made: this.#made };
+    return this.guard(async () => {
+      const fetched = await fetchImage(this.#deps, source, document, options);
+      if (keepBlobs) await fetchBlobs(this.#deps, source, { blobs: await this.#missing(fetched.image), signal });
+      return fetched;
+    });
+  }
+
+  /** Does `work`, and remembers when it failed for want of room: `close` then gives back what it took. Throws as `work`. */
+  async guard<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#lacksRoom ||= isForWantOfRoom(error);
+      throw error;
+    }
+  }
+
+  /** Records an image, last of all. Throws as `recordImage`. */
+  async record(image: NewImage, naming: Omit<Parameters<typeof recordImage>[2], 'signal'> = {}): Promise<ImageRecord> {
+    return recordImage(this.#deps, image, { ...naming, signal: this.#options.signal });
+  }
+
+  async takeImage(source: BlobReader, manifest: RawManifest): Promise<readonly TakenBlob[]> {
+    const document = documentOf(manifest);
+    const { digest, size } = 'schema1' in document ? manifest.descriptor : document.manifest.config;
+    const state = (await this.#deps.content.stat(digest)) === undefined ? 'fetched' : 'present';
+    const query = { platform: hostPlatform(), platformGiven: false, keepBlobs: true };
+    this.#fetched = await this.fetch(source, document, query);
+    return [...this.#fetched.layers, { digest, size, state }];
   }
 
   async hasBlob({ digest, size }: Descriptor): Promise<boolean> {
     return (await this.#deps.content.stat(digest))?.size === size;
   }
 
-  /** Never skipped: an image that is there gets its name all the same. */
+  /** Never skipped: an image that is in the store gets its name all the same. */
   hasManifest(): Promise<boolean> {
     return Promise.resolve(false);
   }
@@ -70,28 +151,19 @@ class StoreDestination implements ImageDestination {
 
   async putBlob(
     blob: ReopenableBlob,
-    { signal, onProgress }: Signal & { readonly onProgress?: (transferred: number) => void },
+    options: Signal & {
+      readonly onProgress?: (transferred: number) => void;
+      readonly onRetry?: (message: string) => void;
+    },
   ): Promise<void> {
-    const ingest = await this.#deps.content.beginIngest(blob.descriptor, { signal });
+    const ingest = await this.#deps.content.beginIngest(blob.descriptor, options);
     if (ingest === undefined) return;
-    try {
-      // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
-      await keepingReserve(this.#deps, { signal }, async (guarded) =>
-        pipeline(
-          await blob.open({ signal: guarded, offset: ingest.offset }),
-          async (chunks: AsyncIterable<Buffer>) => {
-            for await (const chunk of chunks) {
-              await ingest.write(chunk);
-              onProgress?.(ingest.offset);
-            }
-          },
-          { signal: guarded },
-        ),
-      );
-      await ingest.commit();
-    } finally {
-      await ingest.release();
-    }
+    // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
+    await this.guard(() =>
+      keepingReserve(this.#deps, { signal: options.signal }, (signal) =>
+        fetchBlob(downloadOf(blob), ingest, { ...options, signal }),
+      ),
+    ).finally(() => ingest.release());
   }
 
   putManifest(manifest: RawManifest): Promise<void> {
@@ -99,31 +171,45 @@ class StoreDestination implements ImageDestination {
     return Promise.resolve();
   }
 
-  async commit({ signal }: Signal): Promise<void> {
-    const raw = this.#manifest;
-    if (raw === undefined) return;
-    const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, `manifest ${raw.descriptor.digest}`);
-    if (manifest.kind === 'index') throw new TypeError('an index was put into a store');
-    const { reserveBytes, bootId } = this.#options;
-    const reference = { ...this.#reference, digest: raw.descriptor.digest };
-    const platform = { platform: hostPlatform(), platformGiven: false };
-    const applier = await this.#deps.createApplier();
-    try {
-      const { image } = await bringInImage(this.#deps, nowhere(this.name), applier, {
-        resolved: { manifest, raw, index: undefined },
-        request: { reference, ...platform, reserveBytes, bootId, signal },
-      });
-      // Where it came from may be gone when power comes back.
+  /** Unpacks the image, unless it was taken whole, and records it. */
+  async commit(): Promise<void> {
+    if (this.#manifest === undefined) return;
+    if (this.#fetched === undefined) await this.takeImage(blobsLeftOut(this.name), this.#manifest);
+    const { image } = this.#fetched!;
+    await this.guard(async () => {
+      // The source may be gone when power comes back.
       await this.#deps.snapshots.sync();
-      await recordImage(this.#deps, image, { name: formatReference(this.#reference), signal });
-    } finally {
-      await applier.close();
-    }
+      await this.record(image, { name: formatReference(this.#reference!) });
+    });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    await this.#applier?.close();
+    this.#applier = undefined;
     this.#lock.release();
-    return Promise.resolve();
+    if (this.#lacksRoom) await this.#made.giveBack(this.#deps);
+    this.#lacksRoom = false;
+    await this.blobs.drop(this.#deps);
+    this.blobs.keep();
+  }
+
+  async #missing({ layers }: NewImage): Promise<Descriptor[]> {
+    const present = await Promise.all(layers.map(({ digest }) => this.#deps.content.stat(digest)));
+    return layers.filter((_layer, i) => present[i] === undefined);
+  }
+}
+
+/** Opens the store for `work`, and closes it afterwards. Throws AbortError, and as `work`. */
+export async function withStoreDestination<T>(
+  deps: StoreDestinationDeps,
+  options: StoreDestinationOptions,
+  work: (store: StoreDestination) => Promise<T>,
+): Promise<T> {
+  const store = await StoreDestination.open(deps, options);
+  try {
+    return await store.guard(() => work(store));
+  } finally {
+    await store.close();
   }
 }
 
@@ -137,42 +223,31 @@ export async function openStoreDestination(
   if (reference.digest !== undefined) {
     throw new UsageError('a digest cannot be given as a name', { hint: 'write store:HOST/REPOSITORY:TAG' });
   }
-  const lock = await lockStore(deps, options);
+  const store = await StoreDestination.open(deps, options, reference);
   try {
-    await sweepStore(deps);
-    return new StoreDestination(deps, reference, options, lock);
+    await store.begin();
+    return store;
   } catch (error) {
-    lock.release();
+    await store.close();
     throw error;
   }
 }
 
-/** A repository that has nothing: what of an image is not in the store by then was left out, or dropped as damaged. */
-function nowhere(name: string): RepositoryReader {
-  const never = (): never => {
-    throw new TypeError(`${name}: only its blobs are asked for`);
-  };
-  return {
-    host: 'store',
-    repository: 'image',
-    resolve: never,
-    manifest: never,
-    blob: (descriptor) => ({ descriptor, open: () => Promise.reject(blobIsMissing(name, descriptor)) }),
-    tags: never,
-    referrers: never,
-  };
+/** The source of an image that came blob by blob: a blob that is missing then was left out, or dropped as damaged. */
+function blobsLeftOut(name: string): BlobReader {
+  return { blob: (descriptor) => ({ descriptor, open: () => Promise.reject(blobMissingError(name, descriptor)) }) };
 }
 
-function blobIsMissing(name: string, blob: Descriptor): NotFoundError {
+function blobMissingError(name: string, blob: Descriptor): NotFoundError {
   const { digest, urls = [] } = blob;
   const facts = { kind: 'blob', subject: digest } as const;
   if (isKeptElsewhere(blob)) {
-    return new NotFoundError(`${name}: layer ${digest} is kept elsewhere, at ${urls[0]!.slice(0, 200)}`, {
+    return new NotFoundError(`${name}: layer ${digest} is non-distributable; its place is ${urls[0]!.slice(0, 200)}`, {
       ...facts,
-      hint: 'the store needs all layers: try imgtool pull, which asks the registry for this one too',
+      hint: 'the store needs all layers: try imgtool pull, which fetches this one too',
     });
   }
-  return new NotFoundError(`${name}: blob ${digest} was damaged in the store and is gone`, {
+  return new NotFoundError(`${name}: blob ${digest} was damaged in the store and has been deleted`, {
     ...facts,
     hint: 'run it again: the blob is then copied anew',
   });

@@ -81,8 +81,7 @@ export class StoreSource implements ImageSource {
 
   async #fetch(descriptor: Descriptor, how: Signal & { readonly offset: number }): Promise<Readable> {
     const stream = await fromFirstPlace(this.#places.of(descriptor), async (place) => {
-      const registry = await this.#deps.registry();
-      return (await openRegistrySource(registry, place, how)).blob(descriptor).open(how);
+      return (await openRegistrySource(this.#deps.registry, place, how)).blob(descriptor).open(how);
     });
     if (stream === undefined) throw blobNotFoundError(descriptor);
     return stream;

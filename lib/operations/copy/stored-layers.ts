@@ -1,17 +1,14 @@
 import type { ImageRecord } from '../../metadata/index.js';
-import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, DiffId, Digest, LayerFiles } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type BlobPlaces, fetchFromPlaces } from '../download/index.js';
 import { packAnew } from '../layers/index.js';
 
 /** What the layers of a stored image need; the registry only when a blob is not in the store any more. */
-export interface StoredLayerDeps extends Pick<
+export type StoredLayerDeps = Pick<
   OperationDeps,
-  'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'
-> {
-  readonly registry: () => Promise<RegistryClient>;
-}
+  'content' | 'metadata' | 'snapshots' | 'registry' | 'compareTrees' | 'packLayer' | 'progress'
+>;
 
 /** The layers of an image of the local store, as files and as blobs. Use it with the store locked. */
 export class StoredLayers implements LayerFiles {
@@ -55,8 +52,7 @@ export class StoredLayers implements LayerFiles {
     const where = await this.where(layer);
     if (where === 'lost') return undefined;
     if (where === 'elsewhere') {
-      const deps = { ...this.#deps, openRegistry: this.#deps.registry };
-      if (!(await fetchFromPlaces(deps, layer, { places: this.#places, signal }))) return undefined;
+      if (!(await fetchFromPlaces(this.#deps, layer, { places: this.#places, signal }))) return undefined;
       this.#made.push(layer.digest);
     }
     return this.#deps.content.path(layer.digest);

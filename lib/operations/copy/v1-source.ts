@@ -8,12 +8,11 @@ import {
   type Descriptor,
   type DiffId,
   type Digest,
-  digestOf,
   type ImageSelector,
   type ImageSource,
   isDigest,
   layerMediaType,
-  MEDIA_TYPE,
+  ociImageOf,
   type RawManifest,
   type ReopenableBlob,
 } from '../../spec/index.js';
@@ -80,7 +79,7 @@ export class V1Source implements ImageSource {
     }
     let made = this.#made.get(tag);
     if (made === undefined) {
-      made = this.#seal(tag, signal);
+      made = this.#make(tag, signal);
       this.#made.set(tag, made);
       made.catch(() => this.#made.delete(tag));
     }
@@ -108,7 +107,7 @@ export class V1Source implements ImageSource {
     return this.#spool.close();
   }
 
-  async #seal(tag: string, signal: AbortSignal): Promise<RawManifest> {
+  async #make(tag: string, signal: AbortSignal): Promise<RawManifest> {
     const id = this.#id ?? (await this.#registry.resolve(tag, { signal }));
     const ids = await this.#registry.ancestry(id, { signal });
     const arrived = await mapLimited(ids, PARALLEL_LAYERS, (id) => this.#recall(id, signal));
@@ -124,11 +123,9 @@ export class V1Source implements ImageSource {
       layers.push({ ...layer, annotations: annotateV1(image, payload) });
     }
     const bytes = configOfV1(images, diffIds);
-    const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(bytes), size: bytes.length };
+    const { config, manifest } = ociImageOf(bytes, layers);
     this.#blobs.set(config.digest, (options) => blobOfBytes(config, bytes).open(options));
-    const mediaType = MEDIA_TYPE.ociManifest;
-    const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
-    return { bytes: manifest, descriptor: { mediaType, digest: digestOf(manifest), size: manifest.length } };
+    return manifest;
   }
 
   /** An image with its layer, or with what was known of the layer from before. */

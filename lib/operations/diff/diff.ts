@@ -2,7 +2,7 @@ import { NotFoundError, UsageError } from '../../errors.js';
 import type { Change } from '../../rootfs/index.js';
 import { parseReference, type ChainId, type Platform } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { type LayerStep, withFrozen } from '../layers/index.js';
+import { type LayerPlan, withFrozen } from '../layers/index.js';
 import { findContainer, findImage, hasLayer } from '../store/index.js';
 import { type RemoteImage, type RemoteTreeDeps, RemoteTrees } from './remote-trees.js';
 
@@ -25,7 +25,7 @@ export interface DiffRequest {
 type Tree =
   | { readonly layer: ChainId | undefined }
   | { readonly container: string; readonly base: ChainId | undefined }
-  | { readonly image: RemoteImage; readonly steps: readonly LayerStep[] };
+  | { readonly image: RemoteImage; readonly steps: readonly LayerPlan[] };
 
 /**
  * What changed in `subject` since `other`; without it since what a container was made from, or since the layer below an

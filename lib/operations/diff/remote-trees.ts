@@ -1,33 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import { DigestMismatchError } from '../../errors.js';
 import type { HeldLock } from '../../metadata/index.js';
-import type { RegistryClient, RepositoryReader } from '../../registry/index.js';
+import type { RepositoryReader } from '../../registry/index.js';
 import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
-import { type BlobArrivals, startArrivals } from '../download/index.js';
+import type { OperationDeps } from '../deps.js';
+import { type BlobDownloads, startDownloads } from '../download/index.js';
 import {
   blobStates,
   type ImageQuery,
   keepingReserve,
-  type LayerStep,
+  type LayerPlan,
   lookUpImage,
   requireSpace,
   type RestoreDeps,
 } from '../layers/index.js';
-import { readBlob } from '../registry/index.js';
+import { readBlob, RegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
-export type RemoteTreeDeps = RestoreDeps & {
-  /** Loads the registry client, which nobody waits for who compares what is here. */
-  readonly openRegistry: () => Promise<RegistryClient>;
-};
+export type RemoteTreeDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
 /** An image at a registry whose documents have been read. */
 export interface RemoteImage {
   readonly repository: RepositoryReader;
   /** Oldest first. */
-  readonly steps: readonly LayerStep[];
+  readonly steps: readonly LayerPlan[];
 }
 
 /** A tree made for a while: a read-only snapshot in work. */
@@ -53,8 +51,7 @@ export class RemoteTrees {
   /** Reads manifest and config. Throws as `lookUpImage`. */
   async find(query: ImageQuery): Promise<RemoteImage> {
     const { signal } = query;
-    const registry = await this.#deps.openRegistry();
-    const repository = await registry.open(query.reference, { signal });
+    const repository = await this.#deps.registry.open(query.reference, { signal });
     const { steps } = await lookUpImage(repository, query, {
       readConfig: (config) => readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal }),
       onNote: (line) => this.#deps.progress.note(line),
@@ -68,7 +65,7 @@ export class RemoteTrees {
    */
   async pathOf(
     { repository }: Pick<RemoteImage, 'repository'>,
-    steps: readonly LayerStep[],
+    steps: readonly LayerPlan[],
     { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
   ): Promise<string | undefined> {
     const { snapshots, content } = this.#deps;
@@ -88,16 +85,16 @@ export class RemoteTrees {
     const stopped = AbortSignal.any([signal, failure.signal]);
     const blobs = missing.map(({ blob }) => blob);
     for (const { digest, state } of states) if (state === 'fetched') this.#fetched.push(digest);
-    const arrivals = startArrivals(this.#deps, repository, { blobs, signal: stopped });
+    const downloads = startDownloads(this.#deps, new RegistrySource(repository), { blobs, signal: stopped });
     try {
       return await keepingReserve(this.#deps, { reserveBytes, signal }, (guarded) =>
-        this.#unpack(arrivals, missing, { top, signal: guarded }),
+        this.#unpack(downloads, missing, { top, signal: guarded }),
       );
     } catch (error) {
       failure.abort(error);
       throw error;
     } finally {
-      await arrivals.close();
+      await downloads.close();
     }
   }
 
@@ -115,20 +112,20 @@ export class RemoteTrees {
   }
 
   async #unpack(
-    arrivals: BlobArrivals,
-    steps: readonly LayerStep[],
+    downloads: BlobDownloads,
+    steps: readonly LayerPlan[],
     { top, signal }: { readonly top: ChainId | undefined; readonly signal: AbortSignal },
   ): Promise<string> {
     const { snapshots, progress } = this.#deps;
     const key = await this.#newKey(signal);
     const below = top === undefined ? undefined : this.#made.get(top);
-    const root = await (below === undefined ? snapshots.prepare(key, top) : snapshots.prepareOn(key, below.key));
+    const root = await snapshots.prepare(key, below === undefined ? top : { frozen: below.key });
     const applier = await this.#deps.createApplier();
     try {
       for (const { blob, diffId } of steps) {
         // Unpacking onto one tree cannot be taken back, so only bytes that are verified.
-        await arrivals.done(blob.digest);
-        const { fd } = await arrivals.readable(blob.digest);
+        await downloads.done(blob.digest);
+        const { fd } = await downloads.readable(blob.digest);
         const layer = { v: 1, kind: 'layer', action: 'unpack', digest: blob.digest } as const;
         const applied = await applier.apply({
           fd,

@@ -9,12 +9,12 @@ import type { Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isIntact } from '../store/index.js';
 
-/** What a blob with other bytes than its name says may end in. */
+/** Errors that a damaged blob can cause. */
 const SYMPTOMS = [DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError];
 
 /**
- * After `error`: proves the blobs that were taken from the store as they are, and deletes those that a crash or the disk
- * has damaged. Resolves with whether there were any: then the work is worth another try.
+ * After `error`, checks blobs that were in the store before, and deletes those that a crash or the disk has damaged. Resolves
+ * with whether any were: then it is worth trying again.
  */
 export async function dropDamagedBlobs(
   deps: Pick<OperationDeps, 'content' | 'progress'>,
@@ -27,8 +27,8 @@ export async function dropDamagedBlobs(
 }
 
 /**
- * What to throw after `error` where nothing can be fetched again: `error`, unless the disk lost bytes of one of the blobs
- * after they were verified. Then nothing was wrong with them, and those that are damaged are deleted.
+ * The error to throw after `error` when nothing is fetched again: `error` itself, unless the disk lost bytes of a blob after
+ * they were verified. Damaged blobs are deleted.
  */
 export async function damagedBlobError(
   error: unknown,

@@ -1,52 +1,41 @@
-import { DigestMismatchError, SizeMismatchError, TransportError } from '../../errors.js';
+import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import type { Ingest } from '../../content/index.js';
 import type { BlobSource } from '../../registry/index.js';
-import { backoffMs, delay } from '../../util/index.js';
-import { UNHURRIED_BYTES } from '../registry/index.js';
+import { resumeBody, type ResumeOptions } from '../../util/index.js';
 import { receiveParts } from './receive-parts.js';
 
 /** Options of `fetchBlob`. */
-export interface FetchBlobOptions {
-  readonly signal: AbortSignal;
-  /** Resumptions in a row that may fail to bring anything. Default 5. */
-  readonly retries?: number;
-  /** Wait before the first resumption, doubled for each further one. Default 250. Milliseconds. */
-  readonly backoffBaseMs?: number;
-  /** Told how many bytes are here, after each chunk. */
-  readonly onProgress?: (transferred: number) => void;
-  /** Told once for each break, with a line for people. */
-  readonly onRetry?: (message: string) => void;
+export interface FetchBlobOptions extends ResumeOptions {
+  /** Called after each chunk with the number of bytes in the store. */
+  readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
 /** How a fetch went. */
 export interface FetchBlobResult {
-  /** Bytes taken from the network, those that were of no use included. */
+  /** Bytes taken from the network, useless ones included. */
   readonly received: number;
-  /** The bytes were wrong once and were fetched again: who read `ingest.growing` meanwhile must read anew. */
+  /** The bytes were wrong and were fetched again: a reader of `ingest.growing` has to start over. */
   readonly refetched: boolean;
 }
 
-/** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
-const PROGRESS_BYTES = 64 * 1024;
-const DEFAULT_RETRIES = 5;
 /** From this size on several parts are worth their requests. Bytes. */
 const LARGE_BYTES = 24 * 1024 * 1024;
 /** Parts wait in memory for those before them. Bytes. */
 const PART_BYTES = 4 * 1024 * 1024;
-/** A connection that takes longer for a part is helped by others, unless their number was said. */
+/** If one connection takes longer than this for a part, others help, unless their number is set. Milliseconds. */
 const SLOW_PART_MS = 1500;
 const AUTO_CONNECTIONS = 6;
 
-/** What has come so far, and whether the last answer was the range asked for. */
+/** Bytes received so far, and whether the last answer was the range asked for. */
 interface State {
   received: number;
   ranged: boolean;
 }
 
 /**
- * Downloads a blob into `ingest` and commits it. A cut connection is resumed from where it broke; bytes that turn out wrong
- * are fetched once more from the start, and where there are several places, from each of them. On failure the ingest is released: what is not known to be wrong stays for the next run.
- * Throws what BlobSource.open and Ingest.commit throw.
+ * Downloads a blob into `ingest` and commits it. A broken connection is resumed at the byte; bytes that turn out wrong are
+ * fetched again from the start, once or from each place that has them. On failure the ingest is released: what is not known
+ * to be wrong stays for the next run. Throws what BlobSource.open and Ingest.commit throw.
  */
 export async function fetchBlob(
   source: BlobSource,
@@ -90,24 +79,22 @@ async function receiveAll(source: BlobSource, ingest: Ingest, options: FetchBlob
   await receive(source, ingest, { ...options, until: size }, state);
 }
 
-/** Receives in one stream up to byte `until`, going on where connections break. */
+/** Receives in one stream up to byte `until`, resuming where connections break. */
 async function receive(
   source: BlobSource,
   ingest: Ingest,
   options: FetchBlobOptions & { readonly until: number },
   state: State,
 ): Promise<void> {
-  const { signal, until, retries = DEFAULT_RETRIES } = options;
-  const part = until < ingest.descriptor.size;
-  let failures = 0;
-  while (ingest.offset < until) {
-    const start = ingest.offset;
-    const length = part ? { length: until - start } : {};
-    const { body, restarted, ranged = false } = await source.open({ signal, offset: start, ...length });
-    state.ranged = ranged;
-    // What is here already is skipped when it is sent again: it goes through the digest all the same.
-    let skip = restarted ? start : 0;
-    try {
+  const { signal, until } = options;
+  const isPart = until < ingest.descriptor.size;
+  const receiveRest = async (): Promise<void> => {
+    while (ingest.offset < until) {
+      const start = ingest.offset;
+      const length = isPart ? { length: until - start } : {};
+      const { body, restarted, ranged = false } = await source.open({ signal, offset: start, ...length });
+      state.ranged = ranged;
+      let skip = restarted ? start : 0;
       for await (const chunk of body as AsyncIterable<Buffer>) {
         state.received += chunk.length;
         const useful = chunk.subarray(Math.min(skip, chunk.length));
@@ -118,14 +105,7 @@ async function receive(
       }
       // A body that ended early without an error is all there is; commit says so.
       if (ingest.offset === start) return;
-    } catch (error) {
-      signal.throwIfAborted();
-      const brought = ingest.offset - start;
-      failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
-      if (!(error instanceof TransportError) || failures > retries) throw error;
-      options.onRetry?.(`${error.message}; going on at byte ${ingest.offset}`);
-      // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
-      if (brought < UNHURRIED_BYTES) await delay(backoffMs(failures, options.backoffBaseMs), signal);
     }
-  }
+  };
+  await resumeBody(receiveRest, () => ingest.offset, options);
 }

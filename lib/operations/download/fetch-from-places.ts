@@ -1,13 +1,13 @@
 import { AuthenticationError, NotFoundError, TransportError } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
 import type { Descriptor, RepositoryName } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { startArrivals } from './blob-arrivals.js';
+import { openRegistrySource } from '../registry/index.js';
+import { fetchBlobs } from './blob-downloads.js';
 import type { BlobPlaces } from './blob-places.js';
 
 /**
- * What `attempt` gets from the first place that has it; undefined when no place has. A place that cannot be reached or lets
- * nobody in is passed over; its error is thrown when no other place has it.
+ * Resolves with what `attempt` gets from the first place that has it; undefined if no place has. Places that cannot be
+ * reached or refuse access are skipped; the error of the first is thrown if no other place has it.
  */
 export async function fromFirstPlace<T>(
   places: Iterable<RepositoryName>,
@@ -28,18 +28,13 @@ export async function fromFirstPlace<T>(
 
 /** Takes a blob into the store from a place that still has it; false when none has. Throws as `fromFirstPlace`. */
 export async function fetchFromPlaces(
-  deps: Pick<OperationDeps, 'content' | 'progress'> & { readonly openRegistry: () => Promise<RegistryClient> },
+  deps: Pick<OperationDeps, 'content' | 'progress' | 'registry'>,
   blob: Descriptor,
   { places, signal }: { readonly places: BlobPlaces; readonly signal: AbortSignal },
 ): Promise<boolean> {
   const done = await fromFirstPlace(places.of(blob), async (place) => {
-    const registry = await deps.openRegistry();
-    const arrivals = startArrivals(deps, await registry.open(place, { signal }), { blobs: [blob], signal });
-    try {
-      return await arrivals.done(blob.digest);
-    } finally {
-      await arrivals.close();
-    }
+    await fetchBlobs(deps, await openRegistrySource(deps.registry, place, { signal }), { blobs: [blob], signal });
+    return true;
   });
   return done !== undefined;
 }

@@ -1,11 +1,11 @@
 /**
  * Fetches blobs into the store: in parallel, resumable, from the registry or another place that is known to have them.
  */
-export * from './blob-arrivals.js';
+export * from './blob-downloads.js';
 export * from './blob-not-found-error.js';
 export * from './blob-places.js';
-export * from './bring-v1-layer.js';
 export * from './drop-damaged-blobs.js';
 export * from './fetch-blob.js';
 export * from './fetch-from-places.js';
+export * from './fetch-v1-layer.js';
 export * from './while-fetching.js';

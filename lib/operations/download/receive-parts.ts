@@ -1,36 +1,25 @@
-import { TransportError } from '../../errors.js';
 import type { Ingest } from '../../content/index.js';
 import type { BlobSource } from '../../registry/index.js';
-import { backoffMs, delay } from '../../util/index.js';
-import { UNHURRIED_BYTES } from '../registry/index.js';
+import { resumeBody, type ResumeOptions } from '../../util/index.js';
 
 /** Options of `receiveParts`. */
-export interface ReceivePartsOptions {
-  readonly signal: AbortSignal;
-  /** Parts under way at once. */
+export interface ReceivePartsOptions extends ResumeOptions {
+  /** Parts to receive at the same time. */
   readonly connections: number;
   /** Bytes. */
   readonly partBytes: number;
-  /** Failures in a row, of one part, that bring nothing. Default 5. */
-  readonly retries?: number;
-  /** Milliseconds. */
-  readonly backoffBaseMs?: number;
-  /** Told how many bytes are here, those that wait for an earlier part included. */
-  readonly onProgress?: (transferred: number) => void;
-  /** Told once for each break, with a line for people. */
-  readonly onRetry?: (message: string) => void;
+  /** Called with the number of bytes received, including those that wait for an earlier part. */
+  readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
-const DEFAULT_RETRIES = 5;
-
-/** The server sent something else than the part that was asked for. */
+/** The server did not send the requested part. */
 class NotRangedError extends Error {}
 
 /**
- * Receives the rest of a blob in parts, several at once, and hands them to `ingest` in order: what it holds is always a
- * beginning of the blob, so its reader goes on meanwhile and a later process resumes there. At most `connections` parts are
- * held in memory. A part whose connection breaks goes on where it broke. Returns early when the server stops to honour
- * ranges. Throws what BlobSource.open throws.
+ * Receives the rest of a blob in several parts at once and hands them to `ingest` in order: it always holds the beginning of
+ * the blob, which can be read meanwhile and from which a later process resumes. Memory holds at most `connections` parts. A
+ * part whose connection breaks is resumed. Returns early if the server stops to honour ranges. Throws what BlobSource.open
+ * throws.
  */
 export async function receiveParts(
   source: BlobSource,
@@ -78,35 +67,27 @@ async function receivePart(
     readonly received: (bytes: number) => void;
   },
 ): Promise<readonly Buffer[]> {
-  const { signal, offset, length, received, retries = DEFAULT_RETRIES } = options;
+  const { signal, offset, length, received } = options;
   const chunks: Buffer[] = [];
   let held = 0;
-  let failures = 0;
-  while (held < length) {
-    const before = held;
-    try {
+  const receiveRest = async (): Promise<void> => {
+    while (held < length) {
+      const before = held;
       const { body, ranged } = await source.open({ signal, offset: offset + held, length: length - held });
       if (ranged !== true) {
         body.destroy();
         throw new NotRangedError();
       }
       for await (const chunk of body as AsyncIterable<Buffer>) {
-        // More than was asked for is nobody's.
+        // A server may send more than it was asked for.
         const useful = chunk.subarray(0, length - held);
         chunks.push(useful);
         held += useful.length;
         received(useful.length);
       }
       if (held === before) throw new NotRangedError();
-    } catch (error) {
-      signal.throwIfAborted();
-      const brought = held - before;
-      failures = brought > 0 ? 1 : failures + 1;
-      if (!(error instanceof TransportError) || failures > retries) throw error;
-      options.onRetry?.(`${error.message}; going on at byte ${offset + held}`);
-      // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
-      if (brought < UNHURRIED_BYTES) await delay(backoffMs(failures, options.backoffBaseMs), signal);
     }
-  }
+  };
+  await resumeBody(receiveRest, () => offset + held, options);
   return chunks;
 }

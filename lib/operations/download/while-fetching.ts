@@ -1,44 +1,42 @@
 import { DiskSpaceError } from '../../errors.js';
-import type { RepositoryReader } from '../../registry/index.js';
-import type { Descriptor } from '../../spec/index.js';
+import type { BlobReader, Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { sealLayers } from '../store/index.js';
-import { type BlobArrivals, startArrivals } from './blob-arrivals.js';
+import { type BlobDownloads, startDownloads } from './blob-downloads.js';
 
 type FetchDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /**
- * Fetches `blobs` (oldest first) while `unpack` works on what has arrived, and makes what earlier commands wrote safe
- * meanwhile. When `unpack` fails the downloads end. Resolves and throws as it does.
+ * Fetches `blobs` (oldest first) while `unpack` works on what has arrived, and meanwhile syncs the layers of earlier
+ * commands. When `unpack` fails, the downloads end. Resolves and throws as it does.
  */
 export async function whileFetching<T>(
   deps: FetchDeps,
-  repository: RepositoryReader,
-  options: { readonly blobs: readonly Descriptor[]; readonly bootId: string; readonly signal: AbortSignal },
-  unpack: (arrivals: BlobArrivals, signal: AbortSignal) => Promise<T>,
+  source: BlobReader,
+  options: { readonly blobs: readonly Descriptor[]; readonly signal: AbortSignal },
+  unpack: (downloads: BlobDownloads, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  return whileSealing(deps, options.bootId, async () => {
+  return whileSyncing(deps, async () => {
     const failure = new AbortController();
     const signal = AbortSignal.any([options.signal, failure.signal]);
-    const arrivals = startArrivals(deps, repository, { blobs: options.blobs, signal });
+    const downloads = startDownloads(deps, source, { blobs: options.blobs, signal });
     try {
-      return await unpack(arrivals, signal);
+      return await unpack(downloads, signal);
     } catch (error) {
       failure.abort(error);
       throw error;
     } finally {
-      await arrivals.close();
+      await downloads.close();
     }
   });
 }
 
-/** Does `work` while what earlier commands wrote is made safe. */
-export async function whileSealing<T>(
+/** Does `work` while the layers of earlier commands are synced. */
+export async function whileSyncing<T>(
   deps: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
-  bootId: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  const sealing = sealEarlier(deps, bootId);
+  const syncing = syncEarlier(deps);
   try {
     return await work();
   } catch (error) {
@@ -46,17 +44,18 @@ export async function whileSealing<T>(
     if (error instanceof DiskSpaceError) await deps.snapshots.sync();
     throw error;
   } finally {
-    await sealing;
+    await syncing;
   }
 }
 
-/** A failure is no reason to fail a pull: the layers stay unsealed, and the next command tries again. */
-async function sealEarlier(
-  { metadata, snapshots, progress }: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
-  bootId: string,
-): Promise<void> {
+/** A failure does not fail the command: the layers stay unsealed, and the next command tries again. */
+async function syncEarlier({
+  metadata,
+  snapshots,
+  progress,
+}: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>): Promise<void> {
   try {
-    await sealLayers({ metadata, snapshots, bootId });
+    await sealLayers({ metadata, snapshots });
   } catch (error) {
     progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
   }

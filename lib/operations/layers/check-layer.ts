@@ -1,56 +1,61 @@
-import { randomBytes } from 'node:crypto';
 import { DigestMismatchError, ImgtoolError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
 import type { LayerRecord } from '../../metadata/index.js';
 import type { Change } from '../../rootfs/index.js';
+import type { ChainId } from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { blobsOfStore } from './restore-layers.js';
+import { blobsInStore } from '../download/index.js';
+import { withWorkKey } from '../store/index.js';
 
-/** What proving a layer needs. */
 export type CheckLayerDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
 
 /**
- * Unpacks a layer's blob onto the layer below and compares the result with the layer; says what is wrong, or undefined. The
- * blob and both layers are there. Throws SyscallError, DiskSpaceError, AbortError.
+ * Unpacks a layer's blob onto the layer below and compares the result with the layer. Resolves with what is wrong, or undefined.
+ * The store must have the blob and both layers. Throws SyscallError, DiskSpaceError, AbortError.
  */
 export async function checkLayer(
   deps: CheckLayerDeps,
   applier: LayerApplier,
   { layer, signal }: { readonly layer: LayerRecord; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const { chainId, parent, blob, diffId } = layer;
+  const { blob } = layer;
   if (blob === undefined) return undefined;
-  const [key, frozen] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
-  const alive = [
-    await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal }),
-    await deps.metadata.lock(`work-${frozen}`, { mode: 'exclusive', signal }),
-  ];
-  const arrivals = blobsOfStore(deps.content);
+  const downloads = blobsInStore(deps.content);
   try {
-    const root = await deps.snapshots.prepare(key, parent);
-    const { fd } = await arrivals.readable(blob.digest);
-    const applied = await applier.apply({ fd, growing: GrowingFile.complete(blob.size), root, signal });
-    if (applied.diffId !== diffId) return `its blob ${blob.digest} unpacks to the diffID ${applied.diffId}`;
-    const upper = await deps.snapshots.freezeWork(frozen, key);
-    const lower = deps.snapshots.layerPath(chainId);
-    const wrong = (await deps.compareTrees({ lower, upper, signal })).filter(isDamage);
-    if (wrong.length > 0)
-      return `its files are not those of its blob: ${firstOf(wrong.map(({ path }) => path.toString('utf8')))}`;
-    const marked = await deps.snapshots.listMarked({ layer: chainId });
-    const usual = marked.size === 0 ? marked : await deps.snapshots.listMarked({ key: frozen });
-    const extra = [...marked].flatMap(([path, marks]) => (usual.get(path) === marks ? [] : path));
-    return extra.length === 0
-      ? undefined
-      : `its files have flags that are not in its blob (lsattr): ${firstOf(extra.map((path) => Buffer.from(path, 'latin1').toString('utf8')))}`;
+    return await withWorkKey(deps, signal, (key) =>
+      withWorkKey(deps, signal, async (frozen) => {
+        const root = await deps.snapshots.prepare(key, layer.parent);
+        const { fd } = await downloads.readable(blob.digest);
+        const applied = await applier.apply({ fd, growing: GrowingFile.complete(blob.size), root, signal });
+        if (applied.diffId !== layer.diffId) return `its blob ${blob.digest} unpacks to the diffID ${applied.diffId}`;
+        const upper = await deps.snapshots.freezeWork(frozen, key);
+        return compareFrozen(deps, layer.chainId, { frozen, upper, signal });
+      }),
+    );
   } catch (error) {
     if (error instanceof DigestMismatchError || isBadLayer(error)) return (error as Error).message;
     throw error;
   } finally {
-    await arrivals.close();
-    for (const name of [frozen, key]) await deps.snapshots.removeWork(name);
-    for (const lock of alive) lock.release();
+    await downloads.close();
   }
+}
+
+/** Compares a layer with its blob, unpacked and frozen under the key `frozen`; says what is wrong, or undefined. */
+async function compareFrozen(
+  { snapshots, compareTrees }: CheckLayerDeps,
+  layer: ChainId,
+  { frozen, upper, signal }: { readonly frozen: string; readonly upper: string; readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  const wrong = (await compareTrees({ lower: snapshots.layerPath(layer), upper, signal })).filter(isDamage);
+  if (wrong.length > 0)
+    return `its files are not those of its blob: ${firstOf(wrong.map(({ path }) => path.toString('utf8')))}`;
+  const marked = await snapshots.listMarked({ layer });
+  const usual = marked.size === 0 ? marked : await snapshots.listMarked({ key: frozen });
+  const extra = [...marked].flatMap(([path, marks]) => (usual.get(path) === marks ? [] : path));
+  return extra.length === 0
+    ? undefined
+    : `its files have flags that are not in its blob (lsattr): ${firstOf(extra.map((path) => Buffer.from(path, 'latin1').toString('utf8')))}`;
 }
 
 function firstOf(paths: readonly string[]): string {

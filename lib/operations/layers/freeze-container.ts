@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { findCause, systemErrorName } from '../../errors.js';
 import type { OperationDeps } from '../deps.js';
+import { withWorkKey } from '../store/index.js';
 
 /** A container's files as they are at one moment: a read-only snapshot. */
 export interface FrozenContainer {
@@ -20,9 +20,7 @@ export async function withFrozen<T>(
   { id, signal }: { readonly id: string; readonly signal: AbortSignal },
   work: (frozen: FrozenContainer) => Promise<T>,
 ): Promise<T> {
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
+  return withWorkKey(deps, signal, async (key) => {
     const { runtime } = deps;
     // A run that ends meanwhile takes its journal with it, one that begins has none before.
     const before = await runtime?.mountPoints(id);
@@ -31,15 +29,12 @@ export async function withFrozen<T>(
       if (findCause(error, (cause) => systemErrorName(cause) === 'EROFS') === undefined) throw error;
       return undefined;
     });
-    if (path === undefined) return await work({ key, path: deps.snapshots.containerPath(id) });
+    if (path === undefined) return work({ key, path: deps.snapshots.containerPath(id) });
     const journals = [before, await runtime?.mountPoints(id)].filter((journal) => journal !== undefined);
     if (runtime !== undefined && journals.length > 0)
       await deps.snapshots.changeFrozen(key, async (copy) => {
         for (const journal of journals) await runtime.removeMountPoints(copy, journal);
       });
-    return await work({ key, path });
-  } finally {
-    await deps.snapshots.removeWork(key);
-    alive.release();
-  }
+    return work({ key, path });
+  });
 }

@@ -2,15 +2,15 @@
  * From blobs to subvolumes and back: plans, unpacks, restores and packs layers; keeps the reserve of free space.
  */
 export * from './check-layer.js';
+export * from './fetch-image.js';
 export * from './freeze-container.js';
 export * from './keep-reserve.js';
 export * from './look-up-image.js';
 export * from './made-layers.js';
 export * from './pack-anew.js';
 export * from './pack-into-store.js';
-export * from './require-space.js';
 export * from './restore-layers.js';
-export * from './seal-image.js';
 export * from './unpack-layers.js';
 export * from './unpack-tar.js';
-export * from './unsealed-layers.js';
+export * from './undeclared-layers.js';
+export * from './write-image.js';

@@ -3,12 +3,14 @@ import { DiskSpaceError } from '../../errors.js';
 import type { SpaceReport } from '../../snapshot/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isForWantOfRoom } from '../store/index.js';
+import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
+import type { LayerPlan } from './unpack-layers.js';
 
-/** What is left free when nobody says how much: this, or half of the room when there is less than twice as much. */
+/** The default reserve: this, or half of the room if there is less than twice as much. */
 const USUAL_BYTES = 2 ** 30;
-/** What a reserve of 1 GiB means for metadata: 32 MiB. */
+/** Of a reserve of 1 GiB, metadata keeps 32 MiB. */
 const METADATA_SHARE = 32;
-/** No disk is filled faster, bytes in a millisecond: the more room, the later the next look. */
+/** The more room is left, the later the next check: no disk fills faster than this. Bytes per millisecond. */
 const FASTEST = 4e6;
 const [SHORTEST_MS, LONGEST_MS] = [10, 500] as const;
 
@@ -25,9 +27,9 @@ interface Limits {
 }
 
 /**
- * Does `work`, which writes to the store, and stops it by its signal as soon as less than the reserve is left, whichever
- * process writes. Does not start it when there is less already. When it failed for want of room, what it gave back is free
- * before this rejects. Throws DiskSpaceError, and as `work` does.
+ * Does `work`, which writes to the store, and aborts it as soon as less than the reserve is left, whichever process writes.
+ * Does not start it if less is left already. If it fails for want of room, what it removed is free again before this
+ * rejects. Throws DiskSpaceError, and as `work` does.
  */
 export async function keepingReserve<T>(
   { snapshots }: Pick<OperationDeps, 'snapshots'>,
@@ -72,7 +74,26 @@ export async function spaceFor(
   return snapshots.space();
 }
 
-/** What is to stay free. Throws DiskSpaceError when less than `reserveBytes` is free. */
+/** Throws DiskSpaceError when there is not room enough to fetch and unpack what is missing, `reserveBytes` left over. */
+export async function requireSpace(
+  deps: Pick<OperationDeps, 'snapshots'>,
+  missing: readonly Pick<LayerPlan, 'blob'>[],
+  states: readonly PulledLayer[],
+  { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },
+): Promise<void> {
+  if (missing.length === 0) return;
+  const needed = bytesToFetch(states) + bytesUnpacked(missing);
+  const space = await spaceFor(deps.snapshots, needed, { reserveBytes, signal });
+  const available = roomAbove(space, reserveBytes);
+  if (needed <= available) return;
+  const atLeast = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
+  throw new DiskSpaceError(
+    `the image needs about ${atLeast(needed)}, the store has ${atLeast(available)} beside the reserve of ${atLeast(reserveBytes)}`,
+    { needed, available, hint: 'free space with imgtool store gc or imgtool rmi, or lower the reserve with --reserve' },
+  );
+}
+
+/** The bytes to keep free. Throws DiskSpaceError when less than `reserveBytes` is free. */
 async function startLimits(
   snapshots: OperationDeps['snapshots'],
   reserveBytes: number | undefined,
@@ -86,7 +107,7 @@ async function startLimits(
   return limits;
 }
 
-/** Looks until `signal` is aborted; resolves earlier with what is wrong. It never flushes: that would wait for the writer. */
+/** Checks until `signal` is aborted; resolves earlier with the error. It never flushes: that would wait for the writer. */
 async function watch(
   snapshots: OperationDeps['snapshots'],
   limits: Limits,

@@ -1,4 +1,5 @@
 import { InvalidManifestError, NotFoundError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   chainIds,
@@ -17,14 +18,18 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { type ResolvedImage, resolveImage } from '../registry/index.js';
 import type { LayerDeps } from '../store/index.js';
-import type { LayerStep } from './unpack-layers.js';
+import type { LayerPlan } from './unpack-layers.js';
 
-/** Which image, and for what. */
-export interface ImageQuery {
-  readonly reference: Reference;
+/** Which platform an image is to be for. */
+export interface PlatformQuery {
   readonly platform: Platform;
   /** Whether the user named the platform: a mismatch is then an error, else a remark. */
   readonly platformGiven: boolean;
+}
+
+/** Which image of a registry, and for what. */
+export interface ImageQuery extends PlatformQuery {
+  readonly reference: Reference;
   readonly signal: AbortSignal;
 }
 
@@ -32,7 +37,7 @@ export interface ImageQuery {
 export interface FoundAtRegistry {
   readonly resolved: ResolvedImage;
   readonly config: ImageConfig;
-  readonly steps: readonly LayerStep[];
+  readonly steps: readonly LayerPlan[];
 }
 
 /** A layer of an image at a registry: sizes in bytes as stored there. */
@@ -40,6 +45,11 @@ export interface PulledLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly state: 'fetched' | 'present';
+}
+
+/** The layers of an image of the store, as the result of a command that fetched none of them. */
+export function presentLayers({ layers }: Pick<ImageRecord, 'layers'>): PulledLayer[] {
+  return layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 }
 
 /** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
@@ -63,7 +73,7 @@ export async function lookUpImage(
 /** The same for an image that is resolved already. */
 export async function describeImage(
   resolved: ResolvedImage,
-  query: ImageQuery,
+  query: PlatformQuery,
   options: {
     readonly readConfig: (config: Descriptor) => Promise<Buffer>;
     readonly onNote: (line: string) => void;
@@ -85,7 +95,7 @@ export async function describeImage(
   }
   checkPlatform(query, config, options.onNote);
   const chain = chainIds(diffIds);
-  const steps = manifest.layers.map((blob, i): LayerStep => ({
+  const steps = manifest.layers.map((blob, i): LayerPlan => ({
     blob,
     diffId: diffIds[i]!,
     chainId: chain[i]!,
@@ -98,10 +108,10 @@ export async function describeImage(
  * The layers to unpack. Those below the highest one present need no subvolume, only records: a snapshot holds all of its
  * parents' files.
  */
-export async function missingSteps(
+export async function missingLayers(
   { metadata, snapshots }: LayerDeps,
-  steps: readonly LayerStep[],
-): Promise<LayerStep[]> {
+  steps: readonly LayerPlan[],
+): Promise<LayerPlan[]> {
   let recorded = 0;
   while (recorded < steps.length && (await metadata.layers.get(digestHex(steps[recorded]!.chainId))) !== undefined)
     recorded += 1;
@@ -110,7 +120,7 @@ export async function missingSteps(
 }
 
 /** Which layers must be fetched: those of `missing` whose blob is not here. */
-export async function blobStates<Step extends Pick<LayerStep, 'blob'>>(
+export async function blobStates<Step extends Pick<LayerPlan, 'blob'>>(
   content: Pick<OperationDeps['content'], 'stat'> | undefined,
   steps: readonly Step[],
   missing: readonly Step[],
@@ -130,14 +140,14 @@ export function bytesToFetch(layers: readonly Pick<PulledLayer, 'size' | 'state'
 }
 
 /** An estimate of what layers take when unpacked. Bytes. */
-export function bytesUnpacked(steps: readonly Pick<LayerStep, 'blob'>[]): number {
+export function bytesUnpacked(steps: readonly Pick<LayerPlan, 'blob'>[]): number {
   const ratio = (mediaType: string): number => (/gzip|zstd/.test(mediaType) ? UNPACK_RATIO : 1);
   return Math.round(steps.reduce((sum, { blob }) => sum + blob.size * ratio(blob.mediaType), 0));
 }
 
 /** Throws NotFoundError when the image is for another platform than the one asked for; a remark when none was. */
 export function checkPlatform(
-  query: ImageQuery,
+  query: PlatformQuery,
   config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
   onNote: (line: string) => void,
 ): void {

@@ -1,16 +1,15 @@
-import { ImgtoolError } from '../../errors.js';
 import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { readRecords } from '../store/index.js';
-import type { LayerStep } from './unpack-layers.js';
+import { cleanUpAlone, deleteUnusedBlobs, readRecords } from '../store/index.js';
+import type { LayerPlan } from './unpack-layers.js';
 
-/** The layers that a command fetches and unpacks, so that it can give their room back when there was not enough. */
+/** The layers that a command fetches and unpacks, to remove them if the disk becomes full. */
 export class MadeLayers {
   readonly #layers = new Set<ChainId>();
   readonly #blobs = new Set<Digest>();
 
   /** Adds layers, oldest first. */
-  add(steps: readonly Pick<LayerStep, 'chainId' | 'blob'>[]): void {
+  add(steps: readonly Pick<LayerPlan, 'chainId' | 'blob'>[]): void {
     for (const { chainId, blob } of steps) {
       this.#layers.add(chainId);
       this.#blobs.add(blob.digest);
@@ -18,17 +17,12 @@ export class MadeLayers {
   }
 
   /**
-   * Deletes those that no image, container or other layer needs; call it without the store's lock. Only while nobody else works
-   * in the store: else they stay, for who collects garbage. Throws nothing that a user would have to hear of.
+   * Deletes those that no image, container or other layer needs; call it without the store's lock. While other processes work
+   * in the store they stay, for `store gc`. Throws nothing that a user would have to hear of.
    */
-  async giveBack({
-    content,
-    metadata,
-    snapshots,
-  }: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>): Promise<void> {
-    const alone = await metadata.tryLock('store', 'exclusive');
-    if (alone === undefined) return;
-    try {
+  async giveBack(deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>): Promise<void> {
+    const { metadata, snapshots } = deps;
+    await cleanUpAlone(deps, async () => {
       const { images, layers, containers } = await readRecords({ metadata });
       const needed = new Set<ChainId | undefined>([
         ...images.flatMap(({ chainIds }) => chainIds),
@@ -43,17 +37,8 @@ export class MadeLayers {
         await metadata.layers.delete(digestHex(chainId));
         await snapshots.removeLayer(chainId);
       }
-      const used = new Set<Digest | undefined>([
-        ...images.flatMap((image) => image.layers.map(({ digest }) => digest)),
-        ...(await metadata.layers.list()).map(({ blob }) => blob?.digest),
-      ]);
-      for (const digest of this.#blobs) if (!used.has(digest)) await content.delete(digest);
+      await deleteUnusedBlobs(deps, this.#blobs);
       await snapshots.settleSpace(new AbortController().signal);
-    } catch (error) {
-      // Whatever came before is what the user must hear of.
-      if (!(error instanceof ImgtoolError)) throw error;
-    } finally {
-      alone.release();
-    }
+    });
   }
 }

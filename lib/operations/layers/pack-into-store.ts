@@ -28,7 +28,6 @@ export interface TreeToPack {
   /** What progress events are about. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -71,7 +70,7 @@ export async function packIntoStore(
   try {
     if ((await deps.metadata.layers.get(digestHex(chainId))) === undefined) await dropUnrecorded(deps, chainId, signal);
     await deps.snapshots.commit(chainId, tree.key);
-    // This layer exists nowhere else, so it is on disk before anything says that it is there.
+    // This layer exists nowhere else, so it is on disk before a record names it.
     await deps.snapshots.sync();
     // When the container is removed, nothing else tells how the two layers are related.
     const origin =
@@ -87,7 +86,7 @@ export async function packIntoStore(
       size: tarSize,
       entries,
       sealed: true,
-      bootId: tree.bootId,
+      bootId: deps.metadata.bootId,
       ...(origin === undefined ? {} : { origin }),
     });
   } finally {

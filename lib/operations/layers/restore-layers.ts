@@ -1,12 +1,9 @@
-import { closeSync, openSync } from 'node:fs';
 import { StoreError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type { Digest } from '../../spec/index.js';
-import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { type Arrival, type BlobArrivals, deleteDamagedBlobs } from '../download/index.js';
-import { missingSteps } from './look-up-image.js';
-import { type LayerStep, unpackLayers } from './unpack-layers.js';
+import { blobsInStore, deleteDamagedBlobs } from '../download/index.js';
+import { missingLayers } from './look-up-image.js';
+import { type LayerPlan, unpackLayers } from './unpack-layers.js';
 
 /** What restoring needs. */
 export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
@@ -18,15 +15,15 @@ export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshot
 export async function restoreLayers(
   deps: RestoreDeps,
   image: ImageRecord,
-  { bootId, signal }: { readonly bootId: string; readonly signal: AbortSignal },
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  const steps = image.layers.map((blob, i): LayerStep => ({
+  const steps = image.layers.map((blob, i): LayerPlan => ({
     blob,
     diffId: image.diffIds[i]!,
     chainId: image.chainIds[i]!,
     parent: image.chainIds[i - 1],
   }));
-  const missing = await missingSteps(deps, steps);
+  const missing = await missingLayers(deps, steps);
   if (missing.length === 0) return;
   for (const { blob, chainId } of missing) {
     if ((await deps.content.stat(blob.digest)) !== undefined) continue;
@@ -36,9 +33,9 @@ export async function restoreLayers(
     });
   }
   const applier = await deps.createApplier();
-  const arrivals = blobsOfStore(deps.content);
+  const downloads = blobsInStore(deps.content);
   try {
-    await unpackLayers(deps, arrivals, applier, { steps: missing, bootId, signal });
+    await unpackLayers(deps, downloads, applier, { steps: missing, signal });
   } catch (error) {
     const [damaged] = await deleteDamagedBlobs(
       deps,
@@ -52,30 +49,7 @@ export async function restoreLayers(
       hint: 'pull or load the image again: the damaged blob has been removed',
     });
   } finally {
-    await arrivals.close();
+    await downloads.close();
     await applier.close();
   }
-}
-
-/** Blobs that are here count as arrived; to be closed. */
-export function blobsOfStore(content: OperationDeps['content']): BlobArrivals {
-  const fds: number[] = [];
-  const arrived = new Map<Digest, Promise<Arrival>>();
-  const open = async (digest: Digest): Promise<Arrival> => {
-    const fd = openSync(content.path(digest), 'r');
-    fds.push(fd);
-    return { fd, growing: GrowingFile.complete((await content.stat(digest))?.size ?? 0) };
-  };
-  return {
-    readable: (digest) => {
-      const arrival = arrived.get(digest) ?? open(digest);
-      arrived.set(digest, arrival);
-      return arrival;
-    },
-    done: () => Promise.resolve('present'),
-    close: () => {
-      for (const fd of fds) closeSync(fd);
-      return Promise.resolve();
-    },
-  };
 }

@@ -1,32 +1,32 @@
 import { randomBytes } from 'node:crypto';
 import { DigestMismatchError, DiskSpaceError } from '../../errors.js';
 import type { AppliedLayer, LayerApplier } from '../../layer/index.js';
-import { digestHex, MEDIA_TYPE, nextChainId, type ChainId, type Descriptor, type DiffId } from '../../spec/index.js';
+import {
+  digestHex,
+  layerMediaType,
+  nextChainId,
+  type ChainId,
+  type Descriptor,
+  type DiffId,
+} from '../../spec/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { BlobArrivals } from '../download/index.js';
-import { dropUnrecorded, isRecorded } from '../store/index.js';
+import type { BlobDownloads } from '../download/index.js';
+import { dropUnrecorded, isRecorded, withWorkKey } from '../store/index.js';
 
 /** One layer of an image: where its bytes come from and what it must become. */
-export interface LayerStep {
+export interface LayerPlan {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
   readonly chainId: ChainId;
   readonly parent: ChainId | undefined;
 }
 
-/** What a layer is called in a manifest, by its compression. */
-export const LAYER_TYPE = {
-  gzip: MEDIA_TYPE.ociLayerGzip,
-  zstd: MEDIA_TYPE.ociLayerZstd,
-  none: MEDIA_TYPE.ociLayer,
-} as const;
-
 type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /** A layer in work: its place, and the locks on its name and its place. */
 interface LayerWork {
-  readonly step: LayerStep;
+  readonly step: LayerPlan;
   readonly key: string;
   readonly root: string;
   readonly release: () => void;
@@ -38,29 +38,29 @@ interface UnpackedLayer extends LayerWork {
 }
 
 /**
- * Unpacks the layers that are not there, strictly oldest first, each as soon as its bytes arrive, and publishes each under
+ * Unpacks the layers that the store lacks, strictly oldest first, each as soon as its bytes arrive, and publishes each under
  * its chainID while the next one is being unpacked. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a
  * diffID is not the config's. A failed layer is rolled back; finished ones stay.
  */
 export async function unpackLayers(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
-  options: { readonly steps: readonly LayerStep[]; readonly bootId: string; readonly signal: AbortSignal },
+  options: { readonly steps: readonly LayerPlan[]; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { bootId, signal } = options;
+  const { signal } = options;
   let below: UnpackedLayer | undefined;
   for (const step of options.steps) {
     const work = await beginLayer(deps, { step, below: below?.key, signal }).catch(async (error: unknown) => {
-      if (below !== undefined) await publishUnpacked(deps, below, bootId);
+      if (below !== undefined) await publishUnpacked(deps, below);
       throw error;
     });
     // Publishing waits for the disk; what is unpacked above was snapshotted from the work and needs no name below it.
-    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below, bootId);
+    const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below);
     published.catch(() => undefined);
     below = undefined;
     try {
-      if (work !== undefined) below = await unpackLayer(deps, arrivals, applier, { work, published, signal });
+      if (work !== undefined) below = await unpackLayer(deps, downloads, applier, { work, published, signal });
       await published;
     } catch (error) {
       if (below !== undefined) await rollBack(deps, below);
@@ -68,13 +68,13 @@ export async function unpackLayers(
       throw error;
     }
   }
-  if (below !== undefined) await publishUnpacked(deps, below, bootId);
+  if (below !== undefined) await publishUnpacked(deps, below);
 }
 
-/** Locks a layer and makes the place to unpack it into; undefined when the layer is there. */
+/** Locks a layer and makes the place to unpack it into; undefined when the store has the layer. */
 async function beginLayer(
   deps: UnpackDeps,
-  { step, below, signal }: { step: LayerStep; below: string | undefined; signal: AbortSignal },
+  { step, below, signal }: { step: LayerPlan; below: string | undefined; signal: AbortSignal },
 ): Promise<LayerWork | undefined> {
   const lock = await deps.metadata.lock(`layer-${digestHex(step.chainId)}`, { mode: 'exclusive', signal });
   const releases = [() => lock.release()];
@@ -90,8 +90,7 @@ async function beginLayer(
     const key = randomBytes(16).toString('hex');
     const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
     releases.push(() => alive.release());
-    const { snapshots } = deps;
-    const root = await (below === undefined ? snapshots.prepare(key, step.parent) : snapshots.prepareAbove(key, below));
+    const root = await deps.snapshots.prepare(key, below === undefined ? step.parent : { work: below });
     return { step, key, root, release };
   } catch (error) {
     release();
@@ -110,7 +109,7 @@ async function rollBack(deps: UnpackDeps, { key, release }: LayerWork): Promise<
 /** Unpacks a layer and checks its diffID. `published`: when the layer below has its name. Rolls back when it throws. */
 async function unpackLayer(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
 ): Promise<UnpackedLayer> {
@@ -120,7 +119,7 @@ async function unpackLayer(
     return deps.snapshots.prepare(key, step.parent);
   };
   try {
-    const applied = await applyVerified(deps, arrivals, applier, { blob: step.blob, key, root, anew, signal });
+    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, anew, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -139,9 +138,9 @@ async function unpackLayer(
 }
 
 /** Rolls back when it throws. */
-async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer, bootId: string): Promise<void> {
+async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<void> {
   try {
-    await publish(deps, { ...layer, bootId });
+    await publish(deps, layer);
   } catch (error) {
     await deps.snapshots.removeWork(layer.key);
     throw error;
@@ -151,54 +150,43 @@ async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer, bootId: s
 }
 
 /**
- * Unpacks a layer whose diffID nobody has told, and publishes it under the chainID that it turns out to have. Throws what
+ * Unpacks a layer that declares no diffID, and publishes it under the chainID that it turns out to have. Throws what
  * `LayerApplier.apply` throws; the layer is rolled back then.
  */
-export async function unpackUnknown(
+export async function unpackUndeclaredLayer(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   options: {
     readonly blob: Descriptor;
     readonly parent: ChainId | undefined;
-    readonly bootId: string;
     readonly signal: AbortSignal;
   },
-): Promise<LayerStep> {
-  const { blob, parent, bootId, signal } = options;
-  const key = randomBytes(16).toString('hex');
-  const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
+): Promise<LayerPlan> {
+  const { blob, parent, signal } = options;
+  return withWorkKey(deps, signal, async (key) => {
     const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
     const job = { blob, key, root: await prepare(), anew: prepare, signal };
-    const applied = await applyVerified(deps, arrivals, applier, job);
+    const applied = await applyVerified(deps, downloads, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
-    const mediaType = LAYER_TYPE[applied.compression];
+    const mediaType = layerMediaType('oci', applied.compression, '');
     const step = { blob: { ...blob, mediaType }, diffId: applied.diffId, chainId, parent };
     const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
     try {
       if (!(await isRecorded(deps, chainId))) {
         await dropUnrecorded(deps, chainId, signal);
-        await publish(deps, { step, key, applied, bootId });
+        await publish(deps, { step, key, applied });
       }
     } finally {
       lock.release();
     }
     return step;
-  } finally {
-    await deps.snapshots.removeWork(key);
-    alive.release();
-  }
+  });
 }
 
 async function publish(
   deps: UnpackDeps,
-  {
-    step,
-    key,
-    applied,
-    bootId,
-  }: { readonly step: LayerStep; readonly key: string; readonly applied: AppliedLayer; readonly bootId: string },
+  { step, key, applied }: { readonly step: LayerPlan; readonly key: string; readonly applied: AppliedLayer },
 ): Promise<void> {
   await deps.snapshots.commit(step.chainId, key);
   await deps.metadata.layers.put(digestHex(step.chainId), {
@@ -210,7 +198,7 @@ async function publish(
     size: applied.size,
     entries: applied.entries,
     sealed: false,
-    bootId,
+    bootId: deps.metadata.bootId,
   });
   for (const note of applied.notes) deps.progress.note(note);
   deps.progress.event({
@@ -231,7 +219,7 @@ async function publish(
  */
 async function applyVerified(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   job: {
     readonly blob: Descriptor;
@@ -242,15 +230,15 @@ async function applyVerified(
   },
 ): Promise<AppliedLayer> {
   const { digest } = job.blob;
-  const first = await applyOnce(deps, arrivals, applier, job).catch((error: unknown) => {
+  const first = await applyOnce(deps, downloads, applier, job).catch((error: unknown) => {
     // The disk is full and the user impatient whatever the bytes are.
     if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
     return { error };
   });
-  await arrivals.done(digest);
-  if ((await arrivals.readable(digest)).growing.failed) {
+  await downloads.done(digest);
+  if ((await downloads.readable(digest)).growing.failed) {
     await deps.snapshots.removeWork(job.key);
-    return applyOnce(deps, arrivals, applier, { ...job, root: await job.anew() });
+    return applyOnce(deps, downloads, applier, { ...job, root: await job.anew() });
   }
   if ('error' in first) throw first.error;
   return first;
@@ -258,11 +246,11 @@ async function applyVerified(
 
 async function applyOnce(
   deps: UnpackDeps,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   { blob, root, signal }: { readonly blob: Descriptor; readonly root: string; readonly signal: AbortSignal },
 ): Promise<AppliedLayer> {
-  const { fd, growing } = await arrivals.readable(blob.digest);
+  const { fd, growing } = await downloads.readable(blob.digest);
   return applier.apply({
     fd,
     growing: growing.failed ? GrowingFile.complete(blob.size) : growing,

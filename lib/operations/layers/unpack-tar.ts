@@ -4,9 +4,9 @@ import type { LayerApplier } from '../../layer/index.js';
 import { MEDIA_TYPE, type ChainId, type Digest } from '../../spec/index.js';
 import { modernCompression } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { damagedBlobError } from '../download/index.js';
-import { blobsOfStore } from './restore-layers.js';
-import { type LayerStep, unpackUnknown } from './unpack-layers.js';
+import { blobsInStore, damagedBlobError } from '../download/index.js';
+import type { NewBlobs } from '../store/index.js';
+import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /** A tar to make a layer of. */
 export interface TarLayer {
@@ -16,30 +16,29 @@ export interface TarLayer {
   readonly name: string;
   /** The layer below. */
   readonly parent: ChainId | undefined;
-  /** Told of the blob as soon as it is in the store: the caller drops it when no image comes of it. */
-  readonly made: Digest[];
-  readonly bootId: string;
+  /** Gets the blob as soon as it is in the store; the caller drops it when no image comes of it. */
+  readonly blobs: NewBlobs;
   readonly signal: AbortSignal;
 }
 
 /**
  * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may
- * exist nowhere else: call `sealLayers` before anything says that the layer is there. Throws LayerFormatError,
+ * exist nowhere else: call `sealLayers` before a record names the layer. Throws LayerFormatError,
  * UnsupportedMediaTypeError, PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing),
  * StoreError (the disk lost bytes of it), DiskSpaceError, AbortError; the layer is rolled back then.
  */
 export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
   applier: LayerApplier,
-  { source, name, parent, made, bootId, signal }: TarLayer,
-): Promise<LayerStep> {
+  { source, name, parent, blobs, signal }: TarLayer,
+): Promise<LayerPlan> {
   const { digest, size } = await ingestLayer(deps, { source, name, signal });
-  made.push(digest);
+  blobs.add(digest);
   // How it is compressed is found out by unpacking.
   const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
-  const arrivals = blobsOfStore(deps.content);
+  const downloads = blobsInStore(deps.content);
   try {
-    return await unpackUnknown(deps, arrivals, applier, { blob, parent, bootId, signal });
+    return await unpackUndeclaredLayer(deps, downloads, applier, { blob, parent, signal });
   } catch (failure) {
     const error = await damagedBlobError(failure, deps, [digest]);
     if (!(error instanceof UnsupportedMediaTypeError)) throw error;
@@ -49,7 +48,7 @@ export async function unpackTar(
       cause: error,
     });
   } finally {
-    await arrivals.close();
+    await downloads.close();
   }
 }
 

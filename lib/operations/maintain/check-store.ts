@@ -22,7 +22,6 @@ export interface CheckRequest {
   readonly quick: boolean;
   /** Removes what is bad and brings it back: from its blob, or from a registry that has it. */
   readonly repair: boolean;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 

@@ -28,7 +28,6 @@ export interface GarbageRequest {
   readonly dropBlobs: boolean;
   /** Changes nothing. */
   readonly dryRun: boolean;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -80,7 +79,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
     if (!dryRun) {
       await sweepStore(deps);
       // A layer that a power cut may take needs its blob.
-      if (request.dropBlobs) await sealLayers({ metadata, snapshots, bootId: request.bootId });
+      if (request.dropBlobs) await sealLayers({ metadata, snapshots });
     }
     const found = await findGarbage(deps, request);
     if (!dryRun) {
@@ -105,7 +104,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
 
 async function findGarbage(
   { metadata, snapshots, content }: GarbageDeps,
-  { keepBytes, dropBlobs, bootId }: GarbageRequest,
+  { keepBytes, dropBlobs }: GarbageRequest,
 ): Promise<{
   garbage: Garbage;
   evicted: readonly ImageRecord[];
@@ -127,8 +126,8 @@ async function findGarbage(
 
   // The layers of this boot are sealed when it comes to it.
   const safe = new Set(
-    records.layers.flatMap(({ chainId, sealed, bootId: written }) =>
-      (sealed || written === bootId) && !doubtful.has(chainId) ? chainId : [],
+    records.layers.flatMap(({ chainId, sealed, bootId }) =>
+      (sealed || bootId === metadata.bootId) && !doubtful.has(chainId) ? chainId : [],
     ),
   );
   const isSafe = dropBlobs ? (layer: ChainId): boolean => safe.has(layer) : (): boolean => false;

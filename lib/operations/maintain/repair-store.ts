@@ -1,16 +1,15 @@
 import { ImgtoolError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type { RegistryClient } from '../../registry/index.js';
 import { digestHex, type ChainId, type Descriptor } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
 import { BlobPlaces, fetchFromPlaces, fromFirstPlace, parseSource } from '../download/index.js';
 import { type RestoreDeps, restoreLayers } from '../layers/index.js';
 import { hasLayer, madeFrom, type StoreRecords } from '../store/index.js';
 
 /** What repairing needs. */
-export type RepairDeps = RestoreDeps & { readonly openRegistry: () => Promise<RegistryClient> };
+export type RepairDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
 interface RepairRequest {
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -105,7 +104,7 @@ async function fetchDocument(
   await fromFirstPlace(
     sources.flatMap((source) => parseSource(source) ?? []),
     async (place) => {
-      const repository = await (await deps.openRegistry()).open(place, { signal });
+      const repository = await deps.registry.open(place, { signal });
       const { bytes } = await repository.manifest({ digest }, { signal });
       await deps.content.put(bytes, digest);
     },

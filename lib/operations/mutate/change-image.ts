@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import { randomBytes } from 'node:crypto';
 import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
@@ -22,12 +21,13 @@ import type { OperationDeps } from '../deps.js';
 import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
 import {
   createdAt,
-  dropUnusedBlobs,
+  NewBlobs,
   findImage,
   lockStore,
   readImageConfig,
   sealLayers,
   sweepStore,
+  withWorkKey,
 } from '../store/index.js';
 import { deriveImage, requireName } from './derive-image.js';
 
@@ -45,7 +45,6 @@ export interface ImageChangeRequest {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -88,9 +87,9 @@ export function appendToImage(
   deps: ChangeDeps,
   request: ImageChangeRequest & { readonly tars: readonly TarToAppend[] },
 ): Promise<ChangedImage> {
-  return changeImage(deps, request, async ({ base, config, step, made, signal }) => {
+  return changeImage(deps, request, async ({ base, config, step, blobs, signal }) => {
     await restoreLayers(deps, base, { ...request, signal });
-    const added = await appendTars(deps, { ...request, base, made, signal });
+    const added = await appendTars(deps, { ...request, base, blobs, signal });
     return {
       layers: [...base.layers, ...added.layers],
       diffIds: [...base.diffIds, ...added.diffIds],
@@ -102,24 +101,19 @@ export function appendToImage(
 /** Makes an image of one layer with everything in it. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
 export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, async ({ base, step, signal }) => {
-    const { bootId, sourceDateEpoch } = request;
+    const { sourceDateEpoch } = request;
     const top = base.chainIds.at(-1);
     if (top === undefined) throw new UsageError('an image without layers has nothing to flatten');
-    await restoreLayers(deps, base, { bootId, signal });
+    await restoreLayers(deps, base, { signal });
     const upper = deps.snapshots.layerPath(top);
-    const key = randomBytes(16).toString('hex');
-    const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-    try {
+    return withWorkKey(deps, signal, async (key) => {
       const changes = await deps.compareTrees({ lower: undefined, upper, signal });
       await deps.snapshots.prepare(key, top);
       const format = formatOf(base.manifest.mediaType);
       const tree = { below: undefined, upper, key, changes, format, subject: top, sourceDateEpoch };
-      const { blob, diffId } = await packIntoStore(deps, { ...tree, bootId, signal });
+      const { blob, diffId } = await packIntoStore(deps, { ...tree, signal });
       return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
-    } finally {
-      await deps.snapshots.removeWork(key);
-      alive.release();
-    }
+    });
   });
 }
 
@@ -171,13 +165,13 @@ async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | un
 
 async function appendTars(
   deps: ChangeDeps,
-  job: Pick<ImageChangeRequest, 'bootId' | 'signal'> & {
+  job: Pick<ImageChangeRequest, 'signal'> & {
     readonly base: ImageRecord;
     readonly tars: readonly TarToAppend[];
-    readonly made: Digest[];
+    readonly blobs: NewBlobs;
   },
 ): Promise<Layers> {
-  const { base, made, bootId, signal } = job;
+  const { base, blobs, signal } = job;
   const format = formatOf(base.manifest.mediaType);
   const layers: Descriptor[] = [];
   const diffIds: DiffId[] = [];
@@ -186,13 +180,13 @@ async function appendTars(
   try {
     for (const tar of job.tars) {
       const source = await tar.open();
-      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, made, bootId, signal });
+      const step = await unpackTar(deps, applier, { source, name: tar.name, parent, blobs, signal });
       const { mediaType, digest, size } = step.blob;
       layers.push({ mediaType: layerMediaType(format, compressionOfType(mediaType), ''), digest, size });
       diffIds.push(step.diffId);
       parent = step.chainId;
     }
-    await sealLayers({ ...deps, bootId });
+    await sealLayers(deps);
   } finally {
     await applier.close();
   }
@@ -208,13 +202,13 @@ async function changeImage(
     readonly config: ImageConfig;
     readonly step: (createdBy: string) => HistoryEntry;
     /** Told of blobs that have come into the store. */
-    readonly made: Digest[];
+    readonly blobs: NewBlobs;
     readonly signal: AbortSignal;
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { reference, author, message, signal } = request;
   requireName(reference);
-  const made: Digest[] = [];
+  const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
@@ -229,7 +223,7 @@ async function changeImage(
       ...(message === undefined ? {} : { comment: message }),
     });
     const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
-      make({ base, config, step, made, signal: guarded }),
+      make({ base, config, step, blobs, signal: guarded }),
     );
     const record = await deriveImage(deps, {
       ...{ base, config, execution, layers, diffIds, history, author, created, reference, signal },
@@ -242,7 +236,7 @@ async function changeImage(
     };
   } finally {
     store.release();
-    await dropUnusedBlobs(deps, made);
+    await blobs.drop(deps);
   }
 }
 

@@ -44,7 +44,6 @@ export interface CommitRequest {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -138,7 +137,6 @@ async function makeLayer(
     format: request.format ?? formatOf(base.manifest.mediaType),
     subject: container.id,
     sourceDateEpoch: request.sourceDateEpoch,
-    bootId: request.bootId,
     signal,
   });
 }

@@ -2,25 +2,15 @@ import type { Readable } from 'node:stream';
 import { applyConfigChanges } from '../../dockerfile/index.js';
 import {
   digestHex,
-  formatPlatform,
   formatReference,
   hostPlatform,
-  MEDIA_TYPE,
   type Digest,
   type ExecutionConfig,
   type Reference,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { keepingReserve, type LayerStep, unpackTar } from '../layers/index.js';
-import {
-  createdAt,
-  dropUnusedBlobs,
-  lockStore,
-  putDocument,
-  recordImage,
-  sweepStore,
-  syncLayers,
-} from '../store/index.js';
+import { keepingReserve, type LayerPlan, unpackTar, writeImage } from '../layers/index.js';
+import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
 import { requireName } from './derive-image.js';
 
 /** What to make an image of and how. */
@@ -38,7 +28,6 @@ export interface ImportRequest {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
   readonly reserveBytes?: number | undefined;
-  readonly bootId: string;
   readonly signal: AbortSignal;
 }
 
@@ -63,23 +52,23 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
   requireName(request.reference);
   const execution = applyConfigChanges({}, request.changes);
-  const made: Digest[] = [];
+  const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {
     await sweepStore(deps);
-    const layer = await keepingReserve(deps, request, (signal) => makeLayer(deps, { ...request, signal }, made));
+    const layer = await keepingReserve(deps, request, (signal) => makeLayer(deps, { ...request, signal }, blobs));
     return await makeImage(deps, { request, execution, layer });
   } finally {
     store.release();
-    await dropUnusedBlobs(deps, made);
+    await blobs.drop(deps);
   }
 }
 
-async function makeLayer(deps: ImportDeps, request: ImportRequest, made: Digest[]): Promise<LayerStep> {
-  const { source, sourceName: name, bootId, signal } = request;
+async function makeLayer(deps: ImportDeps, request: ImportRequest, blobs: NewBlobs): Promise<LayerPlan> {
+  const { source, sourceName: name, signal } = request;
   const applier = await deps.createApplier();
   try {
-    return await unpackTar(deps, applier, { source, name, parent: undefined, made, bootId, signal });
+    return await unpackTar(deps, applier, { source, name, parent: undefined, blobs, signal });
   } finally {
     await applier.close();
   }
@@ -90,47 +79,23 @@ async function makeImage(
   {
     request,
     execution,
-    layer: { blob, diffId, chainId },
-  }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerStep },
+    layer,
+  }: { readonly request: ImportRequest; readonly execution: ExecutionConfig; readonly layer: LayerPlan },
 ): Promise<ImportResult> {
   const created = createdAt(request.sourceDateEpoch);
-  const platform = hostPlatform();
-  const config = await putDocument(
-    deps,
-    {
-      created,
-      ...platform,
-      config: execution,
-      rootfs: { type: 'layers', diff_ids: [diffId] },
-      history: [
-        {
-          created,
-          created_by: ['imgtool import', ...request.changes].join('; '),
-          comment: request.message ?? `Imported from ${request.sourceName}`,
-        },
-      ],
-    },
-    MEDIA_TYPE.ociConfig,
-  );
-  const layers = [blob];
-  const manifest = await putDocument(
-    deps,
-    { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers },
-    MEDIA_TYPE.ociManifest,
-  );
-  const name = request.reference === undefined ? undefined : formatReference(request.reference);
-  const image = {
-    id: config.digest,
-    manifest,
-    config,
-    layers,
-    diffIds: [diffId],
-    chainIds: [chainId],
+  const created_by = ['imgtool import', ...request.changes].join('; ');
+  const comment = request.message ?? `Imported from ${request.sourceName}`;
+  const config = {
     created,
-    platform: formatPlatform(platform),
+    ...hostPlatform(),
+    config: execution,
+    rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+    history: [{ created, created_by, comment }],
   };
-  await syncLayers({ ...deps, bootId: request.bootId });
-  const { id } = await recordImage(deps, image, { name, signal: request.signal });
-  const { entries } = (await deps.metadata.layers.get(digestHex(chainId)))!;
-  return { id, name, digest: manifest.digest, bytes: blob.size, entries };
+  const image = await writeImage(deps, { config: Buffer.from(JSON.stringify(config)), steps: [layer] });
+  const name = request.reference === undefined ? undefined : formatReference(request.reference);
+  await syncLayers(deps);
+  const { id, manifest } = await recordImage(deps, image, { name, signal: request.signal });
+  const { entries } = (await deps.metadata.layers.get(digestHex(layer.chainId)))!;
+  return { id, name, digest: manifest.digest, bytes: layer.blob.size, entries };
 }

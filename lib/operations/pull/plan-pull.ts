@@ -1,4 +1,4 @@
-import type { RepositoryReader, V1Repository } from '../../registry/index.js';
+import type { V1Repository } from '../../registry/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -6,11 +6,11 @@ import {
   formatReference,
   MAX_CONFIG_BYTES,
   MEDIA_TYPE,
-  type Schema1Manifest,
+  type Platform,
   tagOrDigest,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { v1LayerHere, v1PartKey } from '../download/index.js';
+import { findV1Layer, v1PartKey } from '../download/index.js';
 import {
   blobStates,
   bytesToFetch,
@@ -18,12 +18,20 @@ import {
   checkPlatform,
   describeImage,
   type ImageQuery,
-  knownSteps,
-  type LayerStep,
-  missingSteps,
+  knownLayers,
+  type LayerPlan,
+  missingLayers,
   type PulledLayer,
 } from '../layers/index.js';
-import { layersOfSchema1, leafOf, lookUpV1, readBlob, type ResolvedImage, resolveDocument } from '../registry/index.js';
+import {
+  byProtocol,
+  layersOfSchema1,
+  leafOf,
+  lookUpV1,
+  openRegistrySource,
+  readBlob,
+  resolveDocument,
+} from '../registry/index.js';
 import { v1LayersById } from './pull-v1.js';
 
 /** A layer of a plan: bytes as stored at the registry. By protocol v1 it has no digest, but the ID of its image. */
@@ -51,27 +59,48 @@ export interface PullPlan {
 type PlanDeps = Pick<OperationDeps, 'registry' | 'progress'> &
   Partial<Pick<OperationDeps, 'content' | 'snapshots' | 'metadata'>>;
 
-/**
- * Resolves an image and compares it with the store; changes nothing, in memory only. Without a store all is to be fetched.
- * Throws as `pullImage` does before it fetches.
- */
-export async function planPull(deps: PlanDeps, request: ImageQuery): Promise<PullPlan> {
-  const { reference, signal } = request;
-  let v1 = await deps.registry.openV1(reference, request);
-  if (v1 === undefined) {
-    try {
-      return await planByV2(deps, request);
-    } catch (error) {
-      v1 = await deps.registry.openV1(reference, { signal, after: error });
-      if (v1 === undefined) throw error;
-    }
-  }
-  return planByV1(deps, v1, request);
+/** An image compared with the store. */
+interface Comparison extends Pick<PullPlan, 'digest' | 'v1Id'> {
+  readonly platform: Platform;
+  readonly layers: readonly PlannedLayer[];
+  /** The layers to unpack. */
+  readonly missing: readonly Pick<LayerPlan, 'blob'>[];
 }
 
-/** Layers that are here are told from others by the checksums of the registry, as a pull does it. */
-async function planByV1(deps: PlanDeps, repository: V1Repository, request: ImageQuery): Promise<PullPlan> {
-  const { content, metadata, snapshots, progress } = deps;
+/**
+ * Resolves an image and compares it with the store; changes nothing, in memory only. Without a store all is to be fetched.
+ * `planned`: what earlier plans fetch, by digest or v1 ID: it counts as present, and what this plan fetches is added. Throws as
+ * `pullImage` does before it fetches.
+ */
+export async function planPull(deps: PlanDeps, request: ImageQuery, planned = new Set<string>()): Promise<PullPlan> {
+  const { reference, signal } = request;
+  const { platform, missing, ...found } = await byProtocol(deps.registry, reference, {
+    v2: () => compareV2(deps, request),
+    v1: (repository) => compareV1(deps, repository, request),
+    signal,
+  });
+  const isPlanned = ({ digest, v1Id = '' }: Pick<PlannedLayer, 'digest' | 'v1Id'>): boolean =>
+    planned.has(digest ?? v1Id);
+  const layers = found.layers.map((layer) => (isPlanned(layer) ? { ...layer, state: 'present' as const } : layer));
+  const unpacked = missing.filter(({ blob }) => !planned.has(blob.digest));
+  for (const { digest, v1Id = '', state } of layers) if (state === 'fetched') planned.add(digest ?? v1Id);
+  for (const { blob } of missing) planned.add(blob.digest);
+  const fetchBytes = bytesToFetch(layers);
+  return {
+    reference: formatReference(reference),
+    ...found,
+    platform: formatPlatform(platform),
+    layers,
+    fetchBytes,
+    presentBytes: layers.reduce((sum, { size }) => sum + size, 0) - fetchBytes,
+    unpackedBytes: bytesUnpacked(unpacked),
+    freeBytes: deps.snapshots === undefined ? null : (await deps.snapshots.space()).dataFree,
+  };
+}
+
+/** Layers in the store are recognized by the checksums of the registry, as in a pull. */
+async function compareV1(deps: PlanDeps, repository: V1Repository, request: ImageQuery): Promise<Comparison> {
+  const { content, metadata, progress } = deps;
   const images = await lookUpV1(repository, request.reference, request);
   const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
   const platform = { os, architecture };
@@ -83,83 +112,41 @@ async function planByV1(deps: PlanDeps, repository: V1Repository, request: Image
     const { id, layerSize = 0 } = image;
     const finished = await content?.finishedPart(v1PartKey(repository, id));
     const known = local.get(id) ?? [];
-    const here = content === undefined ? undefined : await v1LayerHere({ content }, image, { known, finished });
-    const digest = here?.blob.digest ?? null;
-    layers.push({ digest, v1Id: id, size: layerSize, state: here === undefined ? 'fetched' : 'present' });
+    const found = content === undefined ? undefined : await findV1Layer({ content }, image, { known, finished });
+    const digest = found?.blob.digest ?? null;
+    layers.push({ digest, v1Id: id, size: layerSize, state: found === undefined ? 'fetched' : 'present' });
     const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: `sha256:${id}` as Digest, size: layerSize };
-    if (here === undefined) missing.push({ blob });
+    if (found === undefined) missing.push({ blob });
   }
-  const untold = images.filter(({ layerSize }) => layerSize === undefined).length;
-  if (untold > 0) progress.note(`${repository.host} does not tell the size of ${untold} of ${images.length} layers`);
-  const fetchBytes = bytesToFetch(layers);
-  return {
-    reference: formatReference(request.reference),
-    digest: null,
-    v1Id: images.at(-1)!.id,
-    platform: formatPlatform(platform),
-    layers,
-    fetchBytes,
-    presentBytes: layers.reduce((sum, { size }) => sum + size, 0) - fetchBytes,
-    unpackedBytes: bytesUnpacked(missing),
-    freeBytes: snapshots === undefined ? null : (await snapshots.space()).dataFree,
-  };
+  const unknown = images.filter(({ layerSize }) => layerSize === undefined).length;
+  if (unknown > 0) progress.note(`${repository.host} does not tell the size of ${unknown} of ${images.length} layers`);
+  return { digest: null, v1Id: images.at(-1)!.id, platform, layers, missing };
 }
 
-async function planByV2(deps: PlanDeps, request: ImageQuery): Promise<PullPlan> {
-  const { content, snapshots } = deps;
-  const repository = await deps.registry.open(request.reference, request);
-  const resolved = await resolveDocument(repository, tagOrDigest(request.reference), request);
-  const { digest, all, missing } =
-    'schema1' in resolved
-      ? await compareSchema1(deps, repository, { schema1: resolved.schema1, request })
-      : await compare(deps, repository, { resolved, request });
-  const layers = await blobStates(content, all, missing);
-  const fetchBytes = bytesToFetch(layers);
-  return {
-    reference: formatReference(request.reference),
-    digest,
-    platform: formatPlatform(request.platform),
-    layers,
-    fetchBytes,
-    presentBytes: layers.reduce((sum, { size }) => sum + size, 0) - fetchBytes,
-    unpackedBytes: bytesUnpacked(missing),
-    freeBytes: snapshots === undefined ? null : (await snapshots.space()).dataFree,
-  };
-}
-
-type Layer = Pick<LayerStep, 'blob'>;
-
-interface Comparison {
-  readonly digest: Digest;
-  readonly all: readonly Layer[];
-  readonly missing: readonly Layer[];
-}
-
-async function compare(
-  { content, snapshots, metadata, progress }: PlanDeps,
-  repository: RepositoryReader,
-  { resolved, request }: { readonly resolved: ResolvedImage; readonly request: ImageQuery },
-): Promise<Comparison> {
-  const { steps } = await describeImage(resolved, request, {
+async function compareV2(deps: PlanDeps, request: ImageQuery): Promise<Comparison> {
+  const { content, snapshots, metadata, progress } = deps;
+  const store = snapshots && metadata && { snapshots, metadata };
+  const source = await openRegistrySource(deps.registry, request.reference, request);
+  const document = await resolveDocument(source, tagOrDigest(request.reference), request);
+  const onNote = (line: string): void => progress.note(line);
+  const { platform } = request;
+  if ('schema1' in document) {
+    const { schema1 } = document;
+    checkPlatform(request, leafOf(schema1), onNote);
+    const blobs = await layersOfSchema1({ content }, source, { schema1, signal: request.signal });
+    const known = store === undefined ? [] : await knownLayers(store, blobs);
+    const all = blobs.map((blob) => ({ blob }));
+    const missing = all.slice(known.length);
+    return { digest: schema1.digest, platform, layers: await blobStates(content, all, missing), missing };
+  }
+  const { steps } = await describeImage(document, request, {
     readConfig: async (config) =>
       content !== undefined && (await content.stat(config.digest)) !== undefined
         ? content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES })
-        : readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
-    onNote: (line) => progress.note(line),
+        : readBlob(source.reader.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
+    onNote,
   });
-  const missing = snapshots && metadata ? await missingSteps({ snapshots, metadata }, steps) : [...steps];
-  return { digest: resolved.raw.descriptor.digest, all: steps, missing };
-}
-
-async function compareSchema1(
-  { content, snapshots, metadata, progress }: PlanDeps,
-  repository: RepositoryReader,
-  { schema1, request }: { readonly schema1: Schema1Manifest; readonly request: ImageQuery },
-): Promise<Comparison> {
-  checkPlatform(request, leafOf(schema1), (line) => progress.note(line));
-  const store = content === undefined ? {} : { content };
-  const blobs = await layersOfSchema1(store, repository, { schema1, signal: request.signal });
-  const known = snapshots && metadata ? await knownSteps({ snapshots, metadata }, blobs) : [];
-  const all = blobs.map((blob) => ({ blob }));
-  return { digest: schema1.digest, all, missing: all.slice(known.length) };
+  const missing = store === undefined ? steps : await missingLayers(store, steps);
+  const layers = await blobStates(content, steps, missing);
+  return { digest: document.raw.descriptor.digest, platform, layers, missing };
 }

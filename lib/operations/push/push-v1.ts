@@ -92,10 +92,9 @@ async function openTrip(
   repository: V1Repository,
   { record }: Pick<PushRequest, 'record'>,
 ): Promise<Trip> {
-  const { content, metadata, progress, registry } = deps;
+  const { content, metadata, progress } = deps;
   const images = await metadata.images.list();
-  const local = { ...deps, registry: () => Promise.resolve(registry) };
-  const source = new StoreSource(local, record, { images, made: [] });
+  const source = new StoreSource(deps, record, { images, made: [] });
   const configOf = async (chainId: ChainId): Promise<Buffer | undefined> => {
     const below = images.find(({ chainIds, id }) => chainIds.at(-1) === chainId && id !== record.id);
     const config: Digest | undefined = below?.config.digest;

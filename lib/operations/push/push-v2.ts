@@ -89,7 +89,7 @@ async function openTrip(
   const format = request.format === 'v1' ? undefined : request.format;
   const images = await deps.metadata.images.list();
   const known = new BlobPlaces();
-  const source = new StoreSource({ ...deps, registry: () => Promise.resolve(registry) }, record, { images, made });
+  const source = new StoreSource(deps, record, { images, made });
   const destination = await openRegistryDestination(registry, reference, {
     known,
     mountFrom: source,

@@ -31,8 +31,8 @@ export class RegistrySource implements ImageSource {
     return this.reader.manifest(digest === undefined ? { tag: tag ?? 'latest' } : { digest }, options);
   }
 
-  blob(descriptor: Descriptor): ReopenableBlob {
-    return reopenable(this.reader.blob(descriptor));
+  blob(descriptor: Descriptor, options: { readonly priority?: number } = {}): ReopenableBlob {
+    return reopenable(this.reader.blob(descriptor, options));
   }
 
   get repository(): RepositoryName {
@@ -74,6 +74,7 @@ export async function openRegistrySource(
 export function reopenable(source: BlobSource): ReopenableBlob {
   return {
     descriptor: source.descriptor,
+    download: source,
     open: async ({ signal, offset }) => {
       const { body, restarted } = await source.open({ signal, offset });
       return restarted ? Readable.from(skip(body, offset), { objectMode: false }) : body;

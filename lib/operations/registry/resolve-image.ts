@@ -1,5 +1,5 @@
 import { InvalidManifestError, NotFoundError, UnsupportedMediaTypeError } from '../../errors.js';
-import type { RepositoryReader, TagOrDigest } from '../../registry/index.js';
+import type { TagOrDigest } from '../../registry/index.js';
 import {
   formatPlatform,
   isConfigType,
@@ -30,6 +30,11 @@ export interface ResolvedSchema1 {
   readonly raw: RawManifest;
 }
 
+/** Gives the manifests of a repository or an archive. */
+export interface ManifestReader {
+  manifest(reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
+}
+
 /** Deeper nesting of indexes than anybody publishes (hostile-input.md, 21). */
 const MAX_INDEX_DEPTH = 3;
 /** Entries without a platform that are looked into. */
@@ -40,11 +45,11 @@ const MAX_CANDIDATES = 16;
  * platform), InvalidManifestError, UnsupportedMediaTypeError for artifacts that are not container images.
  */
 export async function resolveImage(
-  repository: RepositoryReader,
+  source: ManifestReader,
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage> {
-  const document = await resolveDocument(repository, reference, options);
+  const document = await resolveDocument(source, reference, options);
   if (!('schema1' in document)) return document;
   const { mediaType, digest } = document.raw.descriptor;
   throw new UnsupportedMediaTypeError(`manifest ${digest} is of Docker's schema 1, which has no config`, {
@@ -55,13 +60,20 @@ export async function resolveImage(
 
 /** As `resolveImage`, but with images of schema 1 too: their signatures and chain of parents are verified. */
 export async function resolveDocument(
-  repository: RepositoryReader,
+  source: ManifestReader,
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage | ResolvedSchema1> {
-  const top = await repository.manifest(reference, options);
-  const raw = await throughIndexes(top, options.platform, (digest) => repository.manifest({ digest }, options));
-  const index = raw === top ? undefined : top;
+  const top = await source.manifest(reference, options);
+  const raw = await throughIndexes(top, options.platform, (digest) => source.manifest({ digest }, options));
+  return documentOf(raw, raw === top ? undefined : top);
+}
+
+/**
+ * The document of one platform's manifest; `index`: the one it was chosen from. Throws InvalidManifestError,
+ * UnsupportedMediaTypeError.
+ */
+export function documentOf(raw: RawManifest, index?: RawManifest): ResolvedImage | ResolvedSchema1 {
   const { mediaType, digest } = raw.descriptor;
   const where = `manifest ${digest}`;
   if (isSchema1Type(mediaType)) return { schema1: parseSchema1(raw.bytes, mediaType, where), raw };

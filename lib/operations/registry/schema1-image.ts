@@ -1,7 +1,7 @@
-import type { RepositoryReader } from '../../registry/index.js';
 import {
   MEDIA_TYPE,
   sealV1Config,
+  type BlobReader,
   type Descriptor,
   type DiffId,
   type Schema1Manifest,
@@ -33,8 +33,8 @@ export function configOfSchema1(schema1: Schema1Manifest, diffIds: readonly Diff
  * the registry throws.
  */
 export async function layersOfSchema1(
-  { content }: Partial<Pick<OperationDeps, 'content'>>,
-  repository: RepositoryReader,
+  { content }: { readonly content?: OperationDeps['content'] | undefined },
+  source: Pick<BlobReader, 'blobSize'>,
   { schema1, signal }: { readonly schema1: Schema1Manifest; readonly signal: AbortSignal },
 ): Promise<Descriptor[]> {
   const digests = schema1.steps.filter(({ empty }) => !empty).map(({ blob }) => blob);
@@ -42,7 +42,7 @@ export async function layersOfSchema1(
   const sizes = await mapLimited(
     distinct,
     PARALLEL_SIZES,
-    async (digest) => (await content?.stat(digest))?.size ?? (await repository.blobSize!(digest, { signal })),
+    async (digest) => (await content?.stat(digest))?.size ?? (await source.blobSize!(digest, { signal })),
   );
   return digests.map((digest) => ({
     mediaType: MEDIA_TYPE.dockerLayerGzip,

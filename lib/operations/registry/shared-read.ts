@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { DigestMismatchError, SizeMismatchError, TransportError } from '../../errors.js';
+import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../../spec/index.js';
-import { backoffMs, delay } from '../../util/index.js';
+import { resumeBody } from '../../util/index.js';
 
 /** What a slow reader may lag behind the fastest. Bytes. */
 const AHEAD_BYTES = 1024 * 1024;
@@ -10,9 +10,6 @@ const AHEAD_BYTES = 1024 * 1024;
 const BEHIND_BYTES = 4 * 1024 * 1024;
 /** Who has not begun by then reads for itself later. Milliseconds. */
 const GATHER_MS = 30_000;
-const RETRIES = 5;
-/** After this much the next connection is made without a wait. Bytes. */
-export const UNHURRIED_BYTES = 512 * 1024;
 
 /** One reader's part in a `SharedRead`. */
 export interface SharedReader {
@@ -102,32 +99,22 @@ export class SharedRead {
   async #readAll(): Promise<void> {
     const { size } = this.#source.descriptor;
     let position = 0;
-    let failures = 0;
-    do {
-      const start = position;
-      try {
-        const stream = await this.#source.open({ signal: this.#signal, offset: start });
-        // Leaving the loop destroys the stream.
-        for await (const chunk of stream as AsyncIterable<Buffer>) {
-          position += chunk.length;
-          this.#check(chunk, position);
-          if (this.#branches.size === 0) return;
-          for (const branch of this.#branches) branch.give(chunk);
-          this.#onProgress?.(position);
-          await Promise.all([...this.#branches].map((branch) => branch.room()));
-          if (this.#branches.size === 0) return;
-        }
-        if (position < size) throw this.#wrongSize(position);
-        if (size === 0) this.#checkDigest();
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        failures = position > start ? 1 : failures + 1;
-        if (!(error instanceof TransportError) || failures > RETRIES) throw error;
-        this.#onRetry?.(`${error.message}; going on at byte ${position}`);
-        // A connection that brought much was cut by somebody's limit: there is nothing to wait for.
-        if (position - start < UNHURRIED_BYTES) await delay(backoffMs(failures), this.#signal);
+    const readRest = async (): Promise<void> => {
+      const stream = await this.#source.open({ signal: this.#signal, offset: position });
+      // Leaving the loop destroys the stream.
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        position += chunk.length;
+        this.#check(chunk, position);
+        if (this.#branches.size === 0) return;
+        for (const branch of this.#branches) branch.give(chunk);
+        this.#onProgress?.(position);
+        await Promise.all([...this.#branches].map((branch) => branch.room()));
+        if (this.#branches.size === 0) return;
       }
-    } while (position < size);
+      if (position < size) throw this.#wrongSize(position);
+      if (size === 0) this.#checkDigest();
+    };
+    await resumeBody(readRest, () => position, { signal: this.#signal, onRetry: this.#onRetry });
   }
 
   /** Before the last bytes are given out, all of them must be right. */

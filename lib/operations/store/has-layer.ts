@@ -3,13 +3,12 @@ import { digestHex, type ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isIntact } from './is-intact.js';
 
-/** What telling whether a layer is here needs. */
 export type LayerDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
 
 /**
- * Whether a layer is here: as a subvolume, with a record, and with records of all layers below. A subvolume without a record
- * is left over from a process that was killed: its files may be incomplete, and so are those of layers made from it. So may
- * be those of a layer that was written just before a power cut.
+ * Whether the store has a layer: as a subvolume, with a record, and with records of all layers below. A subvolume without a
+ * record is left over from a process that was killed: its files may be incomplete, and so may those of layers made from it
+ * and of a layer that was written just before a power cut.
  */
 export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean> {
   if (!(await deps.snapshots.has(layer))) return false;
@@ -23,7 +22,7 @@ export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean
 
 /**
  * Whether an image of the store can be used as it is: manifest, config and index have the bytes that their digests say, and
- * its top layer is here. Layer blobs are not looked at.
+ * the store has its top layer. Layer blobs are not checked.
  */
 export async function isComplete(
   deps: LayerDeps & Pick<OperationDeps, 'content'>,
@@ -35,7 +34,7 @@ export async function isComplete(
   return top === undefined || hasLayer(deps, top);
 }
 
-/** Whether a layer on top of one that is here is here too. */
+/** As `hasLayer`, for a layer on top of one that the store has. */
 export async function isRecorded({ metadata, snapshots }: LayerDeps, layer: ChainId): Promise<boolean> {
   return (await metadata.layers.get(digestHex(layer))) !== undefined && (await snapshots.has(layer));
 }
@@ -76,7 +75,7 @@ export async function unrecordedLayers({ metadata, snapshots }: LayerDeps): Prom
   return found;
 }
 
-/** The layers whose records stand on one of `roots`, from the bottom up. */
+/** The layers that are made from one of `roots`, by their records, from the bottom up. */
 export function madeFrom(layers: readonly LayerRecord[], roots: readonly ChainId[]): ChainId[] {
   const found: ChainId[] = [];
   const below = new Set(roots);

@@ -30,7 +30,7 @@ export class LayerSizes {
     return sum(chainIds.filter((chainId) => this.#images.get(chainId) === 1).map((chainId) => this.of(chainId)));
   }
 
-  /** The layer a container stands on and all below it. */
+  /** The base layer of a container and all below it. */
   below(top: ChainId | undefined): number {
     let size = 0;
     for (let next = top; next !== undefined; next = this.#layers.get(next)?.parent) size += this.of(next);

@@ -4,7 +4,7 @@ import type { OperationDeps } from '../deps.js';
 import { readImageConfig } from './find-container.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
-/** One image of `images`, once for each manifest that it is here with; sizes in bytes of uncompressed tar. */
+/** An image of the store, once for each of its manifests; sizes in bytes of uncompressed tar. */
 export interface ImageSummary {
   readonly id: Digest;
   readonly names: readonly string[];

@@ -1,26 +1,25 @@
+import { randomBytes } from 'node:crypto';
 import type { HeldLock } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './seal-layers.js';
 
 /**
- * Takes the store for work that others may do beside: what another boot left unsealed is dropped first, while nobody else
- * works. Throws AbortError; TypeError for a boot ID that is no string.
+ * Locks the store, shared with other processes. Layers that another boot left unsealed are dropped first, under an exclusive
+ * lock. Throws AbortError.
  */
 export async function lockStore(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'>,
-  { bootId, signal }: { readonly bootId: string; readonly signal: AbortSignal },
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<HeldLock> {
   const { metadata, snapshots, progress } = deps;
-  // A program in JavaScript easily forgets to await it, and the records would lose it.
-  if (typeof bootId !== 'string') throw new TypeError('bootId must be a string: await currentBootId()');
-  if (await hasUnsealedOfAnotherBoot({ metadata, bootId })) {
+  if (await hasUnsealedOfAnotherBoot({ metadata })) {
     const alone = await metadata.lock('store', {
       mode: 'exclusive',
       signal,
       onWait: () => progress.note('waiting for other imgtool processes that work in the store'),
     });
     try {
-      const { length } = await dropUnsealedLayers({ metadata, snapshots, bootId });
+      const { length } = await dropUnsealedLayers({ metadata, snapshots });
       if (length > 0)
         progress.note(`${length === 1 ? 'a layer' : `${length} layers`} written just before a restart: unpacked anew`);
     } finally {
@@ -29,4 +28,23 @@ export async function lockStore(
   }
   await metadata.keepRoom();
   return metadata.lock('store', { mode: 'shared', signal });
+}
+
+/**
+ * Runs `work` with a new key for a subvolume in work, which counts as alive meanwhile; what it made under that key and did not
+ * commit is removed afterwards. Throws as `work` does, AbortError.
+ */
+export async function withWorkKey<T>(
+  { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
+  signal: AbortSignal,
+  work: (key: string) => Promise<T>,
+): Promise<T> {
+  const key = randomBytes(16).toString('hex');
+  const alive = await metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
+  try {
+    return await work(key);
+  } finally {
+    await snapshots.removeWork(key);
+    alive.release();
+  }
 }

@@ -2,11 +2,10 @@ import { digestHex } from '../../spec/index.js';
 import type { LayerRecord, MetadataStore } from '../../metadata/index.js';
 import type { Snapshotter } from '../../snapshot/index.js';
 
-/** What sealing needs: the records, the subvolumes they describe and the boot we are in. */
+/** What sealing needs: the records and the subvolumes they describe. */
 export interface SealDeps {
-  readonly metadata: Pick<MetadataStore, 'layers' | 'tryLock'>;
+  readonly metadata: Pick<MetadataStore, 'layers' | 'tryLock' | 'bootId'>;
   readonly snapshots: Pick<Snapshotter, 'sync' | 'removeLayer'>;
-  readonly bootId: string;
 }
 
 /**
@@ -23,8 +22,8 @@ export async function syncLayers(deps: SealDeps): Promise<number> {
   return syncAndSeal(deps, await unsealedOfThisBoot(deps));
 }
 
-async function unsealedOfThisBoot({ metadata, bootId }: SealDeps): Promise<LayerRecord[]> {
-  return (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === bootId);
+async function unsealedOfThisBoot({ metadata }: SealDeps): Promise<LayerRecord[]> {
+  return (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === metadata.bootId);
 }
 
 async function syncAndSeal(deps: SealDeps, written: readonly LayerRecord[]): Promise<number> {
@@ -41,17 +40,20 @@ async function syncAndSeal(deps: SealDeps, written: readonly LayerRecord[]): Pro
 /** Whether another boot left layers unsealed. Reads records only. */
 export async function hasUnsealedOfAnotherBoot({
   metadata,
-  bootId,
-}: Pick<SealDeps, 'bootId'> & { readonly metadata: Pick<MetadataStore, 'layers'> }): Promise<boolean> {
-  return (await metadata.layers.list()).some((layer) => !layer.sealed && layer.bootId !== bootId);
+}: {
+  readonly metadata: Pick<MetadataStore, 'layers' | 'bootId'>;
+}): Promise<boolean> {
+  return (await metadata.layers.list()).some((layer) => !layer.sealed && layer.bootId !== metadata.bootId);
 }
 
 /**
- * Drops the layers that another boot left unsealed: a crash may have cut their data, and their blob makes them anew.
+ * Drops the layers that another boot left unsealed: a crash may have cut their data. They are unpacked again from their blobs.
  * Called at the start of whatever writes. Resolves with the dropped records.
  */
 export async function dropUnsealedLayers(deps: SealDeps): Promise<LayerRecord[]> {
-  const doubtful = (await deps.metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId !== deps.bootId);
+  const doubtful = (await deps.metadata.layers.list()).filter(
+    (layer) => !layer.sealed && layer.bootId !== deps.metadata.bootId,
+  );
   const dropped: LayerRecord[] = [];
   for (const layer of doubtful)
     await whileUnchanged(deps, layer, async (key) => {

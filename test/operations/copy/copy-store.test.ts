@@ -47,8 +47,7 @@ describe('operations/copy: from the store', () => {
     return copy(
       {
         ...{ registry: client, progress, parallel: 6, temporaryDirectory: root, recompressLayer },
-        openSource: () =>
-          openStoreSource({ ...local(), registry: () => Promise.resolve(client) }, record.id, { signal }),
+        openSource: () => openStoreSource({ ...local(), registry: client }, record.id, { signal }),
         openDestination: () => Promise.reject(new Error('not used')),
       },
       {

@@ -1,6 +1,7 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { createContentStore, type ContentStore } from '../../../lib/content/index.js';
@@ -8,7 +9,14 @@ import { NotFoundError } from '../../../lib/errors.js';
 import { createLayerApplier } from '../../../lib/layer/index.js';
 import { createMetadataStore, type MetadataStore } from '../../../lib/metadata/index.js';
 import { createSnapshotter, openStore } from '../../../lib/snapshot/index.js';
-import { digestOf, hostPlatform, MEDIA_TYPE, type Descriptor, type RawManifest } from '../../../lib/spec/index.js';
+import {
+  digestOf,
+  hostPlatform,
+  MEDIA_TYPE,
+  type Descriptor,
+  type ImageDestination,
+  type RawManifest,
+} from '../../../lib/spec/index.js';
 import { btrfsDirectory } from '../../helpers/btrfs.js';
 import { rejection } from '../../helpers/rejection.js';
 import { writeTar } from '../../helpers/tar-writer.js';
@@ -43,16 +51,19 @@ describe('operations/copy: into the store', () => {
     return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
   }
 
-  /** Ends a copy whose blobs have been dealt with. */
-  async function finish(manifest: RawManifest): Promise<void> {
-    const destination = await openStoreDestination(
+  const open = (): Promise<ImageDestination> =>
+    openStoreDestination(
       {
         ...{ content, metadata, snapshots: createSnapshotter({ root }), createApplier: () => createLayerApplier() },
         progress: { event: () => undefined, note: () => undefined },
       },
       'app:1',
-      { reserveBytes: 0, bootId: 'this boot', signal },
+      { reserveBytes: 0, signal },
     );
+
+  /** Ends a copy whose blobs have been dealt with. */
+  async function finish(manifest: RawManifest): Promise<void> {
+    const destination = await open();
     try {
       await destination.putManifest(manifest, { tag: '1' }, { signal });
       await destination.commit({ signal });
@@ -60,6 +71,33 @@ describe('operations/copy: into the store', () => {
       await destination.close();
     }
   }
+
+  it('an image from one source is unpacked while it is taken, and recorded by commit', async () => {
+    const manifest = await imageOf({});
+    const snapshots = createSnapshotter({ root });
+    const take = async (): Promise<(string | undefined)[]> => {
+      const destination = await open();
+      try {
+        const source = {
+          blob: (descriptor: Descriptor) => ({ descriptor, open: () => Promise.resolve(Readable.from([layer])) }),
+        };
+        const taken = await destination.takeImage!(source, manifest, { signal });
+        const unpacked = await snapshots.listLayers();
+        expect(unpacked).to.have.length(1);
+        await destination.putManifest(manifest, { tag: '1' }, { signal });
+        await destination.commit({ signal });
+        return taken.map(({ state }) => state);
+      } finally {
+        await destination.close();
+      }
+    };
+    expect(await take()).to.deep.equal(['fetched', 'present']);
+    expect((await metadata.images.list()).map(({ names }) => names)).to.deep.equal([['docker.io/library/app:1']]);
+    // A blob that was dropped after unpacking comes back, because its source may vanish.
+    await content.delete(digestOf(layer));
+    expect(await take()).to.deep.equal(['present', 'present']);
+    expect(await content.stat(digestOf(layer))).to.deep.equal({ size: layer.length });
+  });
 
   it('a blob that turns out damaged is dropped and said to be; the next copy brings it', async () => {
     const manifest = await imageOf({});

@@ -162,7 +162,7 @@ describe('operations/copy: the contract of', () => {
       ...{ content, metadata, snapshots: createSnapshotter({ root }), createApplier: () => createLayerApplier() },
       ...{ compareTrees: changes, packLayer, recompressLayer },
       progress: { event: () => undefined, note: () => undefined },
-      registry: () => Promise.resolve(registry),
+      registry,
     });
 
     describeImageSource('store', () => ({
@@ -176,7 +176,7 @@ describe('operations/copy: the contract of', () => {
       () => {
         const name = `docker.io/library/new-${++count}:1`;
         return Promise.resolve({
-          open: () => openStoreDestination(deps(), name, { reserveBytes: 0, bootId: 'this boot', signal }),
+          open: () => openStoreDestination(deps(), name, { reserveBytes: 0, signal }),
           read: async () => {
             const isThere = (await metadata.images.list()).some(({ names }) => names.includes(name));
             return isThere ? openStoreSource(deps(), name, { signal }) : undefined;

@@ -12,6 +12,7 @@ import {
   type Digest,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
+import type { NewBlobs } from '../store/index.js';
 
 const V1_PART = 'v1 layer';
 
@@ -25,10 +26,10 @@ export interface V1Layer {
 }
 
 /**
- * Brings the layer of a v1 image into the store; goes on where an earlier pull has ended. `known`: blobs that may be it. What
- * comes into the store is added to `fetched`. Throws what the registry throws, DiskSpaceError.
+ * Fetches the layer of a v1 image into the store, resuming where an earlier pull ended. `known`: blobs that may be it.
+ * `blobs` gets the digests of what is new in the store. Throws what the registry throws, DiskSpaceError.
  */
-export async function bringV1Layer(
+export async function fetchV1Layer(
   deps: LayerDeps,
   repository: V1Repository,
   job: {
@@ -36,20 +37,20 @@ export async function bringV1Layer(
     readonly position: number;
     readonly image: Promise<V1RemoteImage>;
     readonly known: readonly Descriptor[];
-    readonly fetched: Digest[];
+    readonly blobs: NewBlobs;
     readonly signal: AbortSignal;
   },
 ): Promise<V1Layer> {
-  const { id, position, image, known, fetched, signal } = job;
+  const { id, position, image, known, blobs, signal } = job;
   const event = (state: ProgressState, more: object = {}): void =>
     deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
   const key = v1PartKey(repository, id);
   const finished = await deps.content.finishedPart(key);
-  // Only who may have the layer waits for what the registry says of it.
+  // The image is awaited only if the layer may be in the store.
   if (known.length > 0 || finished !== undefined) {
-    const present = await v1LayerHere(deps, await image, { known, finished });
+    const present = await findV1Layer(deps, await image, { known, finished });
     if (present !== undefined) {
-      if (known.length === 0) fetched.push(present.blob.digest);
+      if (known.length === 0) blobs.add(present.blob.digest);
       event('skipped');
       return present;
     }
@@ -62,16 +63,16 @@ export async function bringV1Layer(
       signal,
       priority: -position,
       part,
-      consume: (body, converted) => (converted ? keep(deps, body, { fetched, signal }) : drain(body)),
+      consume: (body, converted) => (converted ? keep(deps, body, { blobs, signal }) : drain(body)),
       onProgress: (transferred) => event('active', { transferred: (total = transferred) }),
       onRetry: (message) => event('retrying', { message }),
     });
     const { tarSum } = await image;
     const proofs = [payloadChecksum, ...(tarSum === undefined ? [] : [tarSum])];
     const blob = await part.commit({ proofs, ...(result === undefined ? {} : { blob: result }) });
-    fetched.push(blob.digest);
+    blobs.add(blob.digest);
     event('done', { transferred: total, total });
-    // The unpacker tells the compression; until then nobody asks for it.
+    // The media type is corrected once unpacking has shown the compression.
     return { blob: { mediaType: MEDIA_TYPE.ociLayer, ...blob }, payload: payloadChecksum, state: 'fetched' };
   } finally {
     await part.release();
@@ -82,10 +83,10 @@ export async function bringV1Layer(
 async function keep(
   { content }: Pick<OperationDeps, 'content'>,
   body: Readable,
-  { fetched, signal }: { readonly fetched: Digest[]; readonly signal: AbortSignal },
+  { blobs, signal }: { readonly blobs: NewBlobs; readonly signal: AbortSignal },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
   const blob = await content.ingestStream(body, { signal });
-  fetched.push(blob.digest);
+  blobs.add(blob.digest);
   return blob;
 }
 
@@ -116,7 +117,7 @@ async function finishedLayer(
 }
 
 /** The blob of the store that is the layer of `image`, if it can be proven; reads it. */
-export async function v1LayerHere(
+export async function findV1Layer(
   deps: Pick<OperationDeps, 'content'>,
   image: V1RemoteImage,
   { known, finished }: { readonly known: readonly Descriptor[]; readonly finished: FinishedPart | undefined },

@@ -1,23 +1,22 @@
 import type { LayerApplier } from '../../layer/index.js';
 import { nextChainId, type Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { BlobArrivals } from '../download/index.js';
+import type { BlobDownloads } from '../download/index.js';
 import { hasLayer } from '../store/index.js';
-import { type LayerStep, unpackUnknown } from './unpack-layers.js';
+import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /**
- * The layers that need no unpacking, of an image that tells no diffIDs (schema 1, protocol v1): the longest run from the
- * bottom whose blobs were unpacked here before and whose top layer is there. Blobs are known by digest, so what they
- * unpack to is too.
+ * The layers that need no unpacking, of an image that declares no diffIDs (schema 1, protocol v1): the longest run from the
+ * bottom whose blobs were unpacked in this store before and whose top layer is present.
  */
-export async function knownSteps(
+export async function knownLayers(
   { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
   blobs: readonly Descriptor[],
-): Promise<LayerStep[]> {
+): Promise<LayerPlan[]> {
   const records = new Map(
     (await metadata.layers.list()).flatMap((layer) => (layer.blob === undefined ? [] : [[layer.blob.digest, layer]])),
   );
-  const steps: LayerStep[] = [];
+  const steps: LayerPlan[] = [];
   for (const { digest } of blobs) {
     const record = records.get(digest);
     if (record?.blob === undefined) break;
@@ -29,23 +28,22 @@ export async function knownSteps(
 }
 
 /**
- * Unpacks `blobs`, oldest first, on top of `below`, each as soon as it is named and its bytes arrive; what they turn out to
- * be is in the result, `below` first. Throws as `unpackUnknown`.
+ * Unpacks `blobs`, oldest first, on top of `below`, each as soon as it is named and its bytes arrive. Resolves with all
+ * layers, `below` first. Throws as `unpackUndeclaredLayer`.
  */
-export async function unpackUnsealed(
+export async function unpackUndeclared(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
-  arrivals: BlobArrivals,
+  downloads: BlobDownloads,
   applier: LayerApplier,
   options: {
-    readonly below: readonly LayerStep[];
+    readonly below: readonly LayerPlan[];
     readonly blobs: Iterable<Descriptor> | AsyncIterable<Descriptor>;
-    readonly bootId: string;
     readonly signal: AbortSignal;
   },
-): Promise<LayerStep[]> {
-  const { bootId, signal } = options;
+): Promise<LayerPlan[]> {
+  const { signal } = options;
   const steps = [...options.below];
   for await (const blob of options.blobs)
-    steps.push(await unpackUnknown(deps, arrivals, applier, { blob, parent: steps.at(-1)?.chainId, bootId, signal }));
+    steps.push(await unpackUndeclaredLayer(deps, downloads, applier, { blob, parent: steps.at(-1)?.chainId, signal }));
   return steps;
 }

@@ -1,0 +1,145 @@
+import { closeSync, openSync } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
+import type { ProgressState } from '../../progress/index.js';
+import type { BlobReader, BlobSource, Descriptor, Digest, ReopenableBlob } from '../../spec/index.js';
+import { GrowingFile } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import { fetchBlob } from './fetch-blob.js';
+
+/** A blob that is on its way into the store: readable from `fd` as far as `growing` says. */
+export interface ReadableBlob {
+  readonly fd: number;
+  readonly growing: GrowingFile;
+}
+
+/** The downloads of one image: each digest once, bottom layers first. `close` releases the descriptors. */
+export interface BlobDownloads {
+  /** Resolves as soon as the first bytes may be read. */
+  readable(digest: Digest): Promise<ReadableBlob>;
+  /** Resolves when the blob is verified and published, with whether this process fetched it. */
+  done(digest: Digest): Promise<'fetched' | 'present'>;
+  close(): Promise<void>;
+}
+
+type DownloadDeps = Pick<OperationDeps, 'content' | 'progress'>;
+
+/** Starts to fetch all of `blobs` (oldest first) that the store lacks. Abort through `signal`; always `close`. */
+export function startDownloads(
+  deps: DownloadDeps,
+  source: BlobReader,
+  options: { readonly blobs: readonly Descriptor[]; readonly signal: AbortSignal },
+): BlobDownloads {
+  const fds: number[] = [];
+  const downloads = new Map<Digest, { readable: Promise<ReadableBlob>; done: Promise<'fetched' | 'present'> }>();
+  options.blobs.forEach((descriptor, position) => {
+    if (downloads.has(descriptor.digest)) return;
+    const { promise: readable, resolve, reject } = deferred<ReadableBlob>();
+    const blob = source.blob(descriptor, { priority: -position });
+    const done = download(deps, blob, options.signal, (path, growing) => {
+      const fd = openSync(path, 'r');
+      fds.push(fd);
+      resolve({ fd, growing });
+    });
+    done.catch(reject);
+    // Avoids an unhandled rejection when nobody awaits it.
+    readable.catch(() => undefined);
+    downloads.set(descriptor.digest, { readable, done });
+  });
+  return {
+    readable: (digest) => downloads.get(digest)!.readable,
+    done: (digest) => downloads.get(digest)!.done,
+    close: async () => {
+      await Promise.allSettled([...downloads.values()].map((entry) => entry.done));
+      for (const fd of fds) closeSync(fd);
+    },
+  };
+}
+
+/** Fetches blobs that the store lacks and waits for all of them. Throws as `fetchBlob`. */
+export async function fetchBlobs(
+  deps: DownloadDeps,
+  source: BlobReader,
+  options: { readonly blobs: readonly Descriptor[]; readonly signal: AbortSignal },
+): Promise<void> {
+  const downloads = startDownloads(deps, source, options);
+  try {
+    for (const { digest } of options.blobs) await downloads.done(digest);
+  } finally {
+    await downloads.close();
+  }
+}
+
+/** Blobs that the store has, in the shape of finished downloads; to be closed. */
+export function blobsInStore(content: OperationDeps['content']): BlobDownloads {
+  const fds: number[] = [];
+  const opened = new Map<Digest, Promise<ReadableBlob>>();
+  const open = async (digest: Digest): Promise<ReadableBlob> => {
+    const fd = openSync(content.path(digest), 'r');
+    fds.push(fd);
+    return { fd, growing: GrowingFile.complete((await content.stat(digest))?.size ?? 0) };
+  };
+  return {
+    readable: (digest) => {
+      const blob = opened.get(digest) ?? open(digest);
+      opened.set(digest, blob);
+      return blob;
+    },
+    done: () => Promise.resolve('present'),
+    close: () => {
+      for (const fd of fds) closeSync(fd);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A blob of any medium in the shape that `fetchBlob` takes. */
+export function downloadOf(blob: ReopenableBlob): BlobSource {
+  const { descriptor, download } = blob;
+  if (download !== undefined) return download;
+  return {
+    descriptor,
+    open: async ({ signal, offset = 0 }) => {
+      const body = addAbortSignal(signal, await blob.open({ signal, offset }));
+      return { body, restarted: false };
+    },
+  };
+}
+
+async function download(
+  { content, progress }: DownloadDeps,
+  blob: ReopenableBlob,
+  signal: AbortSignal,
+  onReadable: (path: string, growing: GrowingFile) => void,
+): Promise<'fetched' | 'present'> {
+  const { digest, size: total } = blob.descriptor;
+  const event = (state: ProgressState, more: object = {}): void =>
+    progress.event({ v: 1, kind: 'blob', action: 'fetch', digest, state, total, ...more });
+  const ingest = await content.beginIngest(blob.descriptor, { signal, onWait: () => event('waiting') });
+  if (ingest === undefined) {
+    onReadable(content.path(digest), GrowingFile.complete(total));
+    event('skipped');
+    return 'present';
+  }
+  try {
+    onReadable(ingest.path, ingest.growing);
+    await fetchBlob(downloadOf(blob), ingest, {
+      signal,
+      onProgress: (transferred) => event('active', { transferred }),
+      onRetry: (message) => event('retrying', { transferred: ingest.offset, message }),
+    });
+    event('done', { transferred: total });
+    return 'fetched';
+  } finally {
+    await ingest.release();
+  }
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,49 @@
+import { type Descriptor, formatPlatform, type ImageConfig, ociImageOf, parseImageConfig } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import type { NewImage } from '../store/index.js';
+import type { LayerPlan } from './unpack-layers.js';
+
+/** An image that came without manifest, now that its layers are known. */
+export interface ImageToWrite {
+  /** Bytes of its config, with the diffIDs of `steps`. */
+  readonly config: Buffer;
+  /** Oldest first. */
+  readonly steps: readonly LayerPlan[];
+  /** Annotations of the layers, parallel to `steps`. */
+  readonly annotations?: readonly Readonly<Record<string, string>>[];
+}
+
+/**
+ * Stores the config of an image and an OCI manifest for it. The same layers and config always give the same ID and digest.
+ * Resolves with what is to be recorded.
+ */
+export async function writeImage(
+  { content }: Pick<OperationDeps, 'content'>,
+  { config: bytes, steps, annotations }: ImageToWrite,
+): Promise<NewImage> {
+  const layers = steps.map(({ blob: { mediaType, digest, size } }, index) => ({
+    mediaType,
+    digest,
+    size,
+    ...(annotations?.[index] === undefined ? {} : { annotations: annotations[index] }),
+  }));
+  const { config, manifest } = ociImageOf(bytes, layers);
+  await content.put(bytes, config.digest);
+  await content.put(manifest.bytes, manifest.descriptor.digest);
+  const document = parseImageConfig(bytes, `config ${config.digest}`);
+  return { ...imageOf(document, steps), config, id: config.digest, manifest: manifest.descriptor, layers };
+}
+
+/** What the config and the layers of an image say for its record. */
+export function imageOf(
+  { os, architecture, variant, created }: ImageConfig,
+  steps: readonly LayerPlan[],
+): Pick<NewImage, 'diffIds' | 'chainIds' | 'created' | 'platform'> & { readonly layers: readonly Descriptor[] } {
+  return {
+    layers: steps.map((step) => step.blob),
+    diffIds: steps.map((step) => step.diffId),
+    chainIds: steps.map((step) => step.chainId),
+    ...(typeof created === 'string' ? { created } : {}),
+    platform: formatPlatform(variant === undefined ? { os, architecture } : { os, architecture, variant }),
+  };
+}
