@@ -17,7 +17,7 @@ export interface FileTree {
 /** A small file whole. Throws ArchiveFormatError when it is missing or larger than `maxBytes`. */
 export async function readSmall(tree: FileTree, path: string, maxBytes: number): Promise<Buffer> {
   const size = await tree.size(path);
-  if (size === undefined) throw missing(tree, path);
+  if (size === undefined) throw missingFileError(tree, path);
   if (size > maxBytes) {
     throw new ArchiveFormatError(`${path} in ${tree.title} is ${size} bytes, over the limit of ${maxBytes}`, {
       entry: path,
@@ -29,7 +29,7 @@ export async function readSmall(tree: FileTree, path: string, maxBytes: number):
 }
 
 /** The error for a file that must be there. */
-export function missing(tree: FileTree, path: string): ArchiveFormatError {
+export function missingFileError(tree: FileTree, path: string): ArchiveFormatError {
   return new ArchiveFormatError(`${tree.title} has no ${path}`, {
     entry: path,
     hint: 'the archive is incomplete: write it anew',

@@ -16,7 +16,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { readDockerNames } from './docker-listing.js';
-import { missing, readSmall, type FileTree } from './file-tree.js';
+import { missingFileError, readSmall, type FileTree } from './file-tree.js';
 import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
@@ -147,7 +147,7 @@ class OciLayout implements ImageArchive {
 /** Throws ArchiveFormatError when there is no such file, SizeMismatchError. */
 async function expectSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
   const actual = await tree.size(path);
-  if (actual === undefined) throw missing(tree, path);
+  if (actual === undefined) throw missingFileError(tree, path);
   if (actual === size) return;
   throw new SizeMismatchError(
     `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} its manifest says`,

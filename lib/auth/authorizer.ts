@@ -59,13 +59,13 @@ class ChallengeAuthorizer implements Authorizer {
     if (bearer === undefined || credentials?.registryToken !== undefined) {
       const header =
         bearer === undefined ? this.#basic(challenges, host, credentials) : `Bearer ${credentials?.registryToken}`;
-      if (header === refusal.refused) throw refusedAgain(host, credentials);
+      if (header === refusal.refused) throw credentialsRefusedError(host, credentials);
       this.#answers.set(scopeKey(scope), header);
       return header;
     }
     const token = await this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
-    if (header === refusal.refused) throw refusedAgain(host, credentials);
+    if (header === refusal.refused) throw credentialsRefusedError(host, credentials);
     // Fetching it may have shown that the host gives tokens for one repository alone.
     this.#answers.set(scopeKey(this.#usable(scope)), token);
     return header;
@@ -114,7 +114,7 @@ class ChallengeAuthorizer implements Authorizer {
   }
 }
 
-function refusedAgain(host: string, credentials: Credentials | undefined): AuthenticationError {
+function credentialsRefusedError(host: string, credentials: Credentials | undefined): AuthenticationError {
   const of = credentials === undefined ? '' : ` of ${credentials.source}`;
   return new AuthenticationError(`${host} refused the credentials${of}`, {
     host,

@@ -62,7 +62,7 @@ const UNREACHABLE: ReadonlySet<string> = new Set(['ENETUNREACH', 'EHOSTUNREACH',
 
 /** Turns what got or node raised into a TransportError with its phase and a hint. */
 export function describeFailure(raw: unknown, exchange: Exchange): Failure {
-  const error = innermost(raw);
+  const error = innermostError(raw);
   const code = error.code === undefined || error.code === '' ? undefined : error.code;
   const { phase, message, hint } = diagnose(error, code, exchange);
   return { code, error: new TransportError(message, { host: exchange.host, phase, hint, cause: raw }) };
@@ -183,7 +183,7 @@ function timedOut(event: string, host: string): Diagnosis {
 }
 
 /** got wraps what node raised, and node wraps the tries for each address of a host. */
-function innermost(raw: unknown): NodeError {
+function innermostError(raw: unknown): NodeError {
   let error = raw as NodeError;
   while (error.event === undefined && error.cause instanceof Error) error = error.cause;
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0];

@@ -66,7 +66,7 @@ export async function findStore(
   const found = await readStore(path, options.reserve);
   if (found !== undefined) return found;
   const { hasPool } = await import('./pool-file.js');
-  if (!(await hasPool(path))) throw noStore(path);
+  if (!(await hasPool(path))) throw noStoreError(path);
   requireRoot(path);
   return bringUp(path, { ...options, create: false });
 }
@@ -80,7 +80,7 @@ export async function detachPool(root: string): Promise<boolean> {
 }
 
 async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
-  if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStore(path);
+  if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStoreError(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
@@ -93,7 +93,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
       const mounted = await readStore(path, options.reserve);
       if (mounted !== undefined) return mounted;
     } else {
-      if (!options.create) throw noStore(path);
+      if (!options.create) throw noStoreError(path);
       await refuseForeign(path);
       if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
         await makeSubvolumeRoot(path);
@@ -125,7 +125,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
         hint: 'choose another place with --root',
         cause: error,
       });
-    if (code === 'EACCES' || code === 'EPERM') throw rootRightsMissing(path, error);
+    if (code === 'EACCES' || code === 'EPERM') throw noRootRightsError(path, error);
     throw new StoreError(`${file} cannot be read: ${code ?? String(error)}`, { path: file, cause: error });
   }
   let document: { readonly version?: unknown; readonly pool?: PoolBacking } | null;
@@ -179,10 +179,10 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function requireRoot(path: string): void {
-  if (process.geteuid?.() !== 0) throw rootRightsMissing(path);
+  if (process.geteuid?.() !== 0) throw noRootRightsError(path);
 }
 
-function rootRightsMissing(path: string, cause?: unknown): StoreError {
+function noRootRightsError(path: string, cause?: unknown): StoreError {
   return new StoreError(`the store at ${path} needs root rights`, {
     path,
     cause,
@@ -190,7 +190,7 @@ function rootRightsMissing(path: string, cause?: unknown): StoreError {
   });
 }
 
-function noStore(path: string): NotFoundError {
+function noStoreError(path: string): NotFoundError {
   return new NotFoundError(`there is no store at ${path}: nothing was pulled yet`, {
     kind: 'store',
     subject: path,

@@ -139,7 +139,7 @@ async function expectNamesFree(
       owners.set(name, id);
       const holder = records.find((record) => record.id !== id && record.names.includes(name));
       if (holder === undefined) continue;
-      if (!replace) throw taken(name, holder.id);
+      if (!replace) throw nameTakenError(name, holder.id);
       progress.note(
         `${name} was image ${holder.id}, which keeps ${holder.names.length === 1 ? 'no name' : 'its others'}`,
       );
@@ -147,7 +147,7 @@ async function expectNamesFree(
   }
 }
 
-function taken(name: string, holder: Digest): AlreadyExistsError {
+function nameTakenError(name: string, holder: Digest): AlreadyExistsError {
   return new AlreadyExistsError(`${name} is another image in the store already: ${holder}`, {
     kind: 'image',
     subject: name,
@@ -186,7 +186,7 @@ async function record(
   { names }: ArchivedImage,
 ): Promise<LoadedImage> {
   for (const name of names.length === 0 ? [undefined] : names) {
-    await recordImage(deps, image, { name, signal, ...(replace ? {} : { onTaken: taken }) });
+    await recordImage(deps, image, { name, signal, ...(replace ? {} : { onTaken: nameTakenError }) });
   }
   return { id: image.id, names, digest: image.manifest.digest, layers };
 }

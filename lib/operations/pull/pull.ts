@@ -44,7 +44,7 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<P
   try {
     const local = await findComplete(deps, request);
     if (local.named !== undefined && local.settled) return finish(local.named, present(local.named));
-    if (request.policy === 'never') throw missingLocally(request.reference, local.damaged);
+    if (request.policy === 'never') throw notInStoreError(request.reference, local.damaged);
     let v1 = await deps.registry.openV1(request.reference, request);
     if (v1 === undefined) {
       const repository = await deps.registry.open(request.reference, request);
@@ -137,7 +137,7 @@ function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest): bool
   return isSource(digest) && !isSource(manifest.digest);
 }
 
-function missingLocally(reference: Reference, damaged: boolean): NotFoundError {
+function notInStoreError(reference: Reference, damaged: boolean): NotFoundError {
   const subject = formatReference(reference);
   return new NotFoundError(`${subject} is ${damaged ? 'incomplete' : 'not'} in the store`, {
     kind: 'image',

@@ -44,7 +44,7 @@ export async function resolveDigest(
   options: { readonly signal: AbortSignal },
 ): Promise<Descriptor> {
   const forced = await deps.registry.openV1(reference, options);
-  if (forced !== undefined) throw hasNoDigest(reference);
+  if (forced !== undefined) throw noDigestError(reference);
   try {
     const reader = await deps.registry.open(reference, options);
     const found = await reader.resolve(tagOrDigest(reference), options);
@@ -57,11 +57,11 @@ export async function resolveDigest(
     }
   } catch (error) {
     if ((await deps.registry.openV1(reference, { ...options, after: error })) === undefined) throw error;
-    throw hasNoDigest(reference);
+    throw noDigestError(reference);
   }
 }
 
-function hasNoDigest(reference: Reference): UsageError {
+function noDigestError(reference: Reference): UsageError {
   return new UsageError(`${reference.host} is asked by registry protocol v1, which has no digests`, {
     hint: `the ID of its image is in: imgtool inspect docker-v1://${formatReference(reference)}`,
   });

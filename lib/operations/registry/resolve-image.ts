@@ -96,13 +96,13 @@ export async function throughIndexes(
       if (!isAnotherLeft || !(error instanceof NotFoundError && error.kind === 'platform')) throw error;
     }
   }
-  throw platformMissing(document, platform);
+  throw noPlatformError(document, platform);
 }
 
 /** The entry of an index that serves `platform` best. Throws NotFoundError that lists what the index offers. */
 export function choosePlatform(index: ImageIndex, platform: Platform): Descriptor {
   const [best] = candidatesFor(index, platform);
-  if (best === undefined) throw platformMissing(index, platform);
+  if (best === undefined) throw noPlatformError(index, platform);
   return best;
 }
 
@@ -118,7 +118,7 @@ function candidatesFor(index: ImageIndex, platform: Platform): readonly Descript
   return index.manifests.filter((entry) => entry.platform === undefined).slice(0, MAX_CANDIDATES);
 }
 
-function platformMissing(index: ImageIndex, platform: Platform): NotFoundError {
+function noPlatformError(index: ImageIndex, platform: Platform): NotFoundError {
   const wanted = formatPlatform(platform);
   const offered = index.manifests.flatMap((entry) =>
     entry.platform === undefined ? [] : [formatPlatform(entry.platform)],

@@ -16,7 +16,7 @@ export async function removeContainer(
   const record = await findContainer(deps, container);
   deps.metadata.makeRoom();
   const running = await deps.metadata.tryLock(`running-${record.id}`, 'exclusive');
-  if (running === undefined) throw isRunning(record);
+  if (running === undefined) throw containerRunningError(record);
   try {
     await deps.snapshots.assertContainerUnused(record.id);
     await deps.snapshots.unlockContainer(record.id);
@@ -60,7 +60,7 @@ export async function removeInLockedStore(
 }
 
 /** The error for a container that another process runs a command in. */
-export function isRunning({ name }: Pick<ContainerRecord, 'name'>): AlreadyExistsError {
+export function containerRunningError({ name }: Pick<ContainerRecord, 'name'>): AlreadyExistsError {
   return new AlreadyExistsError(`a command runs in container ${name}`, {
     kind: 'container',
     subject: name,

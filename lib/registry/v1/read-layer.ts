@@ -85,11 +85,11 @@ async function* checked<T>(place: V1Place, id: string, options: Reading<T>): Asy
     }
     const checksum = digestFrom(hash);
     if (image.payloadChecksums.length > 0 && !image.payloadChecksums.includes(checksum)) {
-      throw wrong(place, id, image.payloadChecksums[0]!, checksum);
+      throw layerDigestError(place, id, image.payloadChecksums[0]!, checksum);
     }
     const sum = await tarSum?.end();
     if (sum !== undefined && sum !== image.tarSum && tarSum?.isDoubtful === false)
-      throw wrong(place, id, image.tarSum!, sum);
+      throw layerDigestError(place, id, image.tarSum!, sum);
     return checksum;
   } finally {
     await received.return(undefined);
@@ -114,7 +114,7 @@ async function* nothing(): AsyncGenerator<Buffer> {
   yield* [];
 }
 
-function wrong(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
+function layerDigestError(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
   return new DigestMismatchError(
     `the layer of v1 image ${id} has the checksum ${actual}, the registry says ${expected}`,
     { expected, actual, hint: `the image is damaged at ${place.session.host.options.host}: push it there again` },
