@@ -133,7 +133,7 @@ class OciLayout implements ImageArchive {
     return {
       descriptor,
       open: async (options) => {
-        await expectSize(this.#tree, path, descriptor);
+        await checkSize(this.#tree, path, descriptor);
         return this.#tree.open(path, options);
       },
     };
@@ -145,7 +145,7 @@ class OciLayout implements ImageArchive {
 }
 
 /** Throws ArchiveFormatError when there is no such file, SizeMismatchError. */
-async function expectSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
+async function checkSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
   const actual = await tree.size(path);
   if (actual === undefined) throw missingFileError(tree, path);
   if (actual === size) return;

@@ -91,7 +91,7 @@ export class PackTree {
       fd = openAt(dir, name, flags);
     }
     try {
-      assertSame(fd, seen, path);
+      checkSame(fd, seen, path);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -120,7 +120,7 @@ export function readExactly(fd: number, out: Buffer, position: number, name: Buf
 }
 
 /** Throws LayerFormatError unless the open file still is what `seen` tells, unwritten since. */
-export function assertSame(fd: number, seen: FileStat, path: Buffer): void {
+export function checkSame(fd: number, seen: FileStat, path: Buffer): void {
   const now = statAt(fd, '');
   const keys = ['ino', 'size', 'mtimeNs', 'ctimeNs', 'mode'] as const;
   if (keys.some((key) => now[key] !== seen[key])) throw changedFileError(path);

@@ -16,7 +16,7 @@ export const SWAP_IN_USE = {
  * Throws SubvolumeError when the subvolume at `path` cannot go, or others would lose what they use: a file in it, or in a
  * subvolume inside, is swap space or the disk of a loop device. Nothing is changed. `trash`: a directory on its file system.
  */
-export async function assertUnused(path: string, trash: string): Promise<void> {
+export async function checkUnused(path: string, trash: string): Promise<void> {
   const loop = loopInside(path);
   if (loop !== undefined)
     throw new SubvolumeError(`${loop.device} uses a file in it: ${loop.file}`, {

@@ -36,7 +36,7 @@ export interface FreezingSnapshotter extends Snapshotter {
   /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
   unlockContainer(id: string): Promise<void>;
   /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
-  assertContainerUnused(id: string): Promise<void>;
+  checkContainerUnused(id: string): Promise<void>;
   /**
    * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
    * say; with a text that tells which. Takes as long as the tree is big.
@@ -133,8 +133,8 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     async unlockContainer(id) {
       await (await native()).unlockContainer(containerPath(id));
     },
-    async assertContainerUnused(id) {
-      await (await native()).assertContainerUnused(containerPath(id), trash);
+    async checkContainerUnused(id) {
+      await (await native()).checkContainerUnused(containerPath(id), trash);
     },
     async listMarked(tree) {
       const { listMarked } = await import('./inode-traits.js');

@@ -43,7 +43,7 @@ export interface StoreRoot {
 export async function openStore(root: string, options: OpenStoreOptions): Promise<StoreRoot> {
   const path = resolve(root);
   const found = await readStore(path, options.reserve);
-  if (found === undefined) requireRoot(path);
+  if (found === undefined) checkRoot(path);
   const store = found ?? (await bringUp(path, options));
   if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
     throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
@@ -67,7 +67,7 @@ export async function findStore(
   if (found !== undefined) return found;
   const { hasPool } = await import('./pool-file.js');
   if (!(await hasPool(path))) throw noStoreError(path);
-  requireRoot(path);
+  checkRoot(path);
   return bringUp(path, { ...options, create: false });
 }
 
@@ -178,7 +178,7 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-function requireRoot(path: string): void {
+function checkRoot(path: string): void {
   if (process.geteuid?.() !== 0) throw noRootRightsError(path);
 }
 

@@ -51,7 +51,7 @@ export class TarReader {
       const sum = sumOfBlock(windows.words, at);
       if (sum === 0) {
         if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
-        this.#expectSecondZeroBlock();
+        this.#checkSecondZeroBlock();
         return false;
       }
       if (!isChecksumRight(windows.bytes, at, sum)) {
@@ -173,7 +173,7 @@ export class TarReader {
     if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
   }
 
-  #expectSecondZeroBlock(): void {
+  #checkSecondZeroBlock(): void {
     const at = this.#block();
     if (at >= 0 && sumOfBlock(this.#windows.words, at) !== 0)
       throw new LayerFormatError('the layer is no valid tar archive: a lone block of zeros between members');

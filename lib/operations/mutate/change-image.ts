@@ -29,7 +29,7 @@ import {
   sealLayers,
   sweepStore,
 } from '../store/index.js';
-import { deriveImage, requireName } from './derive-image.js';
+import { deriveImage, checkNewName } from './derive-image.js';
 
 /** An image to make another of. */
 export interface ImageChangeRequest {
@@ -213,7 +213,7 @@ async function changeImage(
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { reference, author, message, signal } = request;
-  requireName(reference);
+  checkNewName(reference);
   const made: Digest[] = [];
   const store = await lockStore(deps, request);
   try {

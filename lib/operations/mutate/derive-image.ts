@@ -65,7 +65,7 @@ export async function deriveImage(
 }
 
 /** Throws UsageError for a reference that cannot name an image of the store. */
-export function requireName(reference: Reference | undefined): void {
+export function checkNewName(reference: Reference | undefined): void {
   if (reference === undefined || (reference.digest === undefined && reference.tag !== undefined)) return;
   throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
 }

@@ -21,7 +21,7 @@ import {
   sweepStore,
   syncLayers,
 } from '../store/index.js';
-import { requireName } from './derive-image.js';
+import { checkNewName } from './derive-image.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
@@ -61,7 +61,7 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
  * nothing is left then.
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
-  requireName(request.reference);
+  checkNewName(request.reference);
   const execution = applyConfigChanges({}, request.changes);
   const made: Digest[] = [];
   const store = await lockStore(deps, request);

@@ -49,7 +49,7 @@ export async function resolveImage(
   const { mediaType, digest } = document.raw.descriptor;
   throw new UnsupportedMediaTypeError(`manifest ${digest} is of Docker's schema 1, which has no config`, {
     mediaType,
-    hint: 'pull the image: that makes a config and a manifest of today for it',
+    hint: 'pull the image: imgtool then builds a config and a manifest for it',
   });
 }
 
@@ -66,7 +66,7 @@ export async function resolveDocument(
   const where = `manifest ${digest}`;
   if (isSchema1Type(mediaType)) return { schema1: parseSchema1(raw.bytes, mediaType, where), raw };
   const manifest = parseManifest(raw.bytes, mediaType, where) as ImageManifest;
-  requireImage(manifest, where);
+  checkIsImage(manifest, where);
   return { manifest, raw, index };
 }
 
@@ -133,7 +133,7 @@ function noPlatformError(index: ImageIndex, platform: Platform): NotFoundError {
   });
 }
 
-function requireImage(manifest: ImageManifest, where: string): void {
+function checkIsImage(manifest: ImageManifest, where: string): void {
   const odd =
     [manifest.config].filter((config) => !isConfigType(config.mediaType))[0] ??
     manifest.layers.find((layer) => !isLayerType(layer.mediaType));

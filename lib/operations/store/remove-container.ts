@@ -18,7 +18,7 @@ export async function removeContainer(
   const running = await deps.metadata.tryLock(`running-${record.id}`, 'exclusive');
   if (running === undefined) throw containerRunningError(record);
   try {
-    await deps.snapshots.assertContainerUnused(record.id);
+    await deps.snapshots.checkContainerUnused(record.id);
     await deps.snapshots.unlockContainer(record.id);
     await deps.runtime?.settle(record.id, deps.snapshots.containerPath(record.id));
     await removeIdle(deps, record.id, signal);
@@ -50,7 +50,7 @@ export async function removeInLockedStore(
 ): Promise<void> {
   const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {
-    await snapshots.assertContainerUnused(id);
+    await snapshots.checkContainerUnused(id);
     // The record goes first: after a crash nothing visible is half there.
     await metadata.containers.delete(id);
     await snapshots.removeContainer(id);

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { DigestMismatchError, RegistryError, SizeMismatchError, TransportError } from '../../errors.js';
 import { redactUrl, type StreamedResponse } from '../../http/index.js';
 import { beginPayloadChecksum, digestFrom, type Digest } from '../../spec/index.js';
-import { backoffMs, delay, modernCompression } from '../../util/index.js';
+import { backoffMs, delay, gzipUnsupported } from '../../util/index.js';
 import { imageAsked, type V1Place } from './place.js';
 import { isUploading, v1StreamError } from './responses.js';
 import { TarSumCheck } from './tar-sum-check.js';
@@ -42,7 +42,7 @@ async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Pro
       throw error;
     }
   };
-  const layer = await modernCompression(bytes(), options.signal);
+  const layer = await gzipUnsupported(bytes(), options.signal);
   try {
     const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }), layer.converted);
     return { result, payloadChecksum: outcome.checksum!, converted: layer.converted };

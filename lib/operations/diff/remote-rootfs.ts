@@ -18,7 +18,7 @@ import { readBlob } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
-export type RemoteTreeDeps = RestoreDeps & {
+export type RemoteRootfsDeps = RestoreDeps & {
   /** Loads the registry client, which nobody waits for who compares what is here. */
   readonly openRegistry: () => Promise<RegistryClient>;
 };
@@ -40,13 +40,13 @@ interface Made {
  * File trees of images at registries, made for a while on top of what the store has: a layer that is here is neither
  * fetched nor unpacked. `close` removes the trees; `dropBlobs`, called without the store's lock, what was fetched.
  */
-export class RemoteTrees {
-  readonly #deps: RemoteTreeDeps;
+export class RemoteRootfs {
+  readonly #deps: RemoteRootfsDeps;
   readonly #made = new Map<ChainId, Made>();
   readonly #keys: { readonly key: string; readonly alive: HeldLock }[] = [];
   readonly #fetched: Digest[] = [];
 
-  constructor(deps: RemoteTreeDeps) {
+  constructor(deps: RemoteRootfsDeps) {
     this.#deps = deps;
   }
 
