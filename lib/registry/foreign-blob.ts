@@ -22,7 +22,7 @@ const MAX_URLS = 10;
 const MAX_BREAKS = 3;
 
 /**
- * A layer that is kept elsewhere by design (image-spec, "urls"): from the registry, else from its URLs in order. Hosts of URLs
+ * A non-distributable (foreign) layer (image-spec, "urls"): from the registry, else from its URLs in order. Hosts of URLs
  * are told nothing but what is wanted: no login, no cookie, no certificate, no header of the registry's. A place that fails,
  * whose connections break, or whose bytes had to be read once more, is left for the next. Opening throws what the registry
  * throws, TransportError, and NotFoundError when no place has it.
@@ -71,7 +71,7 @@ export function foreignBlob(descriptor: Descriptor, options: ForeignBlobOptions)
 }
 
 function foreignBlobError({ digest }: Descriptor, failures: readonly Error[]): ImgtoolError {
-  const message = `layer ${digest} is kept elsewhere, and no place gives it: ${failures.map((error) => error.message).join('; ')}`;
+  const message = `layer ${digest} is non-distributable (foreign), and no place has it: ${failures.map((error) => error.message).join('; ')}`;
   const hint = 'its manifest names the places; a copy of the image that has this layer itself would help';
   const broken = failures.find((error) => error instanceof TransportError);
   if (broken !== undefined) {

@@ -81,7 +81,7 @@ describe('images that are hard to get', () => {
     });
   });
 
-  describe('with layers that are kept elsewhere by design', () => {
+  describe('with non-distributable layers', () => {
     let layer: string;
     let bytes: Buffer;
 
@@ -114,7 +114,7 @@ describe('images that are hard to get', () => {
       expect((await lstat(join(tree, 'theirs'))).mode & 0o7777).to.equal(0o4755);
 
       const target = `${registry.host}/other/app:1`;
-      expect(await imgtool(root, 'push', name, target, '--plan')).to.include('kept elsewhere');
+      expect(await imgtool(root, 'push', name, target, '--plan')).to.include('non-distributable (foreign)');
       const pushed = JSON.parse(await imgtool(root, 'push', name, target, '--json')) as Moved;
       expect(pushed.digest).to.equal(digest);
       expect(pushed.layers[1]).to.deep.equal(skipped);
@@ -132,7 +132,7 @@ describe('images that are hard to get', () => {
       const env = { CONTAINERS_REGISTRIES_CONF: at('registries.conf') };
       const asked = web.requests.length;
       const { message } = await rejection(run(IMGTOOL, [...args, `oci:${at('none')}:1`], { env }));
-      expect(message).to.include(`layer ${layer} is kept elsewhere`).and.include('is blocked in');
+      expect(message).to.include(`layer ${layer} is non-distributable (foreign)`).and.include('is blocked in');
       expect(web.requests).to.have.length(asked);
       serveLayer();
       await run(IMGTOOL, [...args, `oci:${at('whole')}:1`]);

@@ -71,7 +71,12 @@ async function pushed({ options }: CommandContext, result: PushResult): Promise<
 }
 
 function planned(plan: PushPlan): CommandResult {
-  const does = { present: 'present', mounted: 'to mount', uploaded: 'to upload', skipped: 'kept elsewhere' } as const;
+  const does = {
+    present: 'present',
+    mounted: 'to mount',
+    uploaded: 'to upload',
+    skipped: 'non-distributable (foreign)',
+  } as const;
   const rows = plan.layers.map(
     ({ digest, size, state }) => `  ${shortDigest(digest)}  ${formatSize(size).padStart(6)}  ${does[state]}`,
   );
