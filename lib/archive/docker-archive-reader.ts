@@ -68,7 +68,7 @@ async function buildManifest(
   };
 }
 
-/** A plain tar's digest is its diffID, which whoever reads it verifies; that of a compressed one is computed. */
+/** The digest of a plain tar is its diffID, which the reader verifies; that of a compressed one is computed. */
 async function describeLayer(tree: FileTree, path: string, diffId: Digest): Promise<Descriptor> {
   const size = await tree.size(path);
   if (size === undefined) throw missingFileError(tree, path);

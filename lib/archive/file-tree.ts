@@ -32,6 +32,6 @@ export async function readSmall(tree: FileTree, path: string, maxBytes: number):
 export function missingFileError(tree: FileTree, path: string): ArchiveFormatError {
   return new ArchiveFormatError(`${tree.title} has no ${path}`, {
     entry: path,
-    hint: 'the archive is incomplete: write it anew',
+    hint: 'the archive is incomplete: create it again',
   });
 }

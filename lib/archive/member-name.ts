@@ -40,5 +40,5 @@ function isPart(part: string): boolean {
 
 function pathEscapeError(entry: string, target?: string): PathEscapeError {
   const what = target === undefined ? entry : `${entry} -> ${target}`;
-  return new PathEscapeError(`the archive has a member that leads out of it: ${what.slice(0, 200)}`, { entry });
+  return new PathEscapeError(`the archive has a member that leads outside: ${what.slice(0, 200)}`, { entry });
 }

@@ -48,7 +48,7 @@ export class TarTree implements FileTree {
     let member = this.#members.get(path);
     for (let depth = 0; member?.kind === 'link'; depth += 1) {
       if (depth === MAX_LINK_DEPTH) {
-        throw new ArchiveFormatError(`${path} in ${this.title} is a link of a link without end`, { entry: path });
+        throw new ArchiveFormatError(`${path} in ${this.title} is a chain of links that never ends`, { entry: path });
       }
       member = this.#members.get(member.target);
     }

@@ -102,10 +102,12 @@ class ChallengeAuthorizer implements Authorizer {
   #basic(challenges: readonly Challenge[], host: string, credentials: Credentials | undefined): string {
     if (!challenges.some(({ scheme }) => scheme === 'basic')) {
       const asked = challenges.map(({ scheme }) => scheme).join(', ') || 'no scheme at all';
-      throw new AuthenticationError(`${host} wants authentication by ${asked}, which imgtool does not know`, { host });
+      throw new AuthenticationError(`${host} asks for authentication by ${asked}, which imgtool does not support`, {
+        host,
+      });
     }
     if (credentials !== undefined && credentials.password !== '') return basicHeader(credentials);
-    throw new AuthenticationError(`${host} wants a user name and password`, {
+    throw new AuthenticationError(`${host} requires a user name and password`, {
       host,
       scheme: 'basic',
       credentialSource: credentials?.source,

@@ -45,7 +45,7 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
   }
   const [username, password] = [answer?.Username, answer?.Secret];
   if (typeof username !== 'string' || typeof password !== 'string')
-    throw helperError(call, 'get', 'printed something that is no credentials');
+    throw helperError(call, 'get', 'printed something other than credentials');
   return password === '' ? undefined : { username, password };
 }
 
@@ -68,7 +68,7 @@ function runHelper(
   { env, timeoutMs = DEFAULT_TIMEOUT_MS }: HelperOptions,
 ): Promise<{ exitCode: number; output: string }> {
   // A name with a slash would be a program anywhere.
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw helperError(call, verb, 'has no possible name');
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw helperError(call, verb, 'has an invalid name');
   if (!mayNamePrograms(call.file)) throw untrustedHelperError(call);
   call.signal.throwIfAborted();
   return new Promise((resolve, reject) => {
@@ -88,7 +88,7 @@ function runHelper(
     const forget = onAbort(call.signal, () => end(() => reject(call.signal.reason as Error)));
     const count = (text: string): void => {
       bytes += Buffer.byteLength(text);
-      if (bytes > MAX_BYTES) fail('printed far too much');
+      if (bytes > MAX_BYTES) fail('printed too much');
     };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
@@ -136,6 +136,7 @@ function helperError({ name, server, file }: HelperCall, verb: string, why: stri
   return new AuthenticationError(`the credential helper docker-credential-${name} (of ${file}) ${why}`, {
     host: server,
     credentialSource: `docker-credential-${name}`,
-    hint: verb === 'get' ? `see what it says: echo ${server} | docker-credential-${name} get` : undefined,
+    hint:
+      verb === 'get' ? `run it by hand to see its message: echo ${server} | docker-credential-${name} get` : undefined,
   });
 }

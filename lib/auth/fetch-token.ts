@@ -149,7 +149,7 @@ function tokenRefusedError({ scope, credentials }: TokenRequest): Authentication
 }
 
 function pushDeniedError({ scope: { host }, credentials }: TokenRequest, repository: string): AuthenticationError {
-  const who = credentials === undefined ? 'anybody' : credentials.username || 'this login';
+  const who = credentials === undefined ? 'anonymous users' : credentials.username || 'this login';
   return new AuthenticationError(`the token service of ${host} does not let ${who} push to ${repository}`, {
     host,
     scheme: 'bearer',

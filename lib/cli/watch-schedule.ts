@@ -50,7 +50,7 @@ function parsed<T>(text: string, parse: () => T): T {
 }
 
 function scheduleError(text: string, why?: string): UsageError {
-  const what = `--watch ${JSON.stringify(text.slice(0, 100))} is no interval and no time of cron`;
+  const what = `--watch ${JSON.stringify(text.slice(0, 100))} is neither an interval nor a cron expression`;
   return new UsageError(why === undefined ? what : `${what}: ${why}`, { hint: HINT });
 }
 

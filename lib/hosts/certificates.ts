@@ -22,7 +22,7 @@ export function readCertificates(directory: string): Certificates | undefined {
   const ca = names.filter((name) => name.endsWith('.crt')).map((name) => readAuthorities(join(directory, name)));
   const client = names.find((name) => name.endsWith('.cert'));
   const orphan = names.find((name) => name.endsWith('.key') && !names.includes(name.replace(/key$/, 'cert')));
-  if (orphan !== undefined) throw certificateError(join(directory, orphan), 'there is no .cert of that name beside it');
+  if (orphan !== undefined) throw certificateError(join(directory, orphan), 'there is no .cert file of the same name');
   return {
     ...(ca.length === 0 ? {} : { ca }),
     ...(client === undefined ? {} : readClient(directory, client, names)),
@@ -48,7 +48,7 @@ function readAuthorities(path: string): string {
 
 function readClient(directory: string, name: string, names: readonly string[]): { cert: string; key: string } {
   const [certPath, keyName] = [join(directory, name), name.replace(/cert$/, 'key')];
-  if (!names.includes(keyName)) throw certificateError(certPath, `its key ${keyName} is not beside it`);
+  if (!names.includes(keyName)) throw certificateError(certPath, `its key ${keyName} is not in the same directory`);
   const keyPath = join(directory, keyName);
   const [cert, key] = [read(certPath), read(keyPath)];
   const certificate = check(certPath, cert, 'a certificate', (pem) => new X509Certificate(pem));

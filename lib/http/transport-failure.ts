@@ -111,7 +111,7 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   if (code !== undefined && code in CERTIFICATE) return distrusted(error, code, host);
   if (code !== undefined && WANTS_CLIENT_CERTIFICATE.test(code)) {
     const hint = `put client.cert and client.key into /etc/docker/certs.d/${host} or a directory for --cert-dir`;
-    return { phase: 'tls', message: `${host} wants a certificate of the client`, hint };
+    return { phase: 'tls', message: `${host} requires a client certificate`, hint };
   }
   if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
     const hint = 'if plain http is meant, say so with --tls-verify=false';
@@ -166,10 +166,10 @@ function refusedByProxy(status: number | 'silent', { host, proxy = 'between' }: 
   }
   if (status === 407 || status === 401) {
     const hint = 'give user and password in the address: http://USER:PASSWORD@HOST:PORT';
-    return { phase, message: `the proxy ${proxy} wants a user name and password`, hint };
+    return { phase, message: `the proxy ${proxy} requires a user name and password`, hint };
   }
   const hint = 'if it can be reached without the proxy, add it to NO_PROXY';
-  return { phase, message: `the proxy ${proxy} does not let us to ${host} (status ${status})`, hint };
+  return { phase, message: `the proxy ${proxy} does not allow connections to ${host} (status ${status})`, hint };
 }
 
 const NETWORK_HINT = 'check the network connection';

@@ -133,7 +133,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./logins.js')).logOut(await this.drivers(), registry, options);
   }
 
-  /** Who is logged in to a registry. Throws AuthenticationError when nobody is. */
+  /** The user name of the login for a registry. Throws AuthenticationError if there is none. */
   async getLogin(
     registry: string,
     options: Stoppable = {},

@@ -85,7 +85,7 @@ async function pullIfWanted(drivers: Drivers, target: string, options: RunOption
   } catch (error) {
     // A bare word is as likely a container's name with a mistake in it.
     if (hasRegistry(target) || signal?.aborted === true || !(error instanceof ImgtoolError)) throw error;
-    throw new NotFoundError(`there is no container or image ${target} here, nor can it be pulled: ${error.message}`, {
+    throw new NotFoundError(`there is no container or image ${target}, and it cannot be pulled: ${error.message}`, {
       kind: 'image',
       subject: target,
       hint: 'see "imgtool containers" and "imgtool images"',
@@ -132,7 +132,7 @@ function parseVolume(text: string): RunRequest['volumes'][number] {
   const [source, target, mode, ...more] = text.split(':');
   const known = mode === undefined || mode === 'ro' || mode === 'rw';
   if (!source || !target?.startsWith('/') || !known || more.length > 0) {
-    throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is no volume`, {
+    throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is not a volume`, {
       hint: 'write PATH-HERE:/PATH-IN-THE-CONTAINER, with :ro for one that is not written to',
     });
   }

@@ -32,7 +32,7 @@ export interface PackInput {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written; whoever takes `output` hashes and counts the blob. */
+/** The layer that was written; the consumer of `output` hashes and counts the blob. */
 export interface PackedLayer {
   readonly diffId: DiffId;
   /** Bytes of the uncompressed tar. */

@@ -84,10 +84,10 @@ function parseRecord<T extends { readonly version: 1 }>(
   try {
     record = JSON.parse(text) as Partial<T> | null;
   } catch (error) {
-    throw brokenRecordError(path, 'it is no JSON', error);
+    throw brokenRecordError(path, 'it is not JSON', error);
   }
   if (typeof record !== 'object' || record === null || Array.isArray(record))
-    throw brokenRecordError(path, 'it is no object');
+    throw brokenRecordError(path, 'it is not an object');
   if (record.version !== 1) throw brokenRecordError(path, `version ${JSON.stringify(record.version)} is unknown`);
   const whole = kind.mend?.(record as T) ?? (record as T);
   const wrong = kind.errorOf(whole);
@@ -100,7 +100,7 @@ function brokenRecordError(path: string, why: string, cause?: unknown): StoreErr
   return new StoreError(`the record ${path} cannot be used: ${why}`, {
     path,
     cause,
-    hint: 'remove that file; pulling the image again writes it anew',
+    hint: 'remove that file; pulling the image again writes a new one',
   });
 }
 

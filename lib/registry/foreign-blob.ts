@@ -97,7 +97,7 @@ function placeAt(
     }),
   );
   const open: BlobSource['open'] = async ({ signal, offset = 0, length }) => {
-    if (url === undefined) throw urlError('is no URL of http or https');
+    if (url === undefined) throw urlError('is not an http or https URL');
     if (namedBy !== undefined && !(await mayLeadTo(new URL(`https://${namedBy}`), url)))
       throw urlError('is an address of a private network');
     check?.(url.host, url.pathname.slice(1));

@@ -7,7 +7,7 @@ export interface BlobSource {
   readonly descriptor: Descriptor;
   /** How many parts of it may be fetched at once; `auto`: several where one connection is slow. Default 1. */
   readonly connections?: number | 'auto';
-  /** How many places there are to get it from: so often it is worth to begin anew when the bytes are wrong. Default 1. */
+  /** Number of places that have it: how often to start over when the bytes are wrong. Default 1. */
   readonly places?: number;
   /**
    * Streams the blob from `offset` bytes on; the stream does not verify (the ingest does). `restarted` tells that the server ignored the

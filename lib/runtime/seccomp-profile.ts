@@ -136,7 +136,7 @@ interface Filter {
 function isKernel(kernel: string, least: string, where: string): boolean {
   const versions = [kernel, least].map((text) => /^(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number));
   const [is, wanted] = versions as [number[] | undefined, number[] | undefined];
-  if (wanted === undefined) throw profileError(where, 'is no version of a kernel');
+  if (wanted === undefined) throw profileError(where, 'is not a kernel version');
   if (is === undefined) return false;
   return is[0]! > wanted[0]! || (is[0] === wanted[0] && is[1]! >= wanted[1]!);
 }
@@ -149,7 +149,7 @@ function errnoOf(
   const text = fields[name];
   if (text !== undefined && text !== null && text !== '') {
     const known = typeof text === 'string' ? (constants.errno as Readonly<Record<string, number>>)[text] : undefined;
-    if (known === undefined) throw profileError(`${where}: ${name}`, 'is no name of an error');
+    if (known === undefined) throw profileError(`${where}: ${name}`, 'is not the name of an error');
     return known;
   }
   const value = fields[number] ?? undefined;

@@ -92,7 +92,7 @@ async function checkRelated(
   const gone = new Map((await recorded?.())?.map((origin) => [origin.uuid, origin]));
   const known: FindOrigin = (uuid) => present(uuid) ?? asOrigin(gone.get(uuid));
   if (gone.size > 0 && areRelated(trees, known)) return;
-  throw new SendSurprise('one tree is no snapshot of the other');
+  throw new SendSurprise('neither tree is a snapshot of the other');
 }
 
 function areRelated([lower, upper]: readonly [SubvolumeInfo, SubvolumeInfo], find: FindOrigin): boolean {

@@ -9,7 +9,7 @@ import { removeSubvolume } from './remove-subvolume.js';
 /** What to say of swap files: neither a snapshot nor a removal is possible while one is in use. */
 export const SWAP_IN_USE = {
   message: 'a file in it is in use as swap space',
-  hint: 'turn it off first: swapon --show tells which, swapoff FILE ends it',
+  hint: 'turn it off first: find it with swapon --show, then run swapoff FILE',
 } as const;
 
 /**

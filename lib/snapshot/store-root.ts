@@ -48,7 +48,7 @@ export async function openStore(root: string, options: OpenStoreOptions): Promis
   if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
     throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
       path: store.pool.file,
-      hint: `copy what you need out of ${path} now: it is gone once that is unmounted`,
+      hint: `copy what you need out of ${path} now: it is lost when ${path} is unmounted`,
     });
   await makeDirectories(store.root);
   return store;
@@ -132,7 +132,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
   try {
     document = JSON.parse(text) as typeof document;
   } catch (error) {
-    throw new StoreError(`${file} is damaged: it is no JSON`, { path: file, cause: error });
+    throw new StoreError(`${file} is damaged: it is not JSON`, { path: file, cause: error });
   }
   if (document?.version !== VERSION)
     throw new StoreError(`${file} has version ${JSON.stringify(document?.version)}, which this imgtool does not know`, {
@@ -191,9 +191,9 @@ function noRootRightsError(path: string, cause?: unknown): StoreError {
 }
 
 function noStoreError(path: string): NotFoundError {
-  return new NotFoundError(`there is no store at ${path}: nothing was pulled yet`, {
+  return new NotFoundError(`there is no store at ${path} yet`, {
     kind: 'store',
     subject: path,
-    hint: 'imgtool pull IMAGE makes it',
+    hint: 'create it with: imgtool pull IMAGE',
   });
 }

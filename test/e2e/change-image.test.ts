@@ -147,7 +147,7 @@ describe('config, append, flatten, rebase', () => {
     expect(steps(result!)).to.equal(result!.layers.length);
     const changed = (await imgtool(root, 'diff', 'local/app:2', 'local/app:1')).split('\n');
     expect(changed.filter((line) => !line.startsWith('C '))).to.deep.equal(['A /etc/update']);
-    await fails(2, /does not stand on/, 'rebase', 'local/app:1', '--onto', base, '--from', 'local/base:2');
+    await fails(2, /is not based on/, 'rebase', 'local/app:1', '--onto', base, '--from', 'local/base:2');
     await fails(2, /--onto/, 'rebase', 'local/app:1');
   });
 });

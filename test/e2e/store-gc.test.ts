@@ -107,7 +107,7 @@ describe('imgtool store gc', () => {
       await skopeoCopy(`docker://${served.host}/local/served:1`, `oci:${directory}/copied:1`);
       const copied = JSON.parse(await readFile(join(directory, 'copied/index.json'), 'utf8')) as { manifests: Image[] };
       expect(copied.manifests[0]!.digest).to.equal(digest);
-      expect(log).to.include(`${top} of local/served was not in the store: packed anew`);
+      expect(log).to.include(`${top} of local/served was not in the store: repacked`);
 
       const range = await get(`local/served/blobs/${top}`, { headers: { range: 'bytes=0-1' } });
       expect([range.status, Buffer.from(await range.arrayBuffer()).toString('hex')]).to.deep.equal([206, '1f8b']);

@@ -25,7 +25,7 @@ export function asUnpackError(error: unknown, path: Uint8Array): unknown {
 export function pathError(problem: PathProblem, path: Uint8Array, what: string): Error {
   const entry = displayPath(path.subarray(0, 300));
   if (problem === 'escapes')
-    return new PathEscapeError(`the layer has ${what} that leads out of the root: ${entry}`, { entry });
+    return new PathEscapeError(`the layer has ${what} that leads outside the root: ${entry}`, { entry });
   const reason = problem === 'nul' ? 'with a NUL byte' : `that is ${problem}`;
   return new LayerFormatError(`the layer has ${what} ${reason}: ${entry}`, { entry });
 }

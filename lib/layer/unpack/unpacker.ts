@@ -199,7 +199,7 @@ class Unpacker {
     const dir = this.#chain.enter(path.bytes, path.parentEnd, true);
     if (typeof dir === 'string') {
       const entry = displayPath(path.toBuffer());
-      throw new LayerFormatError(`the layer has an entry below something that is no directory: ${entry}`, { entry });
+      throw new LayerFormatError(`the layer has an entry below something that is not a directory: ${entry}`, { entry });
     }
     dir.touched = true;
     for (const name of member.lostXattrs)

@@ -149,7 +149,7 @@ function notFoundError(
   const hint =
     kind === 'blob'
       ? 'the registry has lost it, or it was never there'
-      : `see what there is: imgtool tags ${host}/${repository}`;
+      : `list the tags: imgtool tags ${host}/${repository}`;
   return new NotFoundError(`${host} has no ${kind} ${subject}`, { kind, subject, hint });
 }
 
