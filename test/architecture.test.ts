@@ -177,6 +177,14 @@ function operationViolations(file: string, target: string, specifier: string): s
   return [`${file}: ${specifier}: lib/operations/${room} may not import lib/operations/${other}`];
 }
 
+/** One line for each import of a test that passes by the door of another room than its own. */
+function sideDoors(file: string): string[] {
+  return targetsOf(file)
+    .filter((target) => target.startsWith('lib/') && target.split('/').length > 2 && !isDoor(target))
+    .filter((target) => target !== 'lib/operations/index.ts' && roomOf(target) !== roomOf(file))
+    .map((target) => `${file}: ${target}`);
+}
+
 /** Name of the room inside `lib/operations` that a file is in: `copy`, `deps`, `index`. */
 function innerRoomOf(file: string): string {
   return (file.split('/')[2] ?? '').replace(/\.ts$/, '');
@@ -222,6 +230,10 @@ describe('architecture', () => {
 
   it('every import keeps to the table of rooms', () => {
     expect(files.flatMap((file) => violations(file, readFileSync(file, 'utf8')))).to.deep.equal([]);
+  });
+
+  it('tests enter a room through its door; those in test/ROOM may also import the files of lib/ROOM', () => {
+    expect(sources('test').flatMap(sideDoors)).to.deep.equal([]);
   });
 
   it('no files import each other in a circle, types included', () => {

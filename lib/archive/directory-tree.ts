@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError } from '../errors.js';
 import { destroyOnAbort } from '../util/index.js';
-import { missing, type FileTree } from './file-tree.js';
+import { missingFileError, type FileTree } from './file-tree.js';
 
 /** The files of a directory. A file that is a link, a pipe or a device is refused. */
 export class DirectoryTree implements FileTree {
@@ -33,7 +33,7 @@ export class DirectoryTree implements FileTree {
     const { offset = 0, signal } = options;
     signal?.throwIfAborted();
     const file = await this.#open(path);
-    if (file === undefined) throw missing(this, path);
+    if (file === undefined) throw missingFileError(this, path);
     const stream = file.createReadStream({ start: offset, highWaterMark: 1024 * 1024 });
     return signal === undefined ? stream : destroyOnAbort(signal, stream);
   }
@@ -54,15 +54,15 @@ export class DirectoryTree implements FileTree {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-      if (code === 'ELOOP' || code === 'ENXIO') throw this.#odd(path);
+      if (code === 'ELOOP' || code === 'ENXIO') throw this.#unsupportedFileError(path);
       throw error;
     }
     if ((await file.stat()).isFile()) return file;
     await file.close();
-    throw this.#odd(path);
+    throw this.#unsupportedFileError(path);
   }
 
-  #odd(path: string): ArchiveFormatError {
+  #unsupportedFileError(path: string): ArchiveFormatError {
     return new ArchiveFormatError(`${path} in ${this.title} is not a regular file`, { entry: path });
   }
 }

@@ -13,7 +13,7 @@ import {
 } from '../spec/index.js';
 import { detectCompression, LAYER_TYPE, type Compression } from './decompress.js';
 import { readDockerListing, type DockerListing } from './docker-listing.js';
-import { missing, readSmall, type FileTree } from './file-tree.js';
+import { missingFileError, readSmall, type FileTree } from './file-tree.js';
 import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 
@@ -68,10 +68,10 @@ async function buildManifest(
   };
 }
 
-/** A plain tar's digest is its diffID, which whoever reads it verifies; that of a compressed one is computed. */
+/** The digest of a plain tar is its diffID, which the reader verifies; that of a compressed one is computed. */
 async function describeLayer(tree: FileTree, path: string, diffId: Digest): Promise<Descriptor> {
   const size = await tree.size(path);
-  if (size === undefined) throw missing(tree, path);
+  if (size === undefined) throw missingFileError(tree, path);
   if (size === 0) return { mediaType: LAYER_TYPE.none, size, digest: diffId };
   const hash = createHash('sha256');
   let compression: Compression | undefined;

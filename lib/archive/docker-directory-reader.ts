@@ -10,7 +10,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { blobFile, KNOWN_VERSION, MANIFEST_FILE, manifestFile, VERSION_FILE } from './docker-directory.js';
-import { expectSize, readSmall, type FileTree } from './file-tree.js';
+import { checkSize, readSmall, type FileTree } from './file-tree.js';
 import type { ArchivedImage, ImageArchive } from './types.js';
 
 /** A version line is much shorter. */
@@ -57,7 +57,7 @@ class DockerDirectory implements ImageArchive {
     return {
       descriptor,
       open: async (options) => {
-        await expectSize(this.#tree, path, descriptor);
+        await checkSize(this.#tree, path, descriptor);
         return this.#tree.open(path, options);
       },
     };

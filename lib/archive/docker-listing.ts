@@ -70,7 +70,7 @@ export function fullName(tag: string, where: string): string {
   } catch (error) {
     if (!(error instanceof InvalidReferenceError)) throw error;
   }
-  throw new ArchiveFormatError(`${where} has a name that is none: ${JSON.stringify(tag.slice(0, 200))}`);
+  throw new ArchiveFormatError(`${where} has an invalid name: ${JSON.stringify(tag.slice(0, 200))}`);
 }
 
 function isStrings(value: unknown): value is string[] {

@@ -18,7 +18,7 @@ export interface FileTree {
 /** A small file whole. Throws ArchiveFormatError when it is missing or larger than `maxBytes`. */
 export async function readSmall(tree: FileTree, path: string, maxBytes: number): Promise<Buffer> {
   const size = await tree.size(path);
-  if (size === undefined) throw missing(tree, path);
+  if (size === undefined) throw missingFileError(tree, path);
   if (size > maxBytes) {
     throw new ArchiveFormatError(`${path} in ${tree.title} is ${size} bytes, over the limit of ${maxBytes}`, {
       entry: path,
@@ -30,17 +30,17 @@ export async function readSmall(tree: FileTree, path: string, maxBytes: number):
 }
 
 /** The error for a file that must be there. */
-export function missing(tree: FileTree, path: string): ArchiveFormatError {
+export function missingFileError(tree: FileTree, path: string): ArchiveFormatError {
   return new ArchiveFormatError(`${tree.title} has no ${path}`, {
     entry: path,
-    hint: 'the archive is incomplete: write it anew',
+    hint: 'the archive is incomplete: create it again',
   });
 }
 
 /** Throws ArchiveFormatError when a blob's file is not there, SizeMismatchError. */
-export async function expectSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
+export async function checkSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
   const actual = await tree.size(path);
-  if (actual === undefined) throw missing(tree, path);
+  if (actual === undefined) throw missingFileError(tree, path);
   if (actual === size) return;
   throw new SizeMismatchError(
     `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} its manifest says`,

@@ -11,7 +11,7 @@ export function memberName(raw: string): string {
       entry: raw.slice(0, 100),
     });
   }
-  if (raw.startsWith('/') || raw.split('/').includes('..')) throw leadsOut(raw);
+  if (raw.startsWith('/') || raw.split('/').includes('..')) throw pathEscapeError(raw);
   return joinParts(raw.split('/'));
 }
 
@@ -20,11 +20,11 @@ export function linkedName(name: string, target: string): string {
   if (Buffer.byteLength(target) > MAX_NAME_BYTES) {
     throw new ArchiveFormatError(`the link ${name} has a target of over ${MAX_NAME_BYTES} bytes`, { entry: name });
   }
-  if (target.startsWith('/')) throw leadsOut(name, target);
+  if (target.startsWith('/')) throw pathEscapeError(name, target);
   const parts = name.split('/').slice(0, -1);
   for (const part of target.split('/')) {
     if (part !== '..') parts.push(part);
-    else if (parts.filter(isPart).length === 0) throw leadsOut(name, target);
+    else if (parts.filter(isPart).length === 0) throw pathEscapeError(name, target);
     else parts.pop();
   }
   return joinParts(parts);
@@ -38,7 +38,7 @@ function isPart(part: string): boolean {
   return part !== '' && part !== '.';
 }
 
-function leadsOut(entry: string, target?: string): PathEscapeError {
+function pathEscapeError(entry: string, target?: string): PathEscapeError {
   const what = target === undefined ? entry : `${entry} -> ${target}`;
-  return new PathEscapeError(`the archive has a member that leads out of it: ${what.slice(0, 200)}`, { entry });
+  return new PathEscapeError(`the archive has a member that leads outside: ${what.slice(0, 200)}`, { entry });
 }

@@ -16,7 +16,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { readDockerNames } from './docker-listing.js';
-import { expectSize, readSmall, type FileTree } from './file-tree.js';
+import { checkSize, readSmall, type FileTree } from './file-tree.js';
 import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
@@ -133,7 +133,7 @@ class OciLayout implements ImageArchive {
     return {
       descriptor,
       open: async (options) => {
-        await expectSize(this.#tree, path, descriptor);
+        await checkSize(this.#tree, path, descriptor);
         return this.#tree.open(path, options);
       },
     };

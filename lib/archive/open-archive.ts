@@ -40,7 +40,7 @@ export async function openImageArchive(options: OpenArchiveOptions): Promise<Ima
     if ((await tree.size('manifest.json')) !== undefined) return await openDockerArchive(tree);
     if (await isV1Archive(tree)) return await openV1Archive(tree, options.signal);
     throw new ArchiveFormatError(
-      `${tree.title} is no image archive: it has no oci-layout, manifest.json or repositories`,
+      `${tree.title} is not an image archive: it has no oci-layout, manifest.json or repositories`,
       {
         hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved; "imgtool import" takes a tar of files',
       },

@@ -69,7 +69,7 @@ export class TarArchiveWriter implements ImageArchiveWriter {
     const { bytes, descriptor } = manifest;
     const document = parseManifest(bytes, descriptor.mediaType, `manifest ${descriptor.digest}`);
     if (document.kind === 'index') {
-      throw new UsageError('a docker-archive holds single images, no index', { hint: 'choose one platform' });
+      throw new UsageError('a docker-archive holds single images, not an index', { hint: 'choose one platform' });
     }
     const entry: DockerEntry = this.#docker.get(descriptor.digest) ?? {
       Config: blobPath(document.config.digest),

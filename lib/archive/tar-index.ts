@@ -40,7 +40,7 @@ export async function indexTar(source: Readable, title: string, signal: AbortSig
     if (problem !== undefined) throw problem as Error;
     // What the disk says is no fault of the archive.
     if (error instanceof ImgtoolError || (error as NodeJS.ErrnoException).errno !== undefined) throw error;
-    throw new ArchiveFormatError(`${title} is no image archive, or damaged: ${(error as Error).message}`, {
+    throw new ArchiveFormatError(`${title} is not an image archive, or it is damaged: ${(error as Error).message}`, {
       cause: error,
       hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved',
     });
@@ -52,7 +52,7 @@ function addMember(members: Map<string, TarMember>, header: PlacedHeaders): void
   const name = memberName(header.name);
   if (header.type === 'directory') return;
   if (members.has(name)) {
-    throw new ArchiveFormatError(`the archive has two members ${name}: which one counts is not said`, { entry: name });
+    throw new ArchiveFormatError(`the archive has two members named ${name}`, { entry: name });
   }
   if (members.size >= MAX_MEMBERS) throw new ArchiveFormatError(`the archive has over ${MAX_MEMBERS} members`);
   members.set(name, describe(name, header));

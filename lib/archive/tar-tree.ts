@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError } from '../errors.js';
 import { readRange } from '../util/index.js';
-import { missing, type FileTree } from './file-tree.js';
+import { missingFileError, type FileTree } from './file-tree.js';
 import { MAX_LINK_DEPTH } from './limits.js';
 import type { TarMember } from './tar-index.js';
 
@@ -32,7 +32,7 @@ export class TarTree implements FileTree {
     const { offset = 0, signal } = options;
     signal?.throwIfAborted();
     const member = this.#find(path);
-    if (member === undefined) throw missing(this, path);
+    if (member === undefined) throw missingFileError(this, path);
     return readRange(this.#file, member.offset + offset, member.offset + member.size, signal);
   }
 
@@ -48,7 +48,7 @@ export class TarTree implements FileTree {
     let member = this.#members.get(path);
     for (let depth = 0; member?.kind === 'link'; depth += 1) {
       if (depth === MAX_LINK_DEPTH) {
-        throw new ArchiveFormatError(`${path} in ${this.title} is a link of a link without end`, { entry: path });
+        throw new ArchiveFormatError(`${path} in ${this.title} is a chain of links that never ends`, { entry: path });
       }
       member = this.#members.get(member.target);
     }

@@ -112,7 +112,7 @@ async function readChain(tree: FileTree, head: string): Promise<V1Image[]> {
   const seen = new Set<string>();
   for (let id: string | undefined = head; id !== undefined;) {
     if (seen.has(id))
-      throw new ArchiveFormatError(`the images of ${tree.title} are each other's parents`, { entry: id });
+      throw new ArchiveFormatError(`the images of ${tree.title} are parents of each other`, { entry: id });
     if (seen.size === MAX_V1_ANCESTRY) {
       throw new ArchiveFormatError(`image ${head} is built on more than ${MAX_V1_ANCESTRY} others`, { entry: head });
     }

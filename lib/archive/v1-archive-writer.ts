@@ -82,7 +82,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
   async addImage({ bytes, descriptor }: RawManifest, { name }: ArchiveName): Promise<void> {
     const document = parseManifest(bytes, descriptor.mediaType, `manifest ${descriptor.digest}`);
     if (document.kind === 'index') {
-      throw new UsageError('a v1 archive holds single images, no index', { hint: 'choose one platform' });
+      throw new UsageError('a v1 archive holds single images, not an index', { hint: 'choose one platform' });
     }
     const { digest } = document.config;
     const config = this.#configs.get(digest);

@@ -93,7 +93,7 @@ function parseAuthFile(path: string, text: string | undefined, { isLegacy = fals
 
 async function readText(path: string, explicit: boolean): Promise<string | undefined> {
   try {
-    if ((await stat(path)).size > MAX_BYTES) throw broken(path, 'is too large');
+    if ((await stat(path)).size > MAX_BYTES) throw authFileError(path, 'is too large');
     return withoutByteOrderMark(await readFile(path, 'utf8'));
   } catch (cause) {
     if (cause instanceof AuthenticationError) throw cause;
@@ -114,7 +114,7 @@ function parse(text: string, path: string): Record<string, unknown> {
   try {
     document = JSON.parse(text);
   } catch {
-    throw broken(path, 'is not JSON');
+    throw authFileError(path, 'is not JSON');
   }
   return mapping(document, path);
 }
@@ -122,10 +122,10 @@ function parse(text: string, path: string): Record<string, unknown> {
 function mapping(value: unknown, what: string): Record<string, unknown> {
   if (value === undefined || value === null) return {};
   if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw broken(what, 'is not a JSON object');
+  throw authFileError(what, 'is not a JSON object');
 }
 
-function broken(what: string, why: string): AuthenticationError {
+function authFileError(what: string, why: string): AuthenticationError {
   const isVariable = what.endsWith(VARIABLE);
   return new AuthenticationError(`the ${isVariable ? 'variable' : 'credentials file'} ${what} ${why}`, {
     host: '',

@@ -59,13 +59,13 @@ class ChallengeAuthorizer implements Authorizer {
     if (bearer === undefined || credentials?.registryToken !== undefined) {
       const header =
         bearer === undefined ? this.#basic(challenges, host, credentials) : `Bearer ${credentials?.registryToken}`;
-      if (header === refusal.refused) throw refusedAgain(host, credentials);
+      if (header === refusal.refused) throw credentialsRefusedError(host, credentials);
       this.#answers.set(scopeKey(scope), header);
       return header;
     }
     const token = await this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
-    if (header === refusal.refused) throw refusedAgain(host, credentials);
+    if (header === refusal.refused) throw credentialsRefusedError(host, credentials);
     // Fetching it may have shown that the host gives tokens for one repository alone.
     this.#answers.set(scopeKey(this.#usable(scope)), token);
     return header;
@@ -102,10 +102,12 @@ class ChallengeAuthorizer implements Authorizer {
   #basic(challenges: readonly Challenge[], host: string, credentials: Credentials | undefined): string {
     if (!challenges.some(({ scheme }) => scheme === 'basic')) {
       const asked = challenges.map(({ scheme }) => scheme).join(', ') || 'no scheme at all';
-      throw new AuthenticationError(`${host} wants authentication by ${asked}, which imgtool does not know`, { host });
+      throw new AuthenticationError(`${host} asks for authentication by ${asked}, which imgtool does not support`, {
+        host,
+      });
     }
     if (credentials !== undefined && credentials.password !== '') return basicHeader(credentials);
-    throw new AuthenticationError(`${host} wants a user name and password`, {
+    throw new AuthenticationError(`${host} requires a user name and password`, {
       host,
       scheme: 'basic',
       credentialSource: credentials?.source,
@@ -114,7 +116,7 @@ class ChallengeAuthorizer implements Authorizer {
   }
 }
 
-function refusedAgain(host: string, credentials: Credentials | undefined): AuthenticationError {
+function credentialsRefusedError(host: string, credentials: Credentials | undefined): AuthenticationError {
   const of = credentials === undefined ? '' : ` of ${credentials.source}`;
   return new AuthenticationError(`${host} refused the credentials${of}`, {
     host,

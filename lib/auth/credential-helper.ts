@@ -35,7 +35,7 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
   const { exitCode, output } = await runHelper(call, { verb: 'get', input: call.server }, options);
   if (exitCode !== 0) {
     if (/^\s*credentials not found/i.test(output)) return undefined;
-    throw failed(call, 'get', `failed with exit code ${exitCode}`);
+    throw helperError(call, 'get', `failed with exit code ${exitCode}`);
   }
   let answer: { Username?: unknown; Secret?: unknown } | null;
   try {
@@ -45,7 +45,7 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
   }
   const [username, password] = [answer?.Username, answer?.Secret];
   if (typeof username !== 'string' || typeof password !== 'string')
-    throw failed(call, 'get', 'printed something that is no credentials');
+    throw helperError(call, 'get', 'printed something other than credentials');
   return password === '' ? undefined : { username, password };
 }
 
@@ -53,13 +53,13 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
 export async function storeWithHelper(call: HelperCall, login: Login, options: HelperOptions): Promise<void> {
   const input = JSON.stringify({ ServerURL: call.server, Username: login.username, Secret: login.password });
   const { exitCode } = await runHelper(call, { verb: 'store', input }, options);
-  if (exitCode !== 0) throw failed(call, 'store', `failed with exit code ${exitCode}`);
+  if (exitCode !== 0) throw helperError(call, 'store', `failed with exit code ${exitCode}`);
 }
 
 /** Makes a helper forget. Throws as `askHelper`. */
 export async function eraseFromHelper(call: HelperCall, options: HelperOptions): Promise<void> {
   const { exitCode } = await runHelper(call, { verb: 'erase', input: call.server }, options);
-  if (exitCode !== 0) throw failed(call, 'erase', `failed with exit code ${exitCode}`);
+  if (exitCode !== 0) throw helperError(call, 'erase', `failed with exit code ${exitCode}`);
 }
 
 function runHelper(
@@ -68,8 +68,8 @@ function runHelper(
   { env, timeoutMs = DEFAULT_TIMEOUT_MS }: HelperOptions,
 ): Promise<{ exitCode: number; output: string }> {
   // A name with a slash would be a program anywhere.
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw failed(call, verb, 'has no possible name');
-  if (!mayNamePrograms(call.file)) throw untrusted(call);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw helperError(call, verb, 'has an invalid name');
+  if (!mayNamePrograms(call.file)) throw untrustedHelperError(call);
   call.signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const child = spawn(`docker-credential-${call.name}`, [verb], { stdio: 'pipe', env: helperEnvironment(env) });
@@ -83,12 +83,12 @@ function runHelper(
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
       settle();
     };
-    const fail = (why: string): void => end(() => reject(failed(call, verb, why)));
+    const fail = (why: string): void => end(() => reject(helperError(call, verb, why)));
     const timer = setTimeout(() => fail(`did not end within ${Math.ceil(timeoutMs / 1000)} s`), timeoutMs);
     const forget = onAbort(call.signal, () => end(() => reject(call.signal.reason as Error)));
     const count = (text: string): void => {
       bytes += Buffer.byteLength(text);
-      if (bytes > MAX_BYTES) fail('printed far too much');
+      if (bytes > MAX_BYTES) fail('printed too much');
     };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
@@ -99,7 +99,7 @@ function runHelper(
     child.stdin.end(input);
     child.once('error', (error: NodeJS.ErrnoException) => {
       const missing = error.code === 'ENOENT';
-      end(() => reject(missing ? notInstalled(call) : failed(call, verb, `cannot be run (${error.code})`)));
+      end(() => reject(missing ? notInstalledError(call) : helperError(call, verb, `cannot be run (${error.code})`)));
     });
     child.once('close', (exitCode, signal) => {
       if (exitCode === null) fail(`was killed by ${signal}`);
@@ -113,7 +113,7 @@ function helperEnvironment({ IMGTOOL_CREDS: _secret, ...env }: NodeJS.ProcessEnv
   return { ...env, PATH: (env.PATH ?? '').split(':').filter(isAbsolute).join(':') || SYSTEM_PATH };
 }
 
-function notInstalled({ name, server, file }: HelperCall): AuthenticationError {
+function notInstalledError({ name, server, file }: HelperCall): AuthenticationError {
   return new AuthenticationError(`the credential helper docker-credential-${name} is not installed`, {
     host: server,
     credentialSource: `docker-credential-${name}`,
@@ -121,7 +121,7 @@ function notInstalled({ name, server, file }: HelperCall): AuthenticationError {
   });
 }
 
-function untrusted({ name, server, file }: HelperCall): AuthenticationError {
+function untrustedHelperError({ name, server, file }: HelperCall): AuthenticationError {
   return new AuthenticationError(
     `${file} names the credential helper docker-credential-${name}, and users other than root can change that file`,
     {
@@ -132,10 +132,11 @@ function untrusted({ name, server, file }: HelperCall): AuthenticationError {
   );
 }
 
-function failed({ name, server, file }: HelperCall, verb: string, why: string): AuthenticationError {
+function helperError({ name, server, file }: HelperCall, verb: string, why: string): AuthenticationError {
   return new AuthenticationError(`the credential helper docker-credential-${name} (of ${file}) ${why}`, {
     host: server,
     credentialSource: `docker-credential-${name}`,
-    hint: verb === 'get' ? `see what it says: echo ${server} | docker-credential-${name} get` : undefined,
+    hint:
+      verb === 'get' ? `run it by hand to see its message: echo ${server} | docker-credential-${name} get` : undefined,
   });
 }

@@ -55,7 +55,7 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
     method: credentials?.identityToken === undefined ? 'GET' : 'POST',
     url: redactUrl(request.realm),
   };
-  if (isRefusal(response)) throw refused(request);
+  if (isRefusal(response)) throw tokenRefusedError(request);
   if (response.status !== 200) {
     throw new RegistryError(`the token service of ${host} answered ${response.status}`, place);
   }
@@ -64,7 +64,8 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   const claims = tokenClaims(token);
   const { repository, actions, mountFrom = [] } = scope;
   if (repository !== undefined && actions !== 'pull' && deniesPush(claims, repository, mountFrom)) {
-    if (!hasSources || !claims.access!.some(({ name }) => mountFrom.includes(name))) throw noPush(request, repository);
+    if (!hasSources || !claims.access!.some(({ name }) => mountFrom.includes(name)))
+      throw pushDeniedError(request, repository);
     // It may honour the last of several scopes only.
     const token = await fetchToken(http, withoutSources(request), signal);
     facts.oneScopeTokens = true;
@@ -135,7 +136,7 @@ function isRefusal({ status, body }: BufferedResponse): boolean {
   return status === 401 || status === 403 || (status === 400 && /invalid_grant/.test(body.toString('latin1')));
 }
 
-function refused({ scope, credentials }: TokenRequest): AuthenticationError {
+function tokenRefusedError({ scope, credentials }: TokenRequest): AuthenticationError {
   const { host, repository } = scope;
   const whom =
     credentials === undefined ? 'gives no anonymous token' : `refused the credentials of ${credentials.source}`;
@@ -147,8 +148,8 @@ function refused({ scope, credentials }: TokenRequest): AuthenticationError {
   });
 }
 
-function noPush({ scope: { host }, credentials }: TokenRequest, repository: string): AuthenticationError {
-  const who = credentials === undefined ? 'anybody' : credentials.username || 'this login';
+function pushDeniedError({ scope: { host }, credentials }: TokenRequest, repository: string): AuthenticationError {
+  const who = credentials === undefined ? 'anonymous users' : credentials.username || 'this login';
   return new AuthenticationError(`the token service of ${host} does not let ${who} push to ${repository}`, {
     host,
     scheme: 'bearer',

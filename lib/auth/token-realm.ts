@@ -38,7 +38,10 @@ export async function checkTokenRealm(
   try {
     url = new URL(realm ?? '');
   } catch {
-    throw new AuthenticationError(`${host} asks for a token but does not say where from`, { host, scheme: 'bearer' });
+    throw new AuthenticationError(`${host} asks for a token but does not name a token service`, {
+      host,
+      scheme: 'bearer',
+    });
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('that is not an http address');
   if (url.username !== '' || url.password !== '') refuse('an address with a user name in it is refused');

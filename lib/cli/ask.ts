@@ -23,7 +23,7 @@ export async function ask(
 ): Promise<string> {
   const { input, output, hidden, signal } = io;
   if (input?.isTTY !== true || input.setRawMode === undefined) {
-    throw new UsageError('there is no terminal to ask for user name and password', {
+    throw new UsageError('cannot ask for the user name and password without a terminal', {
       hint: 'give -u USER and the password by --password-stdin',
     });
   }

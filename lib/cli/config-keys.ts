@@ -32,7 +32,7 @@ export function checkConfigFile({ path, document }: ConfigFile, commands: readon
       if (key === REGISTRIES_KEY) checkRegistries(value, path);
       else if (known.has(key)) continue;
       else if (inner.has(key) && isMapping(value)) visit(value, `${key}.`);
-      else throw unknownKey(key, [...known, REGISTRIES_KEY], path);
+      else throw unknownKeyError(key, [...known, REGISTRIES_KEY], path);
     }
   };
   visit(document, '');
@@ -59,7 +59,7 @@ function checkRegistries(value: unknown, path: string): void {
     if (!isMapping(settings)) throw new UsageError(`${REGISTRIES_KEY}.${host} in ${path} is not a mapping`);
     for (const [key, setting] of Object.entries(settings)) {
       const kind = Object.hasOwn(REGISTRY_KEYS, key) ? REGISTRY_KEYS[key as keyof RegistrySettings] : undefined;
-      if (kind === undefined) throw unknownKey(key, Object.keys(REGISTRY_KEYS), path);
+      if (kind === undefined) throw unknownKeyError(key, Object.keys(REGISTRY_KEYS), path);
       if (typeof setting === kind) continue;
       const wanted = kind === 'boolean' ? 'true or false' : 'text';
       throw new UsageError(`${REGISTRIES_KEY}.${host}.${key} in ${path} is not ${wanted}`);
@@ -72,7 +72,7 @@ function parentsOf(key: string): string[] {
   return words.slice(1).map((_, index) => words.slice(0, index + 1).join('.'));
 }
 
-function unknownKey(key: string, known: readonly string[], path: string): UsageError {
+function unknownKeyError(key: string, known: readonly string[], path: string): UsageError {
   const near = closest(key, known);
   return new UsageError(`config file ${path} has an unknown key ${JSON.stringify(key)}`, {
     hint:

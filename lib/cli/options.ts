@@ -110,7 +110,8 @@ export class Options {
 
   #get<T extends OptionValue>(name: string, type: string): T | undefined {
     const option = this.#find(name);
-    if (option.value !== undefined && typeof option.value !== type) throw new TypeError(`option ${name} is no ${type}`);
+    if (option.value !== undefined && typeof option.value !== type)
+      throw new TypeError(`option ${name} is not a ${type}`);
     return option.value as T | undefined;
   }
 

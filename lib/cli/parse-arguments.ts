@@ -65,7 +65,7 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === 'commander.help' && rest[verbAt(rest)] === undefined)
       return { kind: 'print', text: programHelp(commands, width) };
-    if (error.exitCode !== 0) throw badCommandLine(error, rest, commands);
+    if (error.exitCode !== 0) throw commandLineError(error, rest, commands);
     const unknown = unknownWord(rest, commands);
     if (unknown !== undefined) throw unknownCommandError(unknown, commands);
     return { kind: 'print', text: printed.join('') };
@@ -219,7 +219,7 @@ function takeBooleanValues(
   return { rest: [...rest, ...argv.slice(end)], booleans };
 }
 
-function badCommandLine(
+function commandLineError(
   error: CommanderError,
   argv: readonly string[],
   commands: readonly CommandSpec[],

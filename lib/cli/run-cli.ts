@@ -34,7 +34,7 @@ export interface ProcessIo {
 }
 
 /** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
-export const READER_GONE = new DOMException('nobody reads the output any more', 'AbortError');
+export const READER_GONE = new DOMException('the output is no longer read', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {

@@ -31,7 +31,7 @@ export async function readSchedule(
   const pattern = parsed(text, () => new Cron(text, { mode: '5-or-6-parts' }));
   const next = (): number => {
     const [at, after] = pattern.nextRuns(2);
-    if (at === undefined) throw bad(text, 'there is no such time');
+    if (at === undefined) throw scheduleError(text, 'there is no such time');
     const gapMs = after === undefined ? Infinity : after.getTime() - at.getTime();
     return at.getTime() + Math.min(gapMs / 10, MAX_JITTER_MS) * random();
   };
@@ -45,12 +45,12 @@ function parsed<T>(text: string, parse: () => T): T {
   } catch (error) {
     // What croner says of a value helps; how it says that there is no pattern at all does not.
     const { message } = error as Error;
-    throw bad(text, /invalid value/i.test(message) ? message.replace(/^CronPattern: /, '') : undefined);
+    throw scheduleError(text, /invalid value/i.test(message) ? message.replace(/^CronPattern: /, '') : undefined);
   }
 }
 
-function bad(text: string, why?: string): UsageError {
-  const what = `--watch ${JSON.stringify(text.slice(0, 100))} is no interval and no time of cron`;
+function scheduleError(text: string, why?: string): UsageError {
+  const what = `--watch ${JSON.stringify(text.slice(0, 100))} is neither an interval nor a cron expression`;
   return new UsageError(why === undefined ? what : `${what}: ${why}`, { hint: HINT });
 }
 

@@ -6,7 +6,7 @@ import { isErrno } from '../sys/index.js';
 import type { Descriptor } from '../spec/index.js';
 import { delay } from '../util/index.js';
 import { blobIsIntact, statBlob } from './blobs.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import { FileIngest, removeIngestDirectory, type LockedFile } from './ingest.js';
 import { lockData } from './lock-data.js';
 import { blobPath, ingestDirectory, STATE } from './paths.js';
@@ -45,7 +45,7 @@ export async function beginIngest(
       return await resume(root, descriptor, file, signal);
     } catch (error) {
       closeSync(file.fd);
-      throw diskFailure(error, file.path);
+      throw diskError(error, file.path);
     }
   }
 }

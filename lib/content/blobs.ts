@@ -6,7 +6,7 @@ import { DigestMismatchError, NotFoundError, SizeMismatchError } from '../errors
 import { isErrno } from '../sys/index.js';
 import { digestAlgorithm, digestFrom, isDigest, type Digest } from '../spec/index.js';
 import { recordedSize } from './blob-size.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import { blobPath, BLOBS } from './paths.js';
 
 const READ_BYTES = 1024 * 1024;
@@ -20,7 +20,7 @@ export async function statBlob(root: string, digest: Digest): Promise<{ readonly
     return (recordedSize(path) ?? found.size) === found.size ? { size: found.size } : undefined;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw diskFailure(error, path);
+    throw diskError(error, path);
   }
 }
 
@@ -91,7 +91,7 @@ export async function namesIn(directory: string): Promise<string[]> {
     return (await readdir(directory)).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw diskFailure(error, directory);
+    throw diskError(error, directory);
   }
 }
 
@@ -100,7 +100,7 @@ async function openHandle(root: string, digest: Digest): Promise<FileHandle> {
   try {
     return await open(path, 'r');
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw diskFailure(error, path);
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw diskError(error, path);
     throw new NotFoundError(`the store has no blob ${digest}`, { kind: 'blob', subject: digest });
   }
 }

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { ftruncate, read, writev } from 'node:fs';
 import { promisify } from 'node:util';
 import { digestFrom, type Digest, type DigestAlgorithm } from '../spec/index.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 
 const readAsync = promisify(read);
 const writevAsync = promisify(writev);
@@ -109,7 +109,7 @@ export class HashingFile {
     this.#partBytes = 0;
     if (this.#failure !== undefined) return;
     this.#underWay = this.#writeAll(parts).catch((error: unknown) => {
-      this.#failure = diskFailure(error, this.#path);
+      this.#failure = diskError(error, this.#path);
     });
   }
 

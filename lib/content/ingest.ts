@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { DigestMismatchError, SizeMismatchError } from '../errors.js';
 import { digestAlgorithm, type Descriptor } from '../spec/index.js';
 import { GrowingFile } from '../util/index.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import { HashingFile } from './hashing-file.js';
 import { STATE } from './paths.js';
 import { publish } from './publish.js';
@@ -84,7 +84,7 @@ export class FileIngest implements Ingest {
       await this.#file.trim();
       await publish(this.#root, { fd: this.#fd, path: this.path }, { digest, size });
     } catch (error) {
-      throw diskFailure(error, this.path);
+      throw diskError(error, this.path);
     }
     this.growing.finish();
     this.#close();

@@ -6,7 +6,7 @@ import type { Digest } from '../spec/index.js';
 import { namesIn } from './blobs.js';
 import { DATA, INGEST, ingestDigest, isPart, STATE } from './paths.js';
 
-/** An unfinished write: a download that goes on next time, or a temporary file that nobody needs any more. */
+/** An unfinished write: a download that can be resumed, or a temporary file of a dead process. */
 export interface Leftover {
   /** The file or directory to remove to be rid of it. */
   readonly path: string;

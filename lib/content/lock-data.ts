@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, tryFlock } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import type { LockedFile } from './ingest.js';
 import { DATA } from './paths.js';
 
@@ -19,7 +19,7 @@ export async function lockData(directory: string): Promise<LockedFile | 'locked'
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return 'gone';
-    throw diskFailure(error, path);
+    throw diskError(error, path);
   }
   try {
     if (!tryFlock(fd, 'exclusive')) {

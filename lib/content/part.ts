@@ -3,7 +3,7 @@ import { readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../sys/index.js';
 import { isDigest, type Digest } from '../spec/index.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import { HashingFile } from './hashing-file.js';
 import type { LockedFile } from './ingest.js';
 import { lockData } from './lock-data.js';
@@ -36,7 +36,7 @@ export async function beginPart(root: string, key: string, signal: AbortSignal):
       return part;
     } catch (error) {
       closeSync(file.fd);
-      throw diskFailure(error, file.path);
+      throw diskError(error, file.path);
     }
   }
 }
@@ -77,7 +77,7 @@ async function writeState(directory: string, state: State): Promise<void> {
 async function removePart(directory: string): Promise<void> {
   await rm(join(directory, STATE), { force: true });
   await rmdir(directory).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw diskFailure(error, directory);
+    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw diskError(error, directory);
   });
 }
 
@@ -137,7 +137,7 @@ export class FilePart implements Part {
       if (blob === undefined) await publish(this.#root, this.#file, made);
       else await rm(this.#file.path, { force: true });
     } catch (error) {
-      throw diskFailure(error, this.#file.path);
+      throw diskError(error, this.#file.path);
     }
     this.#close();
     return made;

@@ -8,7 +8,7 @@ import { digestAlgorithm, digestOf, parseDigest, type Digest } from '../spec/ind
 import { destroyOnAbort } from '../util/index.js';
 import { beginIngest } from './begin-ingest.js';
 import { blobIsIntact, listBlobs, openBlob, readBlob, statBlob } from './blobs.js';
-import { diskFailure } from './disk-failure.js';
+import { diskError } from './disk-error.js';
 import { HashingFile } from './hashing-file.js';
 import { listLeftovers, type Leftover } from './leftovers.js';
 import { beginPart, finishedPart, forgetPart } from './part.js';
@@ -46,7 +46,7 @@ export function createContentStore({ root }: { readonly root: string }): Content
     leftovers: () => listLeftovers(root),
     removeLeftover: ({ path }) =>
       rm(path, { recursive: true, force: true }).catch((error: unknown) => {
-        throw diskFailure(error, path);
+        throw diskError(error, path);
       }),
   };
 }
@@ -83,7 +83,7 @@ async function ingestStream(
   } catch (error) {
     if (temporary !== undefined) await rm(temporary.path, { force: true });
     signal?.throwIfAborted();
-    throw diskFailure(error, temporary?.path ?? join(root, INGEST));
+    throw diskError(error, temporary?.path ?? join(root, INGEST));
   } finally {
     source.destroy();
     if (temporary !== undefined) closeSync(temporary.fd);
@@ -93,7 +93,7 @@ async function ingestStream(
 async function remove(root: string, digest: Digest): Promise<void> {
   const path = blobPath(root, digest);
   await unlink(path).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT')) throw diskFailure(error, path);
+    if (!isErrno(error, 'ENOENT')) throw diskError(error, path);
   });
 }
 

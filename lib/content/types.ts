@@ -99,6 +99,6 @@ export interface ContentStore {
   delete(digest: Digest): Promise<void>;
   /** Digests and sizes of all published blobs. */
   list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
-  /** Removes what dead processes left and nobody can go on with. Downloads that can be resumed stay. */
+  /** Removes what dead processes left and no process can resume. Downloads that can be resumed stay. */
   sweep(): Promise<void>;
 }

@@ -127,7 +127,7 @@ export function compileGlob(pattern: string, { hasDoubleStar = false } = {}): Gl
       at += length - 1;
     } else if (char === '\\') {
       at += 1;
-      if (at >= characters.length) throw badPattern(pattern);
+      if (at >= characters.length) throw patternError(pattern);
       tokens.push({ kind: 'char', char: characters[at]! });
     } else tokens.push({ kind: 'char', char });
   }
@@ -141,9 +141,9 @@ function parseClass(text: readonly string[], open: number, pattern: string): { t
   const ranges: [string, string][] = [];
   const bound = (): string => {
     let char = text[at];
-    if (char === undefined || char === '-' || char === ']') throw badPattern(pattern);
+    if (char === undefined || char === '-' || char === ']') throw patternError(pattern);
     if (char === '\\') char = text[(at += 1)];
-    if (char === undefined) throw badPattern(pattern);
+    if (char === undefined) throw patternError(pattern);
     at += 1;
     return char;
   };
@@ -158,7 +158,7 @@ function parseClass(text: readonly string[], open: number, pattern: string): { t
   return { token: { kind: 'class', isNegated, ranges }, length: at + 1 - open };
 }
 
-function badPattern(pattern: string): SyntaxProblem {
+function patternError(pattern: string): SyntaxProblem {
   return new SyntaxProblem(`${JSON.stringify(pattern)} is not a pattern`, 'close [ with ], and end no pattern with \\');
 }
 

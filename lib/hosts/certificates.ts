@@ -22,7 +22,7 @@ export function readCertificates(directory: string): Certificates | undefined {
   const ca = names.filter((name) => name.endsWith('.crt')).map((name) => readAuthorities(join(directory, name)));
   const client = names.find((name) => name.endsWith('.cert'));
   const orphan = names.find((name) => name.endsWith('.key') && !names.includes(name.replace(/key$/, 'cert')));
-  if (orphan !== undefined) throw unusable(join(directory, orphan), 'there is no .cert of that name beside it');
+  if (orphan !== undefined) throw certificateError(join(directory, orphan), 'there is no .cert file of the same name');
   return {
     ...(ca.length === 0 ? {} : { ca }),
     ...(client === undefined ? {} : readClient(directory, client, names)),
@@ -48,12 +48,12 @@ function readAuthorities(path: string): string {
 
 function readClient(directory: string, name: string, names: readonly string[]): { cert: string; key: string } {
   const [certPath, keyName] = [join(directory, name), name.replace(/cert$/, 'key')];
-  if (!names.includes(keyName)) throw unusable(certPath, `its key ${keyName} is not beside it`);
+  if (!names.includes(keyName)) throw certificateError(certPath, `its key ${keyName} is not in the same directory`);
   const keyPath = join(directory, keyName);
   const [cert, key] = [read(certPath), read(keyPath)];
   const certificate = check(certPath, cert, 'a certificate', (pem) => new X509Certificate(pem));
   const privateKey = check(keyPath, key, 'a private key without passphrase', (pem) => createPrivateKey(pem));
-  if (!certificate.checkPrivateKey(privateKey)) throw unusable(keyPath, `it is not the key of ${name}`);
+  if (!certificate.checkPrivateKey(privateKey)) throw certificateError(keyPath, `it is not the key of ${name}`);
   return { cert, key };
 }
 
@@ -69,11 +69,11 @@ function check<T>(path: string, pem: string, what: string, parse: (pem: string) 
   try {
     return parse(pem);
   } catch (cause) {
-    throw unusable(path, `it is not ${what} in PEM`, cause);
+    throw certificateError(path, `it is not ${what} in PEM`, cause);
   }
 }
 
-function unusable(path: string, why: string, cause?: unknown): UsageError {
+function certificateError(path: string, why: string, cause?: unknown): UsageError {
   return new UsageError(`${path} cannot be used: ${why}`, {
     hint: 'authorities are NAME.crt, the client is NAME.cert with its key NAME.key, all PEM',
     cause,

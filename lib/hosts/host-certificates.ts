@@ -26,7 +26,7 @@ export function hostCertificates(
   if (certDir !== undefined) {
     const all = readCertificates(certDir);
     if (all === undefined)
-      throw new UsageError(`there is no directory ${certDir} to read`, { hint: 'check --cert-dir' });
+      throw new UsageError(`the directory ${certDir} does not exist`, { hint: 'check --cert-dir' });
     return () => all;
   }
   const known = new Map<string, Certificates | undefined>();

@@ -62,7 +62,7 @@ const UNREACHABLE: ReadonlySet<string> = new Set(['ENETUNREACH', 'EHOSTUNREACH',
 
 /** Turns what got or node raised into a TransportError with its phase and a hint. */
 export function describeFailure(raw: unknown, exchange: Exchange): Failure {
-  const error = innermost(raw);
+  const error = innermostError(raw);
   const code = error.code === undefined || error.code === '' ? undefined : error.code;
   const { phase, message, hint } = diagnose(error, code, exchange);
   return { code, error: new TransportError(message, { host: exchange.host, phase, hint, cause: raw }) };
@@ -111,7 +111,7 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   if (code !== undefined && code in CERTIFICATE) return distrusted(error, code, host);
   if (code !== undefined && WANTS_CLIENT_CERTIFICATE.test(code)) {
     const hint = `put client.cert and client.key into /etc/docker/certs.d/${host} or a directory for --cert-dir`;
-    return { phase: 'tls', message: `${host} wants a certificate of the client`, hint };
+    return { phase: 'tls', message: `${host} requires a client certificate`, hint };
   }
   if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
     const hint = 'if plain http is meant, say so with --tls-verify=false';
@@ -166,10 +166,10 @@ function refusedByProxy(status: number | 'silent', { host, proxy = 'between' }: 
   }
   if (status === 407 || status === 401) {
     const hint = 'give user and password in the address: http://USER:PASSWORD@HOST:PORT';
-    return { phase, message: `the proxy ${proxy} wants a user name and password`, hint };
+    return { phase, message: `the proxy ${proxy} requires a user name and password`, hint };
   }
   const hint = 'if it can be reached without the proxy, add it to NO_PROXY';
-  return { phase, message: `the proxy ${proxy} does not let us to ${host} (status ${status})`, hint };
+  return { phase, message: `the proxy ${proxy} does not allow connections to ${host} (status ${status})`, hint };
 }
 
 const NETWORK_HINT = 'check the network connection';
@@ -183,7 +183,7 @@ function timedOut(event: string, host: string): Diagnosis {
 }
 
 /** got wraps what node raised, and node wraps the tries for each address of a host. */
-function innermost(raw: unknown): NodeError {
+function innermostError(raw: unknown): NodeError {
   let error = raw as NodeError;
   while (error.event === undefined && error.cause instanceof Error) error = error.cause;
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0];

@@ -78,7 +78,7 @@ export async function load(drivers: Drivers, source: string | Readable, given: L
   checkSource('load', source);
   const options = checkOptions('load', given, LOAD);
   const signal = signalOf(options);
-  if (typeof source === 'string') await requirePath(source);
+  if (typeof source === 'string') await checkPath(source);
   const title = options.sourceName ?? (typeof source === 'string' ? source : 'a stream');
   const temporaryDirectory = spoolDirectory(drivers.settings.env);
   const archive = await drivers.openArchive({ source, title, temporaryDirectory, signal });
@@ -96,7 +96,7 @@ export async function load(drivers: Drivers, source: string | Readable, given: L
   }
 }
 
-async function requirePath(path: string): Promise<void> {
+async function checkPath(path: string): Promise<void> {
   try {
     await stat(path);
   } catch (error) {

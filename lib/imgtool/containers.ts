@@ -205,5 +205,5 @@ function endOf(text: string): CopyEnd {
 function inContainer(text: string): CopyEnd & { readonly container: string } {
   const { container, path } = endOf(text);
   if (container !== undefined) return { container, path };
-  throw new UsageError(`${text} is no path in a container`, { hint: 'write CONTAINER:PATH' });
+  throw new UsageError(`${text} is not a path in a container`, { hint: 'write CONTAINER:PATH' });
 }

@@ -103,7 +103,7 @@ export class Imgtool extends RegistryMethods {
     return (await import('./images.js')).inspect(await this.drivers(), name, options);
   }
 
-  /** The layers of an image of the store, oldest first, and who shares them. */
+  /** The layers of an image of the store, oldest first, and the images that share them. */
   async tree(image: string): Promise<ImageTree> {
     return (await import('./images.js')).imageTree(await this.drivers(), image);
   }

@@ -9,7 +9,7 @@ const MAX_FACTS = 50_000;
 /** What is not kept when the process is killed is lost. Milliseconds. */
 const SAVE_MS = 10_000;
 
-/** `SyncMemory` in a file of the user's cache: whatever is wrong with it, it is begun anew. */
+/** `SyncMemory` in a file of the user's cache: an unusable file is replaced by a new one. */
 export class SyncMemoryFile implements SyncMemory {
   readonly #path: string;
   readonly #facts: Map<string, string>;

@@ -31,9 +31,12 @@ export class TagLimits {
       const rate = await parseRate(text.slice(at + 1));
       const host = text.slice(0, Math.max(0, at));
       if (at >= 0 && !sources.has(host) && !targets.has(host)) {
-        throw new UsageError(`--rate is for ${JSON.stringify(host.slice(0, 200))}, which is no source and no target`, {
-          hint: `those are ${[...sources, ...targets].join(', ')}`,
-        });
+        throw new UsageError(
+          `--rate is for ${JSON.stringify(host.slice(0, 200))}, which is neither a source nor a target`,
+          {
+            hint: `those are ${[...sources, ...targets].join(', ')}`,
+          },
+        );
       }
       for (const name of at < 0 ? sources : [host]) rates.set(name, rate);
     }
@@ -43,7 +46,7 @@ export class TagLimits {
       if (rates.get(rule.host) !== undefined) own.add(rule.host);
       if (own.size > 1) {
         throw new UsageError(`a tag can wait for one limit, not for those of ${[...own].join(' and ')}`, {
-          hint: 'keep the lower one, or give each target a sync of its own',
+          hint: 'keep the lower one, or sync each target separately',
         });
       }
     }

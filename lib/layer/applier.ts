@@ -4,7 +4,7 @@ import { JobThread } from './job-thread.js';
 import { allocateRing, RingControl } from './ring.js';
 import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
 import {
-  fromFailure,
+  errorFromWorker,
   type InflateJob,
   type InflateResult,
   type UnpackJob,
@@ -82,7 +82,7 @@ class ThreadedApplier implements LayerApplier {
       for (const job of jobs)
         job.then(
           (reply) => {
-            if (reply.kind === 'failed') failures.push(fromFailure(reply.failure));
+            if (reply.kind === 'failed') failures.push(errorFromWorker(reply.failure));
             if (reply.kind !== 'done') stop();
           },
           (error: Error) => {

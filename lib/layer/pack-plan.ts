@@ -51,7 +51,7 @@ export function planLayer(changes: Iterable<LayerChange>): PlannedEntry[] {
     node.kind = change.kind;
     if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) reserved.push(change.path);
   }
-  if (reserved.length > 0) throw reservedNames(reserved);
+  if (reserved.length > 0) throw reservedNamesError(reserved);
   const plan: PlannedEntry[] = [];
   if (root.kind !== undefined)
     plan.push({ action: 'entry', parent: Buffer.alloc(0), name: Buffer.alloc(0), changed: true });
@@ -76,7 +76,7 @@ function addChildren(plan: PlannedEntry[], node: Node, path: string): void {
   }
 }
 
-function reservedNames(paths: readonly Buffer[]): LayerFormatError {
+function reservedNamesError(paths: readonly Buffer[]): LayerFormatError {
   const shown = paths.slice(0, 10).map((path) => displayPath(path));
   const more = paths.length > shown.length ? ` and ${paths.length - shown.length} more` : '';
   return new LayerFormatError(

@@ -91,7 +91,7 @@ export class PackTree {
       fd = openAt(dir, name, flags);
     }
     try {
-      assertSame(fd, seen, path);
+      checkSame(fd, seen, path);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -114,19 +114,19 @@ export function readExactly(fd: number, out: Buffer, position: number, name: Buf
   for (let done = 0; done < out.length;) {
     const at = { offset: done, length: out.length - done, position: position + done, path: name };
     const count = readBytes(fd, out, at);
-    if (count === 0) throw changedFile(name);
+    if (count === 0) throw changedFileError(name);
     done += count;
   }
 }
 
 /** Throws LayerFormatError unless the open file still is what `seen` tells, unwritten since. */
-export function assertSame(fd: number, seen: FileStat, path: Buffer): void {
+export function checkSame(fd: number, seen: FileStat, path: Buffer): void {
   const now = statAt(fd, '');
   const keys = ['ino', 'size', 'mtimeNs', 'ctimeNs', 'mode'] as const;
-  if (keys.some((key) => now[key] !== seen[key])) throw changedFile(path);
+  if (keys.some((key) => now[key] !== seen[key])) throw changedFileError(path);
 }
 
-function changedFile(path: Buffer): LayerFormatError {
+function changedFileError(path: Buffer): LayerFormatError {
   return new LayerFormatError(`${displayPath(path)} changed while it was read`, {
     entry: displayPath(path),
     hint: 'stop what writes to it and try again',

@@ -8,7 +8,7 @@ import { displayPath, type FileStat } from '../sys/index.js';
 import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
 import { joinPath, planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
-import { assertSame, PackTree, readExactly } from './pack-tree.js';
+import { checkSame, PackTree, readExactly } from './pack-tree.js';
 import { planTree } from './plan-tree.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
@@ -32,7 +32,7 @@ export interface PackInput {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written; whoever takes `output` hashes and counts the blob. */
+/** The layer that was written; the consumer of `output` hashes and counts the blob. */
 export interface PackedLayer {
   readonly diffId: DiffId;
   /** Bytes of the uncompressed tar. */
@@ -153,7 +153,7 @@ class Packer {
     const fd = this.#upper.openFile(parent, name, { seen: stat, path });
     try {
       yield* this.#copy(fd, head.size, path);
-      assertSame(fd, stat, path);
+      checkSame(fd, stat, path);
     } finally {
       closeSync(fd);
     }

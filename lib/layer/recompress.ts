@@ -26,7 +26,7 @@ export interface RecompressInput {
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written; whoever takes `output` hashes and counts the blob. */
+/** The layer that was written; the consumer of `output` hashes and counts the blob. */
 export interface RecompressedLayer {
   /** Of the tar inside: to be compared with what it should be. */
   readonly diffId: DiffId;

@@ -106,7 +106,7 @@ function toFailure(error: unknown): Failure {
 }
 
 /** The error that `failure` was, as an object of its class. */
-export function fromFailure(failure: Failure): Error {
+export function errorFromWorker(failure: Failure): Error {
   const { message, hint, entry } = failure;
   switch (failure.name) {
     case 'LayerFormatError':

@@ -35,7 +35,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       text = await readFile(path, 'utf8');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw unreadable(path, error);
+      throw unreadableError(path, error);
     }
     return parseRecord(text, { path, key, kind });
   };
@@ -58,7 +58,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       try {
         names = await readdir(directory);
       } catch (error) {
-        throw unreadable(directory, error);
+        throw unreadableError(directory, error);
       }
       const keys = names.map((name) => FILE.exec(name)?.[1]).filter((key) => key !== undefined);
       // A record may be deleted between the listing and the reading.
@@ -84,26 +84,27 @@ function parseRecord<T extends { readonly version: 1 }>(
   try {
     record = JSON.parse(text) as Partial<T> | null;
   } catch (error) {
-    throw broken(path, 'it is no JSON', error);
+    throw brokenRecordError(path, 'it is not JSON', error);
   }
-  if (typeof record !== 'object' || record === null || Array.isArray(record)) throw broken(path, 'it is no object');
-  if (record.version !== 1) throw broken(path, `version ${JSON.stringify(record.version)} is unknown`);
+  if (typeof record !== 'object' || record === null || Array.isArray(record))
+    throw brokenRecordError(path, 'it is not an object');
+  if (record.version !== 1) throw brokenRecordError(path, `version ${JSON.stringify(record.version)} is unknown`);
   const whole = kind.mend?.(record as T) ?? (record as T);
   const wrong = kind.errorOf(whole);
-  if (wrong !== undefined) throw broken(path, `its ${wrong}`);
-  if (!kind.keysOf(whole).includes(key)) throw broken(path, 'it belongs to something else');
+  if (wrong !== undefined) throw brokenRecordError(path, `its ${wrong}`);
+  if (!kind.keysOf(whole).includes(key)) throw brokenRecordError(path, 'it belongs to something else');
   return whole;
 }
 
-function broken(path: string, why: string, cause?: unknown): StoreError {
+function brokenRecordError(path: string, why: string, cause?: unknown): StoreError {
   return new StoreError(`the record ${path} cannot be used: ${why}`, {
     path,
     cause,
-    hint: 'remove that file; pulling the image again writes it anew',
+    hint: 'remove that file; pulling the image again writes a new one',
   });
 }
 
-function unreadable(path: string, cause: unknown): StoreError {
+function unreadableError(path: string, cause: unknown): StoreError {
   const code = (cause as NodeJS.ErrnoException).code;
   return new StoreError(`${path} cannot be read: ${code ?? String(cause)}`, {
     path,

@@ -76,7 +76,7 @@ function connectError(address: QueueAddress, error: Error): ImgtoolError {
   const { message } = error;
   const { host } = address;
   if (/^(WRONGPASS|NOAUTH|NOPERM)\b|AUTH\b|invalid (username|password)/i.test(message)) {
-    const refusal = address.password === undefined ? 'wants a password' : 'does not take this user and password';
+    const refusal = address.password === undefined ? 'requires a password' : 'does not accept this user and password';
     return new AuthenticationError(`${address.text} ${refusal}`, {
       ...{ host, scheme: 'redis', cause: error },
       hint: 'give them in the URL, redis://USER:PASSWORD@HOST, best in the variable IMGTOOL_QUEUE',

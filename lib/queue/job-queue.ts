@@ -234,7 +234,7 @@ export class JobQueue {
     }
   }
 
-  #refused(error: Error): Error {
+  #refusedError(error: Error): Error {
     const { host, text } = this.#address;
     return new TransportError(`${text} refused a command: ${error.message.split('\n', 1)[0]}`, {
       ...{ host, phase: 'request', cause: error },
@@ -251,7 +251,7 @@ export class JobQueue {
         return await orAborted(work(), signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!isRedisAway(error)) throw this.#refused(error as Error);
+        if (!isRedisAway(error)) throw this.#refusedError(error as Error);
         await delay(RETRY_MS, signal);
       }
     }

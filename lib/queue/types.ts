@@ -23,7 +23,7 @@ export interface QueueItem {
   readonly id: string;
   /** What shares a rate limit: letters, digits and `._:[]-`. */
   readonly lane: string;
-  /** JSON. No secrets: whoever reads the Redis reads it. */
+  /** JSON. No secrets: everyone with access to the Redis server can read it. */
   readonly payload: unknown;
 }
 

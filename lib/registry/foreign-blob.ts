@@ -22,7 +22,7 @@ const MAX_URLS = 10;
 const MAX_BREAKS = 3;
 
 /**
- * A layer that is kept elsewhere by design (image-spec, "urls"): from the registry, else from its URLs in order. Hosts of URLs
+ * A non-distributable (foreign) layer (image-spec, "urls"): from the registry, else from its URLs in order. Hosts of URLs
  * are told nothing but what is wanted: no login, no cookie, no certificate, no header of the registry's. A place that fails,
  * whose connections break, or whose bytes had to be read once more, is left for the next. Opening throws what the registry
  * throws, TransportError, and NotFoundError when no place has it.
@@ -65,13 +65,13 @@ export function foreignBlob(descriptor: Descriptor, options: ForeignBlobOptions)
           leave(position);
         }
       }
-      throw nowhere(descriptor, failures);
+      throw foreignBlobError(descriptor, failures);
     },
   };
 }
 
-function nowhere({ digest }: Descriptor, failures: readonly Error[]): ImgtoolError {
-  const message = `layer ${digest} is kept elsewhere, and no place gives it: ${failures.map((error) => error.message).join('; ')}`;
+function foreignBlobError({ digest }: Descriptor, failures: readonly Error[]): ImgtoolError {
+  const message = `layer ${digest} is non-distributable (foreign), and no place has it: ${failures.map((error) => error.message).join('; ')}`;
   const hint = 'its manifest names the places; a copy of the image that has this layer itself would help';
   const broken = failures.find((error) => error instanceof TransportError);
   if (broken !== undefined) {
@@ -87,7 +87,7 @@ function placeAt(
 ): Pick<BlobSource, 'open'> {
   const url = httpUrl(text);
   const name = redactUrl(text);
-  const fail = (why: string): NotFoundError =>
+  const urlError = (why: string): NotFoundError =>
     new NotFoundError(`${name.slice(0, 300)} ${why}`, { kind: 'blob', subject: digest });
   const facts = http.knownHosts.of(url?.host ?? '');
   const ranges = new RangedGet(size, facts, (headers, signal) =>
@@ -97,15 +97,15 @@ function placeAt(
     }),
   );
   const open: BlobSource['open'] = async ({ signal, offset = 0, length }) => {
-    if (url === undefined) throw fail('is no URL of http or https');
+    if (url === undefined) throw urlError('is not an http or https URL');
     if (namedBy !== undefined && !(await mayLeadTo(new URL(`https://${namedBy}`), url)))
-      throw fail('is an address of a private network');
+      throw urlError('is an address of a private network');
     check?.(url.host, url.pathname.slice(1));
     const { status, headers, body } = await ranges.get({ offset, length, signal });
     const why = unfit(status, headers, { size, offset });
     if (why === undefined) return { body, restarted: offset > 0 && status === 200, ranged: status === 206 };
     body.destroy();
-    throw fail(why);
+    throw urlError(why);
   };
   return { open };
 }

@@ -93,7 +93,7 @@ export function mirroredReader(
         connections: itself.blob(descriptor).connections ?? 1,
         open: (request) => {
           if ((request.offset ?? 0) === 0) {
-            for (const reader of served) pass(reader, `its blob ${descriptor.digest} has to be read once more`);
+            for (const reader of served) pass(reader, `its blob ${descriptor.digest} must be read again`);
             served.clear();
           }
           return first('digest', request.signal, (reader) => open(reader, request), passed);

@@ -7,8 +7,8 @@ import { setDirectoryAttributes } from './copy-attributes.js';
 import {
   locate,
   namesEntries,
-  noDirectory,
-  notFound,
+  notADirectoryError,
+  notFoundError,
   openEntry,
   openRoot,
   type CopyPlace,
@@ -63,13 +63,13 @@ function* copy(
   const entriesOnly = namesEntries(from.path);
   const follow = followLink || entriesOnly || from.path.endsWith('/');
   const source = locate(from, { keepLastLink: !follow }, opened);
-  if (source.stat === undefined) throw notFound(from.path);
+  if (source.stat === undefined) throw notFoundError(from.path);
   const isDirectory = entryType(source.stat.mode) === 'directory';
-  if (!isDirectory && (entriesOnly || from.path.endsWith('/'))) throw noDirectory(from.path);
+  if (!isDirectory && (entriesOnly || from.path.endsWith('/'))) throw notADirectoryError(from.path);
   const target = locate(to, {}, opened);
   const there = target.stat === undefined ? undefined : entryType(target.stat.mode);
   if (!isDirectory && there !== 'directory' && /(^|\/)\.{0,2}$/.test(to.path)) {
-    throw there === undefined ? notFound(to.path) : noDirectory(to.path);
+    throw there === undefined ? notFoundError(to.path) : notADirectoryError(to.path);
   }
   if (isDirectory && there !== undefined && there !== 'directory') {
     throw new UsageError(`${to.path} is a ${there}, and ${from.path} a directory`, {
@@ -106,7 +106,7 @@ function* copyDirectory(
     to = openEntry(target, opened);
   } catch (error) {
     if (!isErrno(error, 'ENOTDIR', 'ELOOP')) throw error;
-    throw noDirectory(Buffer.from(target.name).toString());
+    throw notADirectoryError(Buffer.from(target.name).toString());
   }
   yield* copier.entriesOf(from, to);
   setDirectoryAttributes(to, metadata, copier.noteRefused);

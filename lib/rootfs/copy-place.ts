@@ -22,7 +22,7 @@ export function locate({ root, path }: CopyPlace, options: ResolveOptions, opene
     opened.push(found.dir);
     return found;
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw notFound(path, error);
+    if (isErrno(error, 'ENOENT')) throw notFoundError(path, error);
     if (isErrno(error, 'ENOTDIR', 'ELOOP')) throw new UsageError((error as Error).message, { cause: error });
     throw error;
   }
@@ -48,11 +48,11 @@ export function namesEntries(path: string): boolean {
 }
 
 /** The error for a path with nothing there. */
-export function notFound(path: string, cause?: unknown): NotFoundError {
+export function notFoundError(path: string, cause?: unknown): NotFoundError {
   return new NotFoundError(`${path} does not exist`, { kind: 'file', subject: path, cause });
 }
 
 /** The error for a path that has to be a directory. */
-export function noDirectory(path: string): UsageError {
+export function notADirectoryError(path: string): UsageError {
   return new UsageError(`${path} is not a directory`);
 }

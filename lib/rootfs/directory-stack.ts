@@ -42,7 +42,7 @@ export class DirectoryStack {
   enter(name: ByteString, stat: FileStat): void {
     const fd = openAt(this.fd, fromByteString(name), OPEN_DIRECTORY);
     try {
-      assertSame(fd, stat);
+      checkSame(fd, stat);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -61,7 +61,7 @@ export class DirectoryStack {
       if (parent.fd !== PARKED) return;
       // `..` cannot lead astray: what it opens has to be the directory that we came from.
       parent.fd = openAt(child.fd, '..', OPEN_DIRECTORY);
-      assertSame(parent.fd, parent.stat);
+      checkSame(parent.fd, parent.stat);
     } finally {
       park(child);
     }
@@ -84,7 +84,7 @@ function park(level: Level): void {
   level.fd = PARKED;
 }
 
-function assertSame(fd: number, expected: FileStat): void {
+function checkSame(fd: number, expected: FileStat): void {
   const stat = statAt(fd, '');
   if (stat.ino === expected.ino && stat.devMajor === expected.devMajor && stat.devMinor === expected.devMinor) return;
   throw new SyscallError('a directory was moved while it was being read', { errno: 'ESTALE', syscall: 'openat' });

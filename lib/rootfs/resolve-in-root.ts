@@ -64,15 +64,15 @@ class Walk {
       }
       const type = stat === undefined ? undefined : stat.mode & S_IFMT;
       if (type === S_IFLNK && !(options.keepLastLink === true && pending.length === 0)) {
-        if ((links += 1) > MAX_LINKS) throw failure('ELOOP', 'too many symbolic links', given);
+        if ((links += 1) > MAX_LINKS) throw resolveError('ELOOP', 'too many symbolic links', given);
         const target = toByteString(readlinkAt(dir, fromByteString(name)));
         while (target.startsWith('/') && this.#levels.length > 1) this.#leave();
         pending.push(...pathComponents(target).reverse());
       } else if (type === S_IFDIR) {
         this.#levels.push({ fd: openAt(dir, fromByteString(name), O_PATH | O_DIRECTORY | O_NOFOLLOW), name });
       } else if (pending.length > 0) {
-        if (stat === undefined) throw failure('ENOENT', 'no such file or directory', given);
-        throw failure('ENOTDIR', `${displayPath(fromByteString(this.#path(name)))} is not a directory`, given);
+        if (stat === undefined) throw resolveError('ENOENT', 'no such file or directory', given);
+        throw resolveError('ENOTDIR', `${displayPath(fromByteString(this.#path(name)))} is not a directory`, given);
       } else {
         return this.#result(this.#levels.at(-1)!.fd, name, stat);
       }
@@ -109,6 +109,6 @@ class Walk {
   }
 }
 
-function failure(errno: string, why: string, path: Uint8Array): SyscallError {
+function resolveError(errno: string, why: string, path: Uint8Array): SyscallError {
   return new SyscallError(`${displayPath(path)}: ${why}`, { errno, syscall: 'openat', path: displayPath(path) });
 }

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { fdPath } from '../sys/index.js';
 import type { CopyInput } from './copy-path.js';
-import { locate, namesEntries, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
+import { locate, namesEntries, notFoundError, openEntry, type CopyPlace, type Opened } from './copy-place.js';
 import type { CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
 
@@ -35,7 +35,7 @@ export function locatePath(place: CopyPlace, { followLink }: { readonly followLi
     const entriesOnly = namesEntries(place.path);
     const follow = followLink || entriesOnly || place.path.endsWith('/');
     const found = locate(place, { keepLastLink: !follow }, opened);
-    if (found.stat === undefined) throw notFound(place.path);
+    if (found.stat === undefined) throw notFoundError(place.path);
     if (entryType(found.stat.mode) !== 'directory') {
       return { parent: pathOf(found.dir), name: found.name, directory: undefined, close };
     }

@@ -32,7 +32,7 @@ type Found =
 export function checkCommand(root: string, command: CommandToCheck): void {
   const { args, env, cwd } = command;
   const program = args[0]!;
-  if (program === '') throw new ContainerStartError('an empty word is no program', { exitCode: 127 });
+  if (program === '') throw new ContainerStartError('the name of the program is empty', { exitCode: 127 });
   const search = env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? '';
   const paths = program.includes('/')
     ? [posix.resolve(cwd, program)]
@@ -123,7 +123,7 @@ function checkFormat(
             exitCode: 126,
             hint: 'pull the image for this machine, or install qemu-user-static',
           })
-        : new ContainerStartError(`${what} is neither a program nor a script that begins with #!`, { exitCode: 126 });
+        : new ContainerStartError(`${what} is neither a binary nor a script that starts with #!`, { exitCode: 126 });
     }
     const next = format.kind === 'script' ? format.interpreter : format.loader;
     // What is below /proc and /dev is there only when the container runs.

@@ -205,7 +205,7 @@ function environment(input: RunInput, { hostname, home }: { hostname: string; ho
     // What an image says never asks for a value of this machine.
     const value = equals >= 0 ? text.slice(equals + 1) : isOwn ? process.env[name] : undefined;
     if (name === '' || text.includes('\0')) {
-      throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is no variable`, { hint: 'write NAME=VALUE' });
+      throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a variable`, { hint: 'write NAME=VALUE' });
     }
     if (value !== undefined) variables.set(name, value);
   }

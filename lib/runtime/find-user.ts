@@ -23,11 +23,11 @@ export function findUser(root: string, user: string): ContainerUser {
   const groups = records(readInRoot(root, '/etc/group'), 4);
   const entry = users.find(([entryName]) => entryName === wanted) ?? users.find(([, , uid]) => uid === wanted);
   const uid = idOf(entry?.[2] ?? wanted);
-  if (uid === undefined) throw unknown('user', wanted);
+  if (uid === undefined) throw unknownUserError('user', wanted);
   const home = entry?.[5] || '/';
   if (group !== '') {
     const gid = idOf(groups.find(([groupName]) => groupName === group)?.[2] ?? group);
-    if (gid === undefined) throw unknown('group', group);
+    if (gid === undefined) throw unknownUserError('group', group);
     return { uid, gid, additionalGids: [], home };
   }
   const member = entry?.[0];
@@ -50,7 +50,7 @@ function idOf(text: string | undefined): number | undefined {
   return id <= MAX_ID ? id : undefined;
 }
 
-function unknown(kind: 'user' | 'group', name: string): UsageError {
+function unknownUserError(kind: 'user' | 'group', name: string): UsageError {
   return new UsageError(`there is no ${kind} ${name} in the container`, {
     hint: `give a number, or a name of its /etc/${kind === 'user' ? 'passwd' : 'group'}`,
   });

@@ -83,7 +83,7 @@ function makeMountPoint(root: number, { path, kind, isReal }: MountPoint, journa
     if (!Buffer.from(place.slice(1)).equals(found.path)) throw cannotMountError(path, 'a link leads to an odd name');
     if (found.stat === undefined) make(found.dir, found.name, found.path, kind);
     else if (((found.stat.mode & S_IFMT) === S_IFDIR) !== (kind === 'directory'))
-      throw cannotMountError(path, kind === 'directory' ? 'it is no directory' : 'it is a directory');
+      throw cannotMountError(path, kind === 'directory' ? 'it is not a directory' : 'it is a directory');
     return place;
   } finally {
     closeSync(found.dir);

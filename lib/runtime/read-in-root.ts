@@ -39,7 +39,7 @@ export function checkRegular(root: string, path: string): void {
     const { dir, stat } = resolveInRoot(rootFd, Buffer.from(path));
     closeSync(dir);
     if (stat === undefined || (stat.mode & S_IFMT) === S_IFREG) return;
-    throw new ContainerStartError(`${path} in the container is no regular file`, { hint: 'replace or remove it' });
+    throw new ContainerStartError(`${path} in the container is not a regular file`, { hint: 'replace or remove it' });
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
   } finally {

@@ -43,10 +43,13 @@ export function findRuntime(wanted: string | undefined): string {
     const path = paths.find(isExecutable);
     if (path !== undefined) return path;
   }
-  throw new CommandError(wanted === undefined ? 'there is no OCI runtime' : `there is no OCI runtime ${wanted}`, {
-    argv: [names[0]!],
-    hint: 'install crun or runc, for example: apt-get install crun',
-  });
+  throw new CommandError(
+    wanted === undefined ? 'no OCI runtime is installed' : `the OCI runtime ${wanted} is not installed`,
+    {
+      argv: [names[0]!],
+      hint: 'install crun or runc, for example: apt-get install crun',
+    },
+  );
 }
 
 /** Where a runtime works on one container. */

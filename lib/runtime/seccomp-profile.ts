@@ -37,12 +37,12 @@ export function compileSeccomp(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw wrong('the profile', `is not JSON: ${(error as Error).message}`);
+    throw profileError('the profile', `is not JSON: ${(error as Error).message}`);
   }
   const profile = objectOf(json, 'the profile');
   const errno = errnoOf(profile, { name: 'defaultErrno', number: 'defaultErrnoRet' }, 'the profile');
   const flags = textsOf(profile['flags'], 'flags');
-  if (profile['listenerPath']) throw wrong('listenerPath', 'is not supported');
+  if (profile['listenerPath']) throw profileError('listenerPath', 'is not supported');
   const syscalls = listOf(profile['syscalls'], 'syscalls').flatMap((entry, at) => {
     const where = `syscalls[${at}]`;
     const rule = objectOf(entry, where);
@@ -72,7 +72,8 @@ function profileArchitectures(profile: Fields, { architecture }: SeccompMachine)
       ...textsOf(subArchitectures, `archMap[${at}].subArchitectures`),
     ];
   });
-  if (plain.length > 0 && map.length > 0) throw wrong('the profile', 'has architectures and archMap: one is allowed');
+  if (plain.length > 0 && map.length > 0)
+    throw profileError('the profile', 'has architectures and archMap: one is allowed');
   const own = ARCHITECTURES[architecture]?.[1];
   return plain.length > 0 ? plain : (map.find(([name]) => name === own) ?? []);
 }
@@ -80,8 +81,8 @@ function profileArchitectures(profile: Fields, { architecture }: SeccompMachine)
 function ruleOf(rule: Fields, where: string): SeccompRule {
   const names = textsOf(rule['names'], `${where}.names`);
   const name = textsOf(rule['name'] ? [rule['name']] : [], `${where}.name`);
-  if (names.length + name.length === 0) throw wrong(where, 'names no system call');
-  if (names.length > 0 && name.length > 0) throw wrong(where, 'has name and names: one is allowed');
+  if (names.length + name.length === 0) throw profileError(where, 'names no system call');
+  if (names.length > 0 && name.length > 0) throw profileError(where, 'has name and names: one is allowed');
   const args = listOf(rule['args'], `${where}.args`).map((entry, at) => {
     const here = `${where}.args[${at}]`;
     const { index, value, valueTwo, op } = objectOf(entry, here);
@@ -135,7 +136,7 @@ interface Filter {
 function isKernel(kernel: string, least: string, where: string): boolean {
   const versions = [kernel, least].map((text) => /^(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number));
   const [is, wanted] = versions as [number[] | undefined, number[] | undefined];
-  if (wanted === undefined) throw wrong(where, 'is no version of a kernel');
+  if (wanted === undefined) throw profileError(where, 'is not a kernel version');
   if (is === undefined) return false;
   return is[0]! > wanted[0]! || (is[0] === wanted[0] && is[1]! >= wanted[1]!);
 }
@@ -148,7 +149,7 @@ function errnoOf(
   const text = fields[name];
   if (text !== undefined && text !== null && text !== '') {
     const known = typeof text === 'string' ? (constants.errno as Readonly<Record<string, number>>)[text] : undefined;
-    if (known === undefined) throw wrong(`${where}: ${name}`, 'is no name of an error');
+    if (known === undefined) throw profileError(`${where}: ${name}`, 'is not the name of an error');
     return known;
   }
   const value = fields[number] ?? undefined;
@@ -158,19 +159,19 @@ function errnoOf(
 function nameOf(value: unknown, prefix: string, names: readonly string[], where: string): string {
   const found = names.find((name) => value === prefix + name);
   if (found !== undefined) return found;
-  throw wrong(where, `has to be one of ${names.map((name) => prefix + name).join(', ')}`);
+  throw profileError(where, `has to be one of ${names.map((name) => prefix + name).join(', ')}`);
 }
 
 /** JSON tells no greater number exactly, and a filter for another one is none. */
 function numberOf(value: unknown, where: string, most = Number.MAX_SAFE_INTEGER): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value;
-  throw wrong(where, `has to be a whole number up to ${most}`);
+  throw profileError(where, `has to be a whole number up to ${most}`);
 }
 
 function textsOf(value: unknown, where: string): string[] {
   return listOf(value, where).map((entry, at) => {
     if (typeof entry === 'string' && entry !== '') return entry;
-    throw wrong(`${where}[${at}]`, 'has to be a text');
+    throw profileError(`${where}[${at}]`, 'has to be a text');
   });
 }
 
@@ -178,15 +179,15 @@ function textsOf(value: unknown, where: string): string[] {
 function listOf(value: unknown, where: string): unknown[] {
   if (value === undefined || value === null) return [];
   if (Array.isArray(value)) return value;
-  throw wrong(where, 'has to be a list');
+  throw profileError(where, 'has to be a list');
 }
 
 function objectOf(value: unknown, where: string): Fields {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw wrong(where, 'has to be an object');
+  throw profileError(where, 'has to be an object');
 }
 
-function wrong(where: string, why: string): UsageError {
+function profileError(where: string, why: string): UsageError {
   return new UsageError(`seccomp: ${where} ${why}`, {
     hint: "the format is that of Docker's profiles; seccomp=unconfined runs without a filter",
   });

@@ -105,7 +105,11 @@ async function listed(root: string): Promise<string[]> {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (isDiskFull(cause)) throw cause;
     const hint = 'choose another directory with --dir';
-    throw new StoreError(`${root} is no directory for a registry: ${code ?? message}`, { path: root, hint, cause });
+    throw new StoreError(`${root} cannot be used as a registry directory: ${code ?? message}`, {
+      path: root,
+      hint,
+      cause,
+    });
   }
 }
 

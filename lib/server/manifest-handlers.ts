@@ -39,7 +39,7 @@ export async function putManifest(exchange: Exchange, repository: string, key: M
     });
   }
   const document = parse(bytes, contentType ?? '');
-  await requireReferences(exchange.storage, repository, document);
+  await checkReferences(exchange.storage, repository, document);
   const descriptor = { mediaType: baseMediaType(contentType ?? '') || document.mediaType, digest, size: bytes.length };
   const publication: ManifestPublication = {
     manifest: { bytes, descriptor },
@@ -85,7 +85,7 @@ function parse(bytes: Buffer, contentType: string): ImageManifest | ImageIndex {
 }
 
 /** The subject may come later, and foreign layers are fetched from elsewhere; all else must be here first. */
-async function requireReferences(
+async function checkReferences(
   storage: RegistryStorage,
   repository: string,
   document: ImageManifest | ImageIndex,

@@ -30,7 +30,7 @@ export function parseTarget(url: string, method: string): Target {
   const mark = url.indexOf('?');
   const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
   const segments = decodePath(mark < 0 ? url : url.slice(0, mark)).split('/');
-  if (segments[0] !== '' || segments[1] !== 'v2') throw noEndpoint();
+  if (segments[0] !== '' || segments[1] !== 'v2') throw noEndpointError();
   return { route: parseSegments(segments.slice(2), method), query };
 }
 
@@ -56,7 +56,7 @@ function parseSegments(segments: readonly string[], method: string): Route {
     if (last === 'uploads') return { kind: 'uploads', repository: repositoryIn(segments, 2) };
     return { kind: 'blob', repository: repositoryIn(segments, 2), digest: digestIn(last) };
   }
-  throw noEndpoint();
+  throw noEndpointError();
 }
 
 /** A tag or digest that could never have been pushed is unknown to readers and invalid from writers. */
@@ -92,6 +92,6 @@ function decodePath(path: string): string {
   }
 }
 
-function noEndpoint(): RequestError {
+function noEndpointError(): RequestError {
   return new RequestError(404, 'UNSUPPORTED', 'no such endpoint');
 }

@@ -27,7 +27,7 @@ export interface RegistryStorage {
    * at a time. `after`: only those whose digest sorts behind it.
    */
   referrers(repository: string, subject: Digest, after?: string): AsyncIterable<Descriptor>;
-  /** Images pushed over protocol v1; absent where there are none: images of today are readable over v1 all the same. */
+  /** Images pushed over protocol v1; absent where there are none: v2 images are readable over v1 too. */
   readonly v1?: V1Storage;
   /** Calls `listener` for each tag that is set from now on. Absent where others than `writer` may set tags. */
   readonly onTag?: (listener: TagListener) => void;

@@ -101,18 +101,18 @@ async function appendBody(
   if (range.start !== turn.offset) {
     throw new RequestError(416, 'BLOB_UPLOAD_INVALID', `the next byte is number ${turn.offset}`, { headers: session });
   }
-  const wrongLength = (actual: number): RequestError =>
+  const wrongLengthError = (actual: number): RequestError =>
     new RequestError(400, 'SIZE_INVALID', `Content-Range announces ${range.length} bytes, the body has ${actual}`);
   const { contentLength } = exchange;
-  if (contentLength !== undefined && contentLength !== range.length) throw wrongLength(contentLength);
+  if (contentLength !== undefined && contentLength !== range.length) throw wrongLengthError(contentLength);
   try {
     await turn.append(exchange.body(), { limit: range.length });
   } catch (error) {
-    if (error instanceof SizeMismatchError) throw wrongLength(error.actual);
+    if (error instanceof SizeMismatchError) throw wrongLengthError(error.actual);
     throw error;
   }
   const appended = turn.offset - range.start;
-  if (appended !== range.length) throw wrongLength(appended);
+  if (appended !== range.length) throw wrongLengthError(appended);
 }
 
 async function commit(exchange: Exchange, turn: UploadTurn, digest: Digest): Promise<void> {

@@ -23,13 +23,13 @@ export function checkOwnerOf(stats: Stats, path: string): void {
   if (uid !== 0) {
     throw new StoreError(`${path} belongs to user ${uid}, not to root: it could hold anything`, {
       path,
-      hint: `choose another place with --root; if you trust what is there: chown root ${path}`,
+      hint: `choose another place with --root; if you trust its content: chown root ${path}`,
     });
   }
   // The mode of a link says nothing.
   if (stats.isSymbolicLink() || !othersCanWrite(stats)) return;
   throw new StoreError(`users other than root can write to ${path}: it could hold anything`, {
     path,
-    hint: `choose another place with --root; if you trust what is there: chmod go-w ${path}`,
+    hint: `choose another place with --root; if you trust its content: chmod go-w ${path}`,
   });
 }

@@ -57,10 +57,10 @@ export async function sendChanges(input: {
     for (const path of [input.lower, input.upper]) opened.push(openAt(AT_FDCWD, path, OPEN_DIRECTORY));
     const [lower, upper] = opened as [number, number];
     const info = subvolumeInfo(lower);
-    await assertRelated([info, subvolumeInfo(upper)], originsBy(lower), input.recordedOrigins);
+    await checkRelated([info, subvolumeInfo(upper)], originsBy(lower), input.recordedOrigins);
     const replay = await readStream(upper, info.id, opened);
     input.signal?.throwIfAborted();
-    comparison = new TreeComparison(lower, upper, { onPartial: assertComplete });
+    comparison = new TreeComparison(lower, upper, { onPartial: checkComplete });
     await runInSlices(comparison.visit(replay.suspects()), input.signal);
     await visitLinks(comparison, lower, upper, input.signal);
     return comparison.changes();
@@ -81,7 +81,7 @@ function originsBy(fd: number): FindOrigin {
  * Throws SendSurprise unless one tree is a snapshot of the other, or of a snapshot of it, or both are snapshots of one tree
  * as it was at two moments. Then no inode number means two things: `send` would mix them up.
  */
-async function assertRelated(
+async function checkRelated(
   trees: readonly [SubvolumeInfo, SubvolumeInfo],
   present: FindOrigin,
   recorded: ChangesInput['recordedOrigins'],
@@ -92,7 +92,7 @@ async function assertRelated(
   const gone = new Map((await recorded?.())?.map((origin) => [origin.uuid, origin]));
   const known: FindOrigin = (uuid) => present(uuid) ?? asOrigin(gone.get(uuid));
   if (gone.size > 0 && areRelated(trees, known)) return;
-  throw new SendSurprise('one tree is no snapshot of the other');
+  throw new SendSurprise('neither tree is a snapshot of the other');
 }
 
 function areRelated([lower, upper]: readonly [SubvolumeInfo, SubvolumeInfo], find: FindOrigin): boolean {
@@ -143,7 +143,7 @@ async function readStream(upper: number, parentRootId: bigint, opened: number[])
  * A btrfs directory is as long as its names, twice. When it has grown by other names than those found, something is in
  * there that `send` does not tell of: a nested subvolume.
  */
-function assertComplete({ lower, upper, namesGrowth }: PartialDirectory): void {
+function checkComplete({ lower, upper, namesGrowth }: PartialDirectory): void {
   if (upper.size - lower.size !== 2n * BigInt(namesGrowth)) throw new SendSurprise('a directory holds a subvolume');
 }
 

@@ -47,9 +47,9 @@ export async function freezeTree(source: number, target: string, remove: () => P
         if (!done) await remove();
       }
     }
-    throw new SubvolumeError('subvolumes inside the container are made or moved all the time', {
+    throw new SubvolumeError('subvolumes inside the container keep being created or moved', {
       path: target,
-      hint: 'wait until the command that does so has ended',
+      hint: 'try again when the command that does this has ended',
     });
   } finally {
     closeSync(parent);

@@ -9,14 +9,14 @@ import { removeSubvolume } from './remove-subvolume.js';
 /** What to say of swap files: neither a snapshot nor a removal is possible while one is in use. */
 export const SWAP_IN_USE = {
   message: 'a file in it is in use as swap space',
-  hint: 'turn it off first: swapon --show tells which, swapoff FILE ends it',
+  hint: 'turn it off first: find it with swapon --show, then run swapoff FILE',
 } as const;
 
 /**
  * Throws SubvolumeError when the subvolume at `path` cannot go, or others would lose what they use: a file in it, or in a
  * subvolume inside, is swap space or the disk of a loop device. Nothing is changed. `trash`: a directory on its file system.
  */
-export async function assertUnused(path: string, trash: string): Promise<void> {
+export async function checkUnused(path: string, trash: string): Promise<void> {
   const loop = loopInside(path);
   if (loop !== undefined)
     throw new SubvolumeError(`${loop.device} uses a file in it: ${loop.file}`, {

@@ -36,9 +36,9 @@ export async function findPoolBacking(root: string): Promise<PoolBacking | undef
   const device = deviceIn(text);
   if (device !== undefined && (await exists(device))) return { device };
   const lost = device ?? file;
-  throw new StoreError(`the pool of the store at ${root} is gone: there is no ${lost}`, {
+  throw new StoreError(`the pool of the store at ${root} is missing: ${lost} does not exist`, {
     path: lost,
-    hint: `put it back, or remove ${root} to begin with an empty store`,
+    hint: `restore the file, or remove ${root} to start with an empty store`,
   });
 }
 

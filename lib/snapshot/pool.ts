@@ -170,7 +170,7 @@ async function mountFile(root: string, file: string): Promise<void> {
     loop = findLoop(fd) ?? attach(fd);
   } catch (error) {
     if (error instanceof StoreError) throw error;
-    throw new StoreError(`no loop device can be had for ${file}: ${(error as Error).message}`, {
+    throw new StoreError(`no loop device is available for ${file}: ${(error as Error).message}`, {
       path: file,
       cause: error,
       hint: 'modprobe loop; in a container run privileged, or choose a --root that lies on btrfs',
@@ -207,7 +207,7 @@ async function mountDevice(root: string, device: string): Promise<void> {
       hint: isErrno(error, 'EPERM', 'EACCES')
         ? 'mounting needs CAP_SYS_ADMIN: run as root, in a container privileged'
         : isErrno(error, 'EINVAL')
-          ? 'what it holds is no btrfs, or a damaged one'
+          ? 'it does not hold a btrfs, or the btrfs is damaged'
           : undefined,
     });
   }
@@ -225,7 +225,9 @@ export async function unmountPool(root: string): Promise<boolean> {
       throw new StoreError(`the pool of ${root} cannot be unmounted: ${(error as Error).message}`, {
         path: root,
         cause: error,
-        hint: isErrno(error, 'EBUSY') ? `something uses files in ${root}: fuser -vm ${root} tells what` : undefined,
+        hint: isErrno(error, 'EBUSY')
+          ? `files in ${root} are in use; list the processes with: fuser -vm ${root}`
+          : undefined,
       });
     }
   });

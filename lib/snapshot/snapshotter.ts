@@ -95,8 +95,8 @@ export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
     async unlockContainer(id) {
       await (await native()).unlockContainer(containerPath(id));
     },
-    async assertContainerUnused(id) {
-      await (await native()).assertContainerUnused(containerPath(id), trash);
+    async checkContainerUnused(id) {
+      await (await native()).checkContainerUnused(containerPath(id), trash);
     },
     async listMarked(tree) {
       const { listMarked } = await import('./inode-traits.js');

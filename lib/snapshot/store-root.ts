@@ -43,12 +43,12 @@ export interface StoreRoot {
 export async function openStore(root: string, options: OpenStoreOptions): Promise<StoreRoot> {
   const path = resolve(root);
   const found = await readStore(path, options.reserve);
-  if (found === undefined) requireRoot(path);
+  if (found === undefined) checkRoot(path);
   const store = found ?? (await bringUp(path, options));
   if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
     throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
       path: store.pool.file,
-      hint: `copy what you need out of ${path} now: it is gone once that is unmounted`,
+      hint: `copy what you need out of ${path} now: it is lost when ${path} is unmounted`,
     });
   await makeDirectories(store.root);
   return store;
@@ -66,8 +66,8 @@ export async function findStore(
   const found = await readStore(path, options.reserve);
   if (found !== undefined) return found;
   const { hasPool } = await import('./pool-file.js');
-  if (!(await hasPool(path))) throw noStore(path);
-  requireRoot(path);
+  if (!(await hasPool(path))) throw noStoreError(path);
+  checkRoot(path);
   return bringUp(path, { ...options, create: false });
 }
 
@@ -80,7 +80,7 @@ export async function detachPool(root: string): Promise<boolean> {
 }
 
 async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
-  if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStore(path);
+  if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStoreError(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
@@ -93,7 +93,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
       const mounted = await readStore(path, options.reserve);
       if (mounted !== undefined) return mounted;
     } else {
-      if (!options.create) throw noStore(path);
+      if (!options.create) throw noStoreError(path);
       await refuseForeign(path);
       if (options.device === undefined && options.size === undefined && (await isOnBtrfs(path)))
         await makeSubvolumeRoot(path);
@@ -125,14 +125,14 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
         hint: 'choose another place with --root',
         cause: error,
       });
-    if (code === 'EACCES' || code === 'EPERM') throw rootRightsMissing(path, error);
+    if (code === 'EACCES' || code === 'EPERM') throw noRootRightsError(path, error);
     throw new StoreError(`${file} cannot be read: ${code ?? String(error)}`, { path: file, cause: error });
   }
   let document: { readonly version?: unknown; readonly pool?: PoolBacking } | null;
   try {
     document = JSON.parse(text) as typeof document;
   } catch (error) {
-    throw new StoreError(`${file} is damaged: it is no JSON`, { path: file, cause: error });
+    throw new StoreError(`${file} is damaged: it is not JSON`, { path: file, cause: error });
   }
   if (document?.version !== VERSION)
     throw new StoreError(`${file} has version ${JSON.stringify(document?.version)}, which this imgtool does not know`, {
@@ -178,11 +178,11 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-function requireRoot(path: string): void {
-  if (process.geteuid?.() !== 0) throw rootRightsMissing(path);
+function checkRoot(path: string): void {
+  if (process.geteuid?.() !== 0) throw noRootRightsError(path);
 }
 
-function rootRightsMissing(path: string, cause?: unknown): StoreError {
+function noRootRightsError(path: string, cause?: unknown): StoreError {
   return new StoreError(`the store at ${path} needs root rights`, {
     path,
     cause,
@@ -190,10 +190,10 @@ function rootRightsMissing(path: string, cause?: unknown): StoreError {
   });
 }
 
-function noStore(path: string): NotFoundError {
-  return new NotFoundError(`there is no store at ${path}: nothing was pulled yet`, {
+function noStoreError(path: string): NotFoundError {
+  return new NotFoundError(`there is no store at ${path} yet`, {
     kind: 'store',
     subject: path,
-    hint: 'imgtool pull IMAGE makes it',
+    hint: 'create it with: imgtool pull IMAGE',
   });
 }

@@ -25,7 +25,7 @@ import {
 } from '../sys/index.js';
 import { makeDirectory } from '../util/index.js';
 import { freezeTree, lastForeignTransaction } from './freeze-tree.js';
-import { assertUnused, SWAP_IN_USE } from './in-use.js';
+import { checkUnused, SWAP_IN_USE } from './in-use.js';
 import { forEachNested, makeAllWritable } from './nested.js';
 import { removeSubvolume } from './remove-subvolume.js';
 import type { SnapshotOrigin } from './types.js';
@@ -114,9 +114,9 @@ export async function unlockContainer(path: string): Promise<void> {
   }
 }
 
-/** Throws SubvolumeError when something uses a file of the container at `path`, as `assertUnused` does. */
-export async function assertContainerUnused(path: string, trash: string): Promise<void> {
-  await translated(path, () => assertUnused(path, trash));
+/** Throws SubvolumeError when something uses a file of the container at `path`, as `checkUnused` does. */
+export async function checkContainerUnused(path: string, trash: string): Promise<void> {
+  await translated(path, () => checkUnused(path, trash));
 }
 
 /** Makes the read-only snapshot at `path` writable while `change` works on it. */

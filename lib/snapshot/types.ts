@@ -77,7 +77,7 @@ export interface Snapshotter {
   /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
   unlockContainer(id: string): Promise<void>;
   /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
-  assertContainerUnused(id: string): Promise<void>;
+  checkContainerUnused(id: string): Promise<void>;
   /**
    * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
    * say; with a text that tells which. Takes as long as the tree is big.

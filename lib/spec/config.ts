@@ -57,7 +57,7 @@ export interface ImageConfig {
 
 const checkDiffId: Check<DiffId> = (value, { where, path }) => {
   if (isDigest(value)) return value as DiffId;
-  throw new InvalidManifestError(`${where} has a bad ${path}: it is no digest`, { where });
+  throw new InvalidManifestError(`${where} has a bad ${path}: it is not a digest`, { where });
 };
 
 /** Checks the `config` of a config or of a v1 image. */

@@ -84,7 +84,7 @@ function agreedMediaType(fields: Record<string, unknown>, served: string, where:
   const stated = fields.mediaType as string | undefined;
   const known = (type: string): boolean => isIndexType(type) || isManifestType(type);
   if (stated !== undefined && stated !== '') {
-    if (!known(stated)) throw unsupported(stated, where);
+    if (!known(stated)) throw unsupportedError(stated, where);
     if (known(served) && served !== stated) {
       throw new InvalidManifestError(`${where} was served as ${served} but says it is ${stated} (CVE-2021-41190)`, {
         where,
@@ -96,10 +96,10 @@ function agreedMediaType(fields: Record<string, unknown>, served: string, where:
   // OCI makes mediaType optional; a document without it that was served as plain JSON is told by its shape.
   if (fields.schemaVersion === 2 && Array.isArray(fields.manifests)) return MEDIA_TYPE.ociIndex;
   if (fields.schemaVersion === 2 && fields.config !== undefined) return MEDIA_TYPE.ociManifest;
-  throw unsupported(fields.schemaVersion === 1 ? MEDIA_TYPE.dockerSchema1Signed : served || 'unknown', where);
+  throw unsupportedError(fields.schemaVersion === 1 ? MEDIA_TYPE.dockerSchema1Signed : served || 'unknown', where);
 }
 
-function unsupported(mediaType: string, where: string): UnsupportedMediaTypeError {
+function unsupportedError(mediaType: string, where: string): UnsupportedMediaTypeError {
   return new UnsupportedMediaTypeError(`${where} is of type ${mediaType.slice(0, 200)}, which imgtool cannot read`, {
     mediaType,
   });

@@ -26,7 +26,7 @@ export function parseTransportName(input: string): TransportName {
   }
   if (input.startsWith('store:')) {
     const name = input.slice('store:'.length);
-    if (name === '') throw bad(input, 'the name of the image is missing');
+    if (name === '') throw transportNameError(input, 'the name of the image is missing');
     return { transport: 'store', name };
   }
   const transport = FILES.find((name) => input.startsWith(`${name}:`) && !input.startsWith(`${name}://`));
@@ -36,12 +36,12 @@ export function parseTransportName(input: string): TransportName {
   const colon = transport === 'dir' ? -1 : rest.indexOf(':');
   const path = colon < 0 ? rest : rest.slice(0, colon);
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
-  if (path === '') throw bad(input, 'the path is missing');
-  if (tag === '') throw bad(input, 'nothing follows the second colon');
+  if (path === '') throw transportNameError(input, 'the path is missing');
+  if (tag === '') throw transportNameError(input, 'nothing follows the second colon');
   return { transport, path, tag };
 }
 
-function bad(input: string, why: string): InvalidReferenceError {
+function transportNameError(input: string, why: string): InvalidReferenceError {
   return new InvalidReferenceError(`${JSON.stringify(input.slice(0, 300))} names no image: ${why}`, {
     input,
     hint: 'write docker://REF, store:NAME, oci:DIR[:TAG], dir:DIR, oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]',

@@ -16,7 +16,7 @@ const MEANING: Readonly<Record<string, string>> = {
   ENOTDIR: 'not a directory',
   EISDIR: 'is a directory',
   ENOTEMPTY: 'directory not empty',
-  ELOOP: 'a symbolic link stands in the way',
+  ELOOP: 'a symbolic link is in the way',
   EXDEV: 'crosses a mount point',
   ENOSPC: 'no space left on device',
   EDQUOT: 'disk quota exceeded',

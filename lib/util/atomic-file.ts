@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Prefix of the temporary files of `writeFileAtomic`: whoever lists the directory skips names that begin so. */
+/** Prefix of the temporary files of `writeFileAtomic`: skip names with it when listing the directory. */
 export const TEMPORARY_PREFIX = '.new-';
 
 /**

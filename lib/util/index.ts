@@ -17,7 +17,7 @@ export * from './home-directory.js';
 export * from './keyed-mutex.js';
 export * from './make-directory.js';
 export * from './map-limited.js';
-export * from './modern-compression.js';
+export * from './layer-compression.js';
 export * from './on-abort.js';
 export * from './output-file.js';
 export * from './parse-age.js';

@@ -12,7 +12,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 export function parseAge(text: string): number {
   const match = /^(\d{1,6})([smhdw])$/.exec(text.trim());
   if (match !== null && Number(match[1]) > 0) return Number(match[1]) * UNIT_MS[match[2]!]!;
-  throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a span of time`, {
+  throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a duration`, {
     hint: 'write a number and s, m, h, d or w, such as 30d',
   });
 }

@@ -1,16 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { imgtool, startServe } from '../helpers/imgtool.js';
+import { imgtool, type Served } from '../helpers/imgtool.js';
 import { rejection } from '../helpers/rejection.js';
 import { run } from '../helpers/run.js';
-import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { writeTar } from '../helpers/tar-writer.js';
 import { expectSameTree, listTree, type TreeEntry } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Inspected {
   readonly id: string;
@@ -21,25 +19,19 @@ interface Inspected {
 }
 
 describe('config, append, flatten, rebase', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let base: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-change-'));
-    root = join(directory, 'root');
-    server = await startServe(join(directory, 'registry'));
-    base = `${server.host}/some/small:1`;
-    await writeSmallImage(join(directory, 'layout'));
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${base}`);
+    workspace = await makeWorkspace('change');
+    ({ directory, root } = workspace);
+    ({ server, name: base } = await workspace.serveSmallImage());
     await imgtool(root, 'pull', base);
   });
-  after(async () => {
-    await server.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const inspect = async (image: string): Promise<Inspected> =>
     JSON.parse(await imgtool(root, 'inspect', image)) as Inspected;
@@ -155,7 +147,7 @@ describe('config, append, flatten, rebase', () => {
     expect(steps(result!)).to.equal(result!.layers.length);
     const changed = (await imgtool(root, 'diff', 'local/app:2', 'local/app:1')).split('\n');
     expect(changed.filter((line) => !line.startsWith('C '))).to.deep.equal(['A /etc/update']);
-    await fails(2, /does not stand on/, 'rebase', 'local/app:1', '--onto', base, '--from', 'local/base:2');
+    await fails(2, /is not based on/, 'rebase', 'local/app:1', '--onto', base, '--from', 'local/base:2');
     await fails(2, /--onto/, 'rebase', 'local/app:1');
   });
 });

@@ -1,6 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { open, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -13,24 +12,23 @@ import { changes, createSnapshotter } from '../../lib/snapshot/index.js';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { rejection } from '../helpers/rejection.js';
 import { run } from '../helpers/run.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 describe('commit: faults', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let number = 0;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-faults-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('faults');
+    ({ directory, root } = workspace);
     const tree = join(directory, 'tree');
     execFileSync('sh', ['-ec', `mkdir -p ${tree}/etc && echo a >${tree}/etc/a && tar -C ${tree} -cf ${tree}.tar .`]);
     await imgtool(root, 'store', 'init', '--size', '1GiB');
     await imgtool(root, 'import', `${tree}.tar`, 'local/base:1');
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   /** A new container; its name and the directory of its files. */
   async function container(image = 'local/base:1'): Promise<{ name: string; files: string }> {

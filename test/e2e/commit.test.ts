@@ -1,13 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface DiffEntry {
   readonly kind: string;
@@ -42,25 +41,19 @@ const EDITS = [
 ];
 
 describe('diff and commit', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let name: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-commit-'));
-    root = join(directory, 'root');
-    await writeSmallImage(join(directory, 'layout'));
-    server = await startServe(join(directory, 'registry'));
-    name = `${server.host}/some/small:1`;
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
+    workspace = await makeWorkspace('commit');
+    ({ directory, root } = workspace);
+    ({ server, name } = await workspace.serveSmallImage());
     await imgtool(root, 'pull', name);
   });
-  after(async () => {
-    await server.stop();
-    for (const store of [root, join(directory, 'other')]) await run('umount', [store]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await imgtool(root, ...args, '--json')) as T;
   const edit = (files: string, script: string): void => void execFileSync('sh', ['-ec', script], { cwd: files });

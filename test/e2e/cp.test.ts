@@ -1,14 +1,13 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 /** One of everything that can be copied out of a container. */
 const EVERYTHING = [
@@ -19,6 +18,7 @@ const EVERYTHING = [
 ].join('\n');
 
 describe('cp', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let files: string;
@@ -26,7 +26,8 @@ describe('cp', () => {
   let inBox: (path: string) => string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-cp-'));
+    workspace = await makeWorkspace('cp');
+    ({ directory } = workspace);
     [root, files] = [join(directory, 'root'), join(directory, 'files')];
     const base = join(directory, 'base');
     shell(directory, 'mkdir -p base/etc base/srv base/home; echo box >base/etc/name; chmod 1777 base/srv; mkdir files');
@@ -34,10 +35,7 @@ describe('cp', () => {
     await imgtool(root, 'import', join(directory, 'base.tar'), 'base:1');
     shell(files, EVERYTHING);
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
   beforeEach(async () => {
     box = await imgtool(root, 'create', 'base:1');
     const path = await imgtool(root, 'mount', box);

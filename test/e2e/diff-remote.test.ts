@@ -1,6 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -9,15 +8,18 @@ import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 describe('imgtool diff docker://', () => {
+  let workspace: Workspace;
   let directory: string;
   let registry: DockerRegistry;
   let [here, fresh] = ['', ''];
   let name: (tag: string) => string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-diff-'));
+    workspace = await makeWorkspace('diff');
+    ({ directory } = workspace);
     [here, fresh] = [join(directory, 'here'), join(directory, 'fresh')];
     registry = await startDockerRegistry();
     name = (tag) => `${registry.host}/some/small:${tag}`;
@@ -33,8 +35,7 @@ describe('imgtool diff docker://', () => {
   });
   after(async () => {
     await registry.stop();
-    for (const store of [here, fresh]) await run('umount', [store]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   /** Something of every kind, in two layers on the same one. */

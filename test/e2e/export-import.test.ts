@@ -1,12 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool, mountNew } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 /** One of everything that a file system can hold. */
 const EVERYTHING = [
@@ -17,22 +17,21 @@ const EVERYTHING = [
 ].join('\n');
 
 describe('export and import', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let tree: string;
   let tar: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-export-'));
+    workspace = await makeWorkspace('export');
+    ({ directory } = workspace);
     [root, tree, tar] = [join(directory, 'root'), join(directory, 'tree'), join(directory, 'tree.tar')];
     await mkdir(tree);
     execFileSync('sh', ['-ec', EVERYTHING], { cwd: tree });
     await run('tar', ['--xattrs', '--xattrs-include=*', '--format=posix', '-C', tree, '-cf', tar, '.']);
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const blobs = (): Promise<string[]> => readdir(join(root, 'blobs/sha256'));
   const leftovers = async (): Promise<string[]> =>

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { lstat, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
-import { IMGTOOL, imgtool, mountNew, startServe } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, mountNew, startServe, type Served } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
 import { rejection } from '../helpers/rejection.js';
 import { run } from '../helpers/run.js';
 import { startScript, type ScriptedServer } from '../helpers/scripted-registry.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Moved {
   readonly digest: string;
@@ -23,9 +23,10 @@ const CUT_BYTES = Number(process.env.IMGTOOL_LINK_CUT_MIB ?? 1) * MiB;
 const BLOCK_BYTES = 512 * 1024;
 
 describe('images that are hard to get', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
-  let registry: Awaited<ReturnType<typeof startServe>>;
+  let registry: Served;
   let web: ScriptedServer;
   let digest: string;
   const proxies: CuttingProxy[] = [];
@@ -34,8 +35,8 @@ describe('images that are hard to get', () => {
   const blobIn = (layout: string, name: string): string => at(`${layout}/blobs/sha256/${name.slice('sha256:'.length)}`);
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-hard-'));
-    root = at('root');
+    workspace = await makeWorkspace('hard');
+    ({ directory, root } = workspace);
     [web, registry] = await Promise.all([startScript(), startServe(at('registry'))]);
     const own = { entries: [{ path: 'own', content: 'of the registry\n' }] };
     const theirs = { entries: [{ path: 'theirs', mode: 0o4755, content: 'of somebody else\n' }] };
@@ -51,8 +52,7 @@ describe('images that are hard to get', () => {
     for (const proxy of proxies) await proxy.close();
     await registry.stop();
     await web.close();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   describe(`over a link that is cut every ${CUT_BYTES / MiB} MiB`, () => {
@@ -81,7 +81,7 @@ describe('images that are hard to get', () => {
     });
   });
 
-  describe('with layers that are kept elsewhere by design', () => {
+  describe('with non-distributable layers', () => {
     let layer: string;
     let bytes: Buffer;
 
@@ -114,7 +114,7 @@ describe('images that are hard to get', () => {
       expect((await lstat(join(tree, 'theirs'))).mode & 0o7777).to.equal(0o4755);
 
       const target = `${registry.host}/other/app:1`;
-      expect(await imgtool(root, 'push', name, target, '--plan')).to.include('kept elsewhere');
+      expect(await imgtool(root, 'push', name, target, '--plan')).to.include('non-distributable (foreign)');
       const pushed = JSON.parse(await imgtool(root, 'push', name, target, '--json')) as Moved;
       expect(pushed.digest).to.equal(digest);
       expect(pushed.layers[1]).to.deep.equal(skipped);
@@ -132,7 +132,7 @@ describe('images that are hard to get', () => {
       const env = { CONTAINERS_REGISTRIES_CONF: at('registries.conf') };
       const asked = web.requests.length;
       const { message } = await rejection(run(IMGTOOL, [...args, `oci:${at('none')}:1`], { env }));
-      expect(message).to.include(`layer ${layer} is kept elsewhere`).and.include('is blocked in');
+      expect(message).to.include(`layer ${layer} is non-distributable (foreign)`).and.include('is blocked in');
       expect(web.requests).to.have.length(asked);
       serveLayer();
       await run(IMGTOOL, [...args, `oci:${at('whole')}:1`]);

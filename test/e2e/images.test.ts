@@ -6,11 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { copyProgram, IMGTOOL, startServe } from '../helpers/imgtool.js';
+import { copyProgram, IMGTOOL, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
-import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { SMALL_IMAGE_TAG } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Outcome {
   readonly code: number | null;
@@ -19,27 +19,22 @@ interface Outcome {
 }
 
 describe('imgtool on a store of its own', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
   let name: string;
   let home: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-images-'));
-    [root, home] = [join(directory, 'root'), join(directory, 'home')];
-    await writeSmallImage(join(directory, 'layout'));
+    workspace = await makeWorkspace('images');
+    ({ directory, root } = workspace);
+    home = join(directory, 'home');
+    ({ server, name } = await workspace.serveSmallImage());
     await run('umoci', ['unpack', '--image', `${directory}/layout:${SMALL_IMAGE_TAG}`, join(directory, 'bundle')]);
-    server = await startServe(join(directory, 'registry'));
-    name = `${server.host}/some/small:1`;
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
   });
 
-  after(async () => {
-    await server.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   async function imgtool(...args: string[]): Promise<Outcome> {
     const env = { ...process.env, XDG_CONFIG_HOME: home, IMGTOOL_ROOT: root, IMGTOOL_RETRY: '0' };

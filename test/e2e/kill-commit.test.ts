@@ -1,25 +1,27 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { makeBtrfsLoop } from '../helpers/btrfs-loop.js';
-import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const KILLS = Number(process.env.IMGTOOL_TEST_KILLS ?? 8);
 
 describe('commit: killed', () => {
+  let workspace: Workspace;
   let directory: string;
   let btrfs: Awaited<ReturnType<typeof makeBtrfsLoop>>;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-kill-commit-'));
+    workspace = await makeWorkspace('kill-commit');
+    ({ directory } = workspace);
     btrfs = await makeBtrfsLoop();
     await writeSmallImage(join(directory, 'layout'));
     server = await startServe(join(directory, 'registry'));
@@ -28,7 +30,7 @@ describe('commit: killed', () => {
   after(async () => {
     await server.stop();
     await btrfs.remove();
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   it(`SIGKILL at ${KILLS} random moments, then again: the same image, nothing lost, nothing double`, async function () {

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -12,26 +11,29 @@ import { createMetadataStore } from '../../lib/metadata/index.js';
 import { openStore } from '../../lib/snapshot/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { startCuttingProxy, type CuttingProxy } from '../helpers/cutting-proxy.js';
-import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { storeImage } from '../helpers/stored-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const KILLS = 5;
 const MiB = 2 ** 20;
 
 describe('push: killed', () => {
+  let workspace: Workspace;
   let directory: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
   let proxy: CuttingProxy;
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-kill-push-'));
+    workspace = await makeWorkspace('kill-push');
+    ({ directory } = workspace);
     server = await startServe(join(directory, 'registry'));
     proxy = await startCuttingProxy(server.host, []);
   });
   after(async () => {
     await proxy.close();
     await server.stop();
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   it(`SIGKILL at ${KILLS} random moments, then again: the same digest, no byte twice but a tail`, async function () {

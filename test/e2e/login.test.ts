@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -9,6 +8,7 @@ import { IMGTOOL } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { makeSelfSigned } from '../helpers/self-signed.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const USER = 'me';
 const PASSWORD = 'se:cret wörd';
@@ -22,6 +22,7 @@ interface Outcome {
 }
 
 describe('imgtool login and logout', () => {
+  let workspace: Workspace;
   let directory: string;
   let registry: DockerRegistry;
   let helpers: FakeHelpers;
@@ -30,7 +31,8 @@ describe('imgtool login and logout', () => {
   const config = (): string => join(directory, 'docker/config.json');
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-login-'));
+    workspace = await makeWorkspace('login');
+    ({ directory } = workspace);
     const path = (name: string): string => join(directory, name);
     await mkdir(path('certs'));
     const { cert, key } = await makeSelfSigned();
@@ -53,8 +55,7 @@ describe('imgtool login and logout', () => {
   });
   after(async () => {
     await registry.stop();
-    await run('umount', [join(directory, 'root')]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
   beforeEach(() => rm(join(directory, 'docker'), { recursive: true, force: true }));
 

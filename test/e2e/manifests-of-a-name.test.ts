@@ -1,5 +1,4 @@
-import { readFile, readdir, rm, writeFile, mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
@@ -8,6 +7,7 @@ import { putManifest } from '../helpers/artifacts.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Inspected {
   readonly id: string;
@@ -18,6 +18,7 @@ interface Inspected {
 }
 
 describe('two manifests with one config: a name keeps its own', () => {
+  let workspace: Workspace;
   let directory: string;
   let server: Served;
   let root: string;
@@ -34,7 +35,8 @@ describe('two manifests with one config: a name keeps its own', () => {
   };
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-manifests-'));
+    workspace = await makeWorkspace('manifests');
+    ({ directory } = workspace);
     server = await startServe(join(directory, 'registry'));
     [gzip, zstd, listed] = [`${server.host}/a:1`, `${server.host}/b:1`, `${server.host}/c:1`];
     await writeSmallImage(join(directory, 'layout'));
@@ -52,7 +54,7 @@ describe('two manifests with one config: a name keeps its own', () => {
   });
   after(async () => {
     await server.stop();
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
   beforeEach(async () => {
     root = join(btrfsDirectory('manifests'), 'store');

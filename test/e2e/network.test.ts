@@ -118,7 +118,7 @@ describe('imgtool on a private network', () => {
     const wrong = await run(['digest', image], { HTTPS_PROXY: `http://alice:wrong@${proxy.host}` });
     expect(wrong.code).to.equal(5);
     expect(wrong.stderr)
-      .to.match(/the proxy 127\.0\.0\.1:\d+ wants a user name and password/)
+      .to.match(/the proxy 127\.0\.0\.1:\d+ requires a user name and password/)
       .and.not.match(/wrong/);
   });
 

@@ -1,14 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
-import { run } from '../helpers/run.js';
-import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Committed {
   readonly id: string;
@@ -35,25 +32,18 @@ const SUBVOLUMES = [
 ].join('\n');
 
 describe('what a command does to its own btrfs', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let name: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-own-btrfs-'));
-    root = join(directory, 'root');
-    await writeSmallImage(join(directory, 'layout'));
-    server = await startServe(join(directory, 'registry'));
-    name = `${server.host}/some/small:1`;
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
+    workspace = await makeWorkspace('own-btrfs');
+    ({ directory, root } = workspace);
+    ({ name } = await workspace.serveSmallImage());
     await imgtool(root, 'pull', name);
   });
-  after(async () => {
-    await server.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const shell = (cwd: string, script: string): string =>
     execFileSync('sh', ['-ec', script], { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,6 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { appendFile, mkdir, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -11,6 +10,7 @@ import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Pushed {
   readonly digest: string;
@@ -27,6 +27,7 @@ const EDITS = [
 ];
 
 describe('imgtool push', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let registry: DockerRegistry;
@@ -35,8 +36,8 @@ describe('imgtool push', () => {
   let pulledDigest: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-push-e2e-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('push-e2e');
+    ({ directory, root } = workspace);
     [registry, podman] = await Promise.all([startDockerRegistry(), makePodman()]);
     pulledDigest = await writeSmallImage(join(directory, 'layout'));
     source = `${registry.host}/base/small:1`;
@@ -46,8 +47,7 @@ describe('imgtool push', () => {
   after(async () => {
     await podman.remove();
     await registry.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   const pushJson = async (...args: string[]): Promise<Pushed> =>

@@ -1,14 +1,12 @@
 /** Containers whose files lead the mounts of a run elsewhere. A directory beside the store stands for the host. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
-import { run } from '../helpers/run.js';
 import { BUSYBOX } from '../helpers/small-image.js';
 import { listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const WAYS = [
   {
@@ -36,12 +34,13 @@ const WAYS = [
 ];
 
 describe('mounts of a run', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-run-mounts-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('run-mounts');
+    ({ directory, root } = workspace);
     const script = `mkdir -p base/bin base/etc host/deep a links; cp ${BUSYBOX} base/bin/busybox
       ln -s busybox base/bin/ls; echo root:x:0:0::/:/bin/sh >base/etc/passwd; tar -C base -cf base.tar .
       for f in hosts file null tty ptmx; do echo host >host/$f; done; cp -r host/* links
@@ -49,10 +48,7 @@ describe('mounts of a run', () => {
     execFileSync('sh', ['-ec', script], { cwd: directory });
     await imgtool(root, 'import', join(directory, 'base.tar'), 'base:1');
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   for (const runtime of ['crun', 'runc'])
     for (const { title, script, flags = [], status = 0 } of WAYS)

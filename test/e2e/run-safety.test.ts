@@ -2,8 +2,6 @@
 import { execFileSync, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,18 +9,19 @@ import { expect } from 'chai';
 import { startDockerRegistry } from '../helpers/docker-registry.js';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { randomSource } from '../helpers/random-source.js';
-import { run } from '../helpers/run.js';
 import { BUSYBOX } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const APPLETS = 'sh cat echo ls sleep stty true';
 
 describe('run: safety', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-run-safety-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('run-safety');
+    ({ directory, root } = workspace);
     const script = `mkdir -p base/bin base/etc; cp ${BUSYBOX} base/bin/busybox
       for a in ${APPLETS}; do ln -s busybox base/bin/$a; done
       ln -s usr/lib base/lib; ln -s usr/lib64 base/lib64
@@ -30,10 +29,7 @@ describe('run: safety', () => {
     execFileSync('sh', ['-ec', script], { cwd: directory });
     await imgtool(root, 'import', join(directory, 'base.tar'), 'base:1', '--change', 'CMD true');
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const inBox = (...args: string[]): SpawnSyncReturns<string> =>
     spawnSync(IMGTOOL, ['--root', root, '--progress', 'none', 'run', ...args], { input: '', encoding: 'utf8' });

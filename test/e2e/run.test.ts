@@ -1,8 +1,6 @@
 import { execFileSync, spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,17 +8,19 @@ import { expect } from 'chai';
 import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { BUSYBOX } from '../helpers/small-image.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 const APPLETS = 'sh cat id env echo ls mount mkdir rm sleep true tty stat touch mknod kill grep wc';
 
 describe('run', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let box: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-run-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('run');
+    ({ directory, root } = workspace);
     // No /dev, /proc, /sys, /etc/hosts: nothing of what a runtime would need.
     const script = `mkdir -p base/bin base/etc base/srv; cp ${BUSYBOX} base/bin/busybox
       for a in ${APPLETS}; do ln -s busybox base/bin/$a; done
@@ -34,10 +34,7 @@ describe('run', () => {
     await imgtool(root, 'import', join(directory, 'bare.tar'), 'bare:1', '--change', 'ENTRYPOINT ["/sh", "-c"]');
     box = await imgtool(root, 'create', '--name', 'box', 'base:1');
   });
-  after(async () => {
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
   afterEach(async () => {
     const left = [...started].filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
     started.clear();

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
@@ -8,16 +6,18 @@ import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 describe('schema 1, with docker-registry and skopeo', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let registry: DockerRegistry;
   let old: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-schema1-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('schema1');
+    ({ directory, root } = workspace);
     registry = await startDockerRegistry({ config: { compatibility: { schema1: { enabled: true } } } });
     await writeSmallImage(join(directory, 'layout'));
     const source = `oci:${directory}/layout:${SMALL_IMAGE_TAG}`;
@@ -28,8 +28,7 @@ describe('schema 1, with docker-registry and skopeo', () => {
   });
   after(async () => {
     await registry.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   const rawManifest = (name: string): Promise<string> =>

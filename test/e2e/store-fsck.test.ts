@@ -1,14 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtemp, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { IMGTOOL, imgtool, startServe } from '../helpers/imgtool.js';
-import { run } from '../helpers/run.js';
-import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
+import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Check {
   readonly code: number;
@@ -21,27 +18,19 @@ interface Inspected {
 }
 
 describe('imgtool store fsck', () => {
-  let directory: string;
+  let workspace: Workspace;
   let root: string;
   let name: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
   let image: Inspected;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-fsck-'));
-    root = join(directory, 'root');
-    server = await startServe(join(directory, 'registry'));
-    name = `${server.host}/some/small:1`;
-    await writeSmallImage(join(directory, 'layout'));
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
+    workspace = await makeWorkspace('fsck');
+    ({ root } = workspace);
+    ({ name } = await workspace.serveSmallImage());
     await imgtool(root, 'pull', name);
     image = JSON.parse(await imgtool(root, 'inspect', name)) as Inspected;
   });
-  after(async () => {
-    await server.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const fsck = async (...flags: string[]): Promise<Check> => {
     const args = ['--root', root, '--progress', 'none', 'store', 'fsck', '--json', ...flags];

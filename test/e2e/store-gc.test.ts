@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { digestOf } from '../../lib/spec/index.js';
-import { imgtool, serveWith, startServe } from '../helpers/imgtool.js';
+import { imgtool, serveWith, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
-import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Collected {
   readonly images: readonly { readonly names: readonly string[] }[];
@@ -19,26 +18,20 @@ interface Collected {
 }
 
 describe('imgtool store gc', () => {
+  let workspace: Workspace;
   let directory: string;
   let root: string;
   let name: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-gc-'));
-    root = join(directory, 'root');
-    server = await startServe(join(directory, 'registry'));
-    name = `${server.host}/some/small:1`;
-    await writeSmallImage(join(directory, 'layout'));
-    await skopeoCopy(`oci:${directory}/layout:${SMALL_IMAGE_TAG}`, `docker://${name}`);
+    workspace = await makeWorkspace('gc');
+    ({ directory, root } = workspace);
+    ({ server, name } = await workspace.serveSmallImage());
     await imgtool(root, 'pull', name);
     await imgtool(root, 'create', '--name', 'box', name);
   });
-  after(async () => {
-    await server.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => workspace.remove());
 
   const gc = async (...flags: string[]): Promise<Collected> =>
     JSON.parse(await imgtool(root, 'store', 'gc', ...flags, '--json')) as Collected;
@@ -114,7 +107,7 @@ describe('imgtool store gc', () => {
       await skopeoCopy(`docker://${served.host}/local/served:1`, `oci:${directory}/copied:1`);
       const copied = JSON.parse(await readFile(join(directory, 'copied/index.json'), 'utf8')) as { manifests: Image[] };
       expect(copied.manifests[0]!.digest).to.equal(digest);
-      expect(log).to.include(`${top} of local/served was not in the store: packed anew`);
+      expect(log).to.include(`${top} of local/served was not in the store: repacked`);
 
       const range = await get(`local/served/blobs/${top}`, { headers: { range: 'bytes=0-1' } });
       expect([range.status, Buffer.from(await range.arrayBuffer()).toString('hex')]).to.deep.equal([206, '1f8b']);

@@ -1,6 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
@@ -9,6 +8,7 @@ import { IMGTOOL, imgtool, startServe, type Served } from '../helpers/imgtool.js
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { SMALL_IMAGE_TAG, writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 interface Finding {
   readonly kind: string;
@@ -19,6 +19,7 @@ interface Finding {
 
 /** What a killed process or a power cut leaves, made by hand, and what each command makes of it. */
 describe('after a crash: layers without a record, damaged blobs', () => {
+  let workspace: Workspace;
   let directory: string;
   let server: Served;
   let name: string;
@@ -63,7 +64,8 @@ describe('after a crash: layers without a record, damaged blobs', () => {
   };
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-unfinished-'));
+    workspace = await makeWorkspace('unfinished');
+    ({ directory } = workspace);
     server = await startServe(join(directory, 'registry'));
     name = `${server.host}/small:1`;
     await writeSmallImage(join(directory, 'layout'));
@@ -72,7 +74,7 @@ describe('after a crash: layers without a record, damaged blobs', () => {
   });
   after(async () => {
     await server.stop();
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
   beforeEach(async () => {
     root = join(btrfsDirectory('unfinished'), 'store');

@@ -1,28 +1,26 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { imgtool, mountNew } from '../helpers/imgtool.js';
-import { run } from '../helpers/run.js';
 import { writeTar } from '../helpers/tar-writer.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
 import { payloadOf } from '../helpers/v1-registry.js';
 import { RegistryFixture } from '../server/registry-fixture.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 describe('protocol v1: imgtool and its own registry, in token mode', () => {
   let registry: RegistryFixture;
-  let directory: string;
+  let workspace: Workspace;
   let root: string;
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-v1-serve-'));
-    root = join(directory, 'root');
+    workspace = await makeWorkspace('v1-serve');
+    ({ root } = workspace);
     registry = await RegistryFixture.start({ v1Tokens: true });
   });
   after(async () => {
     await registry.stop();
-    await run('umount', [root]).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   it('an image that was pushed over v1 is pulled over both, and a commit on it goes back', async () => {

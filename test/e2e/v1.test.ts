@@ -1,23 +1,25 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
-import { imgtool, mountNew, startServe } from '../helpers/imgtool.js';
+import { imgtool, mountNew, startServe, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { writeSmallImage } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
+import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
 
 describe('e2e: protocol v1', () => {
+  let workspace: Workspace;
   let directory: string;
-  let server: Awaited<ReturnType<typeof startServe>>;
+  let server: Served;
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'imgtool-v1-'));
+    workspace = await makeWorkspace('v1');
+    ({ directory } = workspace);
     server = await startServe(join(directory, 'registry'));
   });
   after(async () => {
     await server.stop();
-    await rm(directory, { recursive: true, force: true });
+    await workspace.remove();
   });
 
   it('pull, commit and push of only the new image, pulled elsewhere by v1 and by v2', async () => {

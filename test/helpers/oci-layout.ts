@@ -12,7 +12,7 @@ export interface LayerTable {
   readonly createdBy?: string;
   /** Default gzip. */
   readonly compression?: 'gzip' | 'none';
-  /** Makes it one that is kept elsewhere by design, at these places; its blob is in the layout all the same. */
+  /** Makes the layer non-distributable, with these URLs; its blob is in the layout all the same. */
   readonly urls?: readonly string[];
 }
 

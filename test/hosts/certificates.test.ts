@@ -47,14 +47,14 @@ describe('certificates of hosts', () => {
   it('takes those of --cert-dir for every host, and nothing else', () => {
     write({ '.config/containers/certs.d/a/ca.crt': authority.ca, 'certs/own.crt': client.cert });
     for (const host of ['a', 'b:1']) expect(find(host, join(home, 'certs'))).to.deep.equal({ ca: [client.cert] });
-    expect(() => find('a', join(home, 'none'))).to.throw(UsageError, /there is no directory/);
+    expect(() => find('a', join(home, 'none'))).to.throw(UsageError, /does not exist/);
   });
 
   const bad: readonly { readonly name: string; readonly files: () => Record<string, string>; readonly want: RegExp }[] =
     [
       { name: 'rubbish', files: () => ({ 'ca.crt': 'rubbish' }), want: /ca\.crt cannot be used: it is not a certif/ },
-      { name: 'no key', files: () => ({ 'a.cert': client.cert }), want: /its key a\.key is not beside it/ },
-      { name: 'no certificate', files: () => ({ 'a.key': client.key }), want: /there is no \.cert of that name/ },
+      { name: 'no key', files: () => ({ 'a.cert': client.cert }), want: /its key a\.key is not in the same directory/ },
+      { name: 'no certificate', files: () => ({ 'a.key': client.key }), want: /no \.cert file of the same name/ },
       {
         name: 'the key of another',
         files: () => ({ 'a.cert': client.cert, 'a.key': other.key }),

@@ -97,7 +97,7 @@ describe('http through a proxy', () => {
       through(`http://${login}${locked.host}`, { log: (line) => logged.push(line) });
       const error = await rejection(get(`https://127.0.0.1:${secure.port}/`));
       expect(error).to.be.instanceOf(TransportError);
-      expect(error.message).to.match(/^the proxy 127\.0\.0\.1:\d+ wants a user name and password$/);
+      expect(error.message).to.match(/^the proxy 127\.0\.0\.1:\d+ requires a user name and password$/);
       expect(logged.join('\n')).to.not.include('wrong');
     });
 
@@ -136,7 +136,9 @@ describe('http through a proxy', () => {
     try {
       through(`http://127.0.0.1:${port}`);
       const error = await rejection(get('https://registry.example/'));
-      expect(error.message).to.equal(`the proxy 127.0.0.1:${port} does not let us to registry.example (status 403)`);
+      expect(error.message).to.equal(
+        `the proxy 127.0.0.1:${port} does not allow connections to registry.example (status 403)`,
+      );
     } finally {
       tcp.close();
     }

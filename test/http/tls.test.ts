@@ -156,12 +156,12 @@ describe('http over TLS', () => {
     expect(await get(client({ tls: () => ({ ca: [authority.ca], ...own }) }), url)).to.equal('ok');
     expect(seen).to.have.length(1);
     const error = await rejection(get(client({ tls: () => ({ ca: [authority.ca] }) }), url));
-    expect(error.message).to.match(/wants a certificate of the client$/);
+    expect(error.message).to.match(/requires a client certificate$/);
     expect((error as TransportError).hint).to.match(/client\.cert and client\.key/);
     const mutualClient = client({ tls: () => ({ ca: [authority.ca], ...own }) });
     const { signal } = new AbortController();
     const hidden = await rejection(mutualClient.request({ method: 'GET', url, signal, anonymous: true, retries: 0 }));
-    expect(hidden.message).to.match(/wants a certificate of the client$/);
+    expect(hidden.message).to.match(/requires a client certificate$/);
     expect(seen).to.have.length(1);
   });
 

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -248,10 +249,9 @@ describe('limits/governor', () => {
       };
       const started = performance.now();
       const first = client().request({ method: 'GET', url: `${server.url}/a`, signal, retries: 1 });
-      while (server.requests.length === 0 || readdirSync(join(directory, '..')).length === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      // The refusal is on disk.
+      const limits = join(directory, `limits-${encodeURIComponent(server.host)}.json`);
+      while (!existsSync(limits)) await new Promise((resolve) => setTimeout(resolve, 5));
       expect((await client().request({ method: 'GET', url: `${server.url}/b`, signal })).status).to.equal(200);
       expect(performance.now() - started).to.be.at.least(500);
       expect((await first).status).to.equal(200);

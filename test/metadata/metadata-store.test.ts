@@ -213,8 +213,8 @@ describe('metadata', () => {
       let waits = 0;
       const waiting = store.lock('image-names', { mode: 'exclusive', signal: never, onWait: () => (waits += 1) });
       const abort = new AbortController();
-      const aborted = rejection(store.lock('image-names', { mode: 'shared', signal: abort.signal }));
-      setTimeout(() => abort.abort(), 30);
+      const onWait = (): void => void setImmediate(() => abort.abort());
+      const aborted = rejection(store.lock('image-names', { mode: 'shared', signal: abort.signal, onWait }));
       expect((await aborted).name).to.equal('AbortError');
       held.release();
       (await waiting).release();

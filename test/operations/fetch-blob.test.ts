@@ -267,7 +267,7 @@ describe('operations/fetch-blob', () => {
     expect((await content.read(one.digest)).equals(small)).to.equal(true);
   });
 
-  describe('a layer that is kept elsewhere', () => {
+  describe('a non-distributable layer', () => {
     const mediaType = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
     const at = (url: string, reply: Reply, range?: string): Step => ({
       method: 'GET',
@@ -318,7 +318,7 @@ describe('operations/fetch-blob', () => {
       const error = await rejection(fetchForeign(['gone'], [at('/gone', { status: 410 })]));
       expect(error).to.be.instanceOf(NotFoundError);
       expect(error.message)
-        .to.include(`layer ${descriptor.digest} is kept elsewhere`)
+        .to.include(`layer ${descriptor.digest} is non-distributable (foreign)`)
         .and.include('/gone answered 410');
     });
   });

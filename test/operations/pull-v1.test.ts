@@ -33,9 +33,6 @@ import {
   type PullResult,
 } from '../../lib/operations/index.js';
 import type { RegistryClientOptions } from '../../lib/registry/index.js';
-import { CookieJar } from '../../lib/registry/v1/cookie-jar.js';
-import type { V1Host } from '../../lib/registry/v1/host.js';
-import { V1Session } from '../../lib/registry/v1/session.js';
 import { createSnapshotter, openStore } from '../../lib/snapshot/index.js';
 import {
   digestHex,
@@ -316,35 +313,6 @@ describe('operations/pull by protocol v1', () => {
       expect(other.requests.filter(({ headers }) => /^Basic/.test(headers.authorization ?? ''))).to.deep.equal([]);
       const secrets = storage.requests.map(({ headers: { authorization, cookie } }) => [authorization, cookie]);
       expect(secrets).to.deep.equal(Array(3).fill([undefined, undefined]));
-    });
-
-    it('shows the password with every request over https, and a token in its place where the index gave one', async () => {
-      const sent: (string | undefined)[] = [];
-      const answer = (headers: Record<string, string>) => ({ status: 200, headers, url: 'https://r/v1/', body: '' });
-      let token: Record<string, string> = {};
-      const host = {
-        options: {
-          credentials: () => Promise.resolve({ username: 'me', password: 'pw' }),
-          documents: {
-            request: ({ headers }: { headers: Record<string, string> }) => {
-              sent.push(headers.authorization);
-              return Promise.resolve(answer(token));
-            },
-          },
-        },
-        base: () => Promise.resolve('https://r'),
-        cookies: new CookieJar(),
-      } as unknown as V1Host;
-      const session = new V1Session(host, 'a/b');
-      const ask = (endpoint: string) => session.request(endpoint, { method: 'GET', path: 'x', signal: never }, 1);
-      await ask('https://r');
-      await ask('https://else');
-      token = { 'x-docker-token': 'signature=1' };
-      await session.index({ method: 'GET', path: 'x', signal: never }, 1);
-      await ask('https://r');
-      await ask('https://else');
-      const basic = `Basic ${Buffer.from('me:pw').toString('base64')}`;
-      expect(sent).to.deep.equal([basic, undefined, basic, 'Token signature=1', 'Token signature=1']);
     });
 
     it('says that a login is wanted', async () => {

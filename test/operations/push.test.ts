@@ -394,9 +394,12 @@ describe('operations/push', () => {
     it('leaves an upload to the process that is at it, and finds its blob', async () => {
       const record = await storeImage({ content, metadata }, [blob]);
       proxy.cuts.length = 0;
+      const begun = async (): Promise<void> => {
+        while (proxy.received === 0) await sleep(1);
+      };
       const [first, second] = await Promise.all([
         pushImage(deps(), through(record)),
-        sleep(30).then(() => pushImage(deps(), through(record))),
+        begun().then(() => pushImage(deps(), through(record))),
       ]);
       expect([...states(first), ...states(second)].sort()).to.deep.equal(['present', 'uploaded']);
       expect(proxy.received).to.be.lessThan(blob.length + MiB);

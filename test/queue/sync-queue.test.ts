@@ -164,7 +164,7 @@ describe('sync --queue', () => {
       expect(wrong.code, wrong.stderr).to.equal(4);
       expect(wrong.stderr).to.include('does not take this user and password');
       expect(none.code, none.stderr).to.equal(4);
-      expect(none.stderr).to.include('wants a password');
+      expect(none.stderr).to.include('requires a password');
       expect(bad.code).to.equal(2);
       for (const { stderr } of [away, wrong, none, bad]) expect(stderr).not.to.match(/secret|WARN/);
       for (const { stderr } of [away, none, bad]) expect(stderr.trim().split('\n'), stderr).to.have.length(2);

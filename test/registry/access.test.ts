@@ -140,7 +140,7 @@ describe('registry v2, access', () => {
         step('GET', path, 'Bearer T', asks),
       );
       expect((await refusalOf(server)).message).to.equal(
-        `${server.host} does not let us read a/b with the credentials of a file, or there is no such repository`,
+        `${server.host} does not allow us to read a/b with the credentials of a file, or there is no such repository`,
       );
     });
   });
@@ -187,7 +187,7 @@ describe('registry v2, access', () => {
       const open = (): Promise<Readable> => Promise.resolve(Readable.from([bytes]));
       const error = await rejection(writer.uploadBlob({ descriptor: descriptorOf(bytes), open }, { signal }));
       expect(error).to.be.instanceOf(AuthenticationError);
-      expect(error.message).to.include('does not let us write to a/b');
+      expect(error.message).to.include('does not allow us to write to a/b');
     });
 
     it('asks only once to mount from where it may not', async () => {

@@ -105,7 +105,7 @@ describe('secrets stay with the registry', () => {
           check();
         });
 
-      it('when a layer is kept elsewhere by design, and that place sends on to another', async () => {
+      it('when the URL of a non-distributable layer redirects to another host', async () => {
         const urls = [`http://me:pass-secret@${baseOf(other).slice(7)}/401`, `${baseOf(other)}/away`, baseOf(other)];
         const mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
         const reader = await client.open({ host: host(), repository: 'a/none' }, { signal });

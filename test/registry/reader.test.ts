@@ -532,7 +532,7 @@ describe('registry v2, reading', () => {
     it('404 says what is missing and how to see what there is', async () => {
       const unknown = await failure({ status: 404, body: told('MANIFEST_UNKNOWN') });
       expect(unknown).to.be.instanceOf(NotFoundError).and.include({ kind: 'manifest' });
-      expect(unknown.hint).to.equal(`see what there is: imgtool tags ${server.host}/a/b`);
+      expect(unknown.hint).to.equal(`list the tags: imgtool tags ${server.host}/a/b`);
       const name = await failure({ status: 404, body: told('NAME_UNKNOWN') });
       expect(name).to.be.instanceOf(NotFoundError).and.include({ kind: 'repository' });
       expect(name.hint).to.include('spelling');

@@ -67,7 +67,7 @@ describe('registry v2, writing', () => {
       server = await suite.serve(...steps);
       return suite.client(options).openWriter({ host: server.host, repository: 'a/b' }, { signal, mountFrom: ['c'] });
     }
-    const step = (method: string, path: string, reply: Reply, expect?: Step['expect']): Step => ({
+    const step = (method: string, path: string, reply: Step['reply'], expect?: Step['expect']): Step => ({
       method,
       path,
       reply,
@@ -344,9 +344,12 @@ describe('registry v2, writing', () => {
 
     it('ends when aborted', async () => {
       const controller = new AbortController();
-      const repository = await writer([begin('/up'), step('PATCH', '/up', { delayMs: 2000 })]);
+      const abort = (): Reply => {
+        controller.abort();
+        return { delayMs: 2000 };
+      };
+      const repository = await writer([begin('/up'), step('PATCH', '/up', abort)]);
       const uploading = rejection(upload(repository, large, { signal: controller.signal }));
-      setTimeout(() => controller.abort(), 100);
       expect((await uploading).name).to.equal('AbortError');
     });
 

@@ -23,7 +23,7 @@ interface Case {
 const real = ['/dev', '/proc', '/sys'].flatMap((path): Case[] => [
   { title: `${path} is an absolute link`, script: `ln -s $HOST .${path}`, refused: /symbolic link/ },
   { title: `${path} is a link through ..`, script: `ln -s $UP .${path}`, refused: /symbolic link/ },
-  { title: `${path} is a file`, script: `touch .${path}`, refused: /no directory/ },
+  { title: `${path} is a file`, script: `touch .${path}`, refused: /not a directory/ },
 ]);
 
 const CASES: readonly Case[] = [
@@ -66,7 +66,7 @@ const CASES: readonly Case[] = [
     volumes: ['A:/mnt/cgroup'],
     refused: /leads into \/sys/,
   },
-  { title: 'a volume at a file', script: 'touch mnt', volumes: ['A:/mnt'], refused: /it is no directory/ },
+  { title: 'a volume at a file', script: 'touch mnt', volumes: ['A:/mnt'], refused: /it is not a directory/ },
   {
     title: 'a volume in a volume, behind a link there',
     script: '',

@@ -174,7 +174,7 @@ describe('server: protocol v1', () => {
   });
 
   /** An image of two layers, pushed over v2. */
-  async function pushModern(
+  async function pushV2(
     repository: string,
     tag: string,
     Cmd = ['sh'],
@@ -205,7 +205,7 @@ describe('server: protocol v1', () => {
   }
 
   it('what was pushed over v2 is readable over v1, under the IDs that Docker gives it', async () => {
-    const { layers, ids } = await pushModern('team/app', '2');
+    const { layers, ids } = await pushV2('team/app', '2');
     const [base, top] = ids as [string, string];
     // By ID first: nobody has asked for the repository yet.
     expect(parsed(await get(`images/${base}/json`))).to.deep.equal({ id: base });
@@ -226,8 +226,7 @@ describe('server: protocol v1', () => {
   describe('looked up by ID', () => {
     const pushTags = async (count: number): Promise<string[]> => {
       const tops: string[] = [];
-      for (let i = 0; i < count; i++)
-        tops.push((await pushModern(i % 2 === 0 ? 'a/b' : 'c', `${i}`, [`${i}`])).ids[1]!);
+      for (let i = 0; i < count; i++) tops.push((await pushV2(i % 2 === 0 ? 'a/b' : 'c', `${i}`, [`${i}`])).ids[1]!);
       return tops;
     };
     const status = async (own: string): Promise<number> => (await get(`images/${own}/json`)).status;
@@ -258,7 +257,7 @@ describe('server: protocol v1', () => {
       // As many at once as a client asks for.
       expect(await Promise.all(['1', '2', '3'].map((char) => cost(id(char))))).to.deep.equal(Array(3).fill([false, 0]));
       expect(await cost(base)).to.deep.equal([true, 1]);
-      const { ids } = await pushModern('c', 'new', ['new']);
+      const { ids } = await pushV2('c', 'new', ['new']);
       tell!('c', (await storage.findManifest('c', { tag: 'new' }))!);
       // Once to know it, once to compose it.
       expect(await cost(ids[1]!)).to.deep.equal([true, 2]);
@@ -301,7 +300,7 @@ describe('server: protocol v1', () => {
           ['d', '1'],
           ['c', '1'],
         ] as const) {
-          const { ids } = await pushModern(name, tag, ['late', name]);
+          const { ids } = await pushV2(name, tag, ['late', name]);
           expect(await seen(ids[1]!), name).to.equal(200);
         }
       } finally {
@@ -324,7 +323,7 @@ describe('server: protocol v1', () => {
   });
 
   it('an image of today tagged over v1 keeps its digest, in another repository too', async () => {
-    const { ids } = await pushModern('team/app', '2');
+    const { ids } = await pushV2('team/app', '2');
     const before = await manifestAt('team/app', '2');
     for (const [repository, tag] of [
       ['team/app', 'again'],
@@ -338,7 +337,7 @@ describe('server: protocol v1', () => {
   });
 
   it('a commit on an image of today brings the new layer only', async () => {
-    const { ids, layers } = await pushModern('team/app', '2');
+    const { ids, layers } = await pushV2('team/app', '2');
     const layer = gzipSync(tarOf('three'));
     await pushImage(id('e'), layer, ids[1]);
     expect((await put('repositories/team/app/tags/3', JSON.stringify(id('e')))).status).to.equal(200);
@@ -437,8 +436,8 @@ describe('server: protocol v1', () => {
   });
 
   it('an image of today that is deleted is gone over v1 too, unless another repository has it', async () => {
-    const { ids } = await pushModern('team/app', '2');
-    await pushModern('team/copy', '2');
+    const { ids } = await pushV2('team/app', '2');
+    await pushV2('team/copy', '2');
     const [base] = ids as [string, string];
     const remove = async (repository: string): Promise<void> => {
       const digest = (await manifestAt(repository, '2')).headers['docker-content-digest'] as string;
@@ -461,8 +460,8 @@ describe('server: protocol v1', () => {
   });
 
   it('finds repositories by a part of their name', async () => {
-    await pushModern('team/app', '2');
-    await pushModern('team/tool', '2');
+    await pushV2('team/app', '2');
+    await pushV2('team/tool', '2');
     const found = parsed(await get('search?q=APP')) as { num_results: number; results: { name: string }[] };
     expect(found).to.include({ query: 'APP', num_results: 1 });
     expect(found.results.map(({ name }) => name)).to.deep.equal(['team/app']);

@@ -86,7 +86,7 @@ describe('documents that others wrote', () => {
     ['history', { ...config, history: {} }, /an object, not a list/],
     ['history[0].empty_layer', { ...config, history: [{ empty_layer: 'yes' }] }, /a string, not true or false/],
     ['rootfs', { ...config, rootfs: 'layers' }, /a string, not an object/],
-    ['rootfs.diff_ids[0]', { ...config, rootfs: { diff_ids: ['../x'] } }, /no digest/],
+    ['rootfs.diff_ids[0]', { ...config, rootfs: { diff_ids: ['../x'] } }, /not a digest/],
     ['os', { ...config, os: ['linux'] }, /a list, not a string/],
   ];
   for (const [field, document, why] of wrong) {

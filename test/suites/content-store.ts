@@ -99,7 +99,7 @@ export function describeContentStore(open: () => ContentStore): void {
     const endless = new Readable({ read: () => undefined });
     endless.push(bytes);
     const aborted = rejection(store.ingestStream(endless, { signal: controller.signal }));
-    await sleep(20);
+    while (endless.readableLength > 0) await sleep(5);
     controller.abort();
     expect((await aborted).name).to.equal('AbortError');
     expect(endless.destroyed).to.equal(true);
@@ -202,8 +202,11 @@ export function describeContentStore(open: () => ContentStore): void {
       const descriptor = descriptorOf(bytes);
       const ingest = await begin(store, descriptor);
       await ingest.write(bytes.subarray(0, 600_000));
-      const others = [open(), open()].map((other) => other.beginIngest(descriptor, { signal: never }));
-      await sleep(30);
+      let waits = 0;
+      const others = [open(), open()].map((other) =>
+        other.beginIngest(descriptor, { signal: never, onWait: () => waits++ }),
+      );
+      while (waits < 2) await sleep(5);
       await ingest.release();
       const heir = (await Promise.race(others))!;
       expect(heir.offset).to.equal(600_000);
@@ -216,9 +219,9 @@ export function describeContentStore(open: () => ContentStore): void {
     it('stops waiting at once when aborted', async () => {
       const ingest = await begin(store, descriptorOf(bytes));
       const controller = new AbortController();
-      const waiting = rejection(open().beginIngest(ingest.descriptor, { signal: controller.signal }));
-      await sleep(20);
-      controller.abort();
+      // The abort comes while it waits.
+      const onWait = (): void => void setImmediate(() => controller.abort());
+      const waiting = rejection(open().beginIngest(ingest.descriptor, { signal: controller.signal, onWait }));
       expect((await waiting).name).to.equal('AbortError');
       await ingest.release();
     });

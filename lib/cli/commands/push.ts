@@ -84,7 +84,12 @@ function madeOf({ name, digest, bytes }: PushResult): MadeImage {
 }
 
 function planned(plan: PushPlan): CommandResult {
-  const does = { present: 'present', mounted: 'to mount', uploaded: 'to upload', skipped: 'kept elsewhere' } as const;
+  const does = {
+    present: 'present',
+    mounted: 'to mount',
+    uploaded: 'to upload',
+    skipped: 'non-distributable (foreign)',
+  } as const;
   const rows = plan.layers.map(
     ({ digest, size, state }) => `  ${shortDigest(digest)}  ${formatSize(size).padStart(6)}  ${does[state]}`,
   );

@@ -45,7 +45,7 @@ export const serve: CommandSpec = {
       print({ json: { url: server.url, ...server.serves }, text: [server.url] });
       const { host, readOnly } = server;
       if (!/^(127\.|::1$|localhost$)/.test(host))
-        progress.note(`anybody who reaches ${host} can read${readOnly ? '' : ' and write'} here`);
+        progress.note(`anyone who can reach ${host} can read${readOnly ? '' : ' and write'} here`);
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     } finally {
       await server.close();

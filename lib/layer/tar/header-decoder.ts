@@ -148,7 +148,7 @@ export class HeaderDecoder {
     const value = parseNumber(bytes, at + offset, length);
     if (!Number.isNaN(value)) return value;
     if (isBlank(bytes, at + offset, length)) return 0;
-    return this.#refuse(`the field ${field} is no number`);
+    return this.#refuse(`the field ${field} is not a number`);
   }
 
   #refuse(reason: string): never {

@@ -51,12 +51,12 @@ export class TarReader {
       const sum = sumOfBlock(windows.words, at);
       if (sum === 0) {
         if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
-        this.#expectSecondZeroBlock();
+        this.#checkSecondZeroBlock();
         return false;
       }
       if (!isChecksumRight(windows.bytes, at, sum)) {
         if (this.#skipLinkData()) continue;
-        throw new LayerFormatError('the layer is no valid tar archive: wrong checksum of a header', {
+        throw new LayerFormatError('the layer is not a valid tar archive: wrong checksum of a header', {
           entry: this.#lastName(),
         });
       }
@@ -109,8 +109,7 @@ export class TarReader {
       for (let at = windows.start; at < windows.end && !nonZero; at += 1) nonZero = windows.bytes[at] !== 0;
       skipped += windows.end - windows.start;
       windows.start = windows.end;
-      if (skipped > limit)
-        throw new LayerFormatError(`the layer goes on for over ${limit} bytes after its tar archive`);
+      if (skipped > limit) throw new LayerFormatError(`the layer has more than ${limit} bytes after its tar archive`);
       if (!windows.advance()) return { skipped, nonZero };
     }
   }
@@ -173,10 +172,10 @@ export class TarReader {
     if (this.#pax ?? this.#longName ?? this.#longLink) this.#refuse('an extended header without its member');
   }
 
-  #expectSecondZeroBlock(): void {
+  #checkSecondZeroBlock(): void {
     const at = this.#block();
     if (at >= 0 && sumOfBlock(this.#windows.words, at) !== 0)
-      throw new LayerFormatError('the layer is no valid tar archive: a lone block of zeros between members');
+      throw new LayerFormatError('the layer is not a valid tar archive: a lone block of zeros between members');
   }
 
   #readExtension(type: number, at: number): void {
@@ -246,7 +245,7 @@ export class TarReader {
     const map: number[] = [];
     readGnuRegions(bytes, at + GNU_SPARSE.regions, GNU_SPARSE.regionsInHeader, map);
     entry.realSize = parseNumber(bytes, at + GNU_SPARSE.realSize, 12);
-    if (!(entry.realSize >= 0 && entry.realSize <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is no number');
+    if (!(entry.realSize >= 0 && entry.realSize <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is not a number');
     let extended = bytes[at + GNU_SPARSE.extended] !== 0;
     // The name must outlive the blocks that follow: the window may move on.
     if (extended) this.#keepNames();

@@ -23,7 +23,7 @@ import {
 } from '../../sys/index.js';
 import { TYPE } from '../tar/header.js';
 import type { MemberXattr, TarMember } from '../tar/member.js';
-import { unpackFailure } from './failures.js';
+import { unpackError } from './unpack-error.js';
 
 const SPECIAL_BITS = 0o6000;
 const ACCESS_ACL = Buffer.from('system.posix_acl_access\0');
@@ -57,10 +57,10 @@ export class AttributeSetter {
     const chowned = this.#owns(dir, member) ? false : this.#chown(fd, member, path);
     if (dir.inheritsAcl) directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
     if (!this.#exactModes || dir.inheritsAcl || (chowned && (member.mode & SPECIAL_BITS) !== 0))
-      if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+      if (directChmod(fd, member.mode) < 0) throw unpackError('fchmod', path.toBuffer());
     if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
     if (directSetFileTimes(fd, timesAddress(member.mtimeSeconds, member.mtimeNanos)) < 0)
-      throw unpackFailure('futimens', path.toBuffer());
+      throw unpackError('futimens', path.toBuffer());
   }
 
   /** All but the times of a directory just made in `dir`. */
@@ -71,7 +71,7 @@ export class AttributeSetter {
       directRemoveXattr(fd, DEFAULT_ACL_ADDRESS);
     }
     if (!this.#exactModes || dir.setgid || dir.inheritsAcl || (member.mode & SPECIAL_BITS) !== 0)
-      if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+      if (directChmod(fd, member.mode) < 0) throw unpackError('fchmod', path.toBuffer());
     if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
   }
 
@@ -88,7 +88,7 @@ export class AttributeSetter {
         if (!isErrno(error, 'EPERM', 'EACCES', 'ENOTSUP', 'ENODATA', 'EINVAL')) throw error;
       }
     }
-    if (directChmod(fd, member.mode) < 0) throw unpackFailure('fchmod', path.toBuffer());
+    if (directChmod(fd, member.mode) < 0) throw unpackError('fchmod', path.toBuffer());
     if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
   }
 
@@ -97,7 +97,7 @@ export class AttributeSetter {
     const isLink = member.type === TYPE.symlink;
     const chowned = !this.#owns(dir, member);
     if (chowned && directChownAt(dir.fd, name, member.uid, member.gid, AT_SYMLINK_NOFOLLOW) < 0)
-      throw unpackFailure('fchownat', path.toBuffer());
+      throw unpackError('fchownat', path.toBuffer());
     if (!isLink && (!this.#exactModes || dir.inheritsAcl || (chowned && (member.mode & SPECIAL_BITS) !== 0))) {
       if (dir.inheritsAcl) this.#dropInheritedAcl(dir, path);
       this.#chmodSpecial(dir, member.mode, path);
@@ -109,7 +109,7 @@ export class AttributeSetter {
         this.#tolerate(path, key, value, () => setXattr(self, key, value));
     }
     const times = timesAddress(member.mtimeSeconds, member.mtimeNanos);
-    if (directSetTimes(dir.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) throw unpackFailure('utimensat', path.toBuffer());
+    if (directSetTimes(dir.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) throw unpackError('utimensat', path.toBuffer());
   }
 
   /** By a descriptor, since fchmodat would follow a link that took the name's place meanwhile. */
@@ -136,7 +136,7 @@ export class AttributeSetter {
   }
 
   #chown(fd: number, member: TarMember, path: EntryPath): true {
-    if (directChown(fd, member.uid, member.gid) < 0) throw unpackFailure('fchown', path.toBuffer());
+    if (directChown(fd, member.uid, member.gid) < 0) throw unpackError('fchown', path.toBuffer());
     return true;
   }
 

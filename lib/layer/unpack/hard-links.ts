@@ -11,7 +11,7 @@ import {
 } from '../../sys/index.js';
 import { PATH_LIMITS } from '../limits.js';
 import type { TarMember } from '../tar/member.js';
-import { pathFailure, unpackFailure } from './failures.js';
+import { pathError, unpackError } from './unpack-error.js';
 
 /** Makes hard links; keeps the directory of the last target open, since links to it come in a row. */
 export class HardLinker {
@@ -33,9 +33,9 @@ export class HardLinker {
   make(member: TarMember, path: RelativePath, dir: DirHandle): void {
     const target = this.#target;
     const problem = target.assign(member.linkBytes, member.linkStart, member.linkEnd);
-    if (problem !== undefined) throw pathFailure(problem, member.linkName(), 'a hard link');
+    if (problem !== undefined) throw pathError(problem, member.linkName(), 'a hard link');
     const from = target.isRoot ? undefined : this.#targetDir();
-    if (from === undefined) throw this.#badLink(path, 'leads to nothing');
+    if (from === undefined) throw this.#linkError(path, 'leads to nothing');
     const fromName = target.address + target.nameStart;
     const toName = path.address + path.nameStart;
     if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
@@ -50,9 +50,9 @@ export class HardLinker {
       this.forget();
       if (errno === undefined) return;
     }
-    if (errno === 'ENOENT') throw this.#badLink(path, 'leads to nothing');
-    if (errno === 'EPERM') throw this.#badLink(path, 'leads to a directory');
-    throw unpackFailure('linkat', path.toBuffer(), errno);
+    if (errno === 'ENOENT') throw this.#linkError(path, 'leads to nothing');
+    if (errno === 'EPERM') throw this.#linkError(path, 'leads to a directory');
+    throw unpackError('linkat', path.toBuffer(), errno);
   }
 
   /** Closes the directory kept: before anything is removed that it may be reached through, and at the end. */
@@ -61,7 +61,7 @@ export class HardLinker {
     this.#kept = undefined;
   }
 
-  #badLink(path: RelativePath, reason: string): LayerFormatError {
+  #linkError(path: RelativePath, reason: string): LayerFormatError {
     const entry = displayPath(path.toBuffer());
     const to = displayPath(this.#target.toBuffer());
     return new LayerFormatError(`the layer has a hard link that ${reason}: ${entry} to ${to}`, { entry });

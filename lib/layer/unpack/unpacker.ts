@@ -22,7 +22,7 @@ import { TYPE } from '../tar/header.js';
 import type { TarMember } from '../tar/member.js';
 import { TarReader } from '../tar/reader.js';
 import { AttributeSetter } from './attributes.js';
-import { pathFailure, translateFailure, unpackFailure } from './failures.js';
+import { pathError, asUnpackError, unpackError } from './unpack-error.js';
 import { HardLinker } from './hard-links.js';
 import { AUFS_LINK_STORE, hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
 import { writeData } from './write-data.js';
@@ -132,12 +132,12 @@ class Unpacker {
     const path = this.#path;
     if (member.nameEnd === member.nameStart) throw new LayerFormatError('the layer has an entry without a name');
     const problem = path.assign(member.nameBytes, member.nameStart, member.nameEnd);
-    if (problem !== undefined) throw pathFailure(problem, member.name(), 'an entry');
+    if (problem !== undefined) throw pathError(problem, member.name(), 'an entry');
     try {
       if (path.isRoot) this.#root();
       else this.#dispatch();
     } catch (error) {
-      throw translateFailure(error, path.toBuffer());
+      throw asUnpackError(error, path.toBuffer());
     }
   }
 
@@ -199,7 +199,7 @@ class Unpacker {
     const dir = this.#chain.enter(path.bytes, path.parentEnd, true);
     if (typeof dir === 'string') {
       const entry = displayPath(path.toBuffer());
-      throw new LayerFormatError(`the layer has an entry below something that is no directory: ${entry}`, { entry });
+      throw new LayerFormatError(`the layer has an entry below something that is not a directory: ${entry}`, { entry });
     }
     dir.touched = true;
     for (const name of member.lostXattrs)
@@ -226,13 +226,13 @@ class Unpacker {
     if (fd < 0) {
       this.#clear(dir, 'openat');
       fd = directOpenAt(dir.fd, name, CREATE_FILE, member.mode);
-      if (fd < 0) throw unpackFailure('openat', this.#path.toBuffer());
+      if (fd < 0) throw unpackError('openat', this.#path.toBuffer());
     }
     this.#openFile = fd;
     if (member.sparse !== undefined || member.size > 0) writeData(fd, this.#reader, this.#windows, this.#path);
     this.#attributes.file(fd, dir, member, this.#path);
     this.#openFile = -1;
-    if (directClose(fd) < 0) throw unpackFailure('close', this.#path.toBuffer());
+    if (directClose(fd) < 0) throw unpackError('close', this.#path.toBuffer());
   }
 
   #directory(parent: DirHandle): void {
@@ -240,17 +240,17 @@ class Unpacker {
     const path = this.#path;
     const name = path.address + path.nameStart;
     let made = directMkdirAt(parent.fd, name, member.mode & 0o1777) === 0;
-    if (!made && lastErrno() !== 'EEXIST') throw unpackFailure('mkdirat', path.toBuffer());
+    if (!made && lastErrno() !== 'EEXIST') throw unpackError('mkdirat', path.toBuffer());
     let fd = directOpenAt(parent.fd, name, OPEN_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0 && !made) {
       const errno = lastErrno();
-      if (errno !== 'ENOTDIR' && errno !== 'ELOOP') throw unpackFailure('openat', path.toBuffer(), errno);
+      if (errno !== 'ENOTDIR' && errno !== 'ELOOP') throw unpackError('openat', path.toBuffer(), errno);
       this.#remove(parent);
       made = directMkdirAt(parent.fd, name, member.mode & 0o1777) === 0;
-      if (!made) throw unpackFailure('mkdirat', path.toBuffer());
+      if (!made) throw unpackError('mkdirat', path.toBuffer());
       fd = directOpenAt(parent.fd, name, OPEN_DIRECTORY | O_CLOEXEC, 0);
     }
-    if (fd < 0) throw unpackFailure('openat', path.toBuffer());
+    if (fd < 0) throw unpackError('openat', path.toBuffer());
     this.#openFile = fd;
     if (made) this.#attributes.newDirectory(fd, parent, member, path);
     else this.#attributes.existingDirectory(fd, member, path);
@@ -276,7 +276,7 @@ class Unpacker {
     if (directSymlinkAt(this.#linkTextAddress, dir.fd, name) < 0) {
       this.#clear(dir, 'symlinkat');
       if (directSymlinkAt(this.#linkTextAddress, dir.fd, name) < 0)
-        throw unpackFailure('symlinkat', this.#path.toBuffer());
+        throw unpackError('symlinkat', this.#path.toBuffer());
     }
     this.#attributes.special(dir, name, member, this.#path);
   }
@@ -288,7 +288,7 @@ class Unpacker {
     const device = member.type === TYPE.fifo ? 0 : deviceNumber(member.devMajor, member.devMinor);
     if (directMknodAt(dir.fd, name, mode, device) < 0) {
       this.#clear(dir, 'mknodat');
-      if (directMknodAt(dir.fd, name, mode, device) < 0) throw unpackFailure('mknodat', this.#path.toBuffer());
+      if (directMknodAt(dir.fd, name, mode, device) < 0) throw unpackError('mknodat', this.#path.toBuffer());
     }
     this.#attributes.special(dir, name, member, this.#path);
   }
@@ -296,7 +296,7 @@ class Unpacker {
   /** After `syscall` failed because the name is taken: removes what has it. Any other failure is thrown. */
   #clear(dir: DirHandle, syscall: string): void {
     const errno = lastErrno();
-    if (errno !== 'EEXIST') throw unpackFailure(syscall, this.#path.toBuffer(), errno);
+    if (errno !== 'EEXIST') throw unpackError(syscall, this.#path.toBuffer(), errno);
     this.#remove(dir);
   }
 

@@ -2,7 +2,7 @@ import type { RelativePath } from '../../rootfs/index.js';
 import { directFtruncate, directPwrite, directWrite } from '../../sys/index.js';
 import type { ByteWindows } from '../tar/byte-windows.js';
 import type { TarReader } from '../tar/reader.js';
-import { unpackFailure } from './failures.js';
+import { unpackError } from './unpack-error.js';
 
 /**
  * Writes the data of the reader's current member, seen through `windows`, into the new file `fd`. `path` is for
@@ -18,7 +18,7 @@ export function writeData(fd: number, reader: TarReader, windows: ByteWindows, p
     let at = address + windows.start;
     for (let left = length; left > 0;) {
       const written = directWrite(fd, at, left);
-      if (written < 0) throw unpackFailure('write', path.toBuffer());
+      if (written < 0) throw unpackError('write', path.toBuffer());
       at += written;
       left -= written;
     }
@@ -29,7 +29,7 @@ function writeRegions(fd: number, reader: TarReader, windows: ByteWindows, path:
   const { address } = windows;
   const { realSize } = reader.entry;
   const map = reader.entry.sparse!;
-  if (directFtruncate(fd, realSize) < 0) throw unpackFailure('ftruncate', path.toBuffer());
+  if (directFtruncate(fd, realSize) < 0) throw unpackError('ftruncate', path.toBuffer());
   for (let index = 0; index < map.length; index += 2) {
     let offset = map[index]!;
     let wanted = map[index + 1]!;
@@ -37,7 +37,7 @@ function writeRegions(fd: number, reader: TarReader, windows: ByteWindows, path:
       const length = reader.data(wanted);
       for (let done = 0; done < length;) {
         const written = directPwrite(fd, address + windows.start + done, length - done, offset + done);
-        if (written < 0) throw unpackFailure('pwrite', path.toBuffer());
+        if (written < 0) throw unpackError('pwrite', path.toBuffer());
         done += written;
       }
       offset += length;

@@ -8,7 +8,7 @@ import { type RestoreDeps, restoreLayers } from '../layers/index.js';
 import { findContainer, findImage, LayerSizes, lockStore, readRecords } from '../store/index.js';
 import { ADJECTIVES, NOUNS } from './container-names.js';
 
-/** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it stands on. */
+/** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it is based on. */
 export interface ContainerSummary {
   readonly id: string;
   readonly names: readonly string[];

@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../errors.js';
 import type { CopyPlace, CopyTotals } from '../../rootfs/index.js';
-import { GrowingFile, modernCompression } from '../../util/index.js';
+import { GrowingFile, gzipUnsupported } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type RestoreDeps, withFrozen } from '../layers/index.js';
 import { findContainer, withWorkKey } from '../store/index.js';
@@ -98,7 +98,7 @@ export async function copyFilesFromTar(
   return withWorkKey(deps, signal, async (key) => {
     const work = await deps.snapshots.prepare(key, undefined);
     const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
-    const { bytes, close } = await modernCompression(bytesOf(source), signal);
+    const { bytes, close } = await gzipUnsupported(bytesOf(source), signal);
     try {
       await pipeline(bytes, createWriteStream(tar), { signal });
     } finally {

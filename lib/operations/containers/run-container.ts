@@ -3,7 +3,14 @@ import type { ContainerRecord, HeldLock } from '../../metadata/index.js';
 import type { RunInput } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { RestoreDeps } from '../layers/index.js';
-import { findContainer, imageOfContainer, isRunning, readImageConfig, removeIdle, settleRuns } from '../store/index.js';
+import {
+  findContainer,
+  imageOfContainer,
+  containerRunningError,
+  readImageConfig,
+  removeIdle,
+  settleRuns,
+} from '../store/index.js';
 import { createContainer } from './containers.js';
 
 /** What to run where. */
@@ -87,7 +94,7 @@ async function begin(
       });
     }
     const running = await deps.metadata.tryLock(`running-${existing.id}`, 'exclusive');
-    if (running === undefined) throw isRunning(existing);
+    if (running === undefined) throw containerRunningError(existing);
     await deps.runtime.begin(existing.id, { remove: false });
     return { record: existing, running, isNew: false };
   }

@@ -4,9 +4,9 @@ import { parseReference, type ChainId, type Platform } from '../../spec/index.js
 import type { OperationDeps } from '../deps.js';
 import { type LayerPlan, withFrozen } from '../layers/index.js';
 import { findContainer, findImage, hasLayer } from '../store/index.js';
-import { type RemoteImage, type RemoteTreeDeps, RemoteTrees } from './remote-trees.js';
+import { type RemoteImage, type RemoteRootfsDeps, RemoteRootfs } from './remote-rootfs.js';
 
-type DiffDeps = Pick<OperationDeps, 'compareTrees'> & RemoteTreeDeps;
+type DiffDeps = Pick<OperationDeps, 'compareTrees'> & RemoteRootfsDeps;
 
 /** What to compare. */
 export interface DiffRequest {
@@ -36,7 +36,7 @@ type Tree =
 export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<Change[]> {
   const { subject, other, signal } = request;
   const store = await deps.metadata.lock('store', { mode: 'shared', signal });
-  const remote = new RemoteTrees(deps);
+  const remote = new RemoteRootfs(deps);
   try {
     const upper = await findTree(deps, remote, { input: subject, request });
     const lower =
@@ -62,7 +62,7 @@ export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<C
 
 async function findTree(
   deps: DiffDeps,
-  remote: RemoteTrees,
+  remote: RemoteRootfs,
   { input, request }: { readonly input: string; readonly request: DiffRequest },
 ): Promise<Tree> {
   if (input.startsWith('docker://')) {
@@ -101,7 +101,7 @@ function topOf(tree: Tree): ChainId | undefined {
 }
 
 /** Makes what two remote trees have in common first, so that it is fetched and unpacked once. */
-async function shareLayers(remote: RemoteTrees, [a, b]: readonly [Tree, Tree], request: DiffRequest): Promise<void> {
+async function shareLayers(remote: RemoteRootfs, [a, b]: readonly [Tree, Tree], request: DiffRequest): Promise<void> {
   if (!('steps' in a && 'steps' in b)) return;
   const end = a.steps.findIndex(({ chainId }, i) => chainId !== b.steps[i]?.chainId);
   await remote.pathOf(a.image, end < 0 ? a.steps : a.steps.slice(0, end), request);
@@ -109,7 +109,7 @@ async function shareLayers(remote: RemoteTrees, [a, b]: readonly [Tree, Tree], r
 
 async function withPath<T>(
   deps: DiffDeps,
-  remote: RemoteTrees,
+  remote: RemoteRootfs,
   { tree, request }: { readonly tree: Tree; readonly request: DiffRequest },
   work: (path: string | undefined) => Promise<T>,
 ): Promise<T> {

@@ -2,7 +2,7 @@ import type { Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { findAmong, LayerSizes, namesOf, readRecords } from '../store/index.js';
 
-/** One layer of a tree, and who else stands on it; sizes in bytes of uncompressed tar. */
+/** One layer of an image, and the images that share it; sizes in bytes of uncompressed tar. */
 export interface TreeLayer {
   readonly chainId: Digest;
   readonly diffId: Digest;

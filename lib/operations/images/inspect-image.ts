@@ -41,9 +41,9 @@ export interface InspectedLayer {
   readonly unpackedSize?: number;
 }
 
-/** What there is to know of an image, local or at a registry. */
+/** Details of an image in the store or at a registry. */
 export interface InspectedImage {
-  /** Null where nobody can tell before it is pulled: images of schema 1 and of protocol v1 at a registry. */
+  /** Null if only a pull can tell: images of schema 1 and of protocol v1 at a registry. */
   readonly id: Digest | null;
   readonly names: readonly string[];
   /** Null by protocol v1. */

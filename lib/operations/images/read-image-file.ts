@@ -41,7 +41,7 @@ export async function readImageFile(
     const found = await searchDown(first);
     if (found === undefined) throw notFoundError(path, reference);
     if (found.answer.kind === 'file') return found.answer.bytes;
-    if (found.answer.kind === 'other') throw new UsageError(`${path} is no file but a ${found.answer.type}`);
+    if (found.answer.kind === 'other') throw new UsageError(`${path} is not a file but a ${found.answer.type}`);
     if (found.answer.kind === 'gone') throw notFoundError(path, reference);
     parts = partsOf(found.answer.path);
     first = found.answer.here ? found.at : 0;

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { LayerFormatError, UnsupportedMediaTypeError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
 import { MEDIA_TYPE, type ChainId, type Digest } from '../../spec/index.js';
-import { modernCompression } from '../../util/index.js';
+import { gzipUnsupported } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { blobsInStore, damagedBlobError } from '../download/index.js';
 import type { NewBlobs } from '../store/index.js';
@@ -63,7 +63,7 @@ async function ingestLayer(
       yield chunk;
     }
   };
-  const { bytes, close } = await modernCompression(counted(), signal);
+  const { bytes, close } = await gzipUnsupported(counted(), signal);
   try {
     if (received === 0) throw new LayerFormatError(`${name} is empty`, { hint: 'give a tar of files' });
     return await content.ingestStream(Readable.from(bytes, { objectMode: false }), { signal });

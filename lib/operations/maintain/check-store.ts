@@ -13,35 +13,33 @@ import {
 } from '../store/index.js';
 import { bringBackHint, isNeeded, type RepairDeps, repairStore } from './repair-store.js';
 
-/** What checking needs. */
 export type CheckDeps = CheckLayerDeps & RepairDeps;
 
-/** How to check. */
 export interface CheckRequest {
-  /** Records and presence only; nothing is read or unpacked. */
+  /** Checks records and the presence of files; reads and unpacks nothing. */
   readonly quick: boolean;
-  /** Removes what is bad and brings it back: from its blob, or from a registry that has it. */
+  /** Removes damaged items and restores them, from a blob of the store or from a registry. */
   readonly repair: boolean;
   readonly signal: AbortSignal;
 }
 
-/** One thing that is not as it should be. */
+/** One problem. */
 export interface Finding {
   readonly kind: 'blob' | 'layer' | 'image';
   /** Digest, chainID or image ID. */
   readonly subject: string;
   readonly problem: string;
   /**
-   * `found`: not touched. `repaired`: whole again. `removed`: gone, and nothing needs it. `missing`: gone or damaged, an image
-   * or a container needs it, and it could not be brought back.
+   * `found`: unchanged, no repair was asked for. `repaired`: restored. `removed`: deleted, nothing needs it. `missing`: an
+   * image or a container needs it, and it could not be restored.
    */
   readonly outcome: 'found' | 'repaired' | 'removed' | 'missing';
   readonly repaired: boolean;
-  /** What brings back what is missing. */
+  /** How to restore what is missing. */
   readonly hint?: string;
 }
 
-/** What was looked at, and what is wrong. */
+/** How many items were checked, and the problems found. */
 export interface StoreCheck {
   readonly blobs: number;
   readonly layers: number;
@@ -49,15 +47,15 @@ export interface StoreCheck {
   readonly findings: readonly Finding[];
 }
 
-/** What is bad, and whether it is still so. */
+/** A problem, and a check whether it is solved. */
 interface Problem extends Pick<Finding, 'kind' | 'subject' | 'problem'> {
   readonly isWhole: () => Promise<boolean>;
 }
 
 /**
- * Proves what the store holds: each blob by its digest, each layer by unpacking its blob again, each image by what it refers
- * to. To repair it waits until no other process works in the store. Containers keep the files they have. Throws StoreError,
- * SyscallError, DiskSpaceError, AbortError.
+ * Verifies the store: each blob by its digest, each layer by unpacking its blob again, each image by the documents and layers
+ * it refers to. A repair waits until no other process works in the store. Files of containers are not changed. Throws
+ * StoreError, SyscallError, DiskSpaceError, AbortError.
  */
 export async function checkStore(deps: CheckDeps, request: CheckRequest): Promise<StoreCheck> {
   const { repair, signal } = request;

@@ -15,23 +15,24 @@ import {
   unrecordedLayers,
 } from '../store/index.js';
 
-/** What collecting garbage needs. */
 export type GarbageDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'> & {
   readonly content: ContentStore & ContentMaintenance;
 };
 
-/** How much is to go. */
 export interface GarbageRequest {
-  /** Bytes that layers (as uncompressed tar) and blobs may keep: the images pulled longest ago go, unless a container uses them. */
+  /**
+   * Limit for layers (bytes of uncompressed tar) and blobs together: images are removed, oldest pull first, until the rest
+   * fits. Images that a container uses stay.
+   */
   readonly keepBytes?: number | undefined;
-  /** Gives up layer blobs that are at a registry too, where the layer itself is here. */
+  /** Removes layer blobs that a registry has too, if the layer itself is in the store. */
   readonly dropBlobs: boolean;
   /** Changes nothing. */
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
 }
 
-/** A download that nobody has gone on with; of a layer from a v1 registry no digest is known, but where it is from. */
+/** An abandoned download. The digest of a layer from a v1 registry is not known; `v1Id` and `host` name it. */
 export interface StaleDownload {
   readonly digest: Digest | null;
   readonly v1Id?: string;
@@ -39,15 +40,16 @@ export interface StaleDownload {
   readonly size: number;
 }
 
-/** What went, or would go; bytes of layers are those of their uncompressed tar. */
+/** What was removed, or would be; sizes of layers are those of their uncompressed tar. */
 export interface Garbage {
   readonly images: readonly { readonly id: Digest; readonly names: readonly string[] }[];
   readonly layers: readonly { readonly chainId: ChainId; readonly size: number }[];
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
-  /** Downloads that nobody has gone on with for a day, and uploads for a week. */
+  /** Downloads that have not grown for a day. */
   readonly downloads: readonly StaleDownload[];
+  /** Number of upload sessions older than a week. */
   readonly uploads: number;
-  /** Bytes of it all. */
+  /** Total size. */
   readonly bytes: number;
 }
 
@@ -62,9 +64,9 @@ const STALE_DOWNLOAD_MS = DAY_MS;
 const STALE_UPLOAD_MS = 7 * DAY_MS;
 
 /**
- * Removes what nothing needs: layers and blobs of no image and no container, what dead processes left (layers without a
- * record, and those made from them), stale transfers; more
- * when asked. Waits until no other process works in the store, but for a dry run. Throws StoreError, SyscallError, AbortError.
+ * Removes layers and blobs that no image and no container needs, what dead processes left (layers without a record and the
+ * layers above them), and stale transfers. Waits until no other process works in the store, except in a dry run. Throws
+ * StoreError, SyscallError, AbortError.
  */
 export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest): Promise<Garbage> {
   const { dryRun, signal } = request;
@@ -124,7 +126,7 @@ async function findGarbage(
     if (!leftover.active && leftover.modifiedMs < Date.now() - STALE_DOWNLOAD_MS) leftovers.push(leftover);
   const uploads = uploadRecords.filter(({ begun }) => !(Date.parse(begun) > Date.now() - STALE_UPLOAD_MS));
 
-  // The layers of this boot are sealed when it comes to it.
+  // The layers of this boot are synced before anything is removed.
   const safe = new Set(
     records.layers.flatMap(({ chainId, sealed, bootId }) =>
       (sealed || bootId === metadata.bootId) && !doubtful.has(chainId) ? chainId : [],
@@ -136,14 +138,14 @@ async function findGarbage(
   const known = new Set([...records.layers.map(({ chainId }) => chainId), ...unrecorded]);
   const sizes = new LayerSizes(records.layers, records.images);
   const layers = [...known]
-    // What is not certain to be whole is unpacked again when it is needed.
+    // Layers that may be incomplete are unpacked again when they are needed.
     .filter((chainId) => !kept.layers.has(chainId) || doubtful.has(chainId))
     .map((chainId) => ({ chainId, size: sizes.of(chainId) }));
   const blobs = stored.filter(({ digest }) => !kept.blobs.has(digest));
   const downloads = leftovers.flatMap(({ digest, key, size }): StaleDownload[] => {
     if (digest !== undefined) return [{ digest, size }];
     const v1 = key === undefined ? undefined : parseV1PartKey(key);
-    // Without bytes it is the note of what it has become.
+    // Without bytes it only records what the download became.
     return v1 === undefined || size === 0 ? [] : [{ digest: null, ...v1, size }];
   });
   const garbage = {
@@ -198,7 +200,7 @@ function needed(
   return { layers: keptLayers, blobs };
 }
 
-/** The layers that containers stand on, and all below. */
+/** The layers that containers are based on, with all layers below. */
 function basesOf(containers: readonly ContainerRecord[], layers: readonly LayerRecord[]): Set<ChainId> {
   const parents = new Map(layers.map(({ chainId, parent }) => [chainId, parent]));
   const bases = new Set<ChainId>();
@@ -207,7 +209,7 @@ function basesOf(containers: readonly ContainerRecord[], layers: readonly LayerR
   return bases;
 }
 
-/** Layer blobs that a registry is known to have, of layers that are here and safe against power loss. */
+/** Layer blobs that a registry is known to have, of layers that are in the store and survive a power cut. */
 function fetchableBlobs(images: readonly ImageRecord[], isSafe: (layer: ChainId) => boolean): Set<Digest> {
   const fetchable = new Set<Digest>();
   for (const { layers, sources } of images)

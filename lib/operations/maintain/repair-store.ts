@@ -13,15 +13,15 @@ interface RepairRequest {
   readonly signal: AbortSignal;
 }
 
-/** Something that is bad: digest of a blob, chain ID of a layer, ID of an image. */
+/** A damaged item: digest of a blob, chain ID of a layer, ID of an image. */
 interface Bad {
   readonly kind: 'blob' | 'layer' | 'image';
   readonly subject: string;
 }
 
 /**
- * Removes bad layers with all that were made from them, and brings back what images need. Bad blobs are gone already. What
- * cannot be brought back is noted. Call with the store locked for this process alone.
+ * Removes damaged layers with all layers above them, and restores what images need; damaged blobs have been removed already.
+ * Failures are noted per image. Call with the store locked exclusively.
  */
 export async function repairStore(
   deps: RepairDeps,
@@ -53,7 +53,7 @@ export function isNeeded(records: StoreRecords, subject: string): boolean {
   return neededBy(records, subject) !== undefined || records.containers.some(({ base }) => base === subject);
 }
 
-/** What brings back something that is missing. */
+/** How to restore a missing item. */
 export function bringBackHint(records: StoreRecords, subject: string): string {
   const image = neededBy(records, subject);
   if (image === undefined) return 'remove the container that was made from it: imgtool rm';
@@ -63,7 +63,7 @@ export function bringBackHint(records: StoreRecords, subject: string): string {
   return `load or import the image again, or remove it: imgtool rmi ${name ?? image.id}`;
 }
 
-/** The image that needs it; one that can be pulled, if there is any. */
+/** The image that needs an item, preferably one that can be pulled. */
 function neededBy({ images }: StoreRecords, subject: string): ImageRecord | undefined {
   const needing = images.filter(({ id, manifest, config, index, layers, chainIds }) =>
     [id, manifest.digest, config.digest, index?.digest, ...layers.map(({ digest }) => digest), ...chainIds].some(

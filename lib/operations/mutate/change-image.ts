@@ -29,26 +29,25 @@ import {
   sweepStore,
   withWorkKey,
 } from '../store/index.js';
-import { deriveImage, requireName } from './derive-image.js';
+import { deriveImage, checkNewName } from './derive-image.js';
 
-/** An image to make another of. */
+/** The image to start from, and what to change. */
 export interface ImageChangeRequest {
   /** Name, ID or unique prefix of one. */
   readonly image: string;
-  /** Name of the new image; without it the image has an ID only. */
+  /** Name of the new image. Default: none, only an ID. */
   readonly reference?: Reference | undefined;
   readonly message?: string | undefined;
   readonly author?: string | undefined;
   /** Dockerfile instructions for the config, applied in order. */
   readonly changes: readonly string[];
-  /** Seconds since 1970: no date of the config, and no file that is packed, is newer. */
+  /** Seconds since 1970: upper limit for the dates in the config and of packed files. */
   readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
+  /** Bytes to leave free on the store's file system. Default: 1 GiB, or half of the free space if that is less. */
   readonly reserveBytes?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** The image that was made. */
 export interface ChangedImage {
   readonly id: Digest;
   readonly name: string | undefined;
@@ -57,11 +56,11 @@ export interface ChangedImage {
   readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
 }
 
-/** A tar to put on top of an image. */
+/** A tar to add to an image as a layer. */
 export interface TarToAppend {
   /** Opens it: gzip, zstd or plain; consumed. */
   readonly open: () => Promise<Readable>;
-  /** What it is called in the history. */
+  /** Name in the history. */
   readonly name: string;
 }
 
@@ -72,7 +71,7 @@ interface Layers {
   readonly diffIds: readonly DiffId[];
 }
 
-/** Makes an image with another config and the same layers. Throws NotFoundError, UsageError. */
+/** Creates an image with a modified config and the same layers. Throws NotFoundError, UsageError. */
 export function configImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, ({ base, config, step }) =>
     Promise.resolve({ ...base, history: [...historyOf(config), { ...step('imgtool config'), empty_layer: true }] }),
@@ -80,7 +79,7 @@ export function configImage(deps: ChangeDeps, request: ImageChangeRequest): Prom
 }
 
 /**
- * Makes an image with one more layer for each tar; the blob of a layer is the tar as it came, whiteouts in it count. Throws
+ * Creates an image with one more layer for each tar. The tar becomes the blob unchanged; its whiteouts apply. Throws
  * NotFoundError, UsageError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, DiskSpaceError.
  */
 export function appendToImage(
@@ -98,7 +97,7 @@ export function appendToImage(
   });
 }
 
-/** Makes an image of one layer with everything in it. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
+/** Creates an image with all files in a single layer. Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError. */
 export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, async ({ base, step, signal }) => {
     const { sourceDateEpoch } = request;
@@ -118,8 +117,8 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
 }
 
 /**
- * Makes an image with the layers of `image` above those it shares with the image it was made from, on top of another one.
- * The lower image is `from`, or the image of the store that shares the most. Throws NotFoundError, UsageError (no such
+ * Moves the layers that `image` added to its base onto another base image. The old base is `from`, or the image of the store
+ * that has the most layers in common. Throws NotFoundError, UsageError (no such
  * image), StoreError (a blob is missing), what unpacking throws.
  */
 export function rebaseImage(
@@ -146,20 +145,22 @@ export function rebaseImage(
   });
 }
 
-/** The image that `base` was made from. */
+/** The base of the image. */
 async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | undefined): Promise<ImageRecord> {
   const isBelow = ({ chainIds }: ImageRecord): boolean =>
     chainIds.length < base.chainIds.length && chainIds.every((chainId, i) => chainId === base.chainIds[i]);
   if (from !== undefined) {
     const { record } = await findImage(deps, from);
     if (isBelow(record)) return record;
-    throw new UsageError(`the image does not stand on ${from}`, { hint: 'see "imgtool tree"' });
+    throw new UsageError(`the image is not based on ${from}`, {
+      hint: 'list the layers that images share: imgtool tree',
+    });
   }
   const candidates = (await deps.metadata.images.list()).filter((image) => image.chainIds.length > 0 && isBelow(image));
   const [nearest] = candidates.sort((a, b) => b.chainIds.length - a.chainIds.length || compareText(a.id, b.id));
   if (nearest !== undefined) return nearest;
   throw new UsageError('no image of the store has the lower layers of this one', {
-    hint: 'pull the image it was made from, and name it with --from',
+    hint: 'pull the image that it is based on, or name another one with --from',
   });
 }
 
@@ -193,7 +194,7 @@ async function appendTars(
   return { layers, diffIds };
 }
 
-/** Finds the image, applies the changes of the config, and records what `make` has made of the layers. */
+/** Finds the image, applies the config changes, and records the image with the layers that `make` returns. */
 async function changeImage(
   deps: ChangeDeps,
   request: ImageChangeRequest,
@@ -207,7 +208,7 @@ async function changeImage(
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { reference, author, message, signal } = request;
-  requireName(reference);
+  checkNewName(reference);
   const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {

@@ -22,7 +22,7 @@ import {
   withFrozen,
 } from '../layers/index.js';
 import { createdAt, findContainer, imageOfContainer, lockStore, readImageConfig, sweepStore } from '../store/index.js';
-import { deriveImage, requireName } from './derive-image.js';
+import { deriveImage, checkNewName } from './derive-image.js';
 
 /** What to commit and how. */
 export interface CommitRequest {
@@ -73,7 +73,7 @@ type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> &
 export async function commitContainer(deps: CommitDeps, request: CommitRequest): Promise<CommitResult> {
   const started = performance.now();
   const { reference } = request;
-  requireName(reference);
+  checkNewName(reference);
   const container = await findContainer(deps, request.container);
   const store = await lockStore(deps, request);
   try {

@@ -40,8 +40,8 @@ export interface DerivedImage {
 }
 
 /**
- * Writes config, manifest and, last, the record of an image whose layers are in the store. They exist nowhere else, so all
- * is on disk before the record says that it is there. Resolves with the record.
+ * Writes config, manifest and, last, the record of an image whose layers are in the store. No registry has them, so
+ * everything is synced to disk before the record is written. Resolves with the record.
  */
 export async function deriveImage(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
@@ -79,12 +79,12 @@ function inFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
 }
 
 /** Throws UsageError for a reference that cannot name an image of the store. */
-export function requireName(reference: Reference | undefined): void {
+export function checkNewName(reference: Reference | undefined): void {
   if (reference === undefined || (reference.digest === undefined && reference.tag !== undefined)) return;
   throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
 }
 
-/** What Docker keeps of the build that made an image does not hold for the new one. */
+/** Removes what Docker records about the build of an image: it does not apply to the new one. */
 function withoutBuildState(config: ImageConfig): ImageConfig {
   const copy: Record<string, unknown> = { ...config };
   for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];

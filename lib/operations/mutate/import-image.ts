@@ -11,7 +11,7 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, type LayerPlan, unpackTar, writeImage } from '../layers/index.js';
 import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
-import { requireName } from './derive-image.js';
+import { checkNewName } from './derive-image.js';
 
 /** What to make an image of and how. */
 export interface ImportRequest {
@@ -50,7 +50,7 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
  * nothing is left then.
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
-  requireName(request.reference);
+  checkNewName(request.reference);
   const execution = applyConfigChanges({}, request.changes);
   const blobs = new NewBlobs();
   const store = await lockStore(deps, request);

@@ -9,7 +9,7 @@ export async function readBlob(
 ): Promise<Buffer> {
   const { digest, size } = source.descriptor;
   const limit = Math.min(size, maxBytes);
-  if (size > maxBytes) throw wrongSize(`blob ${digest} is larger than ${maxBytes} bytes`, maxBytes, size);
+  if (size > maxBytes) throw sizeError(`blob ${digest} is larger than ${maxBytes} bytes`, maxBytes, size);
   const { body } = await source.open({ signal });
   const chunks: Buffer[] = [];
   let length = 0;
@@ -17,9 +17,9 @@ export async function readBlob(
     chunks.push(chunk as Buffer);
     length += (chunk as Buffer).length;
     if (length > limit)
-      throw wrongSize(`blob ${digest} has more bytes than the ${size} its manifest says`, size, length);
+      throw sizeError(`blob ${digest} has more bytes than the ${size} its manifest says`, size, length);
   }
-  if (length !== size) throw wrongSize(`blob ${digest} has ${length} bytes, its manifest says ${size}`, size, length);
+  if (length !== size) throw sizeError(`blob ${digest} has ${length} bytes, its manifest says ${size}`, size, length);
   const bytes = Buffer.concat(chunks);
   const actual = digestOf(bytes, digestAlgorithm(digest));
   if (actual !== digest) {
@@ -28,6 +28,6 @@ export async function readBlob(
   return bytes;
 }
 
-function wrongSize(message: string, expected: number, actual: number): SizeMismatchError {
+function sizeError(message: string, expected: number, actual: number): SizeMismatchError {
   return new SizeMismatchError(message, { expected, actual });
 }

@@ -54,7 +54,7 @@ export async function resolveImage(
   const { mediaType, digest } = document.raw.descriptor;
   throw new UnsupportedMediaTypeError(`manifest ${digest} is of Docker's schema 1, which has no config`, {
     mediaType,
-    hint: 'pull the image: that makes a config and a manifest of today for it',
+    hint: 'pull the image: imgtool then builds a config and a manifest for it',
   });
 }
 
@@ -78,7 +78,7 @@ export function documentOf(raw: RawManifest, index?: RawManifest): ResolvedImage
   const where = `manifest ${digest}`;
   if (isSchema1Type(mediaType)) return { schema1: parseSchema1(raw.bytes, mediaType, where), raw };
   const manifest = parseManifest(raw.bytes, mediaType, where) as ImageManifest;
-  requireImage(manifest, where);
+  checkIsImage(manifest, where);
   return { manifest, raw, index };
 }
 
@@ -108,13 +108,13 @@ export async function throughIndexes(
       if (!isAnotherLeft || !(error instanceof NotFoundError && error.kind === 'platform')) throw error;
     }
   }
-  throw platformMissing(document, platform);
+  throw noPlatformError(document, platform);
 }
 
 /** The entry of an index that serves `platform` best. Throws NotFoundError that lists what the index offers. */
 export function choosePlatform(index: ImageIndex, platform: Platform): Descriptor {
   const [best] = candidatesFor(index, platform);
-  if (best === undefined) throw platformMissing(index, platform);
+  if (best === undefined) throw noPlatformError(index, platform);
   return best;
 }
 
@@ -130,7 +130,7 @@ function candidatesFor(index: ImageIndex, platform: Platform): readonly Descript
   return index.manifests.filter((entry) => entry.platform === undefined).slice(0, MAX_CANDIDATES);
 }
 
-function platformMissing(index: ImageIndex, platform: Platform): NotFoundError {
+function noPlatformError(index: ImageIndex, platform: Platform): NotFoundError {
   const wanted = formatPlatform(platform);
   const offered = index.manifests.flatMap((entry) =>
     entry.platform === undefined ? [] : [formatPlatform(entry.platform)],
@@ -145,7 +145,7 @@ function platformMissing(index: ImageIndex, platform: Platform): NotFoundError {
   });
 }
 
-function requireImage(manifest: ImageManifest, where: string): void {
+function checkIsImage(manifest: ImageManifest, where: string): void {
   const odd =
     [manifest.config].filter((config) => !isConfigType(config.mediaType))[0] ??
     manifest.layers.find((layer) => !isLayerType(layer.mediaType));

@@ -111,7 +111,7 @@ export class SharedRead {
         await Promise.all([...this.#branches].map((branch) => branch.room()));
         if (this.#branches.size === 0) return;
       }
-      if (position < size) throw this.#wrongSize(position);
+      if (position < size) throw this.#sizeError(position);
       if (size === 0) this.#checkDigest();
     };
     await resumeBody(readRest, () => position, { signal: this.#signal, onRetry: this.#onRetry });
@@ -120,7 +120,7 @@ export class SharedRead {
   /** Before the last bytes are given out, all of them must be right. */
   #check(chunk: Buffer, position: number): void {
     const { size } = this.#source.descriptor;
-    if (position > size) throw this.#wrongSize(position);
+    if (position > size) throw this.#sizeError(position);
     this.#hash.update(chunk);
     if (position === size) this.#checkDigest();
   }
@@ -132,7 +132,7 @@ export class SharedRead {
     throw new DigestMismatchError(`the source sent blob ${digest} with digest ${actual}`, { expected: digest, actual });
   }
 
-  #wrongSize(actual: number): SizeMismatchError {
+  #sizeError(actual: number): SizeMismatchError {
     const { digest, size: expected } = this.#source.descriptor;
     return new SizeMismatchError(`the source sent ${actual} bytes of blob ${digest}, not ${expected}`, {
       expected,

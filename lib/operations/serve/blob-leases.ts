@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
-/** An open file, and what it was said to be. */
+/** An open file and its media type. */
 export interface LeasedFile {
   readonly handle: FileHandle;
   readonly size: number;
@@ -11,12 +11,12 @@ interface Lease extends LeasedFile {
   timer: NodeJS.Timeout;
 }
 
-/** Of a store with thousands of tags a mirror asks for each. */
+/** A mirror may request thousands of tags. */
 const MAX_LEASES = 256;
 
 /**
- * Keeps files open for a while after they were last asked for: a deleted one can be opened again as long. Takes the place of
- * a lock, which would keep others from deleting.
+ * Keeps files open for a while after their last use, so that a deleted file can still be opened. Used in place of a lock,
+ * which would prevent other processes from deleting files.
  */
 export class BlobLeases {
   readonly #leases = new Map<string, Lease>();
@@ -26,7 +26,7 @@ export class BlobLeases {
     this.#keepMs = keepMs;
   }
 
-  /** Holds the file at `path`, if it is there, under `key`. */
+  /** Keeps the file at `path` open under `key`, if it exists. */
   async hold(key: string, path: string, mediaType?: string): Promise<void> {
     if (this.#leases.has(key)) return this.#extend(key);
     const handle = await open(path, 'r').catch(() => undefined);
@@ -38,7 +38,7 @@ export class BlobLeases {
     if (this.#leases.size > MAX_LEASES) this.#drop(this.#leases.keys().next().value!);
   }
 
-  /** Opens what is held; the caller closes it. */
+  /** Opens a file that is kept; the caller closes it. */
   async open(key: string): Promise<LeasedFile | undefined> {
     const lease = this.#leases.get(key);
     if (lease === undefined) return undefined;
@@ -51,7 +51,7 @@ export class BlobLeases {
     for (const key of [...this.#leases.keys()]) this.#drop(key);
   }
 
-  /** Also makes it the last one to be dropped for room. */
+  /** Restarts the timer and moves the lease to the end of the queue for eviction. */
   #extend(key: string): void {
     const lease = this.#leases.get(key);
     if (lease === undefined) return;

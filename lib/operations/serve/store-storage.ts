@@ -17,38 +17,36 @@ import { keepingReserve, packAnew, type PackAnewDeps, roomAbove } from '../layer
 import { BlobLeases } from './blob-leases.js';
 import { repositoriesOf, tagsOf, withRepository } from './store-repositories.js';
 
-/** How long a client that has read a manifest may take to ask for the next blob of it. */
+/** How long blobs of an image stay open after the last request for one. */
 const LEASE_MS = 60_000;
 
-const UNLIKE = 'packed from its files it has another digest';
+const UNLIKE = 'repacked from its files, it has another digest';
 
-/** What serving the store needs. */
 export type StoreStorageDeps = PackAnewDeps & Pick<OperationDeps, 'content' | 'metadata'>;
 
-/** How to serve it. */
 export interface StoreStorageOptions {
-  /** Bytes that packing a layer must leave free. */
+  /** Bytes to leave free when a layer is packed. */
   readonly reserveBytes: number;
-  /** Ends the packing of layers, for when the server stops. */
+  /** Stops packing; abort it when the server stops. */
   readonly signal: AbortSignal;
 }
 
-/** The images of the store as what a registry serves, without a `writer`. */
+/** The images of the store as a read-only registry. */
 export function openStoreStorage(deps: StoreStorageDeps, options: StoreStorageOptions): RegistryStorage {
   return new StoreStorage(deps, options);
 }
 
 /**
- * The images of the store as a registry, to be read (docs/embedded-registry.md, "From the store"). Holds no lock but while it
- * packs a layer: records and manifests are whole or absent, and an open blob outlives its deletion. So other processes
- * pull, commit and remove beside it. Each request sees what is there at that moment; blobs and manifest of an image whose
- * manifest was asked for stay open for a minute, so that a client which has begun gets all of it.
+ * The images of the store as a read-only registry (docs/embedded-registry.md, "From the store"). Takes a lock only to pack a
+ * layer: records and manifests are written atomically, and an open blob outlives its deletion. So other processes can pull,
+ * commit and remove at the same time. Each request sees the current images. When a manifest is requested, the blobs of its
+ * image stay open for a minute, so that the client can fetch them all.
  */
 class StoreStorage implements RegistryStorage {
   readonly #deps: StoreStorageDeps;
   readonly #options: StoreStorageOptions;
   readonly #packing = new KeyedMutex();
-  /** Layers that come out with another digest when packed: no use in trying for each request. */
+  /** Layers that get another digest when packed; not tried again for each request. */
   readonly #unlike = new Set<Digest>();
   readonly #leases = new BlobLeases(LEASE_MS);
 
@@ -104,7 +102,7 @@ class StoreStorage implements RegistryStorage {
       const found = await this.#deps.content.stat(digest);
       if (found !== undefined) return found;
     }
-    // What is promised without looking whether the files can keep it would break the client's transfer later.
+    // A size that the files cannot deliver would break the client's transfer later.
     const opened = await this.openBlob(repository, digest);
     await opened?.handle.close();
     return opened && { size: opened.size };
@@ -119,7 +117,7 @@ class StoreStorage implements RegistryStorage {
   async *referrers(): AsyncGenerator<Descriptor> {}
 
   close(): Promise<void> {
-    // Requests have ended by now, and with them what they packed.
+    // The server closes its storage after the last request.
     this.#leases.close();
     return Promise.resolve();
   }
@@ -189,15 +187,15 @@ class StoreStorage implements RegistryStorage {
       const place = (await this.#imagesOf(repository))
         .map((record) => ({ record, position: record.layers.findIndex((layer) => layer.digest === digest) }))
         .find(({ position }) => position >= 0);
-      if (place === undefined) return lost('it is no layer');
+      if (place === undefined) return lost('it is not a layer');
       const descriptor = place.record.layers[place.position]!;
-      if (isKeptElsewhere(descriptor)) return lost('its manifest says where else it is');
+      if (isKeptElsewhere(descriptor)) return lost('it is non-distributable (foreign)');
       if (this.#unlike.has(digest)) return lost(UNLIKE);
       await this.#packInto(place, descriptor);
-      progress.note(`blob ${digest} of ${repository} was not in the store: packed anew from its files`);
+      progress.note(`blob ${digest} of ${repository} was not in the store: repacked from its files`);
       return await this.#open(digest);
     } catch (error) {
-      if (error instanceof NotFoundError) return lost('neither are its files');
+      if (error instanceof NotFoundError) return lost('its files are missing too');
       if (!(error instanceof DigestMismatchError)) throw error;
       this.#unlike.add(digest);
       return lost(UNLIKE);

@@ -24,7 +24,7 @@ export async function removeContainer(
   try {
     // Its own run may have been with `--rm`.
     if ((await deps.metadata.containers.get(record.id)) === undefined) return record;
-    await deps.snapshots.assertContainerUnused(record.id);
+    await deps.snapshots.checkContainerUnused(record.id);
     await deps.snapshots.unlockContainer(record.id);
     await deps.runtime?.settle(record.id, deps.snapshots.containerPath(record.id));
     await removeIdle(deps, record.id, signal);
@@ -43,7 +43,7 @@ async function lockIdle(
   for (let look = 0; ; look += 1) {
     const lock = await metadata.tryLock(`running-${record.id}`, 'exclusive');
     if (lock !== undefined) return lock;
-    if (!force || runtime === undefined || look === KILL_LOOKS) throw isRunning(record);
+    if (!force || runtime === undefined || look === KILL_LOOKS) throw containerRunningError(record);
     // Again each time: a run that is only starting has nothing to kill yet.
     await runtime.kill(record.id);
     await delay(KILL_LOOK_MS, signal);
@@ -72,7 +72,7 @@ export async function removeInLockedStore(
 ): Promise<void> {
   const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {
-    await snapshots.assertContainerUnused(id);
+    await snapshots.checkContainerUnused(id);
     // The record goes first: after a crash nothing visible is half there.
     await metadata.containers.delete(id);
     await snapshots.removeContainer(id);
@@ -82,7 +82,7 @@ export async function removeInLockedStore(
 }
 
 /** The error for a container that another process runs a command in. */
-export function isRunning({ name }: Pick<ContainerRecord, 'name'>): AlreadyExistsError {
+export function containerRunningError({ name }: Pick<ContainerRecord, 'name'>): AlreadyExistsError {
   return new AlreadyExistsError(`a command runs in container ${name}`, {
     kind: 'container',
     subject: name,

@@ -16,7 +16,7 @@ export function mirrorConversion(
 ): Conversion | undefined {
   if (format === undefined && compression === undefined) return undefined;
   if (compression?.kind === 'zstd' && format === 'v2s2') {
-    throw new UsageError('Docker manifests (v2s2) have no form for layers compressed with zstd', {
+    throw new UsageError('Docker manifests (v2s2) cannot hold layers compressed with zstd', {
       hint: 'use compression gzip, or format oci',
     });
   }

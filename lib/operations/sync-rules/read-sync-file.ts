@@ -5,7 +5,7 @@ import { mirrorConversion, parseMirrorFormat } from './parse-conversion.js';
 import { checkRanges } from './select-tags.js';
 import { parseRegex } from './parse-regex.js';
 import { skopeoRules } from './skopeo-file.js';
-import { expectKeys, type FileContext, FileNode } from './sync-file-node.js';
+import { checkKeys, type FileContext, FileNode } from './sync-file-node.js';
 import type { SyncFileOptions } from './sync-file-options.js';
 import {
   ALL_TAGS,
@@ -51,7 +51,7 @@ export async function readSyncFile(text: string, title: string, options: SyncFil
       hint: `write whole targets into ${title}`,
     });
   }
-  expectKeys(root, ['sync', 'version']);
+  checkKeys(root, ['sync', 'version']);
   const rules: SyncRule[] = [];
   for (const item of own.items()) rules.push(await readRule(item));
   if (rules.length === 0) throw own.bad('lists nothing');
@@ -59,7 +59,7 @@ export async function readSyncFile(text: string, title: string, options: SyncFil
 }
 
 async function readRule(node: FileNode): Promise<SyncRule> {
-  const members = expectKeys(node, RULE_KEYS);
+  const members = checkKeys(node, RULE_KEYS);
   const need = (key: string): FileNode => {
     const member = members.get(key);
     if (member === undefined) throw node.bad(`has no ${key}`);
@@ -112,7 +112,7 @@ function accessOf(side: 'sourceAccess' | 'targetAccess', authfile: FileNode | un
 
 async function readTags(node: FileNode): Promise<TagRules> {
   if (Array.isArray(node.value)) return { ...ALL_TAGS, exact: node.texts() };
-  const members = expectKeys(node, TAG_KEYS);
+  const members = checkKeys(node, TAG_KEYS);
   const texts = (key: string): string[] => members.get(key)?.texts() ?? [];
   const regexes = (key: string): RegExp[] =>
     members

@@ -2,7 +2,7 @@ import { UsageError } from '../../errors.js';
 import { isDigest, parseReference } from '../../spec/index.js';
 import type { RegistryAccess } from '../registry/index.js';
 import { parseRegex } from './parse-regex.js';
-import { expectKeys, type FileNode } from './sync-file-node.js';
+import { checkKeys, type FileNode } from './sync-file-node.js';
 import type { SyncFileOptions } from './sync-file-options.js';
 import { checkRanges } from './select-tags.js';
 import { ALL_TAGS, parseSyncTarget, type SyncRule, type TagRules } from './sync-rule.js';
@@ -24,7 +24,7 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
   const rules: SyncRule[] = [];
   for (const [host, registry] of root.members()) {
     const name = registry.parsedKey((text) => parseReference(`${text}/x`).host, host);
-    const members = expectKeys(registry, KEYS);
+    const members = checkKeys(registry, KEYS);
     const sourceAccess = accessOf(name, members);
     const add = (repository: string, tags: TagRules): void => {
       rules.push({
@@ -54,7 +54,7 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
 /** How a registry is reached, as its entry says. Throws UsageError with the line. */
 function accessOf(host: string, members: ReadonlyMap<string, FileNode>): RegistryAccess | undefined {
   const credentials = members.get('credentials');
-  const login = credentials === undefined ? undefined : expectKeys(credentials, ['username', 'password']);
+  const login = credentials === undefined ? undefined : checkKeys(credentials, ['username', 'password']);
   const username = login?.get('username')?.text() ?? '';
   const password = login?.get('password')?.text() ?? '';
   if (credentials !== undefined && (username === '' || password === '')) {

@@ -101,7 +101,7 @@ export interface FileContext {
 }
 
 /** The members, after a check that there are no others. Throws UsageError that names the line. */
-export function expectKeys(node: FileNode, known: readonly string[]): Map<string, FileNode> {
+export function checkKeys(node: FileNode, known: readonly string[]): Map<string, FileNode> {
   const members = node.members();
   for (const [key, member] of members) {
     if (known.includes(key)) continue;

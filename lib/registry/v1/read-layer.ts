@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { DigestMismatchError, RegistryError, SizeMismatchError, TransportError } from '../../errors.js';
 import { redactUrl, type StreamedResponse } from '../../http/index.js';
 import { beginPayloadChecksum, digestFrom, type Digest } from '../../spec/index.js';
-import { backoffMs, delay, modernCompression } from '../../util/index.js';
+import { backoffMs, delay, gzipUnsupported } from '../../util/index.js';
 import { imageAsked, type V1Place } from './place.js';
 import { isUploading, v1StreamError } from './responses.js';
 import { TarSumCheck } from './tar-sum-check.js';
@@ -42,7 +42,7 @@ async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Pro
       throw error;
     }
   };
-  const layer = await modernCompression(bytes(), options.signal);
+  const layer = await gzipUnsupported(bytes(), options.signal);
   try {
     const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }), layer.converted);
     return { result, payloadChecksum: outcome.checksum!, converted: layer.converted };
@@ -85,11 +85,11 @@ async function* checked<T>(place: V1Place, id: string, options: Reading<T>): Asy
     }
     const checksum = digestFrom(hash);
     if (image.payloadChecksums.length > 0 && !image.payloadChecksums.includes(checksum)) {
-      throw wrong(place, id, image.payloadChecksums[0]!, checksum);
+      throw layerDigestError(place, id, image.payloadChecksums[0]!, checksum);
     }
     const sum = await tarSum?.end();
     if (sum !== undefined && sum !== image.tarSum && tarSum?.isDoubtful === false)
-      throw wrong(place, id, image.tarSum!, sum);
+      throw layerDigestError(place, id, image.tarSum!, sum);
     return checksum;
   } finally {
     await received.return(undefined);
@@ -114,7 +114,7 @@ async function* nothing(): AsyncGenerator<Buffer> {
   yield* [];
 }
 
-function wrong(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
+function layerDigestError(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
   return new DigestMismatchError(
     `the layer of v1 image ${id} has the checksum ${actual}, the registry says ${expected}`,
     { expected, actual, hint: `the image is damaged at ${place.session.host.options.host}: push it there again` },

@@ -110,11 +110,11 @@ async function resolveTag(place: V1Place, tag: string, signal: AbortSignal): Pro
     throw new NotFoundError(`${host} has no tag ${asked.subject}`, {
       kind: 'tag',
       subject: asked.subject,
-      hint: `see what there is: imgtool tags ${host}/${repository}`,
+      hint: `list the tags: imgtool tags ${host}/${repository}`,
     });
   }
   throw new InvalidManifestError(
-    `${asked.subject} leads to ${JSON.stringify(id)?.slice(0, 100)}, which is no image ID`,
+    `${asked.subject} leads to ${JSON.stringify(id)?.slice(0, 100)}, which is not an image ID`,
     {
       where: asked.subject,
     },

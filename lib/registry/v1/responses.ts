@@ -28,7 +28,7 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
   const why = text === '' ? '' : `: ${text}`;
   if (status === 404) {
     const repository = subject.slice(0, subject.lastIndexOf(':'));
-    const hint = kind === 'tag' ? `see what there is: imgtool tags ${repository}` : 'check the spelling';
+    const hint = kind === 'tag' ? `list the tags: imgtool tags ${repository}` : 'check the spelling';
     return new NotFoundError(`${host} has no ${kind} ${subject}${why}`, { kind, subject, hint });
   }
   if (status === 401 || status === 403) {
@@ -43,7 +43,7 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
     url: redactUrl(response.url),
     diagnostics: text === '' ? [] : [{ code: '', message: text }],
     hint: /being uploaded/i.test(text)
-      ? 'somebody is pushing this image just now, or stopped in the middle: try again later, or push it again'
+      ? 'a push of this image is in progress or was interrupted: try again later, or push it again'
       : status >= 500
         ? 'the fault is at the registry: try again later'
         : undefined,

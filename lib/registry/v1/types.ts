@@ -50,7 +50,7 @@ export interface ReadLayer<T> {
   readonly result: T;
   /** `sha256:…` over JSON and layer as sent: what a registry calls `X-Docker-Checksum-Payload`. */
   readonly payloadChecksum: Digest;
-  /** It was compressed in a way that today's images do not know (xz, bzip2) or empty, and is handed on as gzip. */
+  /** It was empty or compressed in a way that OCI and Docker images do not allow (xz, bzip2); passed on as gzip. */
   readonly converted: boolean;
 }
 

@@ -4,7 +4,14 @@ import type { Descriptor, Digest } from '../../spec/index.js';
 import { RangedGet, type Piece } from '../ranged-get.js';
 import type { BlobSource } from '../types.js';
 import type { Place } from './manifests.js';
-import { errorFrom, errorFromStream, isForeign, isHeadUnreliable, notARegistry, type Asked } from './responses.js';
+import {
+  responseError,
+  errorFromStream,
+  isForeign,
+  isHeadUnreliable,
+  notARegistryError,
+  type Asked,
+} from './responses.js';
 
 /** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
@@ -30,7 +37,7 @@ export async function hasBlob(place: Place, digest: Digest, signal: AbortSignal)
   if (response.status === 200) return true;
   // Where HEAD is refused, the upload shows whether the blob exists.
   if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
-  throw errorFrom(response, askedFor(place, 'HEAD', digest));
+  throw responseError(response, askedFor(place, 'HEAD', digest));
 }
 
 /** Size of a blob by HEAD, or by GET where HEAD is refused. Throws as RepositoryReader says. */
@@ -48,7 +55,7 @@ export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSign
     throw new NotFoundError(`${host} has no blob ${digest} in ${repository}`, { kind: 'blob', subject: digest });
   }
   if (response.status !== 200) {
-    throw errorFrom({ ...response, body: Buffer.alloc(0), truncated: false }, askedFor(place, 'GET', digest));
+    throw responseError({ ...response, body: Buffer.alloc(0), truncated: false }, askedFor(place, 'GET', digest));
   }
   const size = Number(response.headers['content-length'] ?? NaN);
   if (Number.isSafeInteger(size) && size >= 0) return size;
@@ -65,7 +72,7 @@ async function headBlob(place: Place, digest: Digest, signal: AbortSignal): Prom
   const response = await endpoint.request({ method: 'HEAD', path, scope, signal }, 0);
   // A web server has a page for everything.
   const isPage = isForeign(response) && response.headers['docker-content-digest'] !== digest;
-  if (isPage) throw notARegistry(response, askedFor(place, 'HEAD', digest));
+  if (isPage) throw notARegistryError(response, askedFor(place, 'HEAD', digest));
   return response;
 }
 
@@ -86,7 +93,7 @@ async function get(
     response.status < 300 && (length === undefined || response.status === 206 || Number(length) === descriptor.size);
   if (isForeign(response) && !isBlob) {
     response.body.destroy();
-    throw notARegistry(response, asked);
+    throw notARegistryError(response, asked);
   }
   if (response.status === 206) {
     checkContentRange(response, { offset: how.piece.offset, asked });

@@ -185,7 +185,7 @@ export class Endpoint {
     const login = await this.#options.authorizer.credentialSource(scope, signal);
     const sent = login === undefined ? '' : ` with the credentials of ${login}`;
     return new AuthenticationError(
-      `${this.host} does not let us ${describeScope(scope)}${sent}, or there is no such repository`,
+      `${this.host} does not allow us to ${describeScope(scope)}${sent}, or there is no such repository`,
       { host: this.host, credentialSource: login, hint: refusalHint(this.host, login) },
     );
   }

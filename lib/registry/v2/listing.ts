@@ -2,7 +2,7 @@ import { RegistryError } from '../../errors.js';
 import { redactUrl, type HttpResponse } from '../../http/index.js';
 import type { Place } from './manifests.js';
 import { nextPage } from './next-page.js';
-import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
+import { responseError, isForeign, notARegistryError, type Asked } from './responses.js';
 
 /** Entries asked for in a page. */
 const PAGE_SIZE = 1000;
@@ -48,7 +48,7 @@ export async function* listNames(
       path = listing.path;
       continue;
     }
-    if (response.status !== 200) throw errorFrom(response, asked);
+    if (response.status !== 200) throw responseError(response, asked);
     const fail = (why: string): never => {
       throw badListError(response, asked, what, why);
     };
@@ -56,7 +56,7 @@ export async function* listNames(
     const before = seen.size;
     const names = parsePage(response.body, member);
     if (names === undefined)
-      throw isForeign(response) ? notARegistry(response, asked) : fail(`it is not a list of ${member}`);
+      throw isForeign(response) ? notARegistryError(response, asked) : fail(`it is not a list of ${member}`);
     for (const name of names) {
       if (seen.has(name)) continue;
       if (!isName(name)) {

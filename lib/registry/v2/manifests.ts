@@ -24,7 +24,7 @@ import {
 } from '../../spec/index.js';
 import type { TagOrDigest } from '../types.js';
 import type { Endpoint, EndpointRequest } from './endpoint.js';
-import { errorFrom, isForeign, isHeadUnreliable, isPage, notARegistry, type Asked } from './responses.js';
+import { responseError, isForeign, isHeadUnreliable, isPage, notARegistryError, type Asked } from './responses.js';
 
 /** Where a repository is and what is wanted there. */
 export interface Place {
@@ -47,7 +47,7 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   const response = await send(place, 'HEAD', reference, signal);
   const { facts } = place.endpoint;
   if (isHeadUnreliable(response, facts)) return (await getInstead(place, reference, signal)).descriptor;
-  if (response.status !== 200) throw errorFrom(response, asked(place, 'HEAD', reference));
+  if (response.status !== 200) throw responseError(response, asked(place, 'HEAD', reference));
   facts.headWorks = !isForeign(response);
   const mediaType = baseMediaType(response.headers['content-type']);
   const digest = reference.digest ?? response.headers['docker-content-digest'];
@@ -57,7 +57,7 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   if (!isDigest(digest) || !isKnownType(mediaType) || !Number.isSafeInteger(size) || size <= 0) {
     return (await fetchManifest(place, reference, { signal })).descriptor;
   }
-  if (size > MAX_MANIFEST_BYTES) throw tooLarge(place, reference, `${size} bytes`);
+  if (size > MAX_MANIFEST_BYTES) throw manifestTooLargeError(place, reference, `${size} bytes`);
   return { mediaType, digest, size };
 }
 
@@ -83,10 +83,11 @@ export async function fetchManifest(
   let before: Digest | undefined;
   for (let attempt = 1; ; attempt++) {
     const response = await send(place, 'GET', reference, signal);
-    if (response.status !== 200) throw errorFrom(response, asked(place, 'GET', reference));
-    if (isPage(response)) throw notARegistry(response, asked(place, 'GET', reference));
+    if (response.status !== 200) throw responseError(response, asked(place, 'GET', reference));
+    if (isPage(response)) throw notARegistryError(response, asked(place, 'GET', reference));
     const { body: bytes, truncated } = response;
-    if (truncated) throw tooLarge(place, reference, `${response.headers['content-length'] ?? 'many'} bytes`);
+    if (truncated)
+      throw manifestTooLargeError(place, reference, `${response.headers['content-length'] ?? 'many'} bytes`);
     const stated = response.headers['docker-content-digest'];
     // A pin is what the caller trusts; without one, the header at least tells a damaged transfer (GO-2024-3038).
     const expected = reference.digest ?? (isDigest(stated) ? stated : undefined);
@@ -99,7 +100,7 @@ export async function fetchManifest(
       if (wrong !== undefined && wrong !== actual) warnOf(place, reference, { claimed: wrong, actual });
       return { bytes, descriptor: { mediaType, digest: actual, size: bytes.length } };
     }
-    if (attempt > 1) throw mismatch(place, reference, { expected, actual });
+    if (attempt > 1) throw manifestDigestError(place, reference, { expected, actual });
     before = actual;
   }
 }
@@ -118,7 +119,7 @@ export async function hasManifest(place: Place, digest: Digest, signal: AbortSig
   const response = await send(place, 'HEAD', { digest }, signal);
   if (response.status === 200 && !isForeign(response)) return true;
   if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
-  throw errorFrom(response, asked(place, 'HEAD', { digest }));
+  throw responseError(response, asked(place, 'HEAD', { digest }));
 }
 
 /** PUT of a manifest. Throws as RepositoryWriter says. */
@@ -136,12 +137,12 @@ export async function putManifest(
   );
   const what = asked(place, 'PUT', reference.tag === undefined ? reference : { tag: reference.tag });
   if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
-    const error = errorFrom(response, what);
+    const error = responseError(response, what);
     if (!(error instanceof RegistryError)) throw error;
-    if (isSchema1Type(descriptor.mediaType)) throw schema1Refused(error);
-    throw OCI_TYPES.has(descriptor.mediaType) && isTypeRefused(error) ? ociRefused(error) : error;
+    if (isSchema1Type(descriptor.mediaType)) throw schema1RefusedError(error);
+    throw OCI_TYPES.has(descriptor.mediaType) && isTypeRefused(error) ? ociRefusedError(error) : error;
   }
-  if (isForeign(response)) throw notARegistry(response, what);
+  if (isForeign(response)) throw notARegistryError(response, what);
   const stored = response.headers['docker-content-digest'];
   if (!isDigest(stored) || stored === descriptor.digest) return;
   throw new DigestMismatchError(`${endpoint.host} stored ${what.subject} as ${stored}, not ${descriptor.digest}`, {
@@ -157,7 +158,7 @@ export async function deleteManifest(place: Place, reference: TagOrDigest, signa
   const path = `/v2/${repository}/manifests/${reference.digest ?? reference.tag}`;
   const response = await endpoint.request({ method: 'DELETE', path, scope, signal }, MAX_ANSWER_BYTES);
   if (response.status >= 200 && response.status < 300 && !isForeign(response)) return;
-  throw errorFrom(response, asked(place, 'DELETE', reference));
+  throw responseError(response, asked(place, 'DELETE', reference));
 }
 
 function send(
@@ -212,13 +213,13 @@ function nameOf(host: string, repository: string, { tag, digest }: TagOrDigest):
   return `${host}/${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`;
 }
 
-function tooLarge({ endpoint, repository }: Place, reference: TagOrDigest, what: string): ImgtoolError {
+function manifestTooLargeError({ endpoint, repository }: Place, reference: TagOrDigest, what: string): ImgtoolError {
   const where = nameOf(endpoint.host, repository, reference);
   return new InvalidManifestError(`manifest ${where} is ${what}, over the limit of ${MAX_MANIFEST_BYTES}`, { where });
 }
 
 /** docker-registry says 500 where it is not set up for it. */
-function schema1Refused(cause: RegistryError): RegistryError {
+function schema1RefusedError(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint =
     'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
@@ -230,13 +231,13 @@ function isTypeRefused({ status, diagnostics }: RegistryError): boolean {
   return status === 415 || (status === 400 && diagnostics.some(({ code }) => code === 'MANIFEST_INVALID'));
 }
 
-function ociRefused(cause: RegistryError): RegistryError {
+function ociRefusedError(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint = 'it may not take OCI manifests: use --format v2s2';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
-function mismatch(
+function manifestDigestError(
   { endpoint, repository }: Place,
   reference: TagOrDigest,
   digests: { expected: Digest; actual: Digest },

@@ -1,5 +1,5 @@
 import type { Endpoint } from './endpoint.js';
-import { errorFrom, isPage, notARegistry, type Asked } from './responses.js';
+import { responseError, isPage, notARegistryError, type Asked } from './responses.js';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
 
@@ -9,6 +9,6 @@ export async function ping(endpoint: Endpoint, signal: AbortSignal): Promise<voi
   const request = { method: 'GET', path: '/v2/', scope: { host, actions: 'pull' }, signal } as const;
   const response = await endpoint.request(request, MAX_ANSWER_BYTES);
   const asked: Asked = { method: 'GET', host, repository: '', kind: 'repository', subject: 'its base' };
-  if (isPage(response)) throw notARegistry(response, asked);
-  if (response.status !== 200) throw errorFrom(response, asked);
+  if (isPage(response)) throw notARegistryError(response, asked);
+  if (response.status !== 200) throw responseError(response, asked);
 }

@@ -11,7 +11,7 @@ import {
 } from '../../spec/index.js';
 import { fetchManifest, type Place } from './manifests.js';
 import { nextPage } from './next-page.js';
-import { errorFrom, isForeign } from './responses.js';
+import { responseError, isForeign } from './responses.js';
 
 const MAX_PAGES = 1000;
 const MAX_REFERRERS = 10_000;
@@ -47,7 +47,7 @@ async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promis
       return undefined;
     }
     if (response.status !== 200)
-      throw errorFrom(response, { method: 'GET', host: endpoint.host, repository, kind: 'manifest', subject });
+      throw responseError(response, { method: 'GET', host: endpoint.host, repository, kind: 'manifest', subject });
     endpoint.facts.hasReferrersApi = true;
     found.push(...parseReferrers(response.body, MEDIA_TYPE.ociIndex, subject));
     const next = nextPage(response.headers.link, response.url);

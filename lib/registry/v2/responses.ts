@@ -41,11 +41,11 @@ export interface Asked {
 
 /** As `errorFrom`, for a streamed response: reads a part of its body and closes it. */
 export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
-  return errorFrom({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
+  return responseError({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 
 /** The error for a response that is not what was hoped for; `refusedLogin`: where the login that was sent comes from. */
-export function errorFrom(
+export function responseError(
   response: BufferedResponse & { readonly refusedLogin?: string | undefined },
   asked: Asked,
 ): ImgtoolError {
@@ -54,9 +54,9 @@ export function errorFrom(
   const said = diagnostics.map(({ code, message }) => (message === '' ? code : message)).join('; ');
   const why = said === '' ? '' : `: ${said}`;
   const { isRegistry = false } = asked;
-  if (isPage(response) && !isRegistry) return notARegistry(response, asked);
-  if (status === 413) return tooLarge(response, asked, why);
-  if (status === 404 && !isRegistry) return notFound(asked, diagnostics);
+  if (isPage(response) && !isRegistry) return notARegistryError(response, asked);
+  if (status === 413) return tooLargeError(response, asked, why);
+  if (status === 404 && !isRegistry) return notFoundError(asked, diagnostics);
   if (status === 401 || status === 403) {
     const sent = login === undefined ? '' : ` with the credentials of ${login}`;
     return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${sent}${why}`, {
@@ -88,7 +88,7 @@ export function refusalHint(host: string, login: string | undefined): string {
   return login === undefined ? `check the name, or ${how}` : `check the name and the credentials, or ${how}`;
 }
 
-function tooLarge({ url }: HttpResponse, { host, method, subject, sentBytes }: Asked, why: string): RegistryError {
+function tooLargeError({ url }: HttpResponse, { host, method, subject, sentBytes }: Asked, why: string): RegistryError {
   const what = sentBytes === undefined ? 'a body of that size' : `${sentBytes} bytes in one request`;
   return new RegistryError(`${host} does not take ${what} (status 413): ${subject}${why}`, {
     status: 413,
@@ -99,7 +99,7 @@ function tooLarge({ url }: HttpResponse, { host, method, subject, sentBytes }: A
 }
 
 /** The error for an answer that no registry gives. */
-export function notARegistry(response: HttpResponse, asked: Asked): RegistryError {
+export function notARegistryError(response: HttpResponse, asked: Asked): RegistryError {
   const what = baseMediaType(response.headers['content-type']) || 'no content type';
   return new RegistryError(`${asked.host} does not answer as a registry (status ${response.status}, ${what})`, {
     status: response.status,
@@ -128,7 +128,7 @@ export function isHeadUnreliable({ status, headers }: HttpResponse, { headWorks 
   return HEAD_REFUSED.has(status);
 }
 
-function notFound(
+function notFoundError(
   { host, repository, kind, subject }: Asked,
   diagnostics: readonly RegistryDiagnostic[],
 ): NotFoundError {
@@ -149,7 +149,7 @@ function notFound(
   const hint =
     kind === 'blob'
       ? 'the registry has lost it, or it was never there'
-      : `see what there is: imgtool tags ${host}/${repository}`;
+      : `list the tags: imgtool tags ${host}/${repository}`;
   return new NotFoundError(`${host} has no ${kind} ${subject}`, { kind, subject, hint });
 }
 

@@ -21,7 +21,8 @@ export async function uploadLocation(response: HttpResponse, asked: Asked): Prom
       hint: 'the registry, or a proxy before it, is set up wrong: its Location header must lead back to it',
     });
   };
-  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) return fail('is no http address');
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    return fail('is not an http or https URL');
   if (from.protocol === 'https:' && url.protocol === 'http:') return fail('speaks plain http');
   if (!(await mayLeadTo(from, url))) return fail(`is an address of a private network (${url.host})`);
   return url.href;

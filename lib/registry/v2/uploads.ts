@@ -6,7 +6,7 @@ import { backoffMs, delay } from '../../util/index.js';
 import type { UploadOptions, UploadSession, UploadSource } from '../types.js';
 import { hasBlob } from './blobs.js';
 import type { Place } from './manifests.js';
-import { errorFrom, isForeign, notARegistry, type Asked } from './responses.js';
+import { responseError, isForeign, notARegistryError, type Asked } from './responses.js';
 import { closingLocation, uploadedBytes, uploadLocation } from './upload-location.js';
 import { pieceStream, type UploadPiece } from './upload-pieces.js';
 import { UploadWays, WHOLE_BYTES } from './upload-ways.js';
@@ -49,7 +49,7 @@ export async function mountBlob(
   }
   // A source that is not there or not ours to read is no reason to fail: the blob can be uploaded.
   if (response.status < 500 && response.status !== 429 && !isForeign(response)) return { mounted: false };
-  throw errorFrom(response, asked);
+  throw responseError(response, asked);
 }
 
 /** Uploads a blob; see `RepositoryWriter.uploadBlob`. */
@@ -155,8 +155,8 @@ class Upload {
   async #position(): Promise<UploadSession> {
     if (this.#session !== undefined && !this.#certain) {
       const response = await this.#request('GET', this.#session.location);
-      if (LOST.has(response.status)) throw new SessionLost(errorFrom(response, this.#asked));
-      if (response.status >= 300) throw errorFrom(response, this.#asked);
+      if (LOST.has(response.status)) throw new SessionLost(responseError(response, this.#asked));
+      if (response.status >= 300) throw responseError(response, this.#asked);
       const offset = uploadedBytes(response);
       const { size } = this.#source.descriptor;
       if (offset === size || (offset !== undefined && offset < size && this.#ways.current === 'chunks')) {
@@ -173,7 +173,7 @@ class Upload {
     if (this.#session !== undefined) return this.#session;
     this.#ways.begin();
     const response = await post(this.#place, '', this.#options.signal);
-    if (response.status !== 202) throw errorFrom(response, { ...this.#asked, isRegistry: false });
+    if (response.status !== 202) throw responseError(response, { ...this.#asked, isRegistry: false });
     const location =
       (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'does not say where to upload to');
     const least = Number(response.headers['oci-chunk-min-length'] ?? 0);
@@ -191,7 +191,7 @@ class Upload {
       const response = await this.#request('PUT', closingLocation(session.location, digest), piece);
       if (response.status === 201 || response.status === 204 || response.status === 200) return true;
       if (response.status === 413) return this.#shorten(response, piece.length);
-      throw this.#refusal(response, session);
+      throw this.#refusedError(response, session);
     }
     const length = way === 'patch' ? size : Math.min(this.#ways.chunkBytes, size - session.offset);
     const response = await this.#request('PATCH', session.location, { offset: session.offset, length });
@@ -201,8 +201,8 @@ class Upload {
       this.#certain = false;
       return false;
     }
-    if (!TAKEN.has(response.status)) throw this.#refusal(response, session);
-    if (response.status === 200 && isForeign(response)) throw notARegistry(response, this.#asked);
+    if (!TAKEN.has(response.status)) throw this.#refusedError(response, session);
+    if (response.status === 200 && isForeign(response)) throw notARegistryError(response, this.#asked);
     // Of a blob sent in one piece the range says nothing that its end does not say better.
     const offset = way === 'patch' ? size : (uploadedBytes(response) ?? session.offset + length);
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
@@ -210,18 +210,18 @@ class Upload {
     await this.#remember(next);
     if (offset > session.offset) return false;
     await cancelUpload(this.#place, next, this.#options.signal);
-    throw new SessionLost(this.#error(response, 'has taken nothing of what was sent'), { refused: true });
+    throw new SessionLost(this.#uploadError(response, 'has taken nothing of what was sent'), { refused: true });
   }
 
   /** The body was too long: shorter ones are tried next. Throws RegistryError where there are none. */
   #shorten(response: BufferedResponse, length: number): false {
-    if (!this.#ways.shrink(length)) throw errorFrom(response, { ...this.#asked, sentBytes: length });
+    if (!this.#ways.shrink(length)) throw responseError(response, { ...this.#asked, sentBytes: length });
     this.#certain = false;
     return false;
   }
 
-  #refusal(response: BufferedResponse, { offset }: UploadSession): Error {
-    const error = errorFrom(response, this.#asked);
+  #refusedError(response: BufferedResponse, { offset }: UploadSession): Error {
+    const error = responseError(response, this.#asked);
     if (!LOST.has(response.status)) return error;
     if (saysWrongDigest(error)) return new SessionLost(error, { refused: this.#farthest > this.#ways.chunkBytes });
     // A session that had taken bytes may really be gone; when the next one goes the same way, it is how they were sent.
@@ -280,10 +280,10 @@ class Upload {
   }
 
   #fail(response: BufferedResponse, why: string): never {
-    throw isForeign(response) ? notARegistry(response, this.#asked) : this.#error(response, why);
+    throw isForeign(response) ? notARegistryError(response, this.#asked) : this.#uploadError(response, why);
   }
 
-  #error({ status, url }: BufferedResponse, why: string): RegistryError {
+  #uploadError({ status, url }: BufferedResponse, why: string): RegistryError {
     const { host, subject, method } = this.#asked;
     return new RegistryError(`${host} ${why}: ${subject}`, { status, method, url: redactUrl(url) });
   }

@@ -75,7 +75,8 @@ export async function putLayer(exchange: Exchange, id: string): Promise<void> {
   if (now === undefined) throw v1Error(404, 'Image not found: push its JSON first');
   if (now.complete) throw v1Error(409, 'Image already exists');
   try {
-    if (!(await writer.putLayer(id, undisturbed(exchange)))) throw v1Error(409, 'Image was begun anew meanwhile');
+    if (!(await writer.putLayer(id, undisturbed(exchange))))
+      throw v1Error(409, 'Another client has started this image again');
   } catch (error) {
     if (error instanceof LayerFormatError) throw v1Error(400, error.message);
     throw error;
@@ -94,7 +95,8 @@ export async function putChecksum(exchange: Exchange, id: string): Promise<void>
   if (now.layer === undefined) throw v1Error(400, 'The layer is missing: push it first');
   const sums = [stated].flat().flatMap((line) => line.split(',').map((sum) => sum.trim()));
   if (!sums.includes(now.layer.payloadChecksum)) throw v1Error(400, 'Checksum mismatch');
-  if (!(await writer.complete(id, now.layer.payloadChecksum))) throw v1Error(409, 'Image was begun anew meanwhile');
+  if (!(await writer.complete(id, now.layer.payloadChecksum)))
+    throw v1Error(409, 'Another client has started this image again');
   exchange.json(true);
 }
 
@@ -121,7 +123,7 @@ async function* undisturbed(exchange: Exchange): AsyncGenerator<Buffer> {
 }
 
 function storageOf({ storage }: Exchange): V1Storage {
-  if (storage.v1 === undefined) throw v1Error(405, 'This registry takes no images over protocol v1');
+  if (storage.v1 === undefined) throw v1Error(405, 'This registry does not accept images over protocol v1');
   return storage.v1;
 }
 

@@ -1,9 +1,9 @@
 import type { Digest } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
-import { readModernImage, v1IdsOf } from './modern-image.js';
+import { readV2Image, v1IdsOf } from './v2-image.js';
 
-/** Where an image of today is. */
+/** Where a v2 image is. */
 export interface Place {
   readonly repository: string;
   /** Of one platform. */
@@ -28,7 +28,7 @@ const MAX_PENDING = 1000;
 const PARALLEL_READS = 8;
 
 /**
- * Which image of today has a layer that v1 calls by some ID. All tags are read once, when first an ID is asked for; then
+ * Which v2 image has a layer that v1 calls by some ID. All tags are read once, when first an ID is asked for; then
  * the storage tells of each new one. Where it cannot, as others may write to it, only the repositories that have changed are
  * read again.
  */
@@ -92,7 +92,7 @@ export class ImageIndex {
     const key = `${repository}@${digest}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known === 'no image' ? undefined : known;
-    const image = await readModernImage(this.#storage, repository, digest);
+    const image = await readV2Image(this.#storage, repository, digest);
     // What is not all here yet may come.
     if (image === undefined) {
       this.#missed += 1;
@@ -174,7 +174,7 @@ export class ImageIndex {
     for (const repository of await this.#storage.repositories()) {
       const found: Place[] = [];
       await this.#eachTagged(repository, async (digest) => {
-        const image = await readModernImage(this.#storage, repository, digest);
+        const image = await readV2Image(this.#storage, repository, digest);
         if (image === undefined || image === 'no image') return;
         const ids = v1IdsOf(image);
         if (ids.includes(id)) found.push({ repository, manifest: image.digest, top: ids.at(-1)! });

@@ -2,14 +2,14 @@ import { composeV1Images, MAX_V1_ANCESTRY, MEDIA_TYPE, parseV1Image, type Digest
 import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
 import { ImageIndex, tagDigests, type Place } from './image-index.js';
-import { readModernImage } from './modern-image.js';
+import { readV2Image } from './v2-image.js';
 import type { ServedLayer, ServedV1Image, StoredV1Image } from './types.js';
 
 const LAYER_TYPE = {
   gzip: MEDIA_TYPE.ociLayerGzip,
   zstd: MEDIA_TYPE.ociLayerZstd,
   none: MEDIA_TYPE.ociLayer,
-  // Unknown to manifests: made anew when the image becomes one of today.
+  // Unknown to manifests: created again when the image becomes a v2 image.
   xz: 'application/x-xz',
   bzip2: 'application/x-bzip2',
 } as const;
@@ -33,7 +33,7 @@ interface Composed {
 }
 
 /**
- * Everything in a storage as images of protocol v1: those that were pushed so, and the layers of images of today, which get
+ * Everything in a storage as images of protocol v1: those that were pushed so, and the layers of v2 images, which get
  * the IDs that Docker gives them.
  */
 export class V1Images {
@@ -103,7 +103,7 @@ export class V1Images {
     );
   }
 
-  /** The image that a tag leads to: the one that was pushed so, or the top of an image of today. */
+  /** The image that a tag leads to: the one that was pushed so, or the top of a v2 image. */
   async tag(repository: string, tag: string): Promise<string | undefined> {
     const digest = await this.#storage.tagDigest(repository, tag);
     return digest && this.#idOf(repository, digest);
@@ -130,7 +130,7 @@ export class V1Images {
     }
   }
 
-  /** A complete image, with those below it as far as they are layers of the same image of today. */
+  /** A complete image, with those below it as far as they are layers of the same v2 image. */
   async #find(id: string): Promise<ServedV1Image[] | 'in progress' | undefined> {
     const stored = await this.#storage.v1?.find(id);
     if (stored?.complete === true) return [this.#served(id, stored)];
@@ -162,7 +162,7 @@ export class V1Images {
       this.#composed.set(key, kept);
       return kept.images;
     }
-    const image = await readModernImage(this.#storage, repository, manifest);
+    const image = await readV2Image(this.#storage, repository, manifest);
     if (image === undefined || image === 'no image') return [];
     const { layers, diffIds, config, digest } = image;
     const composed = composeV1Images(config);
@@ -172,8 +172,8 @@ export class V1Images {
         blob === undefined
           ? {}
           : { layer: { blob, diffId: diffIds[i]!, open: () => this.#storage.openBlob(repository, blob.digest) } };
-      const modern = i === composed.length - 1 ? { modern: { repository, manifest: digest } } : {};
-      return { id, parent, json, ...layer, ...modern };
+      const v2 = i === composed.length - 1 ? { v2: { repository, manifest: digest } } : {};
+      return { id, parent, json, ...layer, ...v2 };
     });
     this.#keep(key, images);
     return images;

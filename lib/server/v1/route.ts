@@ -33,11 +33,11 @@ export function parseV1Target(url: string): { readonly route: V1Route; readonly 
   if (segments.length === 1 && first === '_ping') return { route: { kind: 'ping' }, query };
   if (segments.length === 1 && first === 'users') return { route: { kind: 'users' }, query };
   if (segments.length === 1 && first === 'search') return { route: { kind: 'search' }, query };
-  throw noEndpoint();
+  throw noEndpointError();
 }
 
 function imageRoute(id: string, what: string): V1Route {
-  if (what !== 'json' && what !== 'layer' && what !== 'checksum' && what !== 'ancestry') throw noEndpoint();
+  if (what !== 'json' && what !== 'layer' && what !== 'checksum' && what !== 'ancestry') throw noEndpointError();
   return { kind: what, id: imageId(id) };
 }
 
@@ -78,6 +78,6 @@ function decode(path: string): string {
   }
 }
 
-function noEndpoint(): Error {
+function noEndpointError(): Error {
   return v1Error(404, 'No such endpoint');
 }

@@ -27,13 +27,13 @@ export interface TagJob {
 }
 
 /**
- * Tags a v1 image. That makes it an image of today: it gets a config and a manifest, and is readable over v2 from then on. One
- * that is an image of today already keeps its manifest. Throws RequestError.
+ * Tags a v1 image. That makes it a v2 image: it gets a config and a manifest, and is readable over v2 from then on. One that
+ * is a v2 image already keeps its manifest. Throws RequestError.
  */
 export async function tagImage(exchange: Exchange, { repository, tag, chain }: TagJob): Promise<void> {
   const { storage, writer } = exchange;
   const leaf = chain.at(-1)!;
-  if (leaf.modern !== undefined) return copyManifest(storage, writer, { ...leaf.modern, to: repository, tag });
+  if (leaf.v2 !== undefined) return copyManifest(storage, writer, { ...leaf.v2, to: repository, tag });
   const layers: { blob: Descriptor; diffId: DiffId }[] = [];
   for (const { layer } of chain) layers.push(await bringLayer(writer, repository, layer));
   const images = chain.map(({ json }) => parseV1Image(json));
@@ -58,7 +58,7 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
 async function copyManifest(
   storage: RegistryStorage,
   writer: RegistryWriter,
-  { repository: from, manifest: digest, to, tag }: NonNullable<ServedV1Image['modern']> & { to: string; tag: string },
+  { repository: from, manifest: digest, to, tag }: NonNullable<ServedV1Image['v2']> & { to: string; tag: string },
 ): Promise<void> {
   const manifest: RawManifest | undefined = await storage.findManifest(from, { digest });
   if (manifest === undefined) throw v1Error(404, 'Image not found');

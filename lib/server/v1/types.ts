@@ -22,7 +22,7 @@ export interface StoredV1Image {
   readonly complete: boolean;
 }
 
-/** Images of protocol v1 beside the repositories: they belong to none, tags make them images of today as well. */
+/** Images of protocol v1 beside the repositories: they belong to none; a tag makes them v2 images too. */
 export interface V1Storage {
   find(id: string): Promise<StoredV1Image | undefined>;
   openLayer(id: string): Promise<OpenBlob | undefined>;
@@ -55,7 +55,7 @@ export interface ServedLayer {
   open(): Promise<OpenBlob | undefined>;
 }
 
-/** A v1 image that can be read: one that was pushed over v1, or a layer of an image of today. */
+/** A v1 image that can be read: one that was pushed over v1, or a layer of a v2 image. */
 export interface ServedV1Image {
   readonly id: string;
   readonly parent: string | undefined;
@@ -63,6 +63,6 @@ export interface ServedV1Image {
   /** Absent: an empty tar. */
   readonly layer?: ServedLayer;
   readonly payloadChecksum?: Digest;
-  /** The manifest that this is the top of, when it is an image of today. */
-  readonly modern?: { readonly repository: string; readonly manifest: Digest };
+  /** The manifest that this is the top of, when it is a v2 image. */
+  readonly v2?: { readonly repository: string; readonly manifest: Digest };
 }

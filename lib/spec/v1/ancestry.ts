@@ -18,13 +18,13 @@ export function parseAncestry(bytes: Uint8Array, id: string): string[] {
   if (!Array.isArray(list) || list.length === 0) return fail('is not a list of image IDs');
   if (list.length > MAX_V1_ANCESTRY) fail(`has ${list.length} images, over the limit of ${MAX_V1_ANCESTRY}`);
   const odd: unknown = list.find((entry) => !isV1Id(entry));
-  if (odd !== undefined) fail(`names ${JSON.stringify(odd).slice(0, 100)}, which is no image ID`);
-  if (list[0] !== id) fail(`begins with another image, ${String(list[0])}`);
-  if (new Set(list).size !== list.length) fail('goes round in circles');
+  if (odd !== undefined) fail(`names ${JSON.stringify(odd).slice(0, 100)}, which is not an image ID`);
+  if (list[0] !== id) fail(`starts with another image, ${String(list[0])}`);
+  if (new Set(list).size !== list.length) fail('contains the same image twice');
   return (list as string[]).toReversed();
 }
 
-/** Checks that images (root first) are each other's parents. Throws InvalidManifestError. */
+/** Checks that images (root first) are parents of each other. Throws InvalidManifestError. */
 export function checkV1Chain(images: readonly Pick<V1Image, 'id' | 'parent'>[]): void {
   images.forEach(({ id, parent }, index) => {
     const below = images[index - 1]?.id;

@@ -10,7 +10,7 @@ import { parseV1Image } from './v1-image.js';
 const NOT_IN_V1: ReadonlySet<string> = new Set(['rootfs', 'history', 'os.version', 'os.features']);
 
 /**
- * The v1 images of a modern one, root first, one a layer (docker distribution/push_v1.go): named after the ChainIDs, the
+ * The v1 images of a v2 image, root first, one a layer (docker distribution/push_v1.go): named after the ChainIDs, the
  * top one after the image. An image without layers gives one, for which an empty tar has to serve as layer.
  * Throws InvalidManifestError.
  */

@@ -1,6 +1,6 @@
 /**
  * Images of Docker's first format (image/spec/v1.md): one JSON and one layer each, chained by `parent`; their IDs, their
- * checksums, and the way to and from today's configs. Pure: no I/O, no state.
+ * checksums, and conversion to and from v2 configs. Pure: no I/O, no state.
  */
 export * from './ancestry.js';
 export * from './compose-v1.js';

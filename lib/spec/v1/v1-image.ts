@@ -66,7 +66,7 @@ export function parseV1Image(bytes: Uint8Array, id?: string): V1Image {
   if (id !== undefined && named !== id) fail(`says that it is ${named}`);
   // Some writers say that there is no parent with an empty one.
   const parent: unknown = document.parent === '' ? undefined : (document.parent ?? undefined);
-  if (parent !== undefined && !isLooseV1Id(parent)) return fail('has a parent that is no image ID');
+  if (parent !== undefined && !isLooseV1Id(parent)) return fail('has a parent that is not an image ID');
   if (parent === named) fail('is its own parent');
   return { id: named, parent, bytes: Buffer.from(bytes), document };
 }

@@ -23,7 +23,7 @@ export interface ImageParts {
 
 /**
  * An image as v1 images, root first. What came from a v1 registry is what it was there, under its own ID; what was committed on
- * top is new. Layers of modern images get the IDs that Docker gave them (docker distribution/push_v1.go). `configOf`: the
+ * top is new. Layers of v2 images get the IDs that Docker gave them (docker distribution/push_v1.go). `configOf`: the
  * config of an image that ends at a layer: it was the top of what was pushed then. Throws what `configOf` throws.
  */
 export async function v1ImagesFrom(

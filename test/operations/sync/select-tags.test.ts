@@ -26,7 +26,7 @@ describe('operations/sync: which tags', () => {
 
   it('spans of time', () => {
     expect([parseAge('90s'), parseAge('2h'), parseAge('1w')]).to.deep.equal([90_000, 7_200_000, 604_800_000]);
-    for (const bad of ['', '0d', '5', 'd', '-1h', '1y']) expect(() => parseAge(bad)).to.throw('not a span of time');
+    for (const bad of ['', '0d', '5', 'd', '-1h', '1y']) expect(() => parseAge(bad)).to.throw('not a duration');
   });
 });
 

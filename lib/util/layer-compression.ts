@@ -4,12 +4,12 @@ import { CommandError, LayerFormatError } from '../errors.js';
 import { COMPRESSION_HEAD_BYTES, compressionOfBytes, EMPTY_LAYER } from '../spec/index.js';
 import { filterProcess } from './filter-process.js';
 
-/** A layer in a form that today's images know. */
-export interface ModernLayer {
+/** A layer in a compression that OCI and Docker images allow. */
+export interface SupportedLayer {
   readonly bytes: AsyncIterable<Buffer>;
-  /** Another form than what came. */
+  /** The bytes are not those of the source. */
   readonly converted: boolean;
-  /** Ends what is left of the source. */
+  /** Closes the source. */
   readonly close: () => Promise<void>;
 }
 
@@ -19,10 +19,10 @@ const FOREIGN = [
 ] as const;
 
 /**
- * Hands gzip, zstd and plain tars on as they are; xz and bzip2 become gzip, through their programs, and a layer of no bytes
- * becomes the empty tar. Fails with LayerFormatError, CommandError (the program is missing), and as the source does.
+ * Passes gzip, zstd and plain tars on unchanged. Converts xz and bzip2 to gzip with the programs of those names, and a layer
+ * of no bytes to the empty tar. Fails with LayerFormatError, CommandError (the program is missing), and as the source does.
  */
-export async function modernCompression(source: AsyncGenerator<Buffer>, signal: AbortSignal): Promise<ModernLayer> {
+export async function gzipUnsupported(source: AsyncGenerator<Buffer>, signal: AbortSignal): Promise<SupportedLayer> {
   const head: Buffer[] = [];
   let length = 0;
   let ended = false;

@@ -19,7 +19,7 @@ import { readBlob, RegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
-export type RemoteTreeDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
+export type RemoteRootfsDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
 /** An image at a registry whose documents have been read. */
 export interface RemoteImage {
@@ -38,13 +38,13 @@ interface Made {
  * File trees of images at registries, made for a while on top of what the store has: a layer that is here is neither
  * fetched nor unpacked. `close` removes the trees; `dropBlobs`, called without the store's lock, what was fetched.
  */
-export class RemoteTrees {
-  readonly #deps: RemoteTreeDeps;
+export class RemoteRootfs {
+  readonly #deps: RemoteRootfsDeps;
   readonly #made = new Map<ChainId, Made>();
   readonly #keys: { readonly key: string; readonly alive: HeldLock }[] = [];
   readonly #fetched: Digest[] = [];
 
-  constructor(deps: RemoteTreeDeps) {
+  constructor(deps: RemoteRootfsDeps) {
     this.#deps = deps;
   }
 

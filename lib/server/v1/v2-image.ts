@@ -18,8 +18,8 @@ import {
 } from '../../spec/index.js';
 import type { RegistryStorage } from '../types.js';
 
-/** An image of today as v1 can show it; `layers` and `diffIds` are parallel. */
-export interface ModernImage {
+/** A v2 image as v1 can show it; `layers` and `diffIds` are parallel. */
+export interface V2Image {
   /** Of the manifest of one platform: of an index, this machine's, else the first there is. */
   readonly digest: Digest;
   readonly layers: readonly Descriptor[];
@@ -28,11 +28,11 @@ export interface ModernImage {
 }
 
 /** Reads the image that a tagged manifest leads to; undefined: it is not all here, and may come; `'no image'`: nothing that v1 could show. */
-export async function readModernImage(
+export async function readV2Image(
   storage: RegistryStorage,
   repository: string,
   tagged: Digest,
-): Promise<ModernImage | 'no image' | undefined> {
+): Promise<V2Image | 'no image' | undefined> {
   try {
     const raw = await storage.findManifest(repository, { digest: tagged });
     const resolved = raw && (await resolve(storage, repository, raw));
@@ -53,7 +53,7 @@ export async function readModernImage(
 }
 
 /** The IDs that `composeV1Images` gives, root first. */
-export function v1IdsOf({ diffIds, config }: ModernImage): string[] {
+export function v1IdsOf({ diffIds, config }: V2Image): string[] {
   return [...chainIds(diffIds).slice(0, -1), digestOf(config)].map(digestHex);
 }
 
