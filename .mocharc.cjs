@@ -10,6 +10,7 @@ const LONG = [
   'e2e/package',
   'e2e/run',
   'e2e/full-disks',
+  'e2e/peer-flags',
   'e2e/pull-tree',
   'e2e/save-load',
   'e2e/push',

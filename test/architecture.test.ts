@@ -37,6 +37,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   dockerfile: { values: ['errors', 'spec', 'util'] },
   util: { values: LOW },
   sys: { values: LOW },
+  template: { values: ['errors', 'util'] },
   deflate: { values: [] },
   limits: { values: BASE },
   http: { values: [...BASE, 'limits'] },
@@ -55,7 +56,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   operations: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile'], types: [...DRIVERS, 'sys'] },
   imgtool: { values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'operations'], types: [...DRIVERS, 'sys'] },
   cli: {
-    values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'imgtool'],
+    values: ['errors', 'spec', 'util', 'progress', 'dockerfile', 'template', 'imgtool'],
     types: ['operations', ...DRIVERS, 'sys'],
   },
   index: { values: [...BASE, ...DRIVERS, 'dockerfile', 'operations', 'imgtool'] },

@@ -14,7 +14,7 @@ import type { ArchiveName, ImageArchiveWriter } from './types.js';
 export interface ArchiveDestinationOptions {
   /** As the user writes it: `oci:layout:1`. */
   readonly name: string;
-  readonly format: 'oci-dir' | 'oci-archive' | 'docker-archive';
+  readonly format: 'oci-dir' | 'docker-dir' | 'oci-archive' | 'docker-archive';
   readonly path: string;
   /** What follows the path: the tag of a layout, the reference in a docker-archive. */
   readonly tag?: string | undefined;
@@ -37,7 +37,7 @@ export class ArchiveDestination implements ImageDestination {
   constructor(options: ArchiveDestinationOptions, writer: ImageArchiveWriter, file: OutputFile | undefined) {
     this.name = options.name;
     this.takesIndex = options.format !== 'docker-archive';
-    this.parallelBlobs = options.format === 'oci-dir' ? 4 : 1;
+    this.parallelBlobs = isDirectory(options.format) ? 4 : 1;
     this.#tag = options.tag;
     this.#writer = writer;
     this.#file = file;
@@ -88,10 +88,14 @@ export class ArchiveDestination implements ImageDestination {
   }
 }
 
+function isDirectory(format: ArchiveDestinationOptions['format']): format is 'oci-dir' | 'docker-dir' {
+  return format === 'oci-dir' || format === 'docker-dir';
+}
+
 /** Opens an archive or layout to copy to. Throws UsageError, ArchiveFormatError, InvalidReferenceError. */
 export async function openArchiveDestination(options: ArchiveDestinationOptions): Promise<ArchiveDestination> {
   const { format, path, tag, mtime, signal } = options;
-  if (format === 'oci-dir') {
+  if (isDirectory(format)) {
     return new ArchiveDestination(options, await createImageArchive({ format, directory: path, signal }), undefined);
   }
   if (format === 'docker-archive' && tag !== undefined) parseReference(tag);

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { DockerDirectoryWriter } from './docker-directory-writer.js';
 import { OciDirectoryWriter } from './oci-directory-writer.js';
 import { TarArchiveWriter } from './tar-archive-writer.js';
 import type { ImageArchiveWriter } from './types.js';
@@ -6,7 +7,7 @@ import { V1ArchiveWriter } from './v1-archive-writer.js';
 
 /** What to write and where to. */
 export type CreateArchiveOptions =
-  | { readonly format: 'oci-dir'; readonly directory: string; readonly signal: AbortSignal }
+  | { readonly format: 'oci-dir' | 'docker-dir'; readonly directory: string; readonly signal: AbortSignal }
   | {
       readonly format: 'oci-archive' | 'docker-archive';
       /** Ended by `finish`, destroyed by `discard`. */
@@ -24,7 +25,10 @@ export type CreateArchiveOptions =
 
 /** Begins an archive. Throws UsageError, ArchiveFormatError (an OCI layout that cannot be added to). */
 export async function createImageArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
-  if (options.format === 'oci-dir') return OciDirectoryWriter.open(options.directory, options.signal);
+  if ('directory' in options) {
+    const Writer = options.format === 'oci-dir' ? OciDirectoryWriter : DockerDirectoryWriter;
+    return Writer.open(options.directory, options.signal);
+  }
   if (options.format === 'v1')
     return new V1ArchiveWriter(options.output, options.mtime ?? 0, options.temporaryDirectory);
   return new TarArchiveWriter(options.format, options.output, options.mtime ?? 0);

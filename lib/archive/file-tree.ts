@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
-import { ArchiveFormatError } from '../errors.js';
+import { ArchiveFormatError, SizeMismatchError } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
 
 /** Files by path, wherever they lie: in a directory or in a tar. Links are followed, never out. */
 export interface FileTree {
@@ -34,4 +35,18 @@ export function missing(tree: FileTree, path: string): ArchiveFormatError {
     entry: path,
     hint: 'the archive is incomplete: write it anew',
   });
+}
+
+/** Throws ArchiveFormatError when a blob's file is not there, SizeMismatchError. */
+export async function expectSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
+  const actual = await tree.size(path);
+  if (actual === undefined) throw missing(tree, path);
+  if (actual === size) return;
+  throw new SizeMismatchError(
+    `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} its manifest says`,
+    {
+      expected: size,
+      actual,
+    },
+  );
 }

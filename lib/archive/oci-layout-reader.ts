@@ -1,4 +1,4 @@
-import { ArchiveFormatError, DigestMismatchError, InvalidReferenceError, SizeMismatchError } from '../errors.js';
+import { ArchiveFormatError, DigestMismatchError, InvalidReferenceError } from '../errors.js';
 import {
   digestAlgorithm,
   digestHex,
@@ -16,7 +16,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { readDockerNames } from './docker-listing.js';
-import { missing, readSmall, type FileTree } from './file-tree.js';
+import { expectSize, readSmall, type FileTree } from './file-tree.js';
 import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
@@ -142,18 +142,4 @@ class OciLayout implements ImageArchive {
   close(): Promise<void> {
     return this.#tree.close();
   }
-}
-
-/** Throws ArchiveFormatError when there is no such file, SizeMismatchError. */
-async function expectSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
-  const actual = await tree.size(path);
-  if (actual === undefined) throw missing(tree, path);
-  if (actual === size) return;
-  throw new SizeMismatchError(
-    `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} its manifest says`,
-    {
-      expected: size,
-      actual,
-    },
-  );
 }

@@ -6,6 +6,7 @@ import { fileError, readRange } from '../util/index.js';
 import { decompress, detectCompression } from './decompress.js';
 import { DirectoryTree } from './directory-tree.js';
 import { openDockerArchive } from './docker-archive-reader.js';
+import { isDockerDirectory, openDockerDirectory } from './docker-directory-reader.js';
 import type { FileTree } from './file-tree.js';
 import { openOciLayout } from './oci-layout-reader.js';
 import { peek } from './peek.js';
@@ -35,6 +36,7 @@ export async function openImageArchive(options: OpenArchiveOptions): Promise<Ima
   try {
     const kind = tree instanceof DirectoryTree ? 'oci-dir' : 'oci-archive';
     if ((await tree.size('oci-layout')) !== undefined) return await openOciLayout(tree, kind);
+    if (tree instanceof DirectoryTree && (await isDockerDirectory(tree))) return await openDockerDirectory(tree);
     if ((await tree.size('manifest.json')) !== undefined) return await openDockerArchive(tree);
     if (await isV1Archive(tree)) return await openV1Archive(tree, options.signal);
     throw new ArchiveFormatError(

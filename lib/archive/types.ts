@@ -1,7 +1,7 @@
 import type { Descriptor, Digest, RawManifest, ReopenableBlob } from '../spec/index.js';
 
-/** What an archive is. `docker-archive` has a `manifest.json`, `v1` only a `repositories` file and a folder an image. */
-export type ArchiveFormat = 'oci-dir' | 'oci-archive' | 'docker-archive' | 'v1';
+/** What an archive is. `docker-dir` is what skopeo calls `dir:`; `docker-archive` has a `manifest.json`, `v1` only a `repositories` file and a folder an image. */
+export type ArchiveFormat = 'oci-dir' | 'docker-dir' | 'oci-archive' | 'docker-archive' | 'v1';
 
 /** One image of an archive. */
 export interface ArchivedImage {

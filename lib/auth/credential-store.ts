@@ -107,6 +107,13 @@ class FileCredentialStore implements CredentialStore {
     return { file: path, helper };
   }
 
+  async keys(): Promise<readonly RegistryKey[]> {
+    const paths = this.#paths.filter(({ isLegacy = false }) => !isLegacy);
+    const files = await Promise.all(paths.map(({ path }) => readAuthFile({ path, explicit: false })));
+    const all = files.flatMap(({ auths, helpers }) => [...auths.keys(), ...helpers.keys()].map(parseRegistryKey));
+    return all.filter((key, index) => all.findIndex((other) => sameKey(key, other)) === index);
+  }
+
   async remove(key: RegistryKey, { signal }: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]> {
     this.#found.clear();
     const removed: KeptLogin[] = [];

@@ -52,6 +52,8 @@ export interface CredentialStore {
   requestHeaders(): Promise<Readonly<Record<string, string>>>;
   /** Keeps a login under `key`. Throws AuthenticationError when the helper fails, UsageError when the file cannot be written. */
   save(key: RegistryKey, login: Login, options: { readonly signal: AbortSignal }): Promise<KeptLogin>;
+  /** The keys of all logins in the files, those in helpers included. Throws AuthenticationError for a file that cannot be read. */
+  keys(): Promise<readonly RegistryKey[]>;
   /** Forgets the login of exactly `key`, in all files. Throws as `save`. */
   remove(key: RegistryKey, options: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]>;
 }

@@ -3,7 +3,7 @@ import type { CommandSpec } from './command.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { closest } from '../util/index.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
-import { configPathOf } from './option.js';
+import { configPathOf, spellingsOf } from './option.js';
 
 /** Key that holds settings of single registries, by host. */
 export const REGISTRIES_KEY = 'registries';
@@ -21,7 +21,9 @@ export interface RegistrySettings {
 export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
   const known = new Set([
     ...GLOBAL_OPTIONS.map((option) => configPathOf(option, []).join('.')),
-    ...commands.flatMap((command) => command.options.map((option) => configPathOf(option, command.path).join('.'))),
+    ...commands.flatMap((command) =>
+      command.options.flatMap(spellingsOf).map((option) => configPathOf(option, command.path).join('.')),
+    ),
   ]);
   const inner = new Set([...known].flatMap((key) => parentsOf(key)));
   const visit = (node: Record<string, unknown>, prefix: string): void => {

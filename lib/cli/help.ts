@@ -29,6 +29,7 @@ export function optionText(option: OptionSpec): string {
   const remarks = [
     ...(option.choices === undefined ? [] : [`one of ${option.choices.join(', ')}`]),
     ...(option.repeat === true ? ['may be repeated'] : []),
+    ...(option.aliases === undefined ? [] : [`also ${option.aliases.map((name) => `--${name}`).join(', ')}`]),
     ...(option.default === undefined || option.default === false ? [] : [`default ${String(option.default)}`]),
   ];
   return remarks.length === 0 ? option.summary : `${option.summary} (${remarks.join('; ')})`;

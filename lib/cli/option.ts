@@ -10,6 +10,8 @@ export interface OptionSpec extends Completable {
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Other spellings of the long flag, with variables and keys of their own: names that peers or older versions use. */
+  readonly aliases?: readonly string[];
   /** Name of the value in help (`DIR`); an option without takes none and is true or false. */
   readonly value?: string;
   readonly default?: OptionValue;
@@ -24,6 +26,12 @@ export interface OptionSpec extends Completable {
   readonly program?: boolean;
   /** Means the same in every command that has it: variable and key carry no command name. Global options are. */
   readonly shared?: boolean;
+}
+
+/** An option under each of its names, the main one first. */
+export function spellingsOf(option: OptionSpec): readonly [OptionSpec, ...OptionSpec[]] {
+  const { short: _, ...others } = option;
+  return [option, ...(option.aliases ?? []).map((name) => ({ ...others, name }))];
 }
 
 /** Variable of an option: `IMGTOOL_TLS_VERIFY`, `IMGTOOL_PULL_POLICY`, `IMGTOOL_STORE_INIT_SIZE`. */

@@ -3,15 +3,14 @@ import type { OptionSpec } from './option.js';
 
 /**
  * Puts `--` behind the first argument of a command whose other arguments are those of a program: its options end there.
- * `verbAt`: where the verb is in `argv`. Where only options that the command knows are between that argument and a `--`,
+ * `verbAt`: where the verb is in `argv`; `known`: the options of the command and the global ones. Where only options that the command knows are between that argument and a `--`,
  * they are its own, and the command line is returned as it is.
  */
 export function endOptionsAtFirstArgument(
   argv: readonly string[],
   verbAt: number,
-  { options, global }: { readonly options: readonly OptionSpec[]; readonly global: readonly OptionSpec[] },
+  known: readonly OptionSpec[],
 ): readonly string[] {
-  const known = [...global, ...options];
   for (let at = verbAt + 1; at < argv.length; at += 1) {
     const arg = argv[at]!;
     if (arg === '--') return argv;
@@ -23,23 +22,51 @@ export function endOptionsAtFirstArgument(
   return argv;
 }
 
-/** An option that the command refuses, among those before its first argument; undefined: none. */
+/** An option that the command refuses, among those that are its own; undefined: none. */
 export function refusedOption(
   argv: readonly string[],
   verbAt: number,
-  { options, refuses = {} }: Pick<CommandSpec, 'options' | 'refuses'>,
-  global: readonly OptionSpec[],
+  { optionsFirst, refuses = {} }: Pick<CommandSpec, 'optionsFirst' | 'refuses'>,
+  known: readonly OptionSpec[],
 ): { readonly option: string; readonly hint: string } | undefined {
-  const known = [...global, ...options];
   for (let at = verbAt + 1; at < argv.length; at += 1) {
     const arg = argv[at]!;
-    if (arg === '--' || arg === '-' || !arg.startsWith('-')) return undefined;
+    if (arg === '--') return undefined;
+    if (arg === '-' || !arg.startsWith('-')) {
+      if (optionsFirst === true) return undefined;
+      continue;
+    }
     const names = arg.startsWith('--') ? [arg.split('=', 1)[0]!] : lettersOf(arg, known).map((letter) => `-${letter}`);
     const option = names.find((name) => Object.hasOwn(refuses, name));
     if (option !== undefined) return { option, hint: refuses[option]! };
     if (takesNext(arg, argv[at + 1], known)) at += 1;
   }
   return undefined;
+}
+
+/** The command line with the letters of each `-aq` among the options of the command apart, where all of them are known. */
+export function splitLetters(
+  argv: readonly string[],
+  verbAt: number,
+  { optionsFirst }: Pick<CommandSpec, 'optionsFirst'>,
+  known: readonly OptionSpec[],
+): readonly string[] {
+  const words = argv.slice(0, verbAt);
+  for (let at = verbAt; at < argv.length; at += 1) {
+    const arg = argv[at]!;
+    const isOption = arg.startsWith('-') && arg !== '-';
+    if (arg === '--' || (optionsFirst === true && at > verbAt && !isOption)) return [...words, ...argv.slice(at)];
+    const letters = arg.startsWith('--') || !isOption ? [] : lettersOf(arg, known);
+    const areFlags = letters.every((letter) => known.some(({ short }) => short === letter));
+    if (letters.length > 1 && areFlags) {
+      words.push(...letters.map((letter) => `-${letter}`));
+      words.push(`${words.pop()}${arg.slice(letters.length + 1)}`);
+    } else {
+      words.push(arg);
+    }
+    if (isOption && takesNext(arg, argv[at + 1], known)) words.push(...argv.slice((at += 1), at + 1));
+  }
+  return words;
 }
 
 /** Whether only known options, or nothing, are between the word at `at` and a `--`. */

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.js';
 import { mayNamePrograms, programNamedError } from '../util/index.js';
 import { isMapping, type ConfigFile } from './config-file.js';
-import { configPathOf, parseOption, variableOf, type OptionSpec, type OptionValue } from './option.js';
+import { configPathOf, parseOption, spellingsOf, variableOf, type OptionSpec, type OptionValue } from './option.js';
 
 /** Where a value comes from, as `config show --origin` prints it. */
 export interface ResolvedOption {
@@ -24,13 +24,15 @@ export interface OptionSources {
 export function resolveOption(spec: OptionSpec, command: readonly string[], sources: OptionSources): ResolvedOption {
   const given = sources.flags.get(spec.name);
   if (given !== undefined) return { spec, value: parseAll(spec, given, `--${spec.name}`), origin: 'flag' };
-  const variable = variableOf(spec, command);
-  const text = sources.env[variable];
-  if (text !== undefined && text !== '') {
-    return { spec, value: parseAll(spec, [text], variable), origin: `variable ${variable}` };
+  const spellings = spellingsOf(spec);
+  for (const variable of spellings.map((spelling) => variableOf(spelling, command))) {
+    const text = sources.env[variable];
+    if (text !== undefined && text !== '') {
+      return { spec, value: parseAll(spec, [text], variable), origin: `variable ${variable}` };
+    }
   }
-  const path = configPathOf(spec, command);
-  for (const file of sources.files) {
+  const paths = spellings.map((spelling) => configPathOf(spelling, command));
+  for (const [file, path] of sources.files.flatMap((file) => paths.map((path) => [file, path] as const))) {
     const texts = textsAt(file, path);
     if (texts === undefined) continue;
     if (spec.program === true && !mayNamePrograms(file.path)) throw programNamedError(path.join('.'), file.path);

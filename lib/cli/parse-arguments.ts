@@ -4,8 +4,8 @@ import { closest } from '../util/index.js';
 import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { commandHelp, groupHelp, programHelp } from './help.js';
-import type { OptionSpec } from './option.js';
-import { endOptionsAtFirstArgument, refusedOption } from './options-first.js';
+import { spellingsOf, type OptionSpec } from './option.js';
+import { endOptionsAtFirstArgument, refusedOption, splitLetters } from './options-first.js';
 import { hintForPeerWord } from './peer-words.js';
 import { VERSION } from './version.js';
 
@@ -31,7 +31,9 @@ export class BadCommandLineError extends UsageError {
 
 /** Parses `argv` (without node and script). `width`: columns for help. Throws BadCommandLineError. */
 export function parseArguments(argv: readonly string[], commands: readonly CommandSpec[], width: number): Invocation {
-  const { rest, booleans } = takeBooleanValues(withOptionsFirst(asFlags(argv), commands), commands);
+  const words = withSingleLetters(asFlags(argv), commands);
+  checkRefused(words, commands);
+  const { rest, booleans } = takeBooleanValues(withOptionsFirst(words, commands), commands);
   const printed: string[] = [];
   let found: { command: CommandSpec; args: string[]; options: Record<string, unknown> } | undefined;
   const program = prepare(new Command('imgtool'), () => programHelp(commands, width), printed)
@@ -48,7 +50,7 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
     if (spec.aliases !== undefined) command.aliases(spec.aliases);
     // The others are known by name only: to describe all of them would be half of a start's time.
     if (!isNamed(spec, rest)) continue;
-    for (const option of spec.options) command.addOption(commanderOption(option));
+    for (const option of spec.options.flatMap(spellingsOf)) command.addOption(commanderOption(option));
     for (const { name, optional, variadic } of spec.arguments) {
       const dots = variadic === true ? '...' : '';
       command.addArgument(new Argument(optional === true ? `[${name}${dots}]` : `<${name}${dots}>`));
@@ -73,25 +75,53 @@ export function parseArguments(argv: readonly string[], commands: readonly Comma
   const flags = new Map<string, readonly string[]>();
   const given: Record<string, unknown> = { ...program.opts(), ...options };
   for (const spec of [...GLOBAL_OPTIONS, ...command.options]) {
-    const value = given[camelCase(spec.name)];
-    if (value === true) flags.set(spec.name, ['true']);
-    else if (Array.isArray(value)) flags.set(spec.name, value as string[]);
-    const boolean = booleans.get(spec.name);
-    if (boolean !== undefined) flags.set(spec.name, [boolean]);
+    for (const { name } of spellingsOf(spec)) {
+      const value = given[camelCase(name)];
+      if (value === true) flags.set(spec.name, ['true']);
+      else if (Array.isArray(value)) flags.set(spec.name, [...(flags.get(spec.name) ?? []), ...(value as string[])]);
+      const boolean = booleans.get(name);
+      if (boolean !== undefined) flags.set(spec.name, [boolean]);
+    }
   }
   return { kind: 'command', command, args, flags };
 }
 
-/** Ends the options of a command that runs a program where the program's own begin. Throws BadCommandLineError. */
+/** Ends the options of a command that runs a program where the program's own begin. */
 function withOptionsFirst(argv: readonly string[], commands: readonly CommandSpec[]): readonly string[] {
   const at = verbAt(argv);
   const command = commands.find(({ path, optionsFirst }) => optionsFirst === true && path[0] === argv[at]);
   if (command === undefined) return argv;
-  const refused = refusedOption(argv, at, command, GLOBAL_OPTIONS);
-  if (refused !== undefined) {
-    throw new BadCommandLineError(`there is no option ${refused.option}`, { what: argv[at]!, hint: refused.hint });
-  }
-  return endOptionsAtFirstArgument(argv, at, { options: command.options, global: GLOBAL_OPTIONS });
+  return endOptionsAtFirstArgument(argv, at, knownOptions(command));
+}
+
+/** Refuses an option that a peer has and the command has not, with what to do instead. Throws BadCommandLineError. */
+function checkRefused(argv: readonly string[], commands: readonly CommandSpec[]): void {
+  const at = verbAt(argv);
+  const command = commandAt(argv, at, commands);
+  if (command?.refuses === undefined) return;
+  const refused = refusedOption(argv, at + command.path.length - 1, command, knownOptions(command));
+  if (refused === undefined) return;
+  const what = command.path.join(' ');
+  throw new BadCommandLineError(`there is no option ${refused.option}`, { what, hint: refused.hint });
+}
+
+/** `-aq` as `-a -q`: commander knows no letters of global and own options in one word. What is no such word is left as it is. */
+function withSingleLetters(argv: readonly string[], commands: readonly CommandSpec[]): readonly string[] {
+  const at = verbAt(argv);
+  const command = commandAt(argv, at, commands);
+  return command === undefined ? argv : splitLetters(argv, at, command, knownOptions(command));
+}
+
+/** The command whose verb is at `at`. */
+function commandAt(argv: readonly string[], at: number, commands: readonly CommandSpec[]): CommandSpec | undefined {
+  return commands.find(
+    ({ path, aliases = [] }) =>
+      path.every((word, index) => argv[at + index] === word) || aliases.includes(argv[at] ?? ''),
+  );
+}
+
+function knownOptions({ options }: CommandSpec): readonly OptionSpec[] {
+  return [...GLOBAL_OPTIONS, ...options].flatMap(spellingsOf);
 }
 
 /** `help COMMAND` and `-v`, as other tools take them, in terms of `--help` and `--version`. */
@@ -161,6 +191,7 @@ function takeBooleanValues(
   const names = new Set(
     [...GLOBAL_OPTIONS, ...commands.flatMap(({ options }) => options)]
       .filter(({ value }) => value === undefined)
+      .flatMap(spellingsOf)
       .map(({ name }) => name),
   );
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
@@ -177,6 +208,9 @@ function takeBooleanValues(
     } else if (SPACED.test(name) && /^(true|false)$/.test(argv[index + 1] ?? '')) {
       index += 1;
       booleans.set(name, argv[index]!);
+    } else if (name.startsWith('no-')) {
+      // commander would take it for the opposite of another option.
+      booleans.set(name, 'true');
     } else {
       booleans.delete(name);
       rest.push(arg);

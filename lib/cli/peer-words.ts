@@ -17,7 +17,6 @@ const PEER_WORDS: Readonly<Record<string, string>> = {
   'list-tags': 'use imgtool tags REPOSITORY',
   logs: "a command's output goes to the terminal that runs it: imgtool run",
   ls: 'use imgtool images, imgtool containers, or imgtool tags REPOSITORY',
-  mutate: 'use imgtool config IMAGE --change',
   prune: 'use imgtool store gc',
   remove: 'use imgtool rm CONTAINER or imgtool rmi IMAGE',
   restart: 'use imgtool run CONTAINER -- COMMAND',

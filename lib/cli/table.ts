@@ -4,15 +4,17 @@ import { escapeText } from '../util/index.js';
 export interface Table {
   readonly columns: readonly (string | { readonly title: string; readonly align: 'left' | 'right' })[];
   readonly rows: readonly (readonly string[])[];
+  /** The rows alone. */
+  readonly noHeading?: boolean;
 }
 
 /** Lines of a table: columns aligned, two blanks between, nothing at the end of a line; cells escaped. */
-export function formatTable({ columns, rows }: Table): string[] {
+export function formatTable({ columns, rows, noHeading = false }: Table): string[] {
   const heads = columns.map((column) =>
     typeof column === 'string' ? { title: column, align: 'left' as const } : column,
   );
-  const cells = [heads.map(({ title }) => title), ...rows].map((row) => row.map(escapeText));
-  const widths = heads.map((_, index) => Math.max(...cells.map((row) => textWidth(row[index] ?? ''))));
+  const cells = [...(noHeading ? [] : [heads.map(({ title }) => title)]), ...rows].map((row) => row.map(escapeText));
+  const widths = heads.map((_, index) => Math.max(0, ...cells.map((row) => textWidth(row[index] ?? ''))));
   return cells.map((row) =>
     row
       .map((cell, index) => {

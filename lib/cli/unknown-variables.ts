@@ -1,7 +1,7 @@
 import type { CommandSpec } from './command.js';
 import { closest } from '../util/index.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
-import { variableOf } from './option.js';
+import { spellingsOf, variableOf } from './option.js';
 
 /** A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. */
 export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly CommandSpec[]): string[] {
@@ -9,7 +9,9 @@ export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly Com
   if (given.length === 0) return [];
   const known = new Set([
     ...GLOBAL_OPTIONS.map((option) => variableOf(option, [])),
-    ...commands.flatMap((command) => command.options.map((option) => variableOf(option, command.path))),
+    ...commands.flatMap((command) =>
+      command.options.flatMap(spellingsOf).map((option) => variableOf(option, command.path)),
+    ),
   ]);
   return given.flatMap((name) => {
     if (known.has(name)) return [];

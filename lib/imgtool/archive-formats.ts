@@ -1,2 +1,2 @@
 /** What `save` writes. */
-export const ARCHIVE_FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'v1'] as const;
+export const ARCHIVE_FORMATS = ['docker-archive', 'oci-archive', 'oci-dir', 'docker-dir', 'v1'] as const;

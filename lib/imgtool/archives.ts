@@ -65,8 +65,8 @@ export async function save(
       { images, manifestFormat, createArchive, signal },
     );
   };
-  if (format === 'oci-dir') {
-    if (typeof output !== 'string') throw new UsageError('save: an oci-dir is written to a path, not to a stream');
+  if (format === 'oci-dir' || format === 'docker-dir') {
+    if (typeof output !== 'string') throw new UsageError(`save: ${format} is written to a path, not to a stream`);
     return into({ format, directory: output, signal });
   }
   const mtime = sourceDateEpoch(drivers.settings.env);

@@ -1,17 +1,23 @@
 import type { Readable, Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import type { CommitResult, ContainerSummary, CopyEnd, ExportResult, ImportResult } from '../operations/index.js';
+import type { CommitResult, CopyEnd, ExportResult, ImportResult } from '../operations/index.js';
 import type { ContainerRecord } from '../metadata/index.js';
 import type { CopyTotals } from '../rootfs/index.js';
 import { parseReference } from '../spec/index.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import { RESERVING, signalOf, sourceDateEpoch, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
+import { FETCHING, fetchTarget, type Fetching } from './fetch-target.js';
 import { checkOutput, checkSource, openFile, writeTo } from './files.js';
 
-export interface CreateOptions extends Stoppable {
+export interface CreateOptions extends Stoppable, Fetching {
   /** Default: a name is made up. */
   readonly name?: string | undefined;
+}
+
+export interface RemoveContainerOptions extends Stoppable {
+  /** Kills a command that runs in the container, instead of refusing to remove it. */
+  readonly force?: boolean | undefined;
 }
 
 export interface CommitOptions extends Stoppable, BuildReserving {
@@ -20,6 +26,8 @@ export interface CommitOptions extends Stoppable, BuildReserving {
   readonly author?: string | undefined;
   /** Dockerfile instructions for the config, such as `CMD ["serve"]`. */
   readonly changes?: readonly string[] | undefined;
+  /** Format of the manifest. Default: that of the image. */
+  readonly format?: 'oci' | 'v2s2' | undefined;
   /** One layer with everything instead of one more. */
   readonly squash?: boolean | undefined;
   /** Makes an image even when nothing changed. */
@@ -39,10 +47,11 @@ export interface CpOptions extends Stoppable {
   readonly followLink?: boolean | undefined;
 }
 
-const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, name: 'text' };
+const CREATE: OptionKinds<CreateOptions> = { ...STOPPABLE, ...FETCHING, name: 'text' };
+const REMOVE: OptionKinds<RemoveContainerOptions> = { ...STOPPABLE, force: 'flag' };
 const COMMIT: OptionKinds<CommitOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
-  ...{ message: 'text', author: 'text', changes: 'texts', squash: 'flag', emptyOk: 'flag' },
+  ...{ message: 'text', author: 'text', changes: 'texts', format: ['oci', 'v2s2'], squash: 'flag', emptyOk: 'flag' },
 };
 const IMPORT: OptionKinds<ImportOptions> = {
   ...{ ...STOPPABLE, ...RESERVING },
@@ -60,6 +69,7 @@ export async function createContainer(
 ): Promise<CreatedContainer> {
   checkText('create', 'the image', image);
   const options = checkOptions('create', given, CREATE);
+  await fetchTarget(drivers, image, options);
   const operations = await import('../operations/containers/index.js');
   const { id, name, ...record } = await operations.createContainer(await drivers.local(), {
     image,
@@ -69,20 +79,15 @@ export async function createContainer(
   return { id, name, image: record.image, imageName: record.imageName, created: record.created };
 }
 
-export async function listContainers(drivers: Drivers): Promise<ContainerSummary[]> {
-  const [operations, deps] = await Promise.all([import('../operations/containers/index.js'), drivers.localIfThere()]);
-  return deps === undefined ? [] : operations.listContainers(deps);
-}
-
 export async function removeContainer(
   drivers: Drivers,
   container: string,
-  given: Stoppable,
+  given: RemoveContainerOptions,
 ): Promise<{ readonly id: string; readonly name: string }> {
   checkText('rm', 'the container', container);
-  const options = checkOptions('rm', given, STOPPABLE);
+  const options = checkOptions('rm', given, REMOVE);
   const operations = await import('../operations/store/index.js');
-  const request = { container, signal: signalOf(options) };
+  const request = { container, force: options.force ?? false, signal: signalOf(options) };
   const { id, name } = await operations.removeContainer(await drivers.local(), request);
   return { id, name };
 }
@@ -109,6 +114,7 @@ export async function commit(
     message: options.message,
     author: options.author,
     changes: options.changes ?? [],
+    format: options.format,
     squash: options.squash ?? false,
     emptyOk: options.emptyOk ?? false,
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),

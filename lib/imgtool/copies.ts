@@ -1,6 +1,14 @@
 import { InvalidReferenceError, PartialError, UsageError } from '../errors.js';
-import type { CopyOrder, CopyResult } from '../operations/index.js';
-import { hostPlatform, isTag, parsePlatform, parseTransportName } from '../spec/index.js';
+import type { CopyOrder, CopyPlan, CopyResult, CopyTransports } from '../operations/index.js';
+import {
+  formatReference,
+  hostPlatform,
+  isIndexType,
+  isTag,
+  parsePlatform,
+  parseTransportName,
+  type Reference,
+} from '../spec/index.js';
 import { checkOptions, checkText, checkTexts, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import { compressionOf } from './conversion.js';
@@ -10,6 +18,8 @@ import { sideAccess, SIDES, withNamedLogin, type SideOptions } from './sides.js'
 interface OwnCopyOptions extends Stoppable {
   /** The whole index, all platforms. */
   readonly all?: boolean | undefined;
+  /** The index alone, without its images: for registries whose repositories have those already. */
+  readonly indexOnly?: boolean | undefined;
   /** One: that image of an index; several: an index rewritten to them. Default: that of this machine. */
   readonly platforms?: readonly string[] | undefined;
   /** Further tags to set. */
@@ -27,7 +37,7 @@ interface OwnCopyOptions extends Stoppable {
 export type CopyOptions = OwnCopyOptions & SideOptions;
 
 const COPY: OptionKinds<CopyOptions> = {
-  ...{ ...STOPPABLE, ...SIDES, all: 'flag', platforms: 'texts', tags: 'texts', compression: 'text' },
+  ...{ ...STOPPABLE, ...SIDES, all: 'flag', indexOnly: 'flag', platforms: 'texts', tags: 'texts', compression: 'text' },
   ...{ format: ['oci', 'v2s2', 'v2s1'], preserveDigests: 'flag', referrers: 'flag' },
 };
 
@@ -38,13 +48,17 @@ export async function copy(
   to: string | readonly string[],
   given: CopyOptions,
 ): Promise<CopyResult> {
-  checkText('copy', 'the source', from);
-  const destinations = typeof to === 'string' ? [to] : to;
-  checkTexts('copy', 'the list of destinations', destinations);
-  if (destinations.length === 0) throw new UsageError('copy: no destination is given');
-  const options = checkOptions('copy', given, COPY);
-  const source = await drivers.fullName(from);
-  const order: CopyOrder = {
+  const { options, source, destinations, transports } = await prepareCopy('copy', drivers, { from, to, given });
+  if (options.indexOnly === true) {
+    const copied = await copyIndex(transports, { source, destinations, options });
+    if (copied !== undefined) return copied;
+  }
+  const { copy: copyNow } = await import('../operations/copy/index.js');
+  return complete(await copyNow(transports, orderOf(source, destinations, options)));
+}
+
+function orderOf(source: string, destinations: readonly string[], options: CopyOptions): CopyOrder {
+  return {
     source,
     destinations,
     tags: (options.tags ?? []).flatMap(splitTag),
@@ -54,7 +68,40 @@ export async function copy(
     referrers: options.referrers ?? false,
     signal: signalOf(options),
   };
-  const { copy: copyNow } = await import('../operations/copy/index.js');
+}
+
+/** What `copy` would send to registries. Throws UsageError for destinations of other transports, and for conversions. */
+export async function planCopy(
+  drivers: Drivers,
+  from: string,
+  to: string | readonly string[],
+  given: CopyOptions,
+): Promise<CopyPlan> {
+  const { options, source, destinations, transports } = await prepareCopy('planCopy', drivers, { from, to, given });
+  const { format, compression, referrers, indexOnly } = options;
+  const [named] = Object.entries({ format, compression, referrers, indexOnly }).filter(([, value]) => Boolean(value));
+  if (named !== undefined) {
+    throw new UsageError(`what a copy with ${named[0]} would send is known only when it is made`, {
+      hint: 'leave it out',
+    });
+  }
+  // What is not at a registry cannot be asked: opening it to write begins the copy.
+  referencesOf(destinations, 'the destination of a planned copy');
+  const operations = await import('../operations/copy/index.js');
+  return operations.planCopy(transports, orderOf(source, destinations, options));
+}
+
+async function prepareCopy(
+  method: string,
+  drivers: Drivers,
+  { from, to, given }: { readonly from: string; readonly to: string | readonly string[]; readonly given: CopyOptions },
+) {
+  checkText(method, 'the source', from);
+  const destinations = typeof to === 'string' ? [to] : to;
+  checkTexts(method, 'the list of destinations', destinations);
+  if (destinations.length === 0) throw new UsageError(`${method}: no destination is given`);
+  const options = checkOptions(method, given, COPY);
+  const source = await drivers.fullName(from);
   const hostsOf = (names: readonly string[]): string[] =>
     names.map(parseTransportName).flatMap((name) => ('reference' in name ? [name.reference.host] : []));
   const [sourceHosts, targetHosts] = [hostsOf([source]), hostsOf(destinations)];
@@ -64,7 +111,45 @@ export async function copy(
     target: sideAccess(options, 'dest', targetHosts),
   };
   const [sides] = withNamedLogin(drivers.settings, [reached]);
-  return complete(await copyNow(await drivers.transports(sides), order));
+  return { options, source, destinations, transports: await drivers.transports(sides) };
+}
+
+/** Copies an index without its images; undefined when the source is no index. Throws UsageError for what is no registry. */
+async function copyIndex(
+  { registry, sourceRegistry = registry }: CopyTransports,
+  {
+    source,
+    destinations,
+    options,
+  }: { readonly source: string; readonly destinations: readonly string[]; readonly options: CopyOptions },
+): Promise<CopyResult | undefined> {
+  const started = performance.now();
+  const signal = signalOf(options);
+  const [from, ...to] = referencesOf([source, ...destinations], 'each end of a copy of an index alone');
+  const { getManifest, publishManifest } = await import('../operations/registry/index.js');
+  const { bytes, descriptor } = await getManifest({ registry: sourceRegistry }, from!, { signal });
+  if (!isIndexType(descriptor.mediaType)) return undefined;
+  const more = (options.tags ?? []).flatMap(splitTag);
+  const targets: CopyResult['targets'][number][] = [];
+  for (const reference of to) {
+    const tags = [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...more])];
+    for (const tag of tags.length === 0 ? [undefined] : tags)
+      await publishManifest({ registry }, { ...reference, ...(tag === undefined ? {} : { tag }) }, { bytes, signal });
+    targets.push({ name: `docker://${formatReference(reference)}`, tags, layers: [] });
+  }
+  const { digest, mediaType } = descriptor;
+  const sent = targets.reduce((sum, { tags }) => sum + Math.max(1, tags.length), 0);
+  const seconds = (performance.now() - started) / 1000;
+  return { digest, mediaType, layers: [], targets, bytes: sent * bytes.length, requests: sent + 1, seconds };
+}
+
+/** The references of transports that are all registries. Throws UsageError. */
+function referencesOf(names: readonly string[], what: string): Reference[] {
+  return names.map((name) => {
+    const parsed = parseTransportName(name);
+    if (parsed.transport === 'docker') return parsed.reference;
+    throw new UsageError(`${what} is a registry, and ${name} is none`, { hint: 'write docker://REF' });
+  });
 }
 
 /** skopeo takes a whole reference here; its tag is what counts. */

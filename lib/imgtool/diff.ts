@@ -19,6 +19,8 @@ import { DEFAULTS } from './settings.js';
 export interface DiffOptions extends Stoppable, ForPlatform, Reserving {
   /** Container, image or `docker://REF` to compare with. Default: what the subject was made from. */
   readonly other?: string | undefined;
+  /** Only these paths and what is below them; `*` and `?` stand for characters of one name. Default: all. */
+  readonly paths?: readonly string[] | undefined;
 }
 
 /** One changed path; `kind`: added, changed or deleted. Sizes in bytes. */
@@ -29,7 +31,7 @@ export interface DiffEntry extends Omit<Change, 'path'> {
   readonly pathBase64?: string;
 }
 
-const DIFF: OptionKinds<DiffOptions> = { ...STOPPABLE, ...FOR_PLATFORM, ...RESERVING, other: 'text' };
+const DIFF: OptionKinds<DiffOptions> = { ...STOPPABLE, ...FOR_PLATFORM, ...RESERVING, other: 'text', paths: 'texts' };
 const REMOTE = 'docker://';
 
 export async function diff(drivers: Drivers, subject: string, given: DiffOptions): Promise<DiffEntry[]> {
@@ -54,7 +56,22 @@ export async function diff(drivers: Drivers, subject: string, given: DiffOptions
       signal: signalOf(options),
     },
   );
-  return list.map(toEntry);
+  const isWanted = pathFilter(options.paths);
+  return list.map(toEntry).filter(({ path }) => isWanted(path));
+}
+
+function pathFilter(paths: readonly string[] = []): (path: string) => boolean {
+  if (paths.length === 0) return () => true;
+  const patterns = paths.map((path) => {
+    const source = `/${path}`
+      .replace(/\/+/g, '/')
+      .replace(/\/$/, '')
+      .replace(/[\\^$.|+()[\]{}]/g, '\\$&')
+      .replaceAll('*', '[^/]*')
+      .replaceAll('?', '[^/]');
+    return new RegExp(`^${source}(/|$)`, 's');
+  });
+  return (path) => patterns.some((pattern) => pattern.test(path));
 }
 
 function toEntry({ kind, path, type, changed, size, oldSize }: Change): DiffEntry {

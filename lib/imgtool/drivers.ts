@@ -114,14 +114,16 @@ export class Drivers {
   }
 
   async #connectFor(access: RegistryAccess): Promise<RegistryClient> {
-    const { authfile, login } = access;
+    const { authfile, login, anonymous = false } = access;
     const { createCredentialStore } = await import('../auth/index.js');
     const store =
       authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.settings.env, authfile });
     const find: CredentialLookup = async (host, request) => {
+      if (anonymous) return undefined;
       if (login?.host !== host)
         return authfile === undefined ? this.#findLogin(host, request) : store.find(host, request);
-      return { username: login.username, password: login.password, source: 'the login given for this registry' };
+      const { username, password, registryToken } = login;
+      return { username, password, registryToken, source: 'the login given for this registry' };
     };
     return this.connect(find, { ...access, store });
   }
@@ -291,7 +293,7 @@ export class Drivers {
       return openStoreDestination(deps, name.name, { reserveBytes: DEFAULTS.reserve, signal });
     }
     const { openArchiveDestination } = await import('../archive/index.js');
-    const format = name.transport === 'oci' ? 'oci-dir' : name.transport;
+    const format = FORMATS[name.transport];
     const { path, tag } = name;
     return openArchiveDestination({
       name: archiveName(name),
@@ -339,6 +341,14 @@ export class Drivers {
     throw new UsageError('no queue is set', { hint: 'give new Imgtool the option queue, such as redis://HOST' });
   }
 }
+
+/** What transports write. */
+const FORMATS = {
+  oci: 'oci-dir',
+  dir: 'docker-dir',
+  'oci-archive': 'oci-archive',
+  'docker-archive': 'docker-archive',
+} as const;
 
 function archiveName({ transport, path, tag }: Extract<OtherTransport, { readonly path: string }>): string {
   return `${transport}:${path}${tag === undefined ? '' : `:${tag}`}`;

@@ -3,7 +3,6 @@ import type {
   ContainerSummary,
   FoundImage,
   HistoryStep,
-  ImageSummary,
   ImageTree,
   Inspection,
   NamedImage,
@@ -16,7 +15,7 @@ import type {
   PushResult,
   RemovedImage,
 } from '../operations/index.js';
-import { isTag, parseReference, parseRepository, type Reference } from '../spec/index.js';
+import { isTag, parseReference, parseRepository, type ExecutionConfig, type Reference } from '../spec/index.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import {
   FOR_PLATFORM,
@@ -63,6 +62,8 @@ export interface InspectedAsImage extends Inspection {
 export interface InspectedAsContainer {
   readonly type: 'container';
   readonly container: ContainerSummary;
+  /** What its image says of running it; null when the image is not in the store any more. */
+  readonly config: ExecutionConfig | null;
 }
 
 export interface RemoveImageOptions extends Stoppable {
@@ -160,6 +161,26 @@ export async function planPush(drivers: Drivers, image: string, given: PushOptio
   return (await import('../operations/push/index.js')).planPush(deps, request);
 }
 
+/** Pushes every name that the store has in a repository. Throws NotFoundError when there is none. */
+export async function pushAll(drivers: Drivers, repository: string, given: PushOptions): Promise<PushResult[]> {
+  checkText('pushAll', 'the repository', repository);
+  if (given.to !== undefined) throw new UsageError('pushAll: images go to their own repository, not to another');
+  const { host, repository: path } = parseRepository(await drivers.fullName(repository));
+  const { listImages } = await import('../operations/store/index.js');
+  const names = (await listImages(await drivers.local())).flatMap((image) => image.names);
+  const own = names.filter((name) => name.startsWith(`${host}/${path}:`)).sort();
+  if (own.length === 0) {
+    throw new NotFoundError(`there is no image of ${host}/${path} in the store`, {
+      kind: 'image',
+      subject: repository,
+      hint: 'see "imgtool images"; "imgtool tag" gives an image a name there',
+    });
+  }
+  const results: PushResult[] = [];
+  for (const name of own) results.push(await push(drivers, name, given));
+  return results;
+}
+
 async function preparePush(method: string, drivers: Drivers, image: string, given: PushOptions) {
   checkText(method, 'the image', image);
   const options = checkOptions(method, given, PUSH);
@@ -192,12 +213,6 @@ function ownName({ record, name }: FoundImage): Reference {
   });
 }
 
-export async function listImages(drivers: Drivers, filter: string | undefined): Promise<ImageSummary[]> {
-  if (filter !== undefined) checkText('images', 'the filter', filter);
-  const [operations, deps] = await Promise.all([import('../operations/store/index.js'), drivers.records()]);
-  return deps === undefined ? [] : operations.listImages(deps, filter);
-}
-
 export async function inspect(
   drivers: Drivers,
   name: string,
@@ -207,7 +222,7 @@ export async function inspect(
   const options = checkOptions('inspect', given, INSPECT);
   if (options.type !== 'image') {
     const container = await containerNamed(drivers, name, { orImage: options.type === undefined });
-    if (container !== undefined) return { type: 'container', container };
+    if (container !== undefined) return { type: 'container', container, config: await configOf(drivers, container) };
   }
   return { type: 'image', ...(await inspectNamed(drivers, name, options)) };
 }
@@ -245,6 +260,12 @@ async function containerNamed(
     if (orImage && error instanceof NotFoundError) return undefined;
     throw error;
   }
+}
+
+async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): Promise<ExecutionConfig | null> {
+  if (digest === null) return null;
+  const { readImageConfig } = await import('../operations/store/index.js');
+  return (await readImageConfig(await drivers.local(), { id: image })).config ?? {};
 }
 
 /** Whether the name of an image is that of one at a registry, not in the store. */

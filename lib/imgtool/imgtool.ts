@@ -2,7 +2,6 @@ import type { Readable, Writable } from 'node:stream';
 import type {
   ChangedImage,
   CommitResult,
-  ContainerSummary,
   ExportResult,
   Garbage,
   HistoryStep,
@@ -24,8 +23,17 @@ import type { CopyTotals } from '../rootfs/index.js';
 import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
 import type { LoadOptions, SaveOptions } from './archives.js';
 import type { Stoppable } from './common.js';
-import type { CommitOptions, CpOptions, CreateOptions, CreatedContainer, ImportOptions } from './containers.js';
+import type { ListContainersOptions, ListedContainer } from './container-list.js';
+import type {
+  CommitOptions,
+  CpOptions,
+  CreateOptions,
+  CreatedContainer,
+  ImportOptions,
+  RemoveContainerOptions,
+} from './containers.js';
 import type { DiffEntry, DiffOptions } from './diff.js';
+import type { ListImagesOptions } from './image-list.js';
 import type {
   InspectOptions,
   InspectedAsContainer,
@@ -72,14 +80,19 @@ export class Imgtool extends RegistryMethods {
     return (await import('./images.js')).push(await this.drivers(), image, options);
   }
 
+  /** Sends every image that has a name in `repository`; the names are pushed one after the other. */
+  async pushAll(repository: string, options: PushOptions = {}): Promise<PushResult[]> {
+    return (await import('./images.js')).pushAll(await this.drivers(), repository, options);
+  }
+
   /** Says what a push would send, mount and find there; changes nothing. */
   async planPush(image: string, options: PushOptions = {}): Promise<PushPlan> {
     return (await import('./images.js')).planPush(await this.drivers(), image, options);
   }
 
   /** Lists the images of the store. `filter`: part of a name, or the beginning of an ID; `*` stands for anything. */
-  async images(filter?: string): Promise<ImageSummary[]> {
-    return (await import('./images.js')).listImages(await this.drivers(), filter);
+  async images(filter?: string, options: ListImagesOptions = {}): Promise<ImageSummary[]> {
+    return (await import('./image-list.js')).listImages(await this.drivers(), filter, options);
   }
 
   /** The details of an image of the store, of one at its registry (`docker://REF`), or of a container. */
@@ -151,12 +164,15 @@ export class Imgtool extends RegistryMethods {
   }
 
   /** Lists the containers. */
-  async containers(): Promise<ContainerSummary[]> {
-    return (await import('./containers.js')).listContainers(await this.drivers());
+  async containers(options: ListContainersOptions = {}): Promise<ListedContainer[]> {
+    return (await import('./container-list.js')).listContainers(await this.drivers(), options);
   }
 
   /** Removes a container and its files. */
-  async rm(container: string, options: Stoppable = {}): Promise<{ readonly id: string; readonly name: string }> {
+  async rm(
+    container: string,
+    options: RemoveContainerOptions = {},
+  ): Promise<{ readonly id: string; readonly name: string }> {
     return (await import('./containers.js')).removeContainer(await this.drivers(), container, options);
   }
 

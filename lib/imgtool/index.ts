@@ -7,9 +7,18 @@ export { Imgtool } from './imgtool.js';
 export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
 export type { Stoppable } from './common.js';
-export type { CommitOptions, CpOptions, CreatedContainer, CreateOptions, ImportOptions } from './containers.js';
+export type { ListContainersOptions, ListedContainer } from './container-list.js';
+export type {
+  CommitOptions,
+  CpOptions,
+  CreatedContainer,
+  CreateOptions,
+  ImportOptions,
+  RemoveContainerOptions,
+} from './containers.js';
 export type { CopyOptions } from './copies.js';
 export type { DiffEntry, DiffOptions } from './diff.js';
+export type { ListImagesOptions } from './image-list.js';
 export type {
   InspectedAsContainer,
   InspectedAsImage,
@@ -23,10 +32,11 @@ export type { LoginOptions } from './logins.js';
 export type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
 export type { AppendedTar, ChangeOptions, RebaseOptions } from './mutate.js';
 export type { ReadFileOptions } from './read-file.js';
-export type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
+export type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } from './registries.js';
 export type { RunOptions } from './run.js';
 export type { ServedRegistry, ServeOptions } from './serve.js';
 export type { StoreFsckOptions, StoreGcOptions, StoreInitOptions } from './store.js';
+export type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js';
 export type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 export type { Drivers } from './drivers.js';
 export type { SideOptions } from './sides.js';

@@ -63,6 +63,7 @@ function lazyRuntime(directory: string, onNote: (line: string) => void): Operati
   return {
     begin: async (...args) => (await load()).begin(...args),
     run: async (...args) => (await load()).run(...args),
+    kill: async (...args) => (await load()).kill(...args),
     settle: async (...args) => (await load()).settle(...args),
     // Most stores have never run a command.
     list: async () => (existsSync(directory) ? (await load()).list() : []),

@@ -38,6 +38,21 @@ export async function logOut(
   return { host: key.host, removed: await (await drivers.credentials()).remove(key, { signal }) };
 }
 
+/** As `logOut`, for every login in the files of the user; those that there were. */
+export async function logOutOfAll(
+  drivers: Drivers,
+  given: Stoppable,
+): Promise<{ readonly host: string; readonly removed: readonly KeptLogin[] }[]> {
+  const signal = signalOf(checkOptions('logoutAll', given, STOPPABLE));
+  const credentials = await drivers.credentials();
+  const results = [];
+  for (const key of await credentials.keys()) {
+    const removed = await credentials.remove(key, { signal });
+    if (removed.length > 0) results.push({ host: key.path === '' ? key.host : `${key.host}/${key.path}`, removed });
+  }
+  return results;
+}
+
 /** Throws AuthenticationError when there is no login. */
 export async function getLogin(
   drivers: Drivers,

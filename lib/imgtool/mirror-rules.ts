@@ -29,6 +29,8 @@ interface OwnMirrorOptions {
   readonly compression?: string | undefined;
   /** Puts host and path of the source below the target. */
   readonly scoped?: boolean | undefined;
+  /** Puts the last part of the source's name below the target, as skopeo sync does. */
+  readonly nested?: boolean | undefined;
   /** Removes tags at targets that the source does not have. */
   readonly deleteExtra?: boolean | undefined;
   /** Removes nothing from a repository where more tags than this are extra. Default: 10. */
@@ -54,7 +56,14 @@ export type MirrorFileOptions = SideOptions & {
 export const MIRROR: OptionKinds<MirrorOptions> = {
   ...{ ...SIDES, tags: 'texts', exclude: 'texts', tagsRegex: 'texts', excludeRegex: 'texts', semver: 'texts' },
   ...{ newest: 'count', newestBy: ['semver', 'created'], since: 'text', platforms: 'texts', referrers: 'flag' },
-  ...{ format: ['oci', 'v2s2'], compression: 'text', scoped: 'flag', deleteExtra: 'flag', maxDelete: 'countOrZero' },
+  ...{
+    format: ['oci', 'v2s2'],
+    compression: 'text',
+    scoped: 'flag',
+    nested: 'flag',
+    deleteExtra: 'flag',
+    maxDelete: 'countOrZero',
+  },
   ...{ protect: 'texts', hook: 'text' },
 };
 const MIRROR_FILE: OptionKinds<MirrorFileOptions> = {
@@ -121,14 +130,14 @@ async function ruleOf(source: string, targets: readonly string[], options: Mirro
     operations;
   const { host, repository, tag, isV1 } = parseSyncSource(source);
   const kind = repository === undefined ? 'registry' : 'repository';
-  const { semver = [], since, scoped = false, referrers = false, format } = options;
+  const { semver = [], since, scoped = false, nested = false, referrers = false, format } = options;
   await checkRanges(semver);
   return {
     ...{ host, isV1 },
     conversion: mirrorConversion({ format, compression: compressionOf(options) }, { referrers }),
     repositories: repository === undefined ? undefined : [repository],
     targets: targets.map((text) => {
-      const target = parseSyncTarget(text, scoped ? 'list' : kind);
+      const target = parseSyncTarget(text, scoped || nested ? 'list' : kind);
       return scoped ? { ...target, keep: 'host' } : target;
     }),
     tags: {

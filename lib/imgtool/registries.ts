@@ -14,6 +14,13 @@ export interface SearchOptions extends Stoppable {
   readonly limit?: number | undefined;
 }
 
+export interface TagsOptions extends Stoppable {
+  /** `version`: the newest first, then those that are no versions. Default: `registry`, the order of the registry. */
+  readonly sort?: 'registry' | 'version' | 'name' | undefined;
+  /** So many of them at most. Default: all. */
+  readonly limit?: number | undefined;
+}
+
 export interface DeleteRemoteOptions extends Stoppable {
   /** The tag alone; others of the same manifest stay. */
   readonly tagOnly?: boolean | undefined;
@@ -29,18 +36,27 @@ export interface IndexOptions extends Stoppable, ForPlatform {
 }
 
 const SEARCH: OptionKinds<SearchOptions> = { ...STOPPABLE, limit: 'count' };
+const TAGS: OptionKinds<TagsOptions> = { ...STOPPABLE, sort: ['registry', 'version', 'name'], limit: 'count' };
 const DELETE: OptionKinds<DeleteRemoteOptions> = { ...STOPPABLE, tagOnly: 'flag', dryRun: 'flag' };
 const INDEX: OptionKinds<IndexOptions> = {
   ...{ ...STOPPABLE, ...FOR_PLATFORM },
   ...{ annotations: 'object', format: ['oci', 'v2s2'] },
 };
 
-export async function listTags(drivers: Drivers, name: string, given: Stoppable): Promise<string[]> {
+export async function listTags(drivers: Drivers, name: string, given: TagsOptions): Promise<string[]> {
   checkText('tags', 'the repository', name);
-  const signal = signalOf(checkOptions('tags', given, STOPPABLE));
+  const options = checkOptions('tags', given, TAGS);
+  const signal = signalOf(options);
   const repository = parseRepository(await drivers.fullName(name));
-  const operations = await import('../operations/registry/index.js');
-  return operations.listTags(await drivers.remote(repository), repository, { signal });
+  const { listTags: list } = await import('../operations/registry/index.js');
+  const tags = await list(await drivers.remote(repository), repository, { signal });
+  const { sort = 'registry', limit } = options;
+  return (await sorted(tags, sort)).slice(0, limit);
+}
+
+async function sorted(tags: readonly string[], by: TagsOptions['sort']): Promise<readonly string[]> {
+  if (by === 'version') return (await import('../operations/sync-rules/index.js')).sortByVersion(tags);
+  return by === 'name' ? tags.toSorted() : tags;
 }
 
 export async function search(

@@ -1,6 +1,14 @@
 import type { Writable } from 'node:stream';
 import type { KeptLogin } from '../auth/index.js';
-import type { CopyResult, DeletedManifest, LoginResult, MadeIndex, SyncReport, SyncRule } from '../operations/index.js';
+import type {
+  CopyPlan,
+  CopyResult,
+  DeletedManifest,
+  LoginResult,
+  MadeIndex,
+  SyncReport,
+  SyncRule,
+} from '../operations/index.js';
 import type { V1SearchResult } from '../registry/index.js';
 import type { Descriptor, RawManifest } from '../spec/index.js';
 import type { Stoppable } from './common.js';
@@ -8,8 +16,9 @@ import type { CopyOptions } from './copies.js';
 import type { LoginOptions } from './logins.js';
 import type { MirrorFileOptions, MirrorOptions } from './mirror-rules.js';
 import type { ReadFileOptions } from './read-file.js';
-import type { DeleteRemoteOptions, IndexOptions, SearchOptions } from './registries.js';
+import type { DeleteRemoteOptions, IndexOptions, SearchOptions, TagsOptions } from './registries.js';
 import type { ServeOptions, ServedRegistry } from './serve.js';
+import type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js';
 import type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 import { Opened } from './opened.js';
 
@@ -18,6 +27,15 @@ export abstract class RegistryMethods extends Opened {
   /** Copies an image between registries, stores and archives: `docker://REF`, `store:NAME`, `oci:DIR[:TAG]` and so on. */
   async copy(source: string, destinations: string | readonly string[], options: CopyOptions = {}): Promise<CopyResult> {
     return (await import('./copies.js')).copy(await this.drivers(), source, destinations, options);
+  }
+
+  /** Says what a copy between registries would send; changes nothing. */
+  async planCopy(
+    source: string,
+    destinations: string | readonly string[],
+    options: CopyOptions = {},
+  ): Promise<CopyPlan> {
+    return (await import('./copies.js')).planCopy(await this.drivers(), source, destinations, options);
   }
 
   /** The rules for `sync` to mirror a source: `HOST/REPOSITORY[:TAG]`, or `HOST/` for all that its catalog lists. */
@@ -39,6 +57,29 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./sync.js')).sync(await this.drivers(), rules, options);
   }
 
+  /** Copies the tags of a repository into directories of skopeo's `dir:`, `NAME:TAG` each, to carry them over an air gap. */
+  async syncToDirectories(
+    source: string,
+    directory: string,
+    options: SyncDirectoriesOptions = {},
+  ): Promise<SyncedImage[]> {
+    return (await import('./sync-directories.js')).syncToDirectories(await this.drivers(), source, directory, options);
+  }
+
+  /** Copies the images of such directories to a registry or a path there, under the names of the directories. */
+  async syncFromDirectories(
+    directory: string,
+    target: string,
+    options: SyncDirectoriesOptions = {},
+  ): Promise<SyncedImage[]> {
+    return (await import('./sync-directories.js')).syncFromDirectories(
+      await this.drivers(),
+      directory,
+      target,
+      options,
+    );
+  }
+
   /** Copies the tags that `sync` has put into the queue, until the signal aborts. */
   async worker(options: WorkerOptions = {}): Promise<void> {
     return (await import('./sync.js')).work(await this.drivers(), options);
@@ -49,8 +90,8 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./sync.js')).listDeadTags(await this.drivers(), options);
   }
 
-  /** The tags of a repository, in the order of its registry. */
-  async tags(repository: string, options: Stoppable = {}): Promise<string[]> {
+  /** The tags of a repository. */
+  async tags(repository: string, options: TagsOptions = {}): Promise<string[]> {
     return (await import('./registries.js')).listTags(await this.drivers(), repository, options);
   }
 
@@ -131,6 +172,13 @@ export abstract class RegistryMethods extends Opened {
     options: Stoppable = {},
   ): Promise<{ readonly host: string; readonly removed: readonly KeptLogin[] }> {
     return (await import('./logins.js')).logOut(await this.drivers(), registry, options);
+  }
+
+  /** Forgets every login in the credentials files, and in the helpers that they name for single registries. */
+  async logoutAll(
+    options: Stoppable = {},
+  ): Promise<{ readonly host: string; readonly removed: readonly KeptLogin[] }[]> {
+    return (await import('./logins.js')).logOutOfAll(await this.drivers(), options);
   }
 
   /** Who is logged in to a registry. Throws AuthenticationError when nobody is. */

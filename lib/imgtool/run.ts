@@ -1,34 +1,66 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
-import { ImgtoolError, NotFoundError, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import type { RunRequest } from '../operations/index.js';
-import { parseReference } from '../spec/index.js';
 import { checkOptions, checkText, checkTexts, type OptionKinds } from './check-options.js';
-import { RESERVING, signalOf, STOPPABLE, type Reserving, type Stoppable } from './common.js';
+import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
-import { pullReference } from './images.js';
+import { FETCHING, fetchTarget, type Fetching } from './fetch-target.js';
+import {
+  parseAddHost,
+  parseEntrypoint,
+  parseMemory,
+  parseMount,
+  parseTmpfs,
+  parseUlimit,
+  parseVolume,
+  readEnvFiles,
+} from './run-arguments.js';
 
-export interface RunOptions extends Stoppable, Reserving {
+export interface RunOptions extends Stoppable, Fetching {
   /** Removes the container when the command has ended. */
   readonly rm?: boolean | undefined;
   /** Name of the container that is made of an image. */
   readonly name?: string | undefined;
   /** `NAME=value`, or `NAME` for its value here. */
   readonly env?: readonly string[] | undefined;
+  /** Files with such lines; `env` goes over them. */
+  readonly envFiles?: readonly string[] | undefined;
   readonly workdir?: string | undefined;
   /** `USER[:GROUP]`, names or numbers. */
   readonly user?: string | undefined;
   /** `PATH-HERE:/PATH-IN-THE-CONTAINER`, with `:ro` for one that is not written to. */
   readonly volumes?: readonly string[] | undefined;
+  /** `type=bind,source=PATH,target=/PATH[,readonly]` or `type=tmpfs,target=/PATH[,tmpfs-size=64m]`. */
+  readonly mounts?: readonly string[] | undefined;
+  /** `/PATH[:size=64m,mode=1777]`: file systems in memory. */
+  readonly tmpfs?: readonly string[] | undefined;
+  /** The container's own files cannot be written. */
+  readonly readOnly?: boolean | undefined;
+  readonly hostname?: string | undefined;
+  /** `NAME:ADDRESS` for /etc/hosts. */
+  readonly addHosts?: readonly string[] | undefined;
+  /** Capabilities, with or without `CAP_`, or `ALL`. */
+  readonly capAdd?: readonly string[] | undefined;
+  readonly capDrop?: readonly string[] | undefined;
+  /** All capabilities and devices, and no filter of system calls: no protection of this machine. */
+  readonly privileged?: boolean | undefined;
+  /** Bytes, or text such as `512m` (units are powers of 1024). Default: no limit. */
+  readonly memory?: number | string | undefined;
+  /** Processes and threads at once. Default: no limit. */
+  readonly pidsLimit?: number | undefined;
+  /** Processors, such as 1.5. Default: no limit. */
+  readonly cpus?: number | undefined;
+  /** `NAME=SOFT[:HARD]` of setrlimit(2): `nofile=1024`. */
+  readonly ulimits?: readonly string[] | undefined;
+  /** A small init runs the command, passes signals on and reaps processes. */
+  readonly init?: boolean | undefined;
   /** Default: `host`, that of this machine. */
   readonly network?: 'host' | 'none' | undefined;
-  /** Program in place of the image's entry point; empty for none. */
+  /** Program in place of the image's entry point, or a JSON list of words; empty for none. */
   readonly entrypoint?: string | undefined;
   /** `seccomp=FILE` or `seccomp=unconfined`. Default: Docker's filter. */
   readonly securityOpt?: string | undefined;
-  /** When the image is fetched before. Default: `missing`. */
-  readonly pull?: 'missing' | 'always' | 'never' | undefined;
   /** Name or path of the OCI runtime. Default: crun or runc. */
   readonly runtime?: string | undefined;
   /** Passes signals of this process on to the command; see `TakeSignals`. Default: none are. */
@@ -36,9 +68,11 @@ export interface RunOptions extends Stoppable, Reserving {
 }
 
 const RUN: OptionKinds<RunOptions> = {
-  ...{ ...STOPPABLE, ...RESERVING, rm: 'flag', name: 'text', env: 'texts', workdir: 'text', user: 'text' },
-  ...{ volumes: 'texts', network: ['host', 'none'], entrypoint: 'text', securityOpt: 'text' },
-  ...{ pull: ['missing', 'always', 'never'], runtime: 'text', takeSignals: 'function' },
+  ...{ ...STOPPABLE, ...FETCHING, rm: 'flag', name: 'text', env: 'texts', envFiles: 'texts', workdir: 'text' },
+  ...{ user: 'text', volumes: 'texts', mounts: 'texts', tmpfs: 'texts', readOnly: 'flag', hostname: 'name' },
+  ...{ addHosts: 'texts', capAdd: 'texts', capDrop: 'texts', privileged: 'flag', memory: 'any', pidsLimit: 'count' },
+  ...{ cpus: 'any', ulimits: 'texts', init: 'flag', network: ['host', 'none'], entrypoint: 'text' },
+  ...{ securityOpt: 'text', runtime: 'text', takeSignals: 'function' },
 };
 
 /** Exit code of the command. */
@@ -51,60 +85,65 @@ export async function runCommand(
   checkText('run', 'the container or image', target);
   checkTexts('run', 'the command', command);
   const options = checkOptions('run', given, RUN);
-  const { entrypoint } = options;
+  const settings = settingsOf(options);
+  const seccomp = await readSeccomp(options.securityOpt);
   const { runInContainer } = await import('../operations/containers/index.js');
-  await pullIfWanted(drivers, target, options);
+  await fetchTarget(drivers, target, options);
   return runInContainer(await drivers.local(), {
-    ...{ target, command, name: options.name, remove: options.rm ?? false },
-    ...(entrypoint === undefined ? {} : { entrypoint: entrypoint === '' ? [] : [entrypoint] }),
-    env: options.env ?? [],
-    workdir: options.workdir,
-    user: options.user,
-    volumes: (options.volumes ?? []).map(parseVolume),
-    network: options.network ?? 'host',
-    seccomp: await readSeccomp(options.securityOpt),
-    program: options.runtime,
+    ...{ ...settings, target, command, name: options.name, remove: options.rm ?? false, seccomp },
     terminal: isatty(0) && isatty(1),
     takeSignals: options.takeSignals ?? (() => () => undefined),
     signal: signalOf(options),
   });
 }
 
-/** Fetches the image that is to run, unless the target is a container. Throws NotFoundError when that cannot be. */
-async function pullIfWanted(drivers: Drivers, target: string, options: RunOptions): Promise<void> {
-  const { pull: when = 'missing', reserve, signal } = options;
-  if (when === 'never') return;
-  const { findContainer, findImage } = await import('../operations/store/index.js');
-  const local = await drivers.local();
-  if (await isThere(findContainer(local, target))) return;
-  if (when === 'missing' && (await isThere(findImage(local, target)))) return;
-  const reference = parseReference(await drivers.fullName(target));
-  try {
-    await pullReference(drivers, reference, { reserve, signal });
-  } catch (error) {
-    // A bare word is as likely a container's name with a mistake in it.
-    if (hasRegistry(target) || signal?.aborted === true || !(error instanceof ImgtoolError)) throw error;
-    throw new NotFoundError(`there is no container or image ${target} here, nor can it be pulled: ${error.message}`, {
-      kind: 'image',
-      subject: target,
-      hint: 'see "imgtool containers" and "imgtool images"',
-      cause: error,
+type RunSettings = Omit<
+  RunRequest,
+  'target' | 'command' | 'name' | 'remove' | 'seccomp' | 'terminal' | 'takeSignals' | 'bootId' | 'signal'
+>;
+
+/** What of the options is parsed without the store. Throws UsageError. */
+function settingsOf(options: RunOptions): RunSettings {
+  const mounts = (options.mounts ?? []).map(parseMount);
+  const { hostname } = options;
+  if (hostname !== undefined && !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(hostname))
+    throw new UsageError(`${JSON.stringify(hostname.slice(0, 100))} is no host name`, {
+      hint: 'use letters, digits, . and -',
     });
-  }
+  return {
+    entrypoint: parseEntrypoint(options.entrypoint),
+    env: [...readEnvFiles(options.envFiles ?? []), ...(options.env ?? [])],
+    workdir: options.workdir,
+    user: options.user,
+    volumes: [
+      ...(options.volumes ?? []).map(parseVolume),
+      ...mounts.flatMap((mount) => ('volume' in mount ? [mount.volume] : [])),
+    ],
+    tmpfs: [
+      ...(options.tmpfs ?? []).map(parseTmpfs),
+      ...mounts.flatMap((mount) => ('tmpfs' in mount ? [mount.tmpfs] : [])),
+    ],
+    readOnly: options.readOnly ?? false,
+    hostname,
+    addHosts: (options.addHosts ?? []).map(parseAddHost),
+    capAdd: options.capAdd ?? [],
+    capDrop: options.capDrop ?? [],
+    privileged: options.privileged ?? false,
+    limits: {
+      memory: options.memory === undefined ? undefined : parseMemory(options.memory),
+      pids: options.pidsLimit,
+      cpus: checkCpus(options.cpus),
+    },
+    processLimits: (options.ulimits ?? []).map(parseUlimit),
+    init: options.init ?? false,
+    network: options.network ?? 'host',
+    program: options.runtime,
+  };
 }
 
-function hasRegistry(name: string): boolean {
-  return /^([^/]*[.:][^/]*|localhost)\//.test(name);
-}
-
-async function isThere(found: Promise<unknown>): Promise<boolean> {
-  try {
-    await found;
-    return true;
-  } catch (error) {
-    if (error instanceof NotFoundError) return false;
-    throw error;
-  }
+function checkCpus(cpus: number | undefined): number | undefined {
+  if (cpus === undefined || (Number.isFinite(cpus) && cpus >= 0.01)) return cpus;
+  throw new UsageError('run: the option cpus is not a number of at least 0.01');
 }
 
 async function readSeccomp(option: string | undefined): Promise<RunRequest['seccomp']> {
@@ -125,15 +164,4 @@ async function readSeccomp(option: string | undefined): Promise<RunRequest['secc
       hint: 'check the path; seccomp=unconfined runs without a filter',
     });
   }
-}
-
-function parseVolume(text: string): RunRequest['volumes'][number] {
-  const [source, target, mode, ...more] = text.split(':');
-  const known = mode === undefined || mode === 'ro' || mode === 'rw';
-  if (!source || !target?.startsWith('/') || !known || more.length > 0) {
-    throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is no volume`, {
-      hint: 'write PATH-HERE:/PATH-IN-THE-CONTAINER, with :ro for one that is not written to',
-    });
-  }
-  return { source: resolve(source), target, readOnly: mode === 'ro' };
 }

@@ -12,12 +12,20 @@ export type SideOptions = {
   /** `USER[:PASSWORD]`. */
   readonly [K in `${Side}Creds`]?: string | undefined;
 } & {
-  readonly [K in `${Side}Authfile` | `${Side}CertDir`]?: string | undefined;
+  readonly [K in `${Side}Authfile` | `${Side}CertDir` | `${Side}Username` | `${Side}Password`]?: string | undefined;
+} & {
+  /** A bearer token that is sent as it is. */
+  readonly [K in `${Side}RegistryToken`]?: string | undefined;
+} & {
+  /** Uses no login, whatever the credentials files have. */
+  readonly [K in `${Side}NoCreds`]?: boolean | undefined;
 } & {
   readonly [K in `${Side}TlsVerify`]?: boolean | undefined;
 };
 
 export const SIDES: OptionKinds<SideOptions> = {
+  ...{ srcUsername: 'text', srcPassword: 'text', srcRegistryToken: 'text', srcNoCreds: 'flag' },
+  ...{ destUsername: 'text', destPassword: 'text', destRegistryToken: 'text', destNoCreds: 'flag' },
   ...{ srcCreds: 'text', srcAuthfile: 'text', srcCertDir: 'text', srcTlsVerify: 'flag' },
   ...{ destCreds: 'text', destAuthfile: 'text', destCertDir: 'text', destTlsVerify: 'flag' },
 };
@@ -27,19 +35,52 @@ export const SIDES: OptionKinds<SideOptions> = {
  * UsageError when there are more.
  */
 export function sideAccess(options: SideOptions, side: Side, hosts: readonly string[]): RegistryAccess | undefined {
-  const creds = options[`${side}Creds`];
   const authfile = options[`${side}Authfile`];
   const certDir = options[`${side}CertDir`];
   const tlsVerify = options[`${side}TlsVerify`];
   const [host, ...more] = new Set(hosts);
-  if (creds !== undefined && more.length > 0) {
-    throw new UsageError(`--${side}-creds goes to one registry, not to ${[host, ...more].join(', ')}`, {
+  const given = loginOf(options, side);
+  if (given !== undefined && more.length > 0) {
+    throw new UsageError(`--${given.option} goes to one registry, not to ${[host, ...more].join(', ')}`, {
       hint: `use --${side}-authfile, which has a login for each`,
     });
   }
-  const login = creds === undefined || host === undefined ? undefined : { host, ...splitCredentials(creds) };
-  if ([login, authfile, certDir, tlsVerify].every((given) => given === undefined)) return undefined;
-  return { login, authfile, certDir, tlsVerify };
+  const login = given === undefined || host === undefined ? undefined : { host, ...given.login };
+  const anonymous = options[`${side}NoCreds`] === true ? true : undefined;
+  if (anonymous && (given !== undefined || authfile !== undefined)) {
+    throw new UsageError(`--${side}-no-creds goes without a login`, {
+      hint: `leave out --${given?.option ?? `${side}-authfile`}`,
+    });
+  }
+  if ([login, authfile, certDir, tlsVerify, anonymous].every((value) => value === undefined)) return undefined;
+  return { login, authfile, certDir, tlsVerify, anonymous };
+}
+
+interface GivenLogin {
+  /** The option that it came by. */
+  readonly option: string;
+  readonly login: Omit<NonNullable<RegistryAccess['login']>, 'host'>;
+}
+
+/** The login that options of one side give, in one of three ways. Throws UsageError for several. */
+function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
+  const [creds, token] = [options[`${side}Creds`], options[`${side}RegistryToken`]];
+  const [username, password] = [options[`${side}Username`], options[`${side}Password`]];
+  if (username === undefined && password !== undefined)
+    throw new UsageError(`--${side}-password goes with --${side}-username`, { hint: 'give both' });
+  const ways: GivenLogin[] = [
+    ...(creds === undefined ? [] : [{ option: `${side}-creds`, login: splitCredentials(creds) }]),
+    ...(username === undefined ? [] : [{ option: `${side}-username`, login: { username, password: password ?? '' } }]),
+    ...(token === undefined
+      ? []
+      : [{ option: `${side}-registry-token`, login: { username: '', password: '', registryToken: token } }]),
+  ];
+  if (ways.length > 1) {
+    throw new UsageError(`${ways.map(({ option }) => `--${option}`).join(' and ')} each give a login`, {
+      hint: 'give one of them',
+    });
+  }
+  return ways[0];
 }
 
 /** How the registries of a mirror or a copy are reached, and which. */
@@ -65,7 +106,7 @@ export function withNamedLogin<T extends ReachedSides>(settings: Settings, all: 
 }
 
 function hasLogins(access: RegistryAccess | undefined): boolean {
-  return access?.login !== undefined || access?.authfile !== undefined;
+  return access?.login !== undefined || access?.authfile !== undefined || access?.anonymous === true;
 }
 
 function withLogin(access: RegistryAccess | undefined, login: NamedLogin | undefined): RegistryAccess | undefined {

@@ -6,6 +6,7 @@ import { makeDirectory, writeFileAtomic } from '../util/index.js';
 import { checkCommand } from './check-command.js';
 import { checkMachine } from './check-machine.js';
 import { containerSpec, type SpecMount } from './container-spec.js';
+import { killLeftProcesses } from './end-container.js';
 import { findUser } from './find-user.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
 import { placeMounts } from './place-mounts.js';
@@ -41,7 +42,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
 
   const start = async (input: RunInput, place: RuntimePlace): Promise<number> => {
     const cwd = posix.resolve('/', input.workdir ?? input.execution.WorkingDir ?? '/');
-    const hostname = input.id.slice(0, 12);
+    const hostname = input.hostname ?? input.id.slice(0, 12);
     const user = findUser(input.rootfs, input.user ?? input.execution.User ?? '');
     for (const path of ['/etc/passwd', '/etc/group']) checkRegular(input.rootfs, path);
     const { mounts, points } = planMounts(input, { directory: place.directory, hostname, cwd });
@@ -50,7 +51,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
       return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
     };
-    const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
+    const { process } = containerSpec({ ...input, init: false }, { user, mounts, cwd, hostname, cgroups: true });
     const check = (volumes: readonly string[]): void => checkCommand(input.rootfs, { ...process, user, volumes });
     // Without volumes, before anything is made in the container's files.
     if (input.volumes.length === 0) check([]);
@@ -69,6 +70,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       return await attempt(true, placed);
     } catch (error) {
       if (!(error instanceof ContainerStartError) || error.exitCode !== 125) throw error;
+      if (Object.values(input.limits).some((limit) => limit !== undefined)) throw limitError(error);
       const code = await attempt(false, placed);
       onNote(`no control group for the container: ${error.message}`);
       return code;
@@ -98,6 +100,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await clear(id, rootfs).catch(() => undefined);
       }
     },
+    kill: killLeftProcesses,
     async settle(id, rootfs) {
       if (!existsSync(runDirectory(id))) return false;
       const { remove, program: used } = await readRecord(runDirectory(id));
@@ -127,6 +130,13 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       return Promise.resolve();
     },
   };
+}
+
+function limitError(cause: ContainerStartError): ContainerStartError {
+  return new ContainerStartError(`the container cannot be limited here: ${cause.message}`, {
+    hint: 'run without --memory, --pids-limit and --cpus, or where control groups can be used',
+    cause,
+  });
 }
 
 /** A record cut off by a crash says as much as none: nothing was started. */

@@ -1,7 +1,9 @@
 import { UsageError } from '../errors.js';
-import { defaultCapabilities } from './capabilities.js';
+import { containerCapabilities } from './capabilities.js';
 import { cgroupName } from './end-container.js';
 import type { ContainerUser } from './find-user.js';
+import { hostDevices } from './host-devices.js';
+import { INIT_PATH } from './init-program.js';
 import { canFilterSystemCalls, defaultSeccomp, type SeccompFilter } from './seccomp.js';
 import { compileSeccomp } from './seccomp-profile.js';
 import type { RunInput } from './types.js';
@@ -57,6 +59,8 @@ const MASKED_PATHS = [
 
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
+const ALL_DEVICES = [{ allow: true, access: 'rwm' }];
+
 /** Nothing but making nodes, and using the harmless ones (moby, oci/devices). */
 const DEVICE_RULES = [
   { allow: false, access: 'rwm' },
@@ -100,12 +104,13 @@ export function containerSpec(
   { user, mounts, cwd, hostname, cgroups }: SpecParts,
 ): { readonly process: SpecProcess; readonly [field: string]: unknown } {
   // Without the rules for devices, a container's root that may make nodes could reach the disks of this machine.
-  const capabilities = defaultCapabilities({ mknod: cgroups });
+  const { privileged } = input;
+  const capabilities = containerCapabilities(input, { mknod: cgroups || privileged });
   const process = {
     terminal: input.terminal,
     ...(input.terminal ? consoleSize() : {}),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
-    args: commandLine(input),
+    args: [...(input.init ? [INIT_PATH, '--'] : []), ...commandLine(input)],
     env: environment(input, { hostname, home: user.home }),
     cwd,
     // As execve(2) would leave them: other users get none, but their set-user-ID programs may.
@@ -114,22 +119,35 @@ export function containerSpec(
         ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
         : { bounding: capabilities },
     noNewPrivileges: false,
+    ...(input.processLimits.length === 0 ? {} : { rlimits: input.processLimits }),
   };
   return {
     ociVersion: '1.0.2',
     process,
-    root: { path: input.rootfs, readonly: false },
+    root: { path: input.rootfs, readonly: input.readOnly },
     hostname,
-    ...(cgroups ? { mounts } : withoutDevices(mounts, input.rootfs)),
+    ...(cgroups || privileged ? { mounts } : withoutDevices(mounts, input.rootfs)),
     linux: {
       namespaces: ['pid', 'mount', 'ipc', 'uts', ...(input.network === 'none' ? ['network'] : [])].map((type) => ({
         type,
       })),
-      ...(cgroups ? { cgroupsPath: `/${cgroupName(input.id)}`, resources: { devices: DEVICE_RULES } } : {}),
+      ...(cgroups ? { cgroupsPath: `/${cgroupName(input.id)}`, resources: resources(input) } : {}),
+      ...(privileged ? { devices: hostDevices() } : {}),
       ...systemCallFilter(input, capabilities),
-      maskedPaths: MASKED_PATHS,
-      readonlyPaths: READONLY_PATHS,
+      ...(privileged ? {} : { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS }),
     },
+  };
+}
+
+/** Period of processor time in microseconds, as Docker has it. */
+const CPU_PERIOD_US = 100_000;
+
+function resources({ privileged, limits: { memory, pids, cpus } }: RunInput): object {
+  return {
+    devices: privileged ? ALL_DEVICES : DEVICE_RULES,
+    ...(memory === undefined ? {} : { memory: { limit: memory } }),
+    ...(pids === undefined ? {} : { pids: { limit: pids } }),
+    ...(cpus === undefined ? {} : { cpu: { period: CPU_PERIOD_US, quota: Math.round(cpus * CPU_PERIOD_US) } }),
   };
 }
 
@@ -140,10 +158,10 @@ function consoleSize(): object {
 
 /** A filter that was asked for is not left out. */
 function systemCallFilter(
-  { seccomp }: RunInput,
+  { seccomp, privileged }: RunInput,
   capabilities: readonly string[],
 ): { readonly seccomp?: SeccompFilter } {
-  if (seccomp === 'unconfined') return {};
+  if (seccomp === 'unconfined' || (privileged && seccomp === undefined)) return {};
   const filter = seccomp === undefined ? defaultSeccomp(capabilities) : compileSeccomp(seccomp.profile, capabilities);
   if (canFilterSystemCalls()) return { seccomp: filter };
   if (seccomp === undefined) return {};

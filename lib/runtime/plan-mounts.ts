@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, lstatSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { NotFoundError, UsageError } from '../errors.js';
 import { DEFAULT_MOUNTS, type SpecMount } from './container-spec.js';
+import { findInit, INIT_PATH } from './init-program.js';
 import type { MountPoint } from './mount-points.js';
 import { pathDepth } from './place-mounts.js';
 import type { RunInput, VolumeMount } from './types.js';
@@ -14,6 +15,10 @@ export interface MountPlan {
   readonly points: readonly MountPoint[];
 }
 
+/** What of a run is about mounts. */
+type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
+  Partial<Pick<RunInput, 'tmpfs' | 'addHosts' | 'privileged' | 'init'>>;
+
 /** Where runtimes make device nodes and look for the kernel's file systems by path. */
 const REAL = ['/dev', '/proc', '/sys'];
 
@@ -25,25 +30,34 @@ const NO_VOLUME = ['/', '/dev', '/proc'];
  * put into `directory`. Throws UsageError, NotFoundError (a volume that is not there).
  */
 export function planMounts(
-  { network, volumes }: Pick<RunInput, 'network' | 'volumes'>,
+  input: MountRequest,
   { directory, hostname, cwd }: { readonly directory: string; readonly hostname: string; readonly cwd: string },
 ): MountPlan {
   const taken = new Set<string>();
-  const own = volumes.map((volume): { mount: SpecMount; kind: MountPoint['kind'] } => {
-    const target = posix.normalize(`/${volume.target}`).replace(/(.)\/$/, '$1');
+  const { volumes, tmpfs = [], privileged = false, init = false } = input;
+  const place = (path: string): string => {
+    const target = posix.normalize(`/${path}`).replace(/(.)\/$/, '$1');
     if (NO_VOLUME.includes(target)) {
       throw new UsageError(`no volume can be at ${target}`, { hint: 'mount it at a directory below' });
     }
     if (taken.has(target)) throw new UsageError(`two volumes cannot be at ${target}`, { hint: 'give one of them' });
     taken.add(target);
-    return {
-      mount: bind(volume.source, target, volume.readOnly),
-      kind: isDirectory(volume) ? 'directory' : 'file',
-    };
-  });
+    return target;
+  };
+  const own: { readonly mount: SpecMount; readonly kind: MountPoint['kind'] }[] = [
+    ...volumes.map((volume) => ({
+      mount: bind(volume.source, place(volume.target), volume.readOnly),
+      kind: isDirectory(volume) ? ('directory' as const) : ('file' as const),
+    })),
+    ...tmpfs.map(({ target, options }) => ({ mount: inMemory(place(target), options), kind: 'directory' as const })),
+  ];
   const given = [
-    ...DEFAULT_MOUNTS.map((mount) => ({ mount, kind: 'directory' as const })),
-    ...hostFiles(network, directory, hostname).map((mount) => ({ mount, kind: 'file' as const })),
+    ...DEFAULT_MOUNTS.map((mount) => ({
+      mount: privileged ? { ...mount, options: mount.options.filter((option) => option !== 'ro') } : mount,
+      kind: 'directory' as const,
+    })),
+    ...hostFiles(input, directory, hostname).map((mount) => ({ mount, kind: 'file' as const })),
+    ...(init ? [{ mount: bind(findInit(), INIT_PATH, true), kind: 'file' as const }] : []),
   ].filter(({ mount, kind }) => !taken.has(mount.destination) && (kind === 'directory' || fitsInVolume(mount, own)));
   // A stable sort: what lies in another mount comes after it.
   const all = [...given, ...own].sort((a, b) => pathDepth(a.mount.destination) - pathDepth(b.mount.destination));
@@ -57,7 +71,8 @@ export function planMounts(
 }
 
 /** With the host's network its own files, which the container must not change; else ones made for this run. */
-function hostFiles(network: 'host' | 'none', directory: string, hostname: string): SpecMount[] {
+function hostFiles({ network, addHosts = [] }: MountRequest, directory: string, hostname: string): SpecMount[] {
+  const added = addHosts.map(({ name, address }) => `${address}\t${name}\n`).join('');
   const made = (name: string, text: string): SpecMount => {
     writeFileSync(join(directory, name), text);
     // Every user of the container reads it, whatever the umask of whoever runs imgtool.
@@ -66,10 +81,13 @@ function hostFiles(network: 'host' | 'none', directory: string, hostname: string
   };
   const name = made('hostname', `${hostname}\n`);
   if (network === 'host') {
-    const files = ['/etc/resolv.conf', '/etc/hosts'].filter((path) => existsSync(path));
-    return [name, ...files.map((path) => bind(realpathSync(path), path, true))];
+    const shared = added === '' ? ['/etc/resolv.conf', '/etc/hosts'] : ['/etc/resolv.conf'];
+    const files = shared.filter((path) => existsSync(path)).map((path) => bind(realpathSync(path), path, true));
+    if (added === '') return [name, ...files];
+    const hosts = existsSync('/etc/hosts') ? readFileSync('/etc/hosts', 'utf8').replace(/\n?$/, '\n') : '';
+    return [name, ...files, made('hosts', hosts + added)];
   }
-  return [name, made('hosts', `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`)];
+  return [name, made('hosts', `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n${added}`)];
 }
 
 /** A file about the network or host name is mounted over one that is in a volume, but never makes one there. */
@@ -83,6 +101,13 @@ function fitsInVolume({ destination }: SpecMount, volumes: readonly { readonly m
 
 function bind(source: string, destination: string, readOnly: boolean): SpecMount {
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] };
+}
+
+/** As Docker: nothing in it is a device, sets a user ID or runs, unless the options say so. */
+function inMemory(destination: string, options: readonly string[]): SpecMount {
+  const safe = ['nosuid', 'nodev', 'noexec'].filter((option) => !options.includes(option.slice(2)));
+  const mode = options.some((option) => option.startsWith('mode=')) ? [] : ['mode=1777'];
+  return { destination, type: 'tmpfs', source: 'tmpfs', options: [...safe, ...mode, ...options] };
 }
 
 function isDirectory({ source }: VolumeMount): boolean {

@@ -53,6 +53,25 @@ const REFUSED = `
   swapon sysfs syslog umount umount2 unshare uselib userfaultfd ustat vhangup vm86 vm86old vmsplice
 `;
 
+/** What Docker allows besides to containers with a capability (moby, profiles/seccomp). */
+const ALLOWED_WITH: Readonly<Record<string, string>> = {
+  CAP_BPF: 'bpf',
+  CAP_DAC_READ_SEARCH: 'open_by_handle_at',
+  CAP_PERFMON: 'perf_event_open',
+  CAP_SYS_ADMIN: `bpf fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree
+    perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare`,
+  CAP_SYS_BOOT: 'reboot',
+  CAP_SYS_CHROOT: 'chroot',
+  CAP_SYS_MODULE: 'delete_module finit_module init_module',
+  CAP_SYS_NICE: 'get_mempolicy mbind set_mempolicy set_mempolicy_home_node',
+  CAP_SYS_PACCT: 'acct',
+  CAP_SYS_PTRACE: 'kcmp pidfd_getfd process_madvise',
+  CAP_SYS_RAWIO: 'ioperm iopl',
+  CAP_SYS_TIME: 'clock_settime clock_settime64 settimeofday stime',
+  CAP_SYS_TTY_CONFIG: 'vhangup',
+  CAP_SYSLOG: 'syslog',
+};
+
 /** Execution domains that change nothing but an address layout or a version told (sys/personality.h). */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
@@ -102,22 +121,27 @@ export function defaultSeccomp(
   const architectures = ARCHITECTURES[architecture];
   // s390 takes the stack first.
   const index = architecture === 's390x' ? 1 : 0;
+  const allowed = new Set(capabilities.flatMap((name) => wordsOf(ALLOWED_WITH[name] ?? '')));
+  const refused = [...wordsOf(REFUSED), 'chroot'].filter((name) => !allowed.has(name));
   const allNamespaces = NAMESPACE_FLAGS.reduce((sum, flag) => sum + flag, 0);
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: ENOSYS,
     ...(architectures === undefined ? {} : { architectures }),
     syscalls: [
-      allow(wordsOf(ALLOWED)),
-      refuse(wordsOf(REFUSED)),
-      capabilities.includes('CAP_SYS_CHROOT') ? allow(['chroot']) : refuse(['chroot']),
+      allow([...wordsOf(ALLOWED), ...allowed]),
+      refuse(refused),
       ...byArguments('socket', SOCKET_FAMILIES),
       ...byArguments('ioctl', IOCTL_REQUESTS),
       ...PERSONALITIES.map((value) => allow(['personality'], [{ index: 0, value, op: 'SCMP_CMP_EQ' }])),
-      allow(['clone'], [{ index, value: allNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]),
-      ...NAMESPACE_FLAGS.map((flag) =>
-        refuse(['clone'], [{ index, value: flag, valueTwo: flag, op: 'SCMP_CMP_MASKED_EQ' }]),
-      ),
+      ...(capabilities.includes('CAP_SYS_ADMIN')
+        ? [allow(['clone', 'clone3'])]
+        : [
+            allow(['clone'], [{ index, value: allNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]),
+            ...NAMESPACE_FLAGS.map((flag) =>
+              refuse(['clone'], [{ index, value: flag, valueTwo: flag, op: 'SCMP_CMP_MASKED_EQ' }]),
+            ),
+          ]),
     ],
   };
 }
@@ -138,5 +162,5 @@ function refuse(names: readonly string[], args?: SeccompRule['args']): SeccompRu
 }
 
 function wordsOf(text: string): string[] {
-  return text.trim().split(/\s+/);
+  return text.split(/\s+/).filter((word) => word !== '');
 }

@@ -10,6 +10,32 @@ export interface VolumeMount {
   readonly readOnly: boolean;
 }
 
+/** A file system in memory. */
+export interface TmpfsMount {
+  /** Absolute path in the container. */
+  readonly target: string;
+  /** For mount(8): `size=64m`, `mode=1777`, `exec`. */
+  readonly options: readonly string[];
+}
+
+/** What a container may use at most; a limit that cannot be set is a ContainerStartError. */
+export interface ResourceLimits {
+  /** Bytes. */
+  readonly memory?: number | undefined;
+  /** Processes and threads. */
+  readonly pids?: number | undefined;
+  /** Processors, such as 1.5. */
+  readonly cpus?: number | undefined;
+}
+
+/** A limit of setrlimit(2). */
+export interface ProcessLimit {
+  /** `RLIMIT_NOFILE`. */
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
 /** Signals that a program passes on; `handler` hears them until the function returned is called. */
 export type TakeSignals = (handler: (signal: NodeJS.Signals) => void) => () => void;
 
@@ -31,6 +57,21 @@ export interface RunInput {
   /** Name or number, with `:` and a group if wanted. */
   readonly user?: string | undefined;
   readonly volumes: readonly VolumeMount[];
+  readonly tmpfs: readonly TmpfsMount[];
+  /** The container's own files cannot be written; volumes and tmpfs can. */
+  readonly readOnly: boolean;
+  /** Default: the first 12 digits of the ID. */
+  readonly hostname?: string | undefined;
+  /** Lines for /etc/hosts, besides those of this machine or of the container. */
+  readonly addHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  /** All capabilities and devices, no filter of system calls and nothing of /proc and /sys hidden. */
+  readonly privileged: boolean;
+  readonly limits: ResourceLimits;
+  readonly processLimits: readonly ProcessLimit[];
+  /** A small init runs the command, passes signals on and reaps processes. */
+  readonly init: boolean;
   /** Name or path of the OCI runtime; crun or runc when undefined. */
   readonly program?: string | undefined;
   /** `host`: that of this machine; `none`: only a loopback device. */
@@ -58,6 +99,8 @@ export interface ContainerRuntime {
    * ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
    */
   run(input: RunInput): Promise<number>;
+  /** Kills the processes of container `id`, which another process runs and cleans up after; does nothing when there are none. */
+  kill(id: string): Promise<void>;
   /** Ends what a run that died has left of container `id`, if anything; resolves with whether it was to be removed. */
   settle(id: string, rootfs: string): Promise<boolean>;
   /** The containers that have a run, or something left of one. */

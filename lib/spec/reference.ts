@@ -26,7 +26,7 @@ const WITH_COPY = 'imgtool copy takes it: imgtool copy SOURCE DESTINATION';
  * references they would be images of Docker Hub: `dir:x` is library/dir with tag x.
  */
 const OTHER_TRANSPORTS: ReadonlyMap<string, string> = new Map([
-  ['dir', 'write an OCI layout instead: skopeo copy dir:PATH oci:DIRECTORY, then imgtool copy oci:DIRECTORY …'],
+  ['dir', WITH_COPY],
   ['containers-storage', 'export it first: podman save --format oci-archive -o FILE IMAGE, then imgtool load -i FILE'],
   ['docker-daemon', 'export it first: docker save -o FILE IMAGE, then imgtool load -i FILE'],
   ['docker-archive', WITH_COPY],

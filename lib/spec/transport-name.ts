@@ -9,15 +9,15 @@ export type TransportName =
   | { readonly transport: 'store'; readonly name: string }
   /** `tag`: of a layout; the reference inside a docker-archive. */
   | {
-      readonly transport: 'oci' | 'oci-archive' | 'docker-archive';
+      readonly transport: 'oci' | 'dir' | 'oci-archive' | 'docker-archive';
       readonly path: string;
       readonly tag: string | undefined;
     };
 
-const FILES = ['oci', 'oci-archive', 'docker-archive'] as const;
+const FILES = ['oci', 'dir', 'oci-archive', 'docker-archive'] as const;
 
 /**
- * Parses `docker://REF`, `docker-v1://REF`, `store:NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * Parses `docker://REF`, `docker-v1://REF`, `store:NAME`, `oci:DIR[:TAG]`, `dir:DIR`, `oci-archive:FILE[:TAG]`,
  * `docker-archive:FILE[:REF]`; without a transport it is a reference. Throws InvalidReferenceError.
  */
 export function parseTransportName(input: string): TransportName {
@@ -32,7 +32,8 @@ export function parseTransportName(input: string): TransportName {
   const transport = FILES.find((name) => input.startsWith(`${name}:`) && !input.startsWith(`${name}://`));
   if (transport === undefined) return { transport: 'docker', reference: parseReference(input) };
   const rest = input.slice(transport.length + 1);
-  const colon = rest.indexOf(':');
+  // The path of dir: may hold colons, as those that skopeo sync makes do.
+  const colon = transport === 'dir' ? -1 : rest.indexOf(':');
   const path = colon < 0 ? rest : rest.slice(0, colon);
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   if (path === '') throw bad(input, 'the path is missing');
@@ -43,6 +44,6 @@ export function parseTransportName(input: string): TransportName {
 function bad(input: string, why: string): InvalidReferenceError {
   return new InvalidReferenceError(`${JSON.stringify(input.slice(0, 300))} names no image: ${why}`, {
     input,
-    hint: 'write docker://REF, store:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]',
+    hint: 'write docker://REF, store:NAME, oci:DIR[:TAG], dir:DIR, oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]',
   });
 }

@@ -90,7 +90,7 @@ describe('command line', () => {
     { args: ['catalog', 'localhost:5000/team/app'], hint: 'imgtool tags localhost:5000/team/app' },
     { args: ['sync', 'localhost:5000/app'], hint: 'imgtool sync localhost:5000/app HOST' },
     { args: ['sync', 'nosuch.yaml', 'localhost:5000/app'], hint: 'check the path' },
-    { args: ['pull', 'dir:/x'], hint: 'skopeo copy' },
+    { args: ['pull', 'dir:/x'], hint: 'imgtool copy' },
     { args: ['pull', 'containers-storage:x'], hint: 'podman save' },
     { args: ['copy', 'docker-daemon:x', 'oci:/x'], hint: 'docker save' },
     { args: ['push', 'x', 'oci:/x'], hint: 'imgtool copy' },

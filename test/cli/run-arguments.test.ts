@@ -29,6 +29,10 @@ describe('options of run', () => {
     ['run -eA=b --rm=false box', 'box', { env: ['A=b'], rm: ['false'] }],
     ['--root /x run --tls-verify false box ls', 'box ls', { root: ['/x'], 'tls-verify': ['false'] }],
     ['run --pull never -d=x', '', 'there is no option -d'],
+    ['ps -aq', '', { all: ['true'], quiet: ['true'] }],
+    ['ps -aqfname=x --no-trunc', '', { all: ['true'], quiet: ['true'], filter: ['name=x'], 'no-trunc': ['true'] }],
+    ['images -qf name=x --no-trunc=false', '', { quiet: ['true'], filter: ['name=x'], 'no-trunc': ['false'] }],
+    ['history --no-trunc box', 'box', { 'no-trunc': ['true'] }],
     ['run -d box', '', 'there is no option -d'],
     ['run -itd box', '', 'there is no option -d'],
     ['run --rm --detach box', '', 'there is no option --detach'],
@@ -40,7 +44,7 @@ describe('options of run', () => {
     it(`${argv}: ${typeof flags === 'string' ? 'refused with a hint' : args}`, () => {
       const words = argv.split(' ');
       if (typeof flags !== 'string')
-        return void expect(parse(...words)).to.deep.equal({ args: args.split(' '), flags });
+        return void expect(parse(...words)).to.deep.equal({ args: args === '' ? [] : args.split(' '), flags });
       expect(() => parse(...words))
         .to.throw(BadCommandLineError, flags)
         .with.property('hint')

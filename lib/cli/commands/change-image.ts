@@ -15,19 +15,90 @@ const OPTIONS: readonly OptionSpec[] = [
   BUILD_RESERVE,
 ];
 
+/** Options in place of `--change`, and the instructions they stand for. */
+const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly removes?: boolean })[] = [
+  {
+    name: 'env',
+    short: 'e',
+    value: 'K=V',
+    repeat: true,
+    instruction: 'ENV',
+    summary: 'set an environment variable; K- removes it',
+  },
+  {
+    name: 'unset-env',
+    aliases: ['unsetenv'],
+    value: 'K',
+    repeat: true,
+    instruction: 'ENV',
+    removes: true,
+    summary: 'remove an environment variable',
+  },
+  {
+    name: 'label',
+    short: 'l',
+    value: 'K=V',
+    repeat: true,
+    instruction: 'LABEL',
+    summary: 'set a label; K- removes it',
+  },
+  {
+    name: 'unset-label',
+    aliases: ['unsetlabel'],
+    value: 'K',
+    repeat: true,
+    instruction: 'LABEL',
+    removes: true,
+    summary: 'remove a label',
+  },
+  {
+    name: 'entrypoint',
+    value: 'CMD',
+    instruction: 'ENTRYPOINT',
+    summary: 'set the entry point: a JSON list, or a command for /bin/sh',
+  },
+  { name: 'cmd', value: 'CMD', instruction: 'CMD', summary: 'set the command: a JSON list, or a command for /bin/sh' },
+  { name: 'user', short: 'u', value: 'USER', instruction: 'USER', summary: 'set the user' },
+  {
+    name: 'workdir',
+    aliases: ['workingdir'],
+    value: 'DIR',
+    instruction: 'WORKDIR',
+    summary: 'set the working directory',
+  },
+  {
+    name: 'exposed-ports',
+    aliases: ['port'],
+    value: 'PORT',
+    repeat: true,
+    instruction: 'EXPOSE',
+    summary: 'add an exposed port: 80, 53/udp',
+  },
+  { name: 'stop-signal', value: 'SIGNAL', instruction: 'STOPSIGNAL', summary: 'set the stop signal' },
+];
+
 export const config: CommandSpec = {
   path: ['config'],
+  aliases: ['mutate'],
   group: 'Images',
   summary: 'create an image with a modified config',
   description:
     'The layers are unchanged, and so is the original image. Prints the ID of the new image. ' +
     '"imgtool config show" prints the settings of imgtool instead.',
   arguments: [IMAGE],
-  options: OPTIONS,
+  options: [...EDITS, ...OPTIONS],
   examples: [
+    {
+      command: 'imgtool config app:1 --env DEBUG=1 --label version=2 --unset-label maintainer -t app:2',
+      does: 'change variables and labels',
+    },
     { command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
   ],
-  run: async (context) => made(await context.imgtool.config(context.args[0]!, changeOptions(context))),
+  async run(context) {
+    const given = changeOptions(context);
+    const changes = [...EDITS.flatMap((edit) => editsOf(context, edit)), ...(given.changes ?? [])];
+    return made(await context.imgtool.config(context.args[0]!, { ...given, changes }));
+  },
 };
 
 export const append: CommandSpec = {
@@ -85,11 +156,35 @@ export const rebase: CommandSpec = {
   async run(context) {
     const { args, imgtool, options } = context;
     const onto = options.text('onto');
-    if (onto === undefined) throw new UsageError('it is not said what to stand on', { hint: 'give --onto REF' });
+    if (onto === undefined) throw new UsageError('--onto is required', { hint: 'name the new base image: --onto REF' });
     const from = options.text('from');
     return made(await imgtool.rebase(args[0]!, { ...changeOptions(context), onto, from }));
   },
 };
+
+/** The instructions that one of these options stands for. */
+function editsOf(
+  { options }: CommandContext,
+  { name, repeat, instruction, removes }: (typeof EDITS)[number],
+): string[] {
+  const texts = repeat === true ? options.list(name) : [options.text(name)].filter((text) => text !== undefined);
+  return texts.map((text) => {
+    if (removes === true) return `${instruction} ${text}-`;
+    if (instruction !== 'ENV' && instruction !== 'LABEL') return `${instruction} ${text}`;
+    if (/^[^=]+-$/.test(text)) return `${instruction} ${text}`;
+    const equals = text.indexOf('=');
+    if (equals < 1)
+      throw new UsageError(`--${name} ${JSON.stringify(text.slice(0, 100))} is not K=V`, {
+        hint: 'write K=V, or K- to remove it',
+      });
+    return `${instruction} ${text.slice(0, equals)}=${quoted(text.slice(equals + 1))}`;
+  });
+}
+
+/** A word of a Dockerfile instruction in which nothing is expanded. */
+function quoted(text: string): string {
+  return `"${text.replace(/[\\"$]/g, '\\$&')}"`;
+}
 
 function changeOptions({ options, signal }: CommandContext): ChangeOptions {
   return {

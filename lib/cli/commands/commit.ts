@@ -1,5 +1,6 @@
 import type { CommandSpec } from '../command.js';
-import { BUILD_RESERVE, CHANGE } from './common-options.js';
+import { BUILD_RESERVE, CHANGE, withoutEffect } from './common-options.js';
+import { writeResultFile } from './result-file.js';
 
 export const commit: CommandSpec = {
   path: ['commit'],
@@ -16,24 +17,38 @@ export const commit: CommandSpec = {
     { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
     { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
     CHANGE,
-    { name: 'squash', default: false, summary: 'pack all files into a single layer' },
+    {
+      name: 'format',
+      short: 'f',
+      value: 'FORMAT',
+      choices: ['oci', 'docker', 'v2s2'],
+      summary: 'manifest format: OCI, or Docker schema 2 (docker, v2s2); default: that of the image',
+    },
+    { name: 'iidfile', value: 'FILE', summary: 'write the image ID to a file' },
+    { name: 'squash', short: 's', default: false, summary: 'pack all files into a single layer' },
     { name: 'empty-ok', default: false, summary: 'create an image even if nothing changed' },
+    withoutEffect('pause', 'a commit takes a consistent snapshot of the container', { short: 'p' }),
     BUILD_RESERVE,
   ],
   examples: [
     { command: 'imgtool commit box localhost:5000/app:2 -m "new page"', does: 'commit the changes as one layer' },
+    { command: 'imgtool commit box app:2 --iidfile id.txt --format docker', does: 'write the ID to a file' },
     { command: `imgtool commit box app:2 --change 'CMD ["serve"]'`, does: 'set the command of the image as well' },
   ],
   async run({ args, options, signal, imgtool }) {
+    const format = options.text('format') as 'oci' | 'docker' | 'v2s2' | undefined;
     const result = await imgtool.commit(args[0]!, args[1], {
       message: options.text('message'),
       author: options.text('author'),
       changes: options.list('change'),
+      format: format === 'docker' ? 'v2s2' : format,
       squash: options.flag('squash'),
       emptyOk: options.flag('empty-ok'),
       reserve: options.number('reserve'),
       signal,
     });
+    const file = options.text('iidfile');
+    if (file !== undefined) await writeResultFile(file, result.id, 'the image is made, but its ID');
     const { id, name, digest } = result;
     return { json: result, text: [id], made: [{ image: name ?? id, digest, did: 'committed' }] };
   },

@@ -27,17 +27,25 @@ export const diff: CommandSpec = {
   ],
   options: [
     { name: 'stat', default: false, summary: 'show sizes, what changed about each path, and totals' },
+    {
+      name: 'path',
+      value: 'PATH',
+      repeat: true,
+      summary: 'only this path and what is below it; * matches within a name',
+    },
     PLATFORM,
     RESERVE,
   ],
   examples: [
     { command: 'imgtool diff box', does: 'changes since the container was created' },
+    { command: "imgtool diff box --path /etc --path '/usr/*/bin'", does: 'only changes in some directories' },
     { command: 'imgtool diff app:2 app:1 --stat', does: 'compare two images' },
     { command: 'imgtool diff box docker://localhost:5000/app:2', does: 'compare with an image at a registry' },
   ],
   async run({ args, options, signal, imgtool }) {
     const list = await imgtool.diff(args[0]!, {
       other: args[1],
+      paths: options.list('path'),
       platform: options.text('platform'),
       reserve: options.number('reserve'),
       signal,

@@ -1,3 +1,4 @@
+import { NotFoundError, UsageError } from '../../errors.js';
 import type { CommandContext, CommandExit, CommandResult } from '../command.js';
 
 /**
@@ -23,4 +24,29 @@ export async function forEachArgument<T>(
   if (exitCode === undefined) return render(done);
   if (done.length > 0) print(render(done));
   return { exitCode };
+}
+
+/** The arguments, or with `--all` or `--filter` what `list` finds. Throws UsageError when nothing, or both, are given. */
+export async function argumentsOrAll(
+  { args, options }: Pick<CommandContext, 'args' | 'options'>,
+  what: string,
+  list: (filters: readonly string[]) => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  const filters = options.list('filter');
+  if (!options.flag('all') && filters.length === 0) {
+    if (args.length > 0) return args;
+    throw new UsageError(`missing required argument '${what}'`, { hint: `name one, or give --all` });
+  }
+  if (args.length === 0) return list(filters);
+  throw new UsageError(`--all and --filter go without ${what}`, { hint: 'leave out the one or the other' });
+}
+
+/** What `act` resolves with; undefined, when `ignore` is set, for what does not exist. */
+export async function ignoring<T>(ignore: boolean, act: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (ignore && error instanceof NotFoundError) return undefined;
+    throw error;
+  }
 }

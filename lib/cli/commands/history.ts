@@ -1,39 +1,47 @@
-import { formatSize } from '../../util/index.js';
-import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
+import { FORMAT, readFormat } from '../output-format.js';
+import { HISTORY_HEADINGS, historyRow } from '../views/history-row.js';
 import { PLATFORM } from './common-options.js';
-
-const CREATED_BY_COLUMNS = 60;
 
 export const history: CommandSpec = {
   path: ['history'],
   group: 'Images',
   summary: 'show how an image was built, newest step first',
-  description: 'docker://REF reads from the registry and pulls nothing; sizes are then those of the compressed layers.',
+  description:
+    'docker://REF reads from the registry and pulls nothing; sizes are then those of the compressed layers.\n' +
+    'With --quiet the ID of the image is printed, and <missing> for the steps below, which are no images. ' +
+    'Fields of --format: .ID .CreatedAt .CreatedSince .CreatedBy .Size .Comment .Author .Tags .Digest .DiffID .EmptyLayer.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix, or docker://REF', completes: 'image' }],
-  options: [{ name: 'no-trunc', default: false, summary: 'do not truncate the steps' }, PLATFORM],
+  options: [
+    { name: 'no-trunc', default: false, summary: 'do not truncate the steps and IDs' },
+    {
+      name: 'human',
+      short: 'H',
+      default: true,
+      summary: 'print ages and sizes for people; with false, times and bytes',
+    },
+    FORMAT,
+    PLATFORM,
+  ],
   examples: [
     { command: 'imgtool history alpine', does: 'show the steps and their sizes' },
     { command: 'imgtool history alpine --no-trunc', does: 'show the steps in full' },
+    { command: "imgtool history alpine --human=false --format '{{.Size}} {{.CreatedBy}}'", does: 'sizes in bytes' },
   ],
-  async run(context) {
-    const { args, imgtool, options, signal } = context;
+  async run({ args, imgtool, options, signal }) {
+    const format = readFormat(options.text('format'));
     const steps = await imgtool.history(args[0]!, { platform: options.text('platform'), signal });
-    const shorten = (text: string): string =>
-      options.flag('no-trunc') || text.length <= CREATED_BY_COLUMNS
-        ? text
-        : `${text.slice(0, CREATED_BY_COLUMNS - 3)}...`;
+    const shape = { noTrunc: options.flag('no-trunc'), human: options.flag('human') };
+    const rows = steps.map((step) => historyRow(step, shape));
+    if (format !== undefined && !options.flag('quiet'))
+      return format.result(rows, { headings: HISTORY_HEADINGS, json: steps });
     return {
       json: steps,
       text: {
         columns: ['CREATED', 'CREATED BY', { title: 'SIZE', align: 'right' }, 'COMMENT'],
-        rows: steps.map((step) => [
-          formatAge(step.created),
-          shorten(step.createdBy.replace(/\s+/g, ' ')),
-          formatSize(step.size),
-          step.comment,
-        ]),
+        rows: rows.map((row) => [row.CreatedSince, row.CreatedBy, row.Size, row.Comment]),
       },
+      quiet: rows.map(({ ID }) => ID),
     };
   },
 };

@@ -15,6 +15,13 @@ export const login: CommandSpec = {
   arguments: [HOST],
   options: [
     { name: 'username', short: 'u', value: 'USER', summary: 'user name' },
+    {
+      name: 'password',
+      short: 'p',
+      value: 'PASSWORD',
+      secret: true,
+      summary: 'password; other users of this machine can see it: better use --password-stdin',
+    },
     { name: 'password-stdin', default: false, summary: 'read the password (or access token) from standard input' },
     { name: 'get-login', default: false, summary: 'print the user name of the current login' },
   ],
@@ -48,10 +55,24 @@ export const logout: CommandSpec = {
   group: 'Registries',
   summary: 'remove the login for a registry',
   description: 'Removes it from all files that imgtool reads and from the credential helpers they name.',
-  arguments: [HOST],
-  options: [],
-  examples: [{ command: 'imgtool logout registry.example.com', does: 'remove a login' }],
-  async run({ args, signal, imgtool, progress }) {
+  arguments: [{ ...HOST, optional: true }],
+  options: [{ name: 'all', short: 'a', default: false, summary: 'remove the logins for all registries' }],
+  examples: [
+    { command: 'imgtool logout registry.example.com', does: 'remove a login' },
+    { command: 'imgtool logout --all', does: 'remove all logins' },
+  ],
+  async run({ args, options, signal, imgtool, progress }) {
+    if (options.flag('all') === (args[0] !== undefined)) {
+      throw new UsageError(options.flag('all') ? '--all goes without HOST' : 'no registry is named', {
+        hint: 'name a registry, or give --all',
+      });
+    }
+    if (options.flag('all')) {
+      const all = await imgtool.logoutAll({ signal });
+      for (const { host } of all) progress.note(`logged out of ${host}`);
+      if (all.length === 0) progress.note('there were no logins');
+      return { json: all, text: [] };
+    }
     const { host, removed } = await imgtool.logout(args[0]!, { signal });
     const what = removed.length === 0 ? 'was not logged in to' : 'logged out of';
     progress.note(`${what} ${args[0]!}`);
@@ -59,11 +80,21 @@ export const logout: CommandSpec = {
   },
 };
 
-async function loginOf({ options, input, ask }: CommandContext): Promise<{ username: string; password: string }> {
+async function loginOf({
+  options,
+  input,
+  ask,
+  progress,
+}: CommandContext): Promise<{ username: string; password: string }> {
   const creds = options.text('creds');
   const { username: known, password: given } = creds === undefined ? {} : splitCredentials(creds);
   const fromInput = options.flag('password-stdin');
   const named = options.text('username') ?? known;
+  const typed = options.text('password');
+  if (typed !== undefined && fromInput)
+    throw new UsageError('--password and --password-stdin both give the password', { hint: 'leave out --password' });
+  if (options.origin('password') === 'flag')
+    progress.note('warning: other users of this machine can see a password on the command line: use --password-stdin');
   if (fromInput && named === undefined) {
     throw new UsageError('--password-stdin needs a user name', { hint: 'give it with -u' });
   }
@@ -73,7 +104,9 @@ async function loginOf({ options, input, ask }: CommandContext): Promise<{ usern
       hint: 'the password is given by --password-stdin, or typed when asked for',
     });
   }
-  const password = fromInput ? await readPassword(input()) : given || (await ask('Password: ', { hidden: true }));
+  const password = fromInput
+    ? await readPassword(input())
+    : (typed ?? given) || (await ask('Password: ', { hidden: true }));
   if (password === '') {
     throw new UsageError('the password is empty', {
       hint: 'write it to standard input, or leave out --password-stdin',

@@ -1,10 +1,11 @@
-import { writeFile } from 'node:fs/promises';
-import { StoreError } from '../../errors.js';
+import { UsageError } from '../../errors.js';
 import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
+import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
+import { writeResultFile } from './result-file.js';
 
 export const push: CommandSpec = {
   path: ['push'],
@@ -23,21 +24,31 @@ export const push: CommandSpec = {
     { name: 'tag', short: 't', value: 'TAG', repeat: true, summary: 'additional tag to set' },
     {
       name: 'format',
+      short: 'f',
       value: 'FORMAT',
       choices: ['oci', 'v2s2', 'v2s1', 'v1'],
       summary: 'manifest format: OCI, Docker schema 2 or schema 1; v1: use registry protocol v1; default: unchanged',
     },
-    {
-      name: 'compression',
-      value: 'KIND[:LEVEL]',
-      summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
-    },
+    ...COMPRESSION,
+    withoutEffect('remove-signatures', 'a push sends no signatures'),
     { name: 'digestfile', value: 'FILE', summary: 'write the manifest digest to a file' },
-    { name: 'plan', default: false, summary: 'show what would be uploaded and mounted; change nothing' },
+    {
+      name: 'all-tags',
+      short: 'a',
+      default: false,
+      summary: 'push every name that the store has in the repository IMAGE',
+    },
+    {
+      name: 'dry-run',
+      aliases: ['plan'],
+      default: false,
+      summary: 'show what would be uploaded and mounted; change nothing',
+    },
   ],
   examples: [
     { command: 'imgtool push localhost:5000/app:2', does: 'to the registry in its name' },
     { command: 'imgtool push app:2 localhost:5000/app:2 --tag latest', does: 'to another registry, with two tags' },
+    { command: 'imgtool push --all-tags localhost:5000/app', does: 'all names in a repository' },
     { command: 'imgtool push app:2 --format oci --compression zstd', does: 'as OCI with zstd layers' },
   ],
   async run(context) {
@@ -46,29 +57,30 @@ export const push: CommandSpec = {
       to: args[1],
       tags: options.list('tag'),
       format: options.text('format') as PushOptions['format'],
-      compression: options.text('compression'),
+      compression: compressionText(options),
       signal,
     };
-    if (options.flag('plan')) return planned(await imgtool.planPush(args[0]!, how));
+    if (options.flag('all-tags')) return pushedAll(context, how);
+    if (options.flag('dry-run')) return planned(await imgtool.planPush(args[0]!, how));
     return pushed(context, await imgtool.push(args[0]!, how));
   },
 };
 
+async function pushedAll({ args, imgtool, options }: CommandContext, how: PushOptions): Promise<CommandResult> {
+  const alone = ['dry-run', 'digestfile', 'tag'].find((name) => options.origin(name) === 'flag');
+  if (alone !== undefined) throw new UsageError(`--${alone} is for a single image`, { hint: 'leave out --all-tags' });
+  const results = await imgtool.pushAll(args[0]!, how);
+  return { json: results, text: results.map(({ digest }) => digest), made: results.map(madeOf) };
+}
+
 async function pushed({ options }: CommandContext, result: PushResult): Promise<CommandResult> {
   const file = options.text('digestfile');
-  if (file !== undefined && file !== '-') {
-    await writeFile(file, result.digest).catch((error: unknown) => {
-      throw new StoreError(
-        `the image is pushed, but its digest cannot be written to ${file}: ${(error as Error).message}`,
-        {
-          path: file,
-          cause: error,
-        },
-      );
-    });
-  }
-  const { name, digest, bytes } = result;
-  return { json: result, text: [digest], made: [{ image: name, digest, did: 'pushed', bytes }] };
+  if (file !== undefined) await writeResultFile(file, result.digest, 'the image is pushed, but its digest');
+  return { json: result, text: [result.digest], made: [madeOf(result)] };
+}
+
+function madeOf({ name, digest, bytes }: PushResult): MadeImage {
+  return { image: name, digest, did: 'pushed', bytes };
 }
 
 function planned(plan: PushPlan): CommandResult {

@@ -1,3 +1,4 @@
+import type { TagsOptions } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
 import { wholeNumber } from '../option.js';
 
@@ -6,10 +7,23 @@ export const tags: CommandSpec = {
   group: 'Registries',
   summary: 'list the tags of a repository',
   arguments: [{ name: 'REPO', summary: 'HOST/REPOSITORY without tag' }],
-  options: [],
-  examples: [{ command: 'imgtool tags localhost:5000/base', does: 'one tag per line' }],
-  async run({ args, signal, imgtool }) {
-    const list = await imgtool.tags(args[0]!, { signal });
+  options: [
+    {
+      name: 'sort',
+      value: 'BY',
+      choices: ['registry', 'version', 'name'],
+      default: 'registry',
+      summary: 'order: of the registry; by version, the newest first and then what is no version; by name',
+    },
+    { name: 'limit', value: 'N', parse: wholeNumber(1), summary: 'print at most N tags' },
+  ],
+  examples: [
+    { command: 'imgtool tags localhost:5000/base', does: 'one tag per line' },
+    { command: 'imgtool tags alpine --sort version --limit 5', does: 'the five newest versions' },
+  ],
+  async run({ args, options, signal, imgtool }) {
+    const sort = options.text('sort') as TagsOptions['sort'];
+    const list = await imgtool.tags(args[0]!, { sort, limit: options.number('limit'), signal });
     return { json: list, text: list };
   },
 };

@@ -1,6 +1,10 @@
 import type { RunOptions } from '../../imgtool/index.js';
+import { UsageError } from '../../errors.js';
 import type { CommandSpec } from '../command.js';
-import { RESERVE } from './common-options.js';
+import { wholeNumber } from '../option.js';
+import { PLATFORM, PULL, refusing, RESERVE } from './common-options.js';
+
+const PORTS = 'the network is that of this machine (--network host): the ports of the command are here already';
 
 export const run: CommandSpec = {
   path: ['run'],
@@ -19,12 +23,28 @@ export const run: CommandSpec = {
   refuses: {
     '-d': 'a command runs in the foreground: write & behind it, or use a service manager',
     '--detach': 'a command runs in the foreground: write & behind it, or use a service manager',
-    '-p': 'the network is that of this machine (--network host): the ports of the command are here already',
-    '--publish': 'the network is that of this machine (--network host): the ports of the command are here already',
+    ...refusing(['-p', '--publish', '-P', '--publish-all', '--expose'], PORTS),
+    ...refusing(['--restart'], 'a command runs in the foreground: let a service manager restart it'),
+    ...refusing(
+      ['--link', '--ip', '--network-alias'],
+      'there are only the network of this machine and none: --network host|none',
+    ),
+    ...refusing(['--device'], 'mount it: --volume /dev/X:/dev/X needs --privileged to be used'),
+    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool config IMAGE --change "LABEL K=V"'),
+    ...refusing(['--volumes-from'], 'give the same --volume again'),
+    ...refusing(
+      ['--memory-swap', '--cpu-shares', '--cpuset-cpus'],
+      'the limits there are: --memory, --cpus, --pids-limit',
+    ),
+    ...refusing(
+      ['--pid', '--ipc', '--uts', '--userns', '--cgroupns'],
+      'namespaces are private; --privileged gives more rights',
+    ),
   },
   options: [
     { name: 'rm', default: false, summary: 'remove the container after the command has exited' },
     { name: 'name', value: 'NAME', summary: 'name of the container that is created from an image' },
+    { name: 'env-file', value: 'FILE', repeat: true, summary: 'file with environment variables, one per line' },
     { name: 'env', short: 'e', value: 'K=V', repeat: true, summary: 'environment variable; K alone is passed on' },
     { name: 'workdir', short: 'w', value: 'DIR', summary: 'working directory in the container', completes: 'none' },
     { name: 'user', short: 'u', value: 'USER', summary: 'USER[:GROUP], as names or IDs' },
@@ -36,13 +56,54 @@ export const run: CommandSpec = {
       summary: 'mount the host directory or file A at B',
     },
     {
+      name: 'mount',
+      value: 'FIELDS',
+      repeat: true,
+      summary: 'type=bind,source=A,target=B[,readonly] or type=tmpfs,target=B[,tmpfs-size=64m,tmpfs-mode=700]',
+    },
+    { name: 'tmpfs', value: 'PATH[:OPTIONS]', repeat: true, summary: 'file system in memory: /tmp:size=64m,mode=1777' },
+    { name: 'read-only', default: false, summary: "make the container's own files read-only" },
+    { name: 'hostname', value: 'NAME', summary: 'host name in the container; default: the start of its ID' },
+    { name: 'add-host', value: 'NAME:ADDRESS', repeat: true, summary: 'line for /etc/hosts in the container' },
+    { name: 'cap-add', value: 'NAME', repeat: true, summary: 'add a capability, or ALL' },
+    { name: 'cap-drop', value: 'NAME', repeat: true, summary: 'drop a capability, or ALL' },
+    {
+      name: 'privileged',
+      default: false,
+      summary: 'all capabilities and devices, no filter of system calls: the command can do anything to this machine',
+    },
+    { name: 'memory', short: 'm', value: 'SIZE', summary: 'memory limit: 512m, 2g (units are powers of 1024)' },
+    { name: 'cpus', value: 'N', parse: positiveNumber, summary: 'processor limit, such as 1.5' },
+    {
+      name: 'pids-limit',
+      value: 'N',
+      parse: pidsLimit,
+      summary: 'limit of processes and threads; -1: none, as by default',
+    },
+    {
+      name: 'ulimit',
+      value: 'NAME=SOFT[:HARD]',
+      repeat: true,
+      summary: 'resource limit of the command: nofile=1024:2048',
+    },
+    {
+      name: 'init',
+      default: false,
+      summary: 'run an init (catatonit or tini) that passes signals on and reaps processes',
+    },
+    {
       name: 'network',
+      aliases: ['net'],
       value: 'MODE',
       choices: ['host', 'none'],
       default: 'host',
       summary: 'host: the network of this machine; none: only a loopback device',
     },
-    { name: 'entrypoint', value: 'CMD', summary: "program to use instead of the image's entry point; empty: none" },
+    {
+      name: 'entrypoint',
+      value: 'CMD',
+      summary: "program (or JSON list) instead of the image's entry point; empty: none",
+    },
     {
       name: 'security-opt',
       value: 'OPT',
@@ -50,13 +111,8 @@ export const run: CommandSpec = {
     },
     { name: 'interactive', short: 'i', default: false, summary: 'no effect: standard input is always passed on' },
     { name: 'tty', short: 't', default: false, summary: 'no effect: a terminal is used if there is one' },
-    {
-      name: 'pull',
-      value: 'WHEN',
-      choices: ['missing', 'always', 'never'],
-      default: 'missing',
-      summary: 'when to pull the image first',
-    },
+    PULL,
+    PLATFORM,
     RESERVE,
     {
       name: 'runtime',
@@ -68,6 +124,10 @@ export const run: CommandSpec = {
   examples: [
     { command: 'imgtool run box apt-get install -y curl', does: 'change a container; see "imgtool diff box"' },
     { command: 'imgtool run --rm -v "$PWD:/src" -w /src golang:1.22 go test ./...', does: 'run a tool from an image' },
+    {
+      command: 'imgtool run --rm --read-only --tmpfs /tmp --cap-drop ALL --memory 512m --pids-limit 100 app:1',
+      does: 'with few rights and limits',
+    },
     { command: 'imgtool run --rm --network none -u nobody alpine id', does: 'without network and as another user' },
   ],
   async run(context) {
@@ -75,14 +135,29 @@ export const run: CommandSpec = {
     const exitCode = await imgtool.run(args[0]!, args.slice(1), {
       rm: options.flag('rm'),
       name: options.text('name'),
+      envFiles: options.list('env-file'),
       env: options.list('env'),
       workdir: options.text('workdir'),
       user: options.text('user'),
       volumes: options.list('volume'),
+      mounts: options.list('mount'),
+      tmpfs: options.list('tmpfs'),
+      readOnly: options.flag('read-only'),
+      hostname: options.text('hostname'),
+      addHosts: options.list('add-host'),
+      capAdd: words(options.list('cap-add')),
+      capDrop: words(options.list('cap-drop')),
+      privileged: options.flag('privileged'),
+      memory: options.text('memory'),
+      cpus: options.number('cpus'),
+      pidsLimit: options.number('pids-limit') || undefined,
+      ulimits: options.list('ulimit'),
+      init: options.flag('init'),
       network: options.text('network') as RunOptions['network'],
       entrypoint: options.text('entrypoint'),
       securityOpt: options.text('security-opt'),
       pull: options.text('pull') as RunOptions['pull'],
+      platform: options.text('platform'),
       reserve: options.number('reserve'),
       runtime: options.text('runtime'),
       takeSignals,
@@ -91,3 +166,19 @@ export const run: CommandSpec = {
     return { exitCode };
   },
 };
+
+function positiveNumber(text: string): number {
+  const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (number >= 0.01) return number;
+  throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a number of at least 0.01`);
+}
+
+/** 0 for none. */
+function pidsLimit(text: string): number {
+  return text === '-1' || text === '0' ? 0 : wholeNumber(1)(text);
+}
+
+/** podman takes several names in one option. */
+function words(texts: readonly string[]): string[] {
+  return texts.flatMap((text) => text.split(','));
+}

@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
-import { PLATFORM, RESERVE } from './common-options.js';
+import { PLATFORM, RESERVE, withoutEffect } from './common-options.js';
 
 export const save: CommandSpec = {
   path: ['save'],
@@ -10,14 +10,14 @@ export const save: CommandSpec = {
   description:
     'Layers and manifests are kept byte for byte; oci-archive and oci-dir always get OCI manifests, which their readers expect. ' +
     'The same images give the same archive. A docker-archive is also an OCI ' +
-    'layout and readable by docker, podman and skopeo. A v1 archive is for docker before 1.10. An image given by ID has no name in the archive.',
+    'layout and readable by docker, podman and skopeo. A docker-dir is what skopeo calls dir:, for one image. A v1 archive is for docker before 1.10. An image given by ID has no name in the archive.',
   arguments: [{ name: 'IMAGE', summary: 'name, ID or unique ID prefix', variadic: true, completes: 'image' }],
   options: [
     {
       name: 'output',
       short: 'o',
       value: 'FILE',
-      summary: 'file (oci-dir: directory) to write; default: standard output',
+      summary: 'file (oci-dir, docker-dir: directory) to write; default: standard output',
     },
     {
       name: 'format',
@@ -26,6 +26,7 @@ export const save: CommandSpec = {
       default: 'docker-archive',
       summary: 'format of the archive',
     },
+    withoutEffect('multi-image-archive', 'an archive may hold several images', { short: 'm' }),
   ],
   examples: [
     { command: 'imgtool save app:1 app:2 -o apps.tar', does: 'save two images to one archive' },
@@ -38,7 +39,7 @@ export const save: CommandSpec = {
     if (path !== undefined && path !== '-') {
       return { json: { images: await imgtool.save(args, path, { format, signal }), path }, text: [] };
     }
-    if (format === 'oci-dir')
+    if (format === 'oci-dir' || format === 'docker-dir')
       throw new UsageError('a directory cannot be written to standard output', { hint: 'name it with -o' });
     await imgtool.save(args, output(), { format, signal });
     return undefined;
@@ -50,22 +51,29 @@ export const load: CommandSpec = {
   group: 'Images',
   summary: 'load images from an archive into the store',
   description:
-    'The format is detected from the content: docker-archive, OCI layout (directory or tar) or v1 archive, plain or compressed with gzip ' +
+    'The format is detected from the content: docker-archive, OCI layout (directory or tar), directory of skopeo (dir:) or v1 archive, plain or compressed with gzip ' +
     'or zstd. Prints the names of the images, or the ID if an image has no name. A name that another image has is refused ' +
     'unless --replace is given.',
-  arguments: [],
+  arguments: [
+    {
+      name: 'FILE',
+      summary: 'file or directory to read; default: standard input',
+      optional: true,
+      completes: 'file',
+    },
+  ],
   options: [
-    { name: 'input', short: 'i', value: 'FILE', summary: 'file or directory to read; default: standard input' },
+    { name: 'input', short: 'i', value: 'FILE', summary: 'the same as FILE' },
     { name: 'replace', default: false, summary: 'move names that other images have' },
     PLATFORM,
     RESERVE,
   ],
   examples: [
-    { command: 'imgtool load -i apps.tar', does: 'load from a file' },
+    { command: 'imgtool load apps.tar', does: 'load from a file; also: imgtool load -i apps.tar' },
     { command: 'docker save app:1 | imgtool load', does: 'load from another engine' },
   ],
-  async run({ options, imgtool, input, signal }) {
-    const path = options.text('input');
+  async run({ args, options, imgtool, input, signal }) {
+    const path = inputOf(args[0], options.text('input'));
     const fromInput = path === undefined || path === '-';
     const images = await imgtool.load(fromInput ? input() : path, {
       sourceName: fromInput ? 'standard input' : undefined,
@@ -81,3 +89,8 @@ export const load: CommandSpec = {
     };
   },
 };
+
+function inputOf(argument: string | undefined, option: string | undefined): string | undefined {
+  if (argument === undefined || option === undefined || argument === option) return argument ?? option;
+  throw new UsageError('FILE and --input name two files', { hint: 'give one of them' });
+}

@@ -7,7 +7,8 @@ import { wholeNumber } from '../option.js';
 import type { Options } from '../options.js';
 import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
-import { QUEUE_OPTION } from './common-options.js';
+import { COMPRESSION, compressionText, QUEUE_OPTION } from './common-options.js';
+import { SKOPEO_OPTIONS, syncDirectories } from './sync-as-skopeo.js';
 
 export const sync: CommandSpec = {
   path: ['sync'],
@@ -59,11 +60,7 @@ export const sync: CommandSpec = {
       choices: ['oci', 'v2s2'],
       summary: 'manifest format: OCI or Docker schema 2; default: unchanged',
     },
-    {
-      name: 'compression',
-      value: 'KIND[:LEVEL]',
-      summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
-    },
+    ...COMPRESSION,
     { name: 'scoped', default: false, summary: 'append host and path of the source to the target' },
     { name: 'delete-extra', default: false, summary: 'remove tags at targets that the source does not have' },
     {
@@ -74,7 +71,7 @@ export const sync: CommandSpec = {
       summary: 'remove nothing from a repository with more extra tags than this',
     },
     { name: 'protect', value: 'GLOB', repeat: true, summary: 'never remove tags that match' },
-    { name: 'dry-run', default: false, summary: 'show what would be copied and removed; change nothing' },
+    { name: 'dry-run', short: 'n', default: false, summary: 'show what would be copied and removed; change nothing' },
     { name: 'keep-going', default: false, summary: 'continue after a failure; exit code 10 if anything failed' },
     {
       name: 'watch',
@@ -103,6 +100,7 @@ export const sync: CommandSpec = {
       summary: 'with --queue: how often a tag is tried; the wait doubles each time',
     },
     { name: 'metrics-file', value: 'FILE', summary: 'write metrics for Prometheus to FILE, and as JSON to FILE.json' },
+    ...SKOPEO_OPTIONS,
     ...SIDE_OPTIONS,
   ],
   examples: [
@@ -112,10 +110,17 @@ export const sync: CommandSpec = {
     },
     { command: 'imgtool sync mirrors.yaml --dry-run', does: 'show what a sync file would do' },
     { command: "imgtool sync mirrors.yaml --watch '0 3 * * *' --keep-going", does: 'every night at three' },
+    {
+      command: 'imgtool sync --src docker --dest dir registry.example/app /media/usb',
+      does: 'all tags into directories',
+    },
+    { command: 'imgtool sync --src dir --dest docker /media/usb mirror:5000', does: 'and from there into a registry' },
     { command: 'imgtool sync old:5000/ east:5000 west:5000 --keep-going', does: 'a whole registry to two others' },
   ],
   async run(context) {
     const { options } = context;
+    const directories = await syncDirectories(context);
+    if (directories !== undefined) return directories;
     const rules = await rulesOf(context);
     const watch = options.text('watch');
     const schedule = watch === undefined ? undefined : await readSchedule(watch, parseAge);
@@ -219,8 +224,9 @@ function sumOf(report: SyncReport): string {
 /** The mirrors asked for, by file or by flags. */
 async function rulesOf({ args, imgtool, options }: CommandContext): Promise<readonly SyncRule[]> {
   const [first, ...targets] = args as [string, ...string[]];
-  if (!/\.ya?ml$|\.json$/.test(first) && targets.length > 0)
-    return imgtool.mirrorRules(first, targets, mirrorOptions(options));
+  const [src, dest] = [options.text('src'), options.text('dest')];
+  if (src !== 'yaml' && (src === 'docker' || !/\.ya?ml$|\.json$/.test(first)) && targets.length > 0)
+    return imgtool.mirrorRules(first, targets, { ...mirrorOptions(options), nested: dest === 'docker' });
   const given = RULE_OPTIONS.find((name) => options.origin(name) === 'flag');
   if (given !== undefined) {
     throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
@@ -236,7 +242,17 @@ async function rulesOf({ args, imgtool, options }: CommandContext): Promise<read
 /** What a file says for each of its mirrors: refused as flags; variables and the config file are for commands that take it. */
 const RULE_OPTIONS = [
   ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'newest-by', 'since', 'platform'],
-  ...['referrers', 'format', 'compression', 'delete-extra', 'max-delete', 'protect', 'hook'],
+  ...[
+    'referrers',
+    'format',
+    'compression',
+    'compression-format',
+    'compression-level',
+    'delete-extra',
+    'max-delete',
+    'protect',
+    'hook',
+  ],
 ] as const;
 
 function mirrorOptions(options: Options): MirrorOptions {
@@ -252,7 +268,7 @@ function mirrorOptions(options: Options): MirrorOptions {
     platforms: options.list('platform'),
     referrers: options.flag('referrers'),
     format: options.text('format') as MirrorOptions['format'],
-    compression: options.text('compression'),
+    compression: compressionText(options),
     scoped: options.flag('scoped'),
     deleteExtra: options.flag('delete-extra'),
     maxDelete: options.number('max-delete'),

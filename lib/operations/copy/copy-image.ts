@@ -73,21 +73,21 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
 }
 
 /** What copying an image would take. */
-export interface CopyPlan extends CopyEstimate, Pick<CopiedImage, 'raw'> {
+export interface ImageCopyPlan extends CopyEstimate, Pick<CopiedImage, 'raw'> {
   /** The manifest that the first target would get. */
   readonly top: RawManifest;
-  /** All targets have it already, and so all blobs. */
-  readonly isThere: boolean;
+  /** Whether each target has it already, and so all blobs. */
+  readonly there: readonly boolean[];
 }
 
 /**
  * What copying an image would take, to targets that share `known`; asks the targets and changes nothing there. `deps.convert`
  * has to keep nothing either. Throws as `copyImage`.
  */
-export async function planCopy(
+export async function planImageCopy(
   deps: CopyDeps,
   request: CopyRequest & { readonly known: BlobPlaces },
-): Promise<CopyPlan> {
+): Promise<ImageCopyPlan> {
   const { targets, known, signal } = request;
   const prepared = await prepare(deps, { ...request, dryRun: true });
   try {
@@ -96,11 +96,12 @@ export async function planCopy(
     request.check?.(top.descriptor.digest);
     const destinations = targets.map(({ destination }) => destination);
     const there = await mapLimited(destinations, 1, (to) => to.hasManifest(top.descriptor, { signal }));
-    if (!there.every(Boolean))
-      return { ...(await estimate(source, top, { destinations, known, signal })), raw, top, isThere: false };
+    const stale = destinations.filter((_, i) => !there[i]);
+    if (stale.length > 0)
+      return { ...(await estimate(source, top, { destinations: stale, known, signal })), raw, top, there };
     const states = destinations.map(() => 'present' as const);
     const blobs = parseNode(top).blobs.map((blob) => ({ blob, states }));
-    return { blobs, bytes: 0, requests: 0, raw, top, isThere: true };
+    return { blobs, bytes: 0, requests: 0, raw, top, there };
   } finally {
     await prepared.close();
   }

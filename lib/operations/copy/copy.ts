@@ -13,8 +13,8 @@ import {
 import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
 import { BlobPlaces } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
-import { copyImage } from './copy-image.js';
-import { type CopiedBlob, CopyLimits, type CopyTarget } from './copy-tree.js';
+import { copyImage, type CopyRequest, planImageCopy } from './copy-image.js';
+import { type CopiedBlob, type CopyDeps, CopyLimits, type CopyTarget } from './copy-tree.js';
 import { openRegistryDestination } from './registry-destination.js';
 import { V1Destination } from './v1-destination.js';
 import { V1Source } from './v1-source.js';
@@ -71,45 +71,30 @@ export interface CopyResult {
   readonly seconds: number;
 }
 
+/** What a copy would do; bytes to send, requests to all registries, both estimated. */
+export interface CopyPlan {
+  /** Of the manifest or index that would be copied. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: number;
+  readonly requests: number;
+  readonly targets: readonly { readonly name: string; readonly state: 'present' | 'to-copy' }[];
+}
+
 /** Copies an image between any two transports, to several destinations in one read. Throws as `copyImage` and the transports do. */
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
   const started = performance.now();
   const before = traffic(deps);
-  const { signal } = order;
-  const names = [order.source, ...order.destinations].map(parseTransportName);
-  const [from, ...to] = names as [TransportName, ...TransportName[]];
-  const known = new BlobPlaces();
-  const opened: { close(): Promise<void> }[] = [];
+  const trip = await openTrip(deps, order);
   try {
-    const source = await openSource(deps, from, signal);
-    opened.push(source);
-    const targets: CopyTarget[] = [];
-    for (const name of to) {
-      const destination = await openDestination(deps, name, { source, known, signal });
-      opened.push(destination);
-      targets.push({ destination, tags: tagsOf(name, from, order.tags) });
-    }
-    const selector = selectorOf(from);
-    const copied = await copyImage(
-      {
-        progress: deps.progress,
-        limits: new CopyLimits(deps.parallel),
-        convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
-        foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
-      },
-      {
-        ...{ ...order, source, selector, targets, rename: !order.preserveDigests },
-        isLayout: to.every(({ transport }) => transport === 'oci' || transport === 'oci-archive'),
-        check: (digest) => checkDigests(to, digest),
-      },
-    );
+    const copied = await copyImage(trip.deps, trip.request);
     const after = traffic(deps);
     return {
       digest: copied.digest,
       mediaType: copied.mediaType,
       layers: copied.targets[0]?.blobs ?? [],
       targets: copied.targets.map(({ tags, blobs, error }, i) => ({
-        name: nameOf(to[i]!),
+        name: trip.names[i]!,
         tags,
         layers: blobs,
         ...(error === undefined ? {} : { error: error.message }),
@@ -119,7 +104,75 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
+    await trip.close();
+  }
+}
+
+/** Says what a copy to registries would send; changes nothing. Throws as `copy`. */
+export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<CopyPlan> {
+  const trip = await openTrip(deps, order);
+  try {
+    const plan = await planImageCopy(trip.deps, { ...trip.request, known: trip.known });
+    const { digest, mediaType } = plan.top.descriptor;
+    const targets = trip.names.map((name, i) => ({
+      name,
+      state: plan.there[i] ? ('present' as const) : ('to-copy' as const),
+    }));
+    return { digest, mediaType, bytes: plan.bytes, requests: plan.requests, targets };
+  } finally {
+    await trip.close();
+  }
+}
+
+/** An order with its ends opened. */
+interface Trip {
+  readonly deps: CopyDeps;
+  readonly request: CopyRequest;
+  readonly known: BlobPlaces;
+  /** Of the destinations. */
+  readonly names: readonly string[];
+  close(): Promise<void>;
+}
+
+async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
+  const { signal } = order;
+  const [from, ...to] = [order.source, ...order.destinations].map(parseTransportName) as [
+    TransportName,
+    ...TransportName[],
+  ];
+  const known = new BlobPlaces();
+  const opened: { close(): Promise<void> }[] = [];
+  const close = async (): Promise<void> => {
     for (const end of opened) await end.close();
+  };
+  try {
+    const source = await openSource(deps, from, signal);
+    opened.push(source);
+    const targets: CopyTarget[] = [];
+    for (const name of to) {
+      const destination = await openDestination(deps, name, { source, known, signal });
+      opened.push(destination);
+      targets.push({ destination, tags: tagsOf(name, from, order.tags) });
+    }
+    return {
+      deps: {
+        progress: deps.progress,
+        limits: new CopyLimits(deps.parallel),
+        convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
+        foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
+      },
+      request: {
+        ...{ ...order, source, selector: selectorOf(from), targets, rename: !order.preserveDigests },
+        isLayout: to.every(({ transport }) => transport === 'oci' || transport === 'oci-archive'),
+        check: (digest) => checkDigests(to, digest),
+      },
+      known,
+      names: to.map(nameOf),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 
@@ -166,7 +219,7 @@ function selectorOf(name: TransportName): { tag?: string | undefined; digest?: D
 /** The tags to set at one destination: its own first; a layout without one takes that of the source. */
 function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
   const own = selectorOf(name).tag;
-  const inherits = own === undefined && !('reference' in name);
+  const inherits = own === undefined && !('reference' in name) && name.transport !== 'dir';
   const first = inherits && from.transport === 'docker' ? from.reference.tag : own;
   if (name.transport === 'store' && more.length > 0) {
     throw new UsageError('--additional-tag is not for store:', { hint: 'give names with: imgtool tag' });

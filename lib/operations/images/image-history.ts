@@ -12,16 +12,21 @@ export interface HistoryStep {
   /** The layer it made. */
   readonly diffId: Digest | null;
   readonly digest: Digest | null;
+  /** ID of the image, on its newest step; null on the others, which are no images. */
+  readonly id: Digest | null;
+  /** Names of the image, on its newest step. */
+  readonly names: readonly string[];
 }
 
 /**
  * How an inspected image was made, newest step first. Layers that the history leaves out are steps without words; sizes
  * are compressed bytes where the image is at a registry.
  */
-export function historyOf(image: Pick<InspectedImage, 'layers' | 'history'>): HistoryStep[] {
+export function historyOf(image: Pick<InspectedImage, 'id' | 'names' | 'layers' | 'history'>): HistoryStep[] {
   const layers = [...image.layers];
   const steps = image.history.map((entry) => stepOf(entry, entry.empty_layer === true ? undefined : layers.shift()));
-  return [...steps, ...layers.map((layer) => stepOf({}, layer))].reverse();
+  const all = [...steps, ...layers.map((layer) => stepOf({}, layer))].reverse();
+  return all.map((step, index) => (index === 0 ? { ...step, id: image.id, names: image.names } : step));
 }
 
 function stepOf(entry: HistoryEntry, layer: InspectedLayer | undefined): HistoryStep {
@@ -34,5 +39,7 @@ function stepOf(entry: HistoryEntry, layer: InspectedLayer | undefined): History
     size: layer?.unpackedSize ?? layer?.size ?? 0,
     diffId: layer?.diffId ?? null,
     digest: layer?.digest ?? null,
+    id: null,
+    names: [],
   };
 }

@@ -6,8 +6,8 @@ import {
   type Descriptor,
   type DiffId,
   digestHex,
-  formatOf,
   layerMediaType,
+  type ManifestFormat,
   nextChainId,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
@@ -23,8 +23,8 @@ export interface TreeToPack {
   readonly key: string;
   /** What changed from `below` to `upper`. */
   readonly changes: readonly LayerChange[];
-  /** Media type of the manifest that the layer is for. */
-  readonly manifestType: string;
+  /** Of the manifest that the layer is for. */
+  readonly format: ManifestFormat;
   /** What progress events are about. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
@@ -64,7 +64,7 @@ export async function packIntoStore(
   for (const note of packed.notes) deps.progress.note(note);
   const { diffId, tarSize, entries } = packed;
   const { digest, size } = stored;
-  const blob = { mediaType: layerMediaType(formatOf(tree.manifestType), 'gzip', ''), digest, size };
+  const blob = { mediaType: layerMediaType(tree.format, 'gzip', ''), digest, size };
   const chainId = nextChainId(below, diffId);
   const lock = await deps.metadata.lock(`layer-${digestHex(chainId)}`, { mode: 'exclusive', signal });
   try {

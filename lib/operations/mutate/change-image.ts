@@ -109,8 +109,8 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
     return withWorkKey(deps, signal, async (key) => {
       const changes = await deps.compareTrees({ lower: undefined, upper, signal });
       await deps.snapshots.prepare(key, top);
-      const manifestType = base.manifest.mediaType;
-      const tree = { below: undefined, upper, key, changes, manifestType, subject: top, sourceDateEpoch };
+      const format = formatOf(base.manifest.mediaType);
+      const tree = { below: undefined, upper, key, changes, format, subject: top, sourceDateEpoch };
       const { blob, diffId } = await packIntoStore(deps, { ...tree, signal });
       return { layers: [blob], diffIds: [diffId], history: [step('imgtool flatten')] };
     });

@@ -8,6 +8,8 @@ import {
   type HistoryEntry,
   type ImageConfig,
   type Reference,
+  type ManifestFormat,
+  formatOf,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import {
@@ -32,6 +34,8 @@ export interface CommitRequest {
   readonly author?: string | undefined;
   /** Dockerfile instructions, applied in order. */
   readonly changes: readonly string[];
+  /** Of the manifest. Default: that of the image. */
+  readonly format?: ManifestFormat | undefined;
   /** One layer with everything instead of one more on those of the image. */
   readonly squash: boolean;
   /** Makes an image even when nothing changed. */
@@ -130,7 +134,7 @@ async function makeLayer(
     upper: frozen.path,
     key: frozen.key,
     changes,
-    manifestType: base.manifest.mediaType,
+    format: request.format ?? formatOf(base.manifest.mediaType),
     subject: container.id,
     sourceDateEpoch: request.sourceDateEpoch,
     signal,
@@ -174,6 +178,7 @@ async function makeImage(
     author: request.author,
     created,
     reference: request.reference,
+    format: request.format,
     signal: request.signal,
   });
 }

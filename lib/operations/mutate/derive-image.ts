@@ -10,18 +10,22 @@ import {
   type HistoryEntry,
   type ImageConfig,
   type Reference,
+  compressionOfType,
+  formatOf,
+  layerMediaType,
+  type ManifestFormat,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { putDocument, recordImage } from '../store/index.js';
 
 /** A new image and the one it comes from. */
 export interface DerivedImage {
-  /** Gives the format of the manifest and the platform. */
+  /** Gives the platform, and the format of the manifest where no other is given. */
   readonly base: Pick<ImageRecord, 'manifest' | 'platform'>;
   /** The config document that is changed. */
   readonly config: ImageConfig;
   readonly execution: ExecutionConfig;
-  /** Oldest first, in the format of the base. */
+  /** Oldest first. */
   readonly layers: readonly Descriptor[];
   /** Parallel to `layers`. */
   readonly diffIds: readonly DiffId[];
@@ -30,6 +34,8 @@ export interface DerivedImage {
   /** RFC 3339. */
   readonly created: string;
   readonly reference?: Reference | undefined;
+  /** Of the manifest, the config and the layers. Default: that of the base image. */
+  readonly format?: ManifestFormat | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -41,7 +47,7 @@ export async function deriveImage(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
   image: DerivedImage,
 ): Promise<ImageRecord> {
-  const { base, created, author, layers, diffIds, reference, signal } = image;
+  const { base, created, author, diffIds, reference, signal } = image;
   const document = {
     ...withoutBuildState(image.config),
     created,
@@ -50,8 +56,10 @@ export async function deriveImage(
     rootfs: { type: 'layers', diff_ids: diffIds },
     history: image.history,
   };
-  const { mediaType } = base.manifest;
-  const isDocker = mediaType === MEDIA_TYPE.dockerManifest;
+  const format = image.format ?? formatOf(base.manifest.mediaType);
+  const isDocker = format === 'v2s2';
+  const mediaType = isDocker ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
+  const layers = image.layers.map((layer) => inFormat(layer, format));
   const config = await putDocument(deps, document, isDocker ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig);
   const manifest = await putDocument(deps, { schemaVersion: 2, mediaType, config, layers }, mediaType);
   const name = reference === undefined ? undefined : formatReference(reference);
@@ -62,6 +70,12 @@ export async function deriveImage(
     { id: config.digest, manifest, config, layers, diffIds, chainIds: chainIds(diffIds), created, platform },
     { name, signal },
   );
+}
+
+function inFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
+  const isDocker = layer.mediaType.startsWith('application/vnd.docker.');
+  if (isDocker === (format === 'v2s2')) return layer;
+  return { ...layer, mediaType: layerMediaType(format, compressionOfType(layer.mediaType), layer.mediaType) };
 }
 
 /** Throws UsageError for a reference that cannot name an image of the store. */

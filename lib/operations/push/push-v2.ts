@@ -10,7 +10,7 @@ import {
   CopyLimits,
   type CopyRequest,
   openRegistryDestination,
-  planCopy,
+  planImageCopy,
   StoreSource,
   UploadRecords,
 } from '../copy/index.js';
@@ -65,7 +65,7 @@ export async function pushV2(
 /** What `pushV2` would do. */
 export async function planPushV2(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
   const trip = await openTrip(deps, request, { made: [], dryRun: true });
-  const { blobs, raw, top, isThere } = await planCopy(trip.deps, { ...trip.request, known: trip.known });
+  const { blobs, raw, top, there } = await planImageCopy(trip.deps, { ...trip.request, known: trip.known });
   const states = new Map(blobs.map(({ blob, states }) => [blob.digest, states[0]!]));
   const sum = (wanted: CopiedState): number =>
     blobs.reduce((total, { blob }) => total + (states.get(blob.digest) === wanted ? blob.size : 0), 0);
@@ -73,7 +73,7 @@ export async function planPushV2(deps: PushDeps, request: PushRequest): Promise<
     reference: formatReference(request.reference),
     digest: top.descriptor.digest,
     layers: imageOf(raw).layers.map((layer) => stateOf(layer, states)),
-    uploadBytes: sum('uploaded') + (isThere ? 0 : top.bytes.length),
+    uploadBytes: sum('uploaded') + (there.every(Boolean) ? 0 : top.bytes.length),
     mountBytes: sum('mounted'),
     presentBytes: sum('present'),
   };

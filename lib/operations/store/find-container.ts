@@ -54,7 +54,10 @@ export async function imageOfContainer(
 }
 
 /** The config document of an image. Throws NotFoundError, InvalidManifestError, SizeMismatchError. */
-export async function readImageConfig(deps: Pick<OperationDeps, 'content'>, image: ImageRecord): Promise<ImageConfig> {
+export async function readImageConfig(
+  deps: Pick<OperationDeps, 'content'>,
+  image: Pick<ImageRecord, 'id'>,
+): Promise<ImageConfig> {
   const bytes = await deps.content.read(image.id, { maxBytes: MAX_CONFIG_BYTES });
   return parseImageConfig(bytes, `config ${image.id}`);
 }

@@ -1,6 +1,7 @@
 import type { Digest } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
+import { readImageConfig } from './find-container.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
 /** An image of the store, once for each of its manifests; sizes in bytes of uncompressed tar. */
@@ -17,6 +18,8 @@ export interface ImageSummary {
   /** Of layers no other image has. */
   readonly exclusiveSize: number;
   readonly containers: number;
+  /** When they were asked for. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -42,6 +45,19 @@ export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?:
       containers: containers.filter((container) => container.image === image.id).length,
     }))
     .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id) || compareText(a.digest, b.digest));
+}
+
+/** The images with the labels of their configs. Throws InvalidManifestError, SizeMismatchError. */
+export async function withLabels(
+  deps: Pick<OperationDeps, 'metadata' | 'content'>,
+  images: readonly ImageSummary[],
+): Promise<ImageSummary[]> {
+  const labelled: ImageSummary[] = [];
+  for (const image of images) {
+    const { config } = await readImageConfig(deps, image);
+    labelled.push({ ...image, labels: config?.Labels ?? {} });
+  }
+  return labelled;
 }
 
 function nameFilter(filter: string): (names: readonly string[], id: string) => boolean {

@@ -1,23 +1,29 @@
 import { AlreadyExistsError } from '../../errors.js';
-import type { ContainerRecord } from '../../metadata/index.js';
+import { delay } from '../../util/index.js';
+import type { ContainerRecord, HeldLock } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
 import { findContainer } from './find-container.js';
 
 type RemoveDeps = Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>;
 
+/** How long a run whose command was killed may take to clean up: looks, and the time between two. */
+const KILL_LOOKS = 100;
+const KILL_LOOK_MS = 100;
+
 /**
- * Removes a container and its files. Throws NotFoundError, AlreadyExistsError (a command runs in it), UsageError,
- * SubvolumeError (something uses a file in it); nothing has changed then.
+ * Removes a container and its files. A command that runs in it is killed with `force`, else that is an AlreadyExistsError.
+ * Throws NotFoundError, UsageError, SubvolumeError (something uses a file in it); nothing has changed then.
  */
 export async function removeContainer(
   deps: RemoveDeps,
-  { container, signal }: { readonly container: string; readonly signal: AbortSignal },
+  { container, force, signal }: { readonly container: string; readonly force: boolean; readonly signal: AbortSignal },
 ): Promise<ContainerRecord> {
   const record = await findContainer(deps, container);
   deps.metadata.makeRoom();
-  const running = await deps.metadata.tryLock(`running-${record.id}`, 'exclusive');
-  if (running === undefined) throw isRunning(record);
+  const running = await lockIdle(deps, record, { force, signal });
   try {
+    // Its own run may have been with `--rm`.
+    if ((await deps.metadata.containers.get(record.id)) === undefined) return record;
     await deps.snapshots.assertContainerUnused(record.id);
     await deps.snapshots.unlockContainer(record.id);
     await deps.runtime?.settle(record.id, deps.snapshots.containerPath(record.id));
@@ -25,6 +31,22 @@ export async function removeContainer(
     return record;
   } finally {
     running.release();
+  }
+}
+
+/** The lock of a run in the container, for nothing to run in it. Throws AlreadyExistsError, AbortError. */
+async function lockIdle(
+  { metadata, runtime }: RemoveDeps,
+  record: ContainerRecord,
+  { force, signal }: { readonly force: boolean; readonly signal: AbortSignal },
+): Promise<HeldLock> {
+  for (let look = 0; ; look += 1) {
+    const lock = await metadata.tryLock(`running-${record.id}`, 'exclusive');
+    if (lock !== undefined) return lock;
+    if (!force || runtime === undefined || look === KILL_LOOKS) throw isRunning(record);
+    // Again each time: a run that is only starting has nothing to kill yet.
+    await runtime.kill(record.id);
+    await delay(KILL_LOOK_MS, signal);
   }
 }
 

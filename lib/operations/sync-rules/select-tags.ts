@@ -63,6 +63,19 @@ export async function selectByName(tags: readonly string[], rules: TagRules): Pr
   return versions.slice(0, rules.newest).map(({ tag }) => tag);
 }
 
+/** Tags by version, the newest first; those that are no versions follow, by name. */
+export async function sortByVersion(tags: readonly string[]): Promise<string[]> {
+  const semver = await loadSemver();
+  const versions = new Map(tags.map((tag) => [tag, versionOf(semver, tag)]));
+  const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+  return tags.toSorted((a, b) => {
+    const [one, other] = [versions.get(a), versions.get(b)];
+    if (one === undefined || other === undefined)
+      return Number(one === undefined) - Number(other === undefined) || byName(a, b);
+    return semver.rcompare(one, other) || byName(a, b);
+  });
+}
+
 /** Tags are versions with or without `v`, and with parts missing: `v1.2.3`, `3.20`, `8`. */
 function versionOf(semver: Semver, tag: string): string | undefined {
   const match = /^v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?((?:-[0-9A-Za-z.-]+)?)$/.exec(tag);

@@ -1,0 +1,104 @@
+import { readdir, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../errors.js';
+import type { Descriptor, RawManifest, ReopenableBlob } from '../spec/index.js';
+import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import {
+  blobFile,
+  DIRECTORY_VERSION,
+  KNOWN_VERSION,
+  MANIFEST_FILE,
+  manifestFile,
+  VERSION_FILE,
+} from './docker-directory.js';
+import { SharedDirectory } from './shared-directory.js';
+import type { ImageArchiveWriter } from './types.js';
+import { verified } from './verified.js';
+
+/** Files of an image that another one replaces. */
+const OLD_FILE = /^([0-9a-f]{64,128}(\.manifest\.json)?|signature-\d+|[0-9a-f]{64}\.signature-\d+)$/;
+
+/**
+ * Writes one image into a directory as skopeo's `dir:` does, in place of the image that was there; made when there is none.
+ * The old image stays whole until the new one is.
+ */
+export class DockerDirectoryWriter implements ImageArchiveWriter {
+  readonly format = 'docker-dir';
+  readonly #directory: SharedDirectory;
+  /** Names of the files of the new image. */
+  readonly #files = new Set<string>();
+  #top: RawManifest | undefined;
+
+  private constructor(directory: SharedDirectory) {
+    this.#directory = directory;
+  }
+
+  /** Throws UsageError: not a directory, or one with other things in it. */
+  static async open(root: string, signal: AbortSignal): Promise<DockerDirectoryWriter> {
+    const directory = new SharedDirectory(root, signal);
+    await directory.locked(async () => {
+      const version = await directory.readIfThere(VERSION_FILE);
+      const others = (await readdir(root)).filter((name) => !name.startsWith(TEMPORARY_PREFIX));
+      if (version === undefined ? others.length > 0 : !KNOWN_VERSION.test(version.toString('latin1'))) {
+        throw new UsageError(`${root} is a directory with other things in it, not one of dir:`, {
+          hint: 'give a new or empty directory, or one that copy, save or skopeo wrote',
+        });
+      }
+      if (version === undefined) await writeFileAtomic(join(root, VERSION_FILE), DIRECTORY_VERSION, 0o644);
+      await directory.sweep();
+    });
+    return new DockerDirectoryWriter(directory);
+  }
+
+  async has({ digest, size }: Descriptor): Promise<boolean> {
+    const name = blobFile(digest);
+    const isThere = (await stat(join(this.#directory.path, name)).catch(() => undefined))?.size === size;
+    if (isThere) this.#files.add(name);
+    return isThere;
+  }
+
+  hasManifest({ digest }: Descriptor): Promise<boolean> {
+    return Promise.resolve(this.#files.has(manifestFile(digest)));
+  }
+
+  async putBlob(
+    blob: ReopenableBlob,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
+  ): Promise<void> {
+    if (await this.has(blob.descriptor)) return;
+    const name = blobFile(blob.descriptor.digest);
+    await this.#directory.write(name, verified(blob, options));
+    this.#files.add(name);
+  }
+
+  async putManifest({ bytes, descriptor }: RawManifest): Promise<void> {
+    const name = manifestFile(descriptor.digest);
+    await this.#directory.write(name, [bytes]);
+    this.#files.add(name);
+  }
+
+  addImage(manifest: RawManifest): Promise<void> {
+    if (this.#top !== undefined && this.#top.descriptor.digest !== manifest.descriptor.digest) {
+      throw new UsageError('a directory of dir: holds a single image', {
+        hint: 'give each image a directory of its own',
+      });
+    }
+    this.#top = manifest;
+    return Promise.resolve();
+  }
+
+  async finish(): Promise<void> {
+    const { path } = this.#directory;
+    const top = this.#top!;
+    await this.#directory.locked(async () => {
+      await writeFileAtomic(join(path, MANIFEST_FILE), top.bytes, 0o644);
+      this.#files.delete(manifestFile(top.descriptor.digest));
+      for (const name of await readdir(path))
+        if (OLD_FILE.test(name) && !this.#files.has(name)) await unlink(join(path, name));
+    });
+  }
+
+  discard(): Promise<void> {
+    return Promise.resolve();
+  }
+}

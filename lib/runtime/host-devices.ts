@@ -1,0 +1,44 @@
+import { constants, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A device node of the runtime specification (runtime-spec config-linux.md, "Devices"). */
+export interface SpecDevice {
+  readonly path: string;
+  readonly type: 'b' | 'c';
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What a container has of its own below /dev. */
+const NOT_SHARED = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd', '/dev/console', '/dev/.lxc', '/dev/.udev'];
+
+/** The device nodes of this machine, as a privileged container gets them. Directories that cannot be read are left out. */
+export function hostDevices(directory = '/dev'): SpecDevice[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(directory, entry.name);
+    if (NOT_SHARED.includes(path)) return [];
+    try {
+      if (entry.isDirectory()) return hostDevices(path);
+      return entry.isBlockDevice() || entry.isCharacterDevice() ? [deviceAt(path)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function deviceAt(path: string): SpecDevice {
+  const { rdev, mode, uid, gid } = statSync(path);
+  return {
+    path,
+    type: (mode & constants.S_IFMT) === constants.S_IFBLK ? 'b' : 'c',
+    // As makedev(3) of the C library puts them together.
+    major: ((rdev >>> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff),
+    minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
+    fileMode: mode & 0o7777,
+    uid,
+    gid,
+  };
+}

@@ -1,0 +1,34 @@
+import { accessSync, constants } from 'node:fs';
+import { CommandError } from '../errors.js';
+
+/** Static programs that forward signals and reap processes; dynamic ones would need a C library in the container. */
+const PROGRAMS = [
+  '/usr/libexec/podman/catatonit',
+  '/usr/libexec/catatonit/catatonit',
+  '/usr/lib/podman/catatonit',
+  '/usr/bin/catatonit',
+  '/usr/bin/docker-init',
+  '/usr/libexec/docker/docker-init',
+  '/usr/bin/tini-static',
+  '/sbin/tini-static',
+];
+
+/** Where it is in the container. */
+export const INIT_PATH = '/dev/init';
+
+/** The program for `--init`. Throws CommandError when there is none. */
+export function findInit(programs: readonly string[] = PROGRAMS): string {
+  const found = programs.find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (found !== undefined) return found;
+  throw new CommandError('there is no init program for --init', {
+    argv: ['catatonit'],
+    hint: 'install one, for example: apt-get install catatonit',
+  });
+}

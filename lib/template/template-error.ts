@@ -1,0 +1,14 @@
+import { UsageError } from '../errors.js';
+
+/** Tells where in a template something is wrong. */
+export type Complain = (at: number, message: string, hint?: string) => UsageError;
+
+/** A `Complain` for one template. Lines and columns count from 1. */
+export function complainAbout(text: string): Complain {
+  return (at, message, hint) => {
+    const before = text.slice(0, at).split('\n');
+    const column = before.at(-1)!.length + 1;
+    const place = before.length === 1 ? `column ${column}` : `line ${before.length}, column ${column}`;
+    return new UsageError(`the template is wrong at ${place}: ${message}`, { hint });
+  };
+}

@@ -1,0 +1,53 @@
+import { evaluate } from './evaluate.js';
+import { FUNCTIONS } from './functions.js';
+import type { Body, Command, Pipe } from './nodes.js';
+import { parseNodes } from './parse.js';
+import { complainAbout } from './template-error.js';
+
+/** A template, parsed. */
+export interface Template {
+  /** Names of the fields it mentions anywhere; `.` for the data as a whole. */
+  readonly fields: ReadonlySet<string>;
+  /** Whether it begins with `{{range .}}`: made for a whole list, as podman takes it, not for one element. */
+  readonly takesList: boolean;
+  /**
+   * The text for `data`: objects have fields, maps have keys, functions among an object's fields are called with the
+   * arguments given. Throws UsageError that names the position of what is wrong.
+   */
+  execute(data: unknown): string;
+}
+
+/** Parses a template. Throws UsageError that names the position of what is wrong or not supported. */
+export function parseTemplate(text: string): Template {
+  const complain = complainAbout(text);
+  const isFunction = (name: string): boolean => name === 'and' || name === 'or' || Object.hasOwn(FUNCTIONS, name);
+  const body = parseNodes(text, complain, isFunction);
+  return {
+    fields: new Set(fieldsOf(body)),
+    takesList: takesList(body),
+    execute: (data) => evaluate(body, data, complain),
+  };
+}
+
+function takesList([first]: Body): boolean {
+  if (first?.kind !== 'range' || first.pipe.commands.length !== 1) return false;
+  const [[operand, ...rest]] = first.pipe.commands as readonly [Command];
+  return operand.kind === 'dot' && operand.fields.length === 0 && rest.length === 0;
+}
+
+function fieldsOf(body: Body): string[] {
+  return body.flatMap((node) => {
+    if (node.kind === 'output') return fieldsOfPipe(node.pipe);
+    return 'body' in node ? [...fieldsOfPipe(node.pipe), ...fieldsOf(node.body), ...fieldsOf(node.otherwise)] : [];
+  });
+}
+
+function fieldsOfPipe({ commands }: Pipe): string[] {
+  return commands
+    .flat()
+    .flatMap((operand) => [
+      ...('fields' in operand ? operand.fields.map(({ name }) => name) : []),
+      ...(operand.kind === 'dot' && operand.fields.length === 0 ? ['.'] : []),
+      ...(operand.kind === 'pipe' ? fieldsOfPipe(operand.pipe) : []),
+    ]);
+}

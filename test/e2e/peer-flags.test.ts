@@ -1,0 +1,417 @@
+/** The flags of podman, docker and skopeo, typed as their manuals show them: what they print and write is compared. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
+import { IMGTOOL } from '../helpers/imgtool.js';
+import { writeOciLayout } from '../helpers/oci-layout.js';
+import { makePodman, type Podman } from '../helpers/podman.js';
+import { run } from '../helpers/run.js';
+import { skopeoCopy } from '../helpers/skopeo.js';
+import { BUSYBOX, smallImage } from '../helpers/small-image.js';
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const SALT = '$2y$04$abcdefghijklmnopqrstuu';
+/** Password `pw-a`, by crypt(3). */
+const HTPASSWD = `a:${SALT}vJuuus.tr91atCw1Xf6voqrjQ.RDx3G\n`;
+
+describe('flags of peers', () => {
+  let directory: string;
+  let registry: DockerRegistry;
+  let podman: Podman;
+  let image: string;
+  const at = (name: string): string => join(directory, name);
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'imgtool-peers-'));
+    [registry, podman] = await Promise.all([startDockerRegistry(), makePodman()]);
+    image = `${registry.host}/some/small:1`;
+    const small = smallImage(readFileSync(BUSYBOX));
+    const other = {
+      ...small,
+      tag: 'multi',
+      layers: small.layers.slice(1),
+      platform: { os: 'linux', architecture: 'riscv64' },
+    };
+    await writeOciLayout(at('layout'), [small, { ...small, tag: 'multi' }, other]);
+    await skopeoCopy(`oci:${at('layout')}:1`, `docker://${image}`);
+    await skopeoCopy(`oci:${at('layout')}:multi`, `docker://${registry.host}/some/multi:2`, '--all');
+    for (const tag of ['1.9', '1.10', 'latest', '1.2'])
+      await skopeoCopy(`docker://${image}`, `docker://${registry.host}/some/tags:${tag}`);
+    await podman.pull(image);
+    ours('pull', image);
+    ours('create', '--name', 'box', image);
+    await podman.podman('create', '--name', 'box', image);
+  });
+  after(async () => {
+    await podman.podman('rm', '--all', '--force');
+    await podman.remove();
+    await run('umount', [at('root')]).catch(() => undefined);
+    await registry.stop();
+    await run('rm', ['-rf', directory]);
+  });
+
+  function imgtool(...args: string[]): Outcome {
+    const env = { ...process.env, HOME: at('home'), XDG_CONFIG_HOME: at('home'), IMGTOOL_RETRY: '0' };
+    const flags = ['--root', at('root'), '--progress', 'none'];
+    const { status, stdout, stderr } = spawnSync(IMGTOOL, [...flags, ...args], { env, encoding: 'utf8', input: '' });
+    return { code: status, stdout, stderr };
+  }
+
+  /** What imgtool prints; it must not fail. */
+  function ours(...args: string[]): string {
+    const { code, stdout, stderr } = imgtool(...args);
+    expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
+    return stdout;
+  }
+
+  const theirs = (...args: string[]): Promise<string> => podman.podman(...args);
+  const skopeo = (...args: string[]): Promise<string> => run('skopeo', ['--insecure-policy', ...args]);
+
+  describe('print what podman prints', () => {
+    const commands: readonly (readonly string[])[] = [
+      ['images', '-q', '--no-trunc'],
+      ['images', '--quiet', '--no-trunc', '--filter', 'reference=*/some/small'],
+      ['images', '-aq', '--no-trunc'],
+      ['images', '-qf', 'reference=nosuch'],
+      ['images', '-q', '--filter', 'dangling=true'],
+      ['images', '-q', '--no-trunc', '--filter', 'label=purpose=test'],
+      ['images', '-q', '--no-trunc', '--filter', 'label=purpose=other'],
+      ['images', '-q', '--no-trunc', '--filter', 'until=2024-01-01'],
+      ['images', '-a', '--format', '{{.ID}} {{.Repository}}:{{.Tag}} {{.Digest}}'],
+      ['images', '--format', '{{.CreatedAt}} {{.CreatedSince}}'],
+      ['images', '--format', '{{range .Names}}<{{.}}>{{end}} {{json .Names}} {{len .Names}}'],
+      ['images', '--format', '{{range .}}{{.Repository}}{{end}}'],
+      ['images', '--no-trunc', '--sort', 'size', '--format', '{{.ID}}'],
+      ['images', '--noheading', '--format', 'table {{.Repository}}'],
+      ['images', '--format', 'table {{.Repository}}\t{{.Tag}}'],
+      ['history', '--format', '{{.CreatedBy}}|{{.Comment}}', '--no-trunc', 'IMAGE'],
+      ['history', '-q', 'IMAGE'],
+      ['history', '--human=false', '--format', '{{.ID}}', 'IMAGE'],
+      ['inspect', '--format', '{{.Id}} {{.Digest}} {{.RepoTags}}', 'IMAGE'],
+      ['inspect', '-f', '{{.Os}}/{{.Architecture}} {{.Config.Env}} {{.Config.Cmd}} {{json .Config.Cmd}}', 'IMAGE'],
+      ['inspect', '-t', 'image', '-f', '{{.RootFS.Type}} {{.RootFS.Layers}} {{len .RootFS.Layers}}', 'IMAGE'],
+      ['inspect', '-f', '{{index .RootFS.Layers 0}} {{json .Labels}} {{.Labels.purpose}}', 'IMAGE'],
+      [
+        'inspect',
+        '-f',
+        '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{end}}{{if .Author}}by{{else}}-{{end}}',
+        'IMAGE',
+      ],
+      ['inspect', '-f', '{{.Name}} {{.State.Running}} {{.ImageName}} {{.Config.Env | len | lt 0}}', 'box'],
+      ['ps', '-a', '--format', '{{.Names}} {{.Image}}'],
+      ['ps', '-a', '-s', '--noheading', '--format', 'table {{.Names}}'],
+      ['ps', '-q', '--filter', 'status=running'],
+      ['ps', '-a', '--filter', 'name=bo', '--format', '{{.Names}} {{.Command}}'],
+      ['ps', '-a', '--filter', 'name=^x', '--format', '{{.Names}}'],
+      ['ps', '-a', '--filter', 'ancestor=IMAGE', '--format', '{{.Names}}'],
+      ['ps', '-a', '--last', '1', '--format', '{{.Names}}'],
+    ];
+    for (const command of commands)
+      it(command.join(' '), async () => {
+        const args = command.map((word) => word.replace('IMAGE', image));
+        expect(lines(ours(...args))).to.deep.equal(lines(await theirs(...args)));
+      });
+
+    it('rm -f, rm -i and rmi -i of what does not exist', async () => {
+      for (const args of [
+        ['rm', '-f', 'nosuch'],
+        ['rm', '--ignore', 'nosuch'],
+        ['rmi', '--ignore', 'nosuch'],
+      ]) {
+        expect(imgtool(...args).code, args.join(' ')).to.equal(0);
+        await theirs(...args).catch((error: Error) => expect(error.message).to.include('nosuch'));
+      }
+      expect(imgtool('rm', 'nosuch').code).to.equal(3);
+      expect(imgtool('rm').stderr).to.include('--all');
+    });
+  });
+
+  describe('print what skopeo prints', () => {
+    for (const template of [
+      '{{.Digest}} {{.Name}} {{.Architecture}} {{.Os}}',
+      '{{.Layers}} {{index .Layers 0}} {{len .Layers}}',
+      '{{.Env}} {{.Labels}} {{.RepoTags}}',
+      '{{range $i, $l := .Layers}}{{$i}} {{$l}};{{end}}{{if .DockerVersion}}docker{{else}}oci{{end}}',
+    ])
+      it(`inspect --format '${template}'`, async () => {
+        const args = ['inspect', '--tls-verify=false', '--format', template, `docker://${image}`];
+        expect(lines(ours(...args))).to.deep.equal(lines(await skopeo(...args)));
+      });
+
+    it('a wrong template is a usage error that names the place', () => {
+      const { code, stderr } = imgtool('images', '--format', '{{.Nmae}}');
+      expect(code).to.equal(2);
+      expect(stderr).to.match(/column 3: there is no field \.Nmae\nhint: did you mean \.Names\?/);
+    });
+  });
+
+  describe('run as docker does', () => {
+    const inBox = (flags: readonly string[], script: string): Outcome =>
+      imgtool('run', '--rm', ...flags, image, 'sh', '-c', script);
+
+    it('--env-file: lines of variables, --env over them', () => {
+      writeFileSync(at('env'), '# comment\nA=file\nB=two words\nHOME\n');
+      expect(inBox(['--env-file', at('env'), '-e', 'A=flag'], 'echo "$A|$B"').stdout).to.equal('flag|two words\n');
+    });
+
+    it('--hostname, --add-host', () => {
+      const { stdout } = inBox(
+        ['--hostname', 'web', '--add-host', 'db:10.1.2.3'],
+        'cat /proc/sys/kernel/hostname /etc/hosts',
+      );
+      expect(stdout)
+        .to.match(/^web\n/)
+        .and.to.match(/^10\.1\.2\.3\s+db$/m);
+    });
+
+    it('--read-only with --tmpfs and --mount', () => {
+      mkdirSync(at('data'));
+      const mount = ['--mount', `type=bind,src=${at('data')},dst=/data,readonly`, '--mount', 'type=tmpfs,dst=/w'];
+      const script = 'for f in /x /data/x /tmp/x /w/x; do touch $f 2>/dev/null && echo $f; done; :';
+      expect(inBox(['--read-only', '--tmpfs', '/tmp:size=1m', ...mount], script).stdout).to.equal('/tmp/x\n/w/x\n');
+      const { code, stderr } = imgtool('run', '--mount', 'type=volume,src=a,dst=/b', image);
+      expect([code, stderr]).to.deep.equal([2, stderr]);
+      expect(stderr).to.include('there are no named volumes');
+    });
+
+    it('--cap-drop, --cap-add and --privileged', () => {
+      const status = (...flags: string[]): string => {
+        const found = inBox(flags, 'cat /proc/self/status').stdout;
+        return `${/CapEff:\s*(\w+)/.exec(found)?.[1]} ${/Seccomp:\s*(\d)/.exec(found)?.[1]}`;
+      };
+      expect(status('--cap-drop', 'ALL')).to.match(/^0{16} /);
+      expect(status('--cap-drop=all', '--cap-add=CHOWN,kill')).to.match(/^0{14}21 /);
+      expect(status('--privileged')).to.match(/^0000\w*f\w* 0$/);
+      expect(inBox(['--cap-add', 'CHWON'], ':').stderr).to.include('did you mean CAP_CHOWN?');
+    });
+
+    it('--ulimit, --memory, --pids-limit', function () {
+      const limits = inBox(['--ulimit', 'nofile=100:200'], 'cat /proc/self/limits').stdout;
+      expect(limits).to.match(/^Max open files\s+100\s+200\s/m);
+      const { code, stdout, stderr } = inBox(
+        ['--memory', '64m', '--pids-limit', '5', '--cpus', '0.5'],
+        'cat /proc/self/cgroup',
+      );
+      // Never without the limits that were asked for.
+      if (code === 125) return expect(stderr).to.include('cannot be limited here');
+      return expect(stdout).to.include('imgtool-');
+    });
+
+    it('--entrypoint with a JSON list, --init', () => {
+      expect(imgtool('run', '--rm', '--entrypoint', '["sh","-c"]', image, 'echo hi').stdout).to.equal('hi\n');
+      const { code, stdout } = inBox(['--init'], 'cat /proc/1/cmdline; exit 3');
+      expect(code).to.equal(3);
+      expect(stdout).to.match(/^\/dev\/init\0/);
+    });
+
+    it('--platform and --pull never of an image for another machine', () => {
+      const { code, stderr } = imgtool('create', '--platform', 'linux/riscv64', '--pull', 'never', image);
+      expect(code).to.equal(3);
+      expect(stderr).to.include('not for linux/riscv64').and.include('imgtool pull --platform');
+    });
+
+    for (const [flags, hint] of [
+      [['run', '-P'], '--network host'],
+      [['run', '--restart', 'always'], 'service manager'],
+      [['create', '-e', 'A=1'], 'imgtool run CONTAINER'],
+      [['create', '--publish', '80:80'], 'network of this machine'],
+    ] as const)
+      it(`${flags.join(' ')} is refused with what to do instead`, () => {
+        const { code, stderr } = imgtool(...flags, image);
+        expect(code).to.equal(2);
+        expect(stderr.split('\n')[1])
+          .to.match(/^hint: /)
+          .and.include(hint);
+      });
+
+    it('rm -f ends a command that runs', async () => {
+      const { spawn } = await import('node:child_process');
+      ours('create', '--name', 'busy', image);
+      const child = spawn(IMGTOOL, ['--root', at('root'), 'run', 'busy', 'sh', '-c', 'echo up; sleep 100'], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+      await new Promise((resolve) => child.stdout.once('data', resolve));
+      expect(imgtool('rm', 'busy').code).to.equal(3);
+      expect(ours('ps', '-q', '--filter', 'status=running', '--filter', 'name=busy')).to.not.equal('');
+      ours('rm', '-f', 'busy');
+      expect(await ended).to.equal(137);
+      expect(ours('ps', '-aq', '--filter', 'name=busy')).to.equal('');
+    });
+  });
+
+  describe('pull, push, commit, config, tags, diff', () => {
+    it('pull --arch and several references; push --all-tags, --compression-format', () => {
+      const multi = `${registry.host}/some/multi:2`;
+      const [first, second] = lines(ours('pull', '-q', '--arch', 'riscv64', multi, multi));
+      expect(first).to.equal(second);
+      expect(ours('inspect', '-f', '{{.Architecture}}', multi)).to.equal('riscv64\n');
+      expect(imgtool('pull', '--arch', 'arm64', '--platform', 'linux/amd64', multi).code).to.equal(2);
+      for (const tag of ['a', 'b']) ours('tag', image, `${registry.host}/pushed/app:${tag}`);
+      expect(
+        lines(
+          ours('push', '--all-tags', '--compression-format', 'zstd', '--format', 'oci', `${registry.host}/pushed/app`),
+        ),
+      ).to.have.length(2);
+      expect(
+        ours('inspect', '-f', '{{(index .LayersData 0).MIMEType}}', `docker://${registry.host}/pushed/app:b`),
+      ).to.include('zstd');
+    });
+
+    it('commit --iidfile --format docker; config --env, --unset-env, --unset-label', () => {
+      ours('run', 'box', 'touch', '/new');
+      const id = ours('commit', '-q', '--iidfile', at('iid'), '--format', 'docker', '--pause', 'box', 'local/made:1');
+      expect(readFileSync(at('iid'), 'utf8')).to.equal(id.trim());
+      expect(ours('inspect', '-f', '{{.ManifestType}}', 'local/made:1')).to.include('docker.distribution.manifest.v2');
+      ours(
+        'mutate',
+        'local/made:1',
+        '--env',
+        'X=a $b "c"',
+        '-l',
+        'k=v',
+        '--unset-env',
+        'PATH',
+        '--unset-label',
+        'purpose',
+        '-t',
+        'local/made:2',
+      );
+      expect(ours('inspect', '-f', '{{json .Config.Env}} {{json .Labels}}', 'local/made:2')).to.equal(
+        '["X=a $b \\"c\\""] {"k":"v"}\n',
+      );
+      expect(lines(ours('diff', 'box', '--path', '/ne*'))).to.deep.equal(['A /new']);
+      expect(ours('diff', 'box', '--path', '/etc')).to.equal('');
+    });
+
+    it('tags --sort version --limit', () => {
+      const name = `${registry.host}/some/tags`;
+      expect(lines(ours('tags', '--sort', 'version', name))).to.deep.equal(['1.10', '1.9', '1.2', 'latest']);
+      expect(lines(ours('tags', '--sort', 'version', '--limit', '2', name))).to.deep.equal(['1.10', '1.9']);
+    });
+  });
+
+  describe('dir: as skopeo has it', () => {
+    const same = (one: string, other: string): Promise<string> => run('diff', ['-r', at(one), at(other)]);
+
+    for (const [name, flags] of [
+      ['one', []],
+      ['all', ['--multi-arch', 'all']],
+      ['system', ['--multi-arch', 'system']],
+    ] as const)
+      it(`copy ${flags.join(' ')} writes the same files, and each reads the other's`, async () => {
+        const source = `docker://${registry.host}/some/${name === 'one' ? 'small:1' : 'multi:2'}`;
+        const insecure = '--src-tls-verify=false';
+        await skopeo(
+          'copy',
+          '-q',
+          insecure,
+          ...flags,
+          '--digestfile',
+          at(`${name}.theirs`),
+          source,
+          `dir:${at(`${name}-theirs`)}`,
+        );
+        ours('copy', ...flags, '--digestfile', at(`${name}.ours`), source, `dir:${at(`${name}-ours`)}`);
+        await same(`${name}-ours`, `${name}-theirs`);
+        expect(readFileSync(at(`${name}.ours`), 'utf8')).to.equal(readFileSync(at(`${name}.theirs`), 'utf8'));
+        await skopeo('copy', '-q', ...flags, `dir:${at(`${name}-ours`)}`, `dir:${at(`${name}-again`)}`);
+        ours('copy', ...flags, `dir:${at(`${name}-theirs`)}`, `dir:${at(`${name}-back`)}`);
+        await same(`${name}-again`, `${name}-back`);
+      });
+
+    it('load reads one, save writes one; a full directory is refused', async () => {
+      const [loaded] = lines(ours('load', at('one-theirs'), '-q'));
+      expect(loaded).to.equal(lines(ours('images', '-q', '--filter', `id=${loaded}`))[0]);
+      ours('save', '--format', 'docker-dir', '-o', at('saved'), image);
+      await same('saved', 'one-theirs');
+      expect(imgtool('copy', `dir:${at('one-theirs')}`, `dir:${at('layout')}`).stderr).to.include('other things in it');
+    });
+
+    it('another image takes the place of the one before; a damaged blob is found', async () => {
+      ours('copy', '--multi-arch', 'all', `dir:${at('all-theirs')}`, `dir:${at('one-ours')}`);
+      await same('one-ours', 'all-theirs');
+      const [blob] = lines(await run('sh', ['-c', `ls ${at('one-again')} | grep -E '^[0-9a-f]{64}$'`]));
+      const bytes = readFileSync(join(at('one-again'), blob!));
+      bytes[0]! ^= 1;
+      writeFileSync(join(at('one-again'), blob!), bytes);
+      expect(imgtool('copy', `dir:${at('one-again')}`, `oci:${at('damaged')}:1`).code).to.equal(6);
+    });
+
+    it('sync --src docker --dest dir, and back, as skopeo sync', async () => {
+      const source = `${registry.host}/some/tags`;
+      const insecure = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+      const flags = (...more: string[]): string[] => ['sync', ...more];
+      await skopeo(...flags('--src', 'docker', '--dest', 'dir'), ...insecure, source, at('sync-theirs'));
+      ours(...flags('--src', 'docker', '--dest', 'dir'), source, at('sync-ours'));
+      await same('sync-ours', 'sync-theirs');
+      ours(...flags('-s', 'dir', '-d', 'docker'), at('sync-theirs'), `${registry.host}/back`);
+      expect(lines(ours('tags', '--sort', 'name', `${registry.host}/back/tags`))).to.deep.equal([
+        '1.10',
+        '1.2',
+        '1.9',
+        'latest',
+      ]);
+      ours(...flags('--src', 'docker', '--dest', 'docker'), source, `${registry.host}/mirror`);
+      expect(ours('digest', `${registry.host}/mirror/tags:1.9`)).to.equal(ours('digest', `${source}:1.9`));
+      ours(...flags('--src', 'docker', '--dest', 'dir', '--scoped', '--dry-run'), source, at('scoped'));
+      expect(existsSync(at('scoped'))).to.equal(false);
+    });
+  });
+
+  describe('copy between registries', () => {
+    it('--multi-arch index-only copies the index where the images are; --dry-run changes nothing', () => {
+      const [source, target] = [`${registry.host}/some/multi:2`, `${registry.host}/some/multi:only`];
+      const digest = ours('digest', source);
+      const plan = JSON.parse(
+        ours('copy', '--dry-run', '--all', '--json', source, `${registry.host}/new/multi:1`),
+      ) as object;
+      expect(plan).to.deep.include({ digest: digest.trim() });
+      expect(imgtool('digest', `${registry.host}/new/multi:1`).code).to.equal(3);
+      expect(ours('copy', '--multi-arch', 'index-only', source, target)).to.equal(digest);
+      expect(ours('digest', target)).to.equal(digest);
+      expect(imgtool('copy', '--multi-arch', 'index-only', source, `dir:${at('x')}`).code).to.equal(2);
+    });
+
+    it('logins of one side: user and password, a token, none; login -p warns; logout --all', async () => {
+      writeFileSync(at('htpasswd'), HTPASSWD);
+      const closed = await startDockerRegistry({
+        config: { auth: { htpasswd: { realm: 'test', path: at('htpasswd') } } },
+      });
+      try {
+        const target = `${closed.host}/app:1`;
+        ours('copy', '--dest-username', 'a', '--dest-password', 'pw-a', image, target);
+        expect(imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(4);
+        expect(imgtool('copy', '--src-registry-token', 'abc', target, `dir:${at('closed')}`).code).to.equal(4);
+        expect(imgtool('copy', '--src-creds', 'a:pw-a', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(
+          2,
+        );
+        const { code, stderr } = imgtool('login', '-u', 'a', '-p', 'pw-a', closed.host);
+        expect([code, stderr.includes('--password-stdin')]).to.deep.equal([0, true]);
+        ours('copy', target, `dir:${at('closed')}`);
+        expect(imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(4);
+        expect(imgtool('logout', '--all').stderr).to.include(`logged out of ${closed.host}`);
+        expect(imgtool('copy', target, `dir:${at('closed')}`).code).to.equal(4);
+        expect(imgtool('logout').code).to.equal(2);
+      } finally {
+        await closed.stop();
+      }
+    });
+  });
+});
+
+/** The lines of an output, without blanks at their ends. */
+function lines(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+}
