@@ -64,6 +64,20 @@ const UPLOAD: Fields = {
   begun: text,
 };
 
+const STEP: Fields = {
+  key: text,
+  id: text,
+  parent: optional(text),
+  place: text,
+  parts: listOf(fields({ name: text, value: text })),
+  created: text,
+  used: text,
+  size: count,
+  bootId: text,
+  sealed: flag,
+  layer: optional(fields({ blob: descriptor, diffId: digest, sourceDateEpoch: optional(count) })),
+};
+
 /** Says what is wrong with an image record, or undefined. */
 export function imageRecordError(record: object): string | undefined {
   const wrong = fields(IMAGE)(record);
@@ -81,6 +95,9 @@ export const containerRecordError = fields(CONTAINER);
 
 /** Says what is wrong with the record of an upload, or undefined. */
 export const uploadRecordError = fields(UPLOAD);
+
+/** Says what is wrong with the record of a step, or undefined. */
+export const stepRecordError = fields(STEP);
 
 function is(what: string, holds: (value: unknown) => boolean): Check {
   return (value) => (holds(value) ? undefined : `is not ${what}`);
