@@ -10,6 +10,9 @@ export interface Position {
   readonly column: number;
 }
 
+/** The character that escapes another and continues lines. */
+export type Escape = '\\' | '`';
+
 /** What every instruction carries besides its own fields. */
 export interface InstructionBase {
   /** The Dockerfile's name, as given to `parseDockerfile`. */
@@ -22,6 +25,10 @@ export interface InstructionBase {
   readonly text: string;
   /** The keyword as written: `Run`. */
   readonly written: string;
+  /** The Dockerfile's escape character, for expanding. */
+  readonly escape: Escape;
+  /** The comments right above, without `#`, oldest first. */
+  readonly comments: readonly string[];
 }
 
 /** A here-document of ADD, COPY or RUN. */
@@ -30,11 +37,11 @@ export interface Heredoc {
   readonly name: string;
   /** The file descriptor before `<<`, 0 when none is given. Only the shell of RUN uses it. */
   readonly descriptor: number;
-  /** The lines between, each with its newline; leading tabs are cut for `<<-`. Unexpanded when `isExpanded`. */
+  /** The lines between, as written: `heredocText` cuts tabs and expands. */
   readonly body: string;
   /** Whether variables in `body` are expanded: false when the delimiter is quoted. RUN leaves expansion to the shell. */
   readonly isExpanded: boolean;
-  /** Whether it is written `<<-`. */
+  /** Whether it is written `<<-`: leading tabs are dropped. */
   readonly cutsTabs: boolean;
 }
 
@@ -58,6 +65,8 @@ export interface FromInstruction extends InstructionBase {
   readonly stageName?: string;
   /** The name after AS, as written. */
   readonly writtenName?: string;
+  /** AS, as written. */
+  readonly writtenAs?: string;
   /** Value of `--platform`; unexpanded, with global ARGs only. */
   readonly platform?: string;
 }
@@ -102,7 +111,7 @@ export interface CopyBase extends InstructionBase {
   /** Octal or symbolic (see `parseMode`); unexpanded. */
   readonly chmod?: string;
   readonly link: boolean;
-  /** Patterns as in .dockerignore; unexpanded. */
+  /** Patterns as in .dockerignore; never expanded. */
   readonly excludes: readonly string[];
 }
 
@@ -124,14 +133,14 @@ export interface AddInstruction extends CopyBase {
 
 export interface RunInstruction extends InstructionBase {
   readonly keyword: 'RUN';
-  /** With heredocs in the shell form, `text` still holds their `<<NAME`: see `runScript`. */
+  /** With heredocs, `text` still holds their `<<NAME`: see `runScript`. */
   readonly command: Command;
   readonly heredocs: readonly Heredoc[];
-  /** Values of `--mount`; unexpanded: see `parseMount`. */
+  /** Values of `--mount`; unexpanded: `mountsOf` expands and checks them. */
   readonly mounts: readonly string[];
   readonly network: 'default' | 'none' | 'host';
   readonly security: 'sandbox' | 'insecure';
-  /** Values of `--device`; unexpanded. */
+  /** Values of `--device`; never expanded. */
   readonly devices: readonly string[];
 }
 
@@ -245,6 +254,8 @@ export interface Stage {
 export interface CheckDirective {
   /** Names of lint rules to leave out; `all`: every rule. */
   readonly skip: readonly string[] | 'all';
+  /** Experimental lint rules to apply; `all`: every one. */
+  readonly experimental: readonly string[] | 'all';
   /** Whether warnings are errors. */
   readonly error: boolean;
 }
@@ -254,7 +265,7 @@ export interface Dockerfile {
   readonly file: string;
   /** The image that `# syntax=` names. imgtool has one frontend and ignores it. */
   readonly syntax?: string;
-  readonly escape: '\\' | '`';
+  readonly escape: Escape;
   readonly check: CheckDirective;
   /** The ARGs before the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
@@ -264,6 +275,4 @@ export interface Dockerfile {
   readonly lines: readonly string[];
   /** Lines of blank lines inside continuations. */
   readonly emptyContinuations: readonly number[];
-  /** Comments before an instruction, by the line of the instruction: its description. */
-  readonly comments: ReadonlyMap<number, readonly string[]>;
 }

@@ -11,7 +11,18 @@ export interface HistoryEntry {
   readonly empty_layer?: boolean;
 }
 
-/** What a container is started with (image-spec config.md, "config"). */
+/** How a container's health is checked: Docker's addition to the config. Times in nanoseconds; left out or 0: the default. */
+export interface HealthConfig {
+  /** `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`. */
+  readonly Test?: readonly string[];
+  readonly Interval?: number;
+  readonly Timeout?: number;
+  readonly StartPeriod?: number;
+  readonly StartInterval?: number;
+  readonly Retries?: number;
+}
+
+/** What a container is started with (image-spec config.md, "config", and Docker's additions). */
 export interface ExecutionConfig {
   readonly User?: string;
   readonly ExposedPorts?: Readonly<Record<string, object>>;
@@ -22,6 +33,11 @@ export interface ExecutionConfig {
   readonly WorkingDir?: string;
   readonly Labels?: Readonly<Record<string, string>> | null;
   readonly StopSignal?: string;
+  readonly Healthcheck?: HealthConfig;
+  /** What the shell form of a command is given to. */
+  readonly Shell?: readonly string[];
+  /** Instructions for images built on this one. */
+  readonly OnBuild?: readonly string[];
 }
 
 /** No config document is longer; registries' own limits are far below. */
@@ -55,6 +71,9 @@ export const checkExecution = membersOf({
   WorkingDir: text,
   Labels: recordOf(text),
   StopSignal: text,
+  Healthcheck: membersOf({ Test: listOf(text) }),
+  Shell: words,
+  OnBuild: listOf(text),
 });
 
 const checkConfig = membersOf({

@@ -5,11 +5,11 @@
 export * from './build-schema1.js';
 export * from './chain-id.js';
 export * from './compression.js';
-export * from './config-change.js';
 export {
   MAX_CONFIG_BYTES,
   parseImageConfig,
   type ExecutionConfig,
+  type HealthConfig,
   type HistoryEntry,
   type ImageConfig,
 } from './config.js';

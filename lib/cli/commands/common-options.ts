@@ -33,7 +33,7 @@ export const CHANGE: OptionSpec = {
   value: 'INSTRUCTION',
   repeat: true,
   summary:
-    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE LABEL USER VOLUME WORKDIR STOPSIGNAL',
+    'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR; ENV NAME- and LABEL NAME- remove',
 };
 
 /** Where jobs are put and taken from. */

@@ -1,16 +1,15 @@
 import type { Readable } from 'node:stream';
 import { randomBytes } from 'node:crypto';
+import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import { compareText } from '../../util/index.js';
 import {
-  applyConfigChange,
   type ChainId,
   compressionOfType,
   type Descriptor,
   type DiffId,
   type Digest,
-  type ExecutionConfig,
   formatOf,
   formatReference,
   type HistoryEntry,
@@ -221,7 +220,7 @@ async function changeImage(
     await sweepStore(deps);
     const { record: base } = await findImage(deps, request.image);
     const config = await readImageConfig(deps, base);
-    const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, config.config ?? {});
+    const execution = applyConfigChanges(config.config ?? {}, request.changes);
     const created = createdAt(request.sourceDateEpoch);
     const step = (createdBy: string): HistoryEntry => ({
       created,

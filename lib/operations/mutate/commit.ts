@@ -1,14 +1,7 @@
+import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ContainerRecord, ImageRecord } from '../../metadata/index.js';
-import {
-  applyConfigChange,
-  formatReference,
-  type Digest,
-  type ExecutionConfig,
-  type HistoryEntry,
-  type ImageConfig,
-  type Reference,
-} from '../../spec/index.js';
+import { formatReference, type Digest, type HistoryEntry, type ImageConfig, type Reference } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import {
   type FrozenContainer,
@@ -78,7 +71,7 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
     const base = await imageOfContainer(deps, container);
     if (!request.squash) await restoreLayers(deps, base, request);
     const config = await readImageConfig(deps, base);
-    const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, config.config ?? {});
+    const execution = applyConfigChanges(config.config ?? {}, request.changes);
     const { record, layer } = await keepingReserve(deps, request, (signal) =>
       withFrozen(deps, { id: container.id, signal }, async (frozen) => {
         const made = await makeLayer(deps, { request: { ...request, signal }, container, base, frozen });

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
+import { applyConfigChanges } from '../../dockerfile/index.js';
 import {
-  applyConfigChange,
   digestHex,
   formatPlatform,
   formatReference,
@@ -62,7 +62,7 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
   requireName(request.reference);
-  const execution = request.changes.reduce<ExecutionConfig>(applyConfigChange, {});
+  const execution = applyConfigChanges({}, request.changes);
   const made: Digest[] = [];
   const store = await lockStore(deps, request);
   try {
