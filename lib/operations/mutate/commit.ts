@@ -1,7 +1,14 @@
 import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ContainerRecord, ImageRecord } from '../../metadata/index.js';
-import { formatReference, type Digest, type HistoryEntry, type ImageConfig, type Reference } from '../../spec/index.js';
+import {
+  formatReference,
+  type Digest,
+  type ExecutionConfig,
+  type HistoryEntry,
+  type ImageConfig,
+  type Reference,
+} from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import {
   type FrozenContainer,
