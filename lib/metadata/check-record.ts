@@ -33,6 +33,8 @@ const IMAGE: Fields = {
   pulled: text,
 };
 
+const ORIGIN = fields({ uuid: text, parentUuid: text, transaction: count });
+
 const LAYER: Fields = {
   chainId: digest,
   parent: optional(digest),
@@ -42,7 +44,7 @@ const LAYER: Fields = {
   entries: count,
   sealed: flag,
   bootId: text,
-  origin: optional(fields({ uuid: text, parentUuid: text, transaction: count })),
+  origin: optional(ORIGIN),
 };
 
 const CONTAINER: Fields = {
@@ -75,6 +77,7 @@ const STEP: Fields = {
   size: count,
   bootId: text,
   sealed: flag,
+  origin: optional(ORIGIN),
   layer: optional(fields({ blob: descriptor, diffId: digest, sourceDateEpoch: optional(count) })),
 };
 

@@ -119,6 +119,8 @@ export interface StepRecord {
   readonly sealed: boolean;
   /** Its changes as a layer, once an image needed them. */
   readonly layer?: StepLayer;
+  /** As in `LayerRecord`. */
+  readonly origin?: SubvolumeOrigin;
 }
 
 /** A layer packed from a step. */

@@ -14,6 +14,7 @@ export * from './copy-tree.js';
 export * from './dir-chain.js';
 export * from './entry-type.js';
 export type * from './file-tree.js';
+export * from './make-directories.js';
 export * from './open-parent.js';
 export * from './open-regular.js';
 export * from './path-hash.js';

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { fdPath } from '../sys/index.js';
 import type { CopyInput } from './copy-path.js';
+import type { DirectoryAttributes } from './make-directories.js';
 import { locate, namesEntries, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
 import type { CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
@@ -22,6 +23,8 @@ export interface TreeAccess {
   copyPath(input: CopyInput): Promise<CopyTotals>;
   /** See `locatePath`. */
   locatePath(place: CopyPlace, options: { readonly followLink: boolean }): Promise<LocatedPath>;
+  /** See `makeDirectories`. */
+  makeDirectories(root: string, path: string, attributes: DirectoryAttributes): Promise<void>;
 }
 
 /**

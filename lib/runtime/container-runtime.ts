@@ -102,6 +102,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await clear(id, rootfs).catch(() => undefined);
       }
     },
+    findUser: (rootfs, user) => Promise.resolve(findUser(rootfs, user)),
     async settle(id, rootfs) {
       if (!existsSync(runDirectory(id))) return false;
       const { remove, program: used } = await readRecord(runDirectory(id));

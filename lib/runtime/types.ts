@@ -95,6 +95,8 @@ export interface ContainerRuntime {
    * ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
    */
   run(input: RunInput): Promise<number>;
+  /** Who `user` (`USER[:GROUP]`) is by the files below `rootfs`. Throws UsageError, SyscallError. */
+  findUser(rootfs: string, user: string): Promise<{ readonly uid: number; readonly gid: number }>;
   /** Ends what a run that died has left of container `id`, if anything; resolves with whether it was to be removed. */
   settle(id: string, rootfs: string): Promise<boolean>;
   /** The containers that have a run, or something left of one. */

@@ -1,71 +1,111 @@
-import type { AddInstruction, CopyInstruction, Environment } from '../../dockerfile/index.js';
-import type { ChainId } from '../../spec/index.js';
+import type { KeyPart } from '../../metadata/index.js';
+import type { AddInstruction, CopyInstruction, Dockerfile } from '../../dockerfile/index.js';
+import type { RunInput } from '../../runtime/index.js';
+import type { ChainId, Descriptor, DiffId, Digest, Platform, Reference } from '../../spec/index.js';
+import type { BuildContext, Selection } from '../build-context/index.js';
+import type { PullPolicy } from '../pull/index.js';
 
-/**
- * A directory that COPY, ADD and bind mounts take files from. Build contexts are opened by the room build-context; the
- * files of a stage or an image are read-only subvolumes of the store.
- */
-export interface SourceTree {
-  /** Absolute path of the directory: `/` of the sources. Nothing leads out of it, links included. */
-  readonly root: string;
-  /**
-   * `context`: sources belong to 0:0 and an ignore file may apply (known to build-context, which opened it); `image`: a stage
-   * or an image, whose files keep their owners and are never filtered.
-   */
-  readonly kind: 'context' | 'image';
+/** What the executor needs of build contexts; one for each build, closed by who made it. */
+export interface BuildSources {
+  /** Names of `--build-context`. */
+  readonly names: ReadonlySet<string>;
+  /** The build context without what its ignore file names; opened when it is first asked for. Throws NotFoundError, UsageError. */
+  main(): Promise<BuildContext>;
+  /** A `--build-context` that is a directory, tar or git repository. */
+  named(name: string): Promise<BuildContext>;
+  /** The image that a `--build-context` stands for (`docker-image://REF`); undefined: it is files. */
+  imageOf(name: string): string | undefined;
+  /** The files of a stage or an image. `directory`: a read-only subvolume. */
+  ofTree(name: string, directory: string): BuildContext;
+  /** The files that an expanded COPY or ADD takes. To be closed. */
+  select(request: {
+    readonly instruction: CopyInstruction | AddInstruction;
+    readonly context: BuildContext;
+    readonly workdir: string;
+    readonly signal: AbortSignal;
+  }): Promise<Selection>;
+  /** Writes a selection into the stage at `directory`. */
+  write(selection: Selection, directory: string, options: WriteOptions): Promise<void>;
 }
 
-/** A COPY or ADD to be resolved. */
-export interface CopyRequest {
-  /** Expanded. */
-  readonly instruction: CopyInstruction | AddInstruction;
-  /** What heredocs are expanded with. */
-  readonly environment: Environment;
-  /** Where `sources` are; undefined when there are only heredocs, URLs or git repositories. */
-  readonly source: SourceTree | undefined;
-  /** WORKDIR, absolute: relative destinations lie below. */
-  readonly workdir: string;
-  /** Seconds since 1970 that no time is newer than. */
-  readonly sourceDateEpoch?: number | undefined;
+/** How files are written into a stage. */
+export interface WriteOptions {
+  /** Time of directories that are made, nanoseconds since 1970. */
+  readonly createdNs: bigint;
   readonly signal: AbortSignal;
 }
 
-/** The files that a COPY or ADD takes, found and hashed; nothing is copied yet. To be closed. */
-export interface CopyPlan {
-  /**
-   * `sha256:…` of all that decides what the copy does to a given tree: names, types, modes, owners, link targets, xattrs and
-   * contents of the selected files, destination, --chown, --chmod, --link, --parents, --exclude; never times.
-   */
-  readonly digest: string;
-  /** Files, directories and links selected. */
-  readonly entries: number;
-  /** Copies into the directory `rootfs`, a writable snapshot. Names of --chown are looked up there. Throws as a copy does. */
-  apply(rootfs: string, options: { readonly signal: AbortSignal }): Promise<void>;
-  /** Removes what was downloaded for it. Idempotent. */
-  close(): Promise<void>;
+/** A secret or an SSH agent that RUN may mount. */
+export interface BuildSecret {
+  readonly id: string;
+  /** Reads it. Throws NotFoundError. */
+  readonly read: () => Promise<Uint8Array>;
 }
 
-/** What the executor needs of the room build-context; one for each build. */
-export interface BuildSources {
-  /** The build context; opened when it is first asked for. Throws NotFoundError, UsageError. */
-  context(): Promise<SourceTree>;
-  /** A context of `--build-context NAME=…` that is a directory, tar or git repository. */
-  namedContext(name: string): Promise<SourceTree>;
-  /** The image that a context of `--build-context` stands for (`docker-image://`, `docker://`, `oci:`); undefined: files. */
-  contextImage(name: string): string | undefined;
-  /** Finds and hashes what a COPY or ADD takes. Throws DockerfileError for a missing source or a bad flag value. */
-  resolveCopy(request: CopyRequest): Promise<CopyPlan>;
-  /** Content digest of a directory or file below a tree, for bind mounts, without times. */
-  digestTree(tree: SourceTree, path: string, options: { readonly signal: AbortSignal }): Promise<string>;
-  /** Removes what was unpacked or downloaded. Idempotent. */
-  close(): Promise<void>;
+/** What to build, and how. */
+export interface BuildRequest {
+  readonly dockerfile: Dockerfile;
+  /** Tells this Dockerfile from others in the cache: its absolute path, for instance. Decides no hit. */
+  readonly origin: string;
+  readonly target?: string | undefined;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  readonly platform: Platform;
+  /** When a base image is fetched. */
+  readonly pull: Extract<PullPolicy, 'always' | 'missing' | 'never' | 'newer'>;
+  /** True: no step is taken from the cache. Names of stages: theirs are not. */
+  readonly noCache: boolean | readonly string[];
+  /** Steps older than this are not taken from the cache, milliseconds. */
+  readonly cacheTtlMs?: number | undefined;
+  /** Steps that run at the same time. */
+  readonly jobs: number;
+  readonly network: 'host' | 'none';
+  readonly secrets: readonly BuildSecret[];
+  /** Sockets of SSH agents by ID. */
+  readonly ssh: ReadonlyMap<string, string>;
+  readonly extraHosts: readonly string[];
+  readonly limits: NonNullable<RunInput['limits']>;
+  readonly shmSize?: number | undefined;
+  /** Name or path of the OCI runtime. */
+  readonly runtime?: string | undefined;
+  readonly labels: ReadonlyMap<string, string>;
+  /** Annotations of the manifest. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Names of the image. */
+  readonly references: readonly Reference[];
+  readonly format: 'oci' | 'docker';
+  /** One layer for all steps of the image. */
+  readonly squash: boolean;
+  /** A step that fails leaves its files as a container. */
+  readonly keepFailed: boolean;
+  /** Whether each step says why it was not found in the cache. */
+  readonly explain: boolean;
+  /** Seconds since 1970 that no date of the config and no file that is packed is newer than. */
+  readonly sourceDateEpoch?: number | undefined;
+  readonly reserveBytes?: number | undefined;
+  readonly bootId: string;
+  readonly signal: AbortSignal;
 }
 
-/** One part of a step's key, kept to say why a step was not found in the cache: `parent`, `command`, `env A`, … */
-export interface KeyPart {
-  readonly name: string;
-  /** Plain where it is short and no secret, else its SHA-256. */
-  readonly value: string;
+/** What became of one step. */
+export interface StepReport {
+  readonly stage: string;
+  readonly line: number;
+  readonly text: string;
+  readonly cached: boolean;
+  readonly seconds: number;
+  /** Why it was not in the cache: the parts of its key that differ; undefined where it was. */
+  readonly missed?: readonly string[];
+}
+
+export interface BuildResult {
+  readonly id: Digest;
+  readonly names: readonly string[];
+  /** Digest of the manifest. */
+  readonly digest: Digest;
+  readonly platform: string;
+  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly state: 'packed' | 'present' }[];
+  readonly steps: readonly StepReport[];
+  readonly seconds: number;
 }
 
 /** What makes a step what it is: two steps with the same key give the same files. */
@@ -75,10 +115,17 @@ export interface StepKey {
   readonly parts: readonly KeyPart[];
 }
 
-/** The files of a step or a base image. `undefined` where a tree is expected: FROM scratch. */
+/** The files that a step begins with or leaves; undefined where there are none yet. */
 export interface StepTree {
-  /** Name of the read-only subvolume: a layer's chainID, or what a step's result is stored as. */
+  /** Name of the read-only subvolume. */
   readonly subvolume: ChainId;
-  /** Stands for the tree in the keys of the steps on it. */
+  /** Stands for the files in the keys of the steps on them. */
   readonly key: string;
+  /** ID of the step that made them; undefined: a base image. */
+  readonly step?: string;
 }
+
+/** A layer of the image: of its base, or a step that is packed when the image is written. */
+export type StageLayer =
+  | { readonly kind: 'base'; readonly blob: Descriptor; readonly diffId: DiffId }
+  | { readonly kind: 'step'; readonly tree: StepTree; readonly below: StepTree | undefined; readonly created: string };
