@@ -67,7 +67,8 @@ const OPERATIONS: readonly (readonly string[])[] = [
   ['convert'],
   ['copy'],
   ['pull', 'push', 'archives', 'containers', 'mutate', 'images', 'diff', 'maintain', 'serve', 'sync-rules'],
-  ['sync'],
+  ['build-context'],
+  ['build', 'sync'],
 ];
 /** Files that a room inside `lib/operations` may hold, its door included. */
 const MOST_FILES = 16;

@@ -45,6 +45,7 @@ export async function localDrivers(
     trees: {
       copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
       locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
+      realPath: async (...args) => (await import('../rootfs/index.js')).realPathInRoot(...args),
       makeDirectories: async (...args) => (await import('../rootfs/index.js')).makeDirectories(...args),
     },
     runtime: lazyRuntime(join(root, 'run'), (line) => progress.note(line)),

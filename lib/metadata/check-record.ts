@@ -102,6 +102,9 @@ export const uploadRecordError = fields(UPLOAD);
 /** Says what is wrong with the record of a step, or undefined. */
 export const stepRecordError = fields(STEP);
 
+/** Says what is wrong with the record of a cache mount, or undefined. */
+export const cacheRecordError = fields({ key: text, id: text, created: text, used: text });
+
 function is(what: string, holds: (value: unknown) => boolean): Check {
   return (value) => (holds(value) ? undefined : `is not ${what}`);
 }

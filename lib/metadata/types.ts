@@ -123,6 +123,18 @@ export interface StepRecord {
   readonly origin?: SubvolumeOrigin;
 }
 
+/** A cache mount of builds: a writable subvolume that lasts. */
+export interface CacheRecord {
+  readonly version: 1;
+  /** Hex SHA-256 of `id`: its name in the store. */
+  readonly key: string;
+  /** As in the Dockerfile: `/root/.npm`. */
+  readonly id: string;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly used: string;
+}
+
 /** A layer packed from a step. */
 export interface StepLayer {
   readonly blob: Descriptor;
@@ -144,6 +156,8 @@ export interface MetadataStore {
   readonly uploads: RecordSet<UploadRecord>;
   /** By key. */
   readonly steps: RecordSet<StepRecord>;
+  /** By key. */
+  readonly caches: RecordSet<CacheRecord>;
   /** Whether a power cut may have cut a layer's files: it was written in another boot and not sealed. */
   mayBeCut(layer: LayerRecord): boolean;
   /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */

@@ -71,7 +71,7 @@ export class StepCache {
   /** Gives the work `workKey` its name as the result of a step, and records it. */
   async add(
     { stepKey, below, place }: CachedStep,
-    { workKey, size, created }: { readonly workKey: string; readonly size: number; readonly created: string },
+    { workKey, size }: { readonly workKey: string; readonly size: number },
   ): Promise<StepRecord> {
     const id = randomBytes(32).toString('hex');
     const { metadata, snapshots } = this.#deps;
@@ -79,6 +79,7 @@ export class StepCache {
     try {
       await snapshots.commit(subvolumeOf(id), workKey);
       const origin = below === undefined ? undefined : await snapshots.originBelow(subvolumeOf(id));
+      const now = new Date().toISOString();
       const record: StepRecord = {
         version: 1,
         key: stepKey.key,
@@ -86,8 +87,8 @@ export class StepCache {
         ...(below?.step === undefined ? {} : { parent: below.step }),
         place,
         parts: stepKey.parts,
-        created,
-        used: new Date().toISOString(),
+        created: now,
+        used: now,
         size,
         bootId: this.#bootId,
         sealed: false,
@@ -109,6 +110,11 @@ export class StepCache {
   async setLayer(key: string, layer: StepLayer): Promise<void> {
     const record = this.#seen.get(key);
     if (record !== undefined) await this.#put({ ...record, layer });
+  }
+
+  /** Whether steps of this build may be lost to a power cut. */
+  get hasUnsealed(): boolean {
+    return [...this.#seen.values()].some(({ sealed, bootId }) => !sealed && bootId === this.#bootId);
   }
 
   /** After a sync: the files of the steps that this build made survive a power cut. */

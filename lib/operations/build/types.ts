@@ -1,39 +1,8 @@
 import type { KeyPart } from '../../metadata/index.js';
-import type { AddInstruction, CopyInstruction, Dockerfile } from '../../dockerfile/index.js';
+import type { Dockerfile } from '../../dockerfile/index.js';
 import type { RunInput } from '../../runtime/index.js';
 import type { ChainId, Descriptor, DiffId, Digest, Platform, Reference } from '../../spec/index.js';
-import type { BuildContext, Selection } from '../build-context/index.js';
 import type { PullPolicy } from '../pull/index.js';
-
-/** What the executor needs of build contexts; one for each build, closed by who made it. */
-export interface BuildSources {
-  /** Names of `--build-context`. */
-  readonly names: ReadonlySet<string>;
-  /** The build context without what its ignore file names; opened when it is first asked for. Throws NotFoundError, UsageError. */
-  main(): Promise<BuildContext>;
-  /** A `--build-context` that is a directory, tar or git repository. */
-  named(name: string): Promise<BuildContext>;
-  /** The image that a `--build-context` stands for (`docker-image://REF`); undefined: it is files. */
-  imageOf(name: string): string | undefined;
-  /** The files of a stage or an image. `directory`: a read-only subvolume. */
-  ofTree(name: string, directory: string): BuildContext;
-  /** The files that an expanded COPY or ADD takes. To be closed. */
-  select(request: {
-    readonly instruction: CopyInstruction | AddInstruction;
-    readonly context: BuildContext;
-    readonly workdir: string;
-    readonly signal: AbortSignal;
-  }): Promise<Selection>;
-  /** Writes a selection into the stage at `directory`. */
-  write(selection: Selection, directory: string, options: WriteOptions): Promise<void>;
-}
-
-/** How files are written into a stage. */
-export interface WriteOptions {
-  /** Time of directories that are made, nanoseconds since 1970. */
-  readonly createdNs: bigint;
-  readonly signal: AbortSignal;
-}
 
 /** A secret or an SSH agent that RUN may mount. */
 export interface BuildSecret {
