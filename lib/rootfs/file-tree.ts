@@ -21,6 +21,8 @@ export interface TreeNode {
   readonly linkKey?: string;
   /** Hexadecimal SHA-256 of a file's content, where it is known without reading the file. */
   readonly contentHash?: string;
+  /** Whether a tar only implies the directory: it has entries below and none for itself. */
+  readonly isImplied?: boolean;
   /** What tells whether a file was changed since it was read last; undefined where that is not known. */
   readonly stamp?: FileStamp;
 }
@@ -41,6 +43,8 @@ export interface OpenContent {
   readonly size: number;
   /** Pairs of offset and length of what is stored, when the rest of the file is zeros; `fd` has only these, one behind another. */
   readonly regions?: readonly number[];
+  /** Throws SyscallError (ESTALE) when the file was changed since `node` told of it; to be called after reading. */
+  check?(): void;
   close(): void;
 }
 
@@ -73,6 +77,8 @@ export interface WritableTree {
   putSpecial(path: ByteString, node: TreeNode): void;
   /** Makes another name of the file `first`, which was put here, in place of what is no directory. */
   link(path: ByteString, first: ByteString): void;
+  /** Removes what lies there, with all below. */
+  remove(path: ByteString): void;
 }
 
 /** Owner, mode, time and extended attributes of what is written. */
