@@ -45,9 +45,9 @@ export async function buildStage(
 ): Promise<void> {
   const { name, index, from, instructions } = stage.stage;
   const all = [...triggers.map((text) => parseTrigger(text, { base: from.base })), ...instructions];
-  const stageName = name ?? String(index);
+  const stageName = name ?? `stage-${index}`;
   const { noCache } = context.request;
-  const useCache = typeof noCache === 'boolean' ? !noCache : !noCache.includes(stageName);
+  const useCache = typeof noCache === 'boolean' ? !noCache : !noCache.includes(name ?? String(index));
   const run = new StageRun(context, state, { stageName, useCache, count: all.length });
   for (const [i, instruction] of all.entries()) {
     context.request.signal.throwIfAborted();

@@ -49,7 +49,8 @@ export async function writeImage(
     },
     mediaType,
   );
-  await deps.snapshots.sync();
+  // Layers that were here before are on disk.
+  if (layers.packed.size > 0) await deps.snapshots.sync();
   const image: NewImage = {
     id: config.digest,
     manifest,
