@@ -11,7 +11,15 @@ import { buildDrivers } from './build-drivers.js';
 import { parseLimit, parsePairs, parseSecret, parseSsh } from './build-options.js';
 import { parseOutput, pushNames, writeOutputs } from './build-outputs.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
-import { RESERVING, signalOf, sourceDateEpoch, spoolDirectory, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
+import {
+  RESERVING,
+  signalOf,
+  sourceDateEpoch,
+  spoolDirectory,
+  STOPPABLE,
+  type BuildReserving,
+  type Stoppable,
+} from './common.js';
 import type { Drivers } from './drivers.js';
 
 export interface BuildOptions extends Stoppable, BuildReserving {
@@ -227,14 +235,17 @@ async function readDockerfile(
   const isDirectory = context !== undefined && existsSync(join(context, '.'));
   if (file !== undefined) {
     // As docker: a path of this machine; as buildah: one in the context where there is none.
-    const bytes = (await readIfThere(file)) ?? (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
+    const bytes =
+      (await readIfThere(file)) ??
+      (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
     if (bytes === undefined) throw noDockerfileError(file);
     return { bytes, name: file, origin: resolve(file) };
   }
   if (context === undefined) throw noDockerfileError('Dockerfile');
   for (const name of DOCKERFILES) {
     const bytes = await sources.readFile(name);
-    if (bytes !== undefined) return { bytes, name, origin: isDirectory ? resolve(context, name) : `${context} ${name}` };
+    if (bytes !== undefined)
+      return { bytes, name, origin: isDirectory ? resolve(context, name) : `${context} ${name}` };
   }
   throw noDockerfileError(join(context, 'Dockerfile'));
 }
@@ -266,5 +277,7 @@ function noCacheOf(value: BuildOptions['noCache']): BuildRequest['noCache'] {
 function hostLine(text: string): string {
   const match = /^([^\s:=]+)[:=]\[?([0-9a-fA-F.:]+)\]?$/.exec(text);
   if (match !== null) return `${match[2]}\t${match[1]}`;
-  throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is not a host`, { hint: 'write --add-host NAME:ADDRESS' });
+  throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is not a host`, {
+    hint: 'write --add-host NAME:ADDRESS',
+  });
 }

@@ -121,7 +121,8 @@ export class StepCache {
   async seal(): Promise<void> {
     for (const record of this.#seen.values()) {
       if (record.sealed || record.bootId !== this.#bootId) continue;
-      const size = record.size > 0 ? record.size : await this.#deps.snapshots.ownBytes({ layer: stepSubvolume(record) });
+      const size =
+        record.size > 0 ? record.size : await this.#deps.snapshots.ownBytes({ layer: stepSubvolume(record) });
       await this.#put({ ...record, size, sealed: true });
     }
   }

@@ -48,7 +48,9 @@ export async function findBuildGarbage(
   const goneCaches = new Set(cache.caches.filter(isOld));
   if (keepCacheBytes !== undefined) {
     const kept = [
-      ...cache.steps.filter((step) => !goneSteps.has(step)).map((step) => ({ ...step, drop: () => goneSteps.add(step) })),
+      ...cache.steps
+        .filter((step) => !goneSteps.has(step))
+        .map((step) => ({ ...step, drop: () => goneSteps.add(step) })),
       ...cache.caches.filter((one) => !goneCaches.has(one)).map((one) => ({ ...one, drop: () => goneCaches.add(one) })),
     ].sort((a, b) => compareText(a.used, b.used));
     let bytes = sum(kept.map(({ size }) => size));

@@ -4,12 +4,7 @@ import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { parseV1PartKey } from '../download/index.js';
-import {
-  findBuildGarbage,
-  removeBuildGarbage,
-  type BuildGarbage,
-  type BuildGarbageRequest,
-} from './build-garbage.js';
+import { findBuildGarbage, removeBuildGarbage, type BuildGarbage, type BuildGarbageRequest } from './build-garbage.js';
 import {
   LayerSizes,
   madeFrom,
