@@ -46,13 +46,16 @@ export const ROWS: readonly DockerfileRow[] = [
   row('a name with a blank', 'FROM scratch\nCOPY ["sp ace", "/s p/"]'),
   row('COPY in a WORKDIR', 'FROM scratch\nWORKDIR /w\nCOPY a .'),
   row('COPY to a relative directory', 'FROM scratch\nWORKDIR /w\nCOPY a b sub/'),
-  row('relative WORKDIRs', 'FROM scratch\nWORKDIR /a\nWORKDIR b\nWORKDIR ../c\nCOPY a .'),
+  row('relative WORKDIRs', 'FROM scratch\nWORKDIR /a\nWORKDIR b\nWORKDIR ../c\nCOPY a .', {
+    differs: { tree: 'buildah makes a WORKDIR when it is used' },
+  }),
   row('--chown numbers', 'FROM scratch\nCOPY --chown=12:34 d /d'),
   row('--chown a name', 'FROM base\nCOPY --chown=app a /srv/'),
   row('--chown name and group', 'FROM base\nCOPY --chown=app:root a /srv/'),
   row('--chmod', 'FROM scratch\nCOPY --chmod=751 a /x/a'),
   row('--chmod of a directory', 'FROM scratch\nCOPY --chmod=700 d /d'),
-  row('a file over a file', 'FROM scratch\nCOPY a /x\nCOPY b /x'),
+  // Of another size: buildah overlooks a change that keeps size and time.
+  row('a file over a file', 'FROM scratch\nCOPY a /x\nCOPY run /x'),
   row('a directory into one that is there', 'FROM scratch\nCOPY a /d/zero\nCOPY d /d'),
   row('a mode to execute stays', 'FROM scratch\nCOPY run /run'),
   row('ADD a file', 'FROM scratch\nADD a /x/'),
