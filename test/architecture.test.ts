@@ -72,13 +72,14 @@ const OPERATIONS: readonly (readonly string[])[] = [
   ['convert'],
   ['copy'],
   ['pull', 'push', 'archives', 'containers', 'mutate', 'images', 'diff', 'maintain', 'serve', 'sync-rules'],
-  ['sync'],
+  ['build-context'],
+  ['build', 'sync'],
 ];
 /** Files that a room inside `lib/operations` may hold, its door included. */
 const MOST_FILES = 16;
 
 /** Where concrete classes are constructed: may import every room by value. */
-const WIRING = ['drivers', 'local-drivers', 'client-options'].map((name) => `lib/imgtool/${name}.ts`);
+const WIRING = ['drivers', 'local-drivers', 'client-options', 'build-drivers'].map((name) => `lib/imgtool/${name}.ts`);
 
 /** Packages that one room alone may import. */
 const PACKAGE_OWNER: Readonly<Record<string, string>> = {

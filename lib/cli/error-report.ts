@@ -1,4 +1,4 @@
-import { DockerfileError, ImgtoolError, withoutLogins } from '../errors.js';
+import { BuildStepError, DockerfileError, ImgtoolError, withoutLogins } from '../errors.js';
 import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-codes.js';
@@ -36,7 +36,9 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
     exitCode,
     text:
       `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
-      sourceLineOf(error) +
+      placeOf(error)
+        .map((line) => `\n${escapeText(line)}`)
+        .join('') +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
@@ -51,10 +53,12 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
   };
 }
 
-/** The line of a Dockerfile that an error is about, for below its message. */
-function sourceLineOf(error: unknown): string {
-  if (!(error instanceof DockerfileError) || error.text === undefined || error.line === undefined) return '';
-  return `\n  ${error.line} | ${escapeText(error.text.slice(0, 200))}`;
+/** The line of the Dockerfile that an error is about, and what its command wrote last. */
+function placeOf(error: unknown): string[] {
+  if (!(error instanceof DockerfileError || error instanceof BuildStepError)) return [];
+  const { line, text } = error;
+  const output = error instanceof BuildStepError ? error.output.map((one) => `  | ${withoutLogins(one)}`) : [];
+  return line === undefined || text === undefined ? output : [`  ${line}: ${text}`, ...output];
 }
 
 function messageOf(error: unknown): string {

@@ -6,6 +6,7 @@
 export { Imgtool } from './imgtool.js';
 export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
+export type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
 export type { Stoppable } from './common.js';
 export type { ListContainersOptions, ListedContainer } from './container-list.js';
 export type {

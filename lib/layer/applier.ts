@@ -2,7 +2,7 @@ import { INFLATE_ENGINES, type InflateEngineName } from './compression/inflate-e
 import { onAbort } from '../util/index.js';
 import { JobThread } from './job-thread.js';
 import { allocateRing, RingControl } from './ring.js';
-import type { AppliedLayer, LayerApplier, LayerInput } from './types.js';
+import type { AppliedLayer, IndexInput, LayerApplier, LayerIndexer, LayerInput } from './types.js';
 import {
   errorFromWorker,
   type InflateJob,
@@ -28,12 +28,17 @@ export function createLayerApplier(options: LayerApplierOptions = {}): LayerAppl
   return new ThreadedApplier(options.inflateEngine ?? engineFromEnvironment());
 }
 
+/** The same for indexes. */
+export function createLayerIndexer(options: LayerApplierOptions = {}): LayerIndexer {
+  return new ThreadedApplier(options.inflateEngine ?? engineFromEnvironment());
+}
+
 function engineFromEnvironment(): InflateEngineName | undefined {
   const wanted = process.env['IMGTOOL_INFLATE'];
   return INFLATE_ENGINES.find((name) => name === wanted);
 }
 
-class ThreadedApplier implements LayerApplier {
+class ThreadedApplier implements LayerApplier, LayerIndexer {
   readonly #ring = allocateRing();
   readonly #control = new RingControl(this.#ring);
   readonly #inflater: JobThread<InflateJob, InflateResult>;
@@ -49,7 +54,15 @@ class ThreadedApplier implements LayerApplier {
   }
 
   apply(input: LayerInput): Promise<AppliedLayer> {
-    const result = this.#last.then(() => this.#apply(input));
+    return this.#enqueue(input, { root: input.root, plainNames: input.plainNames ?? false });
+  }
+
+  index(input: IndexInput): Promise<AppliedLayer> {
+    return this.#enqueue(input, { index: input.index, data: input.data, plainNames: input.plainNames ?? false });
+  }
+
+  #enqueue(input: Omit<LayerInput, 'root'>, job: UnpackJob): Promise<AppliedLayer> {
+    const result = this.#last.then(() => this.#run(input, job));
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -61,7 +74,7 @@ class ThreadedApplier implements LayerApplier {
     await Promise.all([this.#inflater.close(), this.#unpacker.close()]);
   }
 
-  async #apply(input: LayerInput): Promise<AppliedLayer> {
+  async #run(input: Omit<LayerInput, 'root'>, job: UnpackJob): Promise<AppliedLayer> {
     if (this.#closed) throw new Error('the layer applier is closed');
     input.signal.throwIfAborted();
     this.#control.reset();
@@ -76,7 +89,7 @@ class ThreadedApplier implements LayerApplier {
     try {
       const jobs = [
         this.#inflater.run({ fd: input.fd, growing: input.growing.shared }),
-        this.#unpacker.run({ root: input.root, plainNames: input.plainNames ?? false }),
+        this.#unpacker.run(job),
       ] as const;
       const failures: Error[] = [];
       for (const job of jobs)

@@ -1,15 +1,15 @@
-import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { LayerFormatError, SyscallError } from '../errors.js';
 import { digestFrom, type DiffId } from '../spec/index.js';
 import { displayPath, type FileStat } from '../sys/index.js';
-import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
+import { COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
 import { joinPath, planLayer, type LayerChange, type PlannedEntry } from './pack-plan.js';
 import { checkSame, PackTree, readExactly } from './pack-tree.js';
 import { planTree } from './plan-tree.js';
+import { TarBlocks } from './tar-blocks.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
@@ -25,6 +25,8 @@ export interface PackInput {
   readonly level?: number;
   /** Seconds since 1970 that no changed entry is newer than. */
   readonly sourceDateEpoch?: number;
+  /** Whether that holds for the directories that changes lie in, too: a build wrote into them at some time. */
+  readonly clampParents?: boolean;
   /** Takes the blob; ended on success, destroyed with the error on failure. */
   readonly output: Writable;
   readonly signal: AbortSignal;
@@ -80,10 +82,10 @@ interface PackJob extends Omit<PackInput, 'changes'> {
 async function pack(input: PackJob): Promise<PackedLayer> {
   const packer = new Packer(input);
   try {
-    const blob = compress(packer.blocks(), { ...input, pool: packer.pool });
+    const blob = compress(packer.run(), { ...input, pool: packer.blocks.pool });
     await pipeline(blob, input.output, { signal: input.signal });
-    const { entries, tarSize, notes } = packer;
-    return { diffId: digestFrom(packer.hash) as DiffId, tarSize, entries, notes };
+    const { entries, blocks, notes } = packer;
+    return { diffId: digestFrom(blocks.hash) as DiffId, tarSize: blocks.size, entries, notes };
   } catch (error) {
     if (!input.output.destroyed) input.output.destroy(error as Error);
     throw error;
@@ -92,25 +94,20 @@ async function pack(input: PackJob): Promise<PackedLayer> {
   }
 }
 
-/** Turns the plan into blocks of tar of equal length (the last may be shorter), whose memory is of `pool`. */
+/** Turns the plan into blocks of tar. */
 class Packer {
-  readonly hash: Hash = createHash('sha256');
   readonly notes: string[] = [];
   entries = 0;
-  tarSize = 0;
-  readonly pool: BlockPool;
+  readonly blocks: TarBlocks;
   readonly #input: PackJob;
   readonly #upper: PackTree;
   readonly #lower: PackTree | undefined;
   /** First path of each group of hard links that went into the layer. */
   readonly #links = new Map<string, Buffer>();
-  #block: Buffer;
-  #used = 0;
 
   constructor(input: PackJob) {
     this.#input = input;
-    this.pool = new BlockPool(input.compression);
-    this.#block = this.pool.take();
+    this.blocks = new TarBlocks(input.compression, input.onProgress);
     this.#upper = new PackTree(input.upper);
     try {
       this.#lower = input.lower === undefined ? undefined : new PackTree(input.lower);
@@ -125,15 +122,15 @@ class Packer {
     this.#lower?.close();
   }
 
-  *blocks(): Generator<Buffer> {
+  *run(): Generator<Buffer> {
     for (const planned of this.#input.plan(this.#upper)) {
       if (planned.action === 'whiteout') {
-        yield* this.#write(whiteout(planned));
+        yield* this.blocks.write(whiteout(planned));
         this.entries++;
       } else yield* named(this.#entry(planned), planned);
     }
-    yield* this.#write(Buffer.alloc(2 * TAR_BLOCK));
-    if (this.#used > 0) yield this.#finishBlock();
+    yield* this.blocks.write(Buffer.alloc(2 * TAR_BLOCK));
+    yield* this.blocks.end();
   }
 
   *#entry(planned: PlannedEntry): Generator<Buffer> {
@@ -145,9 +142,9 @@ class Packer {
       this.notes.push(`socket ${displayPath(path)} left out: layers hold no sockets`);
       return;
     }
-    if (planned.changed && this.#replacesDirectory(planned, type)) yield* this.#write(whiteout(planned));
+    if (planned.changed && this.#replacesDirectory(planned, type)) yield* this.blocks.write(whiteout(planned));
     const head = this.#describe(planned, stat, path);
-    yield* this.#write(encodeHeader(head));
+    yield* this.blocks.write(encodeHeader(head));
     this.entries++;
     if (head.type !== '0') return;
     const fd = this.#upper.openFile(parent, name, { seen: stat, path });
@@ -157,7 +154,7 @@ class Packer {
     } finally {
       closeSync(fd);
     }
-    yield* this.#write(Buffer.alloc(paddingOf(head.size)));
+    yield* this.blocks.write(Buffer.alloc(paddingOf(head.size)));
   }
 
   /** Not every applier replaces a directory by something else, or the reverse, without being told. */
@@ -170,7 +167,8 @@ class Packer {
   #describe({ parent, name, changed }: PlannedEntry, stat: FileStat, path: Buffer): TarEntry {
     const type = stat.mode & constants.S_IFMT;
     const epoch = this.#input.sourceDateEpoch;
-    const newest = epoch === undefined || !changed ? stat.mtimeNs : BigInt(epoch) * 1_000_000_000n;
+    const keeps = !changed && this.#input.clampParents !== true;
+    const newest = epoch === undefined || keeps ? stat.mtimeNs : BigInt(epoch) * 1_000_000_000n;
     const base = {
       name: type === constants.S_IFDIR ? Buffer.concat([path, Buffer.from('/')]) : path,
       mode: stat.mode & 0o7777,
@@ -212,31 +210,11 @@ class Packer {
 
   *#copy(fd: number, size: number, path: Buffer): Generator<Buffer> {
     for (let done = 0; done < size;) {
-      const length = Math.min(size - done, COMPRESS_BLOCK - this.#used);
-      readExactly(fd, this.#block.subarray(this.#used, this.#used + length), done, path);
-      done += length;
-      this.#used += length;
-      if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
+      const room = this.blocks.room(size - done);
+      readExactly(fd, room, done, path);
+      done += room.length;
+      yield* this.blocks.filled(room.length);
     }
-  }
-
-  *#write(bytes: Buffer): Generator<Buffer> {
-    for (let done = 0; done < bytes.length;) {
-      const length = bytes.copy(this.#block, this.#used, done);
-      done += length;
-      this.#used += length;
-      if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
-    }
-  }
-
-  #finishBlock(): Buffer {
-    const block = this.#block.subarray(0, this.#used);
-    this.#block = this.pool.take();
-    this.#used = 0;
-    this.hash.update(block);
-    this.tarSize += block.length;
-    this.#input.onProgress?.(this.tarSize);
-    return block;
   }
 }
 

@@ -26,6 +26,14 @@ export interface AppliedLayer {
   readonly notes: readonly string[];
 }
 
+/** A layer blob of which an index is to be written. */
+export interface IndexInput extends Omit<LayerInput, 'root'> {
+  /** Descriptor of an empty file that takes the index, for `LayerIndex`. */
+  readonly index: number;
+  /** Descriptor of an empty file that takes the contents of all files; undefined: they are only hashed. */
+  readonly data?: number;
+}
+
 /**
  * A pair of worker threads (inflate + hash, tar + system calls) that unpacks layers one after the other.
  * Created at the start of a pull (threads start at once), closed by its creator.
@@ -37,5 +45,12 @@ export interface LayerApplier {
    * snapshot. When the input failed (`growing.fail()`), throws SourceFailedError. The applier stays usable.
    */
   apply(input: LayerInput): Promise<AppliedLayer>;
+  close(): Promise<void>;
+}
+
+/** Indexes layers with the same threads. */
+export interface LayerIndexer {
+  /** Writes an index of the members of one layer. Throws as `apply` of a `LayerApplier`; the files are half-written then. */
+  index(input: IndexInput): Promise<AppliedLayer>;
   close(): Promise<void>;
 }

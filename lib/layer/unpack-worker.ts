@@ -1,6 +1,7 @@
-/** Thread that takes the tar stream out of the ring and makes files of it, by synchronous system calls. */
+/** Thread that takes the tar stream out of the ring and makes files or an index of it, by synchronous system calls. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { dropThreadUmask } from '../sys/index.js';
+import { indexMembers } from './members/index-members.js';
 import { RingConsumer } from './ring.js';
 import { unpackLayer } from './unpack/unpacker.js';
 import { answerJob, CLOSE, READY, type UnpackJob, type WorkerData } from './worker-protocol.js';
@@ -11,10 +12,12 @@ const exactModes = dropThreadUmask();
 
 parentPort!.on('message', (job: UnpackJob | typeof CLOSE) => {
   if (job === CLOSE) return parentPort!.close();
-  const { root, plainNames } = job;
   void answerJob(() => {
     consumer.reset();
-    return unpackLayer(consumer, { root, plainNames, exactModes, stopped: () => consumer.stopped });
+    const stopped = (): boolean => consumer.stopped;
+    if ('root' in job) return unpackLayer(consumer, { ...job, exactModes, stopped });
+    const { entries } = indexMembers(consumer, { ...job, stopped });
+    return { entries, notes: [] };
   }).then((reply) => parentPort!.postMessage(reply));
 });
 parentPort!.postMessage(READY);

@@ -31,11 +31,10 @@ export interface InflateJob {
   readonly growing: SharedArrayBuffer;
 }
 
-/** Work for the unpacking thread. */
-export interface UnpackJob {
-  readonly root: string;
-  readonly plainNames: boolean;
-}
+/** Work for the thread that takes the tar: unpacking it, or writing an index of its members. */
+export type UnpackJob =
+  | { readonly root: string; readonly plainNames: boolean }
+  | { readonly index: number; readonly data: number | undefined; readonly plainNames: boolean };
 
 /** Work for a compressing thread. */
 export interface CompressJob {

@@ -14,9 +14,15 @@ import {
   setTimesAt,
   setTimesFd,
   setXattr,
+  type FileStat,
 } from '../sys/index.js';
 import { fromByteString, toByteString } from './byte-path.js';
 import type { Metadata } from './read-metadata.js';
+
+/** What attributes are taken from: metadata that was read, or given. */
+export interface AttributeSource extends Pick<Metadata, 'type' | 'xattrs'> {
+  readonly stat: Pick<FileStat, 'mode' | 'uid' | 'gid' | 'mtimeNs'>;
+}
 
 /** Hears of an attribute that the file system refuses. */
 export type OnRefused = (attribute: string) => void;
@@ -26,7 +32,7 @@ const MODE_BITS = 0o7777;
 /** Gives an open file, just written as `name` in `dir`, owner, mode, attributes and times of `from`. Throws SyscallError. */
 export function setFileAttributes(
   { fd, dir, name }: { readonly fd: number; readonly dir: number; readonly name: Uint8Array },
-  from: Metadata,
+  from: AttributeSource,
   onRefused: OnRefused,
 ): void {
   chownFd(fd, from.stat.uid, from.stat.gid);
@@ -36,7 +42,7 @@ export function setFileAttributes(
 }
 
 /** The same for an open directory, after its entries are there. Throws SyscallError. */
-export function setDirectoryAttributes(fd: number, from: Metadata, onRefused: OnRefused): void {
+export function setDirectoryAttributes(fd: number, from: AttributeSource, onRefused: OnRefused): void {
   chownFd(fd, from.stat.uid, from.stat.gid);
   chmodFd(fd, from.stat.mode & MODE_BITS);
   copyXattrs(fdPath(fd, '.'), from, onRefused);
@@ -44,7 +50,7 @@ export function setDirectoryAttributes(fd: number, from: Metadata, onRefused: On
 }
 
 /** The same for what cannot be opened harmlessly: links, devices, fifos. No link is followed. Throws SyscallError. */
-export function setSpecialAttributes(dir: number, name: Uint8Array, from: Metadata, onRefused: OnRefused): void {
+export function setSpecialAttributes(dir: number, name: Uint8Array, from: AttributeSource, onRefused: OnRefused): void {
   chownAt(dir, name, from.stat.uid, from.stat.gid);
   if (from.type !== 'symlink') {
     // By a descriptor, since fchmodat would follow a link that took the name's place meanwhile.
@@ -59,7 +65,7 @@ export function setSpecialAttributes(dir: number, name: Uint8Array, from: Metada
   setTimesAt(dir, name, from.stat.mtimeNs);
 }
 
-function copyXattrs(path: Buffer, { xattrs }: Metadata, onRefused: OnRefused): void {
+function copyXattrs(path: Buffer, { xattrs }: AttributeSource, onRefused: OnRefused): void {
   for (const inherited of listXattrs(path)) {
     const key = toByteString(inherited);
     // A new file gets the default ACL of its directory, which the original did not have.

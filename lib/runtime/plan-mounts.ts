@@ -16,8 +16,8 @@ export interface MountPlan {
 }
 
 /** What of a run is about mounts. */
-type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
-  Partial<Pick<RunInput, 'tmpfs' | 'addHosts' | 'privileged' | 'init'>>;
+export type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
+  Partial<Pick<RunInput, 'tmpfs' | 'addHosts' | 'shmSize' | 'privileged' | 'init'>>;
 
 /** Where runtimes make device nodes and look for the kernel's file systems by path. */
 const REAL = ['/dev', '/proc', '/sys'];
@@ -52,7 +52,7 @@ export function planMounts(
     ...tmpfs.map(({ target, options }) => ({ mount: inMemory(place(target), options), kind: 'directory' as const })),
   ];
   const given = [
-    ...DEFAULT_MOUNTS.map((mount) => ({
+    ...DEFAULT_MOUNTS.map((mount) => withShmSize(mount, input.shmSize)).map((mount) => ({
       mount: privileged ? { ...mount, options: mount.options.filter((option) => option !== 'ro') } : mount,
       kind: 'directory' as const,
     })),
@@ -97,6 +97,11 @@ function fitsInVolume({ destination }: SpecMount, volumes: readonly { readonly m
   if (nearest === undefined) return true;
   const path = join(nearest.mount.source, destination.slice(nearest.mount.destination.length));
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+function withShmSize(mount: SpecMount, size: number | undefined): SpecMount {
+  if (size === undefined || mount.destination !== '/dev/shm') return mount;
+  return { ...mount, options: mount.options.map((option) => (option.startsWith('size=') ? `size=${size}` : option)) };
 }
 
 function bind(source: string, destination: string, readOnly: boolean): SpecMount {

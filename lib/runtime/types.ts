@@ -39,6 +39,16 @@ export interface ProcessLimit {
 /** Signals that a program passes on; `handler` hears them until the function returned is called. */
 export type TakeSignals = (handler: (signal: NodeJS.Signals) => void) => () => void;
 
+/** A file that is in a container only while its command runs; its bytes are on no disk. */
+export interface MemoryFile {
+  /** Absolute path in the container. */
+  readonly target: string;
+  readonly content: Uint8Array;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A command to run in a container. */
 export interface RunInput {
   /** Of the container: 64 hex digits. */
@@ -58,6 +68,7 @@ export interface RunInput {
   readonly user?: string | undefined;
   readonly volumes: readonly VolumeMount[];
   readonly tmpfs: readonly TmpfsMount[];
+  readonly memoryFiles?: readonly MemoryFile[] | undefined;
   /** The container's own files cannot be written; volumes and tmpfs can. */
   readonly readOnly: boolean;
   /** Default: the first 12 digits of the ID. */
@@ -70,6 +81,8 @@ export interface RunInput {
   readonly privileged: boolean;
   readonly limits: ResourceLimits;
   readonly processLimits: readonly ProcessLimit[];
+  /** Bytes of /dev/shm; default: 64 MiB. */
+  readonly shmSize?: number | undefined;
   /** A small init runs the command, passes signals on and reaps processes. */
   readonly init: boolean;
   /** Name or path of the OCI runtime; crun or runc when undefined. */
@@ -80,6 +93,8 @@ export interface RunInput {
   readonly seccomp?: { readonly profile: string } | 'unconfined' | undefined;
   /** Standard input and output are a terminal. */
   readonly terminal: boolean;
+  /** Takes what the command writes, in place of the streams of this process; standard input is then empty. */
+  readonly onOutput?: ((chunk: Buffer) => void) | undefined;
   /** Signals arrive here while the command runs. */
   readonly takeSignals: TakeSignals;
   /** Stops what comes before the command. */
@@ -94,13 +109,15 @@ export interface ContainerRuntime {
   /** Notes that a run of container `id` begins, before it leaves anything behind; `remove`: `settle` will say so. */
   begin(id: string, options: { readonly remove: boolean }): Promise<void>;
   /**
-   * Runs the command with the standard streams of this process, and resolves with its exit code (128 + number of the
+   * Runs the command with the standard streams of this process, or with `onOutput`, and resolves with its exit code (128 + number of the
    * signal that ended it). Nothing is left of it but what it changed. Throws UsageError, NotFoundError (a volume),
    * ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
    */
   run(input: RunInput): Promise<number>;
   /** Kills the processes of container `id`, which another process runs and cleans up after; does nothing when there are none. */
   kill(id: string): Promise<void>;
+  /** Who `user` (`USER[:GROUP]`) is by the files below `rootfs`. Throws UsageError, SyscallError. */
+  findUser(rootfs: string, user: string): Promise<{ readonly uid: number; readonly gid: number }>;
   /** Ends what a run that died has left of container `id`, if anything; resolves with whether it was to be removed. */
   settle(id: string, rootfs: string): Promise<boolean>;
   /** The containers that have a run, or something left of one. */

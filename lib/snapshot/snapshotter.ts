@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
@@ -32,6 +33,8 @@ export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
   const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
   const workPath = (key: string): string => join(work, checkKey(key));
   const trash = join(root, 'trash');
+  const caches = join(root, 'cache');
+  const cachePath = (name: string): string => join(caches, checkKey(name));
   /** Counts `key` as alive from now on, unless `make` fails. */
   const claim = async (key: string, path: string, make: () => Promise<void>): Promise<string> => {
     own.add(key);
@@ -88,6 +91,30 @@ export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
       const path = unnamedPath(key);
       const { snapshotWork } = await native();
       return claim(key, path, () => snapshotWork(path, { path: workPath(from), readOnly: true }));
+    },
+    async openCache(name, attributes) {
+      const path = cachePath(name);
+      const { makeCache } = await native();
+      await makeCache(path, attributes);
+      return path;
+    },
+    async copyCache(key, name) {
+      const path = workPath(key);
+      const { snapshotWork } = await native();
+      return claim(key, path, () => snapshotWork(path, { path: cachePath(name), readOnly: false }));
+    },
+    async removeCache(name) {
+      await (await native()).removeTree(cachePath(name), trash);
+    },
+    async listCaches() {
+      const names = await readdir(caches).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      });
+      return names.filter((name) => KEY.test(name)).sort();
+    },
+    async ownBytes(tree) {
+      return (await native()).writtenBytes('layer' in tree ? layerPath(tree.layer) : cachePath(tree.cache));
     },
     async originBelow(layer) {
       return (await native()).originBelow(layerPath(layer));

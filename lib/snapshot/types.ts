@@ -85,6 +85,18 @@ export interface Snapshotter {
   listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
   /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
   writtenBytes(containerId: string): Promise<number>;
+  /** The writable subvolume of a cache mount, made when there is none: call it under a lock. Resolves with its absolute path. */
+  openCache(
+    name: string,
+    attributes: { readonly mode: number; readonly uid: number; readonly gid: number },
+  ): Promise<string>;
+  /** Writable snapshot of a cache mount under `key`, for `removeWork(key)`. Resolves with its absolute path. */
+  copyCache(key: string, name: string): Promise<string>;
+  removeCache(name: string): Promise<void>;
+  /** Names of all cache mounts, sorted. */
+  listCaches(): Promise<string[]>;
+  /** Bytes of file contents that are in a layer and not in what it is a snapshot of, or in a cache mount; as far as they are on disk. */
+  ownBytes(tree: { readonly layer: ChainId } | { readonly cache: string }): Promise<number>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
   freezeWork(key: string, from: string): Promise<string>;
 }

@@ -8,11 +8,15 @@ const KEPT_BYTES = 65536;
 /**
  * Runs a program by argv, without a shell, in the C locale, and resolves with its stdout (the last 64 KiB). Throws
  * CommandError with the tail of stderr when it is missing (`exitCode` undefined) or fails, AbortError when aborted
- * (the program is killed first). `hint` becomes the error's hint.
+ * (the program is killed first). `hint` becomes the error's hint. `env`: variables besides PATH and LC_ALL.
  */
 export async function runProcess(
   argv: readonly [string, ...string[]],
-  options: { readonly signal?: AbortSignal; readonly hint?: string } = {},
+  options: {
+    readonly signal?: AbortSignal;
+    readonly hint?: string;
+    readonly env?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<string> {
   const { spawn } = await import('node:child_process');
   const [program, ...rest] = argv;
@@ -20,7 +24,7 @@ export async function runProcess(
     const output = { stdout: '', stderr: '' };
     const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
+      env: { ...options.env, PATH: SYSTEM_PATH, LC_ALL: 'C' },
       killSignal: 'SIGKILL',
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

@@ -4,6 +4,7 @@ import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { parseV1PartKey } from '../download/index.js';
+import { findBuildGarbage, removeBuildGarbage, type BuildGarbage, type BuildGarbageRequest } from './build-garbage.js';
 import {
   LayerSizes,
   madeFrom,
@@ -19,7 +20,8 @@ export type GarbageDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'progre
   readonly content: ContentStore & ContentMaintenance;
 };
 
-export interface GarbageRequest {
+/** How much is to be removed. */
+export interface GarbageRequest extends BuildGarbageRequest {
   /**
    * Limit for layers (bytes of uncompressed tar) and blobs together: images are removed, oldest pull first, until the rest
    * fits. Images that a container uses stay.
@@ -41,7 +43,7 @@ export interface StaleDownload {
 }
 
 /** What was removed, or would be; sizes of layers are those of their uncompressed tar. */
-export interface Garbage {
+export interface Garbage extends BuildGarbage {
   readonly images: readonly { readonly id: Digest; readonly names: readonly string[] }[];
   readonly layers: readonly { readonly chainId: ChainId; readonly size: number }[];
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
@@ -83,8 +85,10 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
       // A layer that a power cut may take needs its blob.
       if (request.dropBlobs) await sealLayers({ metadata, snapshots });
     }
+    const build = await findBuildGarbage(deps, request);
     const found = await findGarbage(deps, request);
     if (!dryRun) {
+      await removeBuildGarbage(deps, build, signal);
       const { layers, blobs } = found.garbage;
       // Names before files: after a crash nothing visible is half there, and the next run finds the rest.
       for (const image of found.evicted) await metadata.images.delete(image);
@@ -97,7 +101,9 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
       for (const leftover of found.leftovers) await content.removeLeftover(leftover);
       for (const { key } of found.uploads) await metadata.uploads.delete(key);
     }
-    return found.garbage;
+    const { steps, caches } = build.garbage;
+    const bytes = found.garbage.bytes + sum([...steps, ...caches].map(({ size }) => size));
+    return { ...found.garbage, steps, caches, bytes };
   } finally {
     store.release();
     if (!dryRun) await metadata.keepRoom();
@@ -108,7 +114,7 @@ async function findGarbage(
   { metadata, snapshots, content }: GarbageDeps,
   { keepBytes, dropBlobs }: GarbageRequest,
 ): Promise<{
-  garbage: Garbage;
+  garbage: Omit<Garbage, keyof BuildGarbage>;
   evicted: readonly ImageRecord[];
   leftovers: readonly Leftover[];
   uploads: readonly UploadRecord[];

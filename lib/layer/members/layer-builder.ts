@@ -1,0 +1,397 @@
+import { createHash } from 'node:crypto';
+import { readSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { LayerFormatError } from '../../errors.js';
+import type { FileContent, FileTree, OpenContent, TreeAttributes, TreeNode, WritableTree } from '../../rootfs/index.js';
+import { digestFrom, type DiffId } from '../../spec/index.js';
+import { displayPath } from '../../sys/index.js';
+import { compress } from '../compress.js';
+import type { PackedLayer, PackInput } from '../pack.js';
+import { TarBlocks } from '../tar-blocks.js';
+import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from '../tar/writer.js';
+import { WHITEOUT_PREFIX } from '../whiteout.js';
+
+/** Where and how a built layer is written. */
+export type BuildLayerOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
+  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  readonly output: Writable;
+};
+
+/** A layer that is made of files instead of a directory: changes to a tree that is only known, not unpacked. */
+export interface LayerBuilder extends FileTree, WritableTree {
+  /** Whether nothing differs from the tree below. */
+  isEmpty(): Promise<boolean>;
+  /**
+   * Writes the changes as a layer, byte for byte as `packLayer` writes it after the same changes were made in a directory.
+   * Throws LayerFormatError (no form in a tar, changed while read), what opening a file throws, AbortError.
+   */
+  pack(options: BuildLayerOutput): Promise<PackedLayer>;
+}
+
+/** Begins a layer on the tree `base`; undefined: on nothing. Each file's content is read when it is compared or packed. */
+export function createLayerBuilder(base: FileTree | undefined): LayerBuilder {
+  return new TreeLayerBuilder(base);
+}
+
+interface Place {
+  /** What was written here. */
+  written?: { readonly node: TreeNode; readonly content?: FileContent; readonly mustDiffer: boolean };
+  /** The base has nothing here any more. */
+  isCleared?: boolean;
+  children?: Map<string, Place>;
+}
+
+type Planned =
+  | { readonly kind: 'whiteout'; readonly path: string }
+  | {
+      readonly kind: 'entry';
+      readonly path: string;
+      readonly node: TreeNode;
+      readonly content?: FileContent | undefined;
+      readonly changed: boolean;
+    };
+
+const ROOT: TreeNode = {
+  ...{ type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeNs: 0n },
+  xattrs: new Map(),
+};
+const SECOND = 1_000_000_000n;
+const BLOCK = 256 * 1024;
+
+class TreeLayerBuilder implements LayerBuilder {
+  readonly #base: FileTree | undefined;
+  readonly #top: Place = {};
+
+  constructor(base: FileTree | undefined) {
+    this.#base = base;
+  }
+
+  node(path: string): TreeNode | undefined {
+    const { place, isCleared } = this.#find(path);
+    if (place?.written !== undefined) return place.written.node;
+    return isCleared ? undefined : this.#baseNode(path);
+  }
+
+  names(path: string): readonly string[] {
+    const { place, isCleared } = this.#find(path);
+    const names = new Set(isCleared || this.#base === undefined ? [] : this.#base.names(path));
+    for (const [name, child] of place?.children ?? []) {
+      if (child.written !== undefined) names.add(name);
+      else if (child.isCleared === true) names.delete(name);
+    }
+    return [...names].sort();
+  }
+
+  open(path: string, node: TreeNode): Promise<OpenContent> {
+    const written = this.#find(path).place?.written;
+    if (written?.content !== undefined) return written.content.open();
+    return this.#base!.open(path, node);
+  }
+
+  makeDirectory(path: string, attributes: TreeAttributes): void {
+    this.#put(path, { ...attributes, type: 'directory', size: 0 });
+  }
+
+  setDirectory(path: string, attributes: TreeAttributes): void {
+    this.#put(path, { ...attributes, type: 'directory', size: 0 });
+  }
+
+  putFile(path: string, attributes: TreeAttributes, content: FileContent): Promise<void> {
+    const { size, hash } = content;
+    this.#put(
+      path,
+      { ...attributes, type: 'file', size, ...(hash === undefined ? {} : { contentHash: hash }) },
+      content,
+    );
+    return Promise.resolve();
+  }
+
+  putSpecial(path: string, node: TreeNode): void {
+    this.#put(path, node);
+  }
+
+  link(path: string, first: string): void {
+    const place = this.#place(first);
+    const { written } = place;
+    if (written === undefined) throw new LayerFormatError(`/${first} was not written to this layer`, { entry: first });
+    const node = { ...written.node, linkKey: `built:${first}` };
+    // Names of one file differ from whatever the base has there.
+    place.written = { ...written, node, mustDiffer: true };
+    this.#put(path, node, written.content, true);
+  }
+
+  remove(path: string): void {
+    const place = this.#place(path);
+    place.isCleared = true;
+    delete place.written;
+    delete place.children;
+  }
+
+  async isEmpty(): Promise<boolean> {
+    const entries = this.#plan(new AbortController().signal);
+    return (await entries.next()).done === true;
+  }
+
+  async pack({ output, ...options }: BuildLayerOutput): Promise<PackedLayer> {
+    const packer = new EntryPacker(options);
+    try {
+      const blob = compress(packer.run(this.#plan(options.signal)), { ...options, pool: packer.blocks.pool });
+      await pipeline(blob, output, { signal: options.signal });
+    } catch (error) {
+      if (!output.destroyed) output.destroy(error as Error);
+      throw error;
+    }
+    const { blocks, entries } = packer;
+    return { diffId: digestFrom(blocks.hash) as DiffId, tarSize: blocks.size, entries, notes: [] };
+  }
+
+  #baseNode(path: string): TreeNode | undefined {
+    return this.#base === undefined ? (path === '' ? ROOT : undefined) : this.#base.node(path);
+  }
+
+  #find(path: string): { readonly place: Place | undefined; readonly isCleared: boolean } {
+    let place: Place | undefined = this.#top;
+    let isCleared = false;
+    for (const name of path === '' ? [] : path.split('/')) {
+      place = place?.children?.get(name);
+      isCleared ||= place?.isCleared === true;
+    }
+    return { place, isCleared };
+  }
+
+  #place(path: string): Place {
+    let place = this.#top;
+    for (const name of path === '' ? [] : path.split('/')) {
+      place.children ??= new Map();
+      let next = place.children.get(name);
+      if (next === undefined) place.children.set(name, (next = {}));
+      place = next;
+    }
+    return place;
+  }
+
+  #put(path: string, node: TreeNode, content?: FileContent, mustDiffer = false): void {
+    this.#place(path).written = { node, mustDiffer, ...(content === undefined ? {} : { content }) };
+  }
+
+  #plan(signal: AbortSignal): AsyncGenerator<Planned> {
+    return this.#planAt('', { place: this.#top, isCleared: false, signal });
+  }
+
+  /** What differs at and below a path, with the directories on the way, in the order of a layer. */
+  async *#planAt(
+    path: string,
+    { place, isCleared, signal }: { readonly place: Place; readonly isCleared: boolean; readonly signal: AbortSignal },
+  ): AsyncGenerator<Planned> {
+    signal.throwIfAborted();
+    const hidden = isCleared || place.isCleared === true;
+    const before = isCleared ? undefined : this.#baseNode(path);
+    const { written } = place;
+    const now = written?.node ?? (hidden ? undefined : before);
+    if (now === undefined) return;
+    const changed =
+      written !== undefined && (written.mustDiffer || hidden || !(await this.#isSame(path, { before, written })));
+    const self: Planned = { kind: 'entry', path, node: now, content: written?.content, changed };
+    let isGiven = false;
+    if (changed && !(path === '' && this.#base === undefined && isSameRoot(now))) {
+      const type = before?.type;
+      if (type !== undefined && type !== now.type && (type === 'directory' || now.type === 'directory')) {
+        yield { kind: 'whiteout', path };
+      }
+      yield self;
+      isGiven = true;
+    }
+    const children = [...(place.children ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+    const gone = children
+      .filter(([name, child]) => this.#isGone(join(path, name), child, hidden))
+      .map(([name]) => name);
+    for await (const planned of this.#childrenOf(path, { children, gone, hidden, signal })) {
+      if (!isGiven && path !== '') yield self;
+      isGiven = true;
+      yield planned;
+    }
+  }
+
+  async *#childrenOf(
+    path: string,
+    {
+      children,
+      gone,
+      hidden,
+      signal,
+    }: {
+      readonly children: readonly (readonly [string, Place])[];
+      readonly gone: readonly string[];
+      readonly hidden: boolean;
+      readonly signal: AbortSignal;
+    },
+  ): AsyncGenerator<Planned> {
+    for (const name of gone) yield { kind: 'whiteout', path: join(path, name) };
+    for (const [name, place] of children) yield* this.#planAt(join(path, name), { place, isCleared: hidden, signal });
+  }
+
+  #isGone(path: string, { isCleared, written }: Place, hidden: boolean): boolean {
+    return isCleared === true && written === undefined && !hidden && this.#baseNode(path) !== undefined;
+  }
+
+  async #isSame(
+    path: string,
+    { before, written }: { readonly before: TreeNode | undefined; readonly written: NonNullable<Place['written']> },
+  ): Promise<boolean> {
+    const { node, content } = written;
+    if (before === undefined || !hasSameAttributes(before, node)) return false;
+    if (node.type !== 'file') return true;
+    if (before.linkKey !== undefined || before.size !== node.size || content === undefined) return false;
+    const old = before.contentHash ?? hashOf(await this.#base!.open(path, before));
+    return old === (content.hash ?? hashOf(await content.open()));
+  }
+}
+
+function hasSameAttributes(a: TreeNode, b: TreeNode): boolean {
+  const keys = ['type', 'mode', 'uid', 'gid', 'mtimeNs', 'target'] as const;
+  if (keys.some((key) => (key === 'mode' && a.type === 'symlink' ? false : a[key] !== b[key]))) return false;
+  if (a.device?.major !== b.device?.major || a.device?.minor !== b.device?.minor) return false;
+  return a.xattrs.size === b.xattrs.size && [...a.xattrs].every(([name, value]) => b.xattrs.get(name)?.equals(value));
+}
+
+function isSameRoot(node: TreeNode): boolean {
+  return hasSameAttributes({ ...ROOT, mtimeNs: node.mtimeNs }, node);
+}
+
+function hashOf(content: OpenContent): string {
+  const hash = createHash('sha256');
+  const block = Buffer.allocUnsafe(BLOCK);
+  try {
+    const { fd, offset, size, regions } = content;
+    // Never equal to the hash of a file without holes, which is on the safe side.
+    if (regions !== undefined) return 'sparse';
+    for (let done = 0; done < size;) {
+      const length = readSync(fd, block, 0, Math.min(BLOCK, size - done), offset + done);
+      if (length === 0) break;
+      hash.update(block.subarray(0, length));
+      done += length;
+    }
+    return hash.digest('hex');
+  } finally {
+    content.close();
+  }
+}
+
+/** Turns planned entries into blocks of tar. */
+class EntryPacker {
+  readonly blocks: TarBlocks;
+  entries = 0;
+  readonly #sourceDateEpoch: number | undefined;
+  /** First path of each file with several names. */
+  readonly #links = new Map<string, Buffer>();
+
+  constructor({ compression, sourceDateEpoch }: Omit<BuildLayerOutput, 'output'>) {
+    this.blocks = new TarBlocks(compression);
+    this.#sourceDateEpoch = sourceDateEpoch;
+  }
+
+  async *run(plan: AsyncGenerator<Planned>): AsyncGenerator<Buffer> {
+    for await (const planned of plan) {
+      checkName(planned.path);
+      this.entries += 1;
+      if (planned.kind === 'whiteout') yield* this.blocks.write(whiteout(planned.path));
+      else yield* this.#entry(planned);
+    }
+    yield* this.blocks.write(Buffer.alloc(2 * TAR_BLOCK));
+    yield* this.blocks.end();
+  }
+
+  async *#entry(planned: Planned & { readonly kind: 'entry' }): AsyncGenerator<Buffer> {
+    const head = this.#describe(planned);
+    yield* this.blocks.write(encodeHeader(head));
+    if (head.type !== '0' || head.size === 0) return;
+    const content = await planned.content!.open();
+    try {
+      yield* this.#content(content, planned.path);
+      content.check?.();
+    } finally {
+      content.close();
+    }
+    yield* this.blocks.write(Buffer.alloc(paddingOf(head.size)));
+  }
+
+  *#content({ fd, offset, size, regions = [0, size] }: OpenContent, path: string): Generator<Buffer> {
+    let from = offset;
+    let at = 0;
+    for (let index = 0; index < regions.length; index += 2) {
+      yield* this.blocks.zeros(regions[index]! - at);
+      at = regions[index]!;
+      for (const end = at + regions[index + 1]!; at < end;) {
+        const room = this.blocks.room(end - at);
+        const length = readSync(fd, room, 0, room.length, from);
+        if (length === 0) throw changedError(path);
+        yield* this.blocks.filled(length);
+        [at, from] = [at + length, from + length];
+      }
+    }
+    yield* this.blocks.zeros(size - at);
+  }
+
+  #describe({ path, node, changed }: Planned & { readonly kind: 'entry' }): TarEntry {
+    const { type, mode, uid, gid, mtimeNs, linkKey } = node;
+    const bytes = Buffer.from(path === '' ? '.' : path, 'latin1');
+    const newest = this.#sourceDateEpoch === undefined || !changed ? mtimeNs : BigInt(this.#sourceDateEpoch) * SECOND;
+    const base = {
+      name: type === 'directory' ? Buffer.concat([bytes, Buffer.from('/')]) : bytes,
+      mode: type === 'symlink' ? 0o777 : mode,
+      ...{ uid, gid, size: 0, mtimeNs: mtimeNs < newest ? mtimeNs : newest },
+    };
+    if (linkKey !== undefined) {
+      const first = this.#links.get(linkKey);
+      if (first !== undefined) return { ...base, type: '1', linkName: first };
+      this.#links.set(linkKey, bytes);
+    }
+    const xattrs = [...node.xattrs].map(([name, value]) => ({ name: Buffer.from(name, 'latin1'), value }));
+    const full = { ...base, ...(xattrs.length === 0 ? {} : { xattrs }) };
+    const { major = 0, minor = 0 } = node.device ?? {};
+    switch (type) {
+      case 'file':
+        return { ...full, type: '0', size: node.size };
+      case 'symlink':
+        return { ...full, type: '2', linkName: Buffer.from(node.target ?? '', 'latin1') };
+      case 'directory':
+        return { ...full, type: '5' };
+      case 'fifo':
+        return { ...full, type: '6' };
+      case 'character-device':
+      case 'block-device':
+        return { ...full, type: type === 'block-device' ? '4' : '3', major, minor };
+      default:
+        throw new LayerFormatError(`/${display(path)} is a ${type}, which has no form in a tar`, {
+          entry: display(path),
+        });
+    }
+  }
+}
+
+function join(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`;
+}
+
+function whiteout(path: string): Buffer {
+  const slash = path.lastIndexOf('/') + 1;
+  const name = Buffer.from(`${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}`, 'latin1');
+  return encodeHeader({ name, type: '0', mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
+}
+
+function checkName(path: string): void {
+  if (!path.slice(path.lastIndexOf('/') + 1).startsWith(WHITEOUT_PREFIX)) return;
+  throw new LayerFormatError(`names that begin with ${WHITEOUT_PREFIX} have no form in a layer: ${display(path)}`, {
+    entry: display(path),
+    hint: 'rename or remove them and try again',
+  });
+}
+
+function changedError(path: string): LayerFormatError {
+  return new LayerFormatError(`${display(path)} changed while it was read`, { entry: display(path) });
+}
+
+function display(path: string): string {
+  return displayPath(Buffer.from(path, 'latin1'));
+}

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
+
+const ZEROS = Buffer.alloc(65536);
+
+/** Gathers the bytes of a tar in blocks of equal length (the last may be shorter), whose memory is of `pool`. */
+export class TarBlocks {
+  readonly hash = createHash('sha256');
+  readonly pool: BlockPool;
+  /** Bytes of the blocks finished so far. */
+  size = 0;
+  readonly #onProgress: ((bytes: number) => void) | undefined;
+  #block: Buffer;
+  #used = 0;
+
+  constructor(compression: 'gzip' | 'zstd' | 'none', onProgress?: (bytes: number) => void) {
+    this.pool = new BlockPool(compression);
+    this.#onProgress = onProgress;
+    this.#block = this.pool.take();
+  }
+
+  /** Takes bytes, copied; yields each block that they fill. */
+  *write(bytes: Buffer): Generator<Buffer> {
+    for (let done = 0; done < bytes.length;) {
+      const length = bytes.copy(this.#block, this.#used, done);
+      done += length;
+      yield* this.filled(length);
+    }
+  }
+
+  /** Takes so many zeros. */
+  *zeros(count: number): Generator<Buffer> {
+    for (let left = count; left > 0; left -= ZEROS.length)
+      yield* this.write(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
+  }
+
+  /** Where the next bytes go, at most `length`; to be followed by `filled`. */
+  room(length: number): Buffer {
+    return this.#block.subarray(this.#used, Math.min(COMPRESS_BLOCK, this.#used + length));
+  }
+
+  /** Says that `length` bytes of `room` are filled. */
+  *filled(length: number): Generator<Buffer> {
+    this.#used += length;
+    if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
+  }
+
+  /** The last block. */
+  *end(): Generator<Buffer> {
+    if (this.#used > 0) yield this.#finishBlock();
+  }
+
+  #finishBlock(): Buffer {
+    const block = this.#block.subarray(0, this.#used);
+    this.#block = this.pool.take();
+    this.#used = 0;
+    this.hash.update(block);
+    this.size += block.length;
+    this.#onProgress?.(this.size);
+    return block;
+  }
+}

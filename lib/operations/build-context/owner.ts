@@ -1,0 +1,60 @@
+import { SyntaxProblem } from '../../dockerfile/index.js';
+import type { FileTree } from '../../rootfs/index.js';
+import { followPath } from './follow-path.js';
+import { readContent } from './read-content.js';
+
+/** Numbers of a user and a group. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const MAX_ID = 0xffff_fffe;
+/** Of /etc/passwd and /etc/group. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * The owner that `USER[:GROUP]` means in a stage. Names are looked up in its /etc/passwd and /etc/group, which are read only then;
+ * without a group, a user's primary group is taken and a number's is the same number. Throws SyntaxProblem.
+ */
+export async function findOwner(stage: FileTree, text: string): Promise<Owner> {
+  const colon = text.indexOf(':');
+  const user = colon < 0 ? text : text.slice(0, colon);
+  const group = colon < 0 ? undefined : text.slice(colon + 1);
+  const number = idOf(user);
+  if (number !== undefined) return { uid: number, gid: group === undefined ? number : await findGroup(stage, group) };
+  const entry = (await records(stage, 'etc/passwd')).find(([name]) => name === user);
+  const [uid, gid] = [idOf(entry?.[2]), idOf(entry?.[3])];
+  if (uid === undefined || gid === undefined) throw unknownError('user', user);
+  return { uid, gid: group === undefined ? gid : await findGroup(stage, group) };
+}
+
+async function findGroup(stage: FileTree, group: string): Promise<number> {
+  const number = idOf(group);
+  if (number !== undefined) return number;
+  const gid = idOf((await records(stage, 'etc/group')).find(([name]) => name === group)?.[2]);
+  if (gid === undefined) throw unknownError('group', group);
+  return gid;
+}
+
+/** No device, fifo or link out of the root is opened (CVE-2024-9676); a file that is too large counts as missing. */
+async function records(stage: FileTree, given: string): Promise<string[][]> {
+  const path = followPath(stage, given);
+  const node = stage.node(path);
+  if (node?.type !== 'file' || node.size > MAX_BYTES) return [];
+  const text = readContent(await stage.open(path, node)).toString();
+  return text.split('\n').map((line) => line.trim().split(':'));
+}
+
+function idOf(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
+  const id = Number(text);
+  return id <= MAX_ID ? id : undefined;
+}
+
+function unknownError(kind: 'user' | 'group', name: string): SyntaxProblem {
+  return new SyntaxProblem(
+    `--chown: the stage has no ${kind} ${JSON.stringify(name)}`,
+    `give a number, or a name of its /etc/${kind === 'user' ? 'passwd' : 'group'}`,
+  );
+}

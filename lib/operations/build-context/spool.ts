@@ -1,0 +1,96 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { DiskSpaceError, isDiskFull } from '../../errors.js';
+import type { FileTree, OpenContent, TreeNode } from '../../rootfs/index.js';
+
+/** A file that was taken in. */
+export interface SpooledFile {
+  readonly fd: number;
+  readonly size: number;
+  /** Hexadecimal SHA-256. */
+  readonly hash: string;
+}
+
+/** Temporary files without names: none outlives the process, however it ends. */
+export class Spool {
+  readonly #directory: string;
+  readonly #open = new Set<number>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** An empty file for reading and writing. Throws node's system error. */
+  make(): number {
+    const path = join(this.#directory, `imgtool-${randomBytes(12).toString('hex')}`);
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    this.#open.add(fd);
+    unlinkSync(path);
+    return fd;
+  }
+
+  /** Takes bytes in. Throws what the source throws, DiskSpaceError, AbortError. */
+  async take(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<SpooledFile> {
+    const fd = this.make();
+    const hash = createHash('sha256');
+    let size = 0;
+    try {
+      for await (const chunk of source) {
+        signal.throwIfAborted();
+        hash.update(chunk);
+        size += chunk.length;
+        for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done, chunk.length - done);
+      }
+    } catch (error) {
+      this.drop(fd);
+      if (!isDiskFull(error)) throw error;
+      throw new DiskSpaceError(`no room in ${this.#directory} for ${size} bytes and more`, {
+        cause: error,
+        hint: 'TMPDIR names another directory for temporary files',
+      });
+    }
+    return { fd, size, hash: hash.digest('hex') };
+  }
+
+  /** Gives the room of a file back. */
+  drop(fd: number): void {
+    if (this.#open.delete(fd)) closeSync(fd);
+  }
+
+  /** Gives the room of all files back. */
+  close(): void {
+    for (const fd of this.#open) closeSync(fd);
+    this.#open.clear();
+  }
+}
+
+/** One file as a tree of its own: a heredoc, a download. */
+export class SpooledTree implements FileTree {
+  readonly #name: string;
+  readonly #attributes: Pick<TreeNode, 'mode' | 'mtimeNs'>;
+  readonly #file: SpooledFile;
+
+  constructor(name: string, attributes: Pick<TreeNode, 'mode' | 'mtimeNs'>, file: SpooledFile) {
+    this.#name = name;
+    this.#attributes = attributes;
+    this.#file = file;
+  }
+
+  node(path: string): TreeNode | undefined {
+    const common = { uid: 0, gid: 0, xattrs: new Map<string, Buffer>() };
+    if (path === '') return { type: 'directory', size: 0, ...common, mode: 0o755, mtimeNs: 0n };
+    if (path !== this.#name) return undefined;
+    const { size, hash } = this.#file;
+    return { type: 'file', size, contentHash: hash, ...common, ...this.#attributes };
+  }
+
+  names(): readonly string[] {
+    return [this.#name];
+  }
+
+  open(): Promise<OpenContent> {
+    const { fd, size } = this.#file;
+    return Promise.resolve({ fd, offset: 0, size, close: () => undefined });
+  }
+}
