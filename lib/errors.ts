@@ -335,6 +335,36 @@ export class ContainerStartError extends ImgtoolError {
   }
 }
 
+/**
+ * A RUN of a Dockerfile failed. The message starts with `FILE:LINE: `; `text` is that line, `status` what the command exited
+ * with, `output` the last lines that it wrote.
+ */
+export class BuildStepError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_BUILD_STEP';
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+  readonly status: number;
+  readonly output: readonly string[];
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly file: string;
+      readonly line: number;
+      readonly text: string;
+      readonly status: number;
+      readonly output: readonly string[];
+    },
+  ) {
+    super(`${options.file}:${options.line}: ${message}`, options);
+    this.file = options.file;
+    this.line = options.line;
+    this.text = withoutLogins(options.text);
+    this.status = options.status;
+    this.output = options.output;
+  }
+}
+
 /** There is not enough room; all figures in bytes. */
 export class DiskSpaceError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_DISK_SPACE';

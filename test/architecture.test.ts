@@ -68,7 +68,7 @@ const OPERATIONS: readonly (readonly string[])[] = [
   ['copy'],
   ['pull', 'push', 'archives', 'containers', 'mutate', 'images', 'diff', 'maintain', 'serve', 'sync-rules'],
   ['build-context'],
-  ['sync'],
+  ['build', 'sync'],
 ];
 /** Files that a room inside `lib/operations` may hold, its door included. */
 const MOST_FILES = 16;

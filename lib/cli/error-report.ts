@@ -1,4 +1,4 @@
-import { ImgtoolError, withoutLogins } from '../errors.js';
+import { BuildStepError, DockerfileError, ImgtoolError, withoutLogins } from '../errors.js';
 import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-codes.js';
@@ -36,6 +36,9 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
     exitCode,
     text:
       `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
+      placeOf(error)
+        .map((line) => `\n${escapeText(line)}`)
+        .join('') +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
@@ -48,6 +51,14 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
       },
     },
   };
+}
+
+/** The line of the Dockerfile that an error is about, and what its command wrote last. */
+function placeOf(error: unknown): string[] {
+  if (!(error instanceof DockerfileError || error instanceof BuildStepError)) return [];
+  const { line, text } = error;
+  const output = error instanceof BuildStepError ? error.output.map((one) => `  | ${withoutLogins(one)}`) : [];
+  return line === undefined || text === undefined ? output : [`  ${line}: ${text}`, ...output];
 }
 
 function messageOf(error: unknown): string {

@@ -21,7 +21,7 @@ export const EXIT = {
 /** What each exit code means, for help and docs. */
 export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
   [EXIT.success, 'success'],
-  [EXIT.failure, 'any other failure'],
+  [EXIT.failure, 'any other failure; a RUN of a Dockerfile that failed'],
   [EXIT.usage, 'wrong usage or malformed reference'],
   [EXIT.notFound, 'not found, already exists or in use'],
   [EXIT.authentication, 'authentication or authorization failed'],
@@ -57,6 +57,7 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_SUBVOLUME: EXIT.store,
   ERR_IMGTOOL_COMMAND: EXIT.store,
   ERR_IMGTOOL_CONTAINER_START: EXIT.notStarted,
+  ERR_IMGTOOL_BUILD_STEP: EXIT.failure,
   ERR_IMGTOOL_DISK_SPACE: EXIT.space,
   ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };

@@ -33,6 +33,7 @@ export function imgtoolFor(
     queue: options.find('queue'),
     env,
     onProgress: (event) => progress.event(event),
+    onStep: (event) => progress.step?.(event),
     onNote: (line) => progress.note(line),
     debug: options.text('log-level') === 'debug',
   });

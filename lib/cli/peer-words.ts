@@ -1,8 +1,6 @@
 /** Words that hands know from docker, podman, buildah, skopeo and crane, and what does the same here. */
 const PEER_WORDS: Readonly<Record<string, string>> = {
   attach: 'commands run in the foreground: imgtool run CONTAINER -- COMMAND',
-  build: 'imgtool does not read Dockerfiles; change a container and use imgtool commit, or imgtool append for files',
-  bud: 'imgtool does not read Dockerfiles; change a container and use imgtool commit, or imgtool append for files',
   cat: 'read the file below "$(imgtool mount CONTAINER)"',
   container: 'use the command alone: imgtool create, containers, rm',
   df: 'use imgtool store df',

@@ -1,7 +1,8 @@
-import type { ProgressEvent, ProgressSink } from '../progress/index.js';
+import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.js';
 import { escapeText } from '../util/index.js';
 import { barLine, finishedLine, isFinished, totalLine, totalText } from './progress-lines.js';
 import { isFinal, ProgressModel, type ProgressItem } from './progress-model.js';
+import { RunningSteps, stepLines } from './step-lines.js';
 import { jsonText } from './json-text.js';
 import type { OutputStream } from './output-stream.js';
 
@@ -29,6 +30,7 @@ export function createProgressSink(
     case 'json':
       return {
         event: (event) => void stream.write(`${jsonText(event)}\n`),
+        step: (event) => void stream.write(`${jsonText(event)}\n`),
         note: (message) => {
           if (say) stream.write(`${jsonText({ v: 1, kind: 'note', message })}\n`);
         },
@@ -66,6 +68,10 @@ class PlainSink implements ClosableSink {
     this.#line(finishedLine(item));
   }
 
+  step(event: StepEvent): void {
+    for (const line of stepLines(event)) this.#stream.write(`${line}\n`);
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
@@ -86,6 +92,7 @@ class BarSink implements ClosableSink {
   readonly #stream: OutputStream;
   readonly #say: boolean;
   readonly #model = new ProgressModel();
+  readonly #steps = new RunningSteps();
   #drawn = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -98,6 +105,16 @@ class BarSink implements ClosableSink {
   event(event: ProgressEvent): void {
     if (this.#closed || event.kind === 'manifest' || event.kind === 'config') return;
     this.#model.take(event, performance.now());
+    this.#timer ??= setInterval(() => this.#draw(), REDRAW_MS).unref();
+  }
+
+  step(event: StepEvent): void {
+    if (this.#closed) return;
+    const lines = this.#steps.take(event, performance.now());
+    if (lines.length > 0) {
+      this.#stream.write(`${this.#eraser()}${lines.map((line) => `${line}\n`).join('')}`);
+      this.#drawn = 0;
+    }
     this.#timer ??= setInterval(() => this.#draw(), REDRAW_MS).unref();
   }
 
@@ -117,7 +134,9 @@ class BarSink implements ClosableSink {
   }
 
   #draw(columns = this.#stream.columns ?? 80): void {
-    const lines = this.#lines(columns - 1, Math.max((this.#stream.rows ?? 24) - 2, 3));
+    const rows = Math.max((this.#stream.rows ?? 24) - 2, 3);
+    const steps = this.#steps.lines(columns - 1, performance.now()).slice(-rows);
+    const lines = [...this.#lines(columns - 1, Math.max(rows - steps.length, 3)), ...steps];
     this.#stream.write(this.#eraser() + lines.map((line) => `${line}\n`).join(''));
     this.#drawn = lines.length;
   }

@@ -23,6 +23,7 @@ import type {
 import type { CopyTotals } from '../rootfs/index.js';
 import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
 import type { LoadOptions, SaveOptions } from './archives.js';
+import type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
 import type { Stoppable } from './common.js';
 import type { CommitOptions, CpOptions, CreateOptions, CreatedContainer, ImportOptions } from './containers.js';
 import type { DiffEntry, DiffOptions } from './diff.js';
@@ -192,6 +193,20 @@ export class Imgtool extends RegistryMethods {
   /** Runs a command in a container, or in a new one of an image, with the standard streams of this process. Resolves with its exit code. */
   async run(target: string, command: readonly string[] = [], options: RunOptions = {}): Promise<number> {
     return (await import('./run.js')).runCommand(await this.drivers(), target, command, options);
+  }
+
+  /**
+   * Builds an image from a Dockerfile. `context`: a directory, a tar, the URL of one, a git repository, `-` for a tar on
+   * `options.stdin`; undefined for a Dockerfile that takes no files from it. A RUN that fails throws BuildStepError, a mistake in
+   * the Dockerfile DockerfileError.
+   */
+  async build(context: string | undefined, options: BuildOptions = {}): Promise<BuiltImage> {
+    return (await import('./build.js')).build(await this.drivers(), context, options);
+  }
+
+  /** What the lint rules say of a Dockerfile; nothing is built. */
+  async checkBuild(context: string | undefined, options: BuildOptions = {}): Promise<BuildCheck> {
+    return (await import('./build.js')).checkBuild(await this.drivers(), context, options);
   }
 
   /** Makes the store, or brings it up; the first pull does this too. */

@@ -6,6 +6,7 @@
 export { Imgtool } from './imgtool.js';
 export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
+export type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
 export type { Stoppable } from './common.js';
 export type { CommitOptions, CpOptions, CreatedContainer, CreateOptions, ImportOptions } from './containers.js';
 export type { CopyOptions } from './copies.js';

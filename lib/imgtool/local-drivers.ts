@@ -29,7 +29,7 @@ export async function localDrivers(
     return lock === undefined;
   };
   const recordedOrigins = async (): Promise<SnapshotOrigin[]> =>
-    (await metadata.layers.list()).flatMap(({ origin }) => origin ?? []);
+    [...(await metadata.layers.list()), ...(await metadata.steps.list())].flatMap(({ origin }) => origin ?? []);
   return {
     content: createContentStore({ root }),
     metadata,
@@ -45,6 +45,8 @@ export async function localDrivers(
     trees: {
       copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
       locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
+      realPath: async (...args) => (await import('../rootfs/index.js')).realPathInRoot(...args),
+      makeDirectories: async (...args) => (await import('../rootfs/index.js')).makeDirectories(...args),
     },
     runtime: lazyRuntime(join(root, 'run'), (line) => progress.note(line)),
     packLayer: async (input) => (await import('../layer/index.js')).packLayer(input),
@@ -64,6 +66,7 @@ function lazyRuntime(directory: string, onNote: (line: string) => void): Operati
   return {
     begin: async (...args) => (await load()).begin(...args),
     run: async (...args) => (await load()).run(...args),
+    findUser: async (...args) => (await load()).findUser(...args),
     settle: async (...args) => (await load()).settle(...args),
     // Most stores have never run a command.
     list: async () => (existsSync(directory) ? (await load()).list() : []),

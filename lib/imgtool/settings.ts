@@ -1,5 +1,5 @@
 import type { CredentialLookup } from '../auth/index.js';
-import type { ProgressEvent, ProgressSink } from '../progress/index.js';
+import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.js';
 import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
 
 /** What can be set for one registry; wins over `tlsVerify` and over the machine's registries.conf. */
@@ -45,6 +45,8 @@ export interface ImgtoolOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** Told how far the work is; what it throws is an uncaught exception. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /** Told of the steps of builds; as `onProgress`. */
+  readonly onStep?: ((event: StepEvent) => void) | undefined;
   /** Told one-line remarks for people. */
   readonly onNote?: ((line: string) => void) | undefined;
   /** Remarks about every request. Default: false. */
@@ -105,6 +107,7 @@ const KINDS: OptionKinds<ImgtoolOptions> = {
   queue: 'text',
   env: 'object',
   onProgress: 'function',
+  onStep: 'function',
   onNote: 'function',
   debug: 'flag',
 };
@@ -133,7 +136,11 @@ export function readSettings(given: ImgtoolOptions): Settings {
     queue: options.queue,
     env: options.env ?? process.env,
     debug: options.debug ?? false,
-    progress: { event: guarded(options.onProgress), note: guarded(options.onNote) },
+    progress: {
+      event: guarded(options.onProgress),
+      step: guarded(options.onStep),
+      note: guarded(options.onNote),
+    },
   };
 }
 

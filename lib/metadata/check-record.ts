@@ -33,6 +33,8 @@ const IMAGE: Fields = {
   pulled: text,
 };
 
+const ORIGIN = fields({ uuid: text, parentUuid: text, transaction: count });
+
 const LAYER: Fields = {
   chainId: digest,
   parent: optional(digest),
@@ -42,7 +44,7 @@ const LAYER: Fields = {
   entries: count,
   sealed: flag,
   bootId: text,
-  origin: optional(fields({ uuid: text, parentUuid: text, transaction: count })),
+  origin: optional(ORIGIN),
 };
 
 const CONTAINER: Fields = {
@@ -64,6 +66,21 @@ const UPLOAD: Fields = {
   begun: text,
 };
 
+const STEP: Fields = {
+  key: text,
+  id: text,
+  parent: optional(text),
+  place: text,
+  parts: listOf(fields({ name: text, value: text })),
+  created: text,
+  used: text,
+  size: count,
+  bootId: text,
+  sealed: flag,
+  origin: optional(ORIGIN),
+  layer: optional(fields({ blob: descriptor, diffId: digest, sourceDateEpoch: optional(count) })),
+};
+
 /** Says what is wrong with an image record, or undefined. */
 export function imageRecordError(record: object): string | undefined {
   const wrong = fields(IMAGE)(record);
@@ -81,6 +98,12 @@ export const containerRecordError = fields(CONTAINER);
 
 /** Says what is wrong with the record of an upload, or undefined. */
 export const uploadRecordError = fields(UPLOAD);
+
+/** Says what is wrong with the record of a step, or undefined. */
+export const stepRecordError = fields(STEP);
+
+/** Says what is wrong with the record of a cache mount, or undefined. */
+export const cacheRecordError = fields({ key: text, id: text, created: text, used: text });
 
 function is(what: string, holds: (value: unknown) => boolean): Check {
   return (value) => (holds(value) ? undefined : `is not ${what}`);

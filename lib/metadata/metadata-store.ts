@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { digestHex } from '../spec/index.js';
 import { acquireLock, tryAcquireLock } from './lock-file.js';
-import { containerRecordError, layerRecordError, uploadRecordError } from './check-record.js';
+import { cacheRecordError, containerRecordError, layerRecordError, stepRecordError, uploadRecordError } from './check-record.js';
 import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
 import { keepRoom, makeRoom } from './room.js';
-import type { ContainerRecord, LayerRecord, MetadataStore, UploadRecord } from './types.js';
+import type { CacheRecord, ContainerRecord, LayerRecord, MetadataStore, StepRecord, UploadRecord } from './types.js';
 
 /** How long a lock is waited for in silence. Milliseconds. */
 const SILENT_MS = 1000;
@@ -39,6 +39,16 @@ export function createMetadataStore({ root, bootId, onWait }: MetadataStoreOptio
     uploads: openRecordSet<UploadRecord>(join(root, 'uploads'), {
       keysOf: (record) => [record.key],
       errorOf: uploadRecordError,
+    }),
+    steps: openRecordSet<StepRecord>(join(root, 'steps'), {
+      keysOf: (record) => [record.key],
+      errorOf: stepRecordError,
+      mayBeMissing: true,
+    }),
+    caches: openRecordSet<CacheRecord>(join(root, 'caches'), {
+      keysOf: (record) => [record.key],
+      errorOf: cacheRecordError,
+      mayBeMissing: true,
     }),
     mayBeCut: (layer) => bootId !== undefined && !layer.sealed && layer.bootId !== bootId,
     lock: async (name, lockOptions) => {

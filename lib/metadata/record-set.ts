@@ -1,7 +1,7 @@
 import { readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError, StoreError } from '../errors.js';
-import { syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import type { RecordSet } from './types.js';
 
 /** Writing a record takes milliseconds: a temporary file this old has no writer any more. */
@@ -17,6 +17,8 @@ interface RecordKind<T> {
   readonly errorOf: (record: T) => string | undefined;
   /** Makes a record right that an earlier version wrote wrong. */
   readonly mend?: (record: T) => T;
+  /** Stores of earlier versions lack the directory: it counts as empty. */
+  readonly mayBeMissing?: boolean;
 }
 
 /** The records in `directory`. They are checked when they are written and when they are read. */
@@ -39,6 +41,8 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
     }
     return parseRecord(text, { path, key, kind });
   };
+  const isMissing = (error: unknown): boolean =>
+    kind.mayBeMissing === true && (error as NodeJS.ErrnoException).code === 'ENOENT';
   return {
     get: read,
     async put(key, record) {
@@ -47,6 +51,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       if (wrong !== undefined) throw new TypeError(`a record cannot be written: its ${wrong}`);
       if (!kind.keysOf(record).includes(key))
         throw new TypeError(`a record cannot be stored as ${key}: it belongs elsewhere`);
+      if (kind.mayBeMissing === true) makeDirectory(directory);
       await writeFileAtomic(path, `${JSON.stringify(record, undefined, 2)}\n`);
     },
     async delete(key) {
@@ -58,6 +63,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       try {
         names = await readdir(directory);
       } catch (error) {
+        if (isMissing(error)) return [];
         throw unreadable(directory, error);
       }
       const keys = names.map((name) => FILE.exec(name)?.[1]).filter((key) => key !== undefined);
@@ -66,7 +72,11 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       return records.filter((record) => record !== undefined);
     },
     async sweep() {
-      for (const name of await readdir(directory)) {
+      const names = await readdir(directory).catch((error: unknown) => {
+        if (isMissing(error)) return [];
+        throw error;
+      });
+      for (const name of names) {
         if (!name.startsWith(TEMPORARY_PREFIX)) continue;
         const path = join(directory, name);
         const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Infinity }));

@@ -86,6 +86,63 @@ export interface UploadRecord {
   readonly begun: string;
 }
 
+/** One part of a step's key: `parent`, `command`, `env A`, … */
+export interface KeyPart {
+  readonly name: string;
+  /** Plain where it is short and no secret, else its SHA-256. */
+  readonly value: string;
+}
+
+/**
+ * A step of a build whose files are kept as a read-only subvolume, to be used again by a build that comes to the same key. The
+ * subvolume is called as a layer with the chainID `sha256:<id>` would be.
+ */
+export interface StepRecord {
+  readonly version: 1;
+  /** Hex SHA-256 of all that decides the result. */
+  readonly key: string;
+  /** 64 random hex digits: another run of the same step has another ID. */
+  readonly id: string;
+  /** ID of the step whose files it was run on; absent on a base image or on nothing. */
+  readonly parent?: string;
+  /** Where it was run, without instruction: lets a miss be compared with what was there before. */
+  readonly place: string;
+  /** What `key` was made of. */
+  readonly parts: readonly KeyPart[];
+  /** ISO 8601: when it was run, and when a build last used it. */
+  readonly created: string;
+  readonly used: string;
+  /** Bytes of its changes: of the uncompressed tar where it was packed, else as far as they are on disk. */
+  readonly size: number;
+  /** The boot in which it was written: files of another boot may be cut unless `sealed`. */
+  readonly bootId: string;
+  readonly sealed: boolean;
+  /** Its changes as a layer, once an image needed them. */
+  readonly layer?: StepLayer;
+  /** As in `LayerRecord`. */
+  readonly origin?: SubvolumeOrigin;
+}
+
+/** A cache mount of builds: a writable subvolume that lasts. */
+export interface CacheRecord {
+  readonly version: 1;
+  /** Hex SHA-256 of `id`: its name in the store. */
+  readonly key: string;
+  /** As in the Dockerfile: `/root/.npm`. */
+  readonly id: string;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly used: string;
+}
+
+/** A layer packed from a step. */
+export interface StepLayer {
+  readonly blob: Descriptor;
+  readonly diffId: DiffId;
+  /** SOURCE_DATE_EPOCH that it was packed with. */
+  readonly sourceDateEpoch?: number;
+}
+
 /** A held lock; `release` is idempotent. The kernel frees it when the process dies. */
 export interface HeldLock {
   release(): void;
@@ -97,6 +154,10 @@ export interface MetadataStore {
   readonly layers: RecordSet<LayerRecord>;
   readonly containers: RecordSet<ContainerRecord>;
   readonly uploads: RecordSet<UploadRecord>;
+  /** By key. */
+  readonly steps: RecordSet<StepRecord>;
+  /** By key. */
+  readonly caches: RecordSet<CacheRecord>;
   /** Whether a power cut may have cut a layer's files: it was written in another boot and not sealed. */
   mayBeCut(layer: LayerRecord): boolean;
   /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */

@@ -5,6 +5,8 @@
  */
 export * from './deps.js';
 export * from './archives/index.js';
+export * from './build/index.js';
+export type { BuildContext, BuildSources } from './build-context/index.js';
 export * from './containers/index.js';
 export * from './convert/index.js';
 export * from './copy/index.js';

@@ -22,9 +22,34 @@ export interface ProgressEvent {
   readonly message?: string;
 }
 
+/** One event about a step of a build; `v` is the version of this shape. Fields may be added, never renamed. */
+export interface StepEvent {
+  readonly v: 1;
+  readonly kind: 'step';
+  /** Tells steps of one build apart. */
+  readonly step: string;
+  /** Name of the stage, or its number. */
+  readonly stage: string;
+  /** Number of the step in its stage, from 1, and how many there are. */
+  readonly number: number;
+  readonly count: number;
+  /** The instruction on one line. */
+  readonly text: string;
+  /** `output`: the command wrote `output`. `packed`: its layer has `bytes`. */
+  readonly state: 'active' | 'cached' | 'done' | 'failed' | 'output' | 'packed';
+  readonly seconds?: number;
+  /** Of the layer's blob. */
+  readonly bytes?: number;
+  readonly output?: string;
+  /** With `active`: why it was not found in the cache. */
+  readonly missed?: readonly string[];
+}
+
 /** Where progress and remarks go. Must not throw; `note` is for a one-line remark to the user (said on stderr). */
 export interface ProgressSink {
   event(event: ProgressEvent): void;
+  /** Takes events of a build. */
+  step?(event: StepEvent): void;
   note(message: string): void;
 }
 

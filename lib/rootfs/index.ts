@@ -15,6 +15,7 @@ export * from './dir-chain.js';
 export { openDirectoryTree, type DirectoryTree } from './directory-tree.js';
 export * from './entry-type.js';
 export type * from './file-tree.js';
+export * from './make-directories.js';
 export * from './open-parent.js';
 export * from './open-regular.js';
 export * from './path-hash.js';

@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
+import { join } from 'node:path';
 import { fdPath } from '../sys/index.js';
 import type { CopyInput } from './copy-path.js';
+import type { DirectoryAttributes } from './make-directories.js';
 import { locate, namesEntries, notFound, openEntry, type CopyPlace, type Opened } from './copy-place.js';
 import type { CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
@@ -22,6 +24,10 @@ export interface TreeAccess {
   copyPath(input: CopyInput): Promise<CopyTotals>;
   /** See `locatePath`. */
   locatePath(place: CopyPlace, options: { readonly followLink: boolean }): Promise<LocatedPath>;
+  /** See `realPathInRoot`. */
+  realPath(root: string, path: string): Promise<string>;
+  /** See `makeDirectories`. */
+  makeDirectories(root: string, path: string, attributes: DirectoryAttributes): Promise<void>;
 }
 
 /**
@@ -52,4 +58,19 @@ export function locatePath(place: CopyPlace, { followLink }: { readonly followLi
 /** Ends in `.`, so that opening it without following links opens the directory. */
 function pathOf(fd: number): string {
   return `${fdPath(fd).toString()}/.`;
+}
+
+/**
+ * The path of this machine that `path` inside `root` leads to, links followed inside. It names the same file as long as nobody
+ * else changes the directories on the way. Throws NotFoundError, UsageError, SyscallError.
+ */
+export function realPathInRoot(root: string, path: string): string {
+  const opened: Opened = [];
+  try {
+    const found = locate({ root, path }, {}, opened);
+    if (found.stat === undefined) throw notFound(path);
+    return join(root, found.path.toString());
+  } finally {
+    opened.forEach((fd) => closeSync(fd));
+  }
 }

@@ -7,6 +7,7 @@ import { checkCommand } from './check-command.js';
 import { checkMachine } from './check-machine.js';
 import { containerSpec, type SpecMount } from './container-spec.js';
 import { findUser } from './find-user.js';
+import { removeMemoryFiles, writeMemoryFiles } from './memory-files.js';
 import { makeMountPoints, readMountJournal, removeMountPoints } from './mount-points.js';
 import { placeMounts } from './place-mounts.js';
 import { planMounts } from './plan-mounts.js';
@@ -41,22 +42,24 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
 
   const start = async (input: RunInput, place: RuntimePlace): Promise<number> => {
     const cwd = posix.resolve('/', input.workdir ?? input.execution.WorkingDir ?? '/');
-    const hostname = input.id.slice(0, 12);
+    const hostname = input.hostname ?? input.id.slice(0, 12);
     const user = findUser(input.rootfs, input.user ?? input.execution.User ?? '');
     for (const path of ['/etc/passwd', '/etc/group']) checkRegular(input.rootfs, path);
-    const { mounts, points } = planMounts(input, { directory: place.directory, hostname, cwd });
+    const files = writeMemoryFiles(input.id, input.memoryFiles ?? []);
+    const all = { ...input, volumes: [...input.volumes, ...files] };
+    const { mounts, points } = planMounts(all, { directory: place.directory, hostname, cwd });
     const attempt = async (use: boolean, placed: readonly SpecMount[]): Promise<number> => {
       const spec = containerSpec(input, { user, mounts: placed, cwd, hostname, cgroups: use });
       await writeFile(join(place.directory, 'config.json'), JSON.stringify(spec));
-      return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals });
+      return runContainer(place, { cgroups: { use }, takeSignals: input.takeSignals, onOutput: input.onOutput });
     };
     const { process } = containerSpec(input, { user, mounts, cwd, hostname, cgroups: true });
     const check = (volumes: readonly string[]): void => checkCommand(input.rootfs, { ...process, user, volumes });
     // Without volumes, before anything is made in the container's files.
-    if (input.volumes.length === 0) check([]);
+    if (all.volumes.length === 0) check([]);
     const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
     const placed = placeMounts(mounts, places);
-    if (input.volumes.length > 0)
+    if (all.volumes.length > 0)
       check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
     // A link of the kernel's could lead out of the container (CVE-2024-21626).
     if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
@@ -78,6 +81,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
   const clear = async (id: string, rootfs: string): Promise<void> => {
     const journal = readMountJournal(journalOf(id));
     if (journal !== undefined && existsSync(rootfs)) removeMountPoints(rootfs, journal);
+    removeMemoryFiles(id);
     await rm(runDirectory(id), { recursive: true, force: true });
   };
 
@@ -98,6 +102,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await clear(id, rootfs).catch(() => undefined);
       }
     },
+    findUser: (rootfs, user) => Promise.resolve(findUser(rootfs, user)),
     async settle(id, rootfs) {
       if (!existsSync(runDirectory(id))) return false;
       const { remove, program: used } = await readRecord(runDirectory(id));

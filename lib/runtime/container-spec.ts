@@ -114,6 +114,7 @@ export function containerSpec(
         ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
         : { bounding: capabilities },
     noNewPrivileges: false,
+    ...limitsOf(input),
   };
   return {
     ociVersion: '1.0.2',
@@ -130,6 +131,14 @@ export function containerSpec(
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },
+  };
+}
+
+function limitsOf({ limits = [] }: RunInput): object {
+  if (limits.length === 0) return {};
+  // No limit is the largest number of 64 bits, which JSON of JavaScript cannot say exactly: the runtime takes -1 for it.
+  return {
+    rlimits: limits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
   };
 }
 

@@ -49,6 +49,9 @@ export function findRuntime(wanted: string | undefined): string {
   });
 }
 
+/** How long output may come after the command has ended. */
+const OUTPUT_GRACE_MS = 1000;
+
 /** Where a runtime works on one container. */
 export interface RuntimePlace {
   readonly program: string;
@@ -59,12 +62,20 @@ export interface RuntimePlace {
 }
 
 /**
- * Runs the container with this process's standard streams; resolves with the command's exit code. Throws
+ * Runs the container with this process's standard streams, or with `onOutput`; resolves with the command's exit code. Throws
  * ContainerStartError when the command did not start, CommandError when a program to start it with is missing.
  */
 export async function runContainer(
   place: RuntimePlace,
-  { cgroups, takeSignals }: { readonly cgroups: CgroupChoice; readonly takeSignals: TakeSignals },
+  {
+    cgroups,
+    takeSignals,
+    onOutput,
+  }: {
+    readonly cgroups: CgroupChoice;
+    readonly takeSignals: TakeSignals;
+    readonly onOutput?: ((chunk: Buffer) => void) | undefined;
+  },
 ): Promise<number> {
   const { directory, id } = place;
   const [pidFile, log, begun] = ['pid', 'log', BEGUN].map((name) => join(directory, name)) as [string, string, string];
@@ -72,10 +83,11 @@ export async function runContainer(
   const [program, ...args] = commandLine(place, cgroups, ['run', '--bundle', directory, '--pid-file', pidFile, id]);
   // A session of its own: signals of a terminal come to this process alone, and are passed on once.
   const child = spawn(program, args, {
-    stdio: ['inherit', 'inherit', 'inherit'],
+    stdio: onOutput === undefined ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     detached: true,
     env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
   });
+  if (onOutput !== undefined) for (const stream of [child.stdout, child.stderr]) stream?.on('data', onOutput);
   // A runtime that is still starting the command may not listen, or wait for ever for a file of the container.
   const endStart = (): void => {
     if (!existsSync(pidFile)) child.kill('SIGKILL');
@@ -104,7 +116,17 @@ export async function runContainer(
           }),
         ),
       );
-      child.once('exit', (...ending) => resolve(ending));
+      // 'close' comes after all output; but a process left in the background may keep the pipe open.
+      child.once('exit', (...ending) => {
+        if (onOutput === undefined) resolve(ending);
+        else {
+          const timer = setTimeout(() => resolve(ending), OUTPUT_GRACE_MS);
+          child.once('close', () => {
+            clearTimeout(timer);
+            resolve(ending);
+          });
+        }
+      });
     });
     // A runtime that was killed leaves the container.
     if (code === null) {

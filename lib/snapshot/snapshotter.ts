@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
@@ -44,6 +45,18 @@ export interface FreezingSnapshotter extends Snapshotter {
   listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
   /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
   writtenBytes(containerId: string): Promise<number>;
+  /** The writable subvolume of a cache mount, made when there is none: call it under a lock. Resolves with its absolute path. */
+  openCache(
+    name: string,
+    attributes: { readonly mode: number; readonly uid: number; readonly gid: number },
+  ): Promise<string>;
+  /** Writable snapshot of a cache mount under `key`, for `removeWork(key)`. Resolves with its absolute path. */
+  copyCache(key: string, name: string): Promise<string>;
+  removeCache(name: string): Promise<void>;
+  /** Names of all cache mounts, sorted. */
+  listCaches(): Promise<string[]>;
+  /** Bytes of file contents that are in a layer and not in what it is a snapshot of, or in a cache mount; as far as they are on disk. */
+  ownBytes(tree: { readonly layer: ChainId } | { readonly cache: string }): Promise<number>;
   /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
   freezeWork(key: string, from: string): Promise<string>;
   /** As `prepare`, on top of what `freezeWork(from)` made. */
@@ -67,6 +80,8 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
   const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
   const workPath = (key: string): string => join(work, checkKey(key));
   const trash = join(root, 'trash');
+  const caches = join(root, 'cache');
+  const cachePath = (name: string): string => join(caches, checkKey(name));
   const make = async (key: string, path: string, of: { path: string; readOnly: boolean }): Promise<string> => {
     const { snapshotWork } = await native();
     own.add(key);
@@ -124,6 +139,26 @@ export function createSnapshotter(options: SnapshotterOptions): FreezingSnapshot
     },
     async changeFrozen(key, change) {
       await (await native()).changeFrozen(unnamedPath(key), change);
+    },
+    async openCache(name, attributes) {
+      const path = cachePath(name);
+      const { makeCache } = await native();
+      await makeCache(path, attributes);
+      return path;
+    },
+    copyCache: (key, name) => make(key, workPath(key), { path: cachePath(name), readOnly: false }),
+    async removeCache(name) {
+      await (await native()).removeTree(cachePath(name), trash);
+    },
+    async listCaches() {
+      const names = await readdir(caches).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      });
+      return names.filter((name) => KEY.test(name)).sort();
+    },
+    async ownBytes(tree) {
+      return (await native()).writtenBytes('layer' in tree ? layerPath(tree.layer) : cachePath(tree.cache));
     },
     freezeWork: (key, from) => make(key, unnamedPath(key), { path: workPath(from), readOnly: true }),
     prepareOn: (key, from) => make(key, workPath(key), { path: unnamedPath(from), readOnly: false }),

@@ -14,6 +14,8 @@ const DIRECTORIES = [
   'blobs/sha256',
   'ingest',
   'uploads',
+  'steps',
+  'cache',
   'layers',
   'containers',
   'images',

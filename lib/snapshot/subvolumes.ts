@@ -10,6 +10,7 @@ import {
   SUBVOLUME_ROOT_INODE,
   bytesWrittenAfter,
   chmodFd,
+  chownFd,
   setTimesFd,
   createSubvolume,
   isErrno,
@@ -81,6 +82,22 @@ export async function makeContainer(path: string, parent: ParentLayer | undefine
     throw error;
   }
   return path;
+}
+
+/** Makes the empty writable subvolume `path` of a cache mount, unless it is there. Call it under a lock. */
+export async function makeCache(
+  path: string,
+  { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+): Promise<void> {
+  if (openable(path)) return;
+  makeDirectory(dirname(path));
+  await makeWritable(path, undefined);
+  await translated(path, () =>
+    withDirectory(path, (fd) => {
+      chownFd(fd, uid, gid);
+      chmodFd(fd, mode);
+    }),
+  );
 }
 
 /** Makes a read-only snapshot of a container at `path`, as `freezeTree` does. */

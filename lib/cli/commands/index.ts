@@ -1,4 +1,5 @@
 import type { CommandSpec } from '../command.js';
+import { build } from './build.js';
 import { append, config, flatten, rebase } from './change-image.js';
 import { commit } from './commit.js';
 import { complete } from './complete.js';
@@ -47,6 +48,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   inspect,
   history,
   tree,
+  build,
   tag,
   untag,
   rmi,

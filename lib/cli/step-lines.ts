@@ -1,0 +1,71 @@
+import type { StepEvent } from '../progress/index.js';
+import { escapeText, formatSize } from '../util/index.js';
+import { formatSeconds } from './progress-lines.js';
+
+/** Lines of output that a terminal shows of each step. */
+const SHOWN_LINES = 5;
+
+/** `[build 2/5] RUN make`, escaped. */
+export function stepTitle({ stage, number, count, text }: StepEvent): string {
+  return escapeText(`[${stage} ${number}/${count}] ${text}`);
+}
+
+/** Lines of a log for one event; none where there is nothing to say. */
+export function stepLines(event: StepEvent): string[] {
+  const title = stepTitle(event);
+  const { state, missed, output = '', stage, number } = event;
+  switch (state) {
+    case 'active':
+      return missed === undefined ? [title] : [title, ...missed.map((why) => `  not in the cache: ${escapeText(why)}`)];
+    case 'cached':
+      return [`${title}  CACHED`];
+    case 'output':
+      return [escapeText(`[${stage} ${number}] ${output}`)];
+    case 'done':
+      return [`[${escapeText(stage)} ${number}] done in ${duration(event)}`];
+    case 'packed':
+      return [`[${escapeText(stage)} ${number}] layer of ${formatSize(event.bytes ?? 0)}`];
+    case 'failed':
+      return [`[${escapeText(stage)} ${number}] FAILED after ${duration(event)}`];
+  }
+}
+
+/** The steps that run, with their last lines of output, as a terminal shows them in place. */
+export class RunningSteps {
+  readonly #running = new Map<string, { readonly event: StepEvent; readonly since: number; readonly lines: string[] }>();
+
+  /** Takes an event; returns lines that stay on the screen. `now` in ms. */
+  take(event: StepEvent, now: number): string[] {
+    const step = this.#running.get(event.step);
+    switch (event.state) {
+      case 'active':
+        this.#running.set(event.step, { event, since: now, lines: [] });
+        return (event.missed ?? []).map((why) => `${stepTitle(event)}  not in the cache: ${escapeText(why)}`);
+      case 'output':
+        step?.lines.push(escapeText(event.output ?? ''));
+        if (step !== undefined && step.lines.length > SHOWN_LINES) step.lines.shift();
+        return [];
+      case 'cached':
+        return [`${stepTitle(event)}  CACHED`];
+      case 'done':
+      case 'failed':
+        this.#running.delete(event.step);
+        return [`${stepTitle(event)}  ${event.state === 'failed' ? 'FAILED ' : ''}${duration(event)}`];
+      case 'packed':
+        return [];
+    }
+  }
+
+  /** Lines that are redrawn, at most `columns` wide. */
+  lines(columns: number, now: number): string[] {
+    return [...this.#running.values()].flatMap(({ event, since, lines }) =>
+      [`${stepTitle(event)}  ${formatSeconds((now - since) / 1000)}`, ...lines.map((line) => `  ${line}`)].map((line) =>
+        line.slice(0, columns),
+      ),
+    );
+  }
+}
+
+function duration({ seconds = 0 }: StepEvent): string {
+  return seconds < 10 ? `${seconds.toFixed(1)}s` : formatSeconds(seconds);
+}

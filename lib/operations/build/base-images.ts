@@ -1,0 +1,98 @@
+import { NotFoundError, UsageError } from '../../errors.js';
+import type { ImageRecord } from '../../metadata/index.js';
+import {
+  formatPlatform,
+  formatReference,
+  parsePlatform,
+  parseReference,
+  platformScore,
+  type ImageConfig,
+  type Platform,
+} from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { restoreLayers } from '../layers/index.js';
+import { pullImage } from '../pull/index.js';
+import { findImage, readImageConfig } from '../store/index.js';
+import type { StageBase } from './stage-state.js';
+import type { BuildRequest } from './types.js';
+
+/** What a build without `--reserve` leaves free when it fetches a base. */
+const RESERVE = 2 ** 30;
+
+type BaseRequest = Pick<BuildRequest, 'platform' | 'pull' | 'reserveBytes' | 'bootId' | 'signal'>;
+
+/** The images that stages begin with or copy from; each is looked up once. */
+export class BaseImages {
+  readonly #deps: OperationDeps;
+  readonly #request: BaseRequest;
+  readonly #found = new Map<string, Promise<StageBase>>();
+
+  constructor(deps: OperationDeps, request: BaseRequest) {
+    this.#deps = deps;
+    this.#request = request;
+  }
+
+  /**
+   * The image as the base of a stage: of the store, or fetched. `platform`: of FROM, as text. Throws NotFoundError, UsageError
+   * and what fetching throws.
+   */
+  find(reference: string, platform?: string): Promise<StageBase> {
+    const wanted = platform === undefined ? this.#request.platform : parsePlatform(platform);
+    const key = `${formatPlatform(wanted)} ${reference}`;
+    let base = this.#found.get(key);
+    if (base === undefined) {
+      base = this.#resolve(reference, wanted);
+      this.#found.set(key, base);
+      // Awaited by the stages that need it, which may come later.
+      base.catch(() => undefined);
+    }
+    return base;
+  }
+
+  async #resolve(reference: string, platform: Platform): Promise<StageBase> {
+    const { bootId, signal } = this.#request;
+    const record = (await this.#inStore(reference, platform)) ?? (await this.#fetch(reference, platform));
+    await restoreLayers(this.#deps, record, { bootId, signal });
+    const config = await readImageConfig(this.#deps, record);
+    const top = record.chainIds.at(-1);
+    return {
+      config,
+      platform: platformOf(config),
+      tree: top === undefined ? undefined : { subvolume: top, key: top },
+      layers: record.layers.map((blob, i) => ({ kind: 'base', blob, diffId: record.diffIds[i]! })),
+      history: (config.history ?? []).map((entry) => ({ entry, isNew: false })),
+    };
+  }
+
+  /** An image that is here, unless a registry is to be asked. */
+  async #inStore(reference: string, platform: Platform): Promise<ImageRecord | undefined> {
+    if (this.#request.pull !== 'missing' && this.#request.pull !== 'never') return undefined;
+    try {
+      const { record } = await findImage(this.#deps, reference);
+      const [os = '', architecture = '', variant] = record.platform.split('/');
+      const own = variant === undefined ? { os, architecture } : { os, architecture, variant };
+      return platformScore(platform, own) > 0 ? record : undefined;
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  async #fetch(name: string, platform: Platform): Promise<ImageRecord> {
+    const { pull, reserveBytes = RESERVE, bootId, signal } = this.#request;
+    const reference = parseReference((await this.#deps.fullName?.(name)) ?? name);
+    const how = { platform, platformGiven: true, policy: pull, reserveBytes, bootId, signal };
+    const { id, digest } = await pullImage(this.#deps, { reference, ...how });
+    const record = (await this.#deps.metadata.images.ofImage(id)).find(({ manifest }) => manifest.digest === digest);
+    if (record !== undefined) return record;
+    throw new NotFoundError(`the image ${formatReference(reference)} was removed while it was to be built on`, {
+      kind: 'image',
+      subject: name,
+    });
+  }
+}
+
+function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  if (os === '' || architecture === '') throw new UsageError('the base image does not say its platform');
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+}

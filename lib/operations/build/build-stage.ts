@@ -1,0 +1,265 @@
+import {
+  expandInstruction,
+  instructionError,
+  parseTrigger,
+  runScript,
+  type AddInstruction,
+  type CopyInstruction,
+  type ResolvedStage,
+  type RunInstruction,
+  type StageInstruction,
+  type WorkdirInstruction,
+} from '../../dockerfile/index.js';
+import type { StepRecord } from '../../metadata/index.js';
+import type { BuildSources } from '../build-context/index.js';
+import type { OperationDeps } from '../deps.js';
+import { runCommand } from './run-command.js';
+import { planMounts, type MountSource } from './run-mounts.js';
+import { runStep, type KeepStep, type StepDeps } from './run-step.js';
+import type { StageState } from './stage-state.js';
+import { treeOf } from './step-cache.js';
+import { stepKey } from './step-key.js';
+import type { LoggedStep, StepLog } from './step-log.js';
+import type { BuildRequest, StageLayer, StepKey } from './types.js';
+
+/** What building a stage needs. */
+export interface StageContext extends StepDeps {
+  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime' | 'trees' | 'progress'>;
+  readonly request: BuildRequest;
+  readonly sources: BuildSources;
+  readonly log: StepLog;
+  /** What `--from` or `from=` of an instruction means; undefined: the build context. */
+  readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<MountSource>;
+  /** Told of each step with its layers, so that the target's are packed while others run. */
+  readonly onLayer: (layers: readonly StageLayer[], log: LoggedStep) => void;
+  /** Keeps the files of a RUN that failed: those of container `id`, on the layers of the stage so far. */
+  readonly onFailure: ((state: StageState, container: string) => Promise<void>) | undefined;
+}
+
+/** Executes the instructions of a stage, triggers of its base first. Throws DockerfileError, BuildStepError and what steps throw. */
+export async function buildStage(
+  context: StageContext,
+  stage: ResolvedStage,
+  state: StageState,
+  triggers: readonly string[],
+): Promise<void> {
+  const { name, index, from, instructions } = stage.stage;
+  const all = [...triggers.map((text) => parseTrigger(text, { base: from.base })), ...instructions];
+  const stageName = name ?? `stage-${index}`;
+  const { noCache } = context.request;
+  const useCache = typeof noCache === 'boolean' ? !noCache : !noCache.includes(name ?? String(index));
+  const run = new StageRun(context, state, { stageName, useCache, count: all.length });
+  for (const [i, instruction] of all.entries()) {
+    context.request.signal.throwIfAborted();
+    await run.execute(instruction, i + 1);
+  }
+}
+
+/** A step before it is run. */
+interface StepToRun {
+  readonly instruction: StageInstruction;
+  readonly log: LoggedStep;
+  readonly key: StepKey;
+  readonly perform: (workKey: string, keep: KeepStep) => Promise<StepRecord>;
+}
+
+interface RunOptions {
+  readonly stageName: string;
+  readonly useCache: boolean;
+  /** Instructions of the stage. */
+  readonly count: number;
+}
+
+class StageRun {
+  readonly #context: StageContext;
+  readonly #state: StageState;
+  readonly #options: RunOptions;
+  #number = 0;
+
+  constructor(context: StageContext, state: StageState, options: RunOptions) {
+    this.#context = context;
+    this.#state = state;
+    this.#options = options;
+  }
+
+  async execute(unexpanded: StageInstruction, number: number): Promise<void> {
+    const state = this.#state;
+    this.#number = number;
+    if (unexpanded.keyword === 'ARG') {
+      state.remember(state.scope.declare(unexpanded), undefined);
+      return;
+    }
+    const instruction = expandInstruction(unexpanded, state.scope.environment);
+    switch (instruction.keyword) {
+      case 'RUN':
+        return this.#run(instruction);
+      case 'COPY':
+      case 'ADD':
+        return this.#copy(instruction);
+      case 'WORKDIR':
+        state.configure(instruction);
+        return this.#workdir(instruction);
+      default:
+        state.configure(instruction);
+        state.remember(instruction, undefined);
+    }
+  }
+
+  async #run(instruction: RunInstruction): Promise<void> {
+    const { deps, request, sources, findSource, onFailure } = this.#context;
+    const state = this.#state;
+    if (instruction.security === 'insecure')
+      throw instructionError(instruction, '--security=insecure is not supported', 'leave it out');
+    if (instruction.devices.length > 0) throw instructionError(instruction, '--device is not supported', 'leave it out');
+    const { scope, workdir, tree: below } = state;
+    const script = runScript(instruction, state.config.Shell);
+    const mounts = await planMounts(
+      { deps, request, sources, findSource: (from) => findSource(from, instruction) },
+      instruction,
+      { environment: scope.environment, workdir },
+    );
+    const network = instruction.network === 'default' ? request.network : instruction.network;
+    const user = state.config.User ?? '';
+    const variables = [...scope.environment].map(([name, value]) => `${name}=${value}`);
+    const log = this.#begin(instruction);
+    await this.#step({
+      instruction,
+      log,
+      key: stepKey([
+        { name: 'parent', value: below?.key ?? 'scratch' },
+        { name: 'command', value: JSON.stringify(script.argv) },
+        { name: 'script', value: script.file?.text },
+        ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
+        { name: 'workdir', value: workdir },
+        { name: 'user', value: user },
+        { name: 'network', value: network },
+        { name: 'mounts', value: mounts.key },
+        { name: 'hosts', value: listed(request.extraHosts) },
+        { name: 'limits', value: listed(request.limits) },
+        { name: 'shm-size', value: request.shmSize?.toString() },
+      ]),
+      perform: async (workKey, keep) => {
+        const open = await mounts.open();
+        try {
+          const { volumes, temporary } = open;
+          const { file } = script;
+          const memoryFiles =
+            file === undefined
+              ? open.memoryFiles
+              : [
+                  ...open.memoryFiles,
+                  { target: file.path, content: Buffer.from(file.text), mode: 0o755, uid: 0, gid: 0 },
+                ];
+          const proxies = scope.proxies.map(([name, value]) => `${name}=${value}`);
+          return await runCommand(
+            deps,
+            {
+              ...{ instruction, below, workKey, argv: script.argv, workdir, user, network },
+              env: [...proxies, ...variables, ...open.env],
+              mounts: { volumes, memoryFiles, temporary },
+            },
+            {
+              request,
+              log,
+              onFrozen: keep,
+              onFailure: onFailure === undefined ? undefined : (id) => onFailure(state, id),
+            },
+          );
+        } finally {
+          await open.release();
+        }
+      },
+    });
+  }
+
+  async #copy(instruction: CopyInstruction | AddInstruction): Promise<void> {
+    const { deps, request, sources, findSource } = this.#context;
+    const { workdir, tree: below } = this.#state;
+    const { signal } = request;
+    const from = instruction.keyword === 'COPY' ? instruction.from : undefined;
+    const { context } = await findSource(from, instruction);
+    const selection = await sources.select({ instruction, context, workdir, signal });
+    try {
+      const log = this.#begin(instruction);
+      await this.#step({
+        instruction,
+        log,
+        key: stepKey([
+          { name: 'parent', value: below?.key ?? 'scratch' },
+          { name: 'instruction', value: copyText(instruction, workdir) },
+          { name: 'files', value: await selection.digest() },
+        ]),
+        perform: async (workKey, keep) => {
+          const directory = await deps.snapshots.prepare(workKey, below?.subvolume);
+          await sources.write(selection, directory, { createdNs: this.#nowNs(), signal });
+          return keep(0);
+        },
+      });
+    } finally {
+      await selection.close();
+    }
+  }
+
+  async #workdir(instruction: WorkdirInstruction): Promise<void> {
+    const { deps } = this.#context;
+    const { workdir, tree: below, config } = this.#state;
+    if (workdir === '/') {
+      this.#state.remember(instruction, undefined);
+      return;
+    }
+    const user = config.User ?? '';
+    const log = this.#begin(instruction);
+    await this.#step({
+      instruction,
+      log,
+      key: stepKey([
+        { name: 'parent', value: below?.key ?? 'scratch' },
+        { name: 'workdir', value: workdir },
+        { name: 'user', value: user },
+      ]),
+      perform: async (workKey, keep) => {
+        const directory = await deps.snapshots.prepare(workKey, below?.subvolume);
+        const { uid, gid } = await deps.runtime.findUser(directory, user);
+        await deps.trees.makeDirectories(directory, workdir, { mode: 0o755, uid, gid, mtimeNs: this.#nowNs() });
+        return keep(0);
+      },
+    });
+  }
+
+  #begin(instruction: StageInstruction): LoggedStep {
+    const { stageName: stage, count } = this.#options;
+    return this.#context.log.begin({ stage, number: this.#number, count, instruction });
+  }
+
+  async #step({ instruction, log, key, perform }: StepToRun): Promise<void> {
+    const state = this.#state;
+    const { stageName, useCache } = this.#options;
+    const below = state.tree;
+    const place = `${this.#context.request.origin} ${stageName} ${this.#number}`;
+    const record = await runStep(this.#context, { stepKey: key, below, place }, { log, useCache, perform });
+    state.tree = treeOf(record);
+    state.layers.push({ kind: 'step', tree: state.tree, below, created: record.created });
+    state.remember(instruction, record.created);
+    this.#context.onLayer([...state.layers], log);
+  }
+
+  #nowNs(): bigint {
+    const { sourceDateEpoch } = this.#context.request;
+    return BigInt(sourceDateEpoch === undefined ? Date.now() : Math.min(Date.now(), sourceDateEpoch * 1000)) * 1_000_000n;
+  }
+}
+
+/** What of a COPY or ADD decides its result besides the files. */
+function copyText(instruction: CopyInstruction | AddInstruction, workdir: string): string {
+  const { keyword, sources, destination, chown, chmod, link, excludes, heredocs } = instruction;
+  const options =
+    instruction.keyword === 'COPY'
+      ? [instruction.parents]
+      : [instruction.checksum ?? null, instruction.keepGitDir, instruction.unpack ?? null];
+  const names = heredocs.map(({ name }) => name);
+  return JSON.stringify([keyword, sources, names, destination, workdir, chown ?? null, chmod ?? null, link, excludes, options]);
+}
+
+function listed(values: readonly unknown[]): string | undefined {
+  return values.length === 0 ? undefined : JSON.stringify(values);
+}

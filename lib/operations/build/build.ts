@@ -1,0 +1,212 @@
+import { instructionError, globalVariables, StageGraph, type BuildInputs, type ResolvedStage, type StageInstruction, type StageSource } from '../../dockerfile/index.js';
+import { hostPlatform, formatPlatform } from '../../spec/index.js';
+import { Semaphore } from '../../util/index.js';
+import type { BuildSources } from '../build-context/index.js';
+import type { OperationDeps } from '../deps.js';
+import { keepingReserve } from '../layers/index.js';
+import { lockStore, sweepStore } from '../store/index.js';
+import { BaseImages } from './base-images.js';
+import { buildStage, type StageContext } from './build-stage.js';
+import { LayerPacker } from './layer-packer.js';
+import type { MountSource } from './run-mounts.js';
+import { StageState, type StageBase } from './stage-state.js';
+import { StepCache } from './step-cache.js';
+import { StepLog } from './step-log.js';
+import type { BuildRequest, BuildResult } from './types.js';
+import { manifestTypeOf, writeImage } from './write-image.js';
+
+/**
+ * Builds the image of a Dockerfile's stage: only the stages that it needs, those that do not need each other at the same time.
+ * Finished steps stay in the cache whatever becomes of the build; the image's records are written last. Throws DockerfileError,
+ * BuildStepError, NotFoundError, UsageError, what fetching a base, running and packing throw, AbortError.
+ */
+export async function buildImage(
+  deps: OperationDeps,
+  sources: BuildSources,
+  request: BuildRequest,
+): Promise<BuildResult> {
+  const started = performance.now();
+  const lock = await lockStore(deps, request);
+  try {
+    await sweepStore(deps);
+    return await keepingReserve(deps, request, async (signal) => {
+      const build = new Build(deps, sources, { ...request, signal });
+      const result = await build.run();
+      return { ...result, seconds: (performance.now() - started) / 1000 };
+    });
+  } finally {
+    lock.release();
+  }
+}
+
+class Build {
+  readonly #deps: OperationDeps;
+  readonly #sources: BuildSources;
+  readonly #request: BuildRequest;
+  readonly #inputs: BuildInputs;
+  readonly #graph: StageGraph;
+  readonly #globals: ReadonlyMap<string, string>;
+  readonly #images: BaseImages;
+  readonly #cache: StepCache;
+  readonly #packer: LayerPacker;
+  readonly #log: StepLog;
+  readonly #slots: Semaphore;
+  readonly #failed = new AbortController();
+  readonly #stages = new Map<number, Promise<StageState>>();
+
+  constructor(deps: OperationDeps, sources: BuildSources, given: BuildRequest) {
+    const request = { ...given, signal: AbortSignal.any([given.signal, this.#failed.signal]) };
+    const { dockerfile, buildArgs, platform, target, bootId, cacheTtlMs } = request;
+    this.#deps = deps;
+    this.#sources = sources;
+    this.#request = request;
+    this.#inputs = { buildArgs, buildPlatform: hostPlatform(), targetPlatform: platform, target };
+    this.#globals = globalVariables(dockerfile, this.#inputs);
+    this.#graph = new StageGraph(dockerfile, { globals: this.#globals, contexts: sources.names });
+    this.#images = new BaseImages(deps, request);
+    this.#cache = new StepCache(deps, { bootId, ttlMs: cacheTtlMs });
+    this.#packer = new LayerPacker(deps, {
+      cache: this.#cache,
+      request,
+      manifestType: manifestTypeOf(request),
+    });
+    this.#log = new StepLog(deps.progress);
+    this.#slots = new Semaphore(request.jobs);
+  }
+
+  async run(): Promise<Omit<BuildResult, 'seconds'>> {
+    const target = this.#graph.target(this.#request.target);
+    const needed = this.#graph.needed(target);
+    // All bases are looked up at once, before anything is run.
+    await Promise.all(needed.map((stage) => this.#imageBase(stage)));
+    const chain = this.#chainOf(target);
+    for (const stage of needed) this.#start(stage, chain.has(stage.stage.index));
+    try {
+      const states = await Promise.all(needed.map(({ stage }) => this.#stages.get(stage.index)!));
+      const state = states.at(-1)!;
+      const layers = await this.#layersOf(state);
+      const record = await writeImage(this.#deps, state, { layers, request: this.#request });
+      return {
+        id: record.id,
+        names: record.names,
+        digest: record.manifest.digest,
+        platform: formatPlatform(state.platform),
+        layers: layers.blobs.map(({ digest, size }) => ({
+          digest,
+          size,
+          state: layers.packed.has(digest) ? 'packed' : 'present',
+        })),
+        steps: this.#log.reports,
+      };
+    } catch (error) {
+      this.#failed.abort(error);
+      throw error;
+    } finally {
+      await Promise.allSettled(this.#stages.values());
+      await this.#packer.settle();
+      await this.#keepSteps();
+    }
+  }
+
+  /** Finished steps survive a power cut, whatever became of the build; its own failure counts more than that of this. */
+  async #keepSteps(): Promise<void> {
+    if (!this.#cache.hasUnsealed) return;
+    await this.#deps.snapshots.sync();
+    await this.#cache.seal();
+  }
+
+  async #layersOf(state: StageState) {
+    if (!this.#request.squash) return this.#packer.finish(state.layers);
+    const own = state.layers.findIndex(({ kind }) => kind === 'step');
+    const base = own < 0 ? state.layers : state.layers.slice(0, own);
+    const first = state.layers[own];
+    const below = first?.kind === 'step' ? first.below : state.tree;
+    return this.#packer.squash(base, { tree: state.tree, below });
+  }
+
+  /** Indexes of the stages whose layers the image has: the target, its base, and so on. */
+  #chainOf(target: ResolvedStage): ReadonlySet<number> {
+    const chain = new Set<number>();
+    for (let stage: ResolvedStage | undefined = target; stage !== undefined;) {
+      chain.add(stage.stage.index);
+      stage = stage.base.kind === 'stage' ? this.#graph.stages[stage.base.index] : undefined;
+    }
+    return chain;
+  }
+
+  /** A stage that only a trigger of an image names is begun when it comes to that. */
+  #stage(index: number): Promise<StageState> {
+    if (!this.#stages.has(index)) this.#start(this.#graph.stages[index]!, false);
+    return this.#stages.get(index)!;
+  }
+
+  #start(stage: ResolvedStage, isPacked: boolean): void {
+    const building = this.#build(stage, isPacked && !this.#request.squash);
+    this.#stages.set(stage.stage.index, building);
+    // The first failure ends the others.
+    building.catch((error: unknown) => this.#failed.abort(error));
+  }
+
+  async #build(resolved: ResolvedStage, isPacked: boolean): Promise<StageState> {
+    const { base } = resolved;
+    const begun = base.kind === 'stage' ? (await this.#stage(base.index)).asBase() : await this.#imageBase(resolved);
+    const state = new StageState(begun ?? this.#scratch(), { inputs: this.#inputs, globals: this.#globals });
+    const context: StageContext = {
+      deps: this.#deps,
+      request: this.#request,
+      sources: this.#sources,
+      cache: this.#cache,
+      slots: this.#slots,
+      log: this.#log,
+      findSource: (from, instruction) => this.#source(from, resolved, instruction),
+      onLayer: (layers, log) => {
+        if (isPacked) this.#packer.add(layers, (bytes) => log.packed(bytes));
+      },
+      onFailure: undefined,
+    };
+    await buildStage(context, resolved, state, begun?.config?.config?.OnBuild ?? []);
+    return state;
+  }
+
+  /** The image that a stage begins with; undefined: another stage, or nothing. */
+  async #imageBase({ base, platform, stage }: ResolvedStage): Promise<StageBase | undefined> {
+    if (base.kind === 'image') return this.#images.find(base.reference, platform);
+    if (base.kind !== 'context') return undefined;
+    const image = this.#sources.imageOf(base.name);
+    if (image !== undefined) return this.#images.find(image, platform);
+    throw instructionError(
+      stage.from,
+      `the build context ${base.name} is a directory, not an image`,
+      `give an image: --build-context ${base.name}=docker-image://REF`,
+    );
+  }
+
+  #scratch(): StageBase {
+    return { config: undefined, platform: this.#request.platform, tree: undefined, layers: [], history: [] };
+  }
+
+  async #source(
+    from: string | undefined,
+    { stage }: ResolvedStage,
+    instruction: StageInstruction,
+  ): Promise<MountSource> {
+    if (from === undefined) return { context: await this.#sources.main(), tree: undefined };
+    const source = this.#graph.source(from, stage, instruction);
+    const image = source.kind === 'context' ? this.#sources.imageOf(source.name) : undefined;
+    if (source.kind === 'context' && image === undefined)
+      return { context: await this.#sources.named(source.name), tree: undefined };
+    return this.#treeSource(image === undefined ? source : { kind: 'image', reference: image }, from, instruction);
+  }
+
+  async #treeSource(source: StageSource, name: string, instruction: StageInstruction): Promise<MountSource> {
+    const base =
+      source.kind === 'stage'
+        ? await this.#stage(source.index)
+        : source.kind === 'image'
+          ? await this.#images.find(source.reference)
+          : undefined;
+    const tree = base?.tree;
+    if (tree === undefined) throw instructionError(instruction, `${name} has no files`);
+    return { context: await this.#sources.ofTree(name, this.#deps.snapshots.layerPath(tree.subvolume)), tree };
+  }
+}

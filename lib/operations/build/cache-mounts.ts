@@ -1,0 +1,110 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { RunMount } from '../../dockerfile/index.js';
+import type { VolumeMount } from '../../runtime/index.js';
+import type { OperationDeps } from '../deps.js';
+
+type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees'>;
+
+/** A cache that is mounted in a container; `release` after the run. */
+export interface MountedCache {
+  readonly volume: VolumeMount;
+  release(): Promise<void>;
+}
+
+/** A cache mount, its paths absolute. */
+export interface CacheMount {
+  readonly id: string;
+  readonly readOnly: boolean;
+  readonly sharing: RunMount['sharing'] | undefined;
+  /** Of its directory, when it is made. */
+  readonly mode: number | undefined;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly target: string;
+  /** Directory inside of it that is mounted; undefined: all. */
+  readonly source?: string | undefined;
+  /** Fills it when it is made. */
+  readonly fill?: ((directory: string) => Promise<void>) | undefined;
+}
+
+/** Name of the cache in the store. */
+export function cacheKey(id: string): string {
+  return createHash('sha256').update(id).digest('hex');
+}
+
+/**
+ * Opens the cache, made when there is none. `locked` waits until no other build has it; `private` works on a copy, which is
+ * dropped, while another one has it; `shared` waits for neither. Call with the store locked. Throws SubvolumeError, UsageError.
+ */
+export async function mountCache(
+  deps: CacheDeps,
+  mount: CacheMount,
+  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: () => void },
+): Promise<MountedCache> {
+  const key = cacheKey(mount.id);
+  const directory = await openCache(deps, key, mount, signal);
+  const name = `cache-${key}`;
+  const sharing = mount.sharing ?? 'shared';
+  const { metadata } = deps;
+  if (sharing === 'private') {
+    const own = await metadata.tryLock(name, 'exclusive');
+    if (own === undefined) return copyOf(deps, key, mount, signal);
+    return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve(own.release()) };
+  }
+  const mode = sharing === 'locked' ? 'exclusive' : 'shared';
+  const lock = await metadata.lock(name, { mode, signal, onWait });
+  try {
+    return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve(lock.release()) };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** Its directory, made and filled under a lock; notes that it was used. */
+async function openCache(
+  { metadata, snapshots }: CacheDeps,
+  key: string,
+  { id, fill, mode, uid, gid }: CacheMount,
+  signal: AbortSignal,
+): Promise<string> {
+  const making = await metadata.lock(`cache-made-${key}`, { mode: 'exclusive', signal });
+  try {
+    const now = new Date().toISOString();
+    const record = await metadata.caches.get(key);
+    // Without a record it was not filled to its end.
+    if (record === undefined) await snapshots.removeCache(key);
+    const directory = await snapshots.openCache(key, { mode: mode ?? 0o755, uid: uid ?? 0, gid: gid ?? 0 });
+    if (record === undefined) await fill?.(directory);
+    await metadata.caches.put(key, { version: 1, key, id, created: record?.created ?? now, used: now });
+    return directory;
+  } finally {
+    making.release();
+  }
+}
+
+async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: AbortSignal): Promise<MountedCache> {
+  const workKey = randomBytes(16).toString('hex');
+  const alive = await deps.metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
+  const release = async (): Promise<void> => {
+    await deps.snapshots.removeWork(workKey);
+    alive.release();
+  };
+  try {
+    return { volume: await volumeOf(deps, await deps.snapshots.copyCache(workKey, key), mount), release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** A source is looked up inside the cache: what a build left there leads nowhere else. */
+async function volumeOf(
+  { trees }: CacheDeps,
+  directory: string,
+  { target, source, readOnly }: CacheMount,
+): Promise<VolumeMount> {
+  if (source === undefined) return { source: directory, target, readOnly };
+  await trees.makeDirectories(directory, source, { mode: 0o755, uid: 0, gid: 0, mtimeNs: BigInt(Date.now()) * 1_000_000n });
+  return { source: await trees.realPath(directory, source), target, readOnly };
+}

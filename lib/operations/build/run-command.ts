@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { BuildStepError, ContainerStartError } from '../../errors.js';
+import type { ContainerRuntime, RunInput } from '../../runtime/index.js';
+import { onAbort } from '../../util/index.js';
+import type { OperationDeps } from '../deps.js';
+import type { RunInstruction } from '../../dockerfile/index.js';
+import type { LoggedStep } from './step-log.js';
+import type { BuildRequest, StepTree } from './types.js';
+
+/** As BuildKit calls it, so that a host name in a file is the same everywhere. */
+const HOST_NAME = 'buildkitsandbox';
+
+/** A command to run on the files of a step. */
+export interface CommandToRun {
+  readonly instruction: RunInstruction;
+  readonly below: StepTree | undefined;
+  /** Key of the work that its files become. */
+  readonly workKey: string;
+  readonly argv: readonly string[];
+  /** `K=V` entries. */
+  readonly env: readonly string[];
+  readonly workdir: string;
+  readonly user: string;
+  readonly network: RunInput['network'];
+  readonly mounts: Pick<RunInput, 'volumes' | 'memoryFiles' | 'temporary'>;
+}
+
+type RunDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>;
+
+/**
+ * Runs a command in a container made from `below`, and freezes its files as the work `workKey`. `onFrozen` makes a step of that
+ * while the container is still there: btrfs tells only then how the two are related. Nothing is left of the container, unless
+ * `onFailure` keeps it, which is told its ID. Throws BuildStepError, ContainerStartError, AbortError.
+ */
+export async function runCommand<T>(
+  deps: RunDeps,
+  command: CommandToRun,
+  {
+    request,
+    log,
+    onFrozen,
+    onFailure,
+  }: {
+    readonly request: BuildRequest;
+    readonly log: LoggedStep;
+    /** `bytes`: written by the command, as far as they are on disk. */
+    readonly onFrozen: (bytes: number) => Promise<T>;
+    readonly onFailure: ((container: string) => Promise<void>) | undefined;
+  },
+): Promise<T> {
+  const { metadata, snapshots, runtime } = deps;
+  const { signal } = request;
+  const id = randomBytes(32).toString('hex');
+  // While these are held, no other process takes it for a leftover.
+  const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
+  const running = await metadata.lock(`running-${id}`, { mode: 'exclusive', signal });
+  let kept = false;
+  try {
+    await runtime.begin(id, { remove: true });
+    const rootfs = await snapshots.createContainer(id, command.below?.subvolume);
+    try {
+      const status = await runtime.run(inputOf(command, { request, log, id, rootfs }));
+      signal.throwIfAborted();
+      if (status !== 0) throw failedError(command, status, log);
+    } catch (error) {
+      if (error instanceof ContainerStartError) {
+        throw startError(command, error);
+      }
+      throw error;
+    }
+    await snapshots.unlockContainer(id);
+    await snapshots.freeze(command.workKey, id);
+    return await onFrozen(await snapshots.writtenBytes(id));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof BuildStepError && onFailure !== undefined) {
+      await onFailure(id);
+      kept = true;
+    }
+    throw error;
+  } finally {
+    await endRun({ snapshots, runtime }, id, kept);
+    running.release();
+    lock.release();
+  }
+}
+
+async function endRun(
+  { snapshots, runtime }: { readonly snapshots: OperationDeps['snapshots']; readonly runtime: ContainerRuntime },
+  id: string,
+  kept: boolean,
+): Promise<void> {
+  await snapshots.unlockContainer(id);
+  await runtime.settle(id, snapshots.containerPath(id));
+  if (!kept) await snapshots.removeContainer(id);
+}
+
+function inputOf(
+  command: CommandToRun,
+  {
+    request,
+    log,
+    id,
+    rootfs,
+  }: { readonly request: BuildRequest; readonly log: LoggedStep; readonly id: string; readonly rootfs: string },
+): RunInput {
+  const { argv, env, workdir, user, network, mounts } = command;
+  const { signal, extraHosts, limits, shmSize, runtime } = request;
+  return {
+    ...{ id, rootfs, execution: {}, entrypoint: [], command: argv, env, workdir, user, network },
+    ...{ ...mounts, extraHosts, limits, shmSize, hostname: HOST_NAME, program: runtime, terminal: false, signal },
+    onOutput: (chunk) => log.output(chunk),
+    takeSignals: (handler) => {
+      // What a build that is interrupted runs is dropped: it is told once, and killed.
+      const end = (): void => (['SIGTERM', 'SIGTERM', 'SIGTERM'] as const).forEach(handler);
+      return onAbort(signal, end);
+    },
+  };
+}
+
+function failedError({ instruction }: CommandToRun, status: number, log: LoggedStep): BuildStepError {
+  const { file, start, text } = instruction;
+  const what = status === 137 ? 'was killed (exit code 137): by the kernel for want of memory?' : `exit code ${status}`;
+  return new BuildStepError(status === 137 ? `the command ${what}` : `the command failed with ${what}`, {
+    file,
+    line: start.line,
+    text,
+    status,
+    output: log.lines,
+  });
+}
+
+/** The command was not found or cannot be executed: that is a mistake of the Dockerfile; anything else one of this machine. */
+function startError({ instruction, argv }: CommandToRun, error: ContainerStartError): Error {
+  if (error.exitCode === 125) return error;
+  const { file, start, text } = instruction;
+  return new BuildStepError(error.message, {
+    ...{ file, line: start.line, text, status: error.exitCode, output: [], cause: error },
+    hint:
+      error.exitCode === 127 && argv[0] === '/bin/sh'
+        ? 'the image has no shell: use the exec form, RUN ["program", "argument"]'
+        : error.hint,
+  });
+}

@@ -1,0 +1,180 @@
+import {
+  commandWords,
+  healthConfig,
+  HISTORY_COMMENT,
+  historyText,
+  resolveWorkdir,
+  StageScope,
+  type BuildInputs,
+  type Environment,
+  type StageInstruction,
+} from '../../dockerfile/index.js';
+import type { ExecutionConfig, HistoryEntry, ImageConfig, Platform } from '../../spec/index.js';
+import type { StageLayer, StepTree } from './types.js';
+
+/** PATH of images whose base has none, as BuildKit sets it. */
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** What a stage begins with. */
+export interface StageBase {
+  /** The config document; undefined: FROM scratch. */
+  readonly config: ImageConfig | undefined;
+  readonly platform: Platform;
+  readonly tree: StepTree | undefined;
+  readonly layers: readonly StageLayer[];
+  /** Parallel to the history of `config`. */
+  readonly history: readonly StageHistory[];
+  /** Scope of the stage that it is. */
+  readonly scope?: StageScope | undefined;
+}
+
+/** A history entry; the date of one with a layer is known when the step was run. */
+export interface StageHistory {
+  readonly entry: HistoryEntry;
+  /** Whether a step of this build made it: its date is that of the step, or of the one before. */
+  readonly isNew: boolean;
+}
+
+/** A stage while it is built: what its instructions have made of config, files and history. */
+export class StageState {
+  readonly scope: StageScope;
+  readonly platform: Platform;
+  /** The document that the config is made from. */
+  readonly document: ImageConfig | undefined;
+  config: ExecutionConfig;
+  author: string | undefined;
+  tree: StepTree | undefined;
+  readonly layers: StageLayer[];
+  readonly history: StageHistory[];
+  #isCmdSet = false;
+
+  constructor(
+    base: StageBase,
+    { inputs, globals }: { readonly inputs: BuildInputs; readonly globals: Environment },
+  ) {
+    const execution = base.config?.config ?? { WorkingDir: '/' };
+    const env = execution.Env ?? [];
+    const hasPath = env.some((entry) => entry.startsWith('PATH='));
+    const { OnBuild: _fired, ...config } = execution;
+    this.scope = new StageScope({
+      inputs,
+      globals,
+      env: hasPath ? env : [...env, `PATH=${DEFAULT_PATH}`],
+      parent: base.scope,
+    });
+    this.config = { ...config, Env: this.scope.env };
+    this.author = base.config?.author;
+    this.document = base.config;
+    this.platform = base.platform;
+    this.tree = base.tree;
+    this.layers = [...base.layers];
+    this.history = [...base.history];
+  }
+
+  /** WORKDIR, absolute. */
+  get workdir(): string {
+    return resolveWorkdir(undefined, this.config.WorkingDir ?? '/');
+  }
+
+  /** Takes an expanded instruction that changes the config only, WORKDIR included; adds no history. */
+  configure(instruction: StageInstruction): void {
+    const { config } = this;
+    switch (instruction.keyword) {
+      case 'ENV':
+        this.scope.setEnv(instruction.pairs);
+        this.config = { ...config, Env: this.scope.env };
+        break;
+      case 'LABEL':
+        this.config = { ...config, Labels: { ...config.Labels, ...fromPairs(instruction.pairs) } };
+        break;
+      case 'CMD':
+        this.#isCmdSet = true;
+        // As BuildKit: the words are complete, no shell is put before them.
+        this.config = { ...config, Cmd: commandWords(instruction.command, config.Shell), ...ARGS_ESCAPED };
+        break;
+      case 'ENTRYPOINT': {
+        const { Cmd, ...rest } = config;
+        const Entrypoint = commandWords(instruction.command, config.Shell);
+        this.config = { ...rest, Entrypoint, ...(this.#isCmdSet && Cmd !== undefined ? { Cmd } : {}) };
+        break;
+      }
+      case 'EXPOSE':
+        this.config = { ...config, ExposedPorts: { ...config.ExposedPorts, ...emptyObjects(instruction.ports) } };
+        break;
+      case 'HEALTHCHECK':
+        this.config = { ...config, Healthcheck: healthConfig(instruction) };
+        break;
+      case 'MAINTAINER':
+        this.author = instruction.name;
+        break;
+      case 'ONBUILD':
+        this.config = { ...config, OnBuild: [...(config.OnBuild ?? []), instruction.trigger] };
+        break;
+      case 'SHELL':
+        this.config = { ...config, Shell: instruction.shell };
+        break;
+      case 'STOPSIGNAL':
+        this.config = { ...config, StopSignal: instruction.signal };
+        break;
+      case 'USER':
+        this.config = { ...config, User: instruction.user };
+        break;
+      case 'VOLUME':
+        this.config = { ...config, Volumes: { ...config.Volumes, ...emptyObjects(instruction.paths) } };
+        break;
+      case 'WORKDIR':
+        this.config = { ...config, WorkingDir: resolveWorkdir(config.WorkingDir, instruction.path) };
+        break;
+      case 'ADD':
+      case 'ARG':
+      case 'COPY':
+      case 'RUN':
+        break;
+    }
+  }
+
+  /** Adds the entry that BuildKit writes for an instruction. `created`: when its layer was made; undefined: it has none. */
+  remember(instruction: StageInstruction, created: string | undefined): void {
+    const text = historyText(instruction, {
+      shell: this.config.Shell,
+      args: this.scope.args,
+      workdir: this.workdir,
+    });
+    if (text === undefined) return;
+    this.history.push({
+      entry: {
+        ...(created === undefined ? {} : { created }),
+        created_by: text,
+        comment: HISTORY_COMMENT,
+        ...(created === undefined ? { empty_layer: true } : {}),
+      },
+      isNew: true,
+    });
+  }
+
+  /** The stage as the base of another one. */
+  asBase(): StageBase {
+    const document: ImageConfig = {
+      ...(this.document ?? {
+        architecture: this.platform.architecture,
+        os: this.platform.os,
+        ...(this.platform.variant === undefined ? {} : { variant: this.platform.variant }),
+        rootfs: { type: 'layers', diff_ids: [] },
+      }),
+      ...(this.author === undefined ? {} : { author: this.author }),
+      config: this.config,
+    };
+    const { platform, tree, layers, history, scope } = this;
+    return { config: document, platform, tree, layers, history, scope };
+  }
+}
+
+const ARGS_ESCAPED: object = { ArgsEscaped: true };
+
+function fromPairs(pairs: readonly { readonly key: string; readonly value: string }[]): Record<string, string> {
+  return Object.fromEntries(pairs.map(({ key, value }) => [key, value]));
+}
+
+function emptyObjects(names: readonly string[]): Record<string, object> {
+  return Object.fromEntries(names.map((name) => [name, {}]));
+}

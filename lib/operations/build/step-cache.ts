@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import type { HeldLock, StepLayer, StepRecord } from '../../metadata/index.js';
+import { parseDigest, type ChainId } from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { differentParts } from './step-key.js';
+import type { StepKey, StepTree } from './types.js';
+
+type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
+
+/** Use is noted once in this time: writing waits for the disk. */
+const USED_MS = 10 * 60 * 1000;
+
+/** A step to look for, and to record when it was run. */
+export interface CachedStep {
+  readonly stepKey: StepKey;
+  /** The files it is run on. */
+  readonly below: StepTree | undefined;
+  /** Where in which Dockerfile it is. */
+  readonly place: string;
+}
+
+/** Why a step is run: the parts of its key that differ from the last time, or another reason in words. */
+export type Miss = readonly string[];
+
+/** The results of steps, by key. Call with the store locked. */
+export class StepCache {
+  readonly #deps: CacheDeps;
+  readonly #bootId: string;
+  readonly #ttlMs: number;
+  /** IDs of steps that this build used or made: never read again. */
+  readonly #seen = new Map<string, StepRecord>();
+
+  constructor(
+    deps: CacheDeps,
+    { bootId, ttlMs = Infinity }: { readonly bootId: string; readonly ttlMs?: number | undefined },
+  ) {
+    this.#deps = deps;
+    this.#bootId = bootId;
+    this.#ttlMs = ttlMs;
+  }
+
+  /** Waits until no other build runs the step with this key. */
+  lock(key: string, signal: AbortSignal): Promise<HeldLock> {
+    return this.#deps.metadata.lock(`step-${key}`, { mode: 'exclusive', signal });
+  }
+
+  /** The step's result if it is kept and whole; notes that it was used. */
+  async find({ stepKey, below }: CachedStep): Promise<StepRecord | undefined> {
+    const record = await this.#deps.metadata.steps.get(stepKey.key);
+    if (record === undefined || (await this.#flaw(record, below)) !== undefined) return undefined;
+    this.#seen.set(record.key, record);
+    if (Date.now() - Date.parse(record.used) < USED_MS) return record;
+    const used: StepRecord = { ...record, used: new Date().toISOString() };
+    await this.#put(used);
+    return used;
+  }
+
+  /** Why `find` finds nothing. Reads all records. */
+  async explain({ stepKey, below, place }: CachedStep): Promise<Miss> {
+    const same = await this.#deps.metadata.steps.get(stepKey.key);
+    if (same !== undefined) return [(await this.#flaw(same, below)) ?? 'the cache was not to be used'];
+    const before = (await this.#deps.metadata.steps.list())
+      .filter((record) => record.place === place)
+      .sort((a, b) => (a.used < b.used ? 1 : -1))
+      // Of several, the one that is most alike.
+      .map((record) => differentParts(stepKey.parts, record.parts))
+      .sort((a, b) => a.length - b.length)[0];
+    return before ?? ['it was never built'];
+  }
+
+  /** Gives the work `workKey` its name as the result of a step, and records it. */
+  async add(
+    { stepKey, below, place }: CachedStep,
+    { workKey, size }: { readonly workKey: string; readonly size: number },
+  ): Promise<StepRecord> {
+    const id = randomBytes(32).toString('hex');
+    const { metadata, snapshots } = this.#deps;
+    const lock = await metadata.lock(`layer-${id}`, { mode: 'exclusive', signal: new AbortController().signal });
+    try {
+      await snapshots.commit(subvolumeOf(id), workKey);
+      const origin = below === undefined ? undefined : await snapshots.originBelow(subvolumeOf(id));
+      const now = new Date().toISOString();
+      const record: StepRecord = {
+        version: 1,
+        key: stepKey.key,
+        id,
+        ...(below?.step === undefined ? {} : { parent: below.step }),
+        place,
+        parts: stepKey.parts,
+        created: now,
+        used: now,
+        size,
+        bootId: this.#bootId,
+        sealed: false,
+        ...(origin === undefined ? {} : { origin }),
+      };
+      await this.#put(record);
+      return record;
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** The record of a step that this build used or made. */
+  recordOf({ key }: StepTree): StepRecord | undefined {
+    return this.#seen.get(key);
+  }
+
+  /** Records that the step was packed. */
+  async setLayer(key: string, layer: StepLayer): Promise<void> {
+    const record = this.#seen.get(key);
+    if (record !== undefined) await this.#put({ ...record, layer });
+  }
+
+  /** Whether steps of this build may be lost to a power cut. */
+  get hasUnsealed(): boolean {
+    return [...this.#seen.values()].some(({ sealed, bootId }) => !sealed && bootId === this.#bootId);
+  }
+
+  /** After a sync: the files of the steps that this build made survive a power cut. */
+  async seal(): Promise<void> {
+    for (const record of this.#seen.values())
+      if (!record.sealed && record.bootId === this.#bootId) await this.#put({ ...record, sealed: true });
+  }
+
+  async #flaw(record: StepRecord, below: StepTree | undefined): Promise<string | undefined> {
+    if (record.parent !== below?.step) return 'a step before it was run again';
+    if (!record.sealed && record.bootId !== this.#bootId) return 'it was built just before a restart';
+    if (Date.now() - Date.parse(record.created) > this.#ttlMs) return 'it is older than --cache-ttl';
+    if (!(await this.#deps.snapshots.has(subvolumeOf(record.id)))) return 'its files are gone';
+    return undefined;
+  }
+
+  async #put(record: StepRecord): Promise<void> {
+    await this.#deps.metadata.steps.put(record.key, record);
+    this.#seen.set(record.key, record);
+  }
+}
+
+/** Name of the subvolume with a step's files, as the snapshotter takes it. */
+export function subvolumeOf(id: string): ChainId {
+  return parseDigest(`sha256:${id}`) as ChainId;
+}
+
+/** The files of a step. */
+export function treeOf({ id, key }: StepRecord): StepTree {
+  return { subvolume: subvolumeOf(id), key, step: id };
+}

@@ -1,0 +1,138 @@
+import type { StageInstruction } from '../../dockerfile/index.js';
+import type { ProgressSink } from '../../progress/index.js';
+import type { StepReport } from './types.js';
+
+/** Lines of output that an error shows. */
+const KEPT_LINES = 20;
+/** Longer lines are cut there: a command may write anything. */
+const LONGEST_LINE = 500;
+
+/** Where a step is in its Dockerfile. */
+export interface StepPlace {
+  readonly stage: string;
+  /** From 1, and of how many in the stage. */
+  readonly number: number;
+  readonly count: number;
+  readonly instruction: StageInstruction;
+}
+
+/** Tells how far the steps of a build are, and collects what became of them. */
+export class StepLog {
+  readonly reports: StepReport[] = [];
+  readonly #progress: ProgressSink;
+  #steps = 0;
+
+  constructor(progress: ProgressSink) {
+    this.#progress = progress;
+  }
+
+  begin(place: StepPlace): LoggedStep {
+    this.#steps += 1;
+    return new LoggedStep(place, {
+      id: String(this.#steps),
+      progress: this.#progress,
+      report: (report) => this.reports.push(report),
+    });
+  }
+}
+
+/** Where the events of a step go. */
+interface StepSink {
+  readonly id: string;
+  readonly progress: ProgressSink;
+  readonly report: (report: StepReport) => void;
+}
+
+/** One step in the log. */
+export class LoggedStep {
+  /** The last lines that its command wrote. */
+  readonly lines: string[] = [];
+  readonly #place: StepPlace;
+  readonly #sink: StepSink;
+  #begun = performance.now();
+  #missed: readonly string[] | undefined;
+  #rest = '';
+  readonly #decoder = new TextDecoder();
+
+  constructor(place: StepPlace, sink: StepSink) {
+    this.#place = place;
+    this.#sink = sink;
+  }
+
+  /** The step is run. `missed`: why it was not in the cache. */
+  run(missed: readonly string[] | undefined): void {
+    this.#begun = performance.now();
+    this.#missed = missed;
+    this.#event({ state: 'active', ...(missed === undefined ? {} : { missed }) });
+  }
+
+  cached(): void {
+    this.#event({ state: 'cached' });
+    this.#report(true);
+  }
+
+  done(): void {
+    this.#endOutput();
+    this.#event({ state: 'done', seconds: this.#seconds() });
+    this.#report(false);
+  }
+
+  failed(): void {
+    this.#endOutput();
+    this.#event({ state: 'failed', seconds: this.#seconds() });
+  }
+
+  /** `bytes`: of the blob of its layer. */
+  packed(bytes: number): void {
+    this.#event({ state: 'packed', bytes });
+  }
+
+  /** Takes what its command writes, in any pieces. */
+  output(chunk: Buffer): void {
+    const text = this.#rest + this.#decoder.decode(chunk, { stream: true });
+    const lines = text.split('\n');
+    this.#rest = lines.pop() ?? '';
+    // A line without an end must not fill the memory.
+    if (this.#rest.length > LONGEST_LINE * 100) lines.push(this.#rest.slice(0, LONGEST_LINE));
+    if (this.#rest.length > LONGEST_LINE * 100) this.#rest = '';
+    for (const line of lines) this.#line(line);
+  }
+
+  #endOutput(): void {
+    const rest = this.#rest + this.#decoder.decode();
+    this.#rest = '';
+    if (rest !== '') this.#line(rest);
+  }
+
+  #line(line: string): void {
+    // A progress bar redraws its line: what it ended with counts.
+    const shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '').slice(0, LONGEST_LINE);
+    this.lines.push(shown);
+    if (this.lines.length > KEPT_LINES) this.lines.shift();
+    this.#event({ state: 'output', output: shown });
+  }
+
+  #seconds(): number {
+    return (performance.now() - this.#begun) / 1000;
+  }
+
+  #report(cached: boolean): void {
+    const { stage, instruction } = this.#place;
+    this.#sink.report({
+      stage,
+      line: instruction.start.line,
+      text: instruction.text,
+      cached,
+      seconds: cached ? 0 : this.#seconds(),
+      ...(this.#missed === undefined ? {} : { missed: this.#missed }),
+    });
+  }
+
+  #event(
+    event: Omit<Parameters<NonNullable<ProgressSink['step']>>[0], 'v' | 'kind' | 'step' | keyof StepPlace | 'text'>,
+  ): void {
+    const { stage, number, count, instruction } = this.#place;
+    const step = this.#sink.id;
+    this.#sink.progress.step?.({ v: 1, kind: 'step', step, stage, number, count, text: instruction.text, ...event });
+  }
+}

@@ -1,0 +1,127 @@
+import type { ImageRecord } from '../../metadata/index.js';
+import {
+  chainIds,
+  formatPlatform,
+  formatReference,
+  MEDIA_TYPE,
+  type ExecutionConfig,
+  type HistoryEntry,
+  type ImageConfig,
+} from '../../spec/index.js';
+import type { OperationDeps } from '../deps.js';
+import { createdAt, putDocument, recordImage, type NewImage } from '../store/index.js';
+import type { PackedLayers } from './layer-packer.js';
+import type { StageHistory, StageState } from './stage-state.js';
+import type { BuildRequest } from './types.js';
+
+type WriteDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>;
+type WriteRequest = Pick<
+  BuildRequest,
+  'labels' | 'annotations' | 'references' | 'format' | 'squash' | 'sourceDateEpoch' | 'signal'
+>;
+
+/** Media type of the manifest. */
+export function manifestTypeOf({ format }: Pick<BuildRequest, 'format'>): string {
+  return format === 'docker' ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
+}
+
+/**
+ * Writes config and manifest of a built stage, and its records last, one for each name. All is on disk before. Resolves with the
+ * record.
+ */
+export async function writeImage(
+  deps: WriteDeps,
+  state: StageState,
+  { layers, request }: { readonly layers: PackedLayers; readonly request: WriteRequest },
+): Promise<ImageRecord> {
+  const { annotations, references, format, signal } = request;
+  const document = configOf(state, layers, request);
+  const config = await putDocument(deps, document, format === 'docker' ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig);
+  const mediaType = manifestTypeOf(request);
+  const manifest = await putDocument(
+    deps,
+    {
+      schemaVersion: 2,
+      mediaType,
+      config,
+      layers: layers.blobs,
+      ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
+    },
+    mediaType,
+  );
+  // Layers that were here before are on disk.
+  if (layers.packed.size > 0) await deps.snapshots.sync();
+  const image: NewImage = {
+    id: config.digest,
+    manifest,
+    config,
+    layers: layers.blobs,
+    diffIds: layers.diffIds,
+    chainIds: chainIds(layers.diffIds),
+    ...(document.created === undefined ? {} : { created: document.created }),
+    platform: formatPlatform(state.platform),
+  };
+  const [first, ...rest] = references.map(formatReference);
+  let record = await recordImage(deps, image, { name: first, signal });
+  for (const name of rest) record = await recordImage(deps, image, { name, signal });
+  return record;
+}
+
+function configOf(state: StageState, layers: PackedLayers, request: WriteRequest): ImageConfig {
+  const { document, platform, author } = state;
+  const history = request.squash ? squashed(state.history) : [...state.history];
+  const dated = withDates(history, request.sourceDateEpoch);
+  const created = dated.at(-1)?.created ?? createdAt(request.sourceDateEpoch);
+  return {
+    ...withoutBuildState(document),
+    created,
+    ...(author === undefined ? {} : { author }),
+    architecture: platform.architecture,
+    os: platform.os,
+    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+    config: withLabels(state.config, request.labels),
+    rootfs: { type: 'layers', diff_ids: layers.diffIds },
+    history: dated,
+  };
+}
+
+/**
+ * The entries with dates, as BuildKit gives them: one with a layer has that of its step; one without that of the entry before, the
+ * first of this build that of its first layer.
+ */
+function withDates(history: readonly StageHistory[], sourceDateEpoch: number | undefined): HistoryEntry[] {
+  const limit = sourceDateEpoch === undefined ? undefined : createdAt(sourceDateEpoch);
+  const clamp = (date: string): string =>
+    limit !== undefined && Date.parse(date) > Date.parse(limit) ? limit : date;
+  const firstNew = history.find(({ entry, isNew }) => isNew && entry.created !== undefined)?.entry.created;
+  const lastOld = history.findLast(({ entry, isNew }) => !isNew && entry.created !== undefined)?.entry.created;
+  let date = firstNew ?? lastOld ?? createdAt(sourceDateEpoch);
+  return history.map(({ entry, isNew }) => {
+    if (!isNew) return entry;
+    date = entry.created ?? date;
+    return { created: clamp(date), ...withoutDate(entry) };
+  });
+}
+
+function withoutDate({ created: _created, ...entry }: HistoryEntry): HistoryEntry {
+  return entry;
+}
+
+/** The entries of this build, none with a layer but the last. */
+function squashed(history: readonly StageHistory[]): StageHistory[] {
+  const last = history.findLastIndex(({ entry, isNew }) => isNew && entry.empty_layer !== true);
+  return history.map(({ entry, isNew }, index) =>
+    !isNew || index === last ? { entry, isNew } : { entry: { ...entry, empty_layer: true }, isNew },
+  );
+}
+
+function withLabels(config: ExecutionConfig, labels: ReadonlyMap<string, string>): ExecutionConfig {
+  return labels.size === 0 ? config : { ...config, Labels: { ...config.Labels, ...Object.fromEntries(labels) } };
+}
+
+/** What Docker keeps of the build that made an image does not hold for the new one. */
+function withoutBuildState(config: ImageConfig | undefined): Partial<ImageConfig> {
+  const copy: Record<string, unknown> = { ...config };
+  for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
+  return copy as Partial<ImageConfig>;
+}

@@ -1,0 +1,39 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { StoreError } from '../errors.js';
+import type { MemoryFile, VolumeMount } from './types.js';
+
+/** On any Linux a tmpfs: what is written there reaches no disk. */
+const MEMORY = '/dev/shm';
+const TMPFS_MAGIC = 0x01021994;
+
+/**
+ * Writes the files that a run needs into memory; to be mounted read-only, and removed with `removeMemoryFiles`. Throws
+ * StoreError when this machine has no file system in memory.
+ */
+export function writeMemoryFiles(id: string, files: readonly MemoryFile[]): VolumeMount[] {
+  if (files.length === 0) return [];
+  if (!existsSync(MEMORY) || statfsSync(MEMORY).type !== TMPFS_MAGIC)
+    throw new StoreError(`${MEMORY} is not a file system in memory`, {
+      path: MEMORY,
+      hint: 'secrets are never written to a disk: mount a tmpfs there',
+    });
+  const directory = directoryOf(id);
+  mkdirSync(directory, { mode: 0o700 });
+  return files.map(({ target, content, mode, uid, gid }, index) => {
+    const source = join(directory, String(index));
+    writeFileSync(source, content, { mode: 0o600, flag: 'wx' });
+    chownSync(source, uid, gid);
+    chmodSync(source, mode);
+    return { source, target, readOnly: true };
+  });
+}
+
+/** Removes the files that `writeMemoryFiles` made for a run, if any. */
+export function removeMemoryFiles(id: string): void {
+  rmSync(directoryOf(id), { recursive: true, force: true });
+}
+
+function directoryOf(id: string): string {
+  return join(MEMORY, `imgtool-${id}`);
+}
