@@ -29,9 +29,15 @@ export interface LayerBuilder extends FileTree, WritableTree {
   pack(options: BuildLayerOutput): Promise<PackedLayer>;
 }
 
-/** Begins a layer on the tree `base`; undefined: on nothing. Each file's content is read when it is compared or packed. */
-export function createLayerBuilder(base: FileTree | undefined): LayerBuilder {
-  return new TreeLayerBuilder(base);
+/**
+ * Begins a layer on the tree `base`; undefined: on nothing, where the layer holds the root directory too, made at `createdNs`. Each
+ * file's content is read when it is compared or packed.
+ */
+export function createLayerBuilder(
+  base: FileTree | undefined,
+  { createdNs = 0n }: { readonly createdNs?: bigint } = {},
+): LayerBuilder {
+  return new TreeLayerBuilder(base, createdNs);
 }
 
 interface Place {
@@ -63,8 +69,9 @@ class TreeLayerBuilder implements LayerBuilder {
   readonly #base: FileTree | undefined;
   readonly #top: Place = {};
 
-  constructor(base: FileTree | undefined) {
+  constructor(base: FileTree | undefined, createdNs: bigint) {
     this.#base = base;
+    if (base === undefined) this.#put('', { ...ROOT, mtimeNs: createdNs });
   }
 
   node(path: string): TreeNode | undefined {
@@ -147,7 +154,7 @@ class TreeLayerBuilder implements LayerBuilder {
   }
 
   #baseNode(path: string): TreeNode | undefined {
-    return this.#base === undefined ? (path === '' ? ROOT : undefined) : this.#base.node(path);
+    return this.#base?.node(path);
   }
 
   #find(path: string): { readonly place: Place | undefined; readonly isCleared: boolean } {
@@ -194,7 +201,7 @@ class TreeLayerBuilder implements LayerBuilder {
       written !== undefined && (written.mustDiffer || hidden || !(await this.#isSame(path, { before, written })));
     const self: Planned = { kind: 'entry', path, node: now, content: written?.content, changed };
     let isGiven = false;
-    if (changed && !(path === '' && this.#base === undefined && isSameRoot(now))) {
+    if (changed) {
       const type = before?.type;
       if (type !== undefined && type !== now.type && (type === 'directory' || now.type === 'directory')) {
         yield { kind: 'whiteout', path };
@@ -253,10 +260,6 @@ function hasSameAttributes(a: TreeNode, b: TreeNode): boolean {
   if (keys.some((key) => (key === 'mode' && a.type === 'symlink' ? false : a[key] !== b[key]))) return false;
   if (a.device?.major !== b.device?.major || a.device?.minor !== b.device?.minor) return false;
   return a.xattrs.size === b.xattrs.size && [...a.xattrs].every(([name, value]) => b.xattrs.get(name)?.equals(value));
-}
-
-function isSameRoot(node: TreeNode): boolean {
-  return hasSameAttributes({ ...ROOT, mtimeNs: node.mtimeNs }, node);
 }
 
 function hashOf(content: OpenContent): string {

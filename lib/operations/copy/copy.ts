@@ -143,7 +143,8 @@ async function openV1(registry: RegistryClient, reference: Reference, signal: Ab
   return (await registry.openV1({ ...reference, registryVersion: 1 }, { signal }))!;
 }
 
-async function openDestination(
+/** Opens what is copied to. `from`: where the image comes from, whose blobs may be mounted. Throws what the transports throw. */
+export async function openDestination(
   deps: CopyTransports,
   name: TransportName,
   { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
@@ -169,7 +170,7 @@ function selectorOf(name: TransportName): { tag?: string | undefined; digest?: D
 }
 
 /** The tags to set at one destination: its own first; a layout without one takes that of the source. */
-function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
+export function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
   const own = selectorOf(name).tag;
   const inherits = own === undefined && !('reference' in name);
   const first = inherits && from.transport === 'docker' ? from.reference.tag : own;
