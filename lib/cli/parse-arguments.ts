@@ -144,7 +144,13 @@ function parentOf(program: Command, spec: CommandSpec, help: () => string, print
 
 function commanderOption(spec: OptionSpec): Option {
   const flags = `${spec.short === undefined ? '' : `-${spec.short}, `}--${spec.name}`;
-  if (spec.value === undefined) return new Option(flags);
+  if (spec.value === undefined) {
+    const option = new Option(flags);
+    // For commander `--no-cache` would be the opposite of `--cache`; here it is an option like others.
+    option.negate = false;
+    option.attributeName = () => camelCase(spec.name);
+    return option;
+  }
   return new Option(`${flags} <value>`).argParser((text: string, before: string[] | undefined) => [
     ...(before ?? []),
     text,

@@ -67,6 +67,8 @@ function findProgram(
   { user, volumes }: Pick<CommandToCheck, 'user' | 'volumes'>,
 ): Found | undefined {
   const isInVolume = (place: string): boolean => volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
+  // A file that is mounted below /dev has no mount point in the container's files.
+  if (volumes.includes(path)) return { kind: 'in-volume' };
   let missing = '';
   const makeDirectory = (directory: { readonly path: Buffer }): void => {
     missing ||= `/${directory.path.toString()}`;

@@ -140,6 +140,7 @@ class StageRun {
       ]),
       perform: async (workKey, keep) => {
         const open = await mounts.open();
+        log.hide(open.secrets);
         try {
           const { volumes, temporary } = open;
           const { file } = script;

@@ -7,6 +7,7 @@ import { keepingReserve } from '../layers/index.js';
 import { lockStore, sweepStore } from '../store/index.js';
 import { BaseImages } from './base-images.js';
 import { buildStage, type StageContext } from './build-stage.js';
+import { keepFailed } from './keep-failed.js';
 import { LayerPacker } from './layer-packer.js';
 import type { MountSource } from './run-mounts.js';
 import { StageState, type StageBase } from './stage-state.js';
@@ -65,11 +66,7 @@ class Build {
     this.#graph = new StageGraph(dockerfile, { globals: this.#globals, contexts: sources.names });
     this.#images = new BaseImages(deps, request);
     this.#cache = new StepCache(deps, { bootId, ttlMs: cacheTtlMs });
-    this.#packer = new LayerPacker(deps, {
-      cache: this.#cache,
-      request,
-      manifestType: manifestTypeOf(request),
-    });
+    this.#packer = this.#newPacker();
     this.#log = new StepLog(deps.progress);
     this.#slots = new Semaphore(request.jobs);
   }
@@ -106,6 +103,17 @@ class Build {
       await this.#packer.settle();
       await this.#keepSteps();
     }
+  }
+
+  #newPacker(): LayerPacker {
+    const request = this.#request;
+    return new LayerPacker(this.#deps, { cache: this.#cache, request, manifestType: manifestTypeOf(request) });
+  }
+
+  async #keep(state: StageState, container: string): Promise<void> {
+    const { progress } = this.#deps;
+    const name = await keepFailed(this.#deps, { state, container, packer: this.#newPacker() }, this.#request);
+    progress.note(`the files of the step that failed are kept: imgtool run ${name} COMMAND; imgtool rm ${name}`);
   }
 
   /** Finished steps survive a power cut, whatever became of the build; its own failure counts more than that of this. */
@@ -162,7 +170,7 @@ class Build {
       onLayer: (layers, log) => {
         if (isPacked) this.#packer.add(layers, (bytes) => log.packed(bytes));
       },
-      onFailure: undefined,
+      onFailure: this.#request.keepFailed ? (failed, container) => this.#keep(failed, container) : undefined,
     };
     await buildStage(context, resolved, state, begun?.config?.config?.OnBuild ?? []);
     return state;

@@ -164,7 +164,9 @@ export class LayerPacker {
     try {
       await snapshots.prepare(key, tree.subvolume);
       const job = { below: chain, upper, key, changes, manifestType: this.#manifestType, subject: tree.key };
-      return await packIntoStore(this.#deps, { ...job, sourceDateEpoch, bootId, signal });
+      // A step tells of its layer itself.
+      const quiet = { event: () => undefined, note: (line: string) => progress.note(line) };
+      return await packIntoStore({ ...this.#deps, progress: quiet }, { ...job, sourceDateEpoch, bootId, signal });
     } finally {
       await snapshots.removeWork(key);
       alive.release();

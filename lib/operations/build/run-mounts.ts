@@ -32,6 +32,8 @@ export interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryF
   readonly temporary: readonly TemporaryMount[];
   /** Variables for the command: `K=V`. */
   readonly env: readonly string[];
+  /** Contents of secrets. */
+  readonly secrets: readonly string[];
   release(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ interface Opening {
   readonly memoryFiles: MemoryFile[];
   readonly temporary: TemporaryMount[];
   readonly env: string[];
+  readonly secrets: string[];
   readonly releases: (() => Promise<void> | void)[];
 }
 
@@ -69,7 +72,7 @@ export async function planMounts(
   return {
     key: planned.length === 0 ? undefined : JSON.stringify(planned.map(({ key }) => key)),
     open: async () => {
-      const opening: Opening = { volumes: [], memoryFiles: [], temporary: [], env: [], releases: [] };
+      const opening: Opening = { volumes: [], memoryFiles: [], temporary: [], env: [], secrets: [], releases: [] };
       const release = async (): Promise<void> => {
         for (const one of opening.releases.splice(0).reverse()) await one();
       };
@@ -79,8 +82,8 @@ export async function planMounts(
         await release();
         throw error;
       }
-      const { volumes, memoryFiles, temporary, env } = opening;
-      return { volumes, memoryFiles, temporary, env, release };
+      const { volumes, memoryFiles, temporary, env, secrets } = opening;
+      return { volumes, memoryFiles, temporary, env, secrets, release };
     },
   };
 }
@@ -133,6 +136,7 @@ function planSecret(
     open: async (opening) => {
       if (secret === undefined) return;
       const content = await secret.read();
+      opening.secrets.push(Buffer.from(content).toString());
       if (path !== undefined) opening.memoryFiles.push({ target: path, content, mode, uid, gid });
       if (env !== undefined) opening.env.push(`${env === '' ? id : env}=${Buffer.from(content).toString()}`);
     },

@@ -7,6 +7,12 @@ const KEPT_LINES = 20;
 /** Longer lines are cut there: a command may write anything. */
 const LONGEST_LINE = 500;
 
+/** Shorter texts are found everywhere. */
+const SHORTEST_SECRET = 4;
+/** What terminals obey. */
+// eslint-disable-next-line no-control-regex
+const CONTROL_SEQUENCE = /\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)/g;
+
 /** Where a step is in its Dockerfile. */
 export interface StepPlace {
   readonly stage: string;
@@ -53,6 +59,7 @@ export class LoggedStep {
   #missed: readonly string[] | undefined;
   #rest = '';
   readonly #decoder = new TextDecoder();
+  readonly #secrets: string[] = [];
 
   constructor(place: StepPlace, sink: StepSink) {
     this.#place = place;
@@ -87,6 +94,12 @@ export class LoggedStep {
     this.#event({ state: 'packed', bytes });
   }
 
+  /** Has these texts shown as `***`: a command may print its secrets. */
+  hide(secrets: readonly string[]): void {
+    for (const line of secrets.flatMap((text) => text.split(/\r?\n/)))
+      if (line.trim().length >= SHORTEST_SECRET) this.#secrets.push(line.trim());
+  }
+
   /** Takes what its command writes, in any pieces. */
   output(chunk: Buffer): void {
     const text = this.#rest + this.#decoder.decode(chunk, { stream: true });
@@ -105,8 +118,10 @@ export class LoggedStep {
   }
 
   #line(line: string): void {
-    // A progress bar redraws its line: what it ended with counts.
-    const shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '').slice(0, LONGEST_LINE);
+    // A progress bar redraws its line: what it ended with counts. Colours and tabs mean nothing in a log.
+    let shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '').replace(CONTROL_SEQUENCE, '').replaceAll('\t', '    ');
+    for (const secret of this.#secrets) shown = shown.replaceAll(secret, '***');
+    shown = shown.slice(0, LONGEST_LINE);
     this.lines.push(shown);
     if (this.lines.length > KEPT_LINES) this.lines.shift();
     this.#event({ state: 'output', output: shown });

@@ -1,0 +1,31 @@
+import type { OperationDeps } from '../deps.js';
+import type { LayerPacker } from './layer-packer.js';
+import type { StageState } from './stage-state.js';
+import type { BuildRequest } from './types.js';
+import { writeImage } from './write-image.js';
+
+/**
+ * Makes a container of the files `container` of a RUN that failed, and an image without a name of the steps before, which it
+ * belongs to. Resolves with the container's name. Throws what packing throws.
+ */
+export async function keepFailed(
+  deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
+  { state, container, packer }: { readonly state: StageState; readonly container: string; readonly packer: LayerPacker },
+  request: BuildRequest,
+): Promise<string> {
+  const layers = await packer.finish(state.layers);
+  const nameless = { ...request, references: [], labels: new Map(), annotations: new Map(), squash: false };
+  const image = await writeImage(deps, state, { layers, request: nameless });
+  const name = `failed_${container.slice(0, 12)}`;
+  const base = image.chainIds.at(-1);
+  await deps.metadata.containers.put(container, {
+    version: 1,
+    id: container,
+    name,
+    image: image.id,
+    imageName: image.id,
+    ...(base === undefined ? {} : { base }),
+    created: new Date().toISOString(),
+  });
+  return name;
+}
