@@ -11,8 +11,17 @@ import { buildDrivers } from './build-drivers.js';
 import { parseLimit, parsePairs, parseSecret, parseSsh } from './build-options.js';
 import { parseOutput, pushNames, writeOutputs } from './build-outputs.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
-import { RESERVING, signalOf, sourceDateEpoch, spoolDirectory, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
+import {
+  RESERVING,
+  signalOf,
+  sourceDateEpoch,
+  spoolDirectory,
+  STOPPABLE,
+  type BuildReserving,
+  type Stoppable,
+} from './common.js';
 import type { Drivers } from './drivers.js';
+import { buildRemote, lacksStore, remoteDestinations, userCache } from './remote-build.js';
 
 export interface BuildOptions extends Stoppable, BuildReserving {
   /** The Dockerfile: a path, or one in a context that is no directory. Default: Containerfile or Dockerfile in the context. */
@@ -106,6 +115,11 @@ export async function build(drivers: Drivers, context: string | undefined, given
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
     const error = lintError(dockerfile, warnings);
     if (error !== undefined) throw error;
+    const destinations = remoteDestinations(request, { outputs, push: given.push === true });
+    if (destinations !== undefined && (await lacksStore(drivers))) {
+      const built = await buildRemote(drivers, sources, { request, destinations });
+      if (built !== undefined) return { ...built, warnings };
+    }
     const { buildImage } = await import('../operations/build/index.js');
     const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
     const result = await buildImage({ ...unpacking, ...remote }, sources, request);
@@ -144,7 +158,7 @@ async function prepare(drivers: Drivers, context: string | undefined, given: Bui
     contexts: parsePairs('--build-context', options.buildContexts ?? []),
     dockerfile: options.file,
     spoolDirectory: spoolDirectory(env),
-    cacheDirectory: undefined,
+    cacheDirectory: userCache(env),
     sourceDateEpoch: epoch,
     signal,
   });
@@ -227,14 +241,17 @@ async function readDockerfile(
   const isDirectory = context !== undefined && existsSync(join(context, '.'));
   if (file !== undefined) {
     // As docker: a path of this machine; as buildah: one in the context where there is none.
-    const bytes = (await readIfThere(file)) ?? (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
+    const bytes =
+      (await readIfThere(file)) ??
+      (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
     if (bytes === undefined) throw noDockerfileError(file);
     return { bytes, name: file, origin: resolve(file) };
   }
   if (context === undefined) throw noDockerfileError('Dockerfile');
   for (const name of DOCKERFILES) {
     const bytes = await sources.readFile(name);
-    if (bytes !== undefined) return { bytes, name, origin: isDirectory ? resolve(context, name) : `${context} ${name}` };
+    if (bytes !== undefined)
+      return { bytes, name, origin: isDirectory ? resolve(context, name) : `${context} ${name}` };
   }
   throw noDockerfileError(join(context, 'Dockerfile'));
 }
@@ -266,5 +283,7 @@ function noCacheOf(value: BuildOptions['noCache']): BuildRequest['noCache'] {
 function hostLine(text: string): string {
   const match = /^([^\s:=]+)[:=]\[?([0-9a-fA-F.:]+)\]?$/.exec(text);
   if (match !== null) return `${match[2]}\t${match[1]}`;
-  throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is not a host`, { hint: 'write --add-host NAME:ADDRESS' });
+  throw new UsageError(`${JSON.stringify(text.slice(0, 200))} is not a host`, {
+    hint: 'write --add-host NAME:ADDRESS',
+  });
 }

@@ -20,6 +20,7 @@ import {
 } from '../../spec/index.js';
 import { imageConfigOf, manifestTypeOf, StageState, StepLog, type StageBase } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
+import { createdAt } from '../store/index.js';
 import { copyImage, CopyLimits, KnownBlobs, openDestination, tagsOf, type CopyTarget } from '../copy/index.js';
 import { BuiltImage, documentsOf } from './built-image.js';
 import { buildStage } from './build-stage.js';
@@ -105,7 +106,7 @@ class RemoteBuild {
 
   async run(): Promise<Omit<RemoteBuildResult, 'seconds'>> {
     const { graph } = this.#parts;
-    const { request } = { request: this.#request };
+    const request = this.#request;
     // Names that are wrong are told before anything is done.
     request.destinations.forEach(parseTransportName);
     const target = graph.target(request.target);
@@ -201,7 +202,7 @@ class RemoteBuild {
       ...{ state, files, sources: this.#sources, log: this.#log, signal },
       stageName: name ?? `stage-${index}`,
       baseName: from.base,
-      created: new Date(this.#createdMs).toISOString(),
+      created: createdAt(sourceDateEpoch),
       createdNs: BigInt(this.#createdMs) * 1_000_000n,
       findSource: (wanted, instruction) => this.#source(wanted, resolved, instruction),
       onLayer: (layer) => {
