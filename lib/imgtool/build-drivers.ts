@@ -43,6 +43,6 @@ export function remoteBuildDrivers(): Pick<RemoteBuildDeps, 'createIndexer' | 'o
       const { LayerIndex, LayeredTree } = await import('../layer/index.js');
       return new LayeredTree(layers.map(({ index, data }) => ({ index: new LayerIndex(index), data })));
     },
-    createLayerBuilder: async (base, options) => (await import('../layer/index.js')).createLayerBuilder(base, options),
+    createLayerBuilder: async (base) => (await import('../layer/index.js')).createLayerBuilder(base),
   };
 }

@@ -30,14 +30,11 @@ export interface LayerBuilder extends FileTree, WritableTree {
 }
 
 /**
- * Begins a layer on the tree `base`; undefined: on nothing, where the layer holds the root directory too, made at `createdNs`. Each
- * file's content is read when it is compared or packed.
+ * Begins a layer on the tree `base`; undefined: on nothing, where the layer holds the root directory too. Each file's content is
+ * read when it is compared or packed. A file with several names counts as changed even where the base has the same.
  */
-export function createLayerBuilder(
-  base: FileTree | undefined,
-  { createdNs = 0n }: { readonly createdNs?: bigint } = {},
-): LayerBuilder {
-  return new TreeLayerBuilder(base, createdNs);
+export function createLayerBuilder(base: FileTree | undefined): LayerBuilder {
+  return new TreeLayerBuilder(base);
 }
 
 interface Place {
@@ -69,9 +66,9 @@ class TreeLayerBuilder implements LayerBuilder {
   readonly #base: FileTree | undefined;
   readonly #top: Place = {};
 
-  constructor(base: FileTree | undefined, createdNs: bigint) {
+  constructor(base: FileTree | undefined) {
     this.#base = base;
-    if (base === undefined) this.#put('', { ...ROOT, mtimeNs: createdNs });
+    if (base === undefined) this.#put('', ROOT);
   }
 
   node(path: string): TreeNode | undefined {

@@ -191,10 +191,7 @@ class RemoteBuild {
       this.#deps,
       () =>
         below !== undefined ? below.files.tree() : image === undefined ? Promise.resolve(undefined) : image.tree(),
-      {
-        ...{ spool: this.#spool, manifestType: manifestTypeOf(this.#request), sourceDateEpoch, signal },
-        createdNs: BigInt(this.#createdMs) * 1_000_000n,
-      },
+      { spool: this.#spool, manifestType: manifestTypeOf(this.#request), sourceDateEpoch, signal },
     );
     const built = [...(below?.built ?? [])];
     const { name, index, from } = resolved.stage;

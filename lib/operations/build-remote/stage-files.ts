@@ -17,8 +17,6 @@ export interface BuiltLayer {
 export interface StageFilesOptions {
   readonly spool: Spool;
   readonly manifestType: string;
-  /** Time of directories that are made, nanoseconds since 1970. */
-  readonly createdNs: bigint;
   readonly sourceDateEpoch: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -47,8 +45,8 @@ export class StageFiles {
 
   /** Makes a layer of what `change` writes. Throws what it throws, and what packing throws. */
   async add(change: (stage: StageTree) => Promise<void>): Promise<BuiltLayer> {
-    const { spool, manifestType, createdNs, sourceDateEpoch, signal } = this.#options;
-    const builder = await this.#deps.createLayerBuilder(await this.#tree(), { createdNs });
+    const { spool, manifestType, sourceDateEpoch, signal } = this.#options;
+    const builder = await this.#deps.createLayerBuilder(await this.#tree());
     await change(builder);
     const output = new PassThrough();
     const epoch = sourceDateEpoch === undefined ? {} : { sourceDateEpoch };

@@ -15,10 +15,7 @@ export interface RemoteBuildDeps extends CopyTransports {
     layers: readonly { readonly index: number; readonly data: () => Promise<number> }[],
   ) => Promise<FileTree>;
   /** `createLayerBuilder` of the room layer. */
-  readonly createLayerBuilder: (
-    base: FileTree | undefined,
-    options: { readonly createdNs: bigint },
-  ) => Promise<LayerBuilder>;
+  readonly createLayerBuilder: (base: FileTree | undefined) => Promise<LayerBuilder>;
   /** Directory of this user that keeps the indexes of layers; undefined: they are kept for this build only. */
   readonly cacheDirectory: string | undefined;
 }
