@@ -32,7 +32,10 @@ export function stepLines(event: StepEvent): string[] {
 
 /** The steps that run, with their last lines of output, as a terminal shows them in place. */
 export class RunningSteps {
-  readonly #running = new Map<string, { readonly event: StepEvent; readonly since: number; readonly lines: string[] }>();
+  readonly #running = new Map<
+    string,
+    { readonly event: StepEvent; readonly since: number; readonly lines: string[] }
+  >();
 
   /** Takes an event; returns lines that stay on the screen. `now` in ms. */
   take(event: StepEvent, now: number): string[] {

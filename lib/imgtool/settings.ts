@@ -62,6 +62,8 @@ export const DEFAULTS = {
   listen: '127.0.0.1:5000',
   /** Bytes to leave free on the file system of the store. */
   reserve: 2 ** 30,
+  /** How long unused steps of builds and cache mounts stay. */
+  cacheTtl: '14d',
 } as const;
 
 /** `ImgtoolOptions`, checked and complete. */

@@ -4,6 +4,8 @@ import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
 import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
+import { DEFAULTS } from './settings.js';
+import { parseAge } from '../util/index.js';
 import { SEVERAL_LOGINS } from './named-login.js';
 
 export interface StoreInitOptions {
@@ -25,13 +27,20 @@ export interface StoreGcOptions extends Stoppable {
   readonly keepStorage?: number | string | undefined;
   /** Gives up compressed layers that a registry has too. */
   readonly dropBlobs?: boolean | undefined;
+  /** Drops steps of builds and cache mounts, those used longest ago first, until no more than this is left. */
+  readonly keepCache?: number | string | undefined;
+  /** Drops those that no build has used for so long: `24h`, `14d`. Default: 14 days. */
+  readonly cacheTtl?: string | undefined;
   /** Changes nothing. */
   readonly dryRun?: boolean | undefined;
 }
 
 const INIT: OptionKinds<StoreInitOptions> = { size: 'size', device: 'text' };
 const FSCK: OptionKinds<StoreFsckOptions> = { ...STOPPABLE, quick: 'flag', repair: 'flag' };
-const GC: OptionKinds<StoreGcOptions> = { ...STOPPABLE, keepStorage: 'size', dropBlobs: 'flag', dryRun: 'flag' };
+const GC: OptionKinds<StoreGcOptions> = {
+  ...{ ...STOPPABLE, keepStorage: 'size', dropBlobs: 'flag', dryRun: 'flag' },
+  ...{ keepCache: 'size', cacheTtl: 'text' },
+};
 
 export async function initStore(drivers: Drivers, given: StoreInitOptions): Promise<StoreRoot> {
   const options = checkOptions('storeInit', given, INIT);
@@ -81,6 +90,8 @@ export async function collectGarbage(drivers: Drivers, given: StoreGcOptions): P
   return operations.collectGarbage(deps, {
     keepBytes: bytesOf(options.keepStorage, undefined),
     dropBlobs: options.dropBlobs ?? false,
+    keepCacheBytes: bytesOf(options.keepCache, undefined),
+    cacheTtlMs: parseAge(options.cacheTtl ?? DEFAULTS.cacheTtl),
     dryRun: options.dryRun ?? false,
     bootId,
     signal: signalOf(options),

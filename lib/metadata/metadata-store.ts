@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { digestHex } from '../spec/index.js';
 import { acquireLock, tryAcquireLock } from './lock-file.js';
-import { cacheRecordError, containerRecordError, layerRecordError, stepRecordError, uploadRecordError } from './check-record.js';
+import {
+  cacheRecordError,
+  containerRecordError,
+  layerRecordError,
+  stepRecordError,
+  uploadRecordError,
+} from './check-record.js';
 import { openImageRecords } from './image-records.js';
 import { openRecordSet } from './record-set.js';
 import { keepRoom, makeRoom } from './room.js';

@@ -59,8 +59,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     if (all.volumes.length === 0) check([]);
     const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
     const placed = placeMounts(mounts, places);
-    if (all.volumes.length > 0)
-      check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
+    if (all.volumes.length > 0) check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
     // A link of the kernel's could lead out of the container (CVE-2024-21626).
     if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
       throw new ContainerStartError(`the working directory ${cwd} is in /proc`, {

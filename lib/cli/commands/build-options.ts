@@ -4,7 +4,12 @@ import { BUILD_RESERVE } from './common-options.js';
 
 /** The options of `build` under the names of docker and buildah. */
 export const BUILD_OPTIONS: readonly OptionSpec[] = [
-  { name: 'file', short: 'f', value: 'FILE', summary: 'the Dockerfile, - for standard input; default: Containerfile or Dockerfile in CONTEXT' },
+  {
+    name: 'file',
+    short: 'f',
+    value: 'FILE',
+    summary: 'the Dockerfile, - for standard input; default: Containerfile or Dockerfile in CONTEXT',
+  },
   { name: 'tag', short: 't', value: 'REF', repeat: true, summary: 'name of the image' },
   { name: 'target', value: 'STAGE', parse: notEmpty, summary: 'stage to build; default: the last one' },
   { name: 'build-arg', value: 'K=V', repeat: true, summary: 'value of an ARG; K alone takes it from the environment' },
@@ -14,8 +19,18 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     repeat: true,
     summary: 'further context for --from=NAME: a directory, tar or git repository, or docker-image://REF',
   },
-  { name: 'secret', value: 'id=K,src=FILE', repeat: true, summary: 'secret for RUN --mount=type=secret; env=VAR for a variable' },
-  { name: 'ssh', value: 'ID[=SOCKET]', repeat: true, summary: 'SSH agent for RUN --mount=type=ssh; default: that of SSH_AUTH_SOCK' },
+  {
+    name: 'secret',
+    value: 'id=K,src=FILE',
+    repeat: true,
+    summary: 'secret for RUN --mount=type=secret; env=VAR for a variable',
+  },
+  {
+    name: 'ssh',
+    value: 'ID[=SOCKET]',
+    repeat: true,
+    summary: 'SSH agent for RUN --mount=type=ssh; default: that of SSH_AUTH_SOCK',
+  },
   { name: 'label', value: 'K=V', repeat: true, summary: 'label of the image' },
   { name: 'annotation', value: 'K=V', repeat: true, summary: 'annotation of the manifest' },
   { name: 'platform', value: 'OS/ARCH[/VARIANT]', summary: 'platform to build for; default: that of this machine' },
@@ -35,7 +50,13 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   { name: 'add-host', value: 'NAME:ADDRESS', repeat: true, summary: 'line for /etc/hosts during RUN' },
   { name: 'ulimit', value: 'NAME=SOFT[:HARD]', repeat: true, summary: 'resource limit of RUN, such as nofile=1024' },
   { name: 'shm-size', value: 'SIZE', parse: parseSize, summary: 'size of /dev/shm during RUN; default: 64MiB' },
-  { name: 'format', value: 'FORMAT', choices: ['oci', 'docker'], default: 'oci', summary: 'format of manifest and config' },
+  {
+    name: 'format',
+    value: 'FORMAT',
+    choices: ['oci', 'docker'],
+    default: 'oci',
+    summary: 'format of manifest and config',
+  },
   {
     name: 'output',
     short: 'o',
@@ -45,7 +66,11 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'push', default: false, summary: 'push the image to each of its names' },
   { name: 'iidfile', value: 'FILE', summary: 'write the image ID to a file' },
-  { name: 'metadata-file', value: 'FILE', summary: "write a JSON document with digests and names, as docker's buildx does" },
+  {
+    name: 'metadata-file',
+    value: 'FILE',
+    summary: "write a JSON document with digests and names, as docker's buildx does",
+  },
   { name: 'check', default: false, summary: 'check the Dockerfile and build nothing' },
   { name: 'explain', default: false, summary: 'show for each step why it was not in the cache' },
   { name: 'keep-failed', default: false, summary: 'keep the files of a RUN that fails as a container' },

@@ -1,3 +1,4 @@
+import { DEFAULTS } from '../../imgtool/index.js';
 import type { Garbage } from '../../operations/index.js';
 import { escapeText, formatSize, parseSize } from '../../util/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
@@ -24,6 +25,18 @@ export const storeGc: CommandSpec = {
       default: false,
       summary: 'remove compressed layers that a registry has too; a push then mounts, fetches or repacks them',
     },
+    {
+      name: 'keep-cache',
+      value: 'SIZE',
+      parse: parseSize,
+      summary: 'also drop steps of builds and cache mounts, longest unused first, until at most this much is left',
+    },
+    {
+      name: 'cache-ttl',
+      value: 'AGE',
+      default: DEFAULTS.cacheTtl,
+      summary: 'drop steps of builds and cache mounts unused for this long',
+    },
   ],
   examples: [
     { command: 'imgtool store gc --dry-run', does: 'show what would be removed' },
@@ -34,6 +47,8 @@ export const storeGc: CommandSpec = {
     const garbage = await imgtool.storeGc({
       keepStorage: options.number('keep-storage'),
       dropBlobs: options.flag('drop-blobs'),
+      keepCache: options.number('keep-cache'),
+      cacheTtl: options.text('cache-ttl'),
       dryRun,
       signal,
     });
@@ -42,7 +57,7 @@ export const storeGc: CommandSpec = {
 };
 
 function described(garbage: Garbage, dryRun: boolean): CommandResult {
-  const { images, layers, blobs, downloads, uploads, bytes } = garbage;
+  const { images, layers, blobs, downloads, uploads, steps, caches, bytes } = garbage;
   const line = (what: string, digest: string, size: number): string =>
     `${what.padEnd(9)} ${shortDigest(digest)}  ${formatSize(size)}`;
   return {
@@ -56,6 +71,8 @@ function described(garbage: Garbage, dryRun: boolean): CommandResult {
           ? line('download', digest, size)
           : `download  ${escapeText(`${v1Id.slice(0, 12)} of ${host}`)}  ${formatSize(size)}`,
       ),
+      ...steps.map(({ key, size }) => line('step', key, size)),
+      ...caches.map(({ id, size }) => `cache     ${escapeText(id === '' ? 'half made' : id)}  ${formatSize(size)}`),
       ...(uploads === 0 ? [] : [`uploads   ${uploads} forgotten`]),
       `${dryRun ? 'would free' : 'freed'} ${formatSize(bytes)}`,
     ],

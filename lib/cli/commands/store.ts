@@ -59,7 +59,7 @@ export const storeDf: CommandSpec = {
   examples: [{ command: 'imgtool store df', does: 'totals and the usage of each image' }],
   async run({ imgtool }) {
     const usage = await imgtool.storeDf();
-    const { layers, blobs, space } = usage;
+    const { layers, blobs, buildCache, space } = usage;
     return {
       json: { ...usage, space: { ...space, backingFree: space.backingFree ?? null } },
       text: {
@@ -80,6 +80,8 @@ export const storeDf: CommandSpec = {
           ],
           ...(layers.unrecorded === 0 ? [] : [['unfinished layers', String(layers.unrecorded), '', '', '']]),
           ['blobs', String(blobs.count), formatSize(blobs.size), '', ''],
+          ['build steps', String(buildCache.steps), formatSize(buildCache.stepSize), '', ''],
+          ['cache mounts', String(buildCache.mounts), formatSize(buildCache.mountSize), '', ''],
           ['containers', String(usage.containers), '', '', ''],
           ['images', String(usage.images.length), '', '', ''],
           ...usage.images.map(({ names, id, size, exclusiveSize }) => [

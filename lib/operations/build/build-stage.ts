@@ -110,7 +110,8 @@ class StageRun {
     const state = this.#state;
     if (instruction.security === 'insecure')
       throw instructionError(instruction, '--security=insecure is not supported', 'leave it out');
-    if (instruction.devices.length > 0) throw instructionError(instruction, '--device is not supported', 'leave it out');
+    if (instruction.devices.length > 0)
+      throw instructionError(instruction, '--device is not supported', 'leave it out');
     const { scope, workdir, tree: below } = state;
     const script = runScript(instruction, state.config.Shell);
     const mounts = await planMounts(
@@ -246,7 +247,9 @@ class StageRun {
 
   #nowNs(): bigint {
     const { sourceDateEpoch } = this.#context.request;
-    return BigInt(sourceDateEpoch === undefined ? Date.now() : Math.min(Date.now(), sourceDateEpoch * 1000)) * 1_000_000n;
+    return (
+      BigInt(sourceDateEpoch === undefined ? Date.now() : Math.min(Date.now(), sourceDateEpoch * 1000)) * 1_000_000n
+    );
   }
 }
 
@@ -258,7 +261,18 @@ function copyText(instruction: CopyInstruction | AddInstruction, workdir: string
       ? [instruction.parents]
       : [instruction.checksum ?? null, instruction.keepGitDir, instruction.unpack ?? null];
   const names = heredocs.map(({ name }) => name);
-  return JSON.stringify([keyword, sources, names, destination, workdir, chown ?? null, chmod ?? null, link, excludes, options]);
+  return JSON.stringify([
+    keyword,
+    sources,
+    names,
+    destination,
+    workdir,
+    chown ?? null,
+    chmod ?? null,
+    link,
+    excludes,
+    options,
+  ]);
 }
 
 function listed(values: readonly unknown[]): string | undefined {

@@ -1,4 +1,12 @@
-import { instructionError, globalVariables, StageGraph, type BuildInputs, type ResolvedStage, type StageInstruction, type StageSource } from '../../dockerfile/index.js';
+import {
+  instructionError,
+  globalVariables,
+  StageGraph,
+  type BuildInputs,
+  type ResolvedStage,
+  type StageInstruction,
+  type StageSource,
+} from '../../dockerfile/index.js';
 import { hostPlatform, formatPlatform } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';

@@ -105,6 +105,11 @@ async function volumeOf(
   { target, source, readOnly }: CacheMount,
 ): Promise<VolumeMount> {
   if (source === undefined) return { source: directory, target, readOnly };
-  await trees.makeDirectories(directory, source, { mode: 0o755, uid: 0, gid: 0, mtimeNs: BigInt(Date.now()) * 1_000_000n });
+  await trees.makeDirectories(directory, source, {
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    mtimeNs: BigInt(Date.now()) * 1_000_000n,
+  });
   return { source: await trees.realPath(directory, source), target, readOnly };
 }

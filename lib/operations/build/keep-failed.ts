@@ -10,7 +10,11 @@ import { writeImage } from './write-image.js';
  */
 export async function keepFailed(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
-  { state, container, packer }: { readonly state: StageState; readonly container: string; readonly packer: LayerPacker },
+  {
+    state,
+    container,
+    packer,
+  }: { readonly state: StageState; readonly container: string; readonly packer: LayerPacker },
   request: BuildRequest,
 ): Promise<string> {
   const layers = await packer.finish(state.layers);

@@ -60,7 +60,10 @@ export class LayerPacker {
   add(layers: readonly StageLayer[], onPacked: (bytes: number) => void): void {
     const layer = layers.at(-1);
     if (layer?.kind !== 'step') return;
-    this.#chain(layers).then(({ blob }) => onPacked(blob.size), () => undefined);
+    this.#chain(layers).then(
+      ({ blob }) => onPacked(blob.size),
+      () => undefined,
+    );
   }
 
   /** The layers of an image, packed. Throws what packing throws. */

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { instructionError, mountsOf, type CopyInstruction, type RunInstruction, type RunMount } from '../../dockerfile/index.js';
+import {
+  instructionError,
+  mountsOf,
+  type CopyInstruction,
+  type RunInstruction,
+  type RunMount,
+} from '../../dockerfile/index.js';
 import type { MemoryFile, RunInput, TemporaryMount, VolumeMount } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { BuildContext, BuildSources } from '../build-context/index.js';
@@ -94,7 +100,8 @@ async function planMount(
   { mount, workdir }: { readonly mount: RunMount; readonly workdir: string },
 ): Promise<PlannedMount> {
   const target = mount.target === undefined ? undefined : posix.resolve(workdir, mount.target);
-  if (target === '/') throw instructionError(run, `a mount cannot be at ${mount.target}`, 'mount it at a directory below');
+  if (target === '/')
+    throw instructionError(run, `a mount cannot be at ${mount.target}`, 'mount it at a directory below');
   switch (mount.type) {
     case 'tmpfs': {
       const at = needed(run, mount, target);
@@ -179,7 +186,8 @@ function planCache(
       const fill =
         from === undefined
           ? undefined
-          : async (directory: string): Promise<void> => copyInto(context, await findSource(from), { source, directory });
+          : async (directory: string): Promise<void> =>
+              copyInto(context, await findSource(from), { source, directory });
       const mounted = await mountCache(
         deps,
         { id, target, sharing, mode, uid, gid, readOnly, fill, source: from === undefined ? source : undefined },
@@ -237,11 +245,7 @@ async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, 
   return deps.snapshots.prepare(key, tree?.subvolume);
 }
 
-async function digestOf(
-  { sources, request }: MountDeps,
-  { context }: MountSource,
-  source: string,
-): Promise<string> {
+async function digestOf({ sources, request }: MountDeps, { context }: MountSource, source: string): Promise<string> {
   const selection = await sources.select({
     instruction: copyOf(source),
     context,

@@ -51,9 +51,7 @@ export async function runStep(
       const workKey = randomBytes(16).toString('hex');
       const alive = await deps.metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
       try {
-        const record = await perform(workKey, (size) =>
-          cache.add(step, { workKey, size }),
-        );
+        const record = await perform(workKey, (size) => cache.add(step, { workKey, size }));
         log.done();
         return record;
       } catch (error) {

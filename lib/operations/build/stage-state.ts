@@ -48,10 +48,7 @@ export class StageState {
   readonly history: StageHistory[];
   #isCmdSet = false;
 
-  constructor(
-    base: StageBase,
-    { inputs, globals }: { readonly inputs: BuildInputs; readonly globals: Environment },
-  ) {
+  constructor(base: StageBase, { inputs, globals }: { readonly inputs: BuildInputs; readonly globals: Environment }) {
     const execution = base.config?.config ?? { WorkingDir: '/' };
     const env = execution.Env ?? [];
     const hasPath = env.some((entry) => entry.startsWith('PATH='));

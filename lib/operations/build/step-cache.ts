@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { HeldLock, StepLayer, StepRecord } from '../../metadata/index.js';
-import { parseDigest, type ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
+import { stepSubvolume } from '../store/index.js';
 import { differentParts } from './step-key.js';
 import type { StepKey, StepTree } from './types.js';
 
@@ -77,8 +77,8 @@ export class StepCache {
     const { metadata, snapshots } = this.#deps;
     const lock = await metadata.lock(`layer-${id}`, { mode: 'exclusive', signal: new AbortController().signal });
     try {
-      await snapshots.commit(subvolumeOf(id), workKey);
-      const origin = below === undefined ? undefined : await snapshots.originBelow(subvolumeOf(id));
+      await snapshots.commit(stepSubvolume({ id }), workKey);
+      const origin = below === undefined ? undefined : await snapshots.originBelow(stepSubvolume({ id }));
       const now = new Date().toISOString();
       const record: StepRecord = {
         version: 1,
@@ -117,17 +117,21 @@ export class StepCache {
     return [...this.#seen.values()].some(({ sealed, bootId }) => !sealed && bootId === this.#bootId);
   }
 
-  /** After a sync: the files of the steps that this build made survive a power cut. */
+  /** After a sync: the files of the steps that this build made survive a power cut, and their size is known. */
   async seal(): Promise<void> {
-    for (const record of this.#seen.values())
-      if (!record.sealed && record.bootId === this.#bootId) await this.#put({ ...record, sealed: true });
+    for (const record of this.#seen.values()) {
+      if (record.sealed || record.bootId !== this.#bootId) continue;
+      const size =
+        record.size > 0 ? record.size : await this.#deps.snapshots.ownBytes({ layer: stepSubvolume(record) });
+      await this.#put({ ...record, size, sealed: true });
+    }
   }
 
   async #flaw(record: StepRecord, below: StepTree | undefined): Promise<string | undefined> {
     if (record.parent !== below?.step) return 'a step before it was run again';
     if (!record.sealed && record.bootId !== this.#bootId) return 'it was built just before a restart';
     if (Date.now() - Date.parse(record.created) > this.#ttlMs) return 'it is older than --cache-ttl';
-    if (!(await this.#deps.snapshots.has(subvolumeOf(record.id)))) return 'its files are gone';
+    if (!(await this.#deps.snapshots.has(stepSubvolume(record)))) return 'its files are gone';
     return undefined;
   }
 
@@ -137,12 +141,7 @@ export class StepCache {
   }
 }
 
-/** Name of the subvolume with a step's files, as the snapshotter takes it. */
-export function subvolumeOf(id: string): ChainId {
-  return parseDigest(`sha256:${id}`) as ChainId;
-}
-
 /** The files of a step. */
 export function treeOf({ id, key }: StepRecord): StepTree {
-  return { subvolume: subvolumeOf(id), key, step: id };
+  return { subvolume: stepSubvolume({ id }), key, step: id };
 }

@@ -119,7 +119,9 @@ export class LoggedStep {
 
   #line(line: string): void {
     // A progress bar redraws its line: what it ended with counts. Colours and tabs mean nothing in a log.
-    let shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '').replace(CONTROL_SEQUENCE, '').replaceAll('\t', '    ');
+    let shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '')
+      .replace(CONTROL_SEQUENCE, '')
+      .replaceAll('\t', '    ');
     for (const secret of this.#secrets) shown = shown.replaceAll(secret, '***');
     shown = shown.slice(0, LONGEST_LINE);
     this.lines.push(shown);

@@ -36,7 +36,11 @@ export async function writeImage(
 ): Promise<ImageRecord> {
   const { annotations, references, format, signal } = request;
   const document = imageConfigOf(state, layers, request);
-  const config = await putDocument(deps, document, format === 'docker' ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig);
+  const config = await putDocument(
+    deps,
+    document,
+    format === 'docker' ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig,
+  );
   const mediaType = manifestTypeOf(request);
   const manifest = await putDocument(
     deps,
@@ -96,8 +100,7 @@ export function imageConfigOf(
  */
 function withDates(history: readonly StageHistory[], sourceDateEpoch: number | undefined): HistoryEntry[] {
   const limit = sourceDateEpoch === undefined ? undefined : createdAt(sourceDateEpoch);
-  const clamp = (date: string): string =>
-    limit !== undefined && Date.parse(date) > Date.parse(limit) ? limit : date;
+  const clamp = (date: string): string => (limit !== undefined && Date.parse(date) > Date.parse(limit) ? limit : date);
   const firstNew = history.find(({ entry, isNew }) => isNew && entry.created !== undefined)?.entry.created;
   const lastOld = history.findLast(({ entry, isNew }) => !isNew && entry.created !== undefined)?.entry.created;
   let date = firstNew ?? lastOld ?? createdAt(sourceDateEpoch);

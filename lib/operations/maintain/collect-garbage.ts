@@ -4,6 +4,7 @@ import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { parseV1PartKey } from '../download/index.js';
+import { findBuildGarbage, removeBuildGarbage, type BuildGarbage, type BuildGarbageRequest } from './build-garbage.js';
 import {
   LayerSizes,
   madeFrom,
@@ -21,7 +22,7 @@ export type GarbageDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'progre
 };
 
 /** How much is to go. */
-export interface GarbageRequest {
+export interface GarbageRequest extends BuildGarbageRequest {
   /** Bytes that layers (as uncompressed tar) and blobs may keep: the images pulled longest ago go, unless a container uses them. */
   readonly keepBytes?: number | undefined;
   /** Gives up layer blobs that are at a registry too, where the layer itself is here. */
@@ -41,7 +42,7 @@ export interface StaleDownload {
 }
 
 /** What went, or would go; bytes of layers are those of their uncompressed tar. */
-export interface Garbage {
+export interface Garbage extends BuildGarbage {
   readonly images: readonly { readonly id: Digest; readonly names: readonly string[] }[];
   readonly layers: readonly { readonly chainId: ChainId; readonly size: number }[];
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
@@ -82,8 +83,10 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
       // A layer that a power cut may take needs its blob.
       if (request.dropBlobs) await sealLayers({ metadata, snapshots, bootId: request.bootId });
     }
+    const build = await findBuildGarbage(deps, request);
     const found = await findGarbage(deps, request);
     if (!dryRun) {
+      await removeBuildGarbage(deps, build, signal);
       const { layers, blobs } = found.garbage;
       // Names before files: after a crash nothing visible is half there, and the next run finds the rest.
       for (const image of found.evicted) await metadata.images.delete(image);
@@ -96,7 +99,9 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
       for (const leftover of found.leftovers) await content.removeLeftover(leftover);
       for (const { key } of found.uploads) await metadata.uploads.delete(key);
     }
-    return found.garbage;
+    const { steps, caches } = build.garbage;
+    const bytes = found.garbage.bytes + sum([...steps, ...caches].map(({ size }) => size));
+    return { ...found.garbage, steps, caches, bytes };
   } finally {
     store.release();
     if (!dryRun) await metadata.keepRoom();
@@ -107,7 +112,7 @@ async function findGarbage(
   { metadata, snapshots, content }: GarbageDeps,
   { keepBytes, dropBlobs, bootId }: GarbageRequest,
 ): Promise<{
-  garbage: Garbage;
+  garbage: Omit<Garbage, keyof BuildGarbage>;
   evicted: readonly ImageRecord[];
   leftovers: readonly Leftover[];
   uploads: readonly UploadRecord[];

@@ -1,5 +1,6 @@
 import type { SpaceReport } from '../../snapshot/index.js';
 import type { OperationDeps } from '../deps.js';
+import { readBuildCache } from './build-garbage.js';
 import { type ImageSummary, LayerSizes, listImages, readRecords, sum, unrecordedLayers } from '../store/index.js';
 
 /** What the store holds and the room it has; layers in bytes of uncompressed tar, blobs in bytes as stored. */
@@ -17,6 +18,13 @@ export interface StoreUsage {
     readonly unrecorded: number;
     /** Of layers that no image has (kept by a container, or by an interrupted pull). */
     readonly unreferencedSize: number;
+  };
+  /** Results of build steps, and cache mounts: bytes of file contents that they alone hold. */
+  readonly buildCache: {
+    readonly steps: number;
+    readonly stepSize: number;
+    readonly mounts: number;
+    readonly mountSize: number;
   };
   readonly blobs: { readonly count: number; readonly size: number };
   readonly space: SpaceReport;
@@ -36,6 +44,7 @@ export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content
     count += 1;
     size += blob.size;
   }
+  const cache = await readBuildCache(deps);
   return {
     images: await listImages(deps),
     containers: containers.length,
@@ -46,6 +55,12 @@ export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content
       exclusiveSize: sizeOf((images) => images === 1),
       unrecorded: (await unrecordedLayers(deps)).length,
       unreferencedSize: sizeOf((images) => images === 0),
+    },
+    buildCache: {
+      steps: cache.steps.length,
+      stepSize: sum(cache.steps.map((step) => step.size)),
+      mounts: cache.caches.length,
+      mountSize: sum(cache.caches.map((mount) => mount.size)),
     },
     blobs: { count, size },
     space: await deps.snapshots.space(),

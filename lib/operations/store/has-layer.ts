@@ -1,6 +1,7 @@
 import type { ImageRecord, LayerRecord } from '../../metadata/index.js';
 import { digestHex, type ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
+import { stepSubvolume } from './step-subvolume.js';
 import { isIntact } from './is-intact.js';
 
 /** What telling whether a layer is here needs. */
@@ -61,16 +62,20 @@ export async function dropUnrecorded(
   await snapshots.removeLayer(layer);
 }
 
-/** The subvolumes of layers that have no record and that no process is about to record. */
+/** The subvolumes of layers and of build steps that have no record and that no process is about to record. */
 export async function unrecordedLayers({ metadata, snapshots }: LayerDeps): Promise<ChainId[]> {
-  const recorded = new Set((await metadata.layers.list()).map(({ chainId }) => chainId));
+  const [layers, steps] = await Promise.all([metadata.layers.list(), metadata.steps.list()]);
+  const recorded = new Set([...layers.map(({ chainId }) => chainId), ...steps.map(stepSubvolume)]);
   const found: ChainId[] = [];
   for (const chainId of await snapshots.listLayers()) {
     if (recorded.has(chainId)) continue;
     const key = digestHex(chainId);
     const lock = await metadata.tryLock(`layer-${key}`, 'shared');
     if (lock === undefined) continue;
-    if ((await metadata.layers.get(key)) === undefined) found.push(chainId);
+    const isRecordedNow = async (): Promise<boolean> =>
+      (await metadata.layers.get(key)) !== undefined ||
+      (await metadata.steps.list()).some((step) => stepSubvolume(step) === chainId);
+    if (!(await isRecordedNow())) found.push(chainId);
     lock.release();
   }
   return found;

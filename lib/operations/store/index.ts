@@ -16,4 +16,5 @@ export * from './record-image.js';
 export * from './remove-container.js';
 export * from './seal-layers.js';
 export * from './settle-runs.js';
+export * from './step-subvolume.js';
 export * from './sweep-store.js';

@@ -14,8 +14,8 @@ export async function sweepStore({
 }: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'> &
   Partial<Pick<OperationDeps, 'runtime'>>): Promise<void> {
   if (runtime !== undefined) await settleRuns({ metadata, snapshots, runtime, progress });
-  const { images, layers, containers, uploads } = metadata;
-  const records = [images, layers, containers, uploads].map((set) => set.sweep());
+  const { images, layers, containers, uploads, steps, caches } = metadata;
+  const records = [images, layers, containers, uploads, steps, caches].map((set) => set.sweep());
   const [stuck] = await Promise.all([snapshots.sweep(), content.sweep(), ...records]);
   for (const line of stuck) progress.note(line);
 }
