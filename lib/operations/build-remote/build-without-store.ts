@@ -1,29 +1,17 @@
 import {
-  globalVariables,
   instructionError,
-  StageGraph,
-  type BuildInputs,
   type ResolvedStage,
   type StageInstruction,
   type StageSource,
 } from '../../dockerfile/index.js';
-import {
-  compressionOfType,
-  formatOf,
-  formatPlatform,
-  formatReference,
-  hostPlatform,
-  layerMediaType,
-  parseTransportName,
-  type Descriptor,
-  type Platform,
-} from '../../spec/index.js';
-import { imageConfigOf, manifestTypeOf, StageState, StepLog, type StageBase } from '../build/index.js';
+import { parseTransportName } from '../../spec/index.js';
+import { manifestTypeOf, StageState, StepLog, type StageBase } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
 import { createdAt } from '../store/index.js';
-import { copyImage, CopyLimits, KnownBlobs, openDestination, tagsOf, type CopyTarget } from '../copy/index.js';
-import { BuiltImage, documentsOf } from './built-image.js';
-import { buildStage } from './build-stage.js';
+import { deliver, spooledBlob } from './built-image.js';
+import { executeStage } from './execute-stage.js';
+import { makeLayer } from './layer-step.js';
+import { baseOf, graphOf, imageBaseOf } from './plan-build.js';
 import { RemoteImages, type RemoteImage } from './remote-images.js';
 import { StageFiles, type BuiltLayer } from './stage-files.js';
 import type { RemoteBuildDeps, RemoteBuildRequest, RemoteBuildResult } from './types.js';
@@ -67,20 +55,6 @@ export async function buildWithoutStore(
   }
 }
 
-function graphOf(
-  {
-    dockerfile,
-    buildArgs,
-    platform,
-    target,
-  }: Pick<RemoteBuildRequest, 'dockerfile' | 'buildArgs' | 'platform' | 'target'>,
-  contexts: ReadonlySet<string>,
-): { readonly graph: StageGraph; readonly inputs: BuildInputs; readonly globals: ReadonlyMap<string, string> } {
-  const inputs = { buildArgs, buildPlatform: hostPlatform(), targetPlatform: platform, target };
-  const globals = globalVariables(dockerfile, inputs);
-  return { inputs, globals, graph: new StageGraph(dockerfile, { globals, contexts }) };
-}
-
 class RemoteBuild {
   readonly #deps: RemoteBuildDeps;
   readonly #sources: BuildSources;
@@ -114,59 +88,15 @@ class RemoteBuild {
     await Promise.all(needed.map((stage) => this.#imageBase(stage)));
     for (const { stage } of needed) await this.#stage(stage.index);
     const { state, built, image } = await this.#stage(target.stage.index);
-    const layers = state.layers.flatMap((layer) => (layer.kind === 'base' ? [layer] : []));
-    const mediaType = manifestTypeOf(request);
-    const blobs = layers.map(({ blob }) => this.#inFormat(blob, mediaType));
-    const config = imageConfigOf(state, { diffIds: layers.map(({ diffId }) => diffId) }, request);
-    const documents = documentsOf(config, { layers: blobs, mediaType, annotations: request.annotations });
-    await this.#copy(new BuiltImage(documents, built, image?.source));
-    const own = new Set(built.map(({ blob }) => blob.digest));
-    return {
-      id: documents.config.digest,
-      digest: documents.manifest.descriptor.digest,
-      names: request.references.map(formatReference),
-      platform: formatPlatform(state.platform),
-      layers: blobs.map(({ digest, size }) => ({ digest, size, state: own.has(digest) ? 'packed' : 'present' })),
-      steps: this.#log.reports,
-    };
+    const sources = new Map(built.map((layer) => [layer.blob.digest, spooledBlob(layer)]));
+    const result = await deliver(this.#deps, { state, base: image?.source, sources, known: [] }, request);
+    return { ...result, steps: this.#log.reports };
   }
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#stages.values());
     await this.#images.close();
     this.#spool.close();
-  }
-
-  async #copy(source: BuiltImage): Promise<void> {
-    const { destinations, signal } = this.#request;
-    const known = new KnownBlobs();
-    const { repository } = source;
-    // Blobs of the base are mounted from its repository.
-    const from = parseTransportName(
-      repository === undefined ? 'oci:built' : `docker://${repository.host}/${repository.repository}`,
-    );
-    const targets: CopyTarget[] = [];
-    try {
-      for (const text of destinations) {
-        const name = parseTransportName(text);
-        const destination = await openDestination(this.#deps, name, { from, known, signal });
-        targets.push({ destination, tags: tagsOf(name, from, []) });
-      }
-      await copyImage(
-        {
-          progress: this.#deps.progress,
-          limits: new CopyLimits(this.#deps.parallel),
-          convert: this.#deps,
-          foreignBlob: (blob) => (this.#deps.sourceRegistry ?? this.#deps.registry).foreignBlob(blob),
-        },
-        {
-          ...{ source, selector: {}, targets, preserveDigests: true, referrers: false, signal },
-          selection: { kind: 'all' },
-        },
-      );
-    } finally {
-      for (const { destination } of targets) await destination.close();
-    }
   }
 
   #stage(index: number): Promise<BuiltStage> {
@@ -195,31 +125,27 @@ class RemoteBuild {
     );
     const built = [...(below?.built ?? [])];
     const { name, index, from } = resolved.stage;
-    await buildStage(resolved.stage, begun.config?.config?.OnBuild ?? [], {
+    const job = {
       ...{ state, files, sources: this.#sources, log: this.#log, signal },
       stageName: name ?? `stage-${index}`,
-      baseName: from.base,
-      created: createdAt(sourceDateEpoch),
       createdNs: BigInt(this.#createdMs) * 1_000_000n,
-      findSource: (wanted, instruction) => this.#source(wanted, resolved, instruction),
-      onLayer: (layer) => {
+      findSource: (wanted: string | undefined, instruction: StageInstruction) =>
+        this.#source(wanted, resolved, instruction),
+    };
+    await executeStage(resolved.stage, {
+      ...{ state, baseName: from.base, triggers: begun.config?.config?.OnBuild ?? [], signal },
+      step: async (instruction, place) => {
+        const layer = await makeLayer(job, instruction, place);
         built.push(layer);
         state.layers.push({ kind: 'base', blob: layer.blob, diffId: layer.diffId });
+        return createdAt(sourceDateEpoch);
       },
     });
     return { state, files, built, image };
   }
 
-  async #imageBase({ base, platform, stage }: ResolvedStage): Promise<RemoteImage | undefined> {
-    if (base.kind === 'image') return this.#images.find(base.reference, platform);
-    if (base.kind !== 'context') return undefined;
-    const image = this.#sources.imageOf(base.name);
-    if (image !== undefined) return this.#images.find(image, platform);
-    throw instructionError(
-      stage.from,
-      `the build context ${base.name} is a directory, not an image`,
-      `give an image: --build-context ${base.name}=docker-image://REF`,
-    );
+  #imageBase(stage: ResolvedStage): Promise<RemoteImage | undefined> {
+    return imageBaseOf(stage, { images: this.#images, sources: this.#sources });
   }
 
   #scratch(): StageBase {
@@ -245,21 +171,4 @@ class RemoteBuild {
     if (source.kind === 'image') return (await this.#images.find(source.reference)).tree();
     return undefined;
   }
-
-  #inFormat(blob: Descriptor, manifestType: string): Descriptor {
-    const format = formatOf(manifestType);
-    return { ...blob, mediaType: layerMediaType(format, compressionOfType(blob.mediaType), blob.mediaType) };
-  }
-}
-
-function baseOf({ config, layers }: RemoteImage): StageBase {
-  const { os, architecture, variant } = config;
-  const platform: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
-  return {
-    config,
-    platform,
-    tree: undefined,
-    layers: layers.map(({ blob, diffId }) => ({ kind: 'base', blob, diffId })),
-    history: (config.history ?? []).map((entry) => ({ entry, isNew: false })),
-  };
 }

@@ -4,3 +4,4 @@
  */
 export type * from './types.js';
 export { buildWithoutStore, canBuildWithoutStore } from './build-without-store.js';
+export { RemoteCache, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestHex, type DiffId, type ReopenableBlob } from '../../spec/index.js';
 import type { LayerIndexer } from '../../layer/index.js';
+import type { ProgressSink } from '../../progress/index.js';
 import { GrowingFile } from '../../util/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { RemoteBuildDeps } from './types.js';
@@ -134,13 +135,7 @@ export class LayerIndexes {
     signal: AbortSignal,
   ): Promise<void> {
     const { blob, diffId } = layer;
-    const { digest, size } = blob.descriptor;
-    const event = { v: 1, kind: 'layer', action: 'fetch', digest } as const;
-    const file = await this.#fetch(
-      blob,
-      (transferred) => this.#deps.progress.event({ ...event, state: 'active', transferred, total: size }),
-      signal,
-    );
+    const file = await fetchLayer(blob, { spool: this.#spool, progress: this.#deps.progress, signal });
     try {
       this.#indexer ??= this.#deps.createIndexer();
       const indexer = await this.#indexer;
@@ -152,35 +147,10 @@ export class LayerIndexes {
         ...(data === undefined ? {} : { data }),
         signal,
       });
-      if (read.diffId !== diffId) {
-        throw new DigestMismatchError(`layer ${digest} has diffID ${read.diffId}, the config says ${diffId}`, {
-          expected: diffId,
-          actual: read.diffId,
-          hint: 'the image is broken at its source: its config does not match its layers',
-        });
-      }
-      this.#deps.progress.event({ ...event, state: 'done', transferred: size, total: size });
+      if (read.diffId !== diffId) throw diffIdError(blob.descriptor.digest, { expected: diffId, actual: read.diffId });
     } finally {
       this.#spool.drop(file.fd);
     }
-  }
-
-  /** The blob in a temporary file, verified; goes on where a connection broke. */
-  async #fetch(blob: ReopenableBlob, onProgress: (bytes: number) => void, signal: AbortSignal): Promise<SpooledFile> {
-    const { digest, size } = blob.descriptor;
-    const file = await this.#spool.take(resumed(blob, onProgress, signal), signal);
-    if (file.size === size && `sha256:${file.hash}` === digest) return file;
-    this.#spool.drop(file.fd);
-    if (file.size !== size) {
-      throw new SizeMismatchError(`layer ${digest} has ${file.size} bytes, its manifest says ${size}`, {
-        expected: size,
-        actual: file.size,
-      });
-    }
-    throw new DigestMismatchError(`layer ${digest} has digest sha256:${file.hash}`, {
-      expected: digest,
-      actual: `sha256:${file.hash}`,
-    });
   }
 }
 
@@ -241,4 +211,39 @@ function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promis
     made.catch(() => undefined);
   }
   return made;
+}
+
+/** The blob of a layer in a temporary file, verified; goes on where a connection broke. Throws what the blob throws. */
+export async function fetchLayer(
+  blob: ReopenableBlob,
+  { spool, progress, signal }: { readonly spool: Spool; readonly progress: ProgressSink; readonly signal: AbortSignal },
+): Promise<SpooledFile> {
+  const { digest, size } = blob.descriptor;
+  const event = { v: 1, kind: 'layer', action: 'fetch', digest, total: size } as const;
+  const onProgress = (transferred: number): void => progress.event({ ...event, state: 'active', transferred });
+  const file = await spool.take(resumed(blob, onProgress, signal), signal);
+  const actual = `sha256:${file.hash}`;
+  if (file.size === size && actual === digest) {
+    progress.event({ ...event, state: 'done', transferred: size });
+    return file;
+  }
+  spool.drop(file.fd);
+  if (file.size === size)
+    throw new DigestMismatchError(`layer ${digest} has digest ${actual}`, { expected: digest, actual });
+  throw new SizeMismatchError(`layer ${digest} has ${file.size} bytes, its manifest says ${size}`, {
+    expected: size,
+    actual: file.size,
+  });
+}
+
+/** The error for a layer that is not the one that its image's config tells of. */
+export function diffIdError(
+  digest: string,
+  { expected, actual }: { readonly expected: DiffId; readonly actual: DiffId },
+): DigestMismatchError {
+  return new DigestMismatchError(`layer ${digest} has diffID ${actual}, its record says ${expected}`, {
+    expected,
+    actual,
+    hint: 'the image is broken at its source: its config does not match its layers',
+  });
 }

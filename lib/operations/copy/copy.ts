@@ -143,8 +143,7 @@ async function openV1(registry: RegistryClient, reference: Reference, signal: Ab
   return (await registry.openV1({ ...reference, registryVersion: 1 }, { signal }))!;
 }
 
-/** Opens what is copied to. `from`: where the image comes from, whose blobs may be mounted. Throws what the transports throw. */
-export async function openDestination(
+async function openDestination(
   deps: CopyTransports,
   name: TransportName,
   { from, known, signal }: { readonly from: TransportName; readonly known: KnownBlobs; readonly signal: AbortSignal },
