@@ -32,8 +32,8 @@ interface FoundSteps {
 export interface LayersToKeep {
   /** Of the whole image, oldest first. */
   readonly layers: readonly { readonly blob: Descriptor; readonly diffId: DiffId }[];
-  /** Dates of the layers that the build made, oldest first. */
-  readonly created: readonly string[];
+  /** RFC 3339, of each layer. */
+  readonly dates: readonly string[];
   readonly open: (blob: Descriptor) => ReopenableBlob;
   /** Repositories that have the layers. */
   readonly pushedTo: readonly Repository[];
@@ -142,10 +142,11 @@ export class RemoteCache {
   }
 
   /** Keeps the steps of a built image that are not kept yet. Registries that fail are a remark only. Throws AbortError. */
-  async keep({ layers, created, open, pushedTo }: LayersToKeep): Promise<void> {
+  async keep({ layers, dates, open, pushedTo }: LayersToKeep): Promise<void> {
     const { steps } = this.#target!;
-    const own = layers.slice(layers.length - steps.length);
-    if (own.length !== steps.length || created.length !== steps.length) return;
+    if (layers.length < steps.length || dates.length !== layers.length) return;
+    const below = layers.length - steps.length;
+    const [own, created] = [layers.slice(below), dates.slice(below)];
     const made = own.map(({ blob, diffId }, i): CachedLayer => ({ blob: plain(blob), diffId, created: created[i]! }));
     const known = steps.slice(
       0,
