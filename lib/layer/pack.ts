@@ -25,6 +25,8 @@ export interface PackInput {
   readonly level?: number;
   /** Seconds since 1970 that no changed entry is newer than. */
   readonly sourceDateEpoch?: number;
+  /** Whether that holds for the directories that changes lie in, too: a build wrote into them at some time. */
+  readonly clampParents?: boolean;
   /** Takes the blob; ended on success, destroyed with the error on failure. */
   readonly output: Writable;
   readonly signal: AbortSignal;
@@ -165,7 +167,8 @@ class Packer {
   #describe({ parent, name, changed }: PlannedEntry, stat: FileStat, path: Buffer): TarEntry {
     const type = stat.mode & constants.S_IFMT;
     const epoch = this.#input.sourceDateEpoch;
-    const newest = epoch === undefined || !changed ? stat.mtimeNs : BigInt(epoch) * 1_000_000_000n;
+    const keeps = !changed && this.#input.clampParents !== true;
+    const newest = epoch === undefined || keeps ? stat.mtimeNs : BigInt(epoch) * 1_000_000_000n;
     const base = {
       name: type === constants.S_IFDIR ? Buffer.concat([path, Buffer.from('/')]) : path,
       mode: stat.mode & 0o7777,

@@ -131,5 +131,5 @@ function withLabels(config: ExecutionConfig, labels: ReadonlyMap<string, string>
 function withoutBuildState(config: ImageConfig | undefined): Partial<ImageConfig> {
   const copy: Record<string, unknown> = { ...config };
   for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
-  return copy as Partial<ImageConfig>;
+  return copy;
 }

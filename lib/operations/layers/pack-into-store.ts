@@ -28,6 +28,8 @@ export interface TreeToPack {
   /** What progress events are about. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
+  /** As in `PackInput`. */
+  readonly clampParents?: boolean;
   readonly bootId: string;
   readonly signal: AbortSignal;
 }
@@ -57,6 +59,7 @@ export async function packIntoStore(
     changes: lower === undefined ? [{ kind: 'C', path: Buffer.from('/') }, ...changes] : changes,
     compression: 'gzip',
     ...(sourceDateEpoch === undefined ? {} : { sourceDateEpoch }),
+    ...(tree.clampParents === true ? { clampParents: true } : {}),
     output,
     signal,
     onProgress: (transferred) => deps.progress.event({ ...event, digest: subject, state: 'active', transferred }),
