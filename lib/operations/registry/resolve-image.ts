@@ -40,7 +40,7 @@ const MAX_CANDIDATES = 16;
  * platform), InvalidManifestError, UnsupportedMediaTypeError for artifacts that are not container images.
  */
 export async function resolveImage(
-  repository: RepositoryReader,
+  repository: Pick<RepositoryReader, 'manifest'>,
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage> {
@@ -55,7 +55,7 @@ export async function resolveImage(
 
 /** As `resolveImage`, but with images of schema 1 too: their signatures and chain of parents are verified. */
 export async function resolveDocument(
-  repository: RepositoryReader,
+  repository: Pick<RepositoryReader, 'manifest'>,
   reference: TagOrDigest,
   options: { readonly platform: Platform; readonly signal: AbortSignal },
 ): Promise<ResolvedImage | ResolvedSchema1> {
