@@ -74,6 +74,7 @@ const OPERATIONS: readonly (readonly string[])[] = [
   ['pull', 'push', 'archives', 'containers', 'mutate', 'images', 'diff', 'maintain', 'serve', 'sync-rules'],
   ['build-context'],
   ['build', 'sync'],
+  ['build-remote'],
 ];
 /** Files that a room inside `lib/operations` may hold, its door included. */
 const MOST_FILES = 16;

@@ -1,4 +1,5 @@
 import type { BuildContextDeps } from '../operations/build-context/index.js';
+import type { RemoteBuildDeps } from '../operations/build-remote/index.js';
 import type { HttpClient } from '../http/index.js';
 import { clientOptions } from './client-options.js';
 import type { Settings } from './settings.js';
@@ -31,5 +32,17 @@ export function buildDrivers(settings: Settings): BuildContextDeps & { close(): 
     close: async () => {
       if (http !== undefined) await (await http).close();
     },
+  };
+}
+
+/** What building without a store needs besides transports. */
+export function remoteBuildDrivers(): Pick<RemoteBuildDeps, 'createIndexer' | 'openLayers' | 'createLayerBuilder'> {
+  return {
+    createIndexer: async () => (await import('../layer/index.js')).createLayerIndexer(),
+    openLayers: async (layers) => {
+      const { LayerIndex, LayeredTree } = await import('../layer/index.js');
+      return new LayeredTree(layers.map(({ index, data }) => ({ index: new LayerIndex(index), data })));
+    },
+    createLayerBuilder: async (base) => (await import('../layer/index.js')).createLayerBuilder(base),
   };
 }

@@ -9,7 +9,7 @@ import { hostPlatform, parsePlatform, parseReference, type Platform } from '../s
 import { parseAge } from '../util/index.js';
 import { buildDrivers } from './build-drivers.js';
 import { parsePairs, parseSecret, parseSsh } from './build-options.js';
-import { parseOutput, pushNames, writeOutputs } from './build-outputs.js';
+import { parseOutput, pushNames, writeOutputs, type BuildOutput } from './build-outputs.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import {
   RESERVING,
@@ -21,6 +21,7 @@ import {
   type Stoppable,
 } from './common.js';
 import type { Drivers } from './drivers.js';
+import { buildRemote, keepSteps, lacksStore, openRemoteCache, remoteDestinations, userCache } from './remote-build.js';
 import { parseAddHost, parseUlimit } from './run-arguments.js';
 
 export interface BuildOptions extends Stoppable, BuildReserving {
@@ -50,6 +51,10 @@ export interface BuildOptions extends Stoppable, BuildReserving {
   readonly noCache?: boolean | readonly string[] | undefined;
   /** Steps that were built longer ago are built again: `24h`, `14d`. */
   readonly cacheTtl?: string | undefined;
+  /** Repositories that may have steps of earlier builds: `HOST/REPOSITORY`. */
+  readonly cacheFrom?: readonly string[] | undefined;
+  /** Repositories to keep the steps of this build in. */
+  readonly cacheTo?: readonly string[] | undefined;
   /** When base images are fetched. Default: `missing`. */
   readonly pull?: 'missing' | 'always' | 'newer' | 'never' | undefined;
   /** Steps that run at the same time. Default: 4. */
@@ -94,7 +99,7 @@ export interface BuildCheck {
 const BUILD: OptionKinds<BuildOptions> = {
   ...{ ...STOPPABLE, ...RESERVING, file: 'text', dockerfile: 'any', tags: 'texts', target: 'text' },
   ...{ buildArgs: 'texts', buildContexts: 'texts', secrets: 'texts', ssh: 'texts', labels: 'texts' },
-  ...{ annotations: 'texts', platform: 'text', noCache: 'any', cacheTtl: 'text' },
+  ...{ annotations: 'texts', platform: 'text', noCache: 'any', cacheTtl: 'text', cacheFrom: 'texts', cacheTo: 'texts' },
   ...{ pull: ['missing', 'always', 'newer', 'never'], jobs: 'count', network: ['host', 'none'], addHosts: 'texts' },
   ...{ ulimits: 'texts', shmSize: 'size', squash: 'flag', format: ['oci', 'docker'], keepFailed: 'flag' },
   ...{ explain: 'flag', runtime: 'text', stdin: 'any', outputs: 'texts', push: 'flag' },
@@ -110,19 +115,44 @@ export async function build(drivers: Drivers, context: string | undefined, given
     throw new UsageError('there is no name to push the image to', { hint: 'give one with --tag HOST/REPOSITORY:TAG' });
   const prepared = await prepare(drivers, context, given);
   try {
-    const { request, sources, warnings, dockerfile } = prepared;
+    const { warnings, dockerfile } = prepared;
     for (const { file, line, rule, message } of warnings)
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
     const error = lintError(dockerfile, warnings);
     if (error !== undefined) throw error;
-    const { buildImage } = await import('../operations/build/index.js');
-    const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
-    const result = await buildImage({ ...unpacking, ...remote }, sources, request);
-    await writeOutputs(drivers, result, { outputs, signal: request.signal });
-    if (given.push === true) await pushNames(drivers, request);
-    return { ...result, warnings };
+    return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
   } finally {
     await prepared.close();
+  }
+}
+
+/** Builds in the way that does least: from the remote cache, without a store, in the store. */
+async function buildPrepared(
+  drivers: Drivers,
+  { request, sources }: Pick<Awaited<ReturnType<typeof prepare>>, 'request' | 'sources'>,
+  { given, outputs }: { readonly given: BuildOptions; readonly outputs: readonly BuildOutput[] },
+): Promise<BuildResult> {
+  const isPushed = given.push === true;
+  const destinations = remoteDestinations(request, { outputs, push: isPushed });
+  const repositories = { from: given.cacheFrom ?? [], to: given.cacheTo ?? [] };
+  const cache = await openRemoteCache(drivers, sources, { request, destinations, repositories });
+  try {
+    const delivered = await cache?.deliver();
+    if (delivered !== undefined) return delivered;
+    if (destinations !== undefined && (await lacksStore(drivers))) {
+      const built = await buildRemote(drivers, sources, { request, destinations });
+      if (built !== undefined) return built;
+    }
+    const { buildImage } = await import('../operations/build/index.js');
+    const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
+    const imports = await cache?.imports(unpacking.createApplier);
+    const result = await buildImage({ ...unpacking, ...remote }, sources, { ...request, ...imports });
+    await writeOutputs(drivers, result, { outputs, signal: request.signal });
+    if (isPushed) await pushNames(drivers, request);
+    if (cache !== undefined) await keepSteps(drivers, cache, { result, request, isPushed });
+    return result;
+  } finally {
+    await cache?.close();
   }
 }
 
@@ -153,7 +183,7 @@ async function prepare(drivers: Drivers, context: string | undefined, given: Bui
     contexts: parsePairs('--build-context', options.buildContexts ?? []),
     dockerfile: options.file,
     spoolDirectory: spoolDirectory(env),
-    cacheDirectory: undefined,
+    cacheDirectory: userCache(env),
     sourceDateEpoch: epoch,
     signal,
   });

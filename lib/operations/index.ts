@@ -6,6 +6,7 @@
 export * from './deps.js';
 export * from './archives/index.js';
 export * from './build/index.js';
+export type * from './build-remote/index.js';
 export type { BuildContext, BuildSources } from './build-context/index.js';
 export * from './containers/index.js';
 export * from './convert/index.js';

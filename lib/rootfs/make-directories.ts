@@ -1,6 +1,16 @@
 import { closeSync } from 'node:fs';
 import { UsageError } from '../errors.js';
-import { AT_FDCWD, chmodFd, chownAt, isErrno, mkdirAt, openAt, OPEN_DIRECTORY, setTimesAt } from '../sys/index.js';
+import {
+  AT_FDCWD,
+  chmodFd,
+  chownAt,
+  isErrno,
+  mkdirAt,
+  openAt,
+  OPEN_DIRECTORY,
+  setTimesAt,
+  statAt,
+} from '../sys/index.js';
 import { entryType } from './entry-type.js';
 import { resolveInRoot } from './resolve-in-root.js';
 
@@ -14,7 +24,7 @@ export interface DirectoryAttributes {
 
 /**
  * Makes the directory `path` inside `root`, and what is missing above it; links on the way are followed inside. What is there
- * stays as it is. Throws UsageError where something else is in the way, SyscallError.
+ * stays as it is, its times included. Throws UsageError where something else is in the way, SyscallError.
  */
 export function makeDirectories(root: string, path: string, attributes: DirectoryAttributes): void {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -37,6 +47,7 @@ export function makeDirectories(root: string, path: string, attributes: Director
 }
 
 function makeOne(dir: number, name: Buffer, { mode, uid, gid, mtimeNs }: DirectoryAttributes): void {
+  const { mtimeNs: before } = statAt(dir, '');
   mkdirAt(dir, name, mode);
   chownAt(dir, name, uid, gid);
   const fd = openAt(dir, name, OPEN_DIRECTORY);
@@ -47,4 +58,6 @@ function makeOne(dir: number, name: Buffer, { mode, uid, gid, mtimeNs }: Directo
     closeSync(fd);
   }
   setTimesAt(dir, name, mtimeNs);
+  // A directory that got one more entry counts as unchanged.
+  setTimesAt(dir, '.', before);
 }

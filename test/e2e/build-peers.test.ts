@@ -59,12 +59,13 @@ function configOf({ config }: ConfigDocument): Record<string, unknown> {
     'OnBuild',
     'Shell',
   ];
-  return Object.fromEntries([
+  const entries: [string, unknown][] = [
     ...Object.entries(compared).filter(
       ([name, value]) => [...wanted, 'Labels', 'Env'].includes(name) && value !== null && !isEmpty(value),
     ),
     ['WorkingDir', WorkingDir === '' ? '/' : WorkingDir],
-  ]);
+  ];
+  return Object.fromEntries(entries);
 }
 
 function isEmpty(value: unknown): boolean {

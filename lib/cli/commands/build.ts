@@ -67,6 +67,8 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     platform: options.text('platform'),
     noCache: noCache || (filter.length > 0 ? filter : false),
     cacheTtl: options.text('cache-ttl'),
+    cacheFrom: [...options.list('cache-from'), ...options.list('cache-repo')],
+    cacheTo: [...options.list('cache-to'), ...options.list('cache-repo')],
     pull: options.flag('pull') ? 'always' : 'missing',
     jobs: options.number('jobs'),
     network: network === 'none' ? 'none' : 'host',

@@ -29,7 +29,10 @@ export interface LayerBuilder extends FileTree, WritableTree {
   pack(options: BuildLayerOutput): Promise<PackedLayer>;
 }
 
-/** Begins a layer on the tree `base`; undefined: on nothing. Each file's content is read when it is compared or packed. */
+/**
+ * Begins a layer on the tree `base`; undefined: on nothing, where the layer holds the root directory too. Each file's content is
+ * read when it is compared or packed. A file with several names counts as changed even where the base has the same.
+ */
 export function createLayerBuilder(base: FileTree | undefined): LayerBuilder {
   return new TreeLayerBuilder(base);
 }
@@ -65,6 +68,7 @@ class TreeLayerBuilder implements LayerBuilder {
 
   constructor(base: FileTree | undefined) {
     this.#base = base;
+    if (base === undefined) this.#put('', ROOT);
   }
 
   node(path: string): TreeNode | undefined {
@@ -147,7 +151,7 @@ class TreeLayerBuilder implements LayerBuilder {
   }
 
   #baseNode(path: string): TreeNode | undefined {
-    return this.#base === undefined ? (path === '' ? ROOT : undefined) : this.#base.node(path);
+    return this.#base?.node(path);
   }
 
   #find(path: string): { readonly place: Place | undefined; readonly isCleared: boolean } {
@@ -194,7 +198,7 @@ class TreeLayerBuilder implements LayerBuilder {
       written !== undefined && (written.mustDiffer || hidden || !(await this.#isSame(path, { before, written })));
     const self: Planned = { kind: 'entry', path, node: now, content: written?.content, changed };
     let isGiven = false;
-    if (changed && !(path === '' && this.#base === undefined && isSameRoot(now))) {
+    if (changed) {
       const type = before?.type;
       if (type !== undefined && type !== now.type && (type === 'directory' || now.type === 'directory')) {
         yield { kind: 'whiteout', path };
@@ -253,10 +257,6 @@ function hasSameAttributes(a: TreeNode, b: TreeNode): boolean {
   if (keys.some((key) => (key === 'mode' && a.type === 'symlink' ? false : a[key] !== b[key]))) return false;
   if (a.device?.major !== b.device?.major || a.device?.minor !== b.device?.minor) return false;
   return a.xattrs.size === b.xattrs.size && [...a.xattrs].every(([name, value]) => b.xattrs.get(name)?.equals(value));
-}
-
-function isSameRoot(node: TreeNode): boolean {
-  return hasSameAttributes({ ...ROOT, mtimeNs: node.mtimeNs }, node);
 }
 
 function hashOf(content: OpenContent): string {

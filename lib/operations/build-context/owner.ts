@@ -29,6 +29,17 @@ export async function findOwner(stage: FileTree, text: string): Promise<Owner> {
   return { uid, gid: group === undefined ? gid : await findGroup(stage, group) };
 }
 
+/** The owner that WORKDIR gives to directories for `USER`: as a container runs, so a number that no user has belongs to group 0. */
+export async function findUserOwner(stage: FileTree, text: string): Promise<Owner> {
+  const [user = '', group = ''] = text.split(':', 2);
+  const wanted = user === '' ? '0' : user;
+  const users = await records(stage, 'etc/passwd');
+  const entry = users.find(([name]) => name === wanted) ?? users.find(([, , id]) => id === wanted);
+  const uid = idOf(entry?.[2] ?? wanted);
+  if (uid === undefined) throw unknownError('user', wanted);
+  return { uid, gid: group === '' ? (idOf(entry?.[3]) ?? 0) : await findGroup(stage, group) };
+}
+
 async function findGroup(stage: FileTree, group: string): Promise<number> {
   const number = idOf(group);
   if (number !== undefined) return number;
@@ -54,7 +65,7 @@ function idOf(text: string | undefined): number | undefined {
 
 function unknownError(kind: 'user' | 'group', name: string): SyntaxProblem {
   return new SyntaxProblem(
-    `--chown: the stage has no ${kind} ${JSON.stringify(name)}`,
+    `the stage has no ${kind} ${JSON.stringify(name)}`,
     `give a number, or a name of its /etc/${kind === 'user' ? 'passwd' : 'group'}`,
   );
 }

@@ -20,7 +20,7 @@ import type { StageState } from './stage-state.js';
 import { treeOf } from './step-cache.js';
 import { stepKey } from './step-key.js';
 import type { LoggedStep, StepLog } from './step-log.js';
-import type { BuildRequest, StageLayer, StepKey } from './types.js';
+import type { BuildRequest, ImportedStep, StageLayer, StepKey } from './types.js';
 
 /** What building a stage needs. */
 export interface StageContext extends StepDeps {
@@ -48,7 +48,7 @@ export async function buildStage(
   const stageName = name ?? `stage-${index}`;
   const { noCache } = context.request;
   const useCache = typeof noCache === 'boolean' ? !noCache : !noCache.includes(name ?? String(index));
-  const run = new StageRun(context, state, { stageName, useCache, count: all.length });
+  const run = new StageRun(context, state, { stageName, stageIndex: index, useCache, count: all.length });
   for (const [i, instruction] of all.entries()) {
     context.request.signal.throwIfAborted();
     await run.execute(instruction, i + 1);
@@ -65,6 +65,7 @@ interface StepToRun {
 
 interface RunOptions {
   readonly stageName: string;
+  readonly stageIndex: number;
   readonly useCache: boolean;
   /** Instructions of the stage. */
   readonly count: number;
@@ -90,6 +91,8 @@ class StageRun {
       return;
     }
     const instruction = expandInstruction(unexpanded, state.scope.environment);
+    const imported = this.#context.request.importStep?.(this.#options.stageIndex, number);
+    if (imported !== undefined) return this.#import(instruction, imported);
     switch (instruction.keyword) {
       case 'RUN':
         return this.#run(instruction);
@@ -103,6 +106,25 @@ class StageRun {
         state.configure(instruction);
         state.remember(instruction, undefined);
     }
+  }
+
+  async #import(instruction: StageInstruction, { key, write }: ImportedStep): Promise<void> {
+    const { deps } = this.#context;
+    const { tree: below } = this.#state;
+    this.#state.configure(instruction);
+    const log = this.#begin(instruction);
+    await this.#step({
+      instruction,
+      log,
+      key: stepKey([
+        { name: 'parent', value: below?.key ?? 'scratch' },
+        { name: 'imported', value: key },
+      ]),
+      perform: async (workKey, keep) => {
+        await write(await deps.snapshots.prepare(workKey, below?.subvolume));
+        return keep(0);
+      },
+    });
   }
 
   async #run(instruction: RunInstruction): Promise<void> {
@@ -254,7 +276,7 @@ class StageRun {
 }
 
 /** What of a COPY or ADD decides its result besides the files. */
-function copyText(instruction: CopyInstruction | AddInstruction, workdir: string): string {
+export function copyText(instruction: CopyInstruction | AddInstruction, workdir: string): string {
   const { keyword, sources, destination, chown, chmod, link, excludes, heredocs } = instruction;
   const options =
     instruction.keyword === 'COPY'

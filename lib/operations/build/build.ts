@@ -81,7 +81,8 @@ class Build {
 
   async run(): Promise<Omit<BuildResult, 'seconds'>> {
     const target = this.#graph.target(this.#request.target);
-    const needed = this.#graph.needed(target);
+    const isSkipped = this.#request.isSkipped ?? (() => false);
+    const needed = this.#graph.needed(target).filter(({ stage }) => !isSkipped(stage.index));
     // All bases are looked up at once, before anything is run.
     await Promise.all(needed.map((stage) => this.#imageBase(stage)));
     const chain = this.#chainOf(target);

@@ -51,7 +51,19 @@ export interface BuildRequest {
   /** Seconds since 1970 that no date of the config and no file that is packed is newer than. */
   readonly sourceDateEpoch?: number | undefined;
   readonly reserveBytes?: number | undefined;
+  /** Stages that need not be built. Default: none. */
+  readonly isSkipped?: (stage: number) => boolean;
+  /** A step that need not be run, by its stage and the number of its instruction, from 1. Default: none. */
+  readonly importStep?: (stage: number, number: number) => ImportedStep | undefined;
   readonly signal: AbortSignal;
+}
+
+/** A step whose files are in a layer that is at hand. */
+export interface ImportedStep {
+  /** Stands for it in the cache. */
+  readonly key: string;
+  /** Writes its changes into the directory, the files below it. Throws what fetching and unpacking throw. */
+  readonly write: (directory: string) => Promise<void>;
 }
 
 /** What became of one step. */

@@ -35,7 +35,7 @@ export async function writeImage(
   { layers, request }: { readonly layers: PackedLayers; readonly request: WriteRequest },
 ): Promise<ImageRecord> {
   const { annotations, references, format, signal } = request;
-  const document = configOf(state, layers, request);
+  const document = imageConfigOf(state, layers, request);
   const config = await putDocument(
     deps,
     document,
@@ -71,7 +71,12 @@ export async function writeImage(
   return record;
 }
 
-function configOf(state: StageState, layers: PackedLayers, request: WriteRequest): ImageConfig {
+/** The config document of a built stage. */
+export function imageConfigOf(
+  state: StageState,
+  layers: Pick<PackedLayers, 'diffIds'>,
+  request: Pick<WriteRequest, 'labels' | 'squash' | 'sourceDateEpoch'>,
+): ImageConfig {
   const { document, platform, author } = state;
   const history = request.squash ? squashed(state.history) : [...state.history];
   const dated = withDates(history, request.sourceDateEpoch);

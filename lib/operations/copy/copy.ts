@@ -217,7 +217,7 @@ function selectorOf(name: TransportName): { tag?: string | undefined; digest?: D
 }
 
 /** The tags to set at one destination: its own first; a layout without one takes that of the source. */
-function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
+export function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
   const own = selectorOf(name).tag;
   const inherits = own === undefined && !('reference' in name) && name.transport !== 'dir';
   const first = inherits && from.transport === 'docker' ? from.reference.tag : own;

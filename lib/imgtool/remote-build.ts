@@ -1,0 +1,155 @@
+import { lstatSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ImgtoolError } from '../errors.js';
+import type {
+  BuildRequest,
+  BuildResult,
+  BuildSources,
+  RemoteBuildDeps,
+  RemoteBuildResult,
+} from '../operations/index.js';
+import type { RemoteCache } from '../operations/build-remote/index.js';
+import { formatReference, parseReference } from '../spec/index.js';
+import { homeDirectory } from '../util/index.js';
+import { remoteBuildDrivers } from './build-drivers.js';
+import type { BuildOutput } from './build-outputs.js';
+import type { Drivers } from './drivers.js';
+
+/**
+ * Where the result of a build goes, when it goes to registries, layouts and archives only: `docker://REF`, …; undefined: it is to be
+ * in the store.
+ */
+export function remoteDestinations(
+  request: Pick<BuildRequest, 'references'>,
+  { outputs, push }: { readonly outputs: readonly BuildOutput[]; readonly push: boolean },
+): string[] | undefined {
+  const pushed = push ? request.references.map((reference) => `docker://${formatReference(reference)}`) : [];
+  const [name] = request.references.map(formatReference);
+  const written = outputs.map(({ type, path }) => {
+    if (type === 'oci')
+      return `oci-archive:${path}${name === undefined ? '' : `:${/:([^:/]+)$/.exec(name)?.[1] ?? 'latest'}`}`;
+    return type === 'docker' ? `docker-archive:${path}${name === undefined ? '' : `:${name}`}` : undefined;
+  });
+  const all = [...pushed, ...written];
+  return all.length > 0 && all.every((destination) => destination !== undefined) ? all : undefined;
+}
+
+/** Whether a build can do without a store, because there is none that it could use. */
+export async function lacksStore(drivers: Drivers): Promise<boolean> {
+  return process.geteuid!() !== 0 || (await drivers.localIfThere()) === undefined;
+}
+
+/**
+ * Builds without a store. Resolves with undefined when a stage that is needed has a RUN, or layers are to be squashed. Throws as
+ * `buildWithoutStore`.
+ */
+export async function buildRemote(
+  drivers: Drivers,
+  sources: BuildSources,
+  { request, destinations }: { readonly request: BuildRequest; readonly destinations: readonly string[] },
+): Promise<RemoteBuildResult | undefined> {
+  const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');
+  if (!canBuildWithoutStore(request, sources.names)) return undefined;
+  const deps = await remoteDeps(drivers);
+  return buildWithoutStore(deps, sources, { ...request, destinations });
+}
+
+/** The user's cache directory for imgtool; undefined: there is none that only this user can write. */
+export function userCache(env: NodeJS.ProcessEnv): string | undefined {
+  const base = env.XDG_CACHE_HOME ?? join(homeDirectory(env), '.cache');
+  if (!base.startsWith('/')) return undefined;
+  const path = join(base, 'imgtool');
+  // What is in the way of making it may belong to another user, whose HOME was kept (sudo).
+  for (let at = path; ; at = dirname(at)) {
+    const stats = lstatSync(at, { throwIfNoEntry: false });
+    if (stats !== undefined) {
+      const isOwn = stats.uid === process.geteuid!() && (stats.mode & 0o022) === 0;
+      return stats.isDirectory() && isOwn ? path : undefined;
+    }
+    if (at === '/') return undefined;
+  }
+}
+
+/** Repositories of `--cache-from` and `--cache-to`. */
+export interface CacheRepositories {
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+}
+
+/**
+ * The remote cache of a build, after it was looked into; undefined: none is asked for, or the documents of a base cannot be read, of
+ * which a remark tells. The caller closes it. Throws InvalidReferenceError, AbortError.
+ */
+export async function openRemoteCache(
+  drivers: Drivers,
+  sources: BuildSources,
+  {
+    request,
+    destinations,
+    repositories,
+  }: {
+    readonly request: BuildRequest;
+    readonly destinations: readonly string[] | undefined;
+    readonly repositories: CacheRepositories;
+  },
+): Promise<RemoteCache | undefined> {
+  const [from, to] = [repositories.from, repositories.to].map((names) => names.map((name) => parseReference(name)));
+  if (from!.length + to!.length === 0) return undefined;
+  const { RemoteCache } = await import('../operations/build-remote/index.js');
+  const cache = new RemoteCache(await remoteDeps(drivers), sources, {
+    request: { ...request, destinations: destinations ?? [] },
+    options: { from: from!, to: to!, ttlMs: request.cacheTtlMs },
+  });
+  try {
+    await cache.look();
+    return cache;
+  } catch (error) {
+    await cache.close();
+    request.signal.throwIfAborted();
+    if (!(error instanceof ImgtoolError)) throw error;
+    drivers.progress.note(`warning: the remote cache is not used: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** Keeps the steps of an image that was built in the store. Throws AbortError. */
+export async function keepSteps(
+  drivers: Drivers,
+  cache: RemoteCache,
+  {
+    result,
+    request,
+    isPushed,
+  }: { readonly result: BuildResult; readonly request: BuildRequest; readonly isPushed: boolean },
+): Promise<void> {
+  const { signal } = request;
+  const [deps, { openSource }] = await Promise.all([drivers.local(), drivers.transports()]);
+  const images = await deps.metadata.images.ofImage(result.id);
+  const record = images.find(({ manifest }) => manifest.digest === result.digest);
+  if (record === undefined || request.squash) return;
+  const { readImageConfig } = await import('../operations/store/index.js');
+  const config = await readImageConfig(deps, record);
+  const dates = (config.history ?? []).flatMap(({ created, empty_layer: isEmpty }) =>
+    isEmpty === true ? [] : [created ?? config.created ?? ''],
+  );
+  const source = await openSource({ transport: 'store', name: result.id }, { signal });
+  try {
+    await cache.keep({
+      layers: record.layers.map((blob, i) => ({ blob, diffId: record.diffIds[i]! })),
+      dates,
+      open: (blob) => source.blob(blob),
+      pushedTo: isPushed ? request.references : [],
+    });
+  } finally {
+    await source.close();
+  }
+}
+
+async function remoteDeps(drivers: Drivers): Promise<RemoteBuildDeps> {
+  return {
+    ...(await drivers.transports()),
+    ...remoteBuildDrivers(),
+    fullName: (name: string) => drivers.fullName(name),
+    cacheDirectory: userCache(drivers.settings.env),
+  };
+}

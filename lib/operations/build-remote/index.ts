@@ -1,0 +1,7 @@
+/**
+ * Builds without a store, root or btrfs: images whose stages have no RUN, made of the base's layers as they are and of layers
+ * written straight from the context.
+ */
+export type * from './types.js';
+export { buildWithoutStore, canBuildWithoutStore } from './build-without-store.js';
+export { RemoteCache, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';

@@ -1,0 +1,243 @@
+import {
+  globalVariables,
+  instructionError,
+  mountsOf,
+  runScript,
+  StageGraph,
+  type BuildInputs,
+  type ResolvedStage,
+  type RunInstruction,
+} from '../../dockerfile/index.js';
+import { chainIds, hostPlatform, type Platform } from '../../spec/index.js';
+import { copyText, StageState, stepKey, type StageBase } from '../build/index.js';
+import type { BuildSources } from '../build-context/index.js';
+import { executeStage, type LayerInstruction } from './execute-stage.js';
+import type { RemoteImage, RemoteImages } from './remote-images.js';
+import type { RemoteBuildRequest } from './types.js';
+
+/** A step that makes a layer, known before anything is run. */
+export interface PlannedStep {
+  readonly stage: number;
+  /** From 1, triggers of the base included. */
+  readonly number: number;
+  /** Stands for everything that decides the layer; undefined: that depends on files which only building makes. */
+  readonly key: string | undefined;
+  /** Stages that it takes files from. */
+  readonly uses: readonly number[];
+  readonly instruction: LayerInstruction;
+}
+
+/** A stage whose instructions were gone through, without running any. */
+export interface PlannedStage {
+  readonly resolved: ResolvedStage;
+  readonly state: StageState;
+  readonly key: string | undefined;
+  /** Of its base stages too, oldest first. */
+  readonly steps: readonly PlannedStep[];
+  /** Where its lowest layers come from; undefined: FROM scratch. */
+  readonly image: RemoteImage | undefined;
+}
+
+/** What a Dockerfile means for a request. Throws DockerfileError. */
+export function graphOf(
+  {
+    dockerfile,
+    buildArgs,
+    platform,
+    target,
+  }: Pick<RemoteBuildRequest, 'dockerfile' | 'buildArgs' | 'platform' | 'target'>,
+  contexts: ReadonlySet<string>,
+): { readonly graph: StageGraph; readonly inputs: BuildInputs; readonly globals: ReadonlyMap<string, string> } {
+  const inputs = { buildArgs, buildPlatform: hostPlatform(), targetPlatform: platform, target };
+  const globals = globalVariables(dockerfile, inputs);
+  return { inputs, globals, graph: new StageGraph(dockerfile, { globals, contexts }) };
+}
+
+/** An image as the base of a stage: its documents only. */
+export function baseOf({ config, layers }: RemoteImage): StageBase {
+  const { os, architecture, variant } = config;
+  const platform: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
+  return {
+    config,
+    platform,
+    tree: undefined,
+    layers: layers.map(({ blob, diffId }) => ({ kind: 'base', blob, diffId })),
+    history: (config.history ?? []).map((entry) => ({ entry, isNew: false })),
+  };
+}
+
+/** The image that a stage begins with; undefined: another stage, or nothing. Throws DockerfileError and what finding it throws. */
+export async function imageBaseOf(
+  { base, platform, stage }: ResolvedStage,
+  { images, sources }: { readonly images: RemoteImages; readonly sources: BuildSources },
+): Promise<RemoteImage | undefined> {
+  if (base.kind === 'image') return images.find(base.reference, platform);
+  if (base.kind !== 'context') return undefined;
+  const image = sources.imageOf(base.name);
+  if (image !== undefined) return images.find(image, platform);
+  throw instructionError(
+    stage.from,
+    `the build context ${base.name} is a directory, not an image`,
+    `give an image: --build-context ${base.name}=docker-image://REF`,
+  );
+}
+
+/** Goes through the stages of a build without running anything. One for each build. */
+export class BuildPlan {
+  readonly graph: StageGraph;
+  readonly #parts: ReturnType<typeof graphOf>;
+  readonly #sources: BuildSources;
+  readonly #images: RemoteImages;
+  readonly #request: RemoteBuildRequest;
+  readonly #stages = new Map<number, Promise<PlannedStage>>();
+
+  constructor(request: RemoteBuildRequest, sources: BuildSources, images: RemoteImages) {
+    this.#request = request;
+    this.#sources = sources;
+    this.#images = images;
+    this.#parts = graphOf(request, sources.names);
+    this.graph = this.#parts.graph;
+  }
+
+  /** The target. Throws DockerfileError, what reading the documents of bases and hashing contexts throws. */
+  target(): Promise<PlannedStage> {
+    return this.#stage(this.graph.target(this.#request.target).stage.index);
+  }
+
+  /** Stages that still have to be built when some steps need not be run: `has` tells which. */
+  async needed(target: PlannedStage, has: (step: PlannedStep) => boolean): Promise<ReadonlySet<number>> {
+    const needed = new Set<number>();
+    const visit = async (index: number): Promise<void> => {
+      if (needed.has(index)) return;
+      needed.add(index);
+      const { resolved, steps } = await this.#stage(index);
+      for (const step of steps) if (step.stage === index && !has(step)) for (const used of step.uses) await visit(used);
+      if (resolved.base.kind === 'stage') await visit(resolved.base.index);
+    };
+    await visit(target.resolved.stage.index);
+    return needed;
+  }
+
+  #stage(index: number): Promise<PlannedStage> {
+    let stage = this.#stages.get(index);
+    if (stage === undefined) {
+      stage = this.#plan(this.graph.stages[index]!);
+      this.#stages.set(index, stage);
+      stage.catch(() => undefined);
+    }
+    return stage;
+  }
+
+  async #plan(resolved: ResolvedStage): Promise<PlannedStage> {
+    const { base, stage } = resolved;
+    const { inputs, globals } = this.#parts;
+    const below = base.kind === 'stage' ? await this.#stage(base.index) : undefined;
+    const image = below?.image ?? (await imageBaseOf(resolved, { images: this.#images, sources: this.#sources }));
+    const begun = below?.state.asBase() ?? (image === undefined ? this.#scratch() : baseOf(image));
+    const state = new StageState(begun, { inputs, globals });
+    const steps = [...(below?.steps ?? [])];
+    let key = below === undefined ? keyOf(image) : below.key;
+    await executeStage(stage, {
+      ...{
+        state,
+        baseName: stage.from.base,
+        triggers: begun.config?.config?.OnBuild ?? [],
+        signal: this.#request.signal,
+      },
+      step: async (instruction, { number }) => {
+        const { parts, uses } = await this.#partsOf(instruction, state, resolved);
+        key = key === undefined || parts === undefined ? undefined : this.#key(key, parts);
+        steps.push({ stage: stage.index, number, key, uses, instruction });
+        return NOT_MADE;
+      },
+    });
+    return { resolved, state, key, steps, image };
+  }
+
+  #scratch(): StageBase {
+    return { config: undefined, platform: this.#request.platform, tree: undefined, layers: [], history: [] };
+  }
+
+  #key(parent: string, parts: readonly Part[]): string {
+    const { sourceDateEpoch } = this.#request;
+    const epoch = { name: 'epoch', value: sourceDateEpoch?.toString() };
+    return stepKey([{ name: 'parent', value: parent }, epoch, ...parts]).key;
+  }
+
+  /** What decides the layer besides what is below it; undefined: unknown before building. */
+  async #partsOf(
+    instruction: LayerInstruction,
+    state: StageState,
+    resolved: ResolvedStage,
+  ): Promise<{ readonly parts: readonly Part[] | undefined; readonly uses: readonly number[] }> {
+    const { workdir } = state;
+    const user = { name: 'user', value: state.config.User ?? '' };
+    if (instruction.keyword === 'WORKDIR') return { parts: [{ name: 'workdir', value: workdir }, user], uses: [] };
+    if (instruction.keyword === 'RUN') return this.#runParts(instruction, state, resolved);
+    const text = { name: 'instruction', value: copyText(instruction, workdir) };
+    const from = instruction.keyword === 'COPY' ? instruction.from : undefined;
+    const source = from === undefined ? undefined : this.graph.source(from, resolved.stage, instruction);
+    if (source?.kind === 'stage') {
+      const { key } = await this.#stage(source.index);
+      return { parts: key === undefined ? undefined : [text, { name: 'from', value: key }], uses: [source.index] };
+    }
+    const image =
+      source?.kind === 'image'
+        ? source.reference
+        : source?.kind === 'context'
+          ? this.#sources.imageOf(source.name)
+          : undefined;
+    if (image !== undefined)
+      return { parts: [text, { name: 'from', value: keyOf(await this.#images.find(image)) }], uses: [] };
+    const context = source?.kind === 'context' ? await this.#sources.named(source.name) : await this.#sources.main();
+    const selection = await this.#sources.select({ instruction, context, workdir, signal: this.#request.signal });
+    try {
+      return { parts: [text, { name: 'files', value: await selection.digest() }], uses: [] };
+    } finally {
+      await selection.close();
+    }
+  }
+
+  #runParts(
+    instruction: RunInstruction,
+    state: StageState,
+    { stage }: ResolvedStage,
+  ): { readonly parts: readonly Part[] | undefined; readonly uses: readonly number[] } {
+    const { scope, workdir, config } = state;
+    const { network, addHosts, processLimits, shmSize } = this.#request;
+    const mounts = mountsOf(instruction, scope.environment);
+    const uses = mounts.flatMap(({ from }) => {
+      const source = from === undefined ? undefined : this.graph.source(from, stage, instruction);
+      return source?.kind === 'stage' ? [source.index] : [];
+    });
+    // What they hold is not known here.
+    if (mounts.some(({ type, from }) => type === 'bind' || from !== undefined)) return { parts: undefined, uses };
+    const script = runScript(instruction, config.Shell);
+    const parts = [
+      { name: 'command', value: JSON.stringify(script.argv) },
+      { name: 'script', value: script.file?.text },
+      ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value })),
+      { name: 'workdir', value: workdir },
+      { name: 'user', value: config.User ?? '' },
+      { name: 'network', value: instruction.network === 'default' ? network : instruction.network },
+      { name: 'mounts', value: JSON.stringify(mounts) },
+      { name: 'hosts', value: JSON.stringify(addHosts) },
+      { name: 'limits', value: JSON.stringify(processLimits) },
+      { name: 'shm-size', value: shmSize?.toString() },
+    ];
+    return { parts, uses };
+  }
+}
+
+interface Part {
+  readonly name: string;
+  readonly value: string | undefined;
+}
+
+/** The date of a layer that is not there yet. */
+export const NOT_MADE = '0001-01-01T00:00:00Z';
+
+function keyOf(image: RemoteImage | undefined): string {
+  if (image === undefined) return 'scratch';
+  return chainIds(image.layers.map(({ diffId }) => diffId)).at(-1) ?? 'empty';
+}

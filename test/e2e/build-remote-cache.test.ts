@@ -1,0 +1,112 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { btrfsDirectory } from '../helpers/btrfs.js';
+import { makeFiles } from '../helpers/copy-stage.js';
+import { imgtool, startServe, type Served } from '../helpers/imgtool.js';
+import { startRecordingProxy, type Recorded, type RecordingProxy } from '../helpers/recording-proxy.js';
+import { writeSmallImage, SMALL_IMAGE_TAG } from '../helpers/small-image.js';
+
+/** Layers of the base. */
+const BASE_LAYERS = 4;
+
+describe('build with a remote cache', () => {
+  let base: string;
+  let context: string;
+  let served: Served;
+  let proxy: RecordingProxy;
+  let dockerfile: string;
+
+  before(async () => {
+    base = mkdtempSync(join(tmpdir(), 'imgtool-remote-cache-'));
+    const layout = join(base, 'layout');
+    await writeSmallImage(layout);
+    served = await startServe(join(base, 'registry'));
+    await imgtool(join(base, 'none'), 'copy', `oci:${layout}:${SMALL_IMAGE_TAG}`, `docker://${served.host}/base:1`);
+    proxy = await startRecordingProxy(served.host);
+    context = join(base, 'context');
+    mkdirSync(context);
+    makeFiles(context, { first: 'one', last: 'two' });
+    dockerfile = join(base, 'Dockerfile');
+    writeFileSync(
+      dockerfile,
+      [
+        `FROM ${proxy.host}/base:1 AS helper`,
+        'RUN /bin/busybox head -c 16 /dev/urandom > /helped',
+        `FROM ${proxy.host}/base:1`,
+        'WORKDIR /work',
+        'COPY first .',
+        'RUN /bin/busybox head -c 16 /dev/urandom > /random',
+        'ENV A=1',
+        'COPY --from=helper /helped /helped',
+        'COPY last .',
+        'CMD ["/bin/sh"]',
+        '',
+      ].join('\n'),
+    );
+  });
+  after(async () => {
+    await proxy.close();
+    await served.stop();
+    await rm(base, { recursive: true, force: true });
+  });
+
+  const build = (root: string, tag: string, ...args: readonly string[]): Promise<string> =>
+    imgtool(root, 'build', '-f', dockerfile, '-t', `${proxy.host}/${tag}`, '--push', ...args, context);
+  const cache = (): string => `${proxy.host}/cache`;
+  const asked = (method: string, part: string): Recorded[] =>
+    proxy.requests.filter((request) => request.method === method && request.path.includes(part));
+  const STEPS = 5;
+
+  it('a cold machine asks one HEAD a step, fetches no layer and pushes by mounts; no store is made', async () => {
+    const id = await build(btrfsDirectory('cache-a'), 'app:1', '--cache-from', cache(), '--cache-to', cache());
+    proxy.requests.length = 0;
+    const cold = join(base, 'cold');
+    expect(await build(cold, 'other:1', '--cache-from', cache())).to.equal(id);
+    expect(asked('HEAD', '/manifests/ic-').map(({ status }) => status)).to.deep.equal(Array(STEPS).fill(200));
+    const reads = asked('GET', '/blobs/');
+    expect(reads.length, 'the config of the base and the record of the last step').to.equal(2);
+    expect(asked('POST', 'mount=').filter(({ status }) => status === 201).length).to.equal(BASE_LAYERS + STEPS);
+    const sent = proxy.requests.reduce((sum, { received }) => sum + received, 0);
+    expect(sent, 'config and manifest').to.be.below(10_000);
+    expect(existsSync(cold)).to.equal(false);
+    // The image is whole.
+    expect(await imgtool(btrfsDirectory('cache-b'), 'pull', `${proxy.host}/other:1`)).to.equal(id);
+  });
+
+  it('what changed is built, what is before it is taken, stages that are not needed are left out', async () => {
+    writeFileSync(join(context, 'last'), 'three');
+    const root = btrfsDirectory('cache-c');
+    const id = await build(root, 'app:2', '--cache-from', cache(), '--cache-to', cache());
+    const mountOf = async (store: string, image: string): Promise<string> => {
+      await imgtool(store, 'create', image, '--name', 'look');
+      return imgtool(store, 'mount', 'look');
+    };
+    const before = btrfsDirectory('cache-d');
+    const [now, old] = [
+      await mountOf(root, id),
+      await mountOf(before, await imgtool(before, 'pull', `${proxy.host}/app:1`)),
+    ];
+    for (const path of ['random', 'helped'])
+      expect(readFileSync(join(now, path)).equals(readFileSync(join(old, path))), path).to.equal(true);
+    expect(readFileSync(join(now, 'work/last'), 'utf8')).to.equal('three');
+    // The changed step is kept too.
+    proxy.requests.length = 0;
+    expect(await build(join(base, 'cold'), 'app:3', '--cache-from', cache())).to.equal(id);
+    expect(asked('HEAD', '/manifests/ic-').every(({ status }) => status === 200)).to.equal(true);
+  });
+
+  it('a registry that does not answer is a remark', async () => {
+    const root = btrfsDirectory('cache-e');
+    const id = await build(root, 'app:4', '--cache-from', '127.0.0.1:1/none', '--retry', '0');
+    expect(id).to.match(/^sha256:/);
+  });
+
+  it('--no-cache takes nothing', async () => {
+    proxy.requests.length = 0;
+    await build(btrfsDirectory('cache-f'), 'app:5', '--no-cache', '--cache-from', cache());
+    expect(asked('HEAD', '/manifests/ic-').length).to.equal(0);
+  });
+});
