@@ -7,6 +7,7 @@ const LONG = [
   'e2e/kill-pull',
   'e2e/commit',
   'e2e/run',
+  'e2e/recipes',
   'e2e/full-disks',
   'e2e/pull-tree',
   'e2e/save-load',
