@@ -8,14 +8,18 @@ const BAR_HEIGHT = 14;
 const BAR_STEP = 19;
 const ROW_GAP = 14;
 const TOP = 50;
+/** Around everything: the background may differ from that of the page, where a page's colours are not those of the system. */
+const MARGIN = 12;
 
 const STYLE = `
+  .page { fill: #ffffff; }
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328; }
   .title { font-size: 16px; font-weight: 600; }
   .small { font-size: 11px; fill: #59636e; }
   .ours { fill: #0969da; }
   .peer { fill: #afb8c1; }
   @media (prefers-color-scheme: dark) {
+    .page { fill: #0d1117; }
     text { fill: #e6edf3; }
     .small { fill: #9198a1; }
     .ours { fill: #4493f8; }
@@ -34,12 +38,15 @@ export function drawChart(report: BenchReport): string {
   }
   const notes = wrap(describeRun(report), 120);
   parts.push(...notes.map((line, i) => textAt(0, y + 10 + 15 * i, line, 'small')));
-  const height = y + 15 * notes.length + 6;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-labelledby="title desc">
+  const size = { width: WIDTH + 2 * MARGIN, height: y + 15 * notes.length + 6 + 2 * MARGIN };
+  const box = `width="${size.width}" height="${size.height}"`;
+  const view = `viewBox="${-MARGIN} ${-MARGIN} ${size.width} ${size.height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${box} ${view} role="img" aria-labelledby="title desc">
 <title id="title">imgtool's time compared with its peers; shorter is better</title>
 <desc id="desc">${escape([...rows.map(describeRow), describeRun(report)].join(' '))}</desc>
 <metadata>${escape(JSON.stringify(report))}</metadata>
 <style>${STYLE}</style>
+<rect class="page" x="${-MARGIN}" y="${-MARGIN}" ${box} rx="6"/>
 ${textAt(0, 18, 'Time, shorter is better', 'title')}
 ${textAt(0, 36, 'ratio: imgtool’s time divided by that of the peer', 'small')}
 ${parts.join('\n')}

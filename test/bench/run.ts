@@ -91,11 +91,12 @@ async function measure(): Promise<BenchReport> {
       const participants = await measureRow(row, context, runs ?? (options.quick ? 1 : row.runs));
       results.push({ row: row.name, unit: row.unit, participants });
       printRow(row, participants);
+      // After each row: an interrupted run keeps its figures.
+      await writeFile(RESULTS, `${JSON.stringify(reportNow(), undefined, 2)}\n`);
     }
   } finally {
     await image.registry.stop();
   }
-  await writeFile(RESULTS, `${JSON.stringify(reportNow(), undefined, 2)}\n`);
   console.log(`written: ${RESULTS}`);
   if (results.some(({ participants }) => participants.some(({ error }) => error !== undefined))) process.exitCode = 1;
   return reportNow();
