@@ -26,19 +26,21 @@ const COMMANDS = [
 ];
 
 const directory = mkdtempSync(join(tmpdir(), 'imgtool-tour-'));
+let server;
 process.on('exit', () => {
+  server?.kill('SIGTERM');
   const mounts = execFileSync('findmnt', ['-rno', 'TARGET'], { encoding: 'utf8' }).split('\n');
   for (const mount of mounts.filter((path) => path.startsWith(`${directory}/`)).reverse())
     execFileSync('umount', [mount]);
   rmSync(directory, { recursive: true, force: true });
 });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(9));
 
 const layout = join(directory, 'layout');
 await writeOciLayout(layout, [{ tag: '1', layers: layers() }]);
-const server = spawn(IMGTOOL, ['serve', '--listen', '127.0.0.1:0', '--dir', join(directory, 'registry')], {
+server = spawn(IMGTOOL, ['serve', '--listen', '127.0.0.1:0', '--dir', join(directory, 'registry')], {
   stdio: ['ignore', 'pipe', 'inherit'],
 });
-process.on('exit', () => server.kill('SIGTERM'));
 const [line] = await Promise.race([once(server.stdout, 'data'), once(server, 'exit')]);
 const host = String(line).trim().replace('http://', '');
 const env = {

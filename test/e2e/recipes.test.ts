@@ -54,14 +54,17 @@ describe('the recipes of docs/ci', () => {
 
   it('GitLab: mirror, its preview and its exit code', async () => {
     const machine = await world.newMachine();
-    await world.logIn(machine, 'production');
+    const { host, login } = registries.production;
+    const auth = Buffer.from(`${login.user}:${login.password}`).toString('base64');
+    const env = {
+      ...world.gitLabEnvironment(),
+      DOCKER_AUTH_CONFIG: JSON.stringify({ auths: { [host]: { auth } } }),
+    };
     const { scripts, document } = world.recipe('gitlab.md: mirror');
-    const preview = await world.succeed(machine, world.recipe('gitlab.md: mirror-preview').scripts[0]!, {
-      env: world.gitLabEnvironment(),
-    });
+    const preview = await world.succeed(machine, world.recipe('gitlab.md: mirror-preview').scripts[0]!, { env });
     expect(preview.stdout).to.include('base/alpine:3.20.1');
     expect(await tagsOf(registries.production.open, 'base/alpine')).to.deep.equal([]);
-    await world.succeed(machine, scripts[0]!, { env: world.gitLabEnvironment() });
+    await world.succeed(machine, scripts[0]!, { env });
     expect(await tagsOf(registries.production.open, 'base/alpine')).to.deep.equal([
       '3.18.2',
       '3.19.0',
@@ -75,7 +78,7 @@ describe('the recipes of docs/ci', () => {
 
     const file = join(machine.cwd, 'mirrors.yaml');
     await writeFile(file, (await readFile(file, 'utf8')).replace('base/busybox', 'base/gone'));
-    const { code } = await world.runRecipe(machine, scripts[0]!, { env: world.gitLabEnvironment() });
+    const { code } = await world.runRecipe(machine, scripts[0]!, { env });
     expect((document as { allow_failure: { exit_codes: number[] } }).allow_failure.exit_codes).to.deep.equal([code]);
   });
 
