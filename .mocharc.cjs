@@ -9,6 +9,7 @@ const LONG = [
   'e2e/completion',
   'e2e/package',
   'e2e/run',
+  'e2e/recipes',
   'e2e/full-disks',
   'e2e/peer-flags',
   'e2e/pull-tree',

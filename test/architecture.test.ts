@@ -350,9 +350,8 @@ describe('architecture', () => {
 });
 
 describe('docs', () => {
-  const pages = ['README.md', 'CHANGELOG.md', ...readdirSync('docs').map((name) => join('docs', name))].filter((name) =>
-    name.endsWith('.md'),
-  );
+  const inDocs = readdirSync('docs', { encoding: 'utf8', recursive: true }).map((name) => join('docs', name));
+  const pages = ['README.md', 'CHANGELOG.md', ...inDocs].filter((name) => name.endsWith('.md'));
 
   it('every relative link leads to a file', () => {
     const broken = pages.flatMap((page) =>

@@ -1,9 +1,15 @@
-/** `npm run bench -- [--rows NAME,…] [--runs N] [--quick]`: prints a table, writes bench-results.json. Needs root. */
-import { writeFile } from 'node:fs/promises';
-import { cpus, release, totalmem } from 'node:os';
+/**
+ * `npm run bench -- [--rows NAME,…] [--runs N] [--quick]`: prints a table, writes bench-results.json. Needs root.
+ * `--chart`: measures the rows of the chart unless others are named, and puts them into docs/benchmarks.svg and .md;
+ * `--from FILE`: draws those of an earlier run and measures nothing.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { drawChart } from './chart.js';
 import { serveBenchImage } from './image.js';
+import { describeRun, withFigures, type BenchReport, type RowResult } from './report.js';
 import { measureRow, type BenchRow, type ParticipantResult } from './row.js';
 import { coldPull } from './rows/cold-pull.js';
 import { commitLarge, commitSmall } from './rows/commit.js';
@@ -34,39 +40,67 @@ const ROWS: readonly BenchRow[] = [
   peakMemory,
 ];
 
+/** The rows of the chart. */
+const CHARTED: readonly BenchRow[] = [coldPull, diff, commitSmall, pushSmall, coldCopy, noopSync];
+const RESULTS = 'bench-results.json';
+const CHART = 'docs/benchmarks.svg';
+const PAGE = 'docs/benchmarks.md';
+
 const { values: options } = parseArgs({
-  options: { rows: { type: 'string' }, runs: { type: 'string' }, quick: { type: 'boolean', default: false } },
+  options: {
+    rows: { type: 'string' },
+    runs: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    chart: { type: 'boolean', default: false },
+    from: { type: 'string' },
+  },
 });
-const chosen = options.rows === undefined ? ROWS : options.rows.split(',').map(findRow);
+const chosen = options.rows === undefined ? (options.chart ? CHARTED : ROWS) : options.rows.split(',').map(findRow);
 const runs = options.runs === undefined ? undefined : Number(options.runs);
 if (runs !== undefined && !(Number.isInteger(runs) && runs > 0)) fail(`--runs ${options.runs} is no number above 0`);
+if (options.from !== undefined && !options.chart) fail('--from needs --chart');
 
-const machine = {
-  cpu: cpus()[0]?.model ?? 'unknown',
-  cores: cpus().length,
-  memory: totalmem(),
-  kernel: release(),
-  node: process.version,
-};
-const image = await serveBenchImage(options.quick);
-const results: { row: string; unit: string; participants: readonly ParticipantResult[] }[] = [];
-try {
-  const megabytes = (image.compressedSize / 1e6).toFixed(0);
-  console.log(`machine: ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, node ${machine.node}`);
-  console.log(`image: ${image.description}, ${megabytes} MB compressed\n`);
-  for (const row of chosen) {
-    const context = { imgtool: resolve('bin/imgtool'), image, quick: options.quick };
-    const participants = await measureRow(row, context, runs ?? (options.quick ? 1 : row.runs));
-    results.push({ row: row.name, unit: row.unit, participants });
-    printRow(row, participants);
-  }
-} finally {
-  await image.registry.stop();
+const report =
+  options.from === undefined ? await measure() : (JSON.parse(await readFile(options.from, 'utf8')) as BenchReport);
+if (options.chart) {
+  await writeFile(CHART, drawChart(report));
+  await writeFile(PAGE, withFigures(await readFile(PAGE, 'utf8'), report));
+  console.log(`written: ${CHART}, ${PAGE}`);
 }
-const report = { date: new Date().toISOString(), machine, image: { description: image.description }, results };
-await writeFile('bench-results.json', `${JSON.stringify(report, undefined, 2)}\n`);
-console.log('written: bench-results.json');
-if (results.some(({ participants }) => participants.some(({ error }) => error !== undefined))) process.exitCode = 1;
+
+/** Measures the chosen rows and writes the results to a file. */
+async function measure(): Promise<BenchReport> {
+  const machine = {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memory: totalmem(),
+    kernel: release(),
+    node: process.version,
+    load: loadavg()[0] ?? 0,
+  };
+  const image = await serveBenchImage(options.quick);
+  const results: RowResult[] = [];
+  const { description, compressedSize } = image;
+  const reportNow = (): BenchReport => ({
+    ...{ date: new Date().toISOString(), machine, image: { description, compressedSize }, results },
+  });
+  try {
+    console.log(`${describeRun(reportNow())}\n`);
+    for (const row of chosen) {
+      const context = { imgtool: resolve('bin/imgtool'), image, quick: options.quick };
+      const participants = await measureRow(row, context, runs ?? (options.quick ? 1 : row.runs));
+      results.push({ row: row.name, unit: row.unit, participants });
+      printRow(row, participants);
+      // After each row: an interrupted run keeps its figures.
+      await writeFile(RESULTS, `${JSON.stringify(reportNow(), undefined, 2)}\n`);
+    }
+  } finally {
+    await image.registry.stop();
+  }
+  console.log(`written: ${RESULTS}`);
+  if (results.some(({ participants }) => participants.some(({ error }) => error !== undefined))) process.exitCode = 1;
+  return reportNow();
+}
 
 function findRow(name: string): BenchRow {
   return (
