@@ -50,6 +50,8 @@ export async function makeCiMachine(
     mkdir -p "$prefix/bin" && ln -sf ${IMGTOOL} "$prefix/bin/imgtool"\n`;
   await writeFile(join(tools, 'npm'), npm);
   await chmod(join(tools, 'npm'), 0o755);
+  const sudo = '#!/bin/sh\n[ "$1" = --preserve-env ] && shift && exec "$@"\n';
+  await writeFile(join(tools, 'sudo'), sudo, { mode: 0o755 });
   if (isInstalled) await symlink(IMGTOOL, join(prefix, 'bin/imgtool'));
   for (const [name, text] of files) await writeFile(join(cwd, name), text);
   return { home, cwd, path: [join(prefix, 'bin'), tools, dirname(process.execPath), '/usr/bin', '/bin'].join(':') };

@@ -11,6 +11,14 @@ import { codeBlocks, readRecipes, type Recipe, type RecipeBook, type RecipeScrip
 
 const PAGES = 'docs/ci';
 
+/** The recipes of `imgtool build`, which have a test file of their own. */
+export const BUILD_RECIPES: readonly string[] = [
+  'github.md: build',
+  'gitlab.md: build',
+  'gitlab.md: build-as-with-kaniko',
+  'shell.md: Build and push with a remote cache',
+];
+
 /** How a job of GitHub ended. */
 export interface GitHubJobOutcome {
   /** Of each step that ran; a failed one is the last. */
