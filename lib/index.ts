@@ -5,6 +5,14 @@
  */
 export { Imgtool } from './imgtool/index.js';
 export type * from './imgtool/index.js';
+export {
+  applyConfigChanges,
+  CONFIG_INSTRUCTIONS,
+  IgnorePatterns,
+  lint as lintDockerfile,
+  parseDockerfile,
+  type Dockerfile,
+} from './dockerfile/index.js';
 export * from './errors.js';
 export * from './operations/index.js';
 export * from './progress/index.js';

@@ -36,9 +36,7 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
     exitCode,
     text:
       `imgtool: ${what === 'imgtool' ? '' : `${escapeText(command)} failed: `}${escapeText(message)}` +
-      placeOf(error)
-        .map((line) => `\n${escapeText(line)}`)
-        .join('') +
+      sourceLineOf(error) +
       (hint === undefined ? '' : `\nhint: ${escapeText(hint)}`),
     json: {
       error: {
@@ -53,12 +51,13 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
   };
 }
 
-/** The line of the Dockerfile that an error is about, and what its command wrote last. */
-function placeOf(error: unknown): string[] {
-  if (!(error instanceof DockerfileError || error instanceof BuildStepError)) return [];
+/** The line of a Dockerfile that an error is about, and what its command wrote last, for below the message. */
+function sourceLineOf(error: unknown): string {
+  if (!(error instanceof DockerfileError || error instanceof BuildStepError)) return '';
   const { line, text } = error;
-  const output = error instanceof BuildStepError ? error.output.map((one) => `  | ${withoutLogins(one)}`) : [];
-  return line === undefined || text === undefined ? output : [`  ${line}: ${text}`, ...output];
+  const lines = line === undefined || text === undefined ? [] : [`  ${line} | ${text.slice(0, 200)}`];
+  if (error instanceof BuildStepError) lines.push(...error.output.map((one) => `    | ${withoutLogins(one)}`));
+  return lines.map((one) => `\n${escapeText(one)}`).join('');
 }
 
 function messageOf(error: unknown): string {

@@ -8,7 +8,7 @@ import { lintDescription, meant } from './lint-from.js';
 import type { LintReport } from './lint-report.js';
 import { closestName } from './problem.js';
 import { parsePort } from './ports.js';
-import { StageScope } from './stage-scope.js';
+import type { StageScope } from './stage-scope.js';
 
 /** What is known where a stage begins, and after each of its instructions. */
 export interface LintState {

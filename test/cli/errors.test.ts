@@ -8,7 +8,7 @@ const INSTANCES = Object.entries(errors)
   .filter(([, value]) => typeof value === 'function' && value.prototype instanceof errors.ImgtoolError)
   .map(([name, value]) => {
     const Class = value as new (message: string, options: object) => errors.ImgtoolError;
-    return [name, new Class('m', { errno: 'EIO', input: 'x' })] as const;
+    return [name, new Class('m', { errno: 'EIO', input: 'x', text: 'x', output: [] })] as const;
   });
 
 describe('exit codes', () => {

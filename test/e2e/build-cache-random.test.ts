@@ -24,7 +24,7 @@ async function outcome(building: Promise<{ readonly id: string }>): Promise<stri
 }
 
 describe('the build cache, at random', function () {
-  this.timeout(20 * 60 * 1000);
+  this.timeout(60 * 60 * 1000);
   const random = randomSource();
   const context = mkdtempSync(join(tmpdir(), 'imgtool-random-build-'));
   let imgtool: Imgtool;

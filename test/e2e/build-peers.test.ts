@@ -59,12 +59,13 @@ function configOf({ config }: ConfigDocument): Record<string, unknown> {
     'OnBuild',
     'Shell',
   ];
-  return Object.fromEntries([
+  const entries: [string, unknown][] = [
     ...Object.entries(compared).filter(
       ([name, value]) => [...wanted, 'Labels', 'Env'].includes(name) && value !== null && !isEmpty(value),
     ),
     ['WorkingDir', WorkingDir === '' ? '/' : WorkingDir],
-  ]);
+  ];
+  return Object.fromEntries(entries);
 }
 
 function isEmpty(value: unknown): boolean {
@@ -75,7 +76,7 @@ function isEmpty(value: unknown): boolean {
 function historyOf({ history }: ConfigDocument): string[] {
   return history.flatMap(({ created_by: text = '' }) => {
     if (!/^(?:\/bin\/|\||[A-Z]+ )/.test(text)) return [];
-    const own = /#\(nop\)\s+([A-Z]+)/.exec(text)?.[1] ?? /^([A-Z]+) /.exec(text)?.[1] ?? 'RUN';
+    const own = /#\(nop\)\s+([A-Za-z]+)/.exec(text)?.[1]?.toUpperCase() ?? /^([A-Z]+) /.exec(text)?.[1] ?? 'RUN';
     return [own];
   });
 }
@@ -136,6 +137,9 @@ describe('build, compared with buildah', function () {
         '--layers',
         '--format',
         'docker',
+        '--isolation',
+        // Its crun refuses control groups of two versions.
+        'chroot',
         '--network',
         'host',
         ...args,

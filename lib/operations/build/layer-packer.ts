@@ -169,7 +169,10 @@ export class LayerPacker {
       const job = { below: chain, upper, key, changes, manifestType: this.#manifestType, subject: tree.key };
       // A step tells of its layer itself.
       const quiet = { event: () => undefined, note: (line: string) => progress.note(line) };
-      return await packIntoStore({ ...this.#deps, progress: quiet }, { ...job, clampParents: true, sourceDateEpoch, bootId, signal });
+      return await packIntoStore(
+        { ...this.#deps, progress: quiet },
+        { ...job, clampParents: true, sourceDateEpoch, bootId, signal },
+      );
     } finally {
       await snapshots.removeWork(key);
       alive.release();

@@ -1,7 +1,6 @@
-import type { ImageRecord, LayerRecord } from '../../metadata/index.js';
-import { digestHex, type ChainId } from '../../spec/index.js';
+import type { ImageRecord, LayerRecord, StepRecord } from '../../metadata/index.js';
+import { digestHex, parseDigest, type ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { stepSubvolume } from './step-subvolume.js';
 import { isIntact } from './is-intact.js';
 
 /** What telling whether a layer is here needs. */
@@ -79,6 +78,11 @@ export async function unrecordedLayers({ metadata, snapshots }: LayerDeps): Prom
     lock.release();
   }
   return found;
+}
+
+/** Name of the subvolume with the files of a build step, as the snapshotter takes it. */
+export function stepSubvolume({ id }: Pick<StepRecord, 'id'>): ChainId {
+  return parseDigest(`sha256:${id}`) as ChainId;
 }
 
 /** The layers whose records stand on one of `roots`, from the bottom up. */

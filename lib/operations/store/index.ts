@@ -16,5 +16,4 @@ export * from './record-image.js';
 export * from './remove-container.js';
 export * from './seal-layers.js';
 export * from './settle-runs.js';
-export * from './step-subvolume.js';
 export * from './sweep-store.js';
