@@ -1,6 +1,5 @@
 import { closeSync, constants, ftruncateSync, readSync, writeSync } from 'node:fs';
 import {
-  isErrno,
   linkAt,
   mkdirAt,
   mknodAt,
@@ -8,6 +7,7 @@ import {
   OPEN_DIRECTORY,
   setTimesFd,
   statAt,
+  statAtIfThere,
   symlinkAt,
   unlinkAt,
 } from '../sys/index.js';
@@ -27,7 +27,7 @@ import { removeTree } from './remove-tree.js';
 import { runInSlices } from './walk-changes.js';
 
 const { S_IFCHR, S_IFBLK, S_IFIFO, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-const BLOCK = 1 << 20;
+const BLOCK = 256 * 1024;
 
 /** How a `TreeWriter` is opened. */
 export interface TreeWriterOptions {
@@ -53,6 +53,7 @@ export class TreeWriter implements WritableTree, FileTree {
   /** Times that directories get in the end, which their new entries would change. */
   readonly #times = new Map<ByteString, bigint>();
   readonly #refused = new Set<string>();
+  readonly #block = Buffer.allocUnsafeSlow(BLOCK);
 
   constructor(root: string, options: TreeWriterOptions) {
     this.#parents = new ParentCache(root);
@@ -167,21 +168,19 @@ export class TreeWriter implements WritableTree, FileTree {
   /** The same, after what had the name is gone. Throws SyscallError (EISDIR for a directory). */
   #vacant(path: ByteString): { readonly dir: number; readonly name: Buffer } {
     const place = this.#touch(path);
-    try {
-      unlinkAt(place.dir, place.name);
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-    }
+    // An error for each new file takes longer than asking.
+    if (statAtIfThere(place.dir, place.name) !== undefined) unlinkAt(place.dir, place.name);
     return place;
   }
 
   async #fill(fd: number, { fd: from, offset, size, regions }: OpenContent): Promise<void> {
     const { signal } = this.#options;
-    if (offset === 0 && regions === undefined && Number(statAt(from, '').size) === size) {
+    // Sharing extents is not worth the calls for what is read at once.
+    if (size > BLOCK && offset === 0 && regions === undefined && Number(statAt(from, '').size) === size) {
       await runInSlices(copyContent(from, fd, BigInt(size)), signal);
       return;
     }
-    const block = Buffer.allocUnsafe(Math.min(BLOCK, Math.max(1, size)));
+    const block = this.#block;
     let at = offset;
     const map = regions ?? [0, size];
     for (let index = 0; index < map.length; index += 2) {

@@ -16,7 +16,7 @@ import { writeTar } from '../helpers/tar-writer.js';
 const NOBODY = 65534;
 const EPOCH = '1750000000';
 
-describe('build without a store, as a user without rights', function () {
+describe('build without a store, as a user without rights', () => {
   let base: string;
   let program: string;
   let context: string;
@@ -195,7 +195,7 @@ describe('build without a store, as a user without rights', function () {
     expect(sent, 'the layer of COPY and the config').to.be.below(5000);
   });
 
-  it('writes archives', async () => {
+  it('writes archives', () => {
     const file = dockerfile(`FROM ${served.host}/base:1\nCOPY f /x/\n`);
     for (const type of ['oci', 'docker']) {
       const path = join(base, 'home', `${type}.tar`);

@@ -5,12 +5,9 @@ import { pipeline } from 'node:stream/promises';
 import { LayerFormatError } from '../../errors.js';
 import type { FileContent, FileTree, OpenContent, TreeAttributes, TreeNode, WritableTree } from '../../rootfs/index.js';
 import { digestFrom, type DiffId } from '../../spec/index.js';
-import { displayPath } from '../../sys/index.js';
 import { compress } from '../compress.js';
 import type { PackedLayer, PackInput } from '../pack.js';
-import { TarBlocks } from '../tar-blocks.js';
-import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from '../tar/writer.js';
-import { WHITEOUT_PREFIX } from '../whiteout.js';
+import { MemberPacker, type PlannedMember } from './member-packer.js';
 
 /** Where and how a built layer is written. */
 export type BuildLayerOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
@@ -45,21 +42,10 @@ interface Place {
   children?: Map<string, Place>;
 }
 
-type Planned =
-  | { readonly kind: 'whiteout'; readonly path: string }
-  | {
-      readonly kind: 'entry';
-      readonly path: string;
-      readonly node: TreeNode;
-      readonly content?: FileContent | undefined;
-      readonly changed: boolean;
-    };
-
 const ROOT: TreeNode = {
   ...{ type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeNs: 0n },
   xattrs: new Map(),
 };
-const SECOND = 1_000_000_000n;
 const BLOCK = 256 * 1024;
 
 class TreeLayerBuilder implements LayerBuilder {
@@ -138,7 +124,7 @@ class TreeLayerBuilder implements LayerBuilder {
   }
 
   async pack({ output, ...options }: BuildLayerOutput): Promise<PackedLayer> {
-    const packer = new EntryPacker(options);
+    const packer = new MemberPacker(options);
     try {
       const blob = compress(packer.run(this.#plan(options.signal)), { ...options, pool: packer.blocks.pool });
       await pipeline(blob, output, { signal: options.signal });
@@ -179,7 +165,7 @@ class TreeLayerBuilder implements LayerBuilder {
     this.#place(path).written = { node, mustDiffer, ...(content === undefined ? {} : { content }) };
   }
 
-  #plan(signal: AbortSignal): AsyncGenerator<Planned> {
+  #plan(signal: AbortSignal): AsyncGenerator<PlannedMember> {
     return this.#planAt('', { place: this.#top, isCleared: false, signal });
   }
 
@@ -187,7 +173,7 @@ class TreeLayerBuilder implements LayerBuilder {
   async *#planAt(
     path: string,
     { place, isCleared, signal }: { readonly place: Place; readonly isCleared: boolean; readonly signal: AbortSignal },
-  ): AsyncGenerator<Planned> {
+  ): AsyncGenerator<PlannedMember> {
     signal.throwIfAborted();
     const hidden = isCleared || place.isCleared === true;
     const before = isCleared ? undefined : this.#baseNode(path);
@@ -196,7 +182,7 @@ class TreeLayerBuilder implements LayerBuilder {
     if (now === undefined) return;
     const changed =
       written !== undefined && (written.mustDiffer || hidden || !(await this.#isSame(path, { before, written })));
-    const self: Planned = { kind: 'entry', path, node: now, content: written?.content, changed };
+    const self: PlannedMember = { kind: 'entry', path, node: now, content: written?.content, changed };
     let isGiven = false;
     if (changed) {
       const type = before?.type;
@@ -230,7 +216,7 @@ class TreeLayerBuilder implements LayerBuilder {
       readonly hidden: boolean;
       readonly signal: AbortSignal;
     },
-  ): AsyncGenerator<Planned> {
+  ): AsyncGenerator<PlannedMember> {
     for (const name of gone) yield { kind: 'whiteout', path: join(path, name) };
     for (const [name, place] of children) yield* this.#planAt(join(path, name), { place, isCleared: hidden, signal });
   }
@@ -278,120 +264,6 @@ function hashOf(content: OpenContent): string {
   }
 }
 
-/** Turns planned entries into blocks of tar. */
-class EntryPacker {
-  readonly blocks: TarBlocks;
-  entries = 0;
-  readonly #sourceDateEpoch: number | undefined;
-  /** First path of each file with several names. */
-  readonly #links = new Map<string, Buffer>();
-
-  constructor({ compression, sourceDateEpoch }: Omit<BuildLayerOutput, 'output'>) {
-    this.blocks = new TarBlocks(compression);
-    this.#sourceDateEpoch = sourceDateEpoch;
-  }
-
-  async *run(plan: AsyncGenerator<Planned>): AsyncGenerator<Buffer> {
-    for await (const planned of plan) {
-      checkName(planned.path);
-      this.entries += 1;
-      if (planned.kind === 'whiteout') yield* this.blocks.write(whiteout(planned.path));
-      else yield* this.#entry(planned);
-    }
-    yield* this.blocks.write(Buffer.alloc(2 * TAR_BLOCK));
-    yield* this.blocks.end();
-  }
-
-  async *#entry(planned: Planned & { readonly kind: 'entry' }): AsyncGenerator<Buffer> {
-    const head = this.#describe(planned);
-    yield* this.blocks.write(encodeHeader(head));
-    if (head.type !== '0' || head.size === 0) return;
-    const content = await planned.content!.open();
-    try {
-      yield* this.#content(content, planned.path);
-      content.check?.();
-    } finally {
-      content.close();
-    }
-    yield* this.blocks.write(Buffer.alloc(paddingOf(head.size)));
-  }
-
-  *#content({ fd, offset, size, regions = [0, size] }: OpenContent, path: string): Generator<Buffer> {
-    let from = offset;
-    let at = 0;
-    for (let index = 0; index < regions.length; index += 2) {
-      yield* this.blocks.zeros(regions[index]! - at);
-      at = regions[index]!;
-      for (const end = at + regions[index + 1]!; at < end;) {
-        const room = this.blocks.room(end - at);
-        const length = readSync(fd, room, 0, room.length, from);
-        if (length === 0) throw changedError(path);
-        yield* this.blocks.filled(length);
-        [at, from] = [at + length, from + length];
-      }
-    }
-    yield* this.blocks.zeros(size - at);
-  }
-
-  #describe({ path, node, changed }: Planned & { readonly kind: 'entry' }): TarEntry {
-    const { type, mode, uid, gid, mtimeNs, linkKey } = node;
-    const bytes = Buffer.from(path === '' ? '.' : path, 'latin1');
-    const newest = this.#sourceDateEpoch === undefined || !changed ? mtimeNs : BigInt(this.#sourceDateEpoch) * SECOND;
-    const base = {
-      name: type === 'directory' ? Buffer.concat([bytes, Buffer.from('/')]) : bytes,
-      mode: type === 'symlink' ? 0o777 : mode,
-      ...{ uid, gid, size: 0, mtimeNs: mtimeNs < newest ? mtimeNs : newest },
-    };
-    if (linkKey !== undefined) {
-      const first = this.#links.get(linkKey);
-      if (first !== undefined) return { ...base, type: '1', linkName: first };
-      this.#links.set(linkKey, bytes);
-    }
-    const xattrs = [...node.xattrs].map(([name, value]) => ({ name: Buffer.from(name, 'latin1'), value }));
-    const full = { ...base, ...(xattrs.length === 0 ? {} : { xattrs }) };
-    const { major = 0, minor = 0 } = node.device ?? {};
-    switch (type) {
-      case 'file':
-        return { ...full, type: '0', size: node.size };
-      case 'symlink':
-        return { ...full, type: '2', linkName: Buffer.from(node.target ?? '', 'latin1') };
-      case 'directory':
-        return { ...full, type: '5' };
-      case 'fifo':
-        return { ...full, type: '6' };
-      case 'character-device':
-      case 'block-device':
-        return { ...full, type: type === 'block-device' ? '4' : '3', major, minor };
-      default:
-        throw new LayerFormatError(`/${display(path)} is a ${type}, which has no form in a tar`, {
-          entry: display(path),
-        });
-    }
-  }
-}
-
 function join(directory: string, name: string): string {
   return directory === '' ? name : `${directory}/${name}`;
-}
-
-function whiteout(path: string): Buffer {
-  const slash = path.lastIndexOf('/') + 1;
-  const name = Buffer.from(`${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}`, 'latin1');
-  return encodeHeader({ name, type: '0', mode: 0, uid: 0, gid: 0, size: 0, mtimeNs: 0n });
-}
-
-function checkName(path: string): void {
-  if (!path.slice(path.lastIndexOf('/') + 1).startsWith(WHITEOUT_PREFIX)) return;
-  throw new LayerFormatError(`names that begin with ${WHITEOUT_PREFIX} have no form in a layer: ${display(path)}`, {
-    entry: display(path),
-    hint: 'rename or remove them and try again',
-  });
-}
-
-function changedError(path: string): LayerFormatError {
-  return new LayerFormatError(`${display(path)} changed while it was read`, { entry: display(path) });
-}
-
-function display(path: string): string {
-  return displayPath(Buffer.from(path, 'latin1'));
 }

@@ -1,4 +1,5 @@
-import { mkdtempSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { DigestMismatchError, NotFoundError, TransportError, UsageError } from '../../errors.js';
 import { instructionError, type AddInstruction } from '../../dockerfile/index.js';
@@ -116,7 +117,8 @@ export async function cloneRepository(
 ): Promise<{ readonly clone: string; readonly directory: string }> {
   if (ref.startsWith('-') || repository.startsWith('-'))
     throw new UsageError(`${repository}#${ref} is no git repository`);
-  const clone = mkdtempSync(join(parent, `imgtool-git-${process.pid}-`));
+  await removeOldClones(parent);
+  const clone = mkdtempSync(join(parent, CLONE_PREFIX));
   onDirectory(clone);
   const git = (...words: readonly string[]): Promise<string> =>
     runProcess(['git', ...SAFE, '-C', clone, ...words], {
@@ -129,6 +131,21 @@ export async function cloneRepository(
   await git('checkout', '--quiet', '--detach', 'FETCH_HEAD');
   await git('submodule', 'update', '--quiet', '--init', '--recursive', '--depth', '1');
   return { clone, directory: posix.normalize(`/${directory}`).slice(1) };
+}
+
+const CLONE_PREFIX = 'imgtool-git-';
+/** Clones are this build's own for so long, milliseconds. */
+const KEPT_MS = 24 * 3600 * 1000;
+
+/** Removes the clones of processes that were killed. */
+async function removeOldClones(parent: string): Promise<void> {
+  for (const name of readdirSync(parent)) {
+    if (!name.startsWith(CLONE_PREFIX)) continue;
+    const path = join(parent, name);
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined || !stats.isDirectory() || stats.uid !== process.geteuid!()) continue;
+    if (Date.now() - stats.ctimeMs > KEPT_MS) await rm(path, { recursive: true, force: true });
+  }
 }
 
 const SAFE = [

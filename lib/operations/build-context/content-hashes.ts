@@ -1,7 +1,7 @@
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { FileStamp } from '../../rootfs/index.js';
-import { writeFileAtomic } from '../../util/index.js';
+import { makeDirectory, writeFileAtomic } from '../../util/index.js';
 
 /** Stamp (device, inode, size, mtime, ctime), then SHA-256: 40 + 32 bytes. */
 const RECORD = 72;
@@ -51,7 +51,7 @@ export class ContentHashes {
     if (this.#path === undefined || !this.#hasNew) return;
     this.#hasNew = false;
     try {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      makeDirectory(dirname(this.#path));
       await writeFileAtomic(this.#path, Buffer.concat([MAGIC, ...this.#used.slice(0, MAX_BYTES / RECORD - 1)]));
     } catch {
       // A full disk, or a directory that is read-only.
@@ -101,7 +101,7 @@ function slotOf(key: Buffer, length: number): number {
  * The file's content, if it is a file of this user's that nobody else may write: a hash put there by another one could make a step
  * count as cached that is not.
  */
-export function readOwnFile(path: string): Buffer | undefined {
+function readOwnFile(path: string): Buffer | undefined {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -5,7 +5,6 @@ import {
   fstatSync,
   fsyncSync,
   futimesSync,
-  mkdirSync,
   openSync,
   readdirSync,
   renameSync,
@@ -17,7 +16,7 @@ import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestHex, type DiffId, type ReopenableBlob } from '../../spec/index.js';
 import type { LayerIndexer } from '../../layer/index.js';
 import type { ProgressSink } from '../../progress/index.js';
-import { GrowingFile } from '../../util/index.js';
+import { GrowingFile, makeDirectory } from '../../util/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { RemoteBuildDeps } from './types.js';
 
@@ -112,7 +111,7 @@ export class LayerIndexes {
     const path = join(directory, keyOf(layer));
     const temporary = join(directory, `.new-${process.pid}-${randomBytes(6).toString('hex')}`);
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory);
       const fd = openSync(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
       this.#opened.push(fd);
       return {
