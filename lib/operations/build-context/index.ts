@@ -5,6 +5,6 @@
 export type * from './types.js';
 export { createBuildSources, type BuildSources, type BuildSourcesOptions } from './build-sources.js';
 export { makeDirectories } from './write-items.js';
-export { findOwner, findUserOwner, type Owner } from './owner.js';
+export { findUserOwner, type Owner } from './owner.js';
 export { Spool, type SpooledFile } from './spool.js';
 export { bytesOf } from './open-tar.js';
