@@ -109,7 +109,13 @@ export function containerSpec(
   const process = {
     terminal: input.terminal,
     ...(input.terminal ? consoleSize() : {}),
-    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids, umask: 0o022 },
+    user: {
+      uid: user.uid,
+      gid: user.gid,
+      // As docker: a program that gives up its group could else escape what that group may not do (CVE-2022-36109).
+      additionalGids: [...new Set([user.gid, ...user.additionalGids])],
+      umask: 0o022,
+    },
     args: [...(input.init ? [INIT_PATH, '--'] : []), ...commandLine(input)],
     env: environment(input, { hostname, home: user.home }),
     cwd,

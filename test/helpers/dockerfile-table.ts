@@ -109,9 +109,7 @@ export const ROWS: readonly DockerfileRow[] = [
   row('RUN with ARG and ENV', 'FROM base\nARG A=1\nENV B=2\nRUN echo $A $B $HOME >/out'),
   row('RUN as a user', 'FROM base\nRUN mkdir -m 777 /w\nUSER app\nRUN id >/w/out'),
   row('RUN in a WORKDIR', 'FROM base\nWORKDIR /w/x\nRUN pwd >out'),
-  row('WORKDIR of a user', 'FROM base\nUSER app\nWORKDIR /new/dir\nRUN pwd', {
-    differs: { tree: 'buildah gives the directory to root' },
-  }),
+  row('WORKDIR of a user', 'FROM base\nUSER app\nWORKDIR /new/dir\nRUN pwd'),
   row('RUN removes', 'FROM base\nRUN rm /etc/motd && mv /tmp /tmp2'),
   row('RUN links, modes and fifos', 'FROM base\nRUN cp /etc/motd /1; ln -s 1 /2; chmod 4751 /1; mkfifo /3 || true'),
   row('RUN with another SHELL', 'FROM base\nSHELL ["/bin/sh", "-euc"]\nRUN echo $0 >/out'),
