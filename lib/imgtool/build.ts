@@ -195,7 +195,7 @@ async function prepare(drivers: Drivers, context: string | undefined, given: Bui
     const { bytes, name, origin } = await readDockerfile(sources, context, options);
     const dockerfile = parseDockerfile(bytes, { file: name });
     const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-    const request = await requestOf(drivers, { options, dockerfile, origin, buildArgs, platform, epoch, signal });
+    const request = requestOf(drivers, { options, dockerfile, origin, buildArgs, platform, epoch, signal });
     const inputs = { buildArgs, buildPlatform: hostPlatform(), targetPlatform: platform, target: options.target };
     const ignore = context === undefined ? undefined : await sources.ignorePatterns();
     return { sources, request, dockerfile, warnings: lint(dockerfile, { inputs, ignore }), close };
@@ -205,7 +205,7 @@ async function prepare(drivers: Drivers, context: string | undefined, given: Bui
   }
 }
 
-async function requestOf(
+function requestOf(
   drivers: Drivers,
   {
     options,
@@ -224,7 +224,7 @@ async function requestOf(
     readonly epoch: number | undefined;
     readonly signal: AbortSignal;
   },
-): Promise<BuildRequest> {
+): BuildRequest {
   const { env } = drivers.settings;
   return {
     ...{ dockerfile, origin, buildArgs, platform, signal, target: options.target },
