@@ -99,7 +99,7 @@ describe('the package', () => {
       const manual = await run('man', ['-M', join(prefix, 'share/man'), 'imgtool-pull'], {
         env: { ...env, LC_ALL: 'C' },
       });
-      expect(manual).to.include('imgtool-pull - pull an image');
+      expect(manual).to.include('imgtool-pull - pull image');
       const completed = await run(
         'bash',
         [

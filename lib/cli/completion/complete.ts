@@ -62,12 +62,13 @@ function shellAdds(cursor: Cursor): 'files' | 'directories' | 'nothing' {
 class Completer {
   readonly #line: PartialLine;
   readonly #env: NodeJS.ProcessEnv;
-  readonly #signal = endAt(LIMIT_MS);
+  readonly #signal: AbortSignal;
   #opened: Promise<Imgtool> | undefined;
 
   constructor(line: PartialLine, env: NodeJS.ProcessEnv) {
     this.#line = line;
     this.#env = env;
+    this.#signal = endAt(LIMIT_MS, env);
   }
 
   async candidates(text: string): Promise<readonly Candidate[]> {
@@ -144,7 +145,7 @@ class Completer {
 
   #registries(): RegistryNames {
     const cache = new NameCache(this.#env);
-    const signal = endAt(REGISTRY_MS);
+    const signal = endAt(REGISTRY_MS, this.#env);
     const ask = async (key: string, list: (imgtool: Imgtool) => Promise<string[]>): Promise<readonly string[]> => {
       const imgtool = await this.#imgtool();
       const { creds, authfile, tlsVerify } = (await imgtool.drivers()).settings;
@@ -199,8 +200,10 @@ class Completer {
   }
 }
 
-/** Aborts when the process is `ms` old. */
-function endAt(ms: keyof typeof LEAST_MS): AbortSignal {
+/** Aborts when the process is `ms` old, or after the seconds that IMGTOOL_COMPLETION_TIMEOUT gives slow registries. */
+function endAt(ms: keyof typeof LEAST_MS, { IMGTOOL_COMPLETION_TIMEOUT: given }: NodeJS.ProcessEnv): AbortSignal {
+  const seconds = Number(given);
+  if (seconds > 0 && seconds <= 60) return AbortSignal.timeout(seconds * 1000);
   return AbortSignal.timeout(Math.max(Math.round(ms - performance.now()), LEAST_MS[ms]));
 }
 

@@ -98,12 +98,14 @@ class ResolvedSelection implements Selection {
   }
 
   async writeTo({ tree, createdNs, signal }: SelectionTarget): Promise<void> {
-    const { instruction, workdir } = this.#request;
+    const { instruction, workdir, sourceDateEpoch } = this.#request;
     const { chown } = instruction;
+    // On disk too: whether a later step changes a file must not depend on when it was copied.
+    const latestNs = sourceDateEpoch === undefined ? undefined : BigInt(sourceDateEpoch) * 1_000_000_000n;
     const owner = chown === undefined ? undefined : await this.#inInstruction(() => findOwner(tree, chown));
     const seen = this.#digest === undefined ? undefined : (await this.#digest).stamps;
     const stamps = await writeItems(tree, this.#items, {
-      ...{ instruction, workdir, owner, chmod: this.#chmod, createdNs, signal },
+      ...{ instruction, workdir, owner, chmod: this.#chmod, createdNs, latestNs, signal },
     });
     if (seen !== undefined && seen !== stamps) {
       throw instructionError(

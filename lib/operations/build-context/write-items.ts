@@ -17,6 +17,8 @@ export interface WriteOptions {
   readonly chmod: ModeChange | undefined;
   /** Time of directories that no source has, nanoseconds since 1970. */
   readonly createdNs: bigint;
+  /** Later times of sources become this one, nanoseconds since 1970; undefined: they stay. */
+  readonly latestNs: bigint | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -200,8 +202,9 @@ class ItemWriter {
   }
 
   #attributes({ keepsOwners, isArchive }: SelectedItem, node: TreeNode): TreeAttributes {
-    const { owner, chmod } = this.#options;
-    const { mode, mtimeNs, xattrs } = node;
+    const { owner, chmod, latestNs } = this.#options;
+    const { mode, xattrs } = node;
+    const mtimeNs = latestNs !== undefined && node.mtimeNs > latestNs ? latestNs : node.mtimeNs;
     const { uid, gid } = owner ?? (keepsOwners ? node : ROOT);
     const changes = chmod !== undefined && !isArchive && node.type !== 'symlink';
     return { mode: changes ? chmod(mode, node.type === 'directory') : mode, uid, gid, mtimeNs, xattrs };

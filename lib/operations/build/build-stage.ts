@@ -20,7 +20,7 @@ import type { StageState } from './stage-state.js';
 import { treeOf } from './step-cache.js';
 import { stepKey } from './step-key.js';
 import type { LoggedStep, StepLog } from './step-log.js';
-import type { BuildRequest, ImportedStep, StageLayer, StepKey } from './types.js';
+import type { BuildRequest, ImportedStep, StageLayer, StepKey, StepTree } from './types.js';
 
 /** What building a stage needs. */
 export interface StageContext extends StepDeps {
@@ -116,10 +116,7 @@ class StageRun {
     await this.#step({
       instruction,
       log,
-      key: stepKey([
-        { name: 'parent', value: below?.key ?? 'scratch' },
-        { name: 'imported', value: key },
-      ]),
+      key: this.#key(below, [{ name: 'imported', value: key }]),
       perform: async (workKey, keep) => {
         await write(await deps.snapshots.prepare(workKey, below?.subvolume));
         return keep(0);
@@ -148,8 +145,7 @@ class StageRun {
     await this.#step({
       instruction,
       log,
-      key: stepKey([
-        { name: 'parent', value: below?.key ?? 'scratch' },
+      key: this.#key(below, [
         { name: 'command', value: JSON.stringify(script.argv) },
         { name: 'script', value: script.file?.text },
         ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
@@ -208,8 +204,7 @@ class StageRun {
       await this.#step({
         instruction,
         log,
-        key: stepKey([
-          { name: 'parent', value: below?.key ?? 'scratch' },
+        key: this.#key(below, [
           { name: 'instruction', value: copyText(instruction, workdir) },
           { name: 'files', value: await selection.digest() },
         ]),
@@ -236,8 +231,7 @@ class StageRun {
     await this.#step({
       instruction,
       log,
-      key: stepKey([
-        { name: 'parent', value: below?.key ?? 'scratch' },
+      key: this.#key(below, [
         { name: 'workdir', value: workdir },
         { name: 'user', value: user },
       ]),
@@ -265,6 +259,13 @@ class StageRun {
     state.layers.push({ kind: 'step', tree: state.tree, below, created: record.created });
     state.remember(instruction, record.created);
     this.#context.onLayer([...state.layers], log);
+  }
+
+  /** Steps dated by SOURCE_DATE_EPOCH are others than those that keep their times. */
+  #key(below: StepTree | undefined, parts: Parameters<typeof stepKey>[0]): StepKey {
+    const { sourceDateEpoch } = this.#context.request;
+    const parent = { name: 'parent', value: below?.key ?? 'scratch' };
+    return stepKey([parent, { name: 'epoch', value: sourceDateEpoch?.toString() }, ...parts]);
   }
 
   #nowNs(): bigint {
