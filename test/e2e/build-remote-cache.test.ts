@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
-import { makeFiles } from '../helpers/copy-stage.js';
+import { makeFiles } from '../imgtool/copy-stage.js';
 import { imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { startRecordingProxy, type Recorded, type RecordingProxy } from '../helpers/recording-proxy.js';
 import { writeSmallImage, SMALL_IMAGE_TAG } from '../helpers/small-image.js';

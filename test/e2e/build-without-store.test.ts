@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
-import { makeFiles } from '../helpers/copy-stage.js';
+import { makeFiles } from '../imgtool/copy-stage.js';
 import { copyProgram, imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { startRecordingProxy, type RecordingProxy } from '../helpers/recording-proxy.js';
 import { writeSmallImage, SMALL_IMAGE_TAG } from '../helpers/small-image.js';

@@ -46,7 +46,7 @@ async function listing(tree: FileTree): Promise<Map<string, string>> {
 }
 
 async function contentOf(tree: FileTree, path: string, node: TreeNode): Promise<string> {
-  const { readContent } = await import('../../lib/operations/build-context/read-content.js');
+  const { readContent } = await import('../../lib/operations/build-context/index.js');
   return readContent(await tree.open(path, node)).toString('latin1');
 }
 

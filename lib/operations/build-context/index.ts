@@ -4,6 +4,7 @@
  */
 export type * from './types.js';
 export { createBuildSources, type BuildSources, type BuildSourcesOptions } from './build-sources.js';
+export { readContent } from './read-content.js';
 export { makeDirectories } from './write-items.js';
 export { findUserOwner, type Owner } from './owner.js';
 export { Spool, type SpooledFile } from './spool.js';

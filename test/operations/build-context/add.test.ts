@@ -24,7 +24,7 @@ import {
   PathEscapeError,
   UsageError,
 } from '../../../lib/errors.js';
-import { CopyStage, makeFiles, never } from '../../helpers/copy-stage.js';
+import { CopyStage, makeFiles, never } from '../../imgtool/copy-stage.js';
 import { listenOnLoopback, type LoopbackServer } from '../../helpers/loopback-server.js';
 import { rejection } from '../../helpers/rejection.js';
 import { writeTar, type TarEntry } from '../../helpers/tar-writer.js';
@@ -384,7 +384,7 @@ describe('ADD and contexts', () => {
     makeFiles(box.context, { 'd/a': 'one' });
     const sources = box.sources();
     const context = await sources.main();
-    const { copyInstruction } = await import('../../helpers/copy-stage.js');
+    const { copyInstruction } = await import('../../imgtool/copy-stage.js');
     const selection = await sources.select({
       instruction: copyInstruction('COPY d /d'),
       context,

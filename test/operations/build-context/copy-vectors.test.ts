@@ -14,7 +14,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { CopyStage, makeFiles, own } from '../../helpers/copy-stage.js';
+import { CopyStage, makeFiles, own } from '../../imgtool/copy-stage.js';
 import { rejection } from '../../helpers/rejection.js';
 
 describe('COPY (vectors C1 to C18, C22, C24)', () => {

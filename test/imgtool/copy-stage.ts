@@ -21,7 +21,7 @@ import {
 import { createLayerBuilder, packLayer } from '../../lib/layer/index.js';
 import { openDirectoryTree, walkChanges } from '../../lib/rootfs/index.js';
 import { expect } from 'chai';
-import { listTree, type TreeEntry } from './tree-listing.js';
+import { listTree, type TreeEntry } from '../helpers/tree-listing.js';
 
 export const never: AbortSignal = new AbortController().signal;
 
