@@ -1,6 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { UsageError } from '../../lib/errors.js';
@@ -13,7 +13,6 @@ import { freePort, startDockerRegistry, type DockerRegistry } from '../helpers/d
 import { startServe } from '../helpers/imgtool.js';
 import { rejection } from '../helpers/rejection.js';
 import { startRedisServer, type RedisServer } from '../helpers/redis-server.js';
-import { run } from '../helpers/run.js';
 import { makeSelfSigned } from '../helpers/self-signed.js';
 import { WorkerProcesses } from '../helpers/worker-processes.js';
 import { fillSource, killWorkers } from './kill-workers.js';
@@ -162,7 +161,7 @@ describe('sync --queue', () => {
         .to.include(`cannot reach redis://127.0.0.1:${port}: connect ECONNREFUSED`)
         .and.include('hint: ');
       expect(wrong.code, wrong.stderr).to.equal(4);
-      expect(wrong.stderr).to.include('does not take this user and password');
+      expect(wrong.stderr).to.include('does not accept this user and password');
       expect(none.code, none.stderr).to.equal(4);
       expect(none.stderr).to.include('requires a password');
       expect(bad.code).to.equal(2);
@@ -215,23 +214,17 @@ describe('sync --queue', () => {
     }
   });
 
-  it('is not loaded without --queue', async () => {
-    const loadedBy = async (...args: string[]): Promise<string> =>
-      run(process.execPath, [
-        ...['--input-type=module', '-e'],
-        `import module from 'node:module';
-         process.argv = [process.argv[0], 'imgtool', ...${JSON.stringify(args)}];
-         process.on('exit', () => {
-           const loaded = Object.keys(module._cache).filter((path) => /bullmq|ioredis/.test(path)).length;
-           process.exitCode = 0;
-           require_('fs').writeSync(1, 'loaded ' + (loaded > 0));
-         });
-         const require_ = module.createRequire(import.meta.url);
-         await (await import(${JSON.stringify(resolve('dist/bundle/imgtool.js'))})).main();`,
-      ]);
-    expect(await loadedBy('--version')).to.include('loaded false');
-    expect(await loadedBy('sync', `${source.host}/few/app`, `${target.host}/few/app`)).to.include('loaded false');
-    expect(await loadedBy('worker', '--queue', `${redis.url}/0`, '--list-dead')).to.include('loaded true');
+  it('is not loaded without --queue: no file of the program imports it outright', async () => {
+    const names = (await readdir('dist/bundle')).filter((name) => name.endsWith('.js'));
+    const texts = await Promise.all(names.map((name) => readFile(join('dist/bundle', name), 'utf8')));
+    const ofQueue = names.filter((_, i) => /^\/\/ node_modules\/(?:bullmq|ioredis)\//m.test(texts[i]!));
+    expect(ofQueue).to.not.deep.equal([]).and.not.include('imgtool.js');
+    const imported = texts.flatMap((text, i) =>
+      ofQueue.includes(names[i]!)
+        ? []
+        : [...text.matchAll(/^(?:import |\} from |export \* from )"\.\/([^"]+)";$/gm)].map(([, name]) => name),
+    );
+    expect(ofQueue.filter((name) => imported.includes(name))).to.deep.equal([]);
   });
 
   it('reads addresses and rates, and only jobs of its own', async () => {
