@@ -48,7 +48,7 @@ describe('man pages', () => {
       .and.include('141 ');
     const pull = await shown(join(directory, 'imgtool-pull.1'));
     expect(pull)
-      .to.match(/imgtool-pull - pull an image/)
+      .to.match(/imgtool-pull - pull image/)
       .and.match(/-a, --all-tags\n/)
       .and.include('IMGTOOL_PULL_POLICY');
     expect(pull).to.include('imgtool pull localhost:5000/base --platform linux/arm64');

@@ -54,7 +54,7 @@ export async function resolveImage(
   const { mediaType, digest } = document.raw.descriptor;
   throw new UnsupportedMediaTypeError(`manifest ${digest} is of Docker's schema 1, which has no config`, {
     mediaType,
-    hint: 'pull the image: imgtool then builds a config and a manifest for it',
+    hint: 'pull the image: its config and manifest are then built',
   });
 }
 
