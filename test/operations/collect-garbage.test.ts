@@ -9,7 +9,7 @@ import { rejection } from '../helpers/rejection.js';
 import { makeTestStore, type TestStore } from '../helpers/test-store.js';
 
 const OLD_SECONDS = 1_000_000_000;
-const NOTHING = { images: [], layers: [], blobs: [], downloads: [], uploads: 0, bytes: 0 };
+const NOTHING = { images: [], layers: [], blobs: [], downloads: [], uploads: 0, steps: [], caches: [], bytes: 0 };
 
 const layer = (path: string, content = path): LayerTable => ({ entries: [{ path, content }] });
 
