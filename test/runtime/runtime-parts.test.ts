@@ -131,7 +131,7 @@ describe('runtime', () => {
       [[], /has to be an object/],
       [{}, /defaultAction has to be one of/],
       [{ ...withRule({}), defaultAction: 'ALLOW' }, /defaultAction/],
-      [{ ...withRule({}), defaultErrno: 'ENONE' }, /no name of an error/],
+      [{ ...withRule({}), defaultErrno: 'ENONE' }, /not the name of an error/],
       [{ ...withRule({}), architectures: ['a'], archMap: [{ architecture: 'b' }] }, /one is allowed/],
       [{ ...withRule({}), listenerPath: '/x' }, /not supported/],
       [withRule({ names: [] }), /names no system call/],

@@ -249,8 +249,8 @@ describe('snapshot/store-root', () => {
       execFileSync('umount', [root]);
       for (const gone of [await rejection(create()), await rejection(findStore(root))]) {
         expect(gone).to.be.instanceOf(StoreError);
-        expect(gone.message).to.contain('is gone');
-        expect(gone.hint).to.contain('put it back');
+        expect(gone.message).to.contain('is missing');
+        expect(gone.hint).to.contain('restore the file');
       }
     });
 
@@ -268,7 +268,7 @@ describe('snapshot/store-root', () => {
       truncateSync(`${root}.btrfs`, SIZE);
       const damaged = await rejection(create());
       expect(damaged).to.be.instanceOf(StoreError);
-      expect(damaged.hint).to.contain('no btrfs');
+      expect(damaged.hint).to.contain('does not hold a btrfs');
     });
 
     it('refuses a version it does not know, and a damaged store.json', async () => {

@@ -24,7 +24,11 @@ describe('settings that name programs', () => {
     await mkdir(path('inner'));
     await writeFile(path('inner/file'), 'text');
   });
-  afterEach(() => rm(directory, { recursive: true, force: true }));
+  afterEach(async () => {
+    // `run` makes the store that it pulls into.
+    await run('umount', ['--lazy', path('none')]).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  });
 
   describe('count for root from a file', () => {
     const cases: Record<
