@@ -93,7 +93,7 @@ describe('cp', () => {
       [[one, `${box}:/etc/name/`], 2, '/etc/name/ is not a directory'],
       [[files, directory], 2, 'neither path is in a container'],
       [['nobody:/x', directory], 3, 'no container nobody'],
-      [['-', directory], 2, 'no path in a container'],
+      [['-', directory], 2, 'not a path in a container'],
     ] as const) {
       const result = failing([...args]);
       expect(result.error, args.join(' ')).to.contain(error);
