@@ -1,4 +1,3 @@
-import { parseTemplate } from '../template/index.js';
 import type { CommandResult } from './command.js';
 import { jsonText } from './json-text.js';
 import type { OptionSpec } from './option.js';
@@ -27,11 +26,13 @@ export interface FormatOptions {
 const TABLE = /^\s*table(?:\s|\\t)+(?=\S)/;
 
 /** Reads `--format`; undefined for none, or for the usual table (`table`). Throws UsageError that names the position. */
-export function readFormat(text: string | undefined): OutputFormat | undefined {
+export async function readFormat(text: string | undefined): Promise<OutputFormat | undefined> {
   if (text === undefined || text.trim() === 'table') return undefined;
   if (text.trim() === 'json') {
     return { mentions: () => false, result: (_, { json }) => ({ bytes: Buffer.from(`${jsonText(json)}\n`) }) };
   }
+  // Few command lines have a template.
+  const { parseTemplate } = await import('../template/index.js');
   const isTable = TABLE.test(text);
   // Blanks in place of `table`, so that messages name the right column.
   const template = parseTemplate(text.replace(TABLE, (prefix) => ' '.repeat(prefix.length)));

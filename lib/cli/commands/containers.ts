@@ -85,7 +85,7 @@ export const containers: CommandSpec = {
     { command: 'imgtool ps -q --filter ancestor=alpine:3.20', does: 'IDs of the containers of an image' },
   ],
   async run({ imgtool, options }) {
-    const format = readFormat(options.text('format'));
+    const format = await readFormat(options.text('format'));
     const listed = await imgtool.containers({
       filters: options.list('filter'),
       sort: options.text('sort') as ListContainersOptions['sort'],

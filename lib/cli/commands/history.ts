@@ -29,7 +29,7 @@ export const history: CommandSpec = {
     { command: "imgtool history alpine --human=false --format '{{.Size}} {{.CreatedBy}}'", does: 'sizes in bytes' },
   ],
   async run({ args, imgtool, options, signal }) {
-    const format = readFormat(options.text('format'));
+    const format = await readFormat(options.text('format'));
     const steps = await imgtool.history(args[0]!, { platform: options.text('platform'), signal });
     const shape = { noTrunc: options.flag('no-trunc'), human: options.flag('human') };
     const rows = steps.map((step) => historyRow(step, shape));

@@ -51,7 +51,7 @@ export const images: CommandSpec = {
     { command: 'imgtool images -q --filter dangling=true', does: 'IDs of the images without a name' },
   ],
   async run({ args, imgtool, options }) {
-    const format = readFormat(options.text('format'));
+    const format = await readFormat(options.text('format'));
     const list = await imgtool.images(args[0], {
       filters: options.list('filter'),
       sort: options.text('sort') as ListImagesOptions['sort'],

@@ -51,7 +51,7 @@ export const inspect: CommandSpec = {
   ],
   async run(context) {
     const { args, imgtool, options, signal } = context;
-    const format = readFormat(options.text('format'));
+    const format = await readFormat(options.text('format'));
     const type = options.text('type') as 'image' | 'container' | undefined;
     if (options.flag('raw') && args.length > 1)
       throw new UsageError('--raw prints the bytes of one manifest', { hint: 'give one NAME' });
