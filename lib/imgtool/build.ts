@@ -140,7 +140,7 @@ async function buildPrepared(
     const delivered = await cache?.deliver();
     if (delivered !== undefined) return delivered;
     if (destinations !== undefined && (await lacksStore(drivers))) {
-      const built = await buildRemote(drivers, sources, { request, destinations });
+      const built = await buildRemote(drivers, sources, { request, destinations, cache });
       if (built !== undefined) return built;
     }
     const { buildImage } = await import('../operations/build/index.js');

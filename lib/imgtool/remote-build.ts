@@ -46,12 +46,20 @@ export async function lacksStore(drivers: Drivers): Promise<boolean> {
 export async function buildRemote(
   drivers: Drivers,
   sources: BuildSources,
-  { request, destinations }: { readonly request: BuildRequest; readonly destinations: readonly string[] },
+  {
+    request,
+    destinations,
+    cache,
+  }: {
+    readonly request: BuildRequest;
+    readonly destinations: readonly string[];
+    readonly cache: RemoteCache | undefined;
+  },
 ): Promise<RemoteBuildResult | undefined> {
   const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');
   if (!canBuildWithoutStore(request, sources.names)) return undefined;
   const deps = await remoteDeps(drivers);
-  return buildWithoutStore(deps, sources, { ...request, destinations });
+  return buildWithoutStore(deps, sources, { request: { ...request, destinations }, cache });
 }
 
 /** The user's cache directory for imgtool; undefined: there is none that only this user can write. */

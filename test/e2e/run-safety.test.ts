@@ -175,7 +175,7 @@ describe('run: safety', () => {
     }
   });
 
-  it('what is no program of this machine has the exit codes 126 and 127, and a message', async () => {
+  it('a command that cannot be run on this machine ends with 126 or 127 and says why', async () => {
     const name = await imgtool(root, 'create', '--name', 'odd', 'base:1');
     const bin = join(await imgtool(root, 'mount', name), 'bin');
     const script = `cp busybox foreign; printf '\\366\\377' | dd of=foreign bs=1 seek=18 conv=notrunc 2>/dev/null
@@ -183,11 +183,11 @@ describe('run: safety', () => {
       cp busybox private; cp /bin/true dynamic; chmod 755 *; chmod 700 private`;
     execFileSync('sh', ['-ec', script], { cwd: bin });
     for (const [args, status, error] of [
-      [['--', ''], 127, /an empty word/],
+      [['--', ''], 127, /the name of the program is empty/],
       [['--', 'foreign'], 126, /a program for ELF machine 65526/],
       [['--', 'far'], 126, /foreign, which far names/],
-      [['--', 'text'], 126, /neither a program nor a script/],
-      [['--', 'empty'], 126, /neither a program nor a script/],
+      [['--', 'text'], 126, /neither a binary nor a script that starts with #!/],
+      [['--', 'empty'], 126, /neither a binary nor a script that starts with #!/],
       [['--', 'lost'], 127, /lost needs \/no\/such/],
       [['--', 'dynamic'], 127, /dynamic needs .*ld-linux/],
       [['--', 'private'], 126, /may not be executed/],
@@ -202,7 +202,7 @@ describe('run: safety', () => {
     }
   });
 
-  it('in a chroot that is no mount point, it is said why nothing can be started', () => {
+  it('in a chroot that is not a mount point, the error says why nothing can be started', () => {
     const inner = mkdirIn('chroot');
     // Of the files that variables may name, none is in there.
     const env = { PATH: process.env.PATH };

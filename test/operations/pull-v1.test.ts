@@ -656,7 +656,7 @@ describe('operations/pull by protocol v1', () => {
     expect(asked).to.be.greaterThan(1);
     const error = await rejection(pull(registry.host));
     expect(error).to.be.instanceOf(RegistryError);
-    expect(error.hint).to.match(/pushing this image just now/);
+    expect(error.hint).to.match(/a push of this image is in progress/);
   });
 
   for (const [name, spoil, kind] of [

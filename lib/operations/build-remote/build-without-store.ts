@@ -12,6 +12,7 @@ import { deliver, spooledBlob } from './built-image.js';
 import { executeStage } from './execute-stage.js';
 import { makeLayer } from './layer-step.js';
 import { baseOf, graphOf, imageBaseOf } from './plan-build.js';
+import type { RemoteCache } from './remote-cache.js';
 import { RemoteImages, type RemoteImage } from './remote-images.js';
 import { StageFiles, type BuiltLayer } from './stage-files.js';
 import type { RemoteBuildDeps, RemoteBuildRequest, RemoteBuildResult } from './types.js';
@@ -36,19 +37,20 @@ export function canBuildWithoutStore(
 }
 
 /**
- * Builds an image whose stages have no RUN and copies it to its destinations. Nothing is unpacked and nothing needs root: layers of
- * the base are mounted or copied as they are, and what COPY has to know of them is read from their headers. The digest is that of
- * the same build in a store. Throws DockerfileError, what reading the base throws, what copying throws, AbortError.
+ * Builds an image whose stages have no RUN, copies it to its destinations and keeps its steps in the cache. Nothing is unpacked and
+ * nothing needs root: layers of the base are mounted or copied as they are, and what COPY has to know of them is read from their
+ * headers. The digest is that of the same build in a store. Throws DockerfileError, what reading the base throws, what copying
+ * throws, AbortError.
  */
 export async function buildWithoutStore(
   deps: RemoteBuildDeps,
   sources: BuildSources,
-  request: RemoteBuildRequest,
+  { request, cache }: { readonly request: RemoteBuildRequest; readonly cache: RemoteCache | undefined },
 ): Promise<RemoteBuildResult> {
   const started = performance.now();
   const build = new RemoteBuild(deps, sources, request);
   try {
-    const result = await build.run();
+    const result = await build.run(cache);
     return { ...result, seconds: (performance.now() - started) / 1000 };
   } finally {
     await build.close();
@@ -78,11 +80,11 @@ class RemoteBuild {
     this.#createdMs = sourceDateEpoch === undefined ? Date.now() : Math.min(Date.now(), sourceDateEpoch * 1000);
   }
 
-  async run(): Promise<Omit<RemoteBuildResult, 'seconds'>> {
+  async run(cache: RemoteCache | undefined): Promise<Omit<RemoteBuildResult, 'seconds'>> {
     const { graph } = this.#parts;
     const request = this.#request;
-    // Names that are wrong are told before anything is done.
-    request.destinations.forEach(parseTransportName);
+    // Before anything is done, so that a wrong name is an early error.
+    const destinations = request.destinations.map(parseTransportName);
     const target = graph.target(request.target);
     const needed = graph.needed(target);
     await Promise.all(needed.map((stage) => this.#imageBase(stage)));
@@ -90,6 +92,12 @@ class RemoteBuild {
     const { state, built, image } = await this.#stage(target.stage.index);
     const sources = new Map(built.map((layer) => [layer.blob.digest, spooledBlob(layer)]));
     const result = await deliver(this.#deps, { state, base: image?.source, sources, known: [] }, request);
+    await cache?.keep({
+      layers: state.layers.flatMap((layer) => (layer.kind === 'base' ? [layer] : [])),
+      dates: state.history.flatMap(({ entry }) => (entry.empty_layer === true ? [] : [entry.created ?? ''])),
+      open: ({ digest }) => sources.get(digest)!,
+      pushedTo: destinations.flatMap((name) => (name.transport === 'docker' ? [name.reference] : [])),
+    });
     return { ...result, steps: this.#log.reports };
   }
 
