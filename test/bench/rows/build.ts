@@ -83,7 +83,18 @@ function buildRow(name: string, dockerfile: Dockerfile): BenchRow {
       const directory = await BuildContext.make(dockerfile);
       made.push(stores, directory);
       const { reference } = context.image;
-      const buildah = ['bud', '-q', '--layers', '--network', 'host', '--runtime', 'runc', '--pull-never', '-t', 'localhost/made:1'];
+      const buildah = [
+        'bud',
+        '-q',
+        '--layers',
+        '--network',
+        'host',
+        '--runtime',
+        'runc',
+        '--pull-never',
+        '-t',
+        'localhost/made:1',
+      ];
       return [
         directory.participant('imgtool', reference, imgtoolBuild(context, stores.root)),
         directory.participant('buildah --layers', reference, (place) =>
