@@ -3,8 +3,8 @@ import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { Completable } from './completes.js';
 import type { Colour } from './look.js';
-import type { OptionSpec } from './option.js';
-import type { Options } from './options.js';
+import type { OptionSpec } from './options/option.js';
+import type { Options } from './options/options.js';
 import type { Table } from './table.js';
 
 /** One positional argument. */

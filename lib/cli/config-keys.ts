@@ -2,8 +2,8 @@ import { UsageError } from '../errors.js';
 import type { CommandSpec } from './command.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { closest } from '../util/index.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { configPathOf, spellingsOf } from './option.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { configPathOf, spellingsOf } from './options/option.js';
 
 /** Key that holds settings of single registries, by host. */
 export const REGISTRIES_KEY = 'registries';

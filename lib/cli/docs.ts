@@ -1,8 +1,8 @@
 import { COMMAND_GROUPS, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
 import { optionText, usageLine } from './help.js';
-import { configPathOf, flagTerm, variableOf, type OptionSpec } from './option.js';
+import { configPathOf, flagTerm, variableOf, type OptionSpec } from './options/option.js';
 
 /** The text of docs/cli.md: the command line as the tables of commands and options have it. */
 export function cliReference(commands: readonly CommandSpec[]): string {

@@ -1,7 +1,7 @@
 import { COMMAND_GROUPS, type ArgumentSpec, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { flagTerm, variableOf, type OptionSpec } from './option.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { flagTerm, variableOf, type OptionSpec } from './options/option.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
 
 const PROGRAM = 'imgtool';
 /** What the program is for, in one sentence. */

@@ -1,8 +1,8 @@
 import { COMMAND_GROUPS, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
 import { argumentTerm, capitalise, optionText, SUMMARY } from './help.js';
-import { configPathOf, variableOf, type OptionSpec } from './option.js';
+import { configPathOf, variableOf, type OptionSpec } from './options/option.js';
 import { VERSION } from './version.js';
 
 /** A page of the manual, in the man macros of roff: man(7). */

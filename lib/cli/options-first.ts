@@ -1,5 +1,5 @@
 import type { CommandSpec } from './command.js';
-import type { OptionSpec } from './option.js';
+import type { OptionSpec } from './options/option.js';
 
 /**
  * Puts `--` behind the first argument of a command whose other arguments are those of a program: its options end there.

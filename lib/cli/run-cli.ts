@@ -10,8 +10,8 @@ import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js'
 import { checkConfigFile } from './config-keys.js';
 import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { Options, resolveOption, type OptionSources } from './options.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { Options, resolveOption, type OptionSources } from './options/options.js';
 import { BadCommandLineError, parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
 import { misspeltVariables } from './unknown-variables.js';

@@ -1,7 +1,7 @@
 import type { CommandSpec } from './command.js';
 import { closest } from '../util/index.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { spellingsOf, variableOf } from './option.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { spellingsOf, variableOf } from './options/option.js';
 
 /** A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. */
 export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly CommandSpec[]): string[] {

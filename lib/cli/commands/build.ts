@@ -4,7 +4,7 @@ import { StoreError, UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
 import type { CommandContext, CommandExit, CommandResult, CommandSpec } from '../command.js';
 import { EXIT } from '../exit-codes.js';
-import { BUILD_OPTIONS, KANIKO_OPTIONS } from './build-options.js';
+import { BUILD_OPTIONS, KANIKO_OPTIONS } from '../options/build.js';
 
 export const build: CommandSpec = {
   path: ['build'],

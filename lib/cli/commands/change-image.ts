@@ -2,8 +2,8 @@ import { UsageError } from '../../errors.js';
 import type { ChangeOptions } from '../../imgtool/index.js';
 import type { ChangedImage } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import type { OptionSpec } from '../option.js';
-import { BUILD_RESERVE, CHANGE } from './common-options.js';
+import type { OptionSpec } from '../options/option.js';
+import { BUILD_RESERVE, CHANGE } from '../options/common.js';
 
 const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
 

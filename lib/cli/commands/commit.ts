@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command.js';
-import { BUILD_RESERVE, CHANGE, withoutEffect } from './common-options.js';
+import { BUILD_RESERVE, CHANGE, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
 export const commit: CommandSpec = {

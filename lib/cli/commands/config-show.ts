@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../command.js';
-import { GLOBAL_OPTIONS } from '../global-options.js';
-import { configPathOf, variableOf, type OptionValue } from '../option.js';
+import { GLOBAL_OPTIONS } from '../options/global.js';
+import { configPathOf, variableOf, type OptionValue } from '../options/option.js';
 
 export const configShow: CommandSpec = {
   path: ['config', 'show'],

@@ -2,11 +2,11 @@ import type { CreateOptions, ListContainersOptions, ListedContainer } from '../.
 import { compareText, formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
-import { FORMAT, readFormat } from '../output-format.js';
+import { wholeNumber } from '../options/option.js';
+import { FORMAT, readFormat } from '../options/format.js';
 import type { Table } from '../table.js';
 import { CONTAINER_HEADINGS, containerRow } from '../views/container-row.js';
-import { PLATFORM, PULL, refusing, RESERVE, withoutEffect } from './common-options.js';
+import { PLATFORM, PULL, refusing, RESERVE, withoutEffect } from '../options/common.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
 /** Options of docker and podman create that are about a command. */

@@ -3,8 +3,8 @@ import type { CopyOptions } from '../../imgtool/index.js';
 import type { CopyPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
-import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
-import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
+import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
+import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
 export const copy: CommandSpec = {

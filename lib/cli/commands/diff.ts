@@ -2,7 +2,7 @@ import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
 import type { Colour } from '../look.js';
-import { PLATFORM, RESERVE } from './common-options.js';
+import { PLATFORM, RESERVE } from '../options/common.js';
 
 export const diff: CommandSpec = {
   path: ['diff'],

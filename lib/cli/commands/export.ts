@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command.js';
-import { BUILD_RESERVE, CHANGE } from './common-options.js';
+import { BUILD_RESERVE, CHANGE } from '../options/common.js';
 
 export const exportCommand: CommandSpec = {
   path: ['export'],

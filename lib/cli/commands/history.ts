@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command.js';
-import { FORMAT, readFormat } from '../output-format.js';
+import { FORMAT, readFormat } from '../options/format.js';
 import { HISTORY_HEADINGS, historyRow } from '../views/history-row.js';
-import { PLATFORM } from './common-options.js';
+import { PLATFORM } from '../options/common.js';
 
 export const history: CommandSpec = {
   path: ['history'],

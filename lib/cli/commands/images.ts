@@ -4,11 +4,11 @@ import { familiarReference, parseReference } from '../../spec/index.js';
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import type { CommandSpec } from '../command.js';
-import { FORMAT, readFormat } from '../output-format.js';
+import { FORMAT, readFormat } from '../options/format.js';
 import { shortDigest } from '../progress-lines.js';
 import type { Table } from '../table.js';
 import { IMAGE_HEADINGS, imageRows } from '../views/image-row.js';
-import { NO_HEADING, withoutEffect } from './common-options.js';
+import { NO_HEADING, withoutEffect } from '../options/common.js';
 
 export const images: CommandSpec = {
   path: ['images'],

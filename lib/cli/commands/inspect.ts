@@ -2,9 +2,9 @@ import { UsageError } from '../../errors.js';
 import type { InspectedAsContainer, InspectedAsImage } from '../../imgtool/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { jsonText } from '../json-text.js';
-import { FORMAT, readFormat, type OutputFormat } from '../output-format.js';
+import { FORMAT, readFormat, type OutputFormat } from '../options/format.js';
 import { inspectedContainer, inspectedImage } from '../views/inspected.js';
-import { PLATFORM, withoutEffect } from './common-options.js';
+import { PLATFORM, withoutEffect } from '../options/common.js';
 
 type Inspected = InspectedAsContainer | InspectedAsImage;
 

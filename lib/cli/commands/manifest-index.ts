@@ -2,7 +2,7 @@ import { UsageError } from '../../errors.js';
 import type { IndexOptions } from '../../imgtool/index.js';
 import type { MadeIndex } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import type { OptionSpec } from '../option.js';
+import type { OptionSpec } from '../options/option.js';
 
 const INDEX_OPTIONS: readonly OptionSpec[] = [
   {

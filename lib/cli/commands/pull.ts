@@ -3,7 +3,7 @@ import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandSpec, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
-import { PLATFORM, PLATFORM_PARTS, platformText, RESERVE } from './common-options.js';
+import { PLATFORM, PLATFORM_PARTS, platformText, RESERVE } from '../options/common.js';
 import { forEachArgument } from './for-each-argument.js';
 
 export const pull: CommandSpec = {

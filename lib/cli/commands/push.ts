@@ -4,7 +4,7 @@ import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
-import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
+import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
 export const push: CommandSpec = {

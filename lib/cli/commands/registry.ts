@@ -1,6 +1,6 @@
 import type { TagsOptions } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
+import { wholeNumber } from '../options/option.js';
 
 export const tags: CommandSpec = {
   path: ['tags'],

@@ -1,6 +1,6 @@
 import type { RemovedImage } from '../../operations/index.js';
 import type { CommandResult, CommandSpec } from '../command.js';
-import { withoutEffect } from './common-options.js';
+import { withoutEffect } from '../options/common.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
 export const rmi: CommandSpec = {

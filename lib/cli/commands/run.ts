@@ -1,8 +1,8 @@
 import type { RunOptions } from '../../imgtool/index.js';
 import { UsageError } from '../../errors.js';
 import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
-import { PLATFORM, PULL, refusing, RESERVE } from './common-options.js';
+import { wholeNumber } from '../options/option.js';
+import { PLATFORM, PULL, refusing, RESERVE } from '../options/common.js';
 
 const PORTS = 'the network is that of this machine (--network host): the ports of the command are here already';
 

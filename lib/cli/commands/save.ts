@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
-import { PLATFORM, RESERVE, withoutEffect } from './common-options.js';
+import { PLATFORM, RESERVE, withoutEffect } from '../options/common.js';
 
 export const save: CommandSpec = {
   path: ['save'],

@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import { DEFAULTS } from '../../imgtool/index.js';
 import type { CommandSpec } from '../command.js';
-import type { Options } from '../options.js';
+import type { Options } from '../options/options.js';
 
 export const serve: CommandSpec = {
   path: ['serve'],

@@ -3,11 +3,11 @@ import type { MirrorOptions } from '../../imgtool/index.js';
 import type { SyncReport, SyncRule } from '../../operations/index.js';
 import { formatSize, parseAge } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
-import { wholeNumber } from '../option.js';
-import type { Options } from '../options.js';
-import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
+import { wholeNumber } from '../options/option.js';
+import type { Options } from '../options/options.js';
+import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
-import { COMPRESSION, compressionText, QUEUE_OPTION } from './common-options.js';
+import { COMPRESSION, compressionText, QUEUE_OPTION } from '../options/common.js';
 import { SKOPEO_OPTIONS, syncDirectories } from './sync-as-skopeo.js';
 
 export const sync: CommandSpec = {

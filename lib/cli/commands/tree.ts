@@ -1,7 +1,7 @@
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
-import { PLATFORM } from './common-options.js';
+import { PLATFORM } from '../options/common.js';
 import { shortName } from './images.js';
 
 export const tree: CommandSpec = {

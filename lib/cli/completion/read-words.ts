@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command.js';
 import { completesOf, type Completable, type Completes } from '../completes.js';
-import { GLOBAL_OPTIONS } from '../global-options.js';
-import type { OptionSpec } from '../option.js';
+import { GLOBAL_OPTIONS } from '../options/global.js';
+import type { OptionSpec } from '../options/option.js';
 
 /** What the word at the cursor is to become. */
 export type Cursor =

@@ -1,5 +1,5 @@
-import { DEFAULTS } from '../imgtool/index.js';
-import { parseSize } from '../util/index.js';
+import { DEFAULTS } from '../../imgtool/index.js';
+import { parseSize } from '../../util/index.js';
 import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 
 /** The options every command takes, before and after the verb. */

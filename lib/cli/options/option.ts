@@ -1,5 +1,5 @@
-import { UsageError } from '../errors.js';
-import type { Completable } from './completes.js';
+import { UsageError } from '../../errors.js';
+import type { Completable } from '../completes.js';
 
 /** A value of an option, after parsing. */
 export type OptionValue = string | number | boolean | readonly string[];

@@ -1,6 +1,6 @@
-import { UsageError } from '../errors.js';
-import { mayNamePrograms, programNamedError } from '../util/index.js';
-import { isMapping, type ConfigFile } from './config-file.js';
+import { UsageError } from '../../errors.js';
+import { mayNamePrograms, programNamedError } from '../../util/index.js';
+import { isMapping, type ConfigFile } from '../config-file.js';
 import { configPathOf, parseOption, spellingsOf, variableOf, type OptionSpec, type OptionValue } from './option.js';
 
 /** Where a value comes from, as `config show --origin` prints it. */

@@ -2,8 +2,8 @@ import { DEFAULTS } from '../../imgtool/index.js';
 import { hostPlatform } from '../../spec/index.js';
 import { parseSize } from '../../util/index.js';
 import { UsageError } from '../../errors.js';
-import { wholeNumber, type OptionSpec } from '../option.js';
-import type { Options } from '../options.js';
+import { wholeNumber, type OptionSpec } from './option.js';
+import type { Options } from './options.js';
 
 /** `--platform`, the same in every command that chooses from an index. */
 export const PLATFORM: OptionSpec = {
