@@ -36,14 +36,18 @@ const WITHOUT_HTTP2 = {
   },
 };
 
-/** Commander can run commands that are programs of their own; ours are none. */
-const WITHOUT_EXECUTABLES = {
-  name: 'without-executables',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
-      importer.includes('/node_modules/commander/') ? { path, namespace: 'no-executables' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'no-executables' }, () => ({ contents: 'module.exports = {};' }));
+/**
+ * A door (`lib/spec/index.js`) of which something is loaded as a whole has all that enter by it load the whole room. So those
+ * who take it whole, `import()` and the library, get a door of their own in front of the same files.
+ */
+const OWN_DOORS = {
+  name: 'own-doors',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^\.{1,2}\/.*\bindex\.js$/ }, async ({ path, pluginData, ...where }) => {
+      const isWhole = where.kind === 'dynamic-import' || where.importer.endsWith('/lib/index.ts');
+      if (!isWhole || pluginData === OWN_DOORS) return undefined;
+      return { ...(await resolve(path, { ...where, pluginData: OWN_DOORS })), suffix: '?whole' };
+    });
   },
 };
 
@@ -53,7 +57,7 @@ const program = await build({
   // The program and the library share their code.
   entryPoints: { imgtool: 'lib/cli/main.ts', index: 'lib/index.ts' },
   metafile: true,
-  plugins: [WITHOUT_HTTP2, WITHOUT_EXECUTABLES],
+  plugins: [WITHOUT_HTTP2, OWN_DOORS],
   splitting: true,
 });
 const workers = await build({

@@ -3,6 +3,7 @@
  * returns. Only `terminal.ts` writes to stdout and stderr. May import the rooms that hold no drivers, and `imgtool`; nothing
  * imports it but `main.ts` and tests.
  */
+export * from './bad-command-line.js';
 export * from './command.js';
 export * from './completes.js';
 export * from './completion/script.js';
@@ -25,4 +26,4 @@ export * from './table.js';
 export * from './terminal.js';
 export * from './version.js';
 export * from './watch-schedule.js';
-export { COMMANDS } from './commands/index.js';
+export { allCommands } from './commands/index.js';

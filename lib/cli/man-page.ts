@@ -21,8 +21,7 @@ const DESCRIPTION =
 
 /** The manual: imgtool(1), and a page for each command. */
 export function manPages(commands: readonly CommandSpec[]): ManPage[] {
-  const shown = commands.filter(({ hidden }) => hidden !== true);
-  return [programPage(shown), ...shown.map(commandPage)];
+  return [programPage(commands), ...commands.map(commandPage)];
 }
 
 /** Name of a command's page: `imgtool-store-gc`. */
@@ -61,7 +60,7 @@ function programPage(commands: readonly CommandSpec[]): ManPage {
 }
 
 function commandPage(command: CommandSpec): ManPage {
-  const { path, aliases = [], summary, description = '', arguments: args, options, examples } = command;
+  const { path, aliases, summary, description = '', arguments: args, options, examples } = command;
   const words = [
     ...(options.length > 0 ? [`[${italic('OPTIONS')}]`] : []),
     ...args.map((arg) => italic(argumentTerm(arg))),

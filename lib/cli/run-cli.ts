@@ -1,8 +1,9 @@
 import type { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import { ask as askUser, type TerminalInput } from './ask.js';
+import { BadCommandLineError } from './bad-command-line.js';
 import type { CommandContext, CommandResult, CommandSpec } from './command.js';
-import { COMMANDS } from './commands/index.js';
+import { allCommands } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
 import { tellGitHub } from './github.js';
 import { imgtoolFor } from './imgtool-for.js';
@@ -12,7 +13,7 @@ import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { GLOBAL_OPTIONS } from './options/global.js';
 import { Options, resolveOption, type OptionSources } from './options/options.js';
-import { BadCommandLineError, parseArguments } from './parse-arguments.js';
+import { parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
 import { misspeltVariables } from './unknown-variables.js';
 import { Terminal, type LogLevel } from './terminal.js';
@@ -41,7 +42,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   const terminal = new Terminal(io.stdout, io.stderr, io.env);
   if (argv[0] === COMPLETION_REQUEST) {
     const { completionAnswer } = await import('./completion/complete.js');
-    terminal.plain(await completionAnswer(argv.slice(1), { commands: COMMANDS, env: io.env }));
+    terminal.plain(await completionAnswer(argv.slice(1), { commands: await allCommands(), env: io.env }));
     return EXIT.success;
   }
   // Until the flags are understood, an error about them must still come in the form asked for.
@@ -55,7 +56,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   let what = 'imgtool';
   let resumes = false;
   try {
-    const invocation = parseArguments(argv, COMMANDS, terminal.helpWidth);
+    const invocation = await parseArguments(argv, terminal.helpWidth);
     if (invocation.kind === 'print') {
       terminal.plain(invocation.text);
       return EXIT.success;
@@ -64,7 +65,10 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     resumes = command.resumes === true;
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
-    for (const file of files) checkConfigFile(file, COMMANDS);
+    if (files.length > 0) {
+      const commands = await allCommands();
+      for (const file of files) checkConfigFile(file, commands);
+    }
     const options = resolveOptions(command, { flags, env: io.env, files });
     terminal.configure({
       json: options.flag('json'),
@@ -77,7 +81,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
     }
     checkChoices(command, args);
-    for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
+    for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
     terminal.endProgress();

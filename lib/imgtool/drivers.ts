@@ -8,7 +8,7 @@ import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } fro
 import type { RegistryClient } from '../registry/index.js';
 import type { RegistryStorage, RunningServer, ServerOptions } from '../server/index.js';
 import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
-import type { ImageDestination, ImageSource } from '../spec/index.js';
+import { parseReference, type ImageDestination, type ImageSource } from '../spec/index.js';
 import { sourceDateEpoch, spoolDirectory } from './common.js';
 import { clientOptions } from './client-options.js';
 import { lazyRegistry } from './lazy-registry.js';
@@ -162,10 +162,7 @@ export class Drivers {
 
   /** Reads HOST or HOST/PATH. Throws InvalidReferenceError. */
   async registryKey(text: string): Promise<RegistryKey> {
-    const [{ parseRegistryKey }, { parseReference }] = await Promise.all([
-      import('../auth/index.js'),
-      import('../spec/index.js'),
-    ]);
+    const { parseRegistryKey } = await import('../auth/index.js');
     const key = parseRegistryKey(text);
     const reference = `${key.host}/${key.path || 'x'}`;
     if (parseReference(reference).host === key.host) return key;

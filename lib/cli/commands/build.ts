@@ -2,13 +2,11 @@ import { writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreError, UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
-import type { CommandContext, CommandExit, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandExit, CommandResult, CommandTable } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { BUILD_OPTIONS, KANIKO_OPTIONS } from '../options/build.js';
 
-export const build: CommandSpec = {
-  path: ['build'],
-  aliases: ['bud'],
+export const build: CommandTable = {
   group: 'Images',
   summary: 'build an image from a Dockerfile',
   description:

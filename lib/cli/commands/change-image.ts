@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import type { ChangeOptions } from '../../imgtool/index.js';
 import type { ChangedImage } from '../../operations/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
 import type { OptionSpec } from '../options/option.js';
 import { BUILD_RESERVE, CHANGE } from '../options/common.js';
 
@@ -77,9 +77,7 @@ const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly rem
   { name: 'stop-signal', value: 'SIGNAL', instruction: 'STOPSIGNAL', summary: 'set the stop signal' },
 ];
 
-export const config: CommandSpec = {
-  path: ['config'],
-  aliases: ['mutate'],
+export const config: CommandTable = {
   group: 'Images',
   summary: 'create an image with a modified config',
   description:
@@ -101,8 +99,7 @@ export const config: CommandSpec = {
   },
 };
 
-export const append: CommandSpec = {
-  path: ['append'],
+export const append: CommandTable = {
   group: 'Images',
   summary: 'create an image by adding tars as layers',
   description:
@@ -124,8 +121,7 @@ export const append: CommandSpec = {
   },
 };
 
-export const flatten: CommandSpec = {
-  path: ['flatten'],
+export const flatten: CommandTable = {
   group: 'Images',
   summary: 'create an image with all layers merged into one',
   description: 'Files that an upper layer deleted are gone. Prints the image ID.',
@@ -135,8 +131,7 @@ export const flatten: CommandSpec = {
   run: async (context) => made(await context.imgtool.flatten(context.args[0]!, changeOptions(context))),
 };
 
-export const rebase: CommandSpec = {
-  path: ['rebase'],
+export const rebase: CommandTable = {
   group: 'Images',
   summary: 'move the upper layers of an image onto another base image',
   description:

@@ -1,9 +1,8 @@
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { BUILD_RESERVE, CHANGE, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
-export const commit: CommandSpec = {
-  path: ['commit'],
+export const commit: CommandTable = {
   group: 'Containers',
   summary: 'create an image from a container',
   description:

@@ -1,7 +1,7 @@
 import type { CreateOptions, ListContainersOptions, ListedContainer } from '../../imgtool/index.js';
 import { compareText, formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { wholeNumber } from '../options/option.js';
 import { FORMAT, readFormat } from '../options/format.js';
 import type { Table } from '../table.js';
@@ -17,8 +17,7 @@ const RUN_FLAGS = [
   ...['--entrypoint', '--security-opt', '--rm', '--restart', '-d', '--detach'],
 ];
 
-export const create: CommandSpec = {
-  path: ['create'],
+export const create: CommandTable = {
   group: 'Containers',
   summary: 'create a container: a writable snapshot of an image',
   description:
@@ -51,9 +50,7 @@ export const create: CommandSpec = {
   },
 };
 
-export const containers: CommandSpec = {
-  path: ['containers'],
-  aliases: ['ps'],
+export const containers: CommandTable = {
   group: 'Containers',
   summary: 'list containers',
   description:
@@ -135,8 +132,7 @@ function tableOf(
   };
 }
 
-export const rm: CommandSpec = {
-  path: ['rm'],
+export const rm: CommandTable = {
   group: 'Containers',
   summary: 'remove containers and their files',
   description:
@@ -188,8 +184,7 @@ export const rm: CommandSpec = {
   },
 };
 
-export const mount: CommandSpec = {
-  path: ['mount'],
+export const mount: CommandTable = {
   group: 'Containers',
   summary: "print the directory that holds a container's files",
   description: 'The directory can be used right away; no unmount is needed.',

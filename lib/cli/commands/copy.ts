@@ -2,13 +2,12 @@ import { UsageError } from '../../errors.js';
 import type { CopyOptions } from '../../imgtool/index.js';
 import type { CopyPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandResult, CommandSpec } from '../command.js';
+import type { CommandResult, CommandTable } from '../command.js';
 import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
 import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
-export const copy: CommandSpec = {
-  path: ['copy'],
+export const copy: CommandTable = {
   resumes: true,
   group: 'Registries',
   summary: 'copy an image between registries, stores and archives',

@@ -1,11 +1,10 @@
 import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import type { Colour } from '../look.js';
 import { PLATFORM, RESERVE } from '../options/common.js';
 
-export const diff: CommandSpec = {
-  path: ['diff'],
+export const diff: CommandTable = {
   group: 'Containers',
   summary: 'list the changes in a container or an image',
   description:

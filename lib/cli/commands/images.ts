@@ -3,15 +3,14 @@ import type { ImageSummary } from '../../operations/index.js';
 import { familiarReference, parseReference } from '../../spec/index.js';
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { FORMAT, readFormat } from '../options/format.js';
 import { shortDigest } from '../progress-lines.js';
 import type { Table } from '../table.js';
 import { IMAGE_HEADINGS, imageRows } from '../views/image-row.js';
 import { NO_HEADING, withoutEffect } from '../options/common.js';
 
-export const images: CommandSpec = {
-  path: ['images'],
+export const images: CommandTable = {
   group: 'Images',
   summary: 'list the images in the store',
   description:

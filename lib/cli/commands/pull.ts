@@ -1,13 +1,12 @@
 import type { PullOptions } from '../../imgtool/index.js';
 import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandSpec, MadeImage } from '../command.js';
+import type { CommandTable, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 import { PLATFORM, PLATFORM_PARTS, platformText, RESERVE } from '../options/common.js';
 import { forEachArgument } from './for-each-argument.js';
 
-export const pull: CommandSpec = {
-  path: ['pull'],
+export const pull: CommandTable = {
   resumes: true,
   group: 'Images',
   summary: 'pull images from a registry into the store',

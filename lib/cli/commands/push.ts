@@ -2,13 +2,12 @@ import { UsageError } from '../../errors.js';
 import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
+import type { CommandContext, CommandResult, CommandTable, MadeImage } from '../command.js';
 import { shortDigest } from '../progress-lines.js';
 import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
 import { writeResultFile } from './result-file.js';
 
-export const push: CommandSpec = {
-  path: ['push'],
+export const push: CommandTable = {
   resumes: true,
   group: 'Images',
   summary: 'push an image to a registry',

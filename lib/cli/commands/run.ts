@@ -1,13 +1,12 @@
 import type { RunOptions } from '../../imgtool/index.js';
 import { UsageError } from '../../errors.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { wholeNumber } from '../options/option.js';
 import { PLATFORM, PULL, refusing, RESERVE } from '../options/common.js';
 
 const PORTS = 'the network is that of this machine (--network host): the ports of the command are here already';
 
-export const run: CommandSpec = {
-  path: ['run'],
+export const run: CommandTable = {
   group: 'Containers',
   summary: 'run a command in a container',
   description:

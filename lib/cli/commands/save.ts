@@ -1,10 +1,9 @@
 import { UsageError } from '../../errors.js';
 import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { PLATFORM, RESERVE, withoutEffect } from '../options/common.js';
 
-export const save: CommandSpec = {
-  path: ['save'],
+export const save: CommandTable = {
   group: 'Images',
   summary: 'write images to an archive',
   description:
@@ -46,8 +45,7 @@ export const save: CommandSpec = {
   },
 };
 
-export const load: CommandSpec = {
-  path: ['load'],
+export const load: CommandTable = {
   group: 'Images',
   summary: 'load images from an archive into the store',
   description:

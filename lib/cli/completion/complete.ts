@@ -209,7 +209,7 @@ function endAt(ms: keyof typeof LEAST_MS, { IMGTOOL_COMPLETION_TIMEOUT: given }:
 
 function verbs({ commands, depth }: Cursor & { kind: 'verb' }): Candidate[] {
   const summaries = new Map<string, string | undefined>();
-  for (const { path, aliases = [], summary } of commands) {
+  for (const { path, aliases, summary } of commands) {
     const isGroup = path.length > depth + 1;
     for (const word of [path[depth]!, ...(depth === 0 ? aliases : [])])
       if (!summaries.has(word) || !isGroup) summaries.set(word, isGroup ? undefined : summary);

@@ -52,7 +52,7 @@ class WordReader {
   #optionsEnded = false;
 
   constructor(commands: readonly CommandSpec[]) {
-    this.#commands = commands.filter(({ hidden }) => hidden !== true);
+    this.#commands = commands;
   }
 
   /** Takes one word; returns the option whose value is the next one. */
@@ -129,7 +129,7 @@ class WordReader {
     else {
       this.#path.push(word);
       this.#command = this.#commands.find(
-        ({ path, aliases = [] }) =>
+        ({ path, aliases }) =>
           path.join(' ') === this.#path.join(' ') || (this.#path.length === 1 && aliases.includes(word)),
       );
     }

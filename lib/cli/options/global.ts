@@ -79,3 +79,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
     },
   ] satisfies OptionSpec[]
 ).map((option: OptionSpec) => ({ ...option, shared: true }));
+
+/** Flags of every command line that make it print something instead of its work. */
+export const HELP: OptionSpec = { name: 'help', short: 'h', summary: 'show help and exit' };
+export const VERSION_FLAG: OptionSpec = { name: 'version', short: 'V', summary: 'show the version and exit' };
