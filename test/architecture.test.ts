@@ -80,7 +80,9 @@ const OPERATIONS: readonly (readonly string[])[] = [
 const MOST_FILES = 16;
 
 /** Where concrete classes are constructed: may import every room by value. */
-const WIRING = ['drivers', 'local-drivers', 'client-options', 'build-drivers'].map((name) => `lib/imgtool/${name}.ts`);
+const WIRING = ['drivers', 'registry-drivers', 'local-drivers', 'client-options', 'build-drivers'].map(
+  (name) => `lib/imgtool/${name}.ts`,
+);
 
 /** Packages that one room alone may import. */
 const PACKAGE_OWNER: Readonly<Record<string, string>> = {

@@ -10,6 +10,7 @@ export * from './completion/script.js';
 export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';
+export * from './exit-of-error.js';
 export * from './github.js';
 export * from './options/global.js';
 export * from './json-text.js';

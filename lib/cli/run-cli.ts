@@ -1,21 +1,16 @@
 import type { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import { ask as askUser, type TerminalInput } from './ask.js';
+import type { TerminalInput } from './ask.js';
 import { BadCommandLineError } from './bad-command-line.js';
 import type { CommandContext, CommandResult, CommandSpec } from './command.js';
 import { allCommands } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
-import { tellGitHub } from './github.js';
-import { imgtoolFor } from './imgtool-for.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
-import { checkConfigFile } from './config-keys.js';
-import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { GLOBAL_OPTIONS } from './options/global.js';
 import { Options, resolveOption, type OptionSources } from './options/options.js';
 import { parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
-import { misspeltVariables } from './unknown-variables.js';
 import { Terminal, type LogLevel } from './terminal.js';
 import type { OutputStream } from './output-stream.js';
 
@@ -66,6 +61,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
     if (files.length > 0) {
+      const { checkConfigFile } = await import('./check-config-file.js');
       const commands = await allCommands();
       for (const file of files) checkConfigFile(file, commands);
     }
@@ -81,17 +77,21 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
     }
     checkChoices(command, args);
-    for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
+    if (Object.keys(io.env).some((name) => name.startsWith('IMGTOOL_'))) {
+      const { misspeltVariables } = await import('./unknown-variables.js');
+      for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
+    }
     return await runCommand(command, args, options, files, io, terminal);
   } catch (error) {
-    terminal.endProgress();
+    await terminal.endProgress();
     if (io.signal.reason === READER_GONE) return EXIT.readerGone;
+    const { reportError } = await import('./error-report.js');
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,
       { resumes },
     );
-    terminal.error(report, error);
+    await terminal.error(report, error);
     return report.exitCode;
   }
 }
@@ -105,26 +105,30 @@ async function runCommand(
   terminal: Terminal,
 ): Promise<number> {
   const progress = terminal.progress();
+  const { imgtoolFor } = await import('./imgtool-for.js');
   const imgtool = imgtoolFor(options, { files, progress, env });
   try {
+    const github = options.text('output-format') === 'github' ? await import('./github.js') : undefined;
     const print = (result: CommandResult): void => {
       terminal.result(result);
-      if (options.text('output-format') === 'github' && 'made' in result)
-        tellGitHub(command.path.join(' '), result.made ?? [], env);
+      if ('made' in result) github?.tellGitHub(command.path.join(' '), result.made ?? [], env);
     };
     const fail: CommandContext['fail'] = async (argument, error) => {
       const cause = signal.aborted ? (signal.reason as unknown) : await imgtool.explained(error);
+      const { reportError } = await import('./error-report.js');
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
-      terminal.error(report, cause);
+      await terminal.error(report, cause);
       return report.exitCode;
     };
     const input = (): TerminalInput => byteInput(stdin);
     const output = (): Writable => terminal.byteStream();
-    const ask: CommandContext['ask'] = (question, { hidden }) =>
-      askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
+    const ask: CommandContext['ask'] = async (question, { hidden }) => {
+      const { ask: askUser } = await import('./ask.js');
+      return askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
+    };
     const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, imgtool };
     const result = await command.run(context);
-    terminal.endProgress();
+    await terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;
     if (result !== undefined) print(result);
     return EXIT.success;

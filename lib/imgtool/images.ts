@@ -29,7 +29,7 @@ import {
 } from './common.js';
 import { compressionOf } from './conversion.js';
 import type { Drivers } from './drivers.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 
 export interface PullOptions extends Stoppable, ForPlatform, Reserving {
   /** When the registry is asked. Default: `always`. */

@@ -80,7 +80,31 @@ describe('command line', () => {
     expect(given).to.deep.include({ args: ['a', 'b', 'false'] });
   });
 
+  for (const { args, want, flags } of [
+    {
+      args: ['build', '--no-cache-filter', 'a', '--no-cache', '.'],
+      want: ['.'],
+      flags: { 'no-cache-filter': ['a'], 'no-cache': ['true'] },
+    },
+    { args: ['serve', '--v1-tokens=false'], want: [], flags: { 'v1-tokens': ['false'] } },
+    {
+      args: ['push', 'a', '--plan', '-q', '--', '-b'],
+      want: ['a', '-b'],
+      flags: { 'dry-run': ['true'], quiet: ['true'] },
+    },
+    { args: ['images', '--filter=', '-fa=b', '-f', '-c'], want: [], flags: { filter: ['', 'a=b', '-c'] } },
+    { args: ['--json', 'ps', '--json=false'], want: [], flags: { json: ['false'] } },
+    { args: ['config', '--root', '/x', 'show'], want: [], flags: { root: ['/x'] } },
+  ])
+    it(`"imgtool ${args.join(' ')}" is understood`, async () => {
+      const parsed = await parseArguments(args, 80);
+      expect(parsed).to.deep.include({ args: want, flags: new Map(Object.entries(flags)) });
+    });
+
   for (const { args, hint } of [
+    { args: ['images', '--filter'], hint: 'imgtool images --help' },
+    { args: ['images', '-qxf', 'a'], hint: 'imgtool images --help' },
+    { args: ['store'], hint: 'imgtool store --help' },
     { args: ['nosuch', '--help'], hint: 'imgtool --help' },
     { args: ['store', 'nosuch', '--help'], hint: 'did you mean' },
     { args: ['help', 'nosuch'], hint: 'imgtool --help' },

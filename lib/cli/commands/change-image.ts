@@ -3,7 +3,8 @@ import type { ChangeOptions } from '../../imgtool/index.js';
 import type { ChangedImage } from '../../operations/index.js';
 import type { CommandContext, CommandResult, CommandTable } from '../command.js';
 import type { OptionSpec } from '../options/option.js';
-import { BUILD_RESERVE, CHANGE } from '../options/common.js';
+import { CHANGE } from '../options/common.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 
 const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
 

@@ -1,5 +1,7 @@
 import type { CommandTable } from '../command.js';
-import { BUILD_RESERVE, CHANGE, withoutEffect } from '../options/common.js';
+import { CHANGE } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 import { writeResultFile } from './result-file.js';
 
 export const commit: CommandTable = {

@@ -6,7 +6,10 @@ import { wholeNumber } from '../options/option.js';
 import { FORMAT, readFormat } from '../options/format.js';
 import type { Table } from '../table.js';
 import { CONTAINER_HEADINGS, containerRow } from '../views/container-row.js';
-import { PLATFORM, PULL, refusing, RESERVE, withoutEffect } from '../options/common.js';
+import { PULL } from '../options/common.js';
+import { refusing, withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
 /** Options of docker and podman create that are about a command. */

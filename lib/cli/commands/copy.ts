@@ -4,7 +4,8 @@ import type { CopyPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandResult, CommandTable } from '../command.js';
 import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
-import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
+import { withoutEffect } from '../options/peers.js';
 import { writeResultFile } from './result-file.js';
 
 export const copy: CommandTable = {

@@ -2,7 +2,8 @@ import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandTable } from '../command.js';
 import type { Colour } from '../look.js';
-import { PLATFORM, RESERVE } from '../options/common.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
 export const diff: CommandTable = {
   group: 'Containers',

@@ -1,5 +1,6 @@
 import type { CommandTable } from '../command.js';
-import { BUILD_RESERVE, CHANGE } from '../options/common.js';
+import { CHANGE } from '../options/common.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 
 export const exportCommand: CommandTable = {
   group: 'Containers',

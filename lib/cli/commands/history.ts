@@ -1,7 +1,7 @@
 import type { CommandTable } from '../command.js';
 import { FORMAT, readFormat } from '../options/format.js';
 import { HISTORY_HEADINGS, historyRow } from '../views/history-row.js';
-import { PLATFORM } from '../options/common.js';
+import { PLATFORM } from '../options/platform.js';
 
 export const history: CommandTable = {
   group: 'Images',

@@ -4,7 +4,8 @@ import type { CommandContext, CommandResult, CommandTable } from '../command.js'
 import { jsonText } from '../json-text.js';
 import { FORMAT, readFormat, type OutputFormat } from '../options/format.js';
 import { inspectedContainer, inspectedImage } from '../views/inspected.js';
-import { PLATFORM, withoutEffect } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
 
 type Inspected = InspectedAsContainer | InspectedAsImage;
 

@@ -2,8 +2,9 @@ import type { PullOptions } from '../../imgtool/index.js';
 import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandTable, MadeImage } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { PLATFORM, PLATFORM_PARTS, platformText, RESERVE } from '../options/common.js';
+import { shortDigest } from '../short-digest.js';
+import { PLATFORM, PLATFORM_PARTS, platformText } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 import { forEachArgument } from './for-each-argument.js';
 
 export const pull: CommandTable = {

@@ -3,8 +3,9 @@ import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandTable, MadeImage } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { COMPRESSION, compressionText, withoutEffect } from '../options/common.js';
+import { shortDigest } from '../short-digest.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
+import { withoutEffect } from '../options/peers.js';
 import { writeResultFile } from './result-file.js';
 
 export const push: CommandTable = {

@@ -1,6 +1,6 @@
 import type { RemovedImage } from '../../operations/index.js';
 import type { CommandResult, CommandTable } from '../command.js';
-import { withoutEffect } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
 export const rmi: CommandTable = {

@@ -2,7 +2,10 @@ import type { RunOptions } from '../../imgtool/index.js';
 import { UsageError } from '../../errors.js';
 import type { CommandTable } from '../command.js';
 import { wholeNumber } from '../options/option.js';
-import { PLATFORM, PULL, refusing, RESERVE } from '../options/common.js';
+import { PULL } from '../options/common.js';
+import { refusing } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
 const PORTS = 'the network is that of this machine (--network host): the ports of the command are here already';
 

@@ -1,7 +1,9 @@
 import { UsageError } from '../../errors.js';
 import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
 import type { CommandTable } from '../command.js';
-import { PLATFORM, RESERVE, withoutEffect } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
 export const save: CommandTable = {
   group: 'Images',

@@ -2,7 +2,7 @@ import { DEFAULTS } from '../../imgtool/index.js';
 import type { Garbage } from '../../operations/index.js';
 import { escapeText, formatSize, parseSize } from '../../util/index.js';
 import type { CommandResult, CommandTable } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
+import { shortDigest } from '../short-digest.js';
 
 export const storeGc: CommandTable = {
   group: 'Store',

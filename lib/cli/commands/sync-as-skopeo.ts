@@ -3,7 +3,7 @@ import type { SyncedImage } from '../../imgtool/index.js';
 import type { CommandContext, CommandResult } from '../command.js';
 import type { OptionSpec } from '../options/option.js';
 import { sideOptions } from '../options/sides.js';
-import { withoutEffect } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
 
 /** The options of skopeo-sync(1) that say what SRC and DST are. */
 export const SKOPEO_OPTIONS: readonly OptionSpec[] = [

@@ -7,7 +7,8 @@ import { wholeNumber } from '../options/option.js';
 import type { Options } from '../options/options.js';
 import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
-import { COMPRESSION, compressionText, QUEUE_OPTION } from '../options/common.js';
+import { QUEUE_OPTION } from '../options/common.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
 import { SKOPEO_OPTIONS, syncDirectories } from './sync-as-skopeo.js';
 
 export const sync: CommandTable = {

@@ -1,7 +1,7 @@
 import { formatSize } from '../../util/index.js';
 import type { CommandContext, CommandResult, CommandTable } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { PLATFORM } from '../options/common.js';
+import { shortDigest } from '../short-digest.js';
+import { PLATFORM } from '../options/platform.js';
 import { shortName } from './images.js';
 
 export const tree: CommandTable = {
