@@ -1,19 +1,19 @@
 import { UsageError } from '../errors.js';
-import type { CommandSpec } from './command.js';
+import { namesOf, type CommandSpec } from './command.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { closest } from '../util/index.js';
 import { GLOBAL_OPTIONS } from './options/global.js';
-import { configPathOf, spellingsOf } from './options/option.js';
+import { configPathsOf } from './options/option.js';
 import { REGISTRIES_KEY, REGISTRY_KEYS, type RegistrySettings } from './registry-settings.js';
 
 /** Refuses keys that mean nothing, so that a slip does not pass unnoticed. Throws UsageError. */
 export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
-  const known = new Set([
-    ...GLOBAL_OPTIONS.map((option) => configPathOf(option, []).join('.')),
-    ...commands.flatMap((command) =>
-      command.options.flatMap(spellingsOf).map((option) => configPathOf(option, command.path).join('.')),
-    ),
-  ]);
+  const known = new Set(
+    [
+      ...GLOBAL_OPTIONS.flatMap((option) => configPathsOf(option, [[]])),
+      ...commands.flatMap((command) => command.options.flatMap((option) => configPathsOf(option, namesOf(command)))),
+    ].map((path) => path.join('.')),
+  );
   const inner = new Set([...known].flatMap((key) => parentsOf(key)));
   const visit = (node: Record<string, unknown>, prefix: string): void => {
     for (const [name, value] of Object.entries(node)) {

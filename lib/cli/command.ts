@@ -28,6 +28,11 @@ export interface CommandName {
   readonly aliases: readonly string[];
 }
 
+/** All paths of a command. */
+export function namesOf({ path, aliases }: CommandName): readonly [readonly string[], ...(readonly string[])[]] {
+  return [path, ...aliases.map((alias) => [alias])];
+}
+
 /** What a command takes and does: parsing, help, completion and docs come from this; `run` does the work. */
 export interface CommandTable {
   readonly group: (typeof COMMAND_GROUPS)[number];

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { TerminalInput } from './ask.js';
 import { BadCommandLineError } from './bad-command-line.js';
-import type { CommandContext, CommandResult, CommandSpec } from './command.js';
+import { namesOf, type CommandContext, type CommandResult, type CommandSpec } from './command.js';
 import { allCommands } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
@@ -148,7 +148,9 @@ function byteInput(stdin: ProcessIo['stdin']): TerminalInput {
 }
 
 function resolveOptions(command: CommandSpec, sources: OptionSources): Options {
-  return new Options([...GLOBAL_OPTIONS, ...command.options].map((spec) => resolveOption(spec, command.path, sources)));
+  return new Options(
+    [...GLOBAL_OPTIONS, ...command.options].map((spec) => resolveOption(spec, namesOf(command), sources)),
+  );
 }
 
 function checkChoices(command: CommandSpec, args: readonly string[]): void {

@@ -123,7 +123,7 @@ describe('command line', () => {
     { args: ['completion', 'tcsh'], hint: 'choose one of bash, zsh, fish' },
     { args: ['completion', 'bash', 'zsh'], hint: 'imgtool completion --help' },
     { args: ['config', 'show', '--orign'], hint: 'did you mean "--origin"?' },
-    { args: ['config'], hint: 'imgtool config --help' },
+    { args: ['config'], hint: 'imgtool mutate --help' },
     { args: ['--root', '/x', '-q', 'tag', 'alpine'], hint: 'imgtool tag --help' },
     { args: ['config', 'show', '--parallel', '0'], hint: undefined },
     { args: ['config', 'show', '--progress', 'loud'], hint: 'choose one of auto, tty, plain, json, none' },
@@ -212,6 +212,18 @@ describe('command line', () => {
     const off = await imgtool(['config', 'show', '--json=false'], { IMGTOOL_JSON: '1' });
     expect(off.stdout).to.match(/^KEY/);
   });
+
+  for (const command of ['mutate', 'config'])
+    it(`options of mutate may be set under the name ${command}`, async () => {
+      const line = [command, 'a', '--root', join(home, 'none')];
+      expect((await imgtool(line)).stderr).to.include('nothing is to be changed');
+      const { stderr } = await imgtool(line, { [`IMGTOOL_${command.toUpperCase()}_AUTHOR`]: 'me' });
+      expect(stderr).to.include('there is no store').and.not.include('warning');
+      const file = join(home, 'imgtool/config.yaml');
+      writeFileSync(file, `${command}: { author: me }\n`);
+      expect((await imgtool(line)).stderr).to.include('there is no store');
+      rmSync(file);
+    });
 
   it('secrets are not shown', async () => {
     const { stdout } = await imgtool(['config', 'show', '--json', '--creds', 'me:hidden']);

@@ -78,25 +78,23 @@ const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly rem
   { name: 'stop-signal', value: 'SIGNAL', instruction: 'STOPSIGNAL', summary: 'set the stop signal' },
 ];
 
-export const config: CommandTable = {
+export const mutate: CommandTable = {
   group: 'Images',
   summary: 'create an image with a modified config',
-  description:
-    'The layers are unchanged, and so is the original image. Prints the ID of the new image. ' +
-    '"imgtool config show" prints the settings of imgtool instead.',
+  description: 'The layers are unchanged, and so is the original image. Prints the ID of the new image.',
   arguments: [IMAGE],
   options: [...EDITS, ...OPTIONS],
   examples: [
     {
-      command: 'imgtool config app:1 --env DEBUG=1 --label version=2 --unset-label maintainer -t app:2',
+      command: 'imgtool mutate app:1 --env DEBUG=1 --label version=2 --unset-label maintainer -t app:2',
       does: 'change variables and labels',
     },
-    { command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
+    { command: `imgtool mutate app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
   ],
   async run(context) {
     const given = changeOptions(context);
     const changes = [...EDITS.flatMap((edit) => editsOf(context, edit)), ...(given.changes ?? [])];
-    return made(await context.imgtool.config(context.args[0]!, { ...given, changes }));
+    return made(await context.imgtool.mutate(context.args[0]!, { ...given, changes }));
   },
 };
 

@@ -190,7 +190,7 @@ class Completer {
     const flags = new Map([...this.#line.flags, ['retry', ['0']]]);
     const resolve = (spec: (typeof GLOBAL_OPTIONS)[number]): ResolvedOption => {
       try {
-        return resolveOption(spec, [], { flags, env, files });
+        return resolveOption(spec, [[]], { flags, env, files });
       } catch {
         return { spec, value: spec.default, origin: 'default' };
       }

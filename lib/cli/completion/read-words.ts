@@ -74,7 +74,7 @@ class WordReader {
     if (this.#isHelp || (optionsFirst === true && this.#args > 0)) return NOTHING;
     const spec = specs[Math.min(this.#args, specs.length - 1)];
     if (spec === undefined || (this.#args >= specs.length && spec.variadic !== true)) return NOTHING;
-    const subcommands = this.#args > 0 ? [] : this.#below(this.#command.path).map(({ path }) => path.at(-1)!);
+    const subcommands = this.#args > 0 ? [] : this.#below(this.#path).map(({ path }) => path.at(-1)!);
     const cursor = valueOf(spec);
     return { ...cursor, choices: [...cursor.choices, ...subcommands] };
   }
@@ -120,8 +120,7 @@ class WordReader {
 
   #readArgument(word: string): void {
     if (this.#command !== undefined) {
-      const below =
-        this.#args === 0 ? this.#below(this.#command.path).find(({ path }) => path.at(-1) === word) : undefined;
+      const below = this.#args === 0 ? this.#below(this.#path).find(({ path }) => path.at(-1) === word) : undefined;
       if (below !== undefined) this.#command = below;
       else this.#args += 1;
       if (this.#command.optionsFirst === true) this.#optionsEnded = true;

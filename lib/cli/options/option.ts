@@ -45,6 +45,16 @@ export function configPathOf(option: OptionSpec, command: readonly string[]): re
   return option.shared === true ? [option.name] : [...command, option.name];
 }
 
+/** Variables that set an option: under each name of it, and of the command (`namesOf`); the main ones first. */
+export function variablesOf(option: OptionSpec, commands: readonly (readonly string[])[]): string[] {
+  return commands.flatMap((command) => spellingsOf(option).map((spelling) => variableOf(spelling, command)));
+}
+
+/** As `variablesOf`, paths in the config file. */
+export function configPathsOf(option: OptionSpec, commands: readonly (readonly string[])[]): (readonly string[])[] {
+  return commands.flatMap((command) => spellingsOf(option).map((spelling) => configPathOf(spelling, command)));
+}
+
 /** The flag as help and docs show it: `-q, --quiet`, `--root DIR`. */
 export function flagTerm(option: OptionSpec): string {
   const long = `--${option.name}${option.value === undefined ? '' : ` ${option.value}`}`;

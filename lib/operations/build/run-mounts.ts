@@ -44,7 +44,7 @@ export interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryF
 }
 
 interface MountDeps {
-  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progress'>;
+  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
   readonly request: BuildRequest;
   readonly sources: BuildSources;
   /** Finds what `from=` means; undefined: the build context. */
@@ -222,7 +222,7 @@ async function planBind(
         const directory = readOnly
           ? context.deps.snapshots.layerPath(found.tree.subvolume)
           : await workOn(context, found.tree, opening);
-        const path = await context.deps.trees.realPath(directory, source);
+        const path = await context.deps.rootfs.realPath(directory, source);
         opening.volumes.push({ source: path, target, readOnly });
         return;
       }
@@ -231,7 +231,7 @@ async function planBind(
       await copyInto(context, found, { source, directory });
       const name = posix.resolve('/', source).slice(1);
       const isFile = found.context.tree.node(name)?.type !== 'directory';
-      const path = isFile ? await context.deps.trees.realPath(directory, posix.basename(source)) : directory;
+      const path = isFile ? await context.deps.rootfs.realPath(directory, posix.basename(source)) : directory;
       opening.volumes.push({ source: path, target, readOnly });
     },
   };

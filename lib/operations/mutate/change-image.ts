@@ -25,7 +25,7 @@ import {
   findImage,
   lockStore,
   readImageConfig,
-  sealLayers,
+  syncLayers,
   sweepStore,
   withWorkKey,
 } from '../store/index.js';
@@ -72,7 +72,7 @@ interface Layers {
 }
 
 /** Creates an image with a modified config and the same layers. Throws NotFoundError, UsageError. */
-export function configImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
+export function mutateImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, ({ base, config, step }) =>
     Promise.resolve({ ...base, history: [...historyOf(config), { ...step('imgtool config'), empty_layer: true }] }),
   );
@@ -187,7 +187,7 @@ async function appendTars(
       diffIds.push(step.diffId);
       parent = step.chainId;
     }
-    await sealLayers(deps);
+    await syncLayers(deps);
   } finally {
     await applier.close();
   }
