@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -212,6 +212,15 @@ describe('command line', () => {
     const off = await imgtool(['config', 'show', '--json=false'], { IMGTOOL_JSON: '1' });
     expect(off.stdout).to.match(/^KEY/);
   });
+
+  for (const command of ['run', 'create'])
+    it(`${command} makes no store for an image that cannot be pulled`, async () => {
+      const root = join(home, 'none-yet');
+      const { code, stderr } = await imgtool([command, '127.0.0.1:1/nosuch', '--retry', '0', '--root', root]);
+      expect(code).to.equal(5);
+      expect(stderr).to.include('127.0.0.1:1');
+      expect(readdirSync(home).filter((name) => name.startsWith('none-yet'))).to.deep.equal([]);
+    });
 
   for (const command of ['mutate', 'config'])
     it(`options of mutate may be set under the name ${command}`, async () => {
