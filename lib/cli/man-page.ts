@@ -25,7 +25,7 @@ export function manPages(commands: readonly CommandSpec[]): ManPage[] {
 }
 
 /** Name of a command's page: `imgtool-store-gc`. */
-export function manPageName({ path }: Pick<CommandSpec, 'path'>): string {
+function manPageName({ path }: Pick<CommandSpec, 'path'>): string {
   return ['imgtool', ...path].join('-');
 }
 

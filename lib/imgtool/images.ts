@@ -269,7 +269,7 @@ async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): 
 }
 
 /** Whether the name of an image is that of one at a registry, not in the store. */
-export function isRemote(image: string): boolean {
+function isRemote(image: string): boolean {
   return /^docker(-v1)?:\/\//.test(image);
 }
 

@@ -28,7 +28,7 @@ export interface CacheMount {
 }
 
 /** Name of the cache in the store. */
-export function cacheKey(id: string): string {
+function cacheKey(id: string): string {
   return createHash('sha256').update(id).digest('hex');
 }
 

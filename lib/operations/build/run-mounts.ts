@@ -9,7 +9,7 @@ import {
 } from '../../dockerfile/index.js';
 import type { MemoryFile, RunInput, TmpfsMount, VolumeMount } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { BuildContext, BuildSources } from '../build-context/index.js';
+import type { BuildContext, BuildSources, Selection } from '../build-context/index.js';
 import { mountCache } from './cache-mounts.js';
 import type { BuildRequest, StepTree } from './types.js';
 
@@ -248,36 +248,30 @@ async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, 
   return deps.snapshots.prepare(key, tree?.subvolume);
 }
 
-async function digestOf({ sources, request }: MountDeps, { context }: MountSource, source: string): Promise<string> {
-  const selection = await sources.select({
-    instruction: copyOf(source),
-    context,
-    workdir: '/',
-    signal: request.signal,
-  });
-  try {
-    return await selection.digest();
-  } finally {
-    await selection.close();
-  }
+function digestOf(deps: MountDeps, found: MountSource, source: string): Promise<string> {
+  return withSelection(deps, found, source, (selection) => selection.digest());
 }
 
-async function copyInto(
-  { sources, request }: MountDeps,
-  { context }: MountSource,
+function copyInto(
+  deps: MountDeps,
+  found: MountSource,
   { source = '/', directory }: { readonly source?: string | undefined; readonly directory: string },
 ): Promise<void> {
-  const selection = await sources.select({
-    instruction: copyOf(source),
-    context,
-    workdir: '/',
-    signal: request.signal,
-  });
+  const { sources, request } = deps;
+  const how = { createdNs: BigInt(Date.now()) * 1_000_000n, signal: request.signal };
+  return withSelection(deps, found, source, (selection) => sources.write(selection, directory, how));
+}
+
+async function withSelection<T>(
+  { sources, request }: MountDeps,
+  { context }: MountSource,
+  source: string,
+  act: (selection: Selection) => Promise<T>,
+): Promise<T> {
+  const instruction = copyOf(source);
+  const selection = await sources.select({ instruction, context, workdir: '/', signal: request.signal });
   try {
-    await sources.write(selection, directory, {
-      createdNs: BigInt(Date.now()) * 1_000_000n,
-      signal: request.signal,
-    });
+    return await act(selection);
   } finally {
     await selection.close();
   }

@@ -15,7 +15,6 @@ import {
   type ImageConfig,
   layerMediaType,
   nextChainId,
-  type Reference,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
@@ -30,29 +29,15 @@ import {
   withWorkKey,
 } from '../store/index.js';
 import { deriveImage, checkNewName } from './derive-image.js';
+import type { NewImageResult, NewImageRequest } from './new-image.js';
 
 /** The image to start from, and what to change. */
-export interface ImageChangeRequest {
+export interface ImageChangeRequest extends NewImageRequest {
   /** Name, ID or unique prefix of one. */
   readonly image: string;
-  /** Name of the new image. Default: none, only an ID. */
-  readonly reference?: Reference | undefined;
-  readonly message?: string | undefined;
-  readonly author?: string | undefined;
-  /** Dockerfile instructions for the config, applied in order. */
-  readonly changes: readonly string[];
-  /** Seconds since 1970: upper limit for the dates in the config and of packed files. */
-  readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system. Default: 1 GiB, or half of the free space if that is less. */
-  readonly reserveBytes?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
-export interface ChangedImage {
-  readonly id: Digest;
-  readonly name: string | undefined;
-  /** Digest of the manifest. */
-  readonly digest: Digest;
+export interface ChangedImage extends NewImageResult {
   readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
 }
 
