@@ -4,11 +4,13 @@
  * not, and completion scripts are copied there.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { main as compileAssembly } from 'assemblyscript/asc';
 import { build } from 'esbuild';
 
 const OUT = 'dist/bundle';
+const PROGRAM = 'lib/cli/main.ts';
+const LIBRARY = resolve('lib/index.ts');
 const COMMON = {
   outdir: OUT,
   bundle: true,
@@ -21,11 +23,11 @@ const COMMON = {
   // Native addons cannot be bundled: those of koffi are packages of their own, zlib-sync may be absent, and msgpackr does
   // without its extension.
   external: ['@koromix/*', 'zlib-sync', 'msgpackr-extract'],
-  // Packages in CommonJS require modules of node.
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
 };
+
+/** Packages in CommonJS require modules of node. */
+const REQUIRE =
+  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
 
 /** Got loads all of HTTP/2 with itself, and opens a TLS socket; no registry is spoken to by it. */
 const WITHOUT_HTTP2 = {
@@ -36,28 +38,87 @@ const WITHOUT_HTTP2 = {
   },
 };
 
-/** Commander can run commands that are programs of their own; ours are none. */
-const WITHOUT_EXECUTABLES = {
-  name: 'without-executables',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
-      importer.includes('/node_modules/commander/') ? { path, namespace: 'no-executables' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'no-executables' }, () => ({ contents: 'module.exports = {};' }));
+/**
+ * If one file takes a whole door (`import('../spec/index.js')`), esbuild has everybody who enters by that door load the whole
+ * room. So those who take it whole, `import()` and the library, get a copy of the door in front of the same files.
+ */
+const OWN_DOORS = {
+  name: 'own-doors',
+  setup({ onResolve, resolve: resolveAs }) {
+    onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, async ({ path, pluginData, ...where }) => {
+      const isLazy = where.kind === 'dynamic-import' && path.endsWith('/index.js');
+      if (pluginData === OWN_DOORS || !(isLazy || where.importer === LIBRARY)) return undefined;
+      return { ...(await resolveAs(path, { ...where, pluginData: OWN_DOORS })), suffix: '?whole' };
+    });
   },
 };
 
+/**
+ * Puts what every command line loads into one file, which loads faster than thirty. esbuild keeps files apart that are not
+ * loaded together in all cases, so each part that is loaded later imports all of them, although they are there by then.
+ */
+function inOneFile({ outputs }) {
+  const atStart = filesAtStart(outputs);
+  const later = new Set(Object.values(outputs).flatMap(({ entryPoint = '' }) => resolve(entryPoint.split('?')[0])));
+  later.delete(LIBRARY);
+  return {
+    name: 'in-one-file',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^at-start$/ }, ({ path }) => ({ path, namespace: 'at-start', sideEffects: true }));
+      onResolve({ filter: /^\// }, ({ path, namespace }) =>
+        namespace === 'at-start' ? { path, sideEffects: true } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'at-start' }, () => ({
+        contents: atStart.map((file) => `import ${JSON.stringify(resolve(file))};`).join('\n'),
+        resolveDir: '.',
+      }));
+      onLoad({ filter: /\.ts$/ }, ({ path }) =>
+        later.has(path) ? { contents: `import 'at-start';\n${readFileSync(path, 'utf8')}`, loader: 'ts' } : undefined,
+      );
+    },
+  };
+}
+
+/** The files that `imgtool.js` imports, those of the files that it imports included. */
+function filesAtStart(outputs) {
+  const loaded = new Set();
+  const load = (path) => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    outputs[path].imports
+      .filter(({ kind }) => kind === 'import-statement')
+      .forEach((other) => outputs[other.path] && load(other.path));
+  };
+  load(`${OUT}/imgtool.js`);
+  return [...loaded]
+    .flatMap((path) => Object.entries(outputs[path].inputs))
+    .filter(([file, { bytesInOutput }]) => bytesInOutput > 0 && file !== PROGRAM && file.startsWith('lib/'))
+    .map(([file]) => file);
+}
+
 rmSync(OUT, { recursive: true, force: true });
-const program = await build({
+const OPTIONS = {
   ...COMMON,
   // The program and the library share their code.
-  entryPoints: { imgtool: 'lib/cli/main.ts', index: 'lib/index.ts' },
+  entryPoints: { imgtool: PROGRAM, index: LIBRARY },
   metafile: true,
-  plugins: [WITHOUT_HTTP2, WITHOUT_EXECUTABLES],
+  plugins: [WITHOUT_HTTP2, OWN_DOORS],
   splitting: true,
+  write: false,
+};
+const { metafile } = await build(OPTIONS);
+const program = await build({
+  ...OPTIONS,
+  plugins: [...OPTIONS.plugins, inOneFile(metafile)],
+  // Those of `inOneFile`, which are there for their place alone.
+  logOverride: { 'ignored-bare-import': 'silent' },
 });
+mkdirSync(OUT, { recursive: true });
+for (const { path, text } of program.outputFiles)
+  writeFileSync(path, text.includes('typeof require') ? `${REQUIRE}\n${text}` : text);
 const workers = await build({
   ...COMMON,
+  banner: { js: REQUIRE },
   metafile: true,
   entryPoints: ['compress-worker', 'inflate-worker', 'unpack-worker'].map((name) => `lib/layer/${name}.ts`),
 });

@@ -80,7 +80,9 @@ const OPERATIONS: readonly (readonly string[])[] = [
 const MOST_FILES = 16;
 
 /** Where concrete classes are constructed: may import every room by value. */
-const WIRING = ['drivers', 'local-drivers', 'client-options', 'build-drivers'].map((name) => `lib/imgtool/${name}.ts`);
+const WIRING = ['drivers', 'registry-drivers', 'local-drivers', 'client-options', 'build-drivers'].map(
+  (name) => `lib/imgtool/${name}.ts`,
+);
 
 /** Packages that one room alone may import. */
 const PACKAGE_OWNER: Readonly<Record<string, string>> = {
@@ -136,17 +138,17 @@ function violations(file: string, text: string): string[] {
   if (rules === undefined) return [`${file}: room "${room}" is not in the table`];
   const wrong: string[] = [];
   for (const { specifier, typeOnly } of importsOf(file, text)) {
-    const complain = (why: string): void => void wrong.push(`${file}: ${specifier}: ${why}`);
+    const errorAt = (why: string): void => void wrong.push(`${file}: ${specifier}: ${why}`);
     if (!specifier.startsWith('.')) {
       const name = specifier.split('/')[0] ?? '';
       const owner = PACKAGE_OWNER[name];
-      if (owner !== undefined && owner !== room) complain(`only lib/${owner} may import ${name}`);
+      if (owner !== undefined && owner !== room) errorAt(`only lib/${owner} may import ${name}`);
       continue;
     }
     const target = join(dirname(file), specifier).replace(/\.js$/, '.ts');
     if (!target.startsWith('lib/')) {
       // The program's version is data of the package, not a room.
-      if (target !== 'package.json') complain('leads out of lib/');
+      if (target !== 'package.json') errorAt('leads out of lib/');
       continue;
     }
     const other = roomOf(target);
@@ -154,10 +156,10 @@ function violations(file: string, text: string): string[] {
       if (room === 'operations') wrong.push(...operationViolations(file, target, specifier));
       continue;
     }
-    if (target.split('/').length > 2 && !isDoor(target)) complain(`index.ts is the only door of lib/${other}`);
+    if (target.split('/').length > 2 && !isDoor(target)) errorAt(`index.ts is the only door of lib/${other}`);
     const allowed =
       WIRING.includes(file) || rules.values.includes(other) || (typeOnly && (rules.types ?? []).includes(other));
-    if (!allowed) complain(`lib/${room} may not import ${typeOnly ? 'types' : 'values'} of lib/${other}`);
+    if (!allowed) errorAt(`lib/${room} may not import ${typeOnly ? 'types' : 'values'} of lib/${other}`);
   }
   return wrong;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Writes docs/cli.md from the table of commands (npm run docs).
 import { writeFileSync } from 'node:fs';
-import { cliReference, COMMANDS } from '../../dist/lib/cli/index.js';
+import { allCommands, cliReference } from '../../dist/lib/cli/index.js';
 
-writeFileSync(new URL('../../docs/cli.md', import.meta.url), cliReference(COMMANDS));
+writeFileSync(new URL('../../docs/cli.md', import.meta.url), cliReference(await allCommands()));

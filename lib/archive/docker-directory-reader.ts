@@ -10,7 +10,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { blobFile, KNOWN_VERSION, MANIFEST_FILE, manifestFile, VERSION_FILE } from './docker-directory.js';
-import { checkSize, readSmall, type FileTree } from './file-tree.js';
+import { blobAt, readSmall, type FileTree } from './file-tree.js';
 import type { ArchivedImage, ImageArchive } from './types.js';
 
 /** A version line is much shorter. */
@@ -53,14 +53,7 @@ class DockerDirectory implements ImageArchive {
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
-    const path = blobFile(descriptor.digest);
-    return {
-      descriptor,
-      open: async (options) => {
-        await checkSize(this.#tree, path, descriptor);
-        return this.#tree.open(path, options);
-      },
-    };
+    return blobAt(this.#tree, blobFile(descriptor.digest), descriptor);
   }
 
   close(): Promise<void> {

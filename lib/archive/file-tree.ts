@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ArchiveFormatError, SizeMismatchError } from '../errors.js';
-import type { Descriptor } from '../spec/index.js';
+import type { Descriptor, ReopenableBlob } from '../spec/index.js';
 
 /** Files by path, wherever they lie: in a directory or in a tar. Links are followed, never out. */
 export interface FileTree {
@@ -37,8 +37,18 @@ export function missingFileError(tree: FileTree, path: string): ArchiveFormatErr
   });
 }
 
-/** Throws ArchiveFormatError when a blob's file is not there, SizeMismatchError. */
-export async function checkSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
+/** The blob in a file. Opening it throws ArchiveFormatError where the file is missing, SizeMismatchError for another size. */
+export function blobAt(tree: FileTree, path: string, descriptor: Descriptor): ReopenableBlob {
+  return {
+    descriptor,
+    open: async (options) => {
+      await checkSize(tree, path, descriptor);
+      return tree.open(path, options);
+    },
+  };
+}
+
+async function checkSize(tree: FileTree, path: string, { digest, size }: Descriptor): Promise<void> {
   const actual = await tree.size(path);
   if (actual === undefined) throw missingFileError(tree, path);
   if (actual === size) return;

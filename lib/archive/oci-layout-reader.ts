@@ -16,7 +16,7 @@ import {
   type ReopenableBlob,
 } from '../spec/index.js';
 import { readDockerNames } from './docker-listing.js';
-import { checkSize, readSmall, type FileTree } from './file-tree.js';
+import { blobAt, readSmall, type FileTree } from './file-tree.js';
 import { checkNameCounts, MAX_IMAGES, MAX_LISTING_BYTES } from './limits.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
@@ -129,14 +129,7 @@ class OciLayout implements ImageArchive {
   }
 
   blob(descriptor: Descriptor): ReopenableBlob {
-    const path = blobPath(descriptor.digest);
-    return {
-      descriptor,
-      open: async (options) => {
-        await checkSize(this.#tree, path, descriptor);
-        return this.#tree.open(path, options);
-      },
-    };
+    return blobAt(this.#tree, blobPath(descriptor.digest), descriptor);
   }
 
   close(): Promise<void> {

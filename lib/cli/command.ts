@@ -3,8 +3,8 @@ import type { Imgtool } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { Completable } from './completes.js';
 import type { Colour } from './look.js';
-import type { OptionSpec } from './option.js';
-import type { Options } from './options.js';
+import type { OptionSpec } from './options/option.js';
+import type { Options } from './options/options.js';
 import type { Table } from './table.js';
 
 /** One positional argument. */
@@ -20,11 +20,21 @@ export interface ArgumentSpec extends Completable {
 /** The headings of help, in this order. */
 export const COMMAND_GROUPS = ['Images', 'Containers', 'Registries', 'Store', 'Other'] as const;
 
-/** One command: parsing, help, completion and docs come from this; `run` does the work. */
-export interface CommandSpec {
-  /** Words that call it: `['images']`, `['store', 'df']`. */
+/** How a command is called. */
+export interface CommandName {
+  /** `['images']`, `['store', 'df']`. */
   readonly path: readonly string[];
-  readonly aliases?: readonly string[];
+  /** Other words for it. */
+  readonly aliases: readonly string[];
+}
+
+/** All paths of a command. */
+export function namesOf({ path, aliases }: CommandName): readonly [readonly string[], ...(readonly string[])[]] {
+  return [path, ...aliases.map((alias) => [alias])];
+}
+
+/** What a command takes and does: parsing, help, completion and docs come from this; `run` does the work. */
+export interface CommandTable {
   readonly group: (typeof COMMAND_GROUPS)[number];
   /** One line, no full stop. */
   readonly summary: string;
@@ -39,10 +49,16 @@ export interface CommandSpec {
   readonly examples: readonly { readonly command: string; readonly does: string }[];
   /** Whether running it again continues where an interrupted run ended. */
   readonly resumes?: boolean;
-  /** Not in help. */
-  readonly hidden?: boolean;
   /** Resolves with what to print at the end, if anything. */
   readonly run: (context: CommandContext) => Promise<CommandResult | CommandExit | undefined>;
+}
+
+/** One command. */
+export interface CommandSpec extends CommandName, CommandTable {}
+
+/** A command of which only the name is known; its table is loaded for the command line that calls it. */
+export interface CommandEntry extends CommandName {
+  readonly load: () => Promise<CommandSpec>;
 }
 
 /** What a command is given. */

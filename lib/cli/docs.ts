@@ -1,12 +1,11 @@
 import { COMMAND_GROUPS, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
 import { optionText, usageLine } from './help.js';
-import { configPathOf, flagTerm, variableOf, type OptionSpec } from './option.js';
+import { configPathOf, flagTerm, variableOf, type OptionSpec } from './options/option.js';
 
 /** The text of docs/cli.md: the command line as the tables of commands and options have it. */
 export function cliReference(commands: readonly CommandSpec[]): string {
-  const shown = commands.filter(({ hidden }) => hidden !== true);
   return [
     '# Command line',
     '',
@@ -30,7 +29,7 @@ export function cliReference(commands: readonly CommandSpec[]): string {
     ...optionTable(GLOBAL_OPTIONS, []),
     '',
     ...COMMAND_GROUPS.flatMap((group) => {
-      const members = shown.filter((command) => command.group === group);
+      const members = commands.filter((command) => command.group === group);
       return members.length === 0 ? [] : [`## ${group}`, '', ...members.flatMap(commandSection)];
     }),
   ]
@@ -44,7 +43,7 @@ function commandSection(command: CommandSpec): string[] {
     `### \`${usageLine(command)}\``,
     '',
     `${command.summary.slice(0, 1).toUpperCase()}${command.summary.slice(1)}.` +
-      (command.aliases === undefined ? '' : ` Also: \`imgtool ${command.aliases.join('`, `imgtool ')}\`.`),
+      (command.aliases.length === 0 ? '' : ` Also: \`imgtool ${command.aliases.join('`, `imgtool ')}\`.`),
     '',
     ...(command.description === undefined
       ? []

@@ -1,7 +1,7 @@
 import { BuildStepError, DockerfileError, ImgtoolError, withoutLogins } from '../errors.js';
 import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
-import { exitCodeOf, isAbort } from './exit-codes.js';
+import { exitCodeOf, isAbort } from './exit-of-error.js';
 
 /** How one failure is told. */
 export interface ErrorReport {

@@ -1,16 +1,12 @@
 import { COMMAND_GROUPS, type ArgumentSpec, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { flagTerm, variableOf, type OptionSpec } from './option.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { flagTerm, variableOf, type OptionSpec } from './options/option.js';
+import { GLOBAL_OPTIONS, HELP, VERSION_FLAG } from './options/global.js';
 
 const PROGRAM = 'imgtool';
 /** What the program is for, in one sentence. */
 export const SUMMARY =
   'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.';
-const FLAGS_OF_ALL: readonly (readonly [string, string])[] = [
-  ['-h, --help', 'show help and exit'],
-  ['-V, --version', 'show the version and exit'],
-];
 
 /** How an argument is written in a usage line: `IMAGE`, `[FILTER]`, `IMAGE...`. */
 export function argumentTerm({ name, optional, variadic }: ArgumentSpec): string {
@@ -38,7 +34,7 @@ export function optionText(option: OptionSpec): string {
 /** Help of the whole program; `width` in columns. */
 export function programHelp(commands: readonly CommandSpec[], width: number): string {
   const groups = COMMAND_GROUPS.flatMap((group) => {
-    const rows = commands.filter((command) => command.group === group && command.hidden !== true).map(commandRow);
+    const rows = commands.filter((command) => command.group === group).map(commandRow);
     return rows.length === 0 ? [] : ['', `${group}:`, ...twoColumns(rows, width, 26)];
   });
   return [
@@ -91,7 +87,7 @@ export function commandHelp(command: CommandSpec, width: number): string {
     argument.choices === undefined ? argument.summary : `${argument.summary} (one of ${argument.choices.join(', ')})`;
   return [
     `Usage: ${usageLine(command)}`,
-    ...(command.aliases === undefined ? [] : [`Also:  ${PROGRAM} ${command.aliases.join(', ')}`]),
+    ...(command.aliases.length === 0 ? [] : [`Also:  ${PROGRAM} ${command.aliases.join(', ')}`]),
     '',
     ...wrap(`${capitalise(command.summary)}.`, width),
     ...(command.description ?? '')
@@ -119,13 +115,13 @@ export function commandHelp(command: CommandSpec, width: number): string {
 }
 
 function commandRow(command: CommandSpec): [string, string] {
-  const aliases = command.aliases === undefined ? '' : ` (also: ${command.aliases.join(', ')})`;
+  const aliases = command.aliases.length === 0 ? '' : ` (also: ${command.aliases.join(', ')})`;
   return [[...command.path, ...command.arguments.map(argumentTerm)].join(' '), command.summary + aliases];
 }
 
 function globalRows(width: number): string[] {
   return twoColumns(
-    [...GLOBAL_OPTIONS.map((option) => [flagTerm(option), optionText(option)] as const), ...FLAGS_OF_ALL],
+    [...GLOBAL_OPTIONS, HELP, VERSION_FLAG].map((option) => [flagTerm(option), optionText(option)] as const),
     width,
     30,
   );

@@ -1,8 +1,8 @@
 import { Imgtool, type ImgtoolOptions } from '../imgtool/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { ConfigFile } from './config-file.js';
-import { registrySetting } from './config-keys.js';
-import type { Options } from './options.js';
+import { registrySetting } from './registry-settings.js';
+import type { Options } from './options/options.js';
 
 /** What does the work of a command: the library, with the global options as settings. Throws UsageError. */
 export function imgtoolFor(

@@ -1,5 +1,4 @@
 import { DiskSpaceError, isDiskFull, systemErrorName } from '../errors.js';
-import { reportError } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { jsonText } from './json-text.js';
 import { READER_GONE, runCli } from './run-cli.js';
@@ -60,8 +59,9 @@ function outputError(error: NodeJS.ErrnoException): Error {
 }
 
 /** A command that had ended before its output turned out to be lost has failed all the same. */
-function tellUnwritten(error: NodeJS.ErrnoException): void {
+async function tellUnwritten(error: NodeJS.ErrnoException): Promise<void> {
   if (process.exitCode !== EXIT.success) return;
+  const { reportError } = await import('./error-report.js');
   const report = reportError(outputError(error), 'imgtool');
   process.stderr.write(`${process.argv.includes('--json') ? jsonText(report.json) : report.text}\n`);
   process.exitCode = report.exitCode;
@@ -79,12 +79,9 @@ export async function main(): Promise<void> {
     onWarning: (handler) => void process.on('warning', handler),
   });
   // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
-  process.stdout.write('', () =>
-    setImmediate(() => {
-      if (unwritten !== undefined) tellUnwritten(unwritten);
-      else if (interruption.signal.reason === READER_GONE && process.exitCode === EXIT.success)
-        process.exitCode = EXIT.readerGone;
-      process.exit();
-    }),
-  );
+  await new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)));
+  if (unwritten !== undefined) await tellUnwritten(unwritten);
+  else if (interruption.signal.reason === READER_GONE && process.exitCode === EXIT.success)
+    process.exitCode = EXIT.readerGone;
+  process.exit();
 }

@@ -1,8 +1,8 @@
 import { COMMAND_GROUPS, type CommandSpec } from './command.js';
 import { EXIT_MEANING } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
 import { argumentTerm, capitalise, optionText, SUMMARY } from './help.js';
-import { configPathOf, variableOf, type OptionSpec } from './option.js';
+import { configPathOf, variableOf, type OptionSpec } from './options/option.js';
 import { VERSION } from './version.js';
 
 /** A page of the manual, in the man macros of roff: man(7). */
@@ -21,12 +21,11 @@ const DESCRIPTION =
 
 /** The manual: imgtool(1), and a page for each command. */
 export function manPages(commands: readonly CommandSpec[]): ManPage[] {
-  const shown = commands.filter(({ hidden }) => hidden !== true);
-  return [programPage(shown), ...shown.map(commandPage)];
+  return [programPage(commands), ...commands.map(commandPage)];
 }
 
 /** Name of a command's page: `imgtool-store-gc`. */
-export function manPageName({ path }: Pick<CommandSpec, 'path'>): string {
+function manPageName({ path }: Pick<CommandSpec, 'path'>): string {
   return ['imgtool', ...path].join('-');
 }
 
@@ -61,7 +60,7 @@ function programPage(commands: readonly CommandSpec[]): ManPage {
 }
 
 function commandPage(command: CommandSpec): ManPage {
-  const { path, aliases = [], summary, description = '', arguments: args, options, examples } = command;
+  const { path, aliases, summary, description = '', arguments: args, options, examples } = command;
   const words = [
     ...(options.length > 0 ? [`[${italic('OPTIONS')}]`] : []),
     ...args.map((arg) => italic(argumentTerm(arg))),

@@ -1,5 +1,6 @@
 import { escapeText, formatSize } from '../util/index.js';
 import { isFinal, type ProgressItem, type ProgressTotals } from './progress-model.js';
+import { shortDigest } from './short-digest.js';
 
 const DOING = {
   fetch: 'downloading',
@@ -11,11 +12,6 @@ const DOING = {
 const DID = { fetch: 'downloaded', unpack: 'unpacked', pack: 'packed', upload: 'uploaded', save: 'saved' } as const;
 const STATE_COLUMNS = 12;
 const BAR_COLUMNS = 24;
-
-/** Short name of a digest as people know it from docker: 12 hex digits. */
-export function shortDigest(digest: string): string {
-  return digest.slice(digest.indexOf(':') + 1).slice(0, 12);
-}
 
 /** Seconds for people: `4s`, `2m05s`, `1h02m`. */
 export function formatSeconds(seconds: number): string {

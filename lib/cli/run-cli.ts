@@ -1,20 +1,17 @@
 import type { Writable } from 'node:stream';
 import { UsageError, withoutLogins } from '../errors.js';
-import { ask as askUser, type TerminalInput } from './ask.js';
-import type { CommandContext, CommandResult, CommandSpec, TextResult } from './command.js';
-import { COMMANDS } from './commands/index.js';
+import type { TerminalInput } from './ask.js';
+import { BadCommandLineError } from './bad-command-line.js';
+import { namesOf, type CommandContext, type CommandResult, type CommandSpec, type TextResult } from './command.js';
+import { allCommands } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
-import { tellGitHub } from './ci/github.js';
-import { imgtoolFor } from './imgtool-for.js';
+import type { ErrorReport } from './error-report.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
-import { checkConfigFile } from './config-keys.js';
-import { reportError, type ErrorReport } from './error-report.js';
 import { EXIT } from './exit-codes.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { Options, resolveOption, type OptionSources } from './options.js';
-import { BadCommandLineError, parseArguments } from './parse-arguments.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { Options, resolveOption, type OptionSources } from './options/options.js';
+import { parseArguments } from './parse-arguments.js';
 import type { ProgressMode } from './progress-sink.js';
-import { misspeltVariables } from './unknown-variables.js';
 import { Terminal, type LogLevel } from './terminal.js';
 import type { OutputStream } from './output-stream.js';
 
@@ -41,7 +38,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   const terminal = new Terminal(io.stdout, io.stderr, io.env);
   if (argv[0] === COMPLETION_REQUEST) {
     const { completionAnswer } = await import('./completion/complete.js');
-    terminal.plain(await completionAnswer(argv.slice(1), { commands: COMMANDS, env: io.env }));
+    terminal.plain(await completionAnswer(argv.slice(1), { commands: await allCommands(), env: io.env }));
     return EXIT.success;
   }
   // Until the flags are understood, an error about them must still come in the form asked for.
@@ -58,7 +55,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   const started = performance.now();
   let exitCode: number;
   try {
-    const invocation = parseArguments(argv, COMMANDS, terminal.helpWidth);
+    const invocation = await parseArguments(argv, terminal.helpWidth);
     if (invocation.kind === 'print') {
       terminal.plain(invocation.text);
       return EXIT.success;
@@ -67,7 +64,11 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     resumes = command.resumes === true;
     what = [...command.path, ...args.slice(0, 3).map((arg) => arg.slice(0, 200))].join(' ');
     const files = await readConfigFiles(configPaths(io.env));
-    for (const file of files) checkConfigFile(file, COMMANDS);
+    if (files.length > 0) {
+      const { checkConfigFile } = await import('./check-config-file.js');
+      const commands = await allCommands();
+      for (const file of files) checkConfigFile(file, commands);
+    }
     const options = resolveOptions(command, { flags, env: io.env, files });
     terminal.configure({
       json: options.flag('json'),
@@ -80,19 +81,23 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       io.onWarning?.(({ name, message }) => terminal.progress().note(`node: ${name}: ${message}`));
     }
     checkChoices(command, args);
-    for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
+    if (Object.keys(io.env).some((name) => name.startsWith('IMGTOOL_'))) {
+      const { misspeltVariables } = await import('./unknown-variables.js');
+      for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
+    }
     told.command = command.path.join(' ');
     told.reports = options.list('report');
     exitCode = await runCommand(command, args, options, files, io, terminal, told);
   } catch (error) {
-    terminal.endProgress();
+    await terminal.endProgress();
     if (io.signal.reason === READER_GONE) return EXIT.readerGone;
+    const { reportError } = await import('./error-report.js');
     const report = reportError(
       io.signal.aborted ? io.signal.reason : error,
       error instanceof BadCommandLineError ? error.what : what,
       { resumes },
     );
-    terminal.error(report, error);
+    await terminal.error(report, error);
     told.errors.push(report);
     exitCode = report.exitCode;
   }
@@ -120,8 +125,9 @@ async function writeReports(
     await reporting.writeReports(reports, { ...told, ...end });
     return end.exitCode;
   } catch (error) {
+    const { reportError } = await import('./error-report.js');
     const report = reportError(error, end.title);
-    terminal.error(report, error);
+    await terminal.error(report, error);
     return end.exitCode === EXIT.success ? report.exitCode : end.exitCode;
   }
 }
@@ -136,28 +142,35 @@ async function runCommand(
   told: Told,
 ): Promise<number> {
   const progress = terminal.progress();
+  const { imgtoolFor } = await import('./imgtool-for.js');
   const imgtool = imgtoolFor(options, { files, progress, env });
   try {
+    const github = options.text('output-format') === 'github' ? await import('./ci/github.js') : undefined;
     const print = (result: CommandResult): void => {
       terminal.result(result);
-      if ('text' in result) told.result = result;
-      if (options.text('output-format') === 'github' && 'made' in result)
-        tellGitHub(command.path.join(' '), result.made ?? [], env);
+      if (!('text' in result)) return;
+      told.result = result;
+      if (github === undefined) return;
+      github.tellGitHub(command.path.join(' '), result.made ?? [], env);
+      terminal.annotate((result.findings ?? []).map(github.gitHubWarning));
     };
     const fail: CommandContext['fail'] = async (argument, error) => {
       const cause = signal.aborted ? (signal.reason as unknown) : await imgtool.explained(error);
+      const { reportError } = await import('./error-report.js');
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
-      terminal.error(report, cause);
+      await terminal.error(report, cause);
       told.errors.push(report);
       return report.exitCode;
     };
     const input = (): TerminalInput => byteInput(stdin);
     const output = (): Writable => terminal.byteStream();
-    const ask: CommandContext['ask'] = (question, { hidden }) =>
-      askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
+    const ask: CommandContext['ask'] = async (question, { hidden }) => {
+      const { ask: askUser } = await import('./ask.js');
+      return askUser(question, { input: stdin?.(), output: stderr, hidden, signal });
+    };
     const context = { args, options, signal, progress, print, fail, input, output, ask, takeSignals, imgtool };
     const result = await command.run(context);
-    terminal.endProgress();
+    await terminal.endProgress();
     if (result !== undefined && 'exitCode' in result) return result.exitCode;
     if (result !== undefined) print(result);
     return EXIT.success;
@@ -177,7 +190,9 @@ function byteInput(stdin: ProcessIo['stdin']): TerminalInput {
 }
 
 function resolveOptions(command: CommandSpec, sources: OptionSources): Options {
-  return new Options([...GLOBAL_OPTIONS, ...command.options].map((spec) => resolveOption(spec, command.path, sources)));
+  return new Options(
+    [...GLOBAL_OPTIONS, ...command.options].map((spec) => resolveOption(spec, namesOf(command), sources)),
+  );
 }
 
 function checkChoices(command: CommandSpec, args: readonly string[]): void {

@@ -6,7 +6,7 @@ import { formatSeconds } from './progress-lines.js';
 const SHOWN_LINES = 5;
 
 /** `[build 2/5] RUN make`, escaped. */
-export function stepTitle({ stage, number, count, text }: StepEvent): string {
+function stepTitle({ stage, number, count, text }: StepEvent): string {
   return escapeText(`[${stage} ${number}/${count}] ${text}`);
 }
 

@@ -27,7 +27,7 @@ export function formatTable({ columns, rows, noHeading = false }: Table): string
 }
 
 /** Columns a text takes on a terminal; wide East Asian characters take two, combining marks none. */
-export function textWidth(text: string): number {
+function textWidth(text: string): number {
   let width = 0;
   for (const char of text) {
     const code = char.codePointAt(0)!;

@@ -5,8 +5,8 @@ import { escapeText } from '../util/index.js';
 import type { CommandResult, TextResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
 import type { OutputStream } from './output-stream.js';
-import { createProgressSink, type ProgressMode } from './progress-sink.js';
-import { gitHubError, gitHubWarning } from './ci/github.js';
+import { LateSink } from './late-sink.js';
+import type { ProgressMode } from './progress-sink.js';
 import { jsonText } from './json-text.js';
 import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
@@ -31,7 +31,7 @@ export class Terminal {
   readonly #env: NodeJS.ProcessEnv;
   readonly #shown: (text: string) => string;
   #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info', github: false };
-  #sink: (ProgressSink & { close(): void }) | undefined;
+  #sink: LateSink | undefined;
 
   /** `env`: says what the reader can show (the locale's variables, NO_COLOR, TERM). */
   constructor(stdout: OutputStream, stderr: OutputStream, env: NodeJS.ProcessEnv) {
@@ -53,18 +53,17 @@ export class Terminal {
 
   /** Where work tells its progress; the same one on every call. */
   progress(): ProgressSink {
-    const { progress, quiet, logLevel } = this.#options;
-    this.#sink ??= createProgressSink(this.#stderr, {
-      mode: progress,
-      quiet,
-      notes: logLevel === 'info' || logLevel === 'debug',
-    });
+    const { progress: mode, quiet, logLevel } = this.#options;
+    const notes = logLevel === 'info' || logLevel === 'debug';
+    this.#sink ??= new LateSink(async () =>
+      (await import('./progress-sink.js')).createProgressSink(this.#stderr, { mode, quiet, notes }),
+    );
     return this.#sink;
   }
 
   /** Takes bars off the screen; nothing is drawn after it. */
-  endProgress(): void {
-    this.#sink?.close();
+  async endProgress(): Promise<void> {
+    await this.#sink?.close();
   }
 
   /** Prints what a command gave back. */
@@ -77,8 +76,6 @@ export class Terminal {
       const lines = this.#options.quiet && result.quiet !== undefined ? result.quiet : result.text;
       this.#print(isTable(lines) ? formatTable(lines) : this.#painted(lines, result.colourOf));
     }
-    if (this.#options.github && 'findings' in result)
-      for (const finding of result.findings ?? []) this.#stderr.write(`${gitHubWarning(finding)}\n`);
   }
 
   /** Standard output for bytes as they are. Throws UsageError when it is a terminal. */
@@ -94,10 +91,19 @@ export class Terminal {
     this.#stdout.write(this.#shown(text));
   }
 
+  /** Writes workflow commands of a CI system to stderr. */
+  annotate(lines: readonly string[]): void {
+    for (const line of lines) this.#stderr.write(`${line}\n`);
+  }
+
   /** Tells a failure on stderr; the stack only when debugging. */
-  error(report: ErrorReport, cause: unknown): void {
+  async error(report: ErrorReport, cause: unknown): Promise<void> {
+    await this.#sink?.written();
     this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${this.#alarming(report.text)}\n`);
-    if (this.#options.github) this.#stderr.write(`${gitHubError(report)}\n`);
+    if (this.#options.github) {
+      const { gitHubError } = await import('./ci/github.js');
+      this.annotate([gitHubError(report)]);
+    }
     if (this.#options.logLevel === 'debug' && cause instanceof Error && cause.stack !== undefined) {
       this.#stderr.write(`${cause.stack.split('\n').map(escapeText).join('\n')}\n`);
     }

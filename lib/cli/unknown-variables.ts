@@ -1,18 +1,18 @@
-import type { CommandSpec } from './command.js';
+import { namesOf, type CommandSpec } from './command.js';
 import { closest } from '../util/index.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { spellingsOf, variableOf } from './option.js';
+import { allCommands } from './commands/index.js';
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { variablesOf } from './options/option.js';
 
-/** A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. */
-export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly CommandSpec[]): string[] {
-  const given = Object.keys(env).filter((name) => name.startsWith('IMGTOOL_'));
+/**
+ * A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. `command`:
+ * the one that runs; those of others are looked at only where its own do not explain all variables.
+ */
+export async function misspeltVariables(env: NodeJS.ProcessEnv, command: CommandSpec): Promise<string[]> {
+  const own = knownVariables([command]);
+  const given = Object.keys(env).filter((name) => name.startsWith('IMGTOOL_') && !own.has(name));
   if (given.length === 0) return [];
-  const known = new Set([
-    ...GLOBAL_OPTIONS.map((option) => variableOf(option, [])),
-    ...commands.flatMap((command) =>
-      command.options.flatMap(spellingsOf).map((option) => variableOf(option, command.path)),
-    ),
-  ]);
+  const known = knownVariables(await allCommands());
   return given.flatMap((name) => {
     if (known.has(name)) return [];
     // Without the common beginning, which would make nearly everything similar.
@@ -22,4 +22,11 @@ export function misspeltVariables(env: NodeJS.ProcessEnv, commands: readonly Com
     );
     return near === undefined ? [] : [`warning: the variable ${name} is not known; did you mean IMGTOOL_${near}?`];
   });
+}
+
+function knownVariables(commands: readonly CommandSpec[]): ReadonlySet<string> {
+  return new Set([
+    ...GLOBAL_OPTIONS.flatMap((option) => variablesOf(option, [[]])),
+    ...commands.flatMap((command) => command.options.flatMap((option) => variablesOf(option, namesOf(command)))),
+  ]);
 }

@@ -82,7 +82,7 @@ async function removePart(directory: string): Promise<void> {
 }
 
 /** A download by key; see `Part`. Takes over `file` and closes it. Without `home` it is a temporary file, and not kept. */
-export class FilePart implements Part {
+class FilePart implements Part {
   readonly #root: string;
   readonly #file: LockedFile;
   readonly #home: { readonly key: string; readonly directory: string } | undefined;

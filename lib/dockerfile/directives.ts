@@ -51,7 +51,7 @@ export function parseDirectives(lines: readonly string[], file: string): Directi
   return { escape, check, lineCount: index, ...(syntax === undefined ? {} : { syntax }) };
 }
 
-export const NO_CHECK: CheckDirective = { skip: [], experimental: [], error: false };
+const NO_CHECK: CheckDirective = { skip: [], experimental: [], error: false };
 
 /** Parses `skip=A,B;error=true;experimental=all`. Throws SyntaxProblem. */
 export function parseCheck(value: string): CheckDirective {

@@ -16,7 +16,7 @@ import { parseRun } from './parse-run.js';
 import { suggestion, SyntaxProblem } from './problem.js';
 import { jsonWords, plainWords, splitLine, type SplitLine } from './words.js';
 
-export const KEYWORDS: readonly Keyword[] = [
+const KEYWORDS: readonly Keyword[] = [
   'FROM',
   'RUN',
   'COPY',

@@ -6,7 +6,7 @@ const NAMES = (
 ).split(' ');
 
 /** Whether `text` names a signal of Linux, with or without SIG and in any case, or is a number other than 0. */
-export function isSignal(text: string): boolean {
+function isSignal(text: string): boolean {
   if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, '');
   const realtime = /^RT(MIN|MAX)(?:([+-])(\d+))?$/.exec(name);

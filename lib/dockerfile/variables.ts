@@ -35,7 +35,7 @@ export function unusedArgs({ globalArgs, stages }: Dockerfile, buildArgs: Iterab
 }
 
 /** The platform variables, overridden by build args of the same name. */
-export function platformVariables(dockerfile: Dockerfile, inputs: BuildInputs): Map<string, string> {
+function platformVariables(dockerfile: Dockerfile, inputs: BuildInputs): Map<string, string> {
   const { buildPlatform: build, targetPlatform: target } = inputs;
   const variables = new Map([
     ['BUILDPLATFORM', formatPlatform(build)],

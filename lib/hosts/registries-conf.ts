@@ -93,7 +93,7 @@ export function parseConfToml(
 }
 
 /** Parses one file. Throws UsageError. */
-export function parseRegistriesConf(
+function parseRegistriesConf(
   parseToml: (text: string) => Record<string, unknown>,
   text: string,
   file: string,

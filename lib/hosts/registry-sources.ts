@@ -36,7 +36,7 @@ export async function registrySources(machine: MachineEnvironment): Promise<Regi
 }
 
 /** As `registrySources`, of what was read. */
-export function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries): RegistrySources {
+function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries): RegistrySources {
   const find = (host: string, path: string): Match | undefined => {
     const found = longest(tables, host, path);
     if (found?.table.blocked !== true) return found;

@@ -54,7 +54,7 @@ export class HeadRepair {
  * times, and one beside `Transfer-Encoding: chunked`, which then decides (6.3). What is ambiguous stays: the parser refuses it.
  * `head` and result in latin1, with the empty line at their end.
  */
-export function repairHead(head: string): string {
+function repairHead(head: string): string {
   const [status = '', ...lines] = head.split('\n').map((line) => line.replace(/\r+$/, ''));
   const fields: Field[] = [];
   let current: Field | undefined;

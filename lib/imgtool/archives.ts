@@ -20,7 +20,7 @@ import type { Drivers } from './drivers.js';
 import { ARCHIVE_FORMATS } from './archive-formats.js';
 import { checkOutput, checkSource, writeTo } from './files.js';
 import { SEVERAL_LOGINS } from './named-login.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 
 export interface SaveOptions extends Stoppable {
   /** Default: `docker-archive`. */

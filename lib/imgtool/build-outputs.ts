@@ -70,7 +70,7 @@ async function writeFiles(
     return;
   }
   await mkdir(path, { recursive: true });
-  await deps.trees.copyPath({
+  await deps.rootfs.copyPath({
     from: { root, path: '/.' },
     to: { root: undefined, path },
     followLink: false,

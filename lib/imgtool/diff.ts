@@ -14,7 +14,7 @@ import {
 } from './common.js';
 import type { Drivers } from './drivers.js';
 import { SEVERAL_LOGINS } from './named-login.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 
 export interface DiffOptions extends Stoppable, ForPlatform, Reserving {
   /** Container, image or `docker://REF` to compare with. Default: what the subject was made from. */

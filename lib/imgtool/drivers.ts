@@ -1,45 +1,20 @@
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
-import type { CredentialLookup, CredentialStore, RegistryKey } from '../auth/index.js';
-import { findCause, InvalidReferenceError, NotFoundError, systemErrorName, UsageError } from '../errors.js';
+import { findCause, NotFoundError, systemErrorName, UsageError } from '../errors.js';
 import type { CopyTransports, OperationDeps, OtherTransport, RegistryAccess } from '../operations/index.js';
-import type { KnownHosts } from '../http/index.js';
-import type { ProgressSink } from '../progress/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { RegistryStorage, RunningServer, ServerOptions } from '../server/index.js';
-import type { OpenStoreOptions, StoreRoot } from '../snapshot/index.js';
+import { findStore, openStore, type OpenStoreOptions, type StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
 import { sourceDateEpoch, spoolDirectory } from './common.js';
-import { clientOptions } from './client-options.js';
-import { lazyRegistry } from './lazy-registry.js';
-import { localDrivers, type LocalDeps } from './local-drivers.js';
+import { DEFAULTS } from './defaults.js';
+import type { LocalDeps } from './local-drivers.js';
 import { logLine } from './log-line.js';
-import { namedLogin, splitCredentials, type NamedLogin } from './named-login.js';
-import { DEFAULTS, type Settings } from './settings.js';
+import { RegistryDrivers } from './registry-drivers.js';
 
-/** Constructs the drivers, each on first use: with `local-drivers.ts` and `client-options.ts` the only place that does. */
-export class Drivers {
-  readonly settings: Settings;
+/** Constructs the drivers, each on first use. No other files do but `registry-drivers.ts` and those that it and this one import. */
+export class Drivers extends RegistryDrivers {
   readonly #note = (line: string): void => this.settings.progress.note(line);
-  /** By what `remote` was asked for. */
-  readonly #registries = new Map<string, Promise<RegistryClient>>();
-  #credentials: Promise<CredentialStore> | undefined;
-  /** What one client has learned about a host serves the others. */
-  #knownHosts: KnownHosts | undefined;
-  #shortNames: Promise<(name: string) => string> | undefined;
-
-  constructor(settings: Settings) {
-    this.settings = settings;
-  }
-
-  /** Directory of the store. */
-  get root(): string {
-    return this.settings.root;
-  }
-
-  get progress(): ProgressSink {
-    return this.settings.progress;
-  }
 
   /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
@@ -66,7 +41,6 @@ export class Drivers {
 
   /** Where the store is and what carries it. Throws NotFoundError when there is none, StoreError. */
   async store(): Promise<StoreRoot> {
-    const { findStore } = await import('../snapshot/index.js');
     return findStore(this.root, { onNote: this.#note });
   }
 
@@ -79,100 +53,7 @@ export class Drivers {
 
   /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */
   async makeStore(options: Pick<OpenStoreOptions, 'size' | 'device'> = {}): Promise<StoreRoot> {
-    const { openStore } = await import('../snapshot/index.js');
     return openStore(this.root, { create: true, onNote: this.#note, ...options });
-  }
-
-  /**
-   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; `creds` takes its
-   * place at the host that the call names (`named`) and nowhere else: not at mirrors, not at places from records.
-   */
-  async remote(named?: { readonly host: string }): Promise<Pick<OperationDeps, 'registry'>> {
-    const key = JSON.stringify([named?.host]);
-    return { registry: await this.#once(key, () => this.connect(this.#lookup(named?.host))) };
-  }
-
-  /** As `remote`, for operations that may never need a registry: the client is made when it is first used. */
-  lazyRemote(named?: { readonly host: string }): Pick<OperationDeps, 'registry'> {
-    return { registry: lazyRegistry(async () => (await this.remote(named)).registry) };
-  }
-
-  /** Registries reached in another way than all others; `creds` counts only as `access.login`. */
-  registryFor(access: RegistryAccess): Promise<RegistryClient> {
-    return this.#once(JSON.stringify(access), () => this.#connectFor(access));
-  }
-
-  /** A client that failed to start is not kept: the next call may find the settings mended. */
-  #once(key: string, connect: () => Promise<RegistryClient>): Promise<RegistryClient> {
-    let client = this.#registries.get(key);
-    if (client === undefined) {
-      client = connect();
-      this.#registries.set(key, client);
-      client.catch(() => this.#registries.delete(key));
-    }
-    return client;
-  }
-
-  async #connectFor(access: RegistryAccess): Promise<RegistryClient> {
-    const { authfile, login, anonymous = false } = access;
-    const { createCredentialStore } = await import('../auth/index.js');
-    const store =
-      authfile === undefined ? await this.credentials() : createCredentialStore({ env: this.settings.env, authfile });
-    const find: CredentialLookup = async (host, request) => {
-      if (anonymous) return undefined;
-      if (login?.host !== host)
-        return authfile === undefined ? this.#findLogin(host, request) : store.find(host, request);
-      const { username, password, registryToken } = login;
-      return { username, password, registryToken, source: 'the login given for this registry' };
-    };
-    return this.connect(find, { ...access, store });
-  }
-
-  /** A client that finds its logins so; closed by the caller. `access`: other settings than everywhere. */
-  async connect(
-    credentials: CredentialLookup,
-    access: Pick<RegistryAccess, 'tlsVerify' | 'certDir'> & { readonly store?: CredentialStore } = {},
-  ): Promise<RegistryClient> {
-    const { createRegistryClient } = await import('../registry/index.js');
-    const { KnownHosts } = await import('../http/index.js');
-    this.#knownHosts ??= new KnownHosts();
-    return createRegistryClient({
-      ...(await clientOptions(this.settings, this.#knownHosts, access)),
-      credentials,
-      requestHeaders: async () => (access.store ?? (await this.credentials())).requestHeaders(),
-    });
-  }
-
-  /** The logins of the user. */
-  async credentials(): Promise<CredentialStore> {
-    const { createCredentialStore } = await import('../auth/index.js');
-    this.#credentials ??= Promise.resolve(
-      createCredentialStore({ env: this.settings.env, authfile: this.settings.authfile }),
-    );
-    return this.#credentials;
-  }
-
-  /** The full name of a short one that this machine has an alias for; any other name as it is. Throws UsageError. */
-  async fullName(name: string): Promise<string> {
-    this.#shortNames ??= import('../hosts/index.js').then((hosts) =>
-      hosts.shortNames(hosts.thisMachine(this.settings.env)),
-    );
-    return (await this.#shortNames)(name);
-  }
-
-  /** Reads HOST or HOST/PATH. Throws InvalidReferenceError. */
-  async registryKey(text: string): Promise<RegistryKey> {
-    const [{ parseRegistryKey }, { parseReference }] = await Promise.all([
-      import('../auth/index.js'),
-      import('../spec/index.js'),
-    ]);
-    const key = parseRegistryKey(text);
-    const reference = `${key.host}/${key.path || 'x'}`;
-    if (parseReference(reference).host === key.host) return key;
-    throw new InvalidReferenceError(`${JSON.stringify(text.slice(0, 300))} is not the name of a registry`, {
-      input: text,
-      hint: 'write HOST[:PORT]; a name without a dot, other than localhost, is one of Docker Hub',
-    });
   }
 
   /** Everything a pull needs; `named` as for `remote`. */
@@ -240,11 +121,6 @@ export class Drivers {
     };
   }
 
-  /** The login of the setting `creds`: see `namedLogin`. */
-  namedLogin(hosts: readonly string[], hint: string): NamedLogin | undefined {
-    return namedLogin(this.settings, hosts, hint);
-  }
-
   /** Connects to the queue to put jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
   async jobQueue(options: Omit<JobQueueOptions, 'note'>): Promise<JobQueue> {
     const { JobQueue, parseQueueAddress } = await import('../queue/index.js');
@@ -261,13 +137,6 @@ export class Drivers {
   /** Reads `5/s`, `100/6h`, `none`. Throws UsageError. */
   async rate(text: string): Promise<Rate | undefined> {
     return (await import('../queue/index.js')).parseRate(text);
-  }
-
-  /** Closes what was opened. */
-  async close(): Promise<void> {
-    const clients = await Promise.allSettled(this.#registries.values());
-    this.#registries.clear();
-    for (const client of clients) if (client.status === 'fulfilled') await client.value.close();
   }
 
   async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
@@ -320,19 +189,8 @@ export class Drivers {
   }
 
   async #local(store: StoreRoot): Promise<LocalDeps> {
+    const { localDrivers } = await import('./local-drivers.js');
     return localDrivers(store, this.settings, (name) => this.fullName(name));
-  }
-
-  #lookup(named: string | undefined): CredentialLookup {
-    const { creds } = this.settings;
-    return async (asking, request) => {
-      if (creds !== undefined && asking === named) return { ...splitCredentials(creds.text), source: '--creds' };
-      return this.#findLogin(asking, request);
-    };
-  }
-
-  async #findLogin(...asked: Parameters<CredentialLookup>): ReturnType<CredentialLookup> {
-    return (this.settings.credentials ?? (await this.credentials()).find)(...asked);
   }
 
   #queue(): string {

@@ -2,7 +2,7 @@ import { ImgtoolError, NotFoundError } from '../errors.js';
 import { formatPlatform, parsePlatform, parseReference } from '../spec/index.js';
 import type { ForPlatform, Reserving } from './common.js';
 import type { Drivers } from './drivers.js';
-import { pullReference } from './images.js';
+import { planPull, pullReference } from './images.js';
 import type { LocalDeps } from './local-drivers.js';
 
 /** When the image that a container is made of is fetched before. */
@@ -39,6 +39,8 @@ export async function fetchTarget(
   const reference = parseReference(await drivers.fullName(target));
   const policy = when === 'newer' ? 'newer' : 'always';
   try {
+    // No store is made for an image that does not exist.
+    if (local === undefined) await planPull(drivers, target, { platform, signal });
     await pullReference(drivers, reference, { policy, platform, reserve, signal });
   } catch (error) {
     // A bare word is as likely a container's name with a mistake in it.

@@ -1,5 +1,5 @@
 import { NotFoundError } from '../errors.js';
-import type { ImageSummary } from '../operations/index.js';
+import { listImages as imagesOfStore, type ImageSummary } from '../operations/store/index.js';
 import { digestHex, familiarReference, formatReference, parseReference } from '../spec/index.js';
 import { compareText } from '../util/index.js';
 import { checkOptions, checkText, type OptionKinds } from './check-options.js';
@@ -36,13 +36,25 @@ export async function listImages(
   const options = checkOptions('images', given, LIST);
   const filters = parseFilters('images', options.filters ?? [], KEYS);
   const needsLabels = options.labels === true || filters.has('label') || filters.has('label!');
-  const [operations, deps] = await Promise.all([import('../operations/store/index.js'), drivers.records()]);
+  const deps = await drivers.records();
   if (deps === undefined) return [];
-  const all = await operations.listImages(deps);
-  const matching = pattern === undefined ? all : await operations.listImages(deps, pattern);
-  const read = needsLabels ? await operations.withLabels(await drivers.local(), matching) : matching;
+  const all = await imagesOfStore(deps);
+  const matching = pattern === undefined ? all : await imagesOfStore(deps, pattern);
+  const read = needsLabels ? await withLabels(drivers, matching) : matching;
   const chosen = filterImages(read, filters, await bordersOf(drivers, all, filters));
   return sorted(chosen, options.sort ?? 'pulled');
+}
+
+/** The images with the labels of their configs. Throws InvalidManifestError, SizeMismatchError. */
+async function withLabels(drivers: Drivers, images: readonly ImageSummary[]): Promise<ImageSummary[]> {
+  const { readImageConfig } = await import('../operations/store/index.js');
+  const deps = await drivers.local();
+  const labelled: ImageSummary[] = [];
+  for (const image of images) {
+    const { config } = await readImageConfig(deps, image);
+    labelled.push({ ...image, labels: config?.Labels ?? {} });
+  }
+  return labelled;
 }
 
 /** Times of creation, in milliseconds since 1970: only images older than the first and newer than the second. */
@@ -52,8 +64,8 @@ interface Borders {
 }
 
 async function bordersOf(drivers: Drivers, all: readonly ImageSummary[], filters: ImageFilters): Promise<Borders> {
-  const { findImage } = await import('../operations/store/index.js');
   const createdAt = async (name: string): Promise<number> => {
+    const { findImage } = await import('../operations/store/index.js');
     const { record } = await findImage(await drivers.local(), name);
     const image = all.find(({ id }) => id === record.id);
     if (image !== undefined) return timeOf(image);

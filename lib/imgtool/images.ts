@@ -29,7 +29,7 @@ import {
 } from './common.js';
 import { compressionOf } from './conversion.js';
 import type { Drivers } from './drivers.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 
 export interface PullOptions extends Stoppable, ForPlatform, Reserving {
   /** When the registry is asked. Default: `always`. */
@@ -269,7 +269,7 @@ async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): 
 }
 
 /** Whether the name of an image is that of one at a registry, not in the store. */
-export function isRemote(image: string): boolean {
+function isRemote(image: string): boolean {
   return /^docker(-v1)?:\/\//.test(image);
 }
 

@@ -130,8 +130,8 @@ export class Imgtool extends RegistryMethods {
   }
 
   /** Makes an image with another config. */
-  async config(image: string, options: ChangeOptions = {}): Promise<ChangedImage> {
-    return (await import('./mutate.js')).configImage(await this.drivers(), image, options);
+  async mutate(image: string, options: ChangeOptions = {}): Promise<ChangedImage> {
+    return (await import('./mutate.js')).mutateImage(await this.drivers(), image, options);
   }
 
   /** Makes an image with tars as further layers. */

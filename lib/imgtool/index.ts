@@ -3,8 +3,12 @@
  * line is its first user; programs are the others. Concrete drivers are constructed in `drivers.ts` and the two files beside it.
  * May import every room beneath `cli`, and loads them when they are needed.
  */
-export { Imgtool } from './imgtool.js';
-export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
+export * from './archive-formats.js';
+export * from './defaults.js';
+export * from './imgtool.js';
+export * from './split-credentials.js';
+export * from './tag-limits.js';
+export type { HostSettings, ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
 export type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
 export type { Stoppable } from './common.js';
@@ -41,6 +45,3 @@ export type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js'
 export type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 export type { Drivers } from './drivers.js';
 export type { SideOptions } from './sides.js';
-export { TagLimits } from './tag-limits.js';
-export { ARCHIVE_FORMATS } from './archive-formats.js';
-export { splitCredentials } from './named-login.js';

@@ -41,7 +41,7 @@ export async function localDrivers(
     }),
     createApplier: async () => (await import('../layer/index.js')).createLayerApplier(),
     compareTrees: async (input) => (await import('../snapshot/index.js')).changes({ ...input, recordedOrigins }),
-    trees: {
+    rootfs: {
       copyPath: async (input) => (await import('../rootfs/index.js')).copyPath(input),
       locatePath: async (place, how) => (await import('../rootfs/index.js')).locatePath(place, how),
       realPath: async (...args) => (await import('../rootfs/index.js')).realPathInRoot(...args),

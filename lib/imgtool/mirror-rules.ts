@@ -53,7 +53,7 @@ export type MirrorFileOptions = SideOptions & {
   readonly scopedGiven?: boolean | undefined;
 };
 
-export const MIRROR: OptionKinds<MirrorOptions> = {
+const MIRROR: OptionKinds<MirrorOptions> = {
   ...{ ...SIDES, tags: 'texts', exclude: 'texts', tagsRegex: 'texts', excludeRegex: 'texts', semver: 'texts' },
   ...{ newest: 'count', newestBy: ['semver', 'created'], since: 'text', platforms: 'texts', referrers: 'flag' },
   ...{

@@ -34,14 +34,14 @@ const CHANGE: OptionKinds<ChangeOptions> = {
 };
 const REBASE: OptionKinds<RebaseOptions> = { ...CHANGE, onto: 'text', from: 'text' };
 
-export async function configImage(drivers: Drivers, image: string, given: ChangeOptions): Promise<ChangedImage> {
-  checkText('config', 'the image', image);
-  const options = checkOptions('config', given, CHANGE);
+export async function mutateImage(drivers: Drivers, image: string, given: ChangeOptions): Promise<ChangedImage> {
+  checkText('mutate', 'the image', image);
+  const options = checkOptions('mutate', given, CHANGE);
   if ((options.changes ?? []).length === 0 && options.author === undefined) {
     throw new UsageError('nothing is to be changed', { hint: `say what: --change 'CMD ["serve"]'` });
   }
   const operations = await import('../operations/mutate/index.js');
-  return operations.configImage(await drivers.local(), requestOf(drivers, image, options));
+  return operations.mutateImage(await drivers.local(), requestOf(drivers, image, options));
 }
 
 export async function appendToImage(

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js';
 import type { Settings } from './settings.js';
+import { splitCredentials } from './split-credentials.js';
 
 /** User and password for one registry. */
 export interface NamedLogin {
@@ -7,14 +8,6 @@ export interface NamedLogin {
   readonly host: string;
   readonly username: string;
   readonly password: string;
-}
-
-/** Splits the USER[:PASS] of `--creds`; without a colon the password is empty. */
-export function splitCredentials(text: string): { readonly username: string; readonly password: string } {
-  const colon = text.indexOf(':');
-  return colon < 0
-    ? { username: text, password: '' }
-    : { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RunningServer } from '../server/index.js';
 import { checkOptions, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 
 export interface ServeOptions extends Stoppable {
   /** `HOST:PORT`; port 0 takes a free one. Default: `127.0.0.1:5000`. */

@@ -1,6 +1,7 @@
 import type { CredentialLookup } from '../auth/index.js';
 import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.js';
 import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
+import { DEFAULTS } from './defaults.js';
 
 /** What can be set for one registry; wins over `tlsVerify` and over the machine's registries.conf. */
 export interface HostSettings {
@@ -52,19 +53,6 @@ export interface ImgtoolOptions {
   /** Remarks about every request. Default: false. */
   readonly debug?: boolean | undefined;
 }
-
-/** Default values that the command line's help shows too. */
-export const DEFAULTS = {
-  root: '/var/lib/imgtool',
-  parallel: 6,
-  retry: 3,
-  timeout: 60,
-  listen: '127.0.0.1:5000',
-  /** Bytes to leave free on the file system of the store. */
-  reserve: 2 ** 30,
-  /** How long unused steps of builds and cache mounts stay. */
-  cacheTtl: '14d',
-} as const;
 
 /** `ImgtoolOptions`, checked and complete. */
 export interface Settings {

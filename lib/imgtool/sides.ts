@@ -1,7 +1,8 @@
 import { UsageError } from '../errors.js';
 import type { RegistryAccess } from '../operations/index.js';
 import type { OptionKinds } from './check-options.js';
-import { namedLogin, splitCredentials, type NamedLogin } from './named-login.js';
+import { namedLogin, type NamedLogin } from './named-login.js';
+import { splitCredentials } from './split-credentials.js';
 import type { Settings } from './settings.js';
 
 /** The two sides of a copy. */

@@ -4,7 +4,7 @@ import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
 import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
-import { DEFAULTS } from './settings.js';
+import { DEFAULTS } from './defaults.js';
 import { parseAge } from '../util/index.js';
 import { SEVERAL_LOGINS } from './named-login.js';
 

@@ -18,7 +18,7 @@ export const MAX_XATTRS = 1024;
 /** Bytes of a path inside the root, the kernel's own bound without the NUL. */
 export const MAX_PATH_BYTES = 4095;
 /** Components of a path inside the root. */
-export const MAX_PATH_DEPTH = 512;
+const MAX_PATH_DEPTH = 512;
 /** Both, for paths of entries and targets of hard links. */
 export const PATH_LIMITS = { maxBytes: MAX_PATH_BYTES, maxDepth: MAX_PATH_DEPTH };
 /** Data regions of one sparse file. */

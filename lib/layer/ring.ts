@@ -6,7 +6,7 @@ import type { ByteWindows } from './tar/byte-windows.js';
 /** Bytes of one slot: a multiple of the tar block, so that no block of a full slot straddles its end. */
 export const SLOT_BYTES = 256 * 1024;
 /** Slots of the ring: what the inflating thread may be ahead. */
-export const SLOT_COUNT = 16;
+const SLOT_COUNT = 16;
 
 const WORD = { stop: 0, produced: 1, consumed: 2, ended: 3, lengths: 4 } as const;
 

@@ -10,7 +10,7 @@ import type {
 import type { MetadataStore } from '../metadata/index.js';
 import type { ProgressSink } from '../progress/index.js';
 import type { RegistryClient } from '../registry/index.js';
-import type { Change, TreeAccess } from '../rootfs/index.js';
+import type { Change, RootfsAccess } from '../rootfs/index.js';
 import type { ContainerRuntime } from '../runtime/index.js';
 import type { ChangesInput, Snapshotter } from '../snapshot/index.js';
 
@@ -33,7 +33,7 @@ export interface OperationDeps {
   /** Writes files as a plain tar (`packTree` of the room layer). */
   readonly packTree: (input: PackTreeInput) => Promise<PackedLayer>;
   /** Safe access inside containers (`createTreeAccess` of the room rootfs). */
-  readonly trees: TreeAccess;
+  readonly rootfs: RootfsAccess;
   /** Writes a layer blob compressed in another way (`recompressLayer` of the room layer). */
   readonly recompressLayer: (input: RecompressInput) => Promise<RecompressedLayer>;
   /** Runs commands in containers. */

@@ -1,7 +1,7 @@
 import { InvalidReferenceError } from '../errors.js';
 import { createAuthorizer, type AuthorizerOptions, type CredentialLookup } from '../auth/index.js';
 import { createHttpClient, type HttpClientOptions } from '../http/index.js';
-import { isKeptElsewhere, isRepositoryName } from '../spec/index.js';
+import { isNonDistributable, isRepositoryName } from '../spec/index.js';
 import { foreignBlob } from './foreign-blob.js';
 import { DownHosts, mirroredReader } from './mirrored-reader.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from './types.js';
@@ -110,7 +110,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     ...reader,
     blob: (descriptor, options) => {
       const registry = reader.blob(descriptor, options);
-      if (!isKeptElsewhere(descriptor)) return registry;
+      if (!isNonDistributable(descriptor)) return registry;
       return foreignBlob(descriptor, {
         ...{ http, registry, priority: options?.priority },
         ...{ namedBy: reader.host, check: checkPlace },

@@ -69,7 +69,7 @@ export class DirectoryTree implements FileTree {
 }
 
 /** What lies at `name` in the open directory `dir`. Throws SyscallError. */
-export function nodeAt(dir: number, name: Uint8Array): TreeNode {
+function nodeAt(dir: number, name: Uint8Array): TreeNode {
   const { type, stat, target, xattrs } = readMetadata(dir, name);
   const isFile = type === 'file';
   return {

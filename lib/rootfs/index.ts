@@ -26,6 +26,6 @@ export * from './resolve-in-root.js';
 export * from './same-inode.js';
 export * from './suspects.js';
 export * from './times-address.js';
-export * from './tree-access.js';
+export * from './rootfs-access.js';
 export { openTreeWriter, type TreeWriter, type TreeWriterOptions } from './tree-writer.js';
 export * from './walk-changes.js';

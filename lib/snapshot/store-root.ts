@@ -5,8 +5,6 @@ import { checkOwner } from './check-owner.js';
 import type { OpenStoreOptions, PoolBacking } from './types.js';
 import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 
-export const DEFAULT_ROOT = '/var/lib/imgtool';
-
 const VERSION = 1;
 const BTRFS_SUPER_MAGIC = 0x9123683e;
 const DIRECTORIES = [

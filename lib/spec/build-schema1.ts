@@ -1,6 +1,6 @@
 import { parseImageConfig, type HistoryEntry } from './config.js';
 import { digestHex, digestOf, type Digest } from './digest.js';
-import { parseJson } from './json-checks.js';
+import { parseJson } from './parse-json.js';
 import { signDocument } from './schema1-signature.js';
 import { sortedJson } from './v1/sorted-json.js';
 

@@ -1,6 +1,8 @@
 import { InvalidManifestError } from '../errors.js';
 import { isDigest, type DiffId } from './digest.js';
-import { anyObject, flag, listOf, membersOf, parseJson, recordOf, text, words, type Check } from './json-checks.js';
+import { checkExecution, type ExecutionConfig } from './execution-config.js';
+import { flag, listOf, membersOf, text, type Check } from './json-checks.js';
+import { parseJson } from './parse-json.js';
 
 /** One step of an image's making (image-spec config.md, "history"). */
 export interface HistoryEntry {
@@ -9,35 +11,6 @@ export interface HistoryEntry {
   readonly author?: string;
   readonly comment?: string;
   readonly empty_layer?: boolean;
-}
-
-/** How a container's health is checked: Docker's addition to the config. Times in nanoseconds; left out or 0: the default. */
-export interface HealthConfig {
-  /** `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`. */
-  readonly Test?: readonly string[];
-  readonly Interval?: number;
-  readonly Timeout?: number;
-  readonly StartPeriod?: number;
-  readonly StartInterval?: number;
-  readonly Retries?: number;
-}
-
-/** What a container is started with (image-spec config.md, "config", and Docker's additions). */
-export interface ExecutionConfig {
-  readonly User?: string;
-  readonly ExposedPorts?: Readonly<Record<string, object>>;
-  readonly Env?: readonly string[];
-  readonly Entrypoint?: readonly string[] | null;
-  readonly Cmd?: readonly string[] | null;
-  readonly Volumes?: Readonly<Record<string, object>> | null;
-  readonly WorkingDir?: string;
-  readonly Labels?: Readonly<Record<string, string>> | null;
-  readonly StopSignal?: string;
-  readonly Healthcheck?: HealthConfig;
-  /** What the shell form of a command is given to. */
-  readonly Shell?: readonly string[];
-  /** Instructions for images built on this one. */
-  readonly OnBuild?: readonly string[];
 }
 
 /** No config document is longer; registries' own limits are far below. */
@@ -59,22 +32,6 @@ const checkDiffId: Check<DiffId> = (value, { where, path }) => {
   if (isDigest(value)) return value as DiffId;
   throw new InvalidManifestError(`${where} has a bad ${path}: it is not a digest`, { where });
 };
-
-/** Checks the `config` of a config or of a v1 image. */
-export const checkExecution = membersOf({
-  User: text,
-  ExposedPorts: recordOf(anyObject),
-  Env: listOf(text),
-  Entrypoint: words,
-  Cmd: words,
-  Volumes: recordOf(anyObject),
-  WorkingDir: text,
-  Labels: recordOf(text),
-  StopSignal: text,
-  Healthcheck: membersOf({ Test: listOf(text) }),
-  Shell: words,
-  OnBuild: listOf(text),
-});
 
 const checkConfig = membersOf({
   created: text,

@@ -16,7 +16,7 @@ export interface Descriptor {
 }
 
 /** Layers that a registry does not have by design: their manifest says where to get them (image-spec, "urls"). */
-export function isKeptElsewhere({ mediaType, urls }: Pick<Descriptor, 'mediaType' | 'urls'>): boolean {
+export function isNonDistributable({ mediaType, urls }: Pick<Descriptor, 'mediaType' | 'urls'>): boolean {
   return (urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(mediaType);
 }
 

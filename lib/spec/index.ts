@@ -5,22 +5,16 @@
 export * from './build-schema1.js';
 export * from './chain-id.js';
 export * from './compression.js';
-export {
-  MAX_CONFIG_BYTES,
-  parseImageConfig,
-  type ExecutionConfig,
-  type HealthConfig,
-  type HistoryEntry,
-  type ImageConfig,
-} from './config.js';
+export * from './config.js';
 export * from './convert-manifest.js';
 export * from './descriptor.js';
 export * from './digest.js';
+export type { ExecutionConfig, HealthConfig } from './execution-config.js';
 export * from './image-form.js';
-export { parseJson } from './json-checks.js';
 export * from './manifest.js';
 export * from './media-type.js';
 export * from './oci-image.js';
+export * from './parse-json.js';
 export * from './platform.js';
 export * from './reference.js';
 export * from './referrers-tag.js';

@@ -1,6 +1,7 @@
 import { InvalidManifestError, UnsupportedMediaTypeError } from '../errors.js';
 import { parseDescriptor, type Descriptor } from './descriptor.js';
-import { listOf, membersOf, parseJson, recordOf, text } from './json-checks.js';
+import { listOf, membersOf, recordOf, text } from './json-checks.js';
+import { parseJson } from './parse-json.js';
 import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
 
 /** The distribution-spec's floor for what a registry must accept; larger documents are refused. Bytes. */

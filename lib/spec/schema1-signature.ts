@@ -9,7 +9,8 @@ import {
   type JsonWebKey,
 } from 'node:crypto';
 import { InvalidManifestError } from '../errors.js';
-import { isObject, parseJson } from './json-checks.js';
+import { isObject } from './json-checks.js';
+import { parseJson } from './parse-json.js';
 
 /** One signature of a signed document (docker/libtrust jsonsign.go). */
 interface Signature {

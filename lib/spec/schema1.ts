@@ -1,5 +1,6 @@
 import { InvalidManifestError } from '../errors.js';
-import { isObject, parseJson } from './json-checks.js';
+import { isObject } from './json-checks.js';
+import { parseJson } from './parse-json.js';
 import type { RawManifest } from './descriptor.js';
 import { digestOf, isDigest, type Digest, type DigestAlgorithm } from './digest.js';
 import { baseMediaType, MEDIA_TYPE } from './media-type.js';

@@ -128,7 +128,7 @@ export interface ImageDestination {
   readonly takesIndex: boolean;
   /** Blobs that may be put at the same time; 1 for what is written from front to back. */
   readonly parallelBlobs: number;
-  /** Leaves non-distributable layers (`isKeptElsewhere`) out. Default: they are put like all others. */
+  /** Leaves non-distributable layers (`isNonDistributable`) out. Default: they are put like all others. */
   readonly leavesForeign?: boolean;
   /** True: `putBlob` only remembers where a blob is; `commit` reads and sends it. Default: false. */
   readonly sendsAtCommit?: boolean;

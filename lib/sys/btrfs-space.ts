@@ -13,7 +13,7 @@ const REQUEST = {
 
 /** Block group flags: what a kind of space is for, and its profile. */
 export const BLOCK_GROUP_DATA = 1n;
-export const BLOCK_GROUP_SYSTEM = 2n;
+const BLOCK_GROUP_SYSTEM = 2n;
 export const BLOCK_GROUP_METADATA = 4n;
 const BLOCK_GROUP_TWO_COPIES = (1n << 4n) | (1n << 5n) | (1n << 6n);
 const BLOCK_GROUP_THREE_COPIES = 1n << 9n;

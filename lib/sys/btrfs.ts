@@ -161,7 +161,7 @@ export function listNestedSubvolumes(fd: number, id: bigint): NestedSubvolume[] 
 }
 
 /** The subvolumes directly inside subvolume `id`, by ID. */
-export function listChildSubvolumes(fd: number, id: bigint): NestedSubvolume[] {
+function listChildSubvolumes(fd: number, id: bigint): NestedSubvolume[] {
   const found: NestedSubvolume[] = [];
   const headSize = 112;
   const search = Buffer.alloc(headSize + 65536);
@@ -206,8 +206,6 @@ export function directoryPath(fd: number, id: bigint, inode: bigint): Buffer {
 
 /** BTRFS_SEND_FLAG_NO_FILE_DATA: UPDATE_EXTENT commands in place of the data. */
 export const SEND_NO_FILE_DATA = 1n;
-/** BTRFS_SEND_FLAG_VERSION: honour `version`. */
-export const SEND_VERSION = 8n;
 
 /**
  * Writes the send stream of a read-only subvolume to `outFd` and resolves when it is complete. It runs on a thread of
@@ -222,7 +220,7 @@ export async function sendSubvolume(options: {
   readonly cloneSources: readonly bigint[];
   readonly outFd: number;
   readonly flags: bigint;
-  /** Stream version, with SEND_VERSION in `flags`. */
+  /** Stream version, with BTRFS_SEND_FLAG_VERSION (8) in `flags`. */
   readonly version?: number;
 }): Promise<void> {
   // The kernel follows a pointer to the list of clone sources: it has to stay in place until the call returns.

@@ -2,7 +2,7 @@ import koffi from 'koffi';
 
 /**
  * System calls that take memory addresses (`addressOf`) instead of buffers, for loops where a conversion a call would
- * be felt. Raw: -1 and `errnoNumber()` on failure, paths NUL-terminated in memory the caller keeps alive.
+ * be felt. Raw: -1 and `koffi.errno()` on failure, paths NUL-terminated in memory the caller keeps alive.
  */
 const libc = koffi.load('libc.so.6');
 
@@ -54,9 +54,6 @@ export const directGetXattr = declare<(fd: Fd, name: Address, out: Address, size
 export const directRemoveXattr = declare<(fd: Fd, name: Address) => number>('int fremovexattr(int, uintptr_t)');
 const unshare = declare<(flags: number) => number>('int unshare(int)');
 const umask = declare<(mask: number) => number>('uint32_t umask(uint32_t)');
-
-/** Number of the last failed call of this thread (`koffi.os.errno` has the names). */
-export const errnoNumber: () => number = () => koffi.errno();
 
 const CLONE_FS = 0x200;
 

@@ -1,10 +1,10 @@
 import { UsageError } from '../errors.js';
 
 /** Tells where in a template something is wrong. */
-export type Complain = (at: number, message: string, hint?: string) => UsageError;
+export type TemplateErrorOf = (at: number, message: string, hint?: string) => UsageError;
 
-/** A `Complain` for one template. Lines and columns count from 1. */
-export function complainAbout(text: string): Complain {
+/** A `TemplateErrorOf` for one template. Lines and columns count from 1. */
+export function templateErrorsOf(text: string): TemplateErrorOf {
   return (at, message, hint) => {
     const before = text.slice(0, at).split('\n');
     const column = before.at(-1)!.length + 1;

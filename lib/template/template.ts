@@ -2,7 +2,7 @@ import { evaluate } from './evaluate.js';
 import { FUNCTIONS } from './functions.js';
 import type { Body, Command, Pipe } from './nodes.js';
 import { parseNodes } from './parse.js';
-import { complainAbout } from './template-error.js';
+import { templateErrorsOf } from './template-error.js';
 
 /** A template, parsed. */
 export interface Template {
@@ -19,13 +19,13 @@ export interface Template {
 
 /** Parses a template. Throws UsageError that names the position of what is wrong or not supported. */
 export function parseTemplate(text: string): Template {
-  const complain = complainAbout(text);
+  const errorAt = templateErrorsOf(text);
   const isFunction = (name: string): boolean => name === 'and' || name === 'or' || Object.hasOwn(FUNCTIONS, name);
-  const body = parseNodes(text, complain, isFunction);
+  const body = parseNodes(text, errorAt, isFunction);
   return {
     fields: new Set(fieldsOf(body)),
     takesList: takesList(body),
-    execute: (data) => evaluate(body, data, complain),
+    execute: (data) => evaluate(body, data, errorAt),
   };
 }
 

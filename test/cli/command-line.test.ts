@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { cliReference, COMMANDS, GLOBAL_OPTIONS, parseArguments, runCli, variableOf } from '../../lib/cli/index.js';
+import { allCommands, cliReference, GLOBAL_OPTIONS, parseArguments, runCli, variableOf } from '../../lib/cli/index.js';
 
 interface Outcome {
   readonly code: number;
@@ -66,21 +66,45 @@ describe('command line', () => {
     );
   });
 
-  it('--tls-verify and those of one side take false after a space', () => {
+  it('--tls-verify and those of one side take false after a space', async () => {
     const [before, after] = [['copy', 'a', 'b'], ['c']];
     for (const name of ['tls-verify', 'src-tls-verify', 'dest-tls-verify'])
       for (const value of ['true', 'false']) {
-        const parsed = parseArguments([...before, `--${name}`, value, ...after], COMMANDS, 80);
+        const parsed = await parseArguments([...before, `--${name}`, value, ...after], 80);
         expect(parsed)
           .to.include({ kind: 'command' })
           .and.deep.include({ args: ['a', 'b', 'c'] });
         expect('flags' in parsed && parsed.flags.get(name)).to.deep.equal([value]);
       }
-    const given = parseArguments(['copy', 'a', 'b', '--all', 'false'], COMMANDS, 80);
+    const given = await parseArguments(['copy', 'a', 'b', '--all', 'false'], 80);
     expect(given).to.deep.include({ args: ['a', 'b', 'false'] });
   });
 
+  for (const { args, want, flags } of [
+    {
+      args: ['build', '--no-cache-filter', 'a', '--no-cache', '.'],
+      want: ['.'],
+      flags: { 'no-cache-filter': ['a'], 'no-cache': ['true'] },
+    },
+    { args: ['serve', '--v1-tokens=false'], want: [], flags: { 'v1-tokens': ['false'] } },
+    {
+      args: ['push', 'a', '--plan', '-q', '--', '-b'],
+      want: ['a', '-b'],
+      flags: { 'dry-run': ['true'], quiet: ['true'] },
+    },
+    { args: ['images', '--filter=', '-fa=b', '-f', '-c'], want: [], flags: { filter: ['', 'a=b', '-c'] } },
+    { args: ['--json', 'ps', '--json=false'], want: [], flags: { json: ['false'] } },
+    { args: ['config', '--root', '/x', 'show'], want: [], flags: { root: ['/x'] } },
+  ])
+    it(`"imgtool ${args.join(' ')}" is understood`, async () => {
+      const parsed = await parseArguments(args, 80);
+      expect(parsed).to.deep.include({ args: want, flags: new Map(Object.entries(flags)) });
+    });
+
   for (const { args, hint } of [
+    { args: ['images', '--filter'], hint: 'imgtool images --help' },
+    { args: ['images', '-qxf', 'a'], hint: 'imgtool images --help' },
+    { args: ['store'], hint: 'imgtool store --help' },
     { args: ['nosuch', '--help'], hint: 'imgtool --help' },
     { args: ['store', 'nosuch', '--help'], hint: 'did you mean' },
     { args: ['help', 'nosuch'], hint: 'imgtool --help' },
@@ -99,7 +123,7 @@ describe('command line', () => {
     { args: ['completion', 'tcsh'], hint: 'choose one of bash, zsh, fish' },
     { args: ['completion', 'bash', 'zsh'], hint: 'imgtool completion --help' },
     { args: ['config', 'show', '--orign'], hint: 'did you mean "--origin"?' },
-    { args: ['config'], hint: 'imgtool config --help' },
+    { args: ['config'], hint: 'imgtool mutate --help' },
     { args: ['--root', '/x', '-q', 'tag', 'alpine'], hint: 'imgtool tag --help' },
     { args: ['config', 'show', '--parallel', '0'], hint: undefined },
     { args: ['config', 'show', '--progress', 'loud'], hint: 'choose one of auto, tty, plain, json, none' },
@@ -189,6 +213,27 @@ describe('command line', () => {
     expect(off.stdout).to.match(/^KEY/);
   });
 
+  for (const command of ['run', 'create'])
+    it(`${command} makes no store for an image that cannot be pulled`, async () => {
+      const root = join(home, 'none-yet');
+      const { code, stderr } = await imgtool([command, '127.0.0.1:1/nosuch', '--retry', '0', '--root', root]);
+      expect(code).to.equal(5);
+      expect(stderr).to.include('127.0.0.1:1');
+      expect(readdirSync(home).filter((name) => name.startsWith('none-yet'))).to.deep.equal([]);
+    });
+
+  for (const command of ['mutate', 'config'])
+    it(`options of mutate may be set under the name ${command}`, async () => {
+      const line = [command, 'a', '--root', join(home, 'none')];
+      expect((await imgtool(line)).stderr).to.include('nothing is to be changed');
+      const { stderr } = await imgtool(line, { [`IMGTOOL_${command.toUpperCase()}_AUTHOR`]: 'me' });
+      expect(stderr).to.include('there is no store').and.not.include('warning');
+      const file = join(home, 'imgtool/config.yaml');
+      writeFileSync(file, `${command}: { author: me }\n`);
+      expect((await imgtool(line)).stderr).to.include('there is no store');
+      rmSync(file);
+    });
+
   it('secrets are not shown', async () => {
     const { stdout } = await imgtool(['config', 'show', '--json', '--creds', 'me:hidden']);
     expect(stdout).to.include('creds').and.not.include('hidden');
@@ -209,7 +254,7 @@ describe('command line', () => {
     });
 
   it('every command has help with an example that calls it', async () => {
-    for (const command of COMMANDS.filter(({ hidden }) => hidden !== true)) {
+    for (const command of await allCommands()) {
       const { code, stdout } = await imgtool([...command.path, '--help']);
       expect(code).to.equal(0);
       expect(stdout).to.include(`Usage: imgtool ${command.path.join(' ')}`);
@@ -218,10 +263,10 @@ describe('command line', () => {
     }
   });
 
-  it('no option of a command has the name or letter of a global one', () => {
+  it('no option of a command has the name or letter of a global one', async () => {
     const taken = new Set(GLOBAL_OPTIONS.flatMap(({ name, short }) => [name, short]));
     taken.delete(undefined);
-    for (const { path, options } of COMMANDS)
+    for (const { path, options } of await allCommands())
       for (const { name, short } of options) {
         expect(taken.has(name), `${path.join(' ')} --${name}`).to.equal(false);
         expect(taken.has(short), `${path.join(' ')} -${short}`).to.equal(false);
@@ -233,7 +278,7 @@ describe('command line', () => {
     expect(variableOf({ name: 'size', summary: '' }, ['store', 'init'])).to.equal('IMGTOOL_STORE_INIT_SIZE');
   });
 
-  it('docs/cli.md is what the command table says ("npm run docs" writes it)', () => {
-    expect(readFileSync('docs/cli.md', 'utf8')).to.equal(cliReference(COMMANDS));
+  it('docs/cli.md is what the command table says ("npm run docs" writes it)', async () => {
+    expect(readFileSync('docs/cli.md', 'utf8')).to.equal(cliReference(await allCommands()));
   });
 });

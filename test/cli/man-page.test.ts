@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { COMMANDS, manPages, type CommandSpec } from '../../lib/cli/index.js';
+import { allCommands, manPages, type CommandSpec } from '../../lib/cli/index.js';
 import { run } from '../helpers/run.js';
 
 describe('man pages', () => {
@@ -31,15 +31,16 @@ describe('man pages', () => {
   }
 
   it('there is one for the program and one for each command, and groff has nothing to warn of', async () => {
-    const paths = await write(COMMANDS);
-    expect(paths).to.have.length(COMMANDS.length + 1);
+    const commands = await allCommands();
+    const paths = await write(commands);
+    expect(paths).to.have.length(commands.length + 1);
     // As man --warnings calls it, in one process for all.
     const warned = await run('sh', ['-c', 'groff -mandoc -Tutf8 -ww -z "$@" 2>&1', 'sh', ...paths], {});
     expect(warned).to.equal('');
   });
 
   it('man shows them without a warning', async () => {
-    await write(COMMANDS);
+    await write(await allCommands());
     const program = await shown(join(directory, 'imgtool.1'));
     expect(program)
       .to.match(/^IMGTOOL\(1\)/)
@@ -59,6 +60,7 @@ describe('man pages', () => {
     const lines = ['.so /etc/passwd', "'br", '\\fBbold\\n(yr', '-- ~/x ^y `z` "q" \'s\'', '\\'];
     const command: CommandSpec = {
       path: ['odd'],
+      aliases: [],
       group: 'Other',
       summary: lines[2]!,
       description: lines.join('\n'),

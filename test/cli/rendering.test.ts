@@ -119,11 +119,11 @@ describe('what the reader can show', () => {
       stderr: '\x1b[31mimgtool:\x1b[0m x failed: y\nhint: z …\n',
     },
   ])
-    it(`on a ${screen ? 'terminal' : 'pipe'} with ${JSON.stringify(env)}`, () => {
+    it(`on a ${screen ? 'terminal' : 'pipe'} with ${JSON.stringify(env)}`, async () => {
       const [out, err] = [new Memory(screen), new Memory(screen)];
       const terminal = new Terminal(out, err, env);
       terminal.result(result);
-      terminal.error(report, undefined);
+      await terminal.error(report, undefined);
       expect(out.text).to.equal(stdout);
       if (stderr !== undefined) expect(err.text).to.equal(stderr);
     });

@@ -1,13 +1,12 @@
 import { expect } from 'chai';
-import { COMMANDS } from '../../lib/cli/index.js';
-import { BadCommandLineError, parseArguments } from '../../lib/cli/parse-arguments.js';
+import { BadCommandLineError, parseArguments } from '../../lib/cli/index.js';
 
 /** Words and options that a command line of `run` is understood as. */
-function parse(...argv: string[]): {
+async function parse(...argv: string[]): Promise<{
   readonly args: readonly string[];
   readonly flags: Record<string, readonly string[]>;
-} {
-  const invocation = parseArguments(argv, COMMANDS, 80);
+}> {
+  const invocation = await parseArguments(argv, 80);
   if (invocation.kind !== 'command') throw new Error('help was asked for');
   return { args: invocation.args, flags: Object.fromEntries(invocation.flags) };
 }
@@ -41,13 +40,15 @@ describe('options of run', () => {
     ['run -v -p:/x box', 'box', { volume: ['-p:/x'] }],
     ['run box -p 80', 'box -p 80'],
   ] as [string, string, (Record<string, string[]> | string)?][])
-    it(`${argv}: ${typeof flags === 'string' ? 'refused with a hint' : args}`, () => {
+    it(`${argv}: ${typeof flags === 'string' ? 'refused with a hint' : args}`, async () => {
       const words = argv.split(' ');
       if (typeof flags !== 'string')
-        return void expect(parse(...words)).to.deep.equal({ args: args === '' ? [] : args.split(' '), flags });
-      expect(() => parse(...words))
-        .to.throw(BadCommandLineError, flags)
+        return void expect(await parse(...words)).to.deep.equal({ args: args === '' ? [] : args.split(' '), flags });
+      const error: unknown = await parse(...words).catch((thrown: unknown) => thrown);
+      expect(error)
+        .to.be.instanceOf(BadCommandLineError)
         .with.property('hint')
         .that.matches(/foreground|network/);
+      expect(error).to.have.property('message', flags);
     });
 });

@@ -79,8 +79,8 @@ export const COMMANDS: readonly CommandToKill[] = [
     title: 'commit --squash',
   },
   {
-    ...makes('local/config:1', (world, n) => ['config', '-c', `ENV N=${n}`, '-t', 'local/config:1', baseOf(world)]),
-    title: 'config',
+    ...makes('local/config:1', (world, n) => ['mutate', '-c', `ENV N=${n}`, '-t', 'local/config:1', baseOf(world)]),
+    title: 'mutate',
   },
   {
     ...makes('local/more:1', (world) => ['append', '-t', 'local/more:1', baseOf(world), world.tar]),

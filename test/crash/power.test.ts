@@ -15,7 +15,7 @@ const CAN_BE_FETCHED = ['pull', 'pull of all layers'];
 /** Those that leave something in the store once they have ended with 0. */
 const TITLES = [
   ...CAN_BE_FETCHED,
-  ...['load', 'import', 'commit', 'commit --squash', 'config', 'append', 'flatten', 'rebase', 'tag', 'untag', 'rmi'],
+  ...['load', 'import', 'commit', 'commit --squash', 'mutate', 'append', 'flatten', 'rebase', 'tag', 'untag', 'rmi'],
   ...['create', 'rm', 'cp', 'copy to the store', 'store gc', 'store fsck --repair'],
 ];
 

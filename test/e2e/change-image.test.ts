@@ -50,11 +50,11 @@ describe('config, append, flatten, rebase', () => {
     await imgtool(root, 'commit', id, name);
   };
 
-  it('config: other settings, the same layers', async () => {
+  it('mutate: other settings, the same layers', async () => {
     const before = await inspect(base);
     const id = await imgtool(
       root,
-      'config',
+      'mutate',
       base,
       '--change',
       'CMD ["x"]',
@@ -74,7 +74,7 @@ describe('config, append, flatten, rebase', () => {
     expect(after.history).to.have.length(before.history.length + 1);
     expect(after.history.at(-1)).to.deep.include({ empty_layer: true });
     expect((await inspect(base)).id).to.equal(before.id);
-    await fails(2, /nothing is to be changed/, 'config', base);
+    await fails(2, /nothing is to be changed/, 'mutate', base);
     await fails(3, /no image/, 'config', 'local/none:1', '-c', 'USER x');
   });
 

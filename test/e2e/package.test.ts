@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
 import ts from 'typescript';
-import { COMMANDS, manPages, VERSION } from '../../lib/cli/index.js';
+import { allCommands, manPages, VERSION } from '../../lib/cli/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { NODE_MAJORS, nodeDirectory } from '../helpers/nodes.js';
@@ -57,7 +57,7 @@ describe('the package', () => {
     };
     expect(manifest.version).to.equal(VERSION);
     expect(manifest.man.sort()).to.deep.equal(
-      manPages(COMMANDS)
+      manPages(await allCommands())
         .map(({ file }) => `dist/man/${file}`)
         .sort(),
     );

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { makeBtrfsLoop } from '../helpers/btrfs-loop.js';
 import { IMGTOOL } from '../helpers/imgtool.js';
@@ -94,24 +95,52 @@ describe('start-up', () => {
     }
   });
 
-  it('reads the command line with less than 430 kB of code, and none that speaks to registries or stores', async () => {
-    const files = new Map<string, string>();
-    const load = async (name: string): Promise<void> => {
-      if (files.has(name)) return;
-      const text = await readFile(join('dist/bundle', name), 'utf8');
-      files.set(name, text);
-      for (const [, other] of text.matchAll(/^(?:import |\} from |export \* from )"\.\/([^"]+)";$/gm))
-        await load(other!);
-    };
-    await load('imgtool.js');
-    const text = [...files.values()].join('');
-    expect(files.size).to.be.greaterThan(1);
-    expect(text.length).to.be.lessThan(430_000);
-    expect(text).to.include('// lib/cli/main.ts');
-    for (const unused of ['node_modules/got/', 'node_modules/yaml/', 'lib/http/', 'lib/operations/', 'lib/sys/btrfs'])
-      expect(text, unused).to.not.match(new RegExp(`^// (?:\\S*/)?${unused}`, 'm'));
+  it('reads the command line with less than 50 kB of code in few files', async () => {
+    const loaded = await codeOf(['--version']);
+    expect([...loaded.keys()].filter((name) => name.includes('/dist/bundle/')).length).to.be.within(1, 4);
+    expect(sizeOf(loaded)).to.be.lessThan(50_000);
+    expect(textOf(loaded)).to.include('// lib/cli/main.ts').and.not.include('// lib/imgtool/imgtool.ts');
   });
+
+  it('lists images with less than 150 kB of code, and none that speaks to registries or changes a store', async () => {
+    const btrfs = await makeBtrfsLoop();
+    try {
+      const root = ['--root', join(btrfs.path, 'store')];
+      const tar = join(home, 'empty.tar');
+      await writeFile(tar, Buffer.alloc(10_240));
+      expect(await start([...root, 'import', tar, 'localhost:5000/a:1'])).to.include({ code: 0 });
+      const loaded = await codeOf([...root, 'images']);
+      expect(sizeOf(loaded)).to.be.within(100_000, 150_000);
+      expect(textOf(loaded)).to.include('// lib/imgtool/image-list.ts');
+      for (const unused of ['node_modules/', 'lib/http/', 'lib/registry/', 'lib/sys/', 'lib/layer/', 'lib/cli/help.ts'])
+        expect(textOf(loaded), unused).to.not.match(new RegExp(`^// (?:\\S*/)?${unused}`, 'm'));
+    } finally {
+      await btrfs.remove();
+    }
+  });
+
+  /** The scripts that a command loads, by path. */
+  async function codeOf(args: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const coverage = join(home, 'coverage');
+    expect(await start(args, { env: { NODE_V8_COVERAGE: coverage } })).to.include({ code: 0, stderr: '' });
+    const loaded = new Map<string, string>();
+    for (const name of await readdir(coverage)) {
+      const { result } = JSON.parse(await readFile(join(coverage, name), 'utf8')) as { result: { url: string }[] };
+      for (const { url } of result.filter((script) => script.url.startsWith('file:')))
+        loaded.set(fileURLToPath(url), await readFile(new URL(url), 'utf8'));
+    }
+    await rm(coverage, { recursive: true });
+    return loaded;
+  }
 });
+
+function textOf(scripts: ReadonlyMap<string, string>): string {
+  return [...scripts.values()].join('');
+}
+
+function sizeOf(scripts: ReadonlyMap<string, string>): number {
+  return Buffer.byteLength(textOf(scripts));
+}
 
 async function makeReadable(directory: string): Promise<void> {
   await new Promise((done) => execFile('chmod', ['-R', 'a+rX', directory], done));

@@ -13,7 +13,7 @@ import { btrfsDirectory } from './btrfs.js';
 import { writeOciLayout, type ImageTable } from './oci-layout.js';
 
 /** The drivers of a store, without those that reach a registry or run commands. */
-type StoreDrivers = Omit<OperationDeps, 'registry' | 'runtime' | 'trees' | 'content'> & Pick<GarbageDeps, 'content'>;
+type StoreDrivers = Omit<OperationDeps, 'registry' | 'runtime' | 'rootfs' | 'content'> & Pick<GarbageDeps, 'content'>;
 
 /** A new store on the shared btrfs, for tests of operations. Goes with the btrfs at the end of the run. */
 export interface TestStore {

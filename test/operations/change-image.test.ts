@@ -13,7 +13,7 @@ import {
 import type { ImageRecord } from '../../lib/metadata/index.js';
 import {
   appendToImage,
-  configImage,
+  mutateImage,
   flattenImage,
   rebaseImage,
   type ChangedImage,
@@ -65,9 +65,9 @@ describe('operations/mutate: images from images', () => {
     return error;
   }
 
-  describe('config', () => {
+  describe('mutate', () => {
     it('changes the settings and adds a step; layers, format and platform are those of the image', async () => {
-      const made = await configImage(store.deps, {
+      const made = await mutateImage(store.deps, {
         ...request('localhost/base:1', '1', ['CMD ["new"]', 'ENV B=2', 'USER 5']),
         ...{ author: 'me', message: 'why' },
       });
@@ -88,21 +88,21 @@ describe('operations/mutate: images from images', () => {
     });
 
     it('twice at one date is the same image, and the name moves to the newer one', async () => {
-      const first = await configImage(store.deps, request('localhost/base:1', '1', ['USER 5']));
-      expect(await configImage(store.deps, request('localhost/base:1', '1', ['USER 5']))).to.deep.equal(first);
-      const other = await configImage(store.deps, request('localhost/base:1', '1', ['USER 6']));
+      const first = await mutateImage(store.deps, request('localhost/base:1', '1', ['USER 5']));
+      expect(await mutateImage(store.deps, request('localhost/base:1', '1', ['USER 5']))).to.deep.equal(first);
+      const other = await mutateImage(store.deps, request('localhost/base:1', '1', ['USER 6']));
       expect(other.id).not.to.equal(first.id);
       expect((await recordOf(first)).names).to.deep.equal([]);
       expect((await recordOf(other)).names).to.deep.equal(['localhost/new:1']);
     });
 
     it('a bad instruction, a digest as name or an unknown image make nothing', async () => {
-      expect(await failed(() => configImage(store.deps, request('localhost/base:1', '1', ['RUN x'])))).to.be.instanceOf(
+      expect(await failed(() => mutateImage(store.deps, request('localhost/base:1', '1', ['RUN x'])))).to.be.instanceOf(
         UsageError,
       );
-      expect(await failed(() => configImage(store.deps, request('localhost/none:1')))).to.be.instanceOf(NotFoundError);
+      expect(await failed(() => mutateImage(store.deps, request('localhost/none:1')))).to.be.instanceOf(NotFoundError);
       const reference = { host: 'localhost', repository: 'new', digest: base.id };
-      const error = await failed(() => configImage(store.deps, { ...request(), reference }));
+      const error = await failed(() => mutateImage(store.deps, { ...request(), reference }));
       expect(error).to.be.instanceOf(UsageError);
       expect(error.hint).to.equal('write HOST/REPOSITORY:TAG');
     });

@@ -10,7 +10,7 @@ import {
   manifestDigest,
   parseSchema1,
   renameSchema1,
-  sealV1Config,
+  buildV1Config,
   signDocument,
   type DiffId,
   type Digest,
@@ -224,7 +224,7 @@ describe('spec/schema1', () => {
   it('makes a config: the leaf’s, with layers and history', () => {
     const { steps } = parse(signDocument(manifest()));
     const diffIds = ['4', '5'].map((char) => `sha256:${char.repeat(64)}` as DiffId);
-    const text = sealV1Config(
+    const text = buildV1Config(
       steps.map(({ json }) => json),
       diffIds,
       { skipThrowaway: true },
@@ -279,7 +279,7 @@ describe('spec/schema1', () => {
       const fields = { author: 'me', config: { Env: ['A=<&>'] }, created: '2020-01-01T00:00:00Z', variant: 'v2' };
       const { steps } = parse(buildSchema1(configOf({ ...fields, history }), layers, name).bytes);
       const config = JSON.parse(
-        sealV1Config(
+        buildV1Config(
           steps.map(({ json }) => json),
           diffIds as DiffId[],
           { skipThrowaway: true },

@@ -6,7 +6,7 @@ import {
   configOfV1,
   digestOf,
   formatPlatform,
-  isKeptElsewhere,
+  isNonDistributable,
   MEDIA_TYPE,
   parseAncestry,
   parseImageConfig,
@@ -131,7 +131,7 @@ describe('documents that others wrote', () => {
     const layer = { ...blob(MEDIA_TYPE.ociLayerGzip), urls: null, annotations: null };
     const [parsedLayer] = manifestOf({ ...manifest, layers: [layer] }).layers;
     expect(parsedLayer).to.have.all.keys('mediaType', 'digest', 'size');
-    expect(isKeptElsewhere(parsedLayer!)).to.equal(false);
+    expect(isNonDistributable(parsedLayer!)).to.equal(false);
     expect(indexOf({ ...index, manifests: null }).manifests).to.deep.equal([]);
     const entry = (value: unknown): unknown =>
       indexOf({ ...index, manifests: [{ ...blob(MEDIA_TYPE.ociManifest), platform: value }] }).manifests[0]!.platform;
@@ -176,7 +176,7 @@ describe('documents that others wrote', () => {
           buildSchema1(changed, [digestOf('x')], { name: 'a/b', tag: '1' });
         },
       ],
-      [manifest, (changed) => (parseManifest(changed, '', 'm') as ImageManifest).layers.map(isKeptElsewhere)],
+      [manifest, (changed) => (parseManifest(changed, '', 'm') as ImageManifest).layers.map(isNonDistributable)],
       [
         index,
         (changed) =>

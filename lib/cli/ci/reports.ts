@@ -4,7 +4,7 @@ import { codeQualityText } from './code-quality.js';
 import { junitText } from './junit.js';
 import { openMetricsText } from './open-metrics.js';
 import type { Outcome } from './outcome.js';
-import type { ReportType } from './report-option.js';
+import type { ReportType } from '../options/report.js';
 
 const TEXTS: Readonly<Record<ReportType, (outcome: Outcome) => string>> = {
   junit: junitText,

@@ -2,15 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreError, UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
-import type { CommandContext, CommandExit, CommandResult, CommandSpec, MadeImage } from '../command.js';
-import { EXIT } from '../exit-codes.js';
 import { sizeOf } from '../ci/size-of.js';
-import { BUILD_OPTIONS, KANIKO_OPTIONS } from './build-options.js';
+import type { CommandContext, CommandExit, CommandResult, CommandTable, MadeImage } from '../command.js';
+import { EXIT } from '../exit-codes.js';
+import { BUILD_OPTIONS, KANIKO_OPTIONS } from '../options/build.js';
 
-export const build: CommandSpec = {
-  path: ['build'],
+export const build: CommandTable = {
   resumes: true,
-  aliases: ['bud'],
   group: 'Images',
   summary: 'build an image from a Dockerfile',
   description:

@@ -1,9 +1,10 @@
 import { UsageError } from '../../errors.js';
 import type { ChangeOptions } from '../../imgtool/index.js';
 import type { ChangedImage } from '../../operations/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import type { OptionSpec } from '../option.js';
-import { BUILD_RESERVE, CHANGE } from './common-options.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
+import type { OptionSpec } from '../options/option.js';
+import { CHANGE } from '../options/common.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 
 const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
 
@@ -77,32 +78,27 @@ const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly rem
   { name: 'stop-signal', value: 'SIGNAL', instruction: 'STOPSIGNAL', summary: 'set the stop signal' },
 ];
 
-export const config: CommandSpec = {
-  path: ['config'],
-  aliases: ['mutate'],
+export const mutate: CommandTable = {
   group: 'Images',
   summary: 'create an image with a modified config',
-  description:
-    'The layers are unchanged, and so is the original image. Prints the ID of the new image. ' +
-    '"imgtool config show" prints the settings of imgtool instead.',
+  description: 'The layers are unchanged, and so is the original image. Prints the ID of the new image.',
   arguments: [IMAGE],
   options: [...EDITS, ...OPTIONS],
   examples: [
     {
-      command: 'imgtool config app:1 --env DEBUG=1 --label version=2 --unset-label maintainer -t app:2',
+      command: 'imgtool mutate app:1 --env DEBUG=1 --label version=2 --unset-label maintainer -t app:2',
       does: 'change variables and labels',
     },
-    { command: `imgtool config app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
+    { command: `imgtool mutate app:1 --change 'ENV DEBUG=1' -t app:debug`, does: 'set an environment variable' },
   ],
   async run(context) {
     const given = changeOptions(context);
     const changes = [...EDITS.flatMap((edit) => editsOf(context, edit)), ...(given.changes ?? [])];
-    return made(await context.imgtool.config(context.args[0]!, { ...given, changes }));
+    return made(await context.imgtool.mutate(context.args[0]!, { ...given, changes }));
   },
 };
 
-export const append: CommandSpec = {
-  path: ['append'],
+export const append: CommandTable = {
   group: 'Images',
   summary: 'create an image by adding tars as layers',
   description:
@@ -124,8 +120,7 @@ export const append: CommandSpec = {
   },
 };
 
-export const flatten: CommandSpec = {
-  path: ['flatten'],
+export const flatten: CommandTable = {
   group: 'Images',
   summary: 'create an image with all layers merged into one',
   description: 'Files that an upper layer deleted are gone. Prints the image ID.',
@@ -135,8 +130,7 @@ export const flatten: CommandSpec = {
   run: async (context) => made(await context.imgtool.flatten(context.args[0]!, changeOptions(context))),
 };
 
-export const rebase: CommandSpec = {
-  path: ['rebase'],
+export const rebase: CommandTable = {
   group: 'Images',
   summary: 'move the upper layers of an image onto another base image',
   description:

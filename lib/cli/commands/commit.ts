@@ -1,9 +1,10 @@
-import type { CommandSpec } from '../command.js';
-import { BUILD_RESERVE, CHANGE, withoutEffect } from './common-options.js';
+import type { CommandTable } from '../command.js';
+import { CHANGE } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 import { writeResultFile } from './result-file.js';
 
-export const commit: CommandSpec = {
-  path: ['commit'],
+export const commit: CommandTable = {
   group: 'Containers',
   summary: 'create an image from a container',
   description:

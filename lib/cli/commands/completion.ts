@@ -1,8 +1,7 @@
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { completionScript, SHELLS, type Shell } from '../completion/script.js';
 
-export const completion: CommandSpec = {
-  path: ['completion'],
+export const completion: CommandTable = {
   group: 'Other',
   summary: 'print a completion script for a shell',
   description:

@@ -1,9 +1,8 @@
-import type { CommandSpec } from '../command.js';
-import { GLOBAL_OPTIONS } from '../global-options.js';
-import { configPathOf, variableOf, type OptionValue } from '../option.js';
+import type { CommandTable } from '../command.js';
+import { GLOBAL_OPTIONS } from '../options/global.js';
+import { configPathOf, variableOf, type OptionValue } from '../options/option.js';
 
-export const configShow: CommandSpec = {
-  path: ['config', 'show'],
+export const configShow: CommandTable = {
   group: 'Other',
   summary: 'show the effective settings and where they come from',
   description:

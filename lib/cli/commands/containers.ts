@@ -1,12 +1,15 @@
 import type { CreateOptions, ListContainersOptions, ListedContainer } from '../../imgtool/index.js';
 import { compareText, formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
-import { FORMAT, readFormat } from '../output-format.js';
+import type { CommandTable } from '../command.js';
+import { wholeNumber } from '../options/option.js';
+import { FORMAT, readFormat } from '../options/format.js';
 import type { Table } from '../table.js';
 import { CONTAINER_HEADINGS, containerRow } from '../views/container-row.js';
-import { PLATFORM, PULL, refusing, RESERVE, withoutEffect } from './common-options.js';
+import { PULL } from '../options/common.js';
+import { refusing, withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
 /** Options of docker and podman create that are about a command. */
@@ -17,8 +20,7 @@ const RUN_FLAGS = [
   ...['--entrypoint', '--security-opt', '--rm', '--restart', '-d', '--detach'],
 ];
 
-export const create: CommandSpec = {
-  path: ['create'],
+export const create: CommandTable = {
   group: 'Containers',
   summary: 'create a container: a writable snapshot of an image',
   description:
@@ -36,7 +38,7 @@ export const create: CommandSpec = {
       ['-p', '--publish', '-P', '--publish-all'],
       'commands have the network of this machine: see imgtool run',
     ),
-    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool config IMAGE --change "LABEL K=V"'),
+    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool mutate IMAGE --change "LABEL K=V"'),
   },
   examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'create a container named box' }],
   async run({ args, options, signal, imgtool }) {
@@ -51,9 +53,7 @@ export const create: CommandSpec = {
   },
 };
 
-export const containers: CommandSpec = {
-  path: ['containers'],
-  aliases: ['ps'],
+export const containers: CommandTable = {
   group: 'Containers',
   summary: 'list containers',
   description:
@@ -135,8 +135,7 @@ function tableOf(
   };
 }
 
-export const rm: CommandSpec = {
-  path: ['rm'],
+export const rm: CommandTable = {
   group: 'Containers',
   summary: 'remove containers and their files',
   description:
@@ -188,8 +187,7 @@ export const rm: CommandSpec = {
   },
 };
 
-export const mount: CommandSpec = {
-  path: ['mount'],
+export const mount: CommandTable = {
   group: 'Containers',
   summary: "print the directory that holds a container's files",
   description: 'The directory can be used right away; no unmount is needed.',

@@ -3,13 +3,13 @@ import type { CopyOptions } from '../../imgtool/index.js';
 import type { CopyPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import { sizeOf } from '../ci/size-of.js';
-import type { CommandResult, CommandSpec } from '../command.js';
-import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
-import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
+import type { CommandResult, CommandTable } from '../command.js';
+import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
+import { withoutEffect } from '../options/peers.js';
 import { writeResultFile } from './result-file.js';
 
-export const copy: CommandSpec = {
-  path: ['copy'],
+export const copy: CommandTable = {
   resumes: true,
   group: 'Registries',
   summary: 'copy an image between registries, stores and archives',

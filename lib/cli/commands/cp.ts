@@ -1,7 +1,6 @@
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 
-export const cp: CommandSpec = {
-  path: ['cp'],
+export const cp: CommandTable = {
   group: 'Containers',
   summary: 'copy files between this machine and a container',
   description:

@@ -1,11 +1,11 @@
 import type { DiffEntry } from '../../imgtool/index.js';
 import { formatSize } from '../../util/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import type { Colour } from '../look.js';
-import { PLATFORM, RESERVE } from './common-options.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
-export const diff: CommandSpec = {
-  path: ['diff'],
+export const diff: CommandTable = {
   group: 'Containers',
   summary: 'list the changes in a container or an image',
   description:

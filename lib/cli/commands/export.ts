@@ -1,8 +1,8 @@
-import type { CommandSpec } from '../command.js';
-import { BUILD_RESERVE, CHANGE } from './common-options.js';
+import type { CommandTable } from '../command.js';
+import { CHANGE } from '../options/common.js';
+import { BUILD_RESERVE } from '../options/reserve.js';
 
-export const exportCommand: CommandSpec = {
-  path: ['export'],
+export const exportCommand: CommandTable = {
   group: 'Containers',
   summary: 'write all files of a container to a tar',
   description: 'The tar is a consistent snapshot, even if the container changes meanwhile.',
@@ -23,8 +23,7 @@ export const exportCommand: CommandSpec = {
   },
 };
 
-export const importCommand: CommandSpec = {
-  path: ['import'],
+export const importCommand: CommandTable = {
   group: 'Containers',
   summary: 'create an image from a tar of a root file system',
   description:

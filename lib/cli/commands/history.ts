@@ -1,10 +1,9 @@
-import type { CommandSpec } from '../command.js';
-import { FORMAT, readFormat } from '../output-format.js';
+import type { CommandTable } from '../command.js';
+import { FORMAT, readFormat } from '../options/format.js';
 import { HISTORY_HEADINGS, historyRow } from '../views/history-row.js';
-import { PLATFORM } from './common-options.js';
+import { PLATFORM } from '../options/platform.js';
 
-export const history: CommandSpec = {
-  path: ['history'],
+export const history: CommandTable = {
   group: 'Images',
   summary: 'show how an image was built, newest step first',
   description:

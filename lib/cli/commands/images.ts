@@ -3,15 +3,14 @@ import type { ImageSummary } from '../../operations/index.js';
 import { familiarReference, parseReference } from '../../spec/index.js';
 import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
-import type { CommandSpec } from '../command.js';
-import { FORMAT, readFormat } from '../output-format.js';
-import { shortDigest } from '../progress-lines.js';
+import type { CommandTable } from '../command.js';
+import { FORMAT, readFormat } from '../options/format.js';
+import { shortDigest } from '../short-digest.js';
 import type { Table } from '../table.js';
-import { IMAGE_HEADINGS, imageRows } from '../views/image-row.js';
-import { NO_HEADING, withoutEffect } from './common-options.js';
+import { NO_HEADING } from '../options/common.js';
+import { withoutEffect } from '../options/peers.js';
 
-export const images: CommandSpec = {
-  path: ['images'],
+export const images: CommandTable = {
   group: 'Images',
   summary: 'list the images in the store',
   description:
@@ -59,6 +58,7 @@ export const images: CommandSpec = {
     });
     const shape = { noTrunc: options.flag('no-trunc'), noHeading: options.flag('noheading') };
     if (format !== undefined && !options.flag('quiet')) {
+      const { IMAGE_HEADINGS, imageRows } = await import('../views/image-row.js');
       const rows = list.flatMap((image) => imageRows(image, shape));
       return format.result(rows, { headings: IMAGE_HEADINGS, noHeading: shape.noHeading, json: list });
     }

@@ -1,15 +1,15 @@
 import { UsageError } from '../../errors.js';
 import type { InspectedAsContainer, InspectedAsImage } from '../../imgtool/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
 import { jsonText } from '../json-text.js';
-import { FORMAT, readFormat, type OutputFormat } from '../output-format.js';
+import { FORMAT, readFormat, type OutputFormat } from '../options/format.js';
 import { inspectedContainer, inspectedImage } from '../views/inspected.js';
-import { PLATFORM, withoutEffect } from './common-options.js';
+import { withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
 
 type Inspected = InspectedAsContainer | InspectedAsImage;
 
-export const inspect: CommandSpec = {
-  path: ['inspect'],
+export const inspect: CommandTable = {
   group: 'Images',
   summary: 'show details of images (local or at a registry) or containers',
   description:

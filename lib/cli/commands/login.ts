@@ -1,12 +1,11 @@
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../errors.js';
 import { splitCredentials } from '../../imgtool/index.js';
-import type { CommandContext, CommandSpec } from '../command.js';
+import type { CommandContext, CommandTable } from '../command.js';
 
 const HOST = { name: 'HOST', summary: 'HOST[:PORT]; HOST/PATH for the repositories below a path' };
 
-export const login: CommandSpec = {
-  path: ['login'],
+export const login: CommandTable = {
   group: 'Registries',
   summary: 'log in to a registry',
   description:
@@ -50,8 +49,7 @@ export const login: CommandSpec = {
   },
 };
 
-export const logout: CommandSpec = {
-  path: ['logout'],
+export const logout: CommandTable = {
   group: 'Registries',
   summary: 'remove the login for a registry',
   description: 'Removes it from all files that imgtool reads and from the credential helpers they name.',

@@ -1,8 +1,8 @@
 import { UsageError } from '../../errors.js';
 import type { IndexOptions } from '../../imgtool/index.js';
 import type { MadeIndex } from '../../operations/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import type { OptionSpec } from '../option.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
+import type { OptionSpec } from '../options/option.js';
 
 const INDEX_OPTIONS: readonly OptionSpec[] = [
   {
@@ -20,8 +20,7 @@ const INDEX_OPTIONS: readonly OptionSpec[] = [
 ];
 const IMAGES = { name: 'IMAGE', summary: 'image or index at a registry', variadic: true };
 
-export const manifestCreate: CommandSpec = {
-  path: ['manifest', 'create'],
+export const manifestCreate: CommandTable = {
   group: 'Registries',
   summary: 'create an index (multi-platform image) from images at registries',
   description:
@@ -41,8 +40,7 @@ export const manifestCreate: CommandSpec = {
   },
 };
 
-export const manifestAdd: CommandSpec = {
-  path: ['manifest', 'add'],
+export const manifestAdd: CommandTable = {
   group: 'Registries',
   summary: 'add images to an index at a registry, replacing those of the same platform',
   arguments: [{ name: 'REF', summary: 'HOST/REPOSITORY:TAG of the index' }, IMAGES],

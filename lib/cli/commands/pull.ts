@@ -2,13 +2,13 @@ import type { PullOptions } from '../../imgtool/index.js';
 import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import { sizeOf } from '../ci/size-of.js';
-import type { CommandSpec, MadeImage } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { PLATFORM, PLATFORM_PARTS, platformText, RESERVE } from './common-options.js';
+import type { CommandTable, MadeImage } from '../command.js';
+import { shortDigest } from '../short-digest.js';
+import { PLATFORM, PLATFORM_PARTS, platformText } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 import { forEachArgument } from './for-each-argument.js';
 
-export const pull: CommandSpec = {
-  path: ['pull'],
+export const pull: CommandTable = {
   resumes: true,
   group: 'Images',
   summary: 'pull images from a registry into the store',

@@ -3,13 +3,13 @@ import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
 import { sizeOf } from '../ci/size-of.js';
-import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { COMPRESSION, compressionText, withoutEffect } from './common-options.js';
+import type { CommandContext, CommandResult, CommandTable, MadeImage } from '../command.js';
+import { shortDigest } from '../short-digest.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
+import { withoutEffect } from '../options/peers.js';
 import { writeResultFile } from './result-file.js';
 
-export const push: CommandSpec = {
-  path: ['push'],
+export const push: CommandTable = {
   resumes: true,
   group: 'Images',
   summary: 'push an image to a registry',

@@ -2,13 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { parseReference } from '../../spec/index.js';
 import { fileError } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
 
 const REF = { name: 'REF', summary: 'HOST/REPOSITORY[:TAG][@DIGEST]' };
 const BLOB = { name: 'REF', summary: 'HOST/REPOSITORY@DIGEST' };
 
-export const catalog: CommandSpec = {
-  path: ['catalog'],
+export const catalog: CommandTable = {
   group: 'Registries',
   summary: 'list the repositories of a registry',
   description: 'Not all registries support this; the large public ones do not.',
@@ -21,8 +20,7 @@ export const catalog: CommandSpec = {
   },
 };
 
-export const manifestGet: CommandSpec = {
-  path: ['manifest', 'get'],
+export const manifestGet: CommandTable = {
   group: 'Registries',
   summary: 'print a manifest or index byte for byte',
   arguments: [REF],
@@ -33,8 +31,7 @@ export const manifestGet: CommandSpec = {
   },
 };
 
-export const manifestPut: CommandSpec = {
-  path: ['manifest', 'put'],
+export const manifestPut: CommandTable = {
   group: 'Registries',
   summary: 'publish a manifest or index byte for byte',
   description: 'The blobs and manifests that it names must be at the registry. Prints its digest.',
@@ -48,8 +45,7 @@ export const manifestPut: CommandSpec = {
   },
 };
 
-export const manifestDelete: CommandSpec = {
-  path: ['manifest', 'delete'],
+export const manifestDelete: CommandTable = {
   group: 'Registries',
   summary: 'remove a manifest and all its tags, like "imgtool delete"',
   arguments: [REF],
@@ -58,8 +54,7 @@ export const manifestDelete: CommandSpec = {
   run: (context) => removeManifest(context, { tagOnly: false, dryRun: false }),
 };
 
-export const deleteCommand: CommandSpec = {
-  path: ['delete'],
+export const deleteCommand: CommandTable = {
   group: 'Registries',
   summary: 'remove an image from a registry',
   description:
@@ -78,8 +73,7 @@ export const deleteCommand: CommandSpec = {
     removeManifest(context, { tagOnly: context.options.flag('tag-only'), dryRun: context.options.flag('dry-run') }),
 };
 
-export const blobGet: CommandSpec = {
-  path: ['blob', 'get'],
+export const blobGet: CommandTable = {
   group: 'Registries',
   summary: 'write a blob to a file or standard output, and verify it',
   arguments: [BLOB],
@@ -98,8 +92,7 @@ export const blobGet: CommandSpec = {
   },
 };
 
-export const blobHead: CommandSpec = {
-  path: ['blob', 'head'],
+export const blobHead: CommandTable = {
   group: 'Registries',
   summary: 'check whether a repository has a blob, and print its size in bytes',
   arguments: [BLOB],
@@ -111,8 +104,7 @@ export const blobHead: CommandSpec = {
   },
 };
 
-export const referrers: CommandSpec = {
-  path: ['referrers'],
+export const referrers: CommandTable = {
   group: 'Registries',
   summary: 'list the referrers of an image: signatures, SBOMs, attestations',
   arguments: [REF],

@@ -1,9 +1,8 @@
 import type { TagsOptions } from '../../imgtool/index.js';
-import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
+import type { CommandTable } from '../command.js';
+import { wholeNumber } from '../options/option.js';
 
-export const tags: CommandSpec = {
-  path: ['tags'],
+export const tags: CommandTable = {
   group: 'Registries',
   summary: 'list the tags of a repository',
   arguments: [{ name: 'REPO', summary: 'HOST/REPOSITORY without tag' }],
@@ -28,8 +27,7 @@ export const tags: CommandSpec = {
   },
 };
 
-export const digest: CommandSpec = {
-  path: ['digest'],
+export const digest: CommandTable = {
   group: 'Registries',
   summary: 'print the digest of a reference at its registry',
   description: 'Takes one request. For an index, prints the digest of the index.',
@@ -42,8 +40,7 @@ export const digest: CommandSpec = {
   },
 };
 
-export const search: CommandSpec = {
-  path: ['search'],
+export const search: CommandTable = {
   group: 'Registries',
   summary: 'search a registry for repositories',
   description: 'Uses the search of registry protocol v1, which Docker Hub and a few others still support.',

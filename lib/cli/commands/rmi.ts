@@ -1,10 +1,9 @@
 import type { RemovedImage } from '../../operations/index.js';
-import type { CommandResult, CommandSpec } from '../command.js';
-import { withoutEffect } from './common-options.js';
+import type { CommandResult, CommandTable } from '../command.js';
+import { withoutEffect } from '../options/peers.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
-export const rmi: CommandSpec = {
-  path: ['rmi'],
+export const rmi: CommandTable = {
   group: 'Images',
   summary: 'remove names of images, and each image with its last name',
   description:

@@ -1,13 +1,15 @@
 import type { RunOptions } from '../../imgtool/index.js';
 import { UsageError } from '../../errors.js';
-import type { CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
-import { PLATFORM, PULL, refusing, RESERVE } from './common-options.js';
+import type { CommandTable } from '../command.js';
+import { wholeNumber } from '../options/option.js';
+import { PULL } from '../options/common.js';
+import { refusing } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
 const PORTS = 'the network is that of this machine (--network host): the ports of the command are here already';
 
-export const run: CommandSpec = {
-  path: ['run'],
+export const run: CommandTable = {
   group: 'Containers',
   summary: 'run a command in a container',
   description:
@@ -30,7 +32,7 @@ export const run: CommandSpec = {
       'there are only the network of this machine and none: --network host|none',
     ),
     ...refusing(['--device'], 'mount it: --volume /dev/X:/dev/X needs --privileged to be used'),
-    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool config IMAGE --change "LABEL K=V"'),
+    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool mutate IMAGE --change "LABEL K=V"'),
     ...refusing(['--volumes-from'], 'give the same --volume again'),
     ...refusing(
       ['--memory-swap', '--cpu-shares', '--cpuset-cpus'],

@@ -1,10 +1,11 @@
 import { UsageError } from '../../errors.js';
 import { ARCHIVE_FORMATS, type SaveOptions } from '../../imgtool/index.js';
-import type { CommandSpec } from '../command.js';
-import { PLATFORM, RESERVE, withoutEffect } from './common-options.js';
+import type { CommandTable } from '../command.js';
+import { withoutEffect } from '../options/peers.js';
+import { PLATFORM } from '../options/platform.js';
+import { RESERVE } from '../options/reserve.js';
 
-export const save: CommandSpec = {
-  path: ['save'],
+export const save: CommandTable = {
   group: 'Images',
   summary: 'write images to an archive',
   description:
@@ -46,8 +47,7 @@ export const save: CommandSpec = {
   },
 };
 
-export const load: CommandSpec = {
-  path: ['load'],
+export const load: CommandTable = {
   group: 'Images',
   summary: 'load images from an archive into the store',
   description:

@@ -1,10 +1,9 @@
 import { UsageError } from '../../errors.js';
 import { DEFAULTS } from '../../imgtool/index.js';
-import type { CommandSpec } from '../command.js';
-import type { Options } from '../options.js';
+import type { CommandTable } from '../command.js';
+import type { Options } from '../options/options.js';
 
-export const serve: CommandSpec = {
-  path: ['serve'],
+export const serve: CommandTable = {
   group: 'Registries',
   summary: 'run a registry that serves a directory or the images in the store',
   description:

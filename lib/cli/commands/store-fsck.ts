@@ -1,9 +1,8 @@
 import { StoreError } from '../../errors.js';
 import type { Finding } from '../../operations/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 
-export const storeFsck: CommandSpec = {
-  path: ['store', 'fsck'],
+export const storeFsck: CommandTable = {
   group: 'Store',
   summary: 'verify the content of the store',
   description:

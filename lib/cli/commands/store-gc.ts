@@ -1,11 +1,10 @@
 import { DEFAULTS } from '../../imgtool/index.js';
 import type { Garbage } from '../../operations/index.js';
 import { escapeText, formatSize, parseSize } from '../../util/index.js';
-import type { CommandResult, CommandSpec } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
+import type { CommandResult, CommandTable } from '../command.js';
+import { shortDigest } from '../short-digest.js';
 
-export const storeGc: CommandSpec = {
-  path: ['store', 'gc'],
+export const storeGc: CommandTable = {
   group: 'Store',
   summary: 'remove data that no image or container needs',
   description:

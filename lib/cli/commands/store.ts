@@ -1,9 +1,8 @@
 import { formatSize, parseSize } from '../../util/index.js';
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import type { StoreRoot } from '../../snapshot/index.js';
 
-export const storeInit: CommandSpec = {
-  path: ['store', 'init'],
+export const storeInit: CommandTable = {
   group: 'Store',
   summary: 'create the store, or mount it',
   description:
@@ -23,8 +22,7 @@ export const storeInit: CommandSpec = {
   },
 };
 
-export const storeInfo: CommandSpec = {
-  path: ['store', 'info'],
+export const storeInfo: CommandTable = {
   group: 'Store',
   summary: 'show the location of the store and its free space',
   arguments: [],
@@ -47,8 +45,7 @@ export const storeInfo: CommandSpec = {
   },
 };
 
-export const storeDf: CommandSpec = {
-  path: ['store', 'df'],
+export const storeDf: CommandTable = {
   group: 'Store',
   summary: 'show disk usage of the store',
   description:

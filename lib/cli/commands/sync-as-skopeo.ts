@@ -1,9 +1,9 @@
 import { UsageError } from '../../errors.js';
 import type { SyncedImage } from '../../imgtool/index.js';
 import type { CommandContext, CommandResult } from '../command.js';
-import type { OptionSpec } from '../option.js';
-import { sideOptions } from '../side-options.js';
-import { withoutEffect } from './common-options.js';
+import type { OptionSpec } from '../options/option.js';
+import { sideOptions } from '../options/sides.js';
+import { withoutEffect } from '../options/peers.js';
 
 /** The options of skopeo-sync(1) that say what SRC and DST are. */
 export const SKOPEO_OPTIONS: readonly OptionSpec[] = [

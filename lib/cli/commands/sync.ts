@@ -2,16 +2,16 @@ import { PartialError, UsageError } from '../../errors.js';
 import type { MirrorOptions } from '../../imgtool/index.js';
 import type { SyncReport, SyncRule } from '../../operations/index.js';
 import { formatSize, parseAge } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec, MadeImage } from '../command.js';
-import { wholeNumber } from '../option.js';
-import type { Options } from '../options.js';
-import { SIDE_OPTIONS, sideOptions } from '../side-options.js';
+import type { CommandContext, CommandResult, CommandTable, MadeImage } from '../command.js';
+import { wholeNumber } from '../options/option.js';
+import type { Options } from '../options/options.js';
+import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
 import { localTime, readSchedule, waitUntil, type Schedule } from '../watch-schedule.js';
-import { COMPRESSION, compressionText, QUEUE_OPTION } from './common-options.js';
+import { QUEUE_OPTION } from '../options/common.js';
+import { COMPRESSION, compressionText } from '../options/compression.js';
 import { SKOPEO_OPTIONS, syncDirectories } from './sync-as-skopeo.js';
 
-export const sync: CommandSpec = {
-  path: ['sync'],
+export const sync: CommandTable = {
   resumes: true,
   group: 'Registries',
   summary: 'mirror repositories; a tag that is up to date costs one HEAD request per side',

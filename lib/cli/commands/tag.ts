@@ -1,7 +1,6 @@
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 
-export const tag: CommandSpec = {
-  path: ['tag'],
+export const tag: CommandTable = {
   group: 'Images',
   summary: 'add a name to an image',
   description: 'If another image has the name, it loses it.',
@@ -17,8 +16,7 @@ export const tag: CommandSpec = {
   },
 };
 
-export const untag: CommandSpec = {
-  path: ['untag'],
+export const untag: CommandTable = {
   group: 'Images',
   summary: 'remove a name from an image; the image stays',
   arguments: [{ name: 'REF', summary: 'name to remove', completes: 'image' }],

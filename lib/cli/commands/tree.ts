@@ -1,11 +1,10 @@
 import { formatSize } from '../../util/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { shortDigest } from '../progress-lines.js';
-import { PLATFORM } from './common-options.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
+import { shortDigest } from '../short-digest.js';
+import { PLATFORM } from '../options/platform.js';
 import { shortName } from './images.js';
 
-export const tree: CommandSpec = {
-  path: ['tree'],
+export const tree: CommandTable = {
   group: 'Images',
   summary: 'show the layers of an image and which images share them',
   description: 'docker://REF reads from the registry and pulls nothing; sizes are then those of the compressed layers.',

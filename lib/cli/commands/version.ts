@@ -1,8 +1,7 @@
-import type { CommandSpec } from '../command.js';
+import type { CommandTable } from '../command.js';
 import { VERSION } from '../version.js';
 
-export const version: CommandSpec = {
-  path: ['version'],
+export const version: CommandTable = {
   group: 'Other',
   summary: 'show the version',
   description: 'With --json also the version of Node.js and the platform.',

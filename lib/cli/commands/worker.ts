@@ -1,11 +1,10 @@
 import { UsageError } from '../../errors.js';
 import type { SyncedTag } from '../../operations/index.js';
-import type { CommandContext, CommandResult, CommandSpec } from '../command.js';
-import { wholeNumber } from '../option.js';
-import { QUEUE_OPTION } from './common-options.js';
+import type { CommandContext, CommandResult, CommandTable } from '../command.js';
+import { wholeNumber } from '../options/option.js';
+import { QUEUE_OPTION } from '../options/common.js';
 
-export const worker: CommandSpec = {
-  path: ['worker'],
+export const worker: CommandTable = {
   resumes: true,
   group: 'Registries',
   summary: 'copy the tags that sync --queue has queued',

@@ -3,9 +3,9 @@ import { compareText } from '../../util/index.js';
 import type { CommandSpec } from '../command.js';
 import type { Completes } from '../completes.js';
 import { configPaths, readConfigFiles, type ConfigFile } from '../config-file.js';
-import { GLOBAL_OPTIONS } from '../global-options.js';
+import { GLOBAL_OPTIONS } from '../options/global.js';
 import { imgtoolFor } from '../imgtool-for.js';
-import { Options, resolveOption, type ResolvedOption } from '../options.js';
+import { Options, resolveOption, type ResolvedOption } from '../options/options.js';
 import { archivePaths } from './archive-paths.js';
 import { NameCache } from './name-cache.js';
 import { readWords, type Cursor, type PartialLine } from './read-words.js';
@@ -190,7 +190,7 @@ class Completer {
     const flags = new Map([...this.#line.flags, ['retry', ['0']]]);
     const resolve = (spec: (typeof GLOBAL_OPTIONS)[number]): ResolvedOption => {
       try {
-        return resolveOption(spec, [], { flags, env, files });
+        return resolveOption(spec, [[]], { flags, env, files });
       } catch {
         return { spec, value: spec.default, origin: 'default' };
       }
@@ -209,7 +209,7 @@ function endAt(ms: keyof typeof LEAST_MS, { IMGTOOL_COMPLETION_TIMEOUT: given }:
 
 function verbs({ commands, depth }: Cursor & { kind: 'verb' }): Candidate[] {
   const summaries = new Map<string, string | undefined>();
-  for (const { path, aliases = [], summary } of commands) {
+  for (const { path, aliases, summary } of commands) {
     const isGroup = path.length > depth + 1;
     for (const word of [path[depth]!, ...(depth === 0 ? aliases : [])])
       if (!summaries.has(word) || !isGroup) summaries.set(word, isGroup ? undefined : summary);

@@ -1,7 +1,7 @@
 import type { CommandSpec } from '../command.js';
 import { completesOf, type Completable, type Completes } from '../completes.js';
-import { GLOBAL_OPTIONS } from '../global-options.js';
-import type { OptionSpec } from '../option.js';
+import { GLOBAL_OPTIONS } from '../options/global.js';
+import type { OptionSpec } from '../options/option.js';
 
 /** What the word at the cursor is to become. */
 export type Cursor =
@@ -52,7 +52,7 @@ class WordReader {
   #optionsEnded = false;
 
   constructor(commands: readonly CommandSpec[]) {
-    this.#commands = commands.filter(({ hidden }) => hidden !== true);
+    this.#commands = commands;
   }
 
   /** Takes one word; returns the option whose value is the next one. */
@@ -74,7 +74,7 @@ class WordReader {
     if (this.#isHelp || (optionsFirst === true && this.#args > 0)) return NOTHING;
     const spec = specs[Math.min(this.#args, specs.length - 1)];
     if (spec === undefined || (this.#args >= specs.length && spec.variadic !== true)) return NOTHING;
-    const subcommands = this.#args > 0 ? [] : this.#below(this.#command.path).map(({ path }) => path.at(-1)!);
+    const subcommands = this.#args > 0 ? [] : this.#below(this.#path).map(({ path }) => path.at(-1)!);
     const cursor = valueOf(spec);
     return { ...cursor, choices: [...cursor.choices, ...subcommands] };
   }
@@ -120,8 +120,7 @@ class WordReader {
 
   #readArgument(word: string): void {
     if (this.#command !== undefined) {
-      const below =
-        this.#args === 0 ? this.#below(this.#command.path).find(({ path }) => path.at(-1) === word) : undefined;
+      const below = this.#args === 0 ? this.#below(this.#path).find(({ path }) => path.at(-1) === word) : undefined;
       if (below !== undefined) this.#command = below;
       else this.#args += 1;
       if (this.#command.optionsFirst === true) this.#optionsEnded = true;
@@ -129,7 +128,7 @@ class WordReader {
     else {
       this.#path.push(word);
       this.#command = this.#commands.find(
-        ({ path, aliases = [] }) =>
+        ({ path, aliases }) =>
           path.join(' ') === this.#path.join(' ') || (this.#path.length === 1 && aliases.includes(word)),
       );
     }

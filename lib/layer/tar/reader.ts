@@ -139,20 +139,16 @@ export class TarReader {
   }
 
   #skip(count: number): void {
-    const windows = this.#windows;
-    windows.start += this.#piece;
-    this.#piece = 0;
-    let left = count;
-    while (left > 0) {
-      const step = Math.min(left, windows.end - windows.start);
-      windows.start += step;
-      left -= step;
-      if (left > 0 && windows.start === windows.end && !windows.advance()) this.#truncated();
-    }
+    if (this.#skipUpTo(count) > 0) this.#truncated();
   }
 
   /** An archive may end with the last byte of its last member: padding that is missing counts as read. */
   #skipPadding(count: number): void {
+    this.#skipUpTo(count);
+  }
+
+  /** Number of bytes that are missing because the archive ends. */
+  #skipUpTo(count: number): number {
     const windows = this.#windows;
     windows.start += this.#piece;
     this.#piece = 0;
@@ -161,8 +157,9 @@ export class TarReader {
       const step = Math.min(left, windows.end - windows.start);
       windows.start += step;
       left -= step;
-      if (left > 0 && !windows.advance()) return;
+      if (left > 0 && !windows.advance()) return left;
     }
+    return 0;
   }
 
   /** The name of a tape says nothing about files. */

@@ -1,7 +1,7 @@
 import { AlreadyExistsError, ArchiveFormatError, UnsupportedMediaTypeError } from '../../errors.js';
 import type { ArchivedImage, ImageArchive } from '../../archive/index.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import { isKeptElsewhere, platformScore, type Digest } from '../../spec/index.js';
+import { isNonDistributable, platformScore, type Digest } from '../../spec/index.js';
 import { type StoreDestinationDeps, type StoreDestinationOptions, withStoreDestination } from '../copy/index.js';
 import { type FetchedImage, presentLayers, type PlatformQuery, type PulledLayer } from '../layers/index.js';
 import { type ResolvedImage, resolveImage } from '../registry/index.js';
@@ -60,7 +60,7 @@ export function loadImages(deps: LoadDeps, request: LoadRequest): Promise<Loaded
     for (const [i, { image, layers }] of fetched.entries()) {
       const { names } = planned[i]!.archived;
       for (const name of names.length === 0 ? [undefined] : names)
-        await store.record(image, { name, ...(replace ? {} : { onTaken: nameTakenError }) });
+        await store.record(image, { name, ...(replace ? {} : { takenError: nameTakenError }) });
       loaded.push({ id: image.id, names, digest: image.manifest.digest, layers });
     }
     return loaded;
@@ -94,7 +94,7 @@ async function findPresent(deps: LoadDeps, id: Digest, manifest: Digest): Promis
   const record = (await deps.metadata.images.ofImage(id)).find((one) => one.manifest.digest === manifest);
   if (record === undefined || !(await isComplete(deps, record))) return undefined;
   for (const layer of record.layers)
-    if (!isKeptElsewhere(layer) && (await deps.content.stat(layer.digest)) === undefined) return undefined;
+    if (!isNonDistributable(layer) && (await deps.content.stat(layer.digest)) === undefined) return undefined;
   return record;
 }
 

@@ -1,6 +1,6 @@
 import type { ImageArchiveWriter } from '../../archive/index.js';
 import {
-  isKeptElsewhere,
+  isNonDistributable,
   type Descriptor,
   type ImageDestination,
   type RawManifest,
@@ -25,7 +25,7 @@ export class SavedArchive implements ImageDestination {
   /** A non-distributable layer that the store does not have is left out. */
   async hasBlob(blob: Descriptor): Promise<boolean> {
     if (await this.#writer.has(blob)) return true;
-    return isKeptElsewhere(blob) && (await this.#content.stat(blob.digest)) === undefined;
+    return isNonDistributable(blob) && (await this.#content.stat(blob.digest)) === undefined;
   }
 
   /** Each image is put, even one that is there under another name. */

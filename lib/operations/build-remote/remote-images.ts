@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { UsageError } from '../../errors.js';
 import type { TagOrDigest } from '../../registry/index.js';
 import type { FileTree } from '../../rootfs/index.js';
@@ -13,12 +12,11 @@ import {
   type ImageSource,
   type Platform,
   type Reference,
-  type ReopenableBlob,
 } from '../../spec/index.js';
 import { withSubject } from '../../util/index.js';
 
 import { describeImage, type LayerPlan } from '../layers/index.js';
-import { openRegistrySource, readBlob, resolveImage } from '../registry/index.js';
+import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
@@ -31,14 +29,6 @@ export interface RemoteImage {
   readonly layers: readonly LayerPlan[];
   /** Its files; each layer that no index is kept of is streamed once. */
   tree(): Promise<FileTree>;
-}
-
-async function readConfig(blob: ReopenableBlob, signal: AbortSignal): Promise<Buffer> {
-  const open = async (): Promise<{ readonly body: Readable; readonly restarted: boolean }> => ({
-    body: await blob.open({ signal, offset: 0 }),
-    restarted: false,
-  });
-  return readBlob({ descriptor: blob.descriptor, open }, { maxBytes: MAX_CONFIG_BYTES, signal });
 }
 
 /** The images that stages begin with or copy from, each looked up once. */
@@ -85,7 +75,7 @@ export class RemoteImages {
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
     const query = { reference, platform, platformGiven: true, signal };
     const { config, steps } = await describeImage(resolved, query, {
-      readConfig: (descriptor) => readConfig(source.blob(descriptor), signal),
+      readConfig: (descriptor) => readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
       onNote: (line) => this.#deps.progress.note(line),
     });
     let tree: Promise<FileTree> | undefined;

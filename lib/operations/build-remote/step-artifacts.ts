@@ -16,7 +16,7 @@ import {
 import { readBlob } from '../registry/index.js';
 
 /** Media type of the config of a step's artifact. */
-export const STEP_RECORD_TYPE = 'application/vnd.imgtool.build.step.v1+json';
+const STEP_RECORD_TYPE = 'application/vnd.imgtool.build.step.v1+json';
 const MAX_RECORD_BYTES = 1024 * 1024;
 
 /** A layer that a cached step made. */

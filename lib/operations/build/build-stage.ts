@@ -24,7 +24,7 @@ import type { BuildRequest, ImportedStep, StageLayer, StepKey, StepTree } from '
 
 /** What building a stage needs. */
 export interface StageContext extends StepDeps {
-  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime' | 'trees' | 'progress'>;
+  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime' | 'rootfs' | 'progress'>;
   readonly request: BuildRequest;
   readonly sources: BuildSources;
   readonly log: StepLog;
@@ -238,7 +238,7 @@ class StageRun {
       perform: async (workKey, keep) => {
         const directory = await deps.snapshots.prepare(workKey, below?.subvolume);
         const { uid, gid } = await deps.runtime.findUser(directory, user);
-        await deps.trees.makeDirectories(directory, workdir, { mode: 0o755, uid, gid, mtimeNs: this.#nowNs() });
+        await deps.rootfs.makeDirectories(directory, workdir, { mode: 0o755, uid, gid, mtimeNs: this.#nowNs() });
         return keep(0);
       },
     });

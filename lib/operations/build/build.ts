@@ -127,9 +127,9 @@ class Build {
 
   /** Finished steps survive a power cut, whatever became of the build; its own failure counts more than that of this. */
   async #keepSteps(): Promise<void> {
-    if (!this.#cache.hasUnsealed) return;
+    if (!this.#cache.hasUnsynced) return;
     await this.#deps.snapshots.sync();
-    await this.#cache.seal();
+    await this.#cache.markSynced();
   }
 
   async #layersOf(state: StageState) {

@@ -3,7 +3,7 @@ import type { RunMount } from '../../dockerfile/index.js';
 import type { VolumeMount } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
 
-type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees'>;
+type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs'>;
 
 /** A cache that is mounted in a container; `release` after the run. */
 export interface MountedCache {
@@ -28,7 +28,7 @@ export interface CacheMount {
 }
 
 /** Name of the cache in the store. */
-export function cacheKey(id: string): string {
+function cacheKey(id: string): string {
   return createHash('sha256').update(id).digest('hex');
 }
 
@@ -100,16 +100,16 @@ async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: A
 
 /** A source is looked up inside the cache: what a build left there leads nowhere else. */
 async function volumeOf(
-  { trees }: CacheDeps,
+  { rootfs }: CacheDeps,
   directory: string,
   { target, source, readOnly }: CacheMount,
 ): Promise<VolumeMount> {
   if (source === undefined) return { source: directory, target, readOnly };
-  await trees.makeDirectories(directory, source, {
+  await rootfs.makeDirectories(directory, source, {
     mode: 0o755,
     uid: 0,
     gid: 0,
     mtimeNs: BigInt(Date.now()) * 1_000_000n,
   });
-  return { source: await trees.realPath(directory, source), target, readOnly };
+  return { source: await rootfs.realPath(directory, source), target, readOnly };
 }

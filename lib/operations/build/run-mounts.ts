@@ -9,7 +9,7 @@ import {
 } from '../../dockerfile/index.js';
 import type { MemoryFile, RunInput, TmpfsMount, VolumeMount } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { BuildContext, BuildSources } from '../build-context/index.js';
+import type { BuildContext, BuildSources, Selection } from '../build-context/index.js';
 import { mountCache } from './cache-mounts.js';
 import type { BuildRequest, StepTree } from './types.js';
 
@@ -44,7 +44,7 @@ export interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryF
 }
 
 interface MountDeps {
-  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progress'>;
+  readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
   readonly request: BuildRequest;
   readonly sources: BuildSources;
   /** Finds what `from=` means; undefined: the build context. */
@@ -222,7 +222,7 @@ async function planBind(
         const directory = readOnly
           ? context.deps.snapshots.layerPath(found.tree.subvolume)
           : await workOn(context, found.tree, opening);
-        const path = await context.deps.trees.realPath(directory, source);
+        const path = await context.deps.rootfs.realPath(directory, source);
         opening.volumes.push({ source: path, target, readOnly });
         return;
       }
@@ -231,7 +231,7 @@ async function planBind(
       await copyInto(context, found, { source, directory });
       const name = posix.resolve('/', source).slice(1);
       const isFile = found.context.tree.node(name)?.type !== 'directory';
-      const path = isFile ? await context.deps.trees.realPath(directory, posix.basename(source)) : directory;
+      const path = isFile ? await context.deps.rootfs.realPath(directory, posix.basename(source)) : directory;
       opening.volumes.push({ source: path, target, readOnly });
     },
   };
@@ -248,36 +248,30 @@ async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, 
   return deps.snapshots.prepare(key, tree?.subvolume);
 }
 
-async function digestOf({ sources, request }: MountDeps, { context }: MountSource, source: string): Promise<string> {
-  const selection = await sources.select({
-    instruction: copyOf(source),
-    context,
-    workdir: '/',
-    signal: request.signal,
-  });
-  try {
-    return await selection.digest();
-  } finally {
-    await selection.close();
-  }
+function digestOf(deps: MountDeps, found: MountSource, source: string): Promise<string> {
+  return withSelection(deps, found, source, (selection) => selection.digest());
 }
 
-async function copyInto(
-  { sources, request }: MountDeps,
-  { context }: MountSource,
+function copyInto(
+  deps: MountDeps,
+  found: MountSource,
   { source = '/', directory }: { readonly source?: string | undefined; readonly directory: string },
 ): Promise<void> {
-  const selection = await sources.select({
-    instruction: copyOf(source),
-    context,
-    workdir: '/',
-    signal: request.signal,
-  });
+  const { sources, request } = deps;
+  const how = { createdNs: BigInt(Date.now()) * 1_000_000n, signal: request.signal };
+  return withSelection(deps, found, source, (selection) => sources.write(selection, directory, how));
+}
+
+async function withSelection<T>(
+  { sources, request }: MountDeps,
+  { context }: MountSource,
+  source: string,
+  act: (selection: Selection) => Promise<T>,
+): Promise<T> {
+  const instruction = copyOf(source);
+  const selection = await sources.select({ instruction, context, workdir: '/', signal: request.signal });
   try {
-    await sources.write(selection, directory, {
-      createdNs: BigInt(Date.now()) * 1_000_000n,
-      signal: request.signal,
-    });
+    return await act(selection);
   } finally {
     await selection.close();
   }

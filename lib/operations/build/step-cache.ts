@@ -108,12 +108,12 @@ export class StepCache {
   }
 
   /** Whether steps of this build may be lost to a power cut. */
-  get hasUnsealed(): boolean {
+  get hasUnsynced(): boolean {
     return [...this.#seen.values()].some(({ sealed, bootId }) => !sealed && bootId === this.#deps.metadata.bootId);
   }
 
   /** After a sync: the files of the steps that this build made survive a power cut, and their size is known. */
-  async seal(): Promise<void> {
+  async markSynced(): Promise<void> {
     for (const record of this.#seen.values()) {
       if (record.sealed || record.bootId !== this.#deps.metadata.bootId) continue;
       const size =

@@ -26,7 +26,7 @@ export interface CopyFilesRequest {
   readonly signal: AbortSignal;
 }
 
-type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progress'>;
+type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
 
 /**
  * Copies files between this machine and containers, or between containers; they may be running. Nothing outside the
@@ -34,7 +34,7 @@ type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'trees' | 'progre
  */
 export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
   const { from, to, followLink, signal } = request;
-  const totals = await deps.trees.copyPath({
+  const totals = await deps.rootfs.copyPath({
     from: await placeOf(deps, from),
     to: await placeOf(deps, to),
     followLink,
@@ -62,7 +62,7 @@ export async function copyFilesToTar(
 ): Promise<void> {
   const { id } = await findContainer(deps, from.container);
   await withFrozen(deps, { id, signal }, async (frozen) => {
-    const place = await deps.trees.locatePath({ root: frozen.path, path: from.path }, { followLink });
+    const place = await deps.rootfs.locatePath({ root: frozen.path, path: from.path }, { followLink });
     try {
       const packed = await deps.packTree({ root: place.parent, name: place.name, output, signal });
       for (const note of packed.notes) deps.progress.note(note);
@@ -90,7 +90,7 @@ export async function copyFilesFromTar(
   },
 ): Promise<CopyTotals> {
   const target = await placeOf(deps, to);
-  const place = await deps.trees.locatePath(target, { followLink: true });
+  const place = await deps.rootfs.locatePath(target, { followLink: true });
   place.close();
   if (place.directory === undefined) {
     throw new UsageError(`${to.path} is not a directory`, { hint: 'a tar is unpacked into a directory' });
@@ -106,7 +106,7 @@ export async function copyFilesFromTar(
     }
     await mkdir(tree);
     await unpack(deps, { tar, tree, signal });
-    const totals = await deps.trees.copyPath({
+    const totals = await deps.rootfs.copyPath({
       from: { root: tree, path: '/.' },
       to: target,
       followLink: false,

@@ -17,7 +17,7 @@ import {
   type ImageSource,
   isConfigType,
   isIndexType,
-  isKeptElsewhere,
+  isNonDistributable,
   isLayerType,
   isManifestType,
   isSchema1Type,
@@ -158,7 +158,7 @@ class ImageConverter {
   async #formFor(layer: Descriptor, format: ManifestFormat): Promise<LayerForm | undefined> {
     const { compression } = this.#job.conversion;
     // Its URLs have these bytes and no others.
-    if (isKeptElsewhere(layer)) return undefined;
+    if (isNonDistributable(layer)) return undefined;
     const now = compressionOfType(layer.mediaType);
     const wanted = compression?.kind ?? (allowsCompression(format, now) ? now : 'gzip');
     const stays = wanted === now && compression?.level === undefined;

@@ -225,7 +225,7 @@ export async function repackLayer(
 }
 
 /** Writes a layer and takes what is written, telling how far it is. `digest`: of the layer it is made of. */
-export async function writeLayer<Written extends { readonly tarSize: number }, Taken>(
+async function writeLayer<Written extends { readonly tarSize: number }, Taken>(
   { progress }: WriteLayerDeps,
   how: {
     readonly digest: Digest;

@@ -15,7 +15,7 @@ import {
   type LayerCompression,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { SharedRead } from '../registry/index.js';
+import { readSourceBlob, SharedRead } from '../registry/index.js';
 
 /** A blob that was made. */
 export interface SpooledBlob {
@@ -125,18 +125,14 @@ export async function readVerified(
   return reader!.blob.open({ signal: options.signal, offset: 0 });
 }
 
-/** A small blob of a source, verified. Throws LayerFormatError when it is over `maxBytes`. */
-export async function readSmallBlob(
+/** A small blob of a source, verified; resumed where a connection broke. Throws SizeMismatchError, DigestMismatchError. */
+export function readSmallBlob(
   source: Pick<ImageSource, 'blob'>,
   descriptor: Descriptor,
-  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+  options: { readonly maxBytes: number; readonly signal: AbortSignal },
 ): Promise<Buffer> {
-  if (descriptor.size > maxBytes) {
-    throw new LayerFormatError(`blob ${descriptor.digest} is ${descriptor.size} bytes, over the limit of ${maxBytes}`);
-  }
-  const chunks: Buffer[] = [];
-  for await (const chunk of await readVerified(source.blob(descriptor), { signal })) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+  const blob = source.blob(descriptor);
+  return readSourceBlob({ descriptor, open: ({ signal }) => readVerified(blob, { signal }) }, options);
 }
 
 /** A blob that is here as bytes. */

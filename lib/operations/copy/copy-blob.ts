@@ -2,7 +2,7 @@ import { ArchiveFormatError, NotFoundError } from '../../errors.js';
 import type { ProgressSink, ProgressState } from '../../progress/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
-  isKeptElsewhere,
+  isNonDistributable,
   type BlobReader,
   type Descriptor,
   type ImageDestination,
@@ -76,7 +76,7 @@ class BlobCopy {
 
   async #find(destination: ImageDestination): Promise<CopiedState | undefined> {
     if (await destination.hasBlob(this.#blob, this.#options)) return 'present';
-    if (isKeptElsewhere(this.#blob) && destination.leavesForeign === true) return 'skipped';
+    if (isNonDistributable(this.#blob) && destination.leavesForeign === true) return 'skipped';
     return this.#mount(destination);
   }
 
@@ -158,7 +158,7 @@ export function withForeignBlobs(
 
 function fromEither(own: ReopenableBlob, foreignBlob: RegistryClient['foreignBlob']): ReopenableBlob {
   const { descriptor } = own;
-  if (!isKeptElsewhere(descriptor)) return own;
+  if (!isNonDistributable(descriptor)) return own;
   const foreign = reopenable(foreignBlob(descriptor));
   let isThere = true;
   return {

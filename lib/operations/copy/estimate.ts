@@ -1,5 +1,5 @@
 import {
-  isKeptElsewhere,
+  isNonDistributable,
   type Descriptor,
   type ImageDestination,
   type ImageSource,
@@ -51,7 +51,7 @@ export async function estimate(
     if (isKnown()) return undefined;
     sum.requests++;
     if (await destination.hasBlob(blob, { signal })) return 'present';
-    if (isKeptElsewhere(blob) && destination.leavesForeign === true) return 'skipped';
+    if (isNonDistributable(blob) && destination.leavesForeign === true) return 'skipped';
     const isMounted = (await destination.canMountBlob?.(blob, source, { signal })) === true;
     // Another one may have counted it meanwhile.
     if (isKnown()) return undefined;

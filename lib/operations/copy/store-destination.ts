@@ -7,7 +7,7 @@ import {
   formatReference,
   hostPlatform,
   type ImageDestination,
-  isKeptElsewhere,
+  isNonDistributable,
   parseReference,
   type RawManifest,
   type Reference,
@@ -241,7 +241,7 @@ function blobsLeftOut(name: string): BlobReader {
 function blobMissingError(name: string, blob: Descriptor): NotFoundError {
   const { digest, urls = [] } = blob;
   const facts = { kind: 'blob', subject: digest } as const;
-  if (isKeptElsewhere(blob)) {
+  if (isNonDistributable(blob)) {
     return new NotFoundError(`${name}: layer ${digest} is non-distributable; its place is ${urls[0]!.slice(0, 200)}`, {
       ...facts,
       hint: 'the store needs all layers: try imgtool pull, which fetches this one too',

@@ -2,7 +2,7 @@ import type { ImageRecord } from '../../metadata/index.js';
 import type { Descriptor, DiffId, Digest, LayerFiles } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type BlobPlaces, fetchFromPlaces } from '../download/index.js';
-import { packAnew } from '../layers/index.js';
+import { packFromFiles } from '../layers/index.js';
 
 /** What the layers of a stored image need; the registry only when a blob is not in the store any more. */
 export type StoredLayerDeps = Pick<
@@ -59,6 +59,6 @@ export class StoredLayers implements LayerFiles {
   }
 
   pack(position: number, options: Parameters<LayerFiles['pack']>[1]): ReturnType<LayerFiles['pack']> {
-    return packAnew(this.#deps, { record: this.#record, position }, options);
+    return packFromFiles(this.#deps, { record: this.#record, position }, options);
   }
 }

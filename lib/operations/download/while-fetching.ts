@@ -1,7 +1,7 @@
 import { DiskSpaceError } from '../../errors.js';
 import type { BlobReader, Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { sealLayers } from '../store/index.js';
+import { syncLayers } from '../store/index.js';
 import { type BlobDownloads, startDownloads } from './blob-downloads.js';
 
 type FetchDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
@@ -55,7 +55,7 @@ async function syncEarlier({
   progress,
 }: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>): Promise<void> {
   try {
-    await sealLayers({ metadata, snapshots });
+    await syncLayers({ metadata, snapshots });
   } catch (error) {
     progress.note(`layers of earlier pulls could not be made safe against power loss: ${(error as Error).message}`);
   }

@@ -7,7 +7,7 @@ export * from './freeze-container.js';
 export * from './keep-reserve.js';
 export * from './look-up-image.js';
 export * from './made-layers.js';
-export * from './pack-anew.js';
+export * from './pack-from-files.js';
 export * from './pack-into-store.js';
 export * from './restore-layers.js';
 export * from './unpack-layers.js';

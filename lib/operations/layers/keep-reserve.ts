@@ -62,7 +62,7 @@ export function roomAbove({ dataFree, backingFree = Infinity }: SpaceReport, res
  * Measures the room; when there is less than `needed` bytes above the reserve, again after btrfs has freed what was deleted
  * just before. It does not flush to a disk below that is full: the pool would turn read-only.
  */
-export async function spaceFor(
+async function spaceFor(
   snapshots: OperationDeps['snapshots'],
   needed: number,
   { reserveBytes, signal }: { readonly reserveBytes: number; readonly signal: AbortSignal },

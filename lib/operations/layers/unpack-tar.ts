@@ -23,7 +23,7 @@ export interface TarLayer {
 
 /**
  * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may
- * exist nowhere else: call `sealLayers` before a record names the layer. Throws LayerFormatError,
+ * exist nowhere else: call `syncLayers` before a record names the layer. Throws LayerFormatError,
  * UnsupportedMediaTypeError, PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing),
  * StoreError (the disk lost bytes of it), DiskSpaceError, AbortError; the layer is rolled back then.
  */

@@ -9,7 +9,7 @@ import {
   LayerSizes,
   madeFrom,
   readRecords,
-  sealLayers,
+  syncLayers,
   type StoreRecords,
   sum,
   sweepStore,
@@ -83,7 +83,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
     if (!dryRun) {
       await sweepStore(deps);
       // A layer that a power cut may take needs its blob.
-      if (request.dropBlobs) await sealLayers({ metadata, snapshots });
+      if (request.dropBlobs) await syncLayers({ metadata, snapshots });
     }
     const build = await findBuildGarbage(deps, request);
     const found = await findGarbage(deps, request);

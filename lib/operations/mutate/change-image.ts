@@ -15,7 +15,6 @@ import {
   type ImageConfig,
   layerMediaType,
   nextChainId,
-  type Reference,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, packIntoStore, type RestoreDeps, restoreLayers, unpackTar } from '../layers/index.js';
@@ -25,34 +24,20 @@ import {
   findImage,
   lockStore,
   readImageConfig,
-  sealLayers,
+  syncLayers,
   sweepStore,
   withWorkKey,
 } from '../store/index.js';
 import { deriveImage, checkNewName } from './derive-image.js';
+import type { NewImageResult, NewImageRequest } from './new-image.js';
 
 /** The image to start from, and what to change. */
-export interface ImageChangeRequest {
+export interface ImageChangeRequest extends NewImageRequest {
   /** Name, ID or unique prefix of one. */
   readonly image: string;
-  /** Name of the new image. Default: none, only an ID. */
-  readonly reference?: Reference | undefined;
-  readonly message?: string | undefined;
-  readonly author?: string | undefined;
-  /** Dockerfile instructions for the config, applied in order. */
-  readonly changes: readonly string[];
-  /** Seconds since 1970: upper limit for the dates in the config and of packed files. */
-  readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system. Default: 1 GiB, or half of the free space if that is less. */
-  readonly reserveBytes?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
-export interface ChangedImage {
-  readonly id: Digest;
-  readonly name: string | undefined;
-  /** Digest of the manifest. */
-  readonly digest: Digest;
+export interface ChangedImage extends NewImageResult {
   readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
 }
 
@@ -72,7 +57,7 @@ interface Layers {
 }
 
 /** Creates an image with a modified config and the same layers. Throws NotFoundError, UsageError. */
-export function configImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
+export function mutateImage(deps: ChangeDeps, request: ImageChangeRequest): Promise<ChangedImage> {
   return changeImage(deps, request, ({ base, config, step }) =>
     Promise.resolve({ ...base, history: [...historyOf(config), { ...step('imgtool config'), empty_layer: true }] }),
   );
@@ -187,7 +172,7 @@ async function appendTars(
       diffIds.push(step.diffId);
       parent = step.chainId;
     }
-    await sealLayers(deps);
+    await syncLayers(deps);
   } finally {
     await applier.close();
   }

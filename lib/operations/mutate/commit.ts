@@ -7,7 +7,6 @@ import {
   type ExecutionConfig,
   type HistoryEntry,
   type ImageConfig,
-  type Reference,
   type ManifestFormat,
   formatOf,
 } from '../../spec/index.js';
@@ -23,36 +22,22 @@ import {
 } from '../layers/index.js';
 import { createdAt, findContainer, imageOfContainer, lockStore, readImageConfig, sweepStore } from '../store/index.js';
 import { deriveImage, checkNewName } from './derive-image.js';
+import type { NewImageResult, NewImageRequest } from './new-image.js';
 
 /** What to commit and how. */
-export interface CommitRequest {
+export interface CommitRequest extends NewImageRequest {
   /** Name, ID or unique prefix of one. */
   readonly container: string;
-  /** Name of the new image; without it the image has an ID only. */
-  readonly reference?: Reference | undefined;
-  readonly message?: string | undefined;
-  readonly author?: string | undefined;
-  /** Dockerfile instructions, applied in order. */
-  readonly changes: readonly string[];
   /** Of the manifest. Default: that of the image. */
   readonly format?: ManifestFormat | undefined;
   /** One layer with everything instead of one more on those of the image. */
   readonly squash: boolean;
   /** Makes an image even when nothing changed. */
   readonly emptyOk: boolean;
-  /** Seconds since 1970 (reproducible-builds.org): no changed file and no date of the config is newer. */
-  readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
-  readonly reserveBytes?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
 /** Result of a commit; sizes in bytes. */
-export interface CommitResult {
-  readonly id: Digest;
-  readonly name: string | undefined;
-  /** Digest of the manifest. */
-  readonly digest: Digest;
+export interface CommitResult extends NewImageResult {
   /** Oldest first; the new layer is `packed`. */
   readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly state: 'packed' | 'present' }[];
   /** Bytes of the new layer's blob. */

@@ -1,42 +1,22 @@
 import type { Readable } from 'node:stream';
 import { applyConfigChanges } from '../../dockerfile/index.js';
-import {
-  digestHex,
-  formatReference,
-  hostPlatform,
-  type Digest,
-  type ExecutionConfig,
-  type Reference,
-} from '../../spec/index.js';
+import { digestHex, formatReference, hostPlatform, type ExecutionConfig } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, type LayerPlan, unpackTar, writeImage } from '../layers/index.js';
 import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
 import { checkNewName } from './derive-image.js';
+import type { NewImageResult, NewImageRequest } from './new-image.js';
 
 /** What to make an image of and how. */
-export interface ImportRequest {
+export interface ImportRequest extends Omit<NewImageRequest, 'author'> {
   /** A tar of a root file system, plain or compressed with gzip, zstd, xz or bzip2; consumed. */
   readonly source: Readable;
   /** What the source is called in messages and in the history. */
   readonly sourceName: string;
-  /** Name of the new image; without it the image has an ID only. */
-  readonly reference?: Reference | undefined;
-  readonly message?: string | undefined;
-  /** Dockerfile instructions, applied in order. */
-  readonly changes: readonly string[];
-  /** Seconds since 1970: no date of the config is newer. */
-  readonly sourceDateEpoch?: number | undefined;
-  /** Bytes to leave free on the store's file system; else 1 GiB, or half of the room when there is less than 2 GiB. */
-  readonly reserveBytes?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
 /** Result of an import. */
-export interface ImportResult {
-  readonly id: Digest;
-  readonly name: string | undefined;
-  /** Digest of the manifest. */
-  readonly digest: Digest;
+export interface ImportResult extends NewImageResult {
   /** Bytes of the layer's blob. */
   readonly bytes: number;
   readonly entries: number;

@@ -1,6 +1,6 @@
 import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import type { BlobSource } from '../../registry/index.js';
-import { digestAlgorithm, digestOf } from '../../spec/index.js';
+import { digestAlgorithm, digestOf, type ReopenableBlob } from '../../spec/index.js';
 
 /** Reads a small blob (a config) into memory and verifies it. Throws SizeMismatchError, DigestMismatchError. */
 export async function readBlob(
@@ -26,6 +26,18 @@ export async function readBlob(
     throw new DigestMismatchError(`blob ${digest} has digest ${actual}`, { expected: digest, actual });
   }
   return bytes;
+}
+
+/** As `readBlob`, for a blob of any source. */
+export function readSourceBlob(
+  { descriptor, open }: Pick<ReopenableBlob, 'descriptor' | 'open'>,
+  options: { readonly maxBytes: number; readonly signal: AbortSignal },
+): Promise<Buffer> {
+  const start = async ({ signal }: { readonly signal: AbortSignal }): ReturnType<BlobSource['open']> => ({
+    body: await open({ signal, offset: 0 }),
+    restarted: false,
+  });
+  return readBlob({ descriptor, open: start }, options);
 }
 
 function sizeError(message: string, expected: number, actual: number): SizeMismatchError {

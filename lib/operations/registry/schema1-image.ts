@@ -1,6 +1,6 @@
 import {
   MEDIA_TYPE,
-  sealV1Config,
+  buildV1Config,
   type BlobReader,
   type Descriptor,
   type DiffId,
@@ -25,7 +25,7 @@ export function leafOf({ steps, architecture }: Schema1Manifest): V1Document & {
 /** The config of an image of schema 1 whose layers have `diffIds`, as bytes. */
 export function configOfSchema1(schema1: Schema1Manifest, diffIds: readonly DiffId[]): Buffer {
   const lower = schema1.steps.slice(0, -1).map(({ json }) => json);
-  return sealV1Config([...lower, leafOf(schema1)], diffIds, { skipThrowaway: true });
+  return buildV1Config([...lower, leafOf(schema1)], diffIds, { skipThrowaway: true });
 }
 
 /**

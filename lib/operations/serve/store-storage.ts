@@ -9,11 +9,11 @@ import {
   type Descriptor,
   type Digest,
   digestOf,
-  isKeptElsewhere,
+  isNonDistributable,
   type RawManifest,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { keepingReserve, packAnew, type PackAnewDeps, roomAbove } from '../layers/index.js';
+import { keepingReserve, packFromFiles, type PackFromFilesDeps, roomAbove } from '../layers/index.js';
 import { BlobLeases } from './blob-leases.js';
 import { repositoriesOf, tagsOf, withRepository } from './store-repositories.js';
 
@@ -22,7 +22,7 @@ const LEASE_MS = 60_000;
 
 const UNLIKE = 'repacked from its files, it has another digest';
 
-export type StoreStorageDeps = PackAnewDeps & Pick<OperationDeps, 'content' | 'metadata'>;
+export type StoreStorageDeps = PackFromFilesDeps & Pick<OperationDeps, 'content' | 'metadata'>;
 
 export interface StoreStorageOptions {
   /** Bytes to leave free when a layer is packed. */
@@ -189,7 +189,7 @@ class StoreStorage implements RegistryStorage {
         .find(({ position }) => position >= 0);
       if (place === undefined) return lost('it is not a layer');
       const descriptor = place.record.layers[place.position]!;
-      if (isKeptElsewhere(descriptor)) return lost('it is non-distributable (foreign)');
+      if (isNonDistributable(descriptor)) return lost('it is non-distributable (foreign)');
       if (this.#unlike.has(digest)) return lost(UNLIKE);
       await this.#packInto(place, descriptor);
       progress.note(`blob ${digest} of ${repository} was not in the store: repacked from its files`);
@@ -215,7 +215,7 @@ class StoreStorage implements RegistryStorage {
     await keepingReserve(this.#deps, this.#options, async (guarded) => {
       const output = new PassThrough();
       await bothOrFirstError(
-        packAnew(this.#deps, place, { compression: compressionOfType(mediaType), output, signal: guarded }),
+        packFromFiles(this.#deps, place, { compression: compressionOfType(mediaType), output, signal: guarded }),
         this.#deps.content.ingestStream(output, { expected: digest, signal: guarded }),
       );
     });

@@ -14,6 +14,6 @@ export * from './list-images.js';
 export * from './lock-store.js';
 export * from './record-image.js';
 export * from './remove-container.js';
-export * from './seal-layers.js';
+export * from './sync-layers.js';
 export * from './settle-runs.js';
 export * from './sweep-store.js';

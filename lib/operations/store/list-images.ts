@@ -1,7 +1,6 @@
 import type { Digest } from '../../spec/index.js';
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
-import { readImageConfig } from './find-container.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
 /** An image of the store, once for each of its manifests; sizes in bytes of uncompressed tar. */
@@ -45,19 +44,6 @@ export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?:
       containers: containers.filter((container) => container.image === image.id).length,
     }))
     .sort((a, b) => compareText(b.pulled, a.pulled) || compareText(a.id, b.id) || compareText(a.digest, b.digest));
-}
-
-/** The images with the labels of their configs. Throws InvalidManifestError, SizeMismatchError. */
-export async function withLabels(
-  deps: Pick<OperationDeps, 'metadata' | 'content'>,
-  images: readonly ImageSummary[],
-): Promise<ImageSummary[]> {
-  const labelled: ImageSummary[] = [];
-  for (const image of images) {
-    const { config } = await readImageConfig(deps, image);
-    labelled.push({ ...image, labels: config?.Labels ?? {} });
-  }
-  return labelled;
 }
 
 function nameFilter(filter: string): (names: readonly string[], id: string) => boolean {

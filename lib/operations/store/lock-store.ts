@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { HeldLock } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
-import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './seal-layers.js';
+import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './sync-layers.js';
 
 /**
  * Locks the store, shared with other processes. Layers that another boot left unsealed are dropped first, under an exclusive

@@ -21,21 +21,21 @@ export async function recordImage(
   {
     name,
     source,
-    onTaken,
+    takenError,
     signal,
   }: {
     readonly name?: string | undefined;
     readonly source?: string;
     /** The error to throw, before anything is written, when another image has the name. */
-    readonly onTaken?: (name: string, holder: Digest) => Error;
+    readonly takenError?: (name: string, holder: Digest) => Error;
     readonly signal: AbortSignal;
   },
 ): Promise<ImageRecord> {
   const lock = await metadata.lock('image-names', { mode: 'exclusive', signal });
   try {
-    if (name !== undefined && onTaken !== undefined) {
+    if (name !== undefined && takenError !== undefined) {
       const holder = (await metadata.images.list()).find(({ id, names }) => id !== image.id && names.includes(name));
-      if (holder !== undefined) throw onTaken(name, holder.id);
+      if (holder !== undefined) throw takenError(name, holder.id);
     }
     const old = await metadata.images.find(image);
     const record: ImageRecord = {

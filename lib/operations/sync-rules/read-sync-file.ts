@@ -54,7 +54,7 @@ export async function readSyncFile(text: string, title: string, options: SyncFil
   checkKeys(root, ['sync', 'version']);
   const rules: SyncRule[] = [];
   for (const item of own.items()) rules.push(await readRule(item));
-  if (rules.length === 0) throw own.bad('lists nothing');
+  if (rules.length === 0) throw own.valueError('lists nothing');
   return rules;
 }
 
@@ -62,13 +62,13 @@ async function readRule(node: FileNode): Promise<SyncRule> {
   const members = checkKeys(node, RULE_KEYS);
   const need = (key: string): FileNode => {
     const member = members.get(key);
-    if (member === undefined) throw node.bad(`has no ${key}`);
+    if (member === undefined) throw node.valueError(`has no ${key}`);
     return member;
   };
   const source = need('source').parsed(parseSyncSource);
   const listed = members.get('repositories')?.texts();
   if (listed !== undefined && source.repository !== undefined)
-    throw members.get('repositories')!.bad('goes with a source that is a host alone', 'write source: HOST/');
+    throw members.get('repositories')!.valueError('goes with a source that is a host alone', 'write source: HOST/');
   const kind = source.repository === undefined ? 'registry' : 'repository';
   const targets = (members.get('targets') ?? need('target'))
     .items()
@@ -123,11 +123,11 @@ async function readTags(node: FileNode): Promise<TagRules> {
   try {
     await checkRanges(semver?.texts() ?? []);
   } catch (error) {
-    throw semver!.bad(`: ${(error as Error).message}`);
+    throw semver!.valueError(`: ${(error as Error).message}`);
   }
   const by = members.get('newest-by');
   if (by !== undefined && by.value !== 'semver' && by.value !== 'created')
-    throw by.bad('is neither semver nor created');
+    throw by.valueError('is neither semver nor created');
   return {
     exact: members.get('only')?.texts(),
     allow: texts('allow'),

@@ -13,7 +13,7 @@ export function isAttachedTag(tag: string): boolean {
 }
 
 /** Turns a glob (`*`, `?`) into an expression for whole tags. */
-export function globRegex(glob: string): RegExp {
+function globRegex(glob: string): RegExp {
   const source = glob
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replace(/\*/g, '.*')

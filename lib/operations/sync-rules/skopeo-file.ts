@@ -12,7 +12,7 @@ const KEYS = ['images', 'images-by-tag-regex', 'images-by-semver', 'credentials'
 /** Reads the form of skopeo-sync(1): registries, with repositories and tags below. Throws UsageError with the line. */
 export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileOptions): Promise<SyncRule[]> {
   if (targets.length === 0) {
-    throw root.bad(
+    throw root.valueError(
       'has no sync: list',
       'write one (docs/mirroring.md), or give a target for a file of skopeo: sync FILE DST',
     );
@@ -35,7 +35,7 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
     };
     for (const [repository, node] of members.get('images')?.members() ?? []) {
       const tags = node.value === null ? [] : node.texts();
-      if (tags.some(isDigest)) throw node.bad('names a digest, which never changes', 'use imgtool copy for it');
+      if (tags.some(isDigest)) throw node.valueError('names a digest, which never changes', 'use imgtool copy for it');
       add(repository, tags.length === 0 ? ALL_TAGS : { ...ALL_TAGS, exact: tags });
     }
     for (const [repository, node] of members.get('images-by-tag-regex')?.members() ?? []) {
@@ -43,7 +43,7 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
     }
     for (const [repository, node] of members.get('images-by-semver')?.members() ?? []) {
       await checkRanges([node.text()]).catch((error: unknown) => {
-        throw error instanceof UsageError ? node.bad(`: ${error.message}`) : error;
+        throw error instanceof UsageError ? node.valueError(`: ${error.message}`) : error;
       });
       add(repository, { ...ALL_TAGS, semver: [node.text()] });
     }
@@ -58,7 +58,7 @@ function accessOf(host: string, members: ReadonlyMap<string, FileNode>): Registr
   const username = login?.get('username')?.text() ?? '';
   const password = login?.get('password')?.text() ?? '';
   if (credentials !== undefined && (username === '' || password === '')) {
-    throw credentials.bad('has no username or no password', `log in with: imgtool login ${host}`);
+    throw credentials.valueError('has no username or no password', `log in with: imgtool login ${host}`);
   }
   const access = {
     ...(login === undefined ? {} : { login: { host, username, password } }),

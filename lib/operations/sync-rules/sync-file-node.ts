@@ -18,7 +18,7 @@ export class FileNode {
 
   /** Members of a mapping by key. Throws UsageError when it is none. */
   members(): Map<string, FileNode> {
-    if (!this.#file.isMap(this.#node)) throw this.bad('is not a mapping');
+    if (!this.#file.isMap(this.#node)) throw this.valueError('is not a mapping');
     const members = new Map<string, FileNode>();
     for (const { key, value } of this.#node.items as Pair<Scalar, Node | null>[]) {
       const name = String(key.value);
@@ -36,7 +36,7 @@ export class FileNode {
   text(): string {
     if (typeof this.value === 'string' && this.value !== '') return this.value;
     if (typeof this.value === 'number') return (this.#node as Scalar).source ?? String(this.value);
-    throw this.bad('is not a text');
+    throw this.valueError('is not a text');
   }
 
   texts(): string[] {
@@ -45,12 +45,12 @@ export class FileNode {
 
   flag(): boolean {
     if (typeof this.value === 'boolean') return this.value;
-    throw this.bad('is neither true nor false');
+    throw this.valueError('is neither true nor false');
   }
 
   count(): number {
     if (Number.isSafeInteger(this.value) && (this.value as number) >= 0) return this.value as number;
-    throw this.bad('is not a whole number');
+    throw this.valueError('is not a whole number');
   }
 
   /** What `parse` makes of it; its errors get the line. */
@@ -64,12 +64,12 @@ export class FileNode {
       return parse(text);
     } catch (error) {
       if (error instanceof ImgtoolError && !(error instanceof LineError))
-        throw this.bad(`: ${error.message}`, error.hint);
+        throw this.valueError(`: ${error.message}`, error.hint);
       throw error;
     }
   }
 
-  bad(why: string, hint?: string): UsageError {
+  valueError(why: string, hint?: string): UsageError {
     const gap = why.startsWith(':') ? '' : ' ';
     return new LineError(`${this.#file.title} line ${this.line}: ${this.path || 'the file'}${gap}${why}`, { hint });
   }
@@ -105,7 +105,7 @@ export function checkKeys(node: FileNode, known: readonly string[]): Map<string,
   const members = node.members();
   for (const [key, member] of members) {
     if (known.includes(key)) continue;
-    throw member.bad('is not known here', `known are: ${known.join(', ')}`);
+    throw member.valueError('is not known here', `known are: ${known.join(', ')}`);
   }
   return members;
 }

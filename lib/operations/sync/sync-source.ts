@@ -13,7 +13,8 @@ import {
 } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import { type ConvertDeps, type ConvertImageDeps, Spool } from '../convert/index.js';
-import { V1Source } from '../copy/index.js';
+import { type CopyEstimate, estimate, type RegistryDestination, V1Source } from '../copy/index.js';
+import type { BlobPlaces } from '../download/index.js';
 import { choosePlatform, findTag, readBlob, type RegistrySource } from '../registry/index.js';
 import type { SyncRun } from './sync-run.js';
 
@@ -54,6 +55,15 @@ export interface SyncSource {
   created(found: FoundTag, options: Signal): Promise<number | undefined>;
   /** What is to be copied of a tag that was read; closed by the caller. */
   open(tag: string, found: FoundTag): OpenedTag;
+  /** What copying a tag that was read would take; changes nothing. A layer that several tags share counts once. */
+  plan(found: FoundTag, options: PlanOptions): Promise<Pick<CopyEstimate, 'bytes' | 'requests'>>;
+}
+
+interface PlanOptions extends Signal {
+  /** The part of the tag that is to be copied. */
+  readonly selected: () => Promise<RawManifest>;
+  readonly destinations: readonly RegistryDestination[];
+  readonly known: BlobPlaces;
 }
 
 /** A repository over protocol v2. */
@@ -88,6 +98,10 @@ export class V2SyncSource implements SyncSource {
 
   open(_tag: string, { digest, raw }: FoundTag): OpenedTag {
     return { source: this.v2, selector: { digest }, top: raw };
+  }
+
+  async plan(_found: FoundTag, { selected, ...options }: PlanOptions): Promise<CopyEstimate> {
+    return estimate(this.v2, await selected(), options);
   }
 
   async #manifest(tag: string, digest: Digest, signal: AbortSignal): Promise<RawManifest> {
@@ -139,6 +153,8 @@ export class V1SyncSource implements SyncSource {
   readonly #deps: ConvertDeps;
   readonly #registry: V1Repository;
   #ids: Promise<ReadonlyMap<string, string>> | undefined;
+  /** Layers that a plan has counted. */
+  readonly #planned = new Set<string>();
 
   constructor(deps: ConvertDeps, registry: V1Repository) {
     this.#deps = deps;
@@ -169,11 +185,17 @@ export class V1SyncSource implements SyncSource {
     return { source: new V1Source(this.#deps, this.#registry, idOf(found)), selector: { tag } };
   }
 
-  /** Bytes of the layers of an image, by ID, as far as the registry says. */
-  async layerSizes(found: FoundTag, options: Signal): Promise<ReadonlyMap<string, number>> {
-    const ids = await this.#registry.ancestry(idOf(found), options);
-    const images = await mapLimited(ids, PARALLEL_IMAGES, (id) => this.#registry.image(id, options));
-    return new Map(images.map(({ id, layerSize }) => [id, layerSize ?? 0]));
+  /** Sizes are known as far as the registry says them. */
+  async plan(
+    found: FoundTag,
+    { destinations, signal }: PlanOptions,
+  ): Promise<Pick<CopyEstimate, 'bytes' | 'requests'>> {
+    const ids = await this.#registry.ancestry(idOf(found), { signal });
+    const images = await mapLimited(ids, PARALLEL_IMAGES, (id) => this.#registry.image(id, { signal }));
+    const added = images.filter(({ id }) => !this.#planned.has(id));
+    for (const { id } of added) this.#planned.add(id);
+    const bytes = added.reduce((sum, { layerSize = 0 }) => sum + layerSize, 0);
+    return { bytes: bytes * destinations.length, requests: added.length * (2 + 3 * destinations.length) };
   }
 
   async #tags(options: Signal): Promise<ReadonlyMap<string, string>> {

@@ -2,11 +2,11 @@ import { NotFoundError } from '../../errors.js';
 import { formatPlatform, referrersTag, type Digest, type RawManifest } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
 import { type Selection, selectManifest } from '../convert/index.js';
-import { type CopiedImage, copyImage, estimate, type RegistryDestination } from '../copy/index.js';
+import { type CopiedImage, copyImage, type RegistryDestination } from '../copy/index.js';
 import { findTag } from '../registry/index.js';
 import { type Mirror, nameOf } from './mirror.js';
 import { hookFor, runHook } from './run-hook.js';
-import { convertDeps, type FoundTag, V1SyncSource } from './sync-source.js';
+import { convertDeps, type FoundTag } from './sync-source.js';
 
 /** One tag to copy to targets that have something else, or nothing. */
 interface CopyJob {
@@ -24,8 +24,6 @@ export class TagSync {
   readonly #selection: Selection;
   /** What is converted waits on the disk: one image at a time, which also knows what the one before has found out. */
   readonly #conversions = new Semaphore(1);
-  /** Of v1 images, layers that a plan has counted. */
-  readonly #counted = new Set<string>();
 
   constructor(mirror: Mirror) {
     this.#mirror = mirror;
@@ -139,20 +137,10 @@ export class TagSync {
 
   async #plan(tag: string, { found, wanted, stale }: CopyJob): Promise<void> {
     const { results, signal, known } = this.#mirror.run;
-    if (this.#mirror.source instanceof V1SyncSource) {
-      for (const [id, size] of await this.#mirror.source.layerSizes(found, { signal })) {
-        if (this.#counted.has(id)) continue;
-        this.#counted.add(id);
-        results.plannedBytes += size * stale.length;
-        results.plannedRequests += 2 + 3 * stale.length;
-      }
-    } else {
-      const source = this.#mirror.source.v2!;
-      const chosen = await this.#selected(found);
-      const { bytes, requests } = await estimate(source, chosen, { destinations: stale, known, signal });
-      results.plannedBytes += bytes;
-      results.plannedRequests += requests;
-    }
+    const selected = (): Promise<RawManifest> => this.#selected(found);
+    const { bytes, requests } = await this.#mirror.source.plan(found, { selected, destinations: stale, known, signal });
+    results.plannedBytes += bytes;
+    results.plannedRequests += requests;
     const digest = wanted === undefined ? {} : { digest: wanted };
     for (const { writer } of stale)
       results.add({ source: this.#mirror.name, target: nameOf(writer), tag, state: 'planned-copy', ...digest });

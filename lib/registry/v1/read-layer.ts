@@ -182,7 +182,7 @@ async function* receive<T>(place: V1Place, id: string, options: Reading<T>, from
  * The range that brings what follows `offset`: its end is the last byte, one more stalls the Python server, and a range of
  * one byte is 416 there. Undefined when there is nothing to ask a range for.
  */
-export function rangeAfter(offset: number, size: number | undefined): { start: number; end: number } | undefined {
+function rangeAfter(offset: number, size: number | undefined): { start: number; end: number } | undefined {
   if (size === undefined || size < 2 || offset >= size) return undefined;
   const start = Math.min(offset, size - 2);
   return { start, end: size - 1 };

@@ -1,5 +1,5 @@
 import { InvalidManifestError } from '../../errors.js';
-import { parseJson } from '../json-checks.js';
+import { parseJson } from '../parse-json.js';
 import { isV1Id, type V1Image } from './v1-image.js';
 
 /** More images on top of one another than any engine stacks. */

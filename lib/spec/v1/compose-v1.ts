@@ -1,7 +1,7 @@
 import { chainIds } from '../chain-id.js';
 import { digestHex, digestOf } from '../digest.js';
 import { parseImageConfig } from '../config.js';
-import { parseJson } from '../json-checks.js';
+import { parseJson } from '../parse-json.js';
 import { sortedJson } from './sorted-json.js';
 import type { V1Image } from './v1-image.js';
 import { parseV1Image } from './v1-image.js';

@@ -6,7 +6,7 @@ import { parseV1Image, type V1Image } from './v1-image.js';
  * Annotations of a layer that came from a v1 registry: they stand in the manifest, so that they go where the image goes and it
  * can be pushed to a v1 registry again as what it was.
  */
-export const V1_ANNOTATION = {
+const V1_ANNOTATION = {
   /** The JSON of the v1 image, byte for byte. */
   json: 'dev.imgtool.v1.json',
   /** Its payload checksum: over JSON and layer as they were sent. */

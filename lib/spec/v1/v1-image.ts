@@ -1,6 +1,7 @@
 import { InvalidManifestError } from '../../errors.js';
-import { checkExecution } from '../config.js';
-import { flag, membersOf, parseJson, text, words } from '../json-checks.js';
+import { checkExecution } from '../execution-config.js';
+import { flag, membersOf, text, words } from '../json-checks.js';
+import { parseJson } from '../parse-json.js';
 
 /** The JSON of one v1 image; unknown fields are kept as they came (docker image/spec/v1.md). */
 export interface V1Document {

@@ -2,7 +2,7 @@ import type { Descriptor } from '../descriptor.js';
 import { digestHex, type ChainId, type DiffId } from '../digest.js';
 import { checkV1Chain } from './ancestry.js';
 import { lowerV1Image, topV1Image } from './compose-v1.js';
-import { configOfV1 } from './seal-v1.js';
+import { configOfV1 } from './build-v1-config.js';
 import { v1ImageOf } from './v1-annotations.js';
 import { isV1Id, type V1Image } from './v1-image.js';
 

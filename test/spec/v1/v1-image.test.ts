@@ -12,7 +12,7 @@ import {
   parseAncestry,
   parseImageConfig,
   parseV1Image,
-  sealV1Config,
+  buildV1Config,
   type DiffId,
 } from '../../../lib/spec/index.js';
 
@@ -117,7 +117,7 @@ describe('spec/v1', () => {
   });
 
   it('seals a config of the leaf, with a history of all', () => {
-    const sealed = sealV1Config(
+    const sealed = buildV1Config(
       [
         { id: id('a'), created: '2014-01-01T00:00:00Z', container_config: { Cmd: ['/bin/sh', '-c', '#(nop) ADD'] } },
         {
@@ -147,7 +147,7 @@ describe('spec/v1', () => {
 
   it('marks throwaway images of schema1 as empty layers', () => {
     const images = [{ id: id('a') }, { id: id('b'), throwaway: true }];
-    const { history } = parseImageConfig(sealV1Config(images, [diff('1')], { skipThrowaway: true }), 'sealed');
+    const { history } = parseImageConfig(buildV1Config(images, [diff('1')], { skipThrowaway: true }), 'sealed');
     expect(history).to.deep.equal([{}, { empty_layer: true }]);
   });
 });

@@ -5,7 +5,7 @@ import { createMetadataStore, type LayerRecord, type MetadataStore } from '../..
 import { createSnapshotter, openStore, type Snapshotter } from '../../lib/snapshot/index.js';
 import { digestHex, digestOf, type ChainId, type DiffId } from '../../lib/spec/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
-import { dropUnsealedLayers, sealLayers } from '../../lib/operations/store/index.js';
+import { dropUnsealedLayers, syncLayers } from '../../lib/operations/store/index.js';
 
 describe('operations/seal-layers', () => {
   let metadata: MetadataStore;
@@ -41,14 +41,14 @@ describe('operations/seal-layers', () => {
       },
     };
     const deps = { metadata, snapshots: watched };
-    expect(await sealLayers(deps)).to.equal(1);
+    expect(await syncLayers(deps)).to.equal(1);
     expect([await sealedOf(before), await sealedOf(during!), await sealedOf(other)]).to.deep.equal([
       true,
       false,
       false,
     ]);
-    expect(await sealLayers(deps)).to.equal(1);
-    expect(await sealLayers(deps)).to.equal(0);
+    expect(await syncLayers(deps)).to.equal(1);
+    expect(await syncLayers(deps)).to.equal(0);
     expect(syncs).to.equal(2);
   });
 
@@ -59,7 +59,7 @@ describe('operations/seal-layers', () => {
       removeLayer: (layer: ChainId) => snapshots.removeLayer(layer),
       sync: () => metadata.layers.delete(digestHex(gone.chainId)),
     };
-    expect(await sealLayers({ metadata, snapshots: watched })).to.equal(0);
+    expect(await syncLayers({ metadata, snapshots: watched })).to.equal(0);
     expect([await sealedOf(gone), await sealedOf(busy)]).to.deep.equal([undefined, false]);
     lock!.release();
   });

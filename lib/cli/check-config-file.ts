@@ -1,30 +1,19 @@
 import { UsageError } from '../errors.js';
-import type { CommandSpec } from './command.js';
+import { namesOf, type CommandSpec } from './command.js';
 import { isMapping, type ConfigFile } from './config-file.js';
 import { closest } from '../util/index.js';
-import { GLOBAL_OPTIONS } from './global-options.js';
-import { configPathOf, spellingsOf } from './option.js';
-
-/** Key that holds settings of single registries, by host. */
-export const REGISTRIES_KEY = 'registries';
-/** What can be set for one registry, and of which kind it is. */
-export const REGISTRY_KEYS = { 'tls-verify': 'boolean', 'token-service': 'string' } as const;
-
-/** Settings of one registry. */
-export interface RegistrySettings {
-  readonly 'tls-verify': boolean;
-  /** Host of its token service, which may get passwords. */
-  readonly 'token-service': string;
-}
+import { GLOBAL_OPTIONS } from './options/global.js';
+import { configPathsOf } from './options/option.js';
+import { REGISTRIES_KEY, REGISTRY_KEYS, type RegistrySettings } from './registry-settings.js';
 
 /** Refuses keys that mean nothing, so that a slip does not pass unnoticed. Throws UsageError. */
 export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
-  const known = new Set([
-    ...GLOBAL_OPTIONS.map((option) => configPathOf(option, []).join('.')),
-    ...commands.flatMap((command) =>
-      command.options.flatMap(spellingsOf).map((option) => configPathOf(option, command.path).join('.')),
-    ),
-  ]);
+  const known = new Set(
+    [
+      ...GLOBAL_OPTIONS.flatMap((option) => configPathsOf(option, [[]])),
+      ...commands.flatMap((command) => command.options.flatMap((option) => configPathsOf(option, namesOf(command)))),
+    ].map((path) => path.join('.')),
+  );
   const inner = new Set([...known].flatMap((key) => parentsOf(key)));
   const visit = (node: Record<string, unknown>, prefix: string): void => {
     for (const [name, value] of Object.entries(node)) {
@@ -36,21 +25,6 @@ export function checkConfigFile({ path, document }: ConfigFile, commands: readon
     }
   };
   visit(document, '');
-}
-
-/** Settings of one registry of the files, the first file that has one winning. */
-export function registrySetting<K extends keyof RegistrySettings>(
-  files: readonly ConfigFile[],
-  host: string,
-  key: K,
-): RegistrySettings[K] | undefined {
-  for (const { document } of files) {
-    const registries = document[REGISTRIES_KEY];
-    const settings = isMapping(registries) ? registries[host] : undefined;
-    const value = isMapping(settings) ? settings[key] : undefined;
-    if (typeof value === REGISTRY_KEYS[key]) return value as RegistrySettings[K];
-  }
-  return undefined;
 }
 
 function checkRegistries(value: unknown, path: string): void {

@@ -1,6 +1,6 @@
-import { DEFAULTS } from '../imgtool/index.js';
-import { parseSize } from '../util/index.js';
-import { REPORT_OPTION } from './ci/report-option.js';
+import { DEFAULTS } from '../../imgtool/index.js';
+import { parseSize } from '../../util/index.js';
+import { REPORT_OPTION } from './report.js';
 import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 
 /** The options every command takes, before and after the verb. */
@@ -81,3 +81,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
     },
   ] satisfies OptionSpec[]
 ).map((option: OptionSpec) => ({ ...option, shared: true }));
+
+/** Flags of every command line that make it print something instead of its work. */
+export const HELP: OptionSpec = { name: 'help', short: 'h', summary: 'show help and exit' };
+export const VERSION_FLAG: OptionSpec = { name: 'version', short: 'V', summary: 'show the version and exit' };

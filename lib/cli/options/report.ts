@@ -1,5 +1,5 @@
 import { UsageError } from '../../errors.js';
-import type { OptionSpec } from '../option.js';
+import type { OptionSpec } from './option.js';
 
 const REPORT_TYPES = ['junit', 'codequality', 'metrics'] as const;
 

@@ -1,7 +1,7 @@
-import { UsageError } from '../errors.js';
-import { mayNamePrograms, programNamedError } from '../util/index.js';
-import { isMapping, type ConfigFile } from './config-file.js';
-import { configPathOf, parseOption, spellingsOf, variableOf, type OptionSpec, type OptionValue } from './option.js';
+import { UsageError } from '../../errors.js';
+import { mayNamePrograms, programNamedError } from '../../util/index.js';
+import { isMapping, type ConfigFile } from '../config-file.js';
+import { configPathsOf, parseOption, variablesOf, type OptionSpec, type OptionValue } from './option.js';
 
 /** Where a value comes from, as `config show --origin` prints it. */
 export interface ResolvedOption {
@@ -20,18 +20,21 @@ export interface OptionSources {
   readonly files: readonly ConfigFile[];
 }
 
-/** The value of one option. Throws UsageError naming the flag, variable or file that holds a bad one. */
-export function resolveOption(spec: OptionSpec, command: readonly string[], sources: OptionSources): ResolvedOption {
+/** The value of one option of a command that has these names. Throws UsageError naming the flag, variable or file that holds a bad one. */
+export function resolveOption(
+  spec: OptionSpec,
+  commands: readonly (readonly string[])[],
+  sources: OptionSources,
+): ResolvedOption {
   const given = sources.flags.get(spec.name);
   if (given !== undefined) return { spec, value: parseAll(spec, given, `--${spec.name}`), origin: 'flag' };
-  const spellings = spellingsOf(spec);
-  for (const variable of spellings.map((spelling) => variableOf(spelling, command))) {
+  for (const variable of variablesOf(spec, commands)) {
     const text = sources.env[variable];
     if (text !== undefined && text !== '') {
       return { spec, value: parseAll(spec, [text], variable), origin: `variable ${variable}` };
     }
   }
-  const paths = spellings.map((spelling) => configPathOf(spelling, command));
+  const paths = configPathsOf(spec, commands);
   for (const [file, path] of sources.files.flatMap((file) => paths.map((path) => [file, path] as const))) {
     const texts = textsAt(file, path);
     if (texts === undefined) continue;

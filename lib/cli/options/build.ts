@@ -1,6 +1,6 @@
-import { notEmpty, wholeNumber, type OptionSpec } from '../option.js';
+import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 import { parseSize } from '../../util/index.js';
-import { BUILD_RESERVE } from './common-options.js';
+import { BUILD_RESERVE } from './reserve.js';
 
 /** The options of `build` under the names of docker and buildah. */
 export const BUILD_OPTIONS: readonly OptionSpec[] = [

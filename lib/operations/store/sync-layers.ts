@@ -2,36 +2,25 @@ import { digestHex } from '../../spec/index.js';
 import type { LayerRecord, MetadataStore } from '../../metadata/index.js';
 import type { Snapshotter } from '../../snapshot/index.js';
 
-/** What sealing needs: the records and the subvolumes they describe. */
-export interface SealDeps {
+/** The records of layers, and the subvolumes that they describe. */
+export interface SyncLayersDeps {
   readonly metadata: Pick<MetadataStore, 'layers' | 'tryLock' | 'bootId'>;
   readonly snapshots: Pick<Snapshotter, 'sync' | 'removeLayer'>;
 }
 
 /**
- * Makes the layers written in this boot safe against power loss: lists the unsealed ones, syncs, marks those sealed.
+ * Makes the layers written in this boot safe against power loss: lists those not yet `sealed`, syncs, and marks them.
  * A layer recorded after the sync began is left to the next call. Resolves with their number; without any, no sync.
  */
-export async function sealLayers(deps: SealDeps): Promise<number> {
-  const written = await unsealedOfThisBoot(deps);
-  return written.length === 0 ? 0 : syncAndSeal(deps, written);
-}
-
-/** The same, and syncs in any case: whatever was written before is on disk afterwards. */
-export async function syncLayers(deps: SealDeps): Promise<number> {
-  return syncAndSeal(deps, await unsealedOfThisBoot(deps));
-}
-
-async function unsealedOfThisBoot({ metadata }: SealDeps): Promise<LayerRecord[]> {
-  return (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === metadata.bootId);
-}
-
-async function syncAndSeal(deps: SealDeps, written: readonly LayerRecord[]): Promise<number> {
-  await deps.snapshots.sync();
+export async function syncLayers(deps: SyncLayersDeps): Promise<number> {
+  const { metadata, snapshots } = deps;
+  const written = (await metadata.layers.list()).filter((layer) => !layer.sealed && layer.bootId === metadata.bootId);
+  if (written.length === 0) return 0;
+  await snapshots.sync();
   let sealed = 0;
   for (const layer of written)
     await whileUnchanged(deps, layer, async (key) => {
-      await deps.metadata.layers.put(key, { ...layer, sealed: true });
+      await metadata.layers.put(key, { ...layer, sealed: true });
       sealed += 1;
     });
   return sealed;
@@ -50,7 +39,7 @@ export async function hasUnsealedOfAnotherBoot({
  * Drops the layers that another boot left unsealed: a crash may have cut their data. They are unpacked again from their blobs.
  * Called at the start of whatever writes. Resolves with the dropped records.
  */
-export async function dropUnsealedLayers(deps: SealDeps): Promise<LayerRecord[]> {
+export async function dropUnsealedLayers(deps: SyncLayersDeps): Promise<LayerRecord[]> {
   const doubtful = (await deps.metadata.layers.list()).filter(
     (layer) => !layer.sealed && layer.bootId !== deps.metadata.bootId,
   );
@@ -66,7 +55,11 @@ export async function dropUnsealedLayers(deps: SealDeps): Promise<LayerRecord[]>
 }
 
 /** Acts under the layer's lock if its record still says what was listed; one that is busy or changed is skipped. */
-async function whileUnchanged(deps: SealDeps, listed: LayerRecord, act: (key: string) => Promise<void>): Promise<void> {
+async function whileUnchanged(
+  deps: SyncLayersDeps,
+  listed: LayerRecord,
+  act: (key: string) => Promise<void>,
+): Promise<void> {
   const key = digestHex(listed.chainId);
   const lock = await deps.metadata.tryLock(`layer-${key}`, 'exclusive');
   if (lock === undefined) return;

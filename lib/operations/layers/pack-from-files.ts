@@ -7,10 +7,13 @@ import { blobNotFoundError } from '../download/index.js';
 import { hasLayer } from '../store/index.js';
 
 /** What packing a layer from its files needs. */
-export type PackAnewDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'>;
+export type PackFromFilesDeps = Pick<
+  OperationDeps,
+  'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'
+>;
 
 /** How, and where to. */
-export interface PackAnewOptions {
+export interface PackFromFilesOptions {
   readonly compression: LayerCompression;
   readonly level?: number | undefined;
   readonly output: Writable;
@@ -22,10 +25,10 @@ export interface PackAnewOptions {
  * Writes a layer of an image as a blob from its files and those of the layer below: of layers that imgtool packed, with the
  * bytes they had. Destroys `output` when it fails. Call with the store locked. Throws NotFoundError when the files are not here.
  */
-export async function packAnew(
-  deps: PackAnewDeps,
+export async function packFromFiles(
+  deps: PackFromFilesDeps,
   layer: { readonly record: ImageRecord; readonly position: number },
-  options: PackAnewOptions,
+  options: PackFromFilesOptions,
 ): Promise<PackedLayer> {
   try {
     return await pack(deps, layer, options);
@@ -37,9 +40,9 @@ export async function packAnew(
 }
 
 async function pack(
-  deps: PackAnewDeps,
+  deps: PackFromFilesDeps,
   { record, position }: { readonly record: ImageRecord; readonly position: number },
-  { compression, level, output, signal, onProgress }: PackAnewOptions,
+  { compression, level, output, signal, onProgress }: PackFromFilesOptions,
 ): Promise<PackedLayer> {
   const [below, layer] = [record.chainIds[position - 1], record.chainIds[position]!];
   for (const needed of below === undefined ? [layer] : [below, layer]) {

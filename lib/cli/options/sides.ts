@@ -1,4 +1,4 @@
-import type { SideOptions } from '../imgtool/index.js';
+import type { SideOptions } from '../../imgtool/index.js';
 import type { OptionSpec } from './option.js';
 import type { Options } from './options.js';
 

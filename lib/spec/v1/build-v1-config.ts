@@ -10,7 +10,7 @@ const NOT_IN_CONFIG: ReadonlySet<string> = new Set(['id', 'parent', 'Size', 'par
  * The config of a chain of v1 images (root first) whose layers turned out to have `diffIds`, as bytes: the leaf's JSON with
  * rootfs and history. An image with `throwaway` has no layer when `skipThrowaway` says so (schema1), else each has one.
  */
-export function sealV1Config(
+export function buildV1Config(
   images: readonly V1Document[],
   diffIds: readonly DiffId[],
   options: { readonly skipThrowaway?: boolean } = {},
@@ -25,7 +25,7 @@ export function sealV1Config(
 export function configOfV1(images: readonly Pick<V1Image, 'document'>[], diffIds: readonly DiffId[]): Buffer {
   // Images of 2013 do not say what they are for: there was one kind.
   const documents = images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document }));
-  return sealV1Config(documents, diffIds);
+  return buildV1Config(documents, diffIds);
 }
 
 function historyOf({ created, author, comment, container_config }: V1Document, isEmpty: boolean): HistoryEntry {

@@ -1,5 +1,5 @@
-import { UsageError } from '../errors.js';
-import type { Completable } from './completes.js';
+import { UsageError } from '../../errors.js';
+import type { Completable } from '../completes.js';
 
 /** A value of an option, after parsing. */
 export type OptionValue = string | number | boolean | readonly string[];
@@ -43,6 +43,16 @@ export function variableOf(option: OptionSpec, command: readonly string[]): stri
 /** Path of an option in the config file: `['tls-verify']`, `['pull', 'policy']`. */
 export function configPathOf(option: OptionSpec, command: readonly string[]): readonly string[] {
   return option.shared === true ? [option.name] : [...command, option.name];
+}
+
+/** Variables that set an option: under each name of it, and of the command (`namesOf`); the main ones first. */
+export function variablesOf(option: OptionSpec, commands: readonly (readonly string[])[]): string[] {
+  return commands.flatMap((command) => spellingsOf(option).map((spelling) => variableOf(spelling, command)));
+}
+
+/** As `variablesOf`, paths in the config file. */
+export function configPathsOf(option: OptionSpec, commands: readonly (readonly string[])[]): (readonly string[])[] {
+  return commands.flatMap((command) => spellingsOf(option).map((spelling) => configPathOf(spelling, command)));
 }
 
 /** The flag as help and docs show it: `-q, --quiet`, `--root DIR`. */

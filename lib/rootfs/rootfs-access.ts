@@ -19,7 +19,7 @@ export interface LocatedPath {
 }
 
 /** Safe access inside root directories, as operations are given it. */
-export interface TreeAccess {
+export interface RootfsAccess {
   /** See `copyPath`. */
   copyPath(input: CopyInput): Promise<CopyTotals>;
   /** See `locatePath`. */

@@ -1,5 +1,5 @@
-import type { CommandResult } from './command.js';
-import { jsonText } from './json-text.js';
+import type { CommandResult } from '../command.js';
+import { jsonText } from '../json-text.js';
 import type { OptionSpec } from './option.js';
 
 /** `--format` of commands that list or describe, with the meaning that docker and podman give it. */
@@ -32,7 +32,7 @@ export async function readFormat(text: string | undefined): Promise<OutputFormat
     return { mentions: () => false, result: (_, { json }) => ({ bytes: Buffer.from(`${jsonText(json)}\n`) }) };
   }
   // Few command lines have a template.
-  const { parseTemplate } = await import('../template/index.js');
+  const { parseTemplate } = await import('../../template/index.js');
   const isTable = TABLE.test(text);
   // Blanks in place of `table`, so that messages name the right column.
   const template = parseTemplate(text.replace(TABLE, (prefix) => ' '.repeat(prefix.length)));

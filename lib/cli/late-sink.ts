@@ -1,0 +1,49 @@
+import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.js';
+import type { ClosableSink } from './progress-sink.js';
+
+/** Loads what draws with the first thing to say, which most commands do not have; what is said meanwhile waits in order. */
+export class LateSink implements ProgressSink {
+  readonly #load: () => Promise<ClosableSink>;
+  readonly #waiting: ((sink: ClosableSink) => void)[] = [];
+  #sink: ClosableSink | undefined;
+  #loading: Promise<void> | undefined;
+
+  constructor(load: () => Promise<ClosableSink>) {
+    this.#load = load;
+  }
+
+  event(event: ProgressEvent): void {
+    this.#tell((sink) => sink.event(event));
+  }
+
+  step(event: StepEvent): void {
+    this.#tell((sink) => sink.step?.(event));
+  }
+
+  note(message: string): void {
+    this.#tell((sink) => sink.note(message));
+  }
+
+  /** Resolves when everything that was said is out. */
+  async written(): Promise<void> {
+    await this.#loading;
+  }
+
+  /** As `ClosableSink`. */
+  async close(): Promise<void> {
+    await this.#loading;
+    this.#sink?.close();
+  }
+
+  #tell(say: (sink: ClosableSink) => void): void {
+    if (this.#sink !== undefined) return say(this.#sink);
+    this.#waiting.push(say);
+    this.#loading ??= this.#start();
+  }
+
+  async #start(): Promise<void> {
+    const sink = await this.#load();
+    for (const say of this.#waiting) say(sink);
+    this.#sink = sink;
+  }
+}

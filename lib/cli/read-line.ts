@@ -1,0 +1,152 @@
+import type { CommandTable } from './command.js';
+import { GLOBAL_OPTIONS, HELP, VERSION_FLAG } from './options/global.js';
+import { spellingsOf, type OptionSpec } from './options/option.js';
+
+/** Options by each of their flags: `--quiet`, `-q`. */
+export type KnownOptions = ReadonlyMap<string, OptionSpec>;
+
+/** Why a command line makes no sense. */
+export interface LineProblem {
+  readonly message: string;
+  /** The flag that is not known. */
+  readonly unknown?: string;
+  readonly isBeforeCommand?: boolean;
+  readonly hint?: string | undefined;
+}
+
+/** The words of a command line. */
+export interface Line {
+  readonly args: readonly string[];
+  /** Texts of the options given, by name; that of an option without a value is `true` unless it says otherwise. */
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+  /** The first one. */
+  readonly problem: LineProblem | undefined;
+}
+
+/** As skopeo and podman are often given them: `--dest-tls-verify false`. */
+const SPACED = /^(?:src-|dest-)?tls-verify$/;
+
+/** The global options and `others`. */
+export function knownOptions(others: readonly OptionSpec[] = []): KnownOptions {
+  const known = new Map<string, OptionSpec>();
+  for (const option of [...GLOBAL_OPTIONS, HELP, VERSION_FLAG, ...others]) {
+    for (const { name } of spellingsOf(option)) known.set(`--${name}`, option);
+    if (option.short !== undefined) known.set(`-${option.short}`, option);
+  }
+  return known;
+}
+
+/** Index of the first word, from `from` on, that is neither an option nor the value of one. */
+export function nextWord(argv: readonly string[], from: number, known: KnownOptions): number {
+  let at = from;
+  while (isOption(argv[at] ?? '')) at += readOption(argv, at, known).words;
+  return at;
+}
+
+/**
+ * Reads arguments and options. `verb`: the indexes of the words that name the command; before them there are global options
+ * only.
+ */
+export function readLine(argv: readonly string[], verb: readonly number[], command?: CommandTable): Line {
+  // As other tools take it, before the command.
+  const global = new Map(knownOptions()).set('-v', VERSION_FLAG);
+  const all = knownOptions(command?.options);
+  const args: string[] = [];
+  const flags = new Map<string, string[]>();
+  let problem: LineProblem | undefined;
+  let hasEnded = false;
+  for (let at = 0; at < argv.length;) {
+    const arg = argv[at]!;
+    if (verb.includes(at)) {
+      at += 1;
+    } else if (hasEnded || !isOption(arg)) {
+      args.push(arg);
+      at += 1;
+      hasEnded ||= command?.optionsFirst === true && args.length === 1 && !ownOptionsFollow(argv, at, all);
+    } else if (arg === '--') {
+      hasEnded = true;
+      at += 1;
+    } else {
+      const isAfterVerb = at > (verb[0] ?? argv.length);
+      const read = readOption(argv, at, isAfterVerb ? all : global);
+      for (const [option, text] of read.given)
+        flags.set(option.name, [...(option.value === undefined ? [] : (flags.get(option.name) ?? [])), text]);
+      if (read.problem !== undefined)
+        problem ??= isAfterVerb ? refusal(read.problem, command) : { ...read.problem, isBeforeCommand: true };
+      at += read.words;
+    }
+  }
+  return { args, flags, problem };
+}
+
+/** The problem, with what to do instead of an option of a peer that the command refuses. */
+function refusal(problem: LineProblem, { refuses = {} }: Partial<CommandTable> = {}): LineProblem {
+  const { unknown } = problem;
+  if (unknown === undefined || !Object.hasOwn(refuses, unknown)) return problem;
+  return { message: `there is no option ${unknown}`, hint: refuses[unknown] };
+}
+
+/** Whether only known options, or nothing, are between the word at `from` and a `--`: then they belong to the command. */
+function ownOptionsFollow(argv: readonly string[], from: number, known: KnownOptions): boolean {
+  let at = from;
+  while (at < argv.length && argv[at] !== '--') {
+    const { words, problem } = readOption(argv, at, known);
+    if (!isOption(argv[at]!) || problem !== undefined) return false;
+    at += words;
+  }
+  return at < argv.length;
+}
+
+/** What one word that begins with a dash says; `words`: how many it takes, with its value. */
+interface ReadOptions {
+  readonly given: readonly (readonly [OptionSpec, string])[];
+  readonly words: 1 | 2;
+  readonly problem?: LineProblem;
+}
+
+function readOption(argv: readonly string[], at: number, known: KnownOptions): ReadOptions {
+  const [arg, following] = [argv[at]!, argv[at + 1]];
+  return arg.startsWith('--') ? readLong(arg, following, known) : readLetters(arg, following, known);
+}
+
+/** `--name`, `--name=value` or `--name value`. */
+function readLong(arg: string, following: string | undefined, known: KnownOptions): ReadOptions {
+  const [, flag = arg, text] = /^([^=]*)=(.*)$/s.exec(arg) ?? [];
+  const option = known.get(flag);
+  if (option === undefined) return unknownOption(flag);
+  if (text !== undefined) return { given: [[option, text]], words: 1 };
+  if (SPACED.test(option.name) && /^(?:true|false)$/.test(following ?? ''))
+    return { given: [[option, following!]], words: 2 };
+  return option.value === undefined ? { given: [[option, 'true']], words: 1 } : withValue(option, flag, following);
+}
+
+/** `-a`, several in one word (`-aq`), and a value in the same word (`-ffile`) or the next one. */
+function readLetters(arg: string, following: string | undefined, known: KnownOptions): ReadOptions {
+  const given: [OptionSpec, string][] = [];
+  for (let index = 1; index < arg.length; index += 1) {
+    const flag = `-${arg[index]}`;
+    const rest = arg.slice(index + 1);
+    const option = known.get(flag);
+    if (option === undefined) return unknownOption(flag);
+    if (option.value !== undefined) {
+      const last =
+        rest === '' ? withValue(option, flag, following) : { given: [[option, rest] as const], words: 1 as const };
+      return { ...last, given: [...given, ...last.given] };
+    }
+    given.push([option, 'true']);
+  }
+  return { given, words: 1 };
+}
+
+function withValue(option: OptionSpec, flag: string, following: string | undefined): ReadOptions {
+  if (following !== undefined) return { given: [[option, following]], words: 2 };
+  return { given: [], words: 1, problem: { message: `option '${flag}' needs a value` } };
+}
+
+function unknownOption(flag: string): ReadOptions {
+  return { given: [], words: 1, problem: { message: `unknown option '${flag}'`, unknown: flag } };
+}
+
+function isOption(arg: string): boolean {
+  return arg.startsWith('-') && arg !== '-';
+}

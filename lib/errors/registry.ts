@@ -1,0 +1,67 @@
+import { ImgtoolError, type ErrorOptions } from './base.js';
+
+/** A registry refused who we are or what we may do; holds where credentials came from, never their value. */
+export class AuthenticationError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_AUTHENTICATION';
+  readonly host: string;
+  readonly scheme: string | undefined;
+  readonly credentialSource: string | undefined;
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly host: string;
+      readonly scheme?: string | undefined;
+      readonly credentialSource?: string | undefined;
+    },
+  ) {
+    super(message, options);
+    this.host = options.host;
+    this.scheme = options.scheme;
+    this.credentialSource = options.credentialSource;
+  }
+}
+
+/** One entry of the `errors` array of distribution-spec "Error Codes". */
+export interface RegistryDiagnostic {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A registry answered with an unexpected status, after retries; `url` is redacted. */
+export class RegistryError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_REGISTRY';
+  readonly status: number;
+  readonly method: string;
+  readonly url: string;
+  readonly diagnostics: readonly RegistryDiagnostic[];
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly status: number;
+      readonly method: string;
+      readonly url: string;
+      readonly diagnostics?: readonly RegistryDiagnostic[];
+    },
+  ) {
+    super(message, options);
+    this.status = options.status;
+    this.method = options.method;
+    this.url = options.url;
+    this.diagnostics = options.diagnostics ?? [];
+  }
+}
+
+/** The phase of a request that failed. */
+export type TransportPhase = 'lookup' | 'connect' | 'tls' | 'request' | 'response' | 'body';
+
+/** The network failed, after retries. */
+export class TransportError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_TRANSPORT';
+  readonly host: string;
+  readonly phase: TransportPhase;
+  constructor(message: string, options: ErrorOptions & { readonly host: string; readonly phase: TransportPhase }) {
+    super(message, options);
+    this.host = options.host;
+    this.phase = options.phase;
+  }
+}

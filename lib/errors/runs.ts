@@ -1,0 +1,52 @@
+import { ImgtoolError, type ErrorOptions } from './base.js';
+import { withoutLogins } from './without-logins.js';
+
+/** A container's command could not be started; `exitCode` as docker has it: 127 not there, 126 not executable, else 125. */
+export class ContainerStartError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_CONTAINER_START';
+  readonly exitCode: number;
+  constructor(message: string, options: ErrorOptions & { readonly exitCode?: 125 | 126 | 127 } = {}) {
+    super(message, options);
+    this.exitCode = options.exitCode ?? 125;
+  }
+}
+
+/**
+ * A RUN of a Dockerfile failed. The message starts with `FILE:LINE: `; `text` is that line, `status` what the command exited
+ * with, `output` the last lines that it wrote.
+ */
+export class BuildStepError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_BUILD_STEP';
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+  readonly status: number;
+  readonly output: readonly string[];
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly file: string;
+      readonly line: number;
+      readonly text: string;
+      readonly status: number;
+      readonly output: readonly string[];
+    },
+  ) {
+    super(`${options.file}:${options.line}: ${message}`, options);
+    this.file = options.file;
+    this.line = options.line;
+    this.text = withoutLogins(options.text);
+    this.status = options.status;
+    this.output = options.output;
+  }
+}
+
+/** Some of what was asked for is done, the rest failed; `failures`: one line for each. */
+export class PartialError extends ImgtoolError {
+  readonly code = 'ERR_IMGTOOL_PARTIAL';
+  readonly failures: readonly string[];
+  constructor(message: string, options: ErrorOptions & { readonly failures: readonly string[] }) {
+    super(message, options);
+    this.failures = options.failures;
+  }
+}
