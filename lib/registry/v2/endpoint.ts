@@ -263,7 +263,7 @@ export class Endpoint {
 
 /** Whether a failure shows that the other side speaks TLS, only not so that we can go on. */
 function speaksTls(error: TransportError): boolean {
-  return error.phase === 'tls' && !/plain http/.test(error.message);
+  return error.phase === 'tls' && !/plain HTTP/.test(error.message);
 }
 
 function describeScope({ repository, actions }: AuthScope): string {
