@@ -38,7 +38,7 @@ export async function resumeBody(
       failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
       const broke = error instanceof TransportError && (brought > 0 || error.phase === 'body');
       if (!broke || failures > retries) throw error;
-      onRetry?.(`${error.message}; going on at byte ${position()}`);
+      onRetry?.(`${error.message}; resuming at byte ${position()}`);
       if (brought < NO_WAIT_BYTES) await delay(backoffMs(failures, backoffBaseMs), signal);
     }
   }

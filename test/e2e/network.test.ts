@@ -142,7 +142,7 @@ describe('imgtool on a private network', () => {
     const around = await run(['digest', image], env);
     expect([around.code, around.stdout, await ours(plain)]).to.deep.equal([0, digest, 2]);
     expect(around.stderr).to.match(
-      /^imgtool: warning: mirror 127\.0\.0\.1:\d+: .* refused the connection; asking the next/,
+      /^imgtool: warning: mirror 127\.0\.0\.1:\d+: .* refused the connection; trying the next source/,
     );
   });
 });
