@@ -119,7 +119,7 @@ describe('copyPath', () => {
     try {
       await copy(here('tree/.'), here('bare/new'));
       expect(readdirSync(join(directory, 'bare/new')).sort()).to.deep.equal(['sub', 'two']);
-      expect(notes).to.deep.equal(['attribute trusted.mark left out: not possible there']);
+      expect(notes).to.deep.equal(['attribute trusted.mark left out: not supported at the destination']);
     } finally {
       shell(directory, 'umount bare');
     }
