@@ -227,7 +227,7 @@ describe('operations/fetch-blob', () => {
     const wrong = randomBytes(bytes.length);
     const error = await rejection(fetch([whole({ body: wrong }), whole({ body: wrong })]));
     expect(error).to.be.instanceOf(DigestMismatchError);
-    expect(error.hint).to.include('nothing of it was kept');
+    expect(error.hint).to.include('none of it was kept');
     expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
   });
 
