@@ -201,7 +201,7 @@ describe('flags of peers', () => {
         'cat /proc/self/cgroup',
       );
       // Never without the limits that were asked for.
-      if (code === 125) return expect(stderr).to.include('cannot be limited here');
+      if (code === 125) return expect(stderr).to.include('cannot limit the resources');
       return expect(stdout).to.include('imgtool-');
     });
 
