@@ -190,7 +190,7 @@ describe('run: safety', () => {
       [['--', 'empty'], 126, /neither a binary nor a script that starts with #!/],
       [['--', 'lost'], 127, /lost needs \/no\/such/],
       [['--', 'dynamic'], 127, /dynamic needs .*ld-linux/],
-      [['--', 'private'], 126, /may not be executed/],
+      [['--', 'private'], 126, /cannot be executed by this user/],
     ] as const) {
       for (const flags of status === 126 ? [[]] : [['-v', `${directory}:/mnt`]]) {
         const result = inBox('-u', 'app', ...flags, 'odd', ...args);
