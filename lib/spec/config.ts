@@ -2,7 +2,7 @@ import { InvalidManifestError } from '../errors.js';
 import { isDigest, type DiffId } from './digest.js';
 import { anyObject, flag, listOf, membersOf, parseJson, recordOf, text, words, type Check } from './json-checks.js';
 
-/** One step of an image's making (image-spec config.md, "history"). */
+/** One step in the history of an image (image-spec config.md, "history"). */
 export interface HistoryEntry {
   readonly created?: string;
   readonly created_by?: string;
@@ -11,7 +11,7 @@ export interface HistoryEntry {
   readonly empty_layer?: boolean;
 }
 
-/** How a container's health is checked: Docker's addition to the config. Times in nanoseconds; left out or 0: the default. */
+/** A container's health check, which is Docker's addition to the config. Times in nanoseconds; undefined or 0: the default. */
 export interface HealthConfig {
   /** `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`. */
   readonly Test?: readonly string[];
@@ -22,7 +22,7 @@ export interface HealthConfig {
   readonly Retries?: number;
 }
 
-/** What a container is started with (image-spec config.md, "config", and Docker's additions). */
+/** How to start a container (image-spec config.md, "config", and Docker's additions). */
 export interface ExecutionConfig {
   readonly User?: string;
   readonly ExposedPorts?: Readonly<Record<string, object>>;
@@ -34,16 +34,16 @@ export interface ExecutionConfig {
   readonly Labels?: Readonly<Record<string, string>> | null;
   readonly StopSignal?: string;
   readonly Healthcheck?: HealthConfig;
-  /** What the shell form of a command is given to. */
+  /** The shell that runs the shell form of commands. */
   readonly Shell?: readonly string[];
   /** Instructions for images built on this one. */
   readonly OnBuild?: readonly string[];
 }
 
-/** No config document is longer; registries' own limits are far below. */
+/** Maximum size of a config; the limits of registries are far below. Bytes. */
 export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
-/** The image config document; unknown fields are kept as they came (image-spec config.md). */
+/** The image config document. Unknown fields are preserved (image-spec config.md). */
 export interface ImageConfig {
   readonly created?: string;
   readonly author?: string;
@@ -88,8 +88,8 @@ const checkConfig = membersOf({
 });
 
 /**
- * Parses and checks a config blob: each field of `ImageConfig` has its type, or is left out; `null` counts as left out. Throws
- * InvalidManifestError that names the field; `where` names the blob in it.
+ * Parses and checks a config blob. Each field of `ImageConfig` has its type or is absent; `null` counts as absent.
+ * Throws InvalidManifestError that names the field, and the blob by `where`.
  */
 export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig {
   const document = checkConfig(parseJson(bytes, where), { where, path: '' }) as Partial<ImageConfig>;

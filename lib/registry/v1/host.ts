@@ -101,7 +101,7 @@ export class V1Host {
       status: 404,
       method: 'GET',
       url: redactUrl(url),
-      hint: 'remove --registry-version 1 and docker-v1://',
+      hint: 'leave out --registry-version 1 and docker-v1://',
     });
   }
 
