@@ -184,7 +184,7 @@ describe('registries.conf and daemon.json', () => {
       want: /is not HOST\[:PORT\]\[\/PATH\]$/,
     })),
     { text: '[[registry]]\nlocation="a"\n[[registry.mirror]]\nlocation="http://b"', want: /"http:\/\/b" is not HOST/ },
-    { text: '[registries.search]\nregistries=["a"]', want: /of version 1/ },
+    { text: '[registries.search]\nregistries=["a"]', want: /version 1 format/ },
   ];
   for (const { text, want } of bad)
     it(`refuses ${JSON.stringify(text)}`, async () => {
