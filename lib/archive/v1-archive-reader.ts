@@ -28,7 +28,7 @@ import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 
 /** The layer of an image that only changes metadata: an empty tar. */
-export const EMPTY_TAR = Buffer.alloc(1024);
+export const EMPTY_TAR: Buffer = Buffer.alloc(1024);
 
 /** A v1 layer: its original blob, and the digest of its uncompressed tar. */
 interface V1Layer {

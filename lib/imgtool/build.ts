@@ -2,7 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { lint, lintError, parseDockerfile, type Dockerfile, type LintWarning } from '../dockerfile/index.js';
+import {
+  lint,
+  lintError,
+  parseDockerfile,
+  unusedArgs,
+  type Dockerfile,
+  type LintWarning,
+} from '../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../errors.js';
 import type { BuildRequest, BuildResult, BuildSources } from '../operations/index.js';
 import { hostPlatform, parsePlatform, parseReference, type Platform } from '../spec/index.js';
@@ -120,6 +127,8 @@ export async function build(drivers: Drivers, context: string | undefined, given
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
     const error = lintError(dockerfile, warnings);
     if (error !== undefined) throw error;
+    for (const name of unusedArgs(dockerfile, prepared.request.buildArgs.keys()))
+      drivers.progress.note(`warning: --build-arg ${name} has no effect: ${dockerfile.file} has no ARG ${name}`);
     return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
   } finally {
     await prepared.close();

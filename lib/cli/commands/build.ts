@@ -9,6 +9,7 @@ import { BUILD_OPTIONS, KANIKO_OPTIONS } from './build-options.js';
 
 export const build: CommandSpec = {
   path: ['build'],
+  resumes: true,
   aliases: ['bud'],
   group: 'Images',
   summary: 'build an image from a Dockerfile',

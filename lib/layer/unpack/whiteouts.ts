@@ -12,7 +12,7 @@ const OPAQUE = Buffer.from(OPAQUE_MARKER);
  * Directory at the root in which AUFS stored files with several names. Old layers contain it and hard links into it. It
  * is not part of the rootfs.
  */
-export const AUFS_LINK_STORE = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
+export const AUFS_LINK_STORE: Buffer = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
 
 /**
  * The meaning of an entry's path: an ordinary file, a whiteout, an opaque marker, a file in AUFS_LINK_STORE, or another
