@@ -19,7 +19,7 @@ export const SWAP_IN_USE = {
 export async function checkUnused(path: string, trash: string): Promise<void> {
   const loop = loopInside(path);
   if (loop !== undefined)
-    throw new SubvolumeError(`${loop.device} uses its file ${loop.file}`, {
+    throw new SubvolumeError(`${loop.device} uses the file ${loop.file}`, {
       path,
       hint: `unmount what is on ${loop.device}, then: losetup -d ${loop.device}`,
     });

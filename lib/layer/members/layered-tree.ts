@@ -56,7 +56,7 @@ export class LayeredTree implements FileTree {
   async open(path: string): Promise<OpenContent> {
     const found = this.#find(path, this.#layers.length - 1);
     if (found === undefined || found === 'implied' || found.entry.type !== 'file') {
-      throw new SyscallError('it is not a regular file', { errno: 'ESTALE', syscall: 'openat', path });
+      throw new SyscallError('the file is no longer a regular file', { errno: 'ESTALE', syscall: 'openat', path });
     }
     const { size, offset, regions } = found.entry;
     const fd = await this.#layers[found.layer]!.data();
