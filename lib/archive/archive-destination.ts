@@ -10,20 +10,19 @@ import { createOutputFile, type OutputFile } from '../util/index.js';
 import { createImageArchive } from './create-archive.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';
 
-/** Where to copy to. */
 export interface ArchiveDestinationOptions {
-  /** As the user writes it: `oci:layout:1`. */
+  /** As the user wrote it: `oci:layout:1`. */
   readonly name: string;
   readonly format: 'oci-dir' | 'docker-dir' | 'oci-archive' | 'docker-archive';
   readonly path: string;
-  /** What follows the path: the tag of a layout, the reference in a docker-archive. */
+  /** The part after the path: the tag in a layout, the reference in a docker-archive. */
   readonly tag?: string | undefined;
-  /** Time of the members of a tar, seconds since 1970. Default 0. */
+  /** Modification time of the members of a tar. Seconds since 1970. Default 0. */
   readonly mtime?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** An archive or OCI layout to copy to. A file takes its name in `commit`, replacing what was there. */
+/** An archive or OCI layout to copy to. `commit` gives a file its name, replacing an existing file. */
 export class ArchiveDestination implements ImageDestination {
   readonly name: string;
   readonly takesIndex: boolean;
@@ -79,7 +78,7 @@ export class ArchiveDestination implements ImageDestination {
     await this.#file?.discard();
   }
 
-  /** A docker-archive has full names: without one a further tag is of no repository. */
+  /** A docker-archive contains full names: without one, a further tag has no repository. */
   #nameOf(tag: string): ArchiveName {
     if (this.takesIndex) return { refName: tag };
     if (this.#tag === undefined) return {};

@@ -11,21 +11,21 @@ import {
 import { openImageArchive } from './open-archive.js';
 import type { ArchivedImage, ImageArchive } from './types.js';
 
-/** How many names an error lists. */
+/** The most names listed in an error. */
 const LISTED = 10;
 
-/** Images of an archive or OCI layout, to copy from. */
+/** The images of an archive or OCI layout, to copy from. */
 export class ArchiveSource implements ImageSource {
   readonly name: string;
   readonly #archive: ImageArchive;
 
-  /** Takes over `archive`. */
+  /** Takes ownership of `archive`. */
   constructor(name: string, archive: ImageArchive) {
     this.name = name;
     this.#archive = archive;
   }
 
-  /** `tag`: what an OCI layout calls it (`org.opencontainers.image.ref.name`), or a reference. */
+  /** `tag`: the name in an OCI layout (`org.opencontainers.image.ref.name`), or a reference. */
   async manifest({ tag, digest }: ImageSelector, { signal }: { readonly signal: AbortSignal }): Promise<RawManifest> {
     signal.throwIfAborted();
     return this.#archive.manifest(digest ?? this.#find(tag).descriptor.digest);
@@ -35,7 +35,7 @@ export class ArchiveSource implements ImageSource {
     return this.#archive.blob(descriptor);
   }
 
-  /** Also the full names of images that have no tag of a layout. */
+  /** Includes the full names of images that have no tag in a layout. */
   // eslint-disable-next-line @typescript-eslint/require-await
   async *tags(): AsyncGenerator<string> {
     for (const image of this.#archive.images) yield* labelsOf(image);
@@ -52,7 +52,9 @@ export class ArchiveSource implements ImageSource {
     const labels = images.flatMap(labelsOf);
     const more = labels.length > LISTED ? ` and ${labels.length - LISTED} more` : '';
     throw new NotFoundError(
-      tag === undefined ? `${this.name} has ${images.length} images: say which` : `${this.name} has no image ${tag}`,
+      tag === undefined
+        ? `${this.name} contains ${images.length} images: specify one`
+        : `${this.name} has no image ${tag}`,
       {
         kind: 'image',
         subject: tag ?? this.name,
@@ -64,7 +66,7 @@ export class ArchiveSource implements ImageSource {
 
 /** Opens an archive or layout to copy from. Throws as `openImageArchive`. */
 export async function openArchiveSource(options: {
-  /** As the user writes it: `oci-archive:app.tar`. */
+  /** As the user wrote it: `oci-archive:app.tar`. */
   readonly name: string;
   readonly path: string;
   readonly temporaryDirectory: string;

@@ -5,25 +5,24 @@ import { TarArchiveWriter } from './tar-archive-writer.js';
 import type { ImageArchiveWriter } from './types.js';
 import { V1ArchiveWriter } from './v1-archive-writer.js';
 
-/** What to write and where to. */
 export type CreateArchiveOptions =
   | { readonly format: 'oci-dir' | 'docker-dir'; readonly directory: string; readonly signal: AbortSignal }
   | {
       readonly format: 'oci-archive' | 'docker-archive';
       /** Ended by `finish`, destroyed by `discard`. */
       readonly output: Writable;
-      /** Time of all members, seconds since 1970. Default 0. */
+      /** Modification time of all members. Seconds since 1970. Default 0. */
       readonly mtime?: number | undefined;
     }
   | {
       readonly format: 'v1';
       readonly output: Writable;
       readonly mtime?: number | undefined;
-      /** Where layers wait while they are decompressed. */
+      /** Directory for layers while they are decompressed. */
       readonly temporaryDirectory: string;
     };
 
-/** Begins an archive. Throws UsageError, ArchiveFormatError (an OCI layout that cannot be added to). */
+/** Starts an archive. Throws UsageError, ArchiveFormatError (an OCI layout that cannot be extended). */
 export async function createImageArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
   if ('directory' in options) {
     const Writer = options.format === 'oci-dir' ? OciDirectoryWriter : DockerDirectoryWriter;

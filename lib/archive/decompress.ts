@@ -5,10 +5,10 @@ import { compressionOfBytes, MEDIA_TYPE } from '../spec/index.js';
 import { addressOf, ZstdDecompress } from '../sys/index.js';
 import { EXPANSION_FLOOR, MAX_EXPANSION } from './limits.js';
 
-/** How bytes are compressed: told by the first of them. */
+/** Compression as detected from the first bytes. */
 export type Compression = 'gzip' | 'zstd' | 'none';
 
-/** Media types of layers that come without one. */
+/** Media types for layers that have none. */
 export const LAYER_TYPE: Readonly<Record<Compression, string>> = {
   none: MEDIA_TYPE.dockerLayer,
   gzip: MEDIA_TYPE.dockerLayerGzip,
@@ -17,7 +17,7 @@ export const LAYER_TYPE: Readonly<Record<Compression, string>> = {
 
 const OUTPUT_BYTES = 256 * 1024;
 
-/** Throws UnsupportedMediaTypeError for bzip2, xz and lz4. */
+/** Detects the compression. Throws UnsupportedMediaTypeError for bzip2, xz and lz4. */
 export function detectCompression(head: Uint8Array, title: string): Compression {
   const found = compressionOfBytes(head);
   if (found === undefined) return 'none';
@@ -28,7 +28,7 @@ export function detectCompression(head: Uint8Array, title: string): Compression 
   });
 }
 
-/** The bytes of `source` decompressed. Its stream throws ArchiveFormatError, UnsupportedMediaTypeError (libzstd is missing). */
+/** Decompresses `source`. The stream throws ArchiveFormatError, UnsupportedMediaTypeError (libzstd is missing). */
 export function decompress(source: Readable, compression: Compression, title: string): Readable {
   if (compression === 'none') return source;
   let compressed = 0;
@@ -82,7 +82,7 @@ async function* unzstd(source: Readable, title: string): AsyncGenerator<Buffer> 
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
       for (let used = 0, full = false; used < chunk.length || full;) {
-        // What is yielded is kept by its reader, so each piece has memory of its own.
+        // The reader may keep a yielded piece, so each has its own memory.
         const output = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
         const problem = engine.step(addressOf(chunk) + used, chunk.length - used, addressOf(output), output.length);
         if (problem !== undefined) throw new ArchiveFormatError(`${title} is damaged: ${problem}`);

@@ -6,7 +6,7 @@ import { ArchiveFormatError } from '../errors.js';
 import { destroyOnAbort } from '../util/index.js';
 import { missingFileError, type FileTree } from './file-tree.js';
 
-/** The files of a directory. A file that is a link, a pipe or a device is refused. */
+/** The files of a directory. Refuses links, pipes and devices. */
 export class DirectoryTree implements FileTree {
   readonly title: string;
   readonly #root: string;
@@ -49,7 +49,7 @@ export class DirectoryTree implements FileTree {
   async #open(path: string): Promise<FileHandle | undefined> {
     let file: FileHandle;
     try {
-      // A pipe must not make anybody wait.
+      // Opening a pipe must not block.
       file = await open(join(this.#root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;

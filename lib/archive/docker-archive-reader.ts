@@ -18,8 +18,9 @@ import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 
 /**
- * Opens an archive with a `manifest.json`; takes over `tree`. It has no manifests, so each image gets one of schema 2 made
- * of its config and layers as they are. Throws ArchiveFormatError, PathEscapeError, InvalidManifestError.
+ * Opens an archive with a `manifest.json` and takes ownership of `tree`. The format has no manifests, so each image
+ * gets a schema 2 manifest for its unchanged config and layers. Throws ArchiveFormatError, PathEscapeError,
+ * InvalidManifestError.
  */
 export async function openDockerArchive(tree: FileTree): Promise<ImageArchive> {
   const archive = new SynthesizedArchive(tree, 'docker-archive');
@@ -68,7 +69,7 @@ async function buildManifest(
   };
 }
 
-/** The digest of a plain tar is its diffID, which the reader verifies; that of a compressed one is computed. */
+/** The digest of a plain tar is its diffID, which reading verifies; the digest of a compressed layer is computed. */
 async function describeLayer(tree: FileTree, path: string, diffId: Digest): Promise<Descriptor> {
   const size = await tree.size(path);
   if (size === undefined) throw missingFileError(tree, path);

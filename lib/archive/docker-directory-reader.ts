@@ -13,17 +13,17 @@ import { blobFile, KNOWN_VERSION, MANIFEST_FILE, manifestFile, VERSION_FILE } fr
 import { blobAt, readSmall, type FileTree } from './file-tree.js';
 import type { ArchivedImage, ImageArchive } from './types.js';
 
-/** A version line is much shorter. */
+/** Far more than the length of a version line. Bytes. */
 const MAX_VERSION_BYTES = 4096;
 
-/** Whether a directory is one of skopeo's `dir:`. */
+/** True for a directory in skopeo's `dir:` format. */
 export async function isDockerDirectory(tree: FileTree): Promise<boolean> {
   const size = await tree.size(VERSION_FILE);
   if (size === undefined || size > MAX_VERSION_BYTES) return false;
   return KNOWN_VERSION.test((await readSmall(tree, VERSION_FILE, MAX_VERSION_BYTES)).toString('latin1'));
 }
 
-/** Opens it; signatures in it are ignored. Throws ArchiveFormatError, InvalidManifestError. */
+/** Opens a `dir:` directory. Ignores signatures in it. Throws ArchiveFormatError, InvalidManifestError. */
 export async function openDockerDirectory(tree: FileTree): Promise<ImageArchive> {
   const bytes = await readSmall(tree, MANIFEST_FILE, MAX_MANIFEST_BYTES);
   return new DockerDirectory(tree, describe(bytes, digestOf(bytes), `${MANIFEST_FILE} in ${tree.title}`));

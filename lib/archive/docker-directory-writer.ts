@@ -15,17 +15,17 @@ import { SharedDirectory } from './shared-directory.js';
 import type { ImageArchiveWriter } from './types.js';
 import { verified } from './verified.js';
 
-/** Files of an image that another one replaces. */
+/** Files of a previous image, to be replaced. */
 const OLD_FILE = /^([0-9a-f]{64,128}(\.manifest\.json)?|signature-\d+|[0-9a-f]{64}\.signature-\d+)$/;
 
 /**
- * Writes one image into a directory as skopeo's `dir:` does, in place of the image that was there; made when there is none.
- * The old image stays whole until the new one is.
+ * Writes one image into a directory in skopeo's `dir:` format, replacing a previous image. Creates the directory if
+ * missing. The previous image stays complete until the new one is.
  */
 export class DockerDirectoryWriter implements ImageArchiveWriter {
   readonly format = 'docker-dir';
   readonly #directory: SharedDirectory;
-  /** Names of the files of the new image. */
+  /** Names of the new image's files. */
   readonly #files = new Set<string>();
   #top: RawManifest | undefined;
 
@@ -33,15 +33,15 @@ export class DockerDirectoryWriter implements ImageArchiveWriter {
     this.#directory = directory;
   }
 
-  /** Throws UsageError: not a directory, or one with other things in it. */
+  /** Throws UsageError when `root` is not a directory or contains other files. */
   static async open(root: string, signal: AbortSignal): Promise<DockerDirectoryWriter> {
     const directory = new SharedDirectory(root, signal);
     await directory.locked(async () => {
       const version = await directory.readIfThere(VERSION_FILE);
       const others = (await readdir(root)).filter((name) => !name.startsWith(TEMPORARY_PREFIX));
       if (version === undefined ? others.length > 0 : !KNOWN_VERSION.test(version.toString('latin1'))) {
-        throw new UsageError(`${root} is a directory with other things in it, not one of dir:`, {
-          hint: 'give a new or empty directory, or one that copy, save or skopeo wrote',
+        throw new UsageError(`${root} contains other files and is not a directory of the dir: format`, {
+          hint: 'specify a new or empty directory, or one written by copy, save or skopeo',
         });
       }
       if (version === undefined) await writeFileAtomic(join(root, VERSION_FILE), DIRECTORY_VERSION, 0o644);
@@ -79,8 +79,8 @@ export class DockerDirectoryWriter implements ImageArchiveWriter {
 
   addImage(manifest: RawManifest): Promise<void> {
     if (this.#top !== undefined && this.#top.descriptor.digest !== manifest.descriptor.digest) {
-      throw new UsageError('a directory of dir: holds a single image', {
-        hint: 'give each image a directory of its own',
+      throw new UsageError('a dir: directory holds a single image', {
+        hint: 'use a separate directory for each image',
       });
     }
     this.#top = manifest;

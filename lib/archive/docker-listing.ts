@@ -4,7 +4,7 @@ import { readSmall, type FileTree } from './file-tree.js';
 import { checkNameCounts, MAX_IMAGES, MAX_LAYERS, MAX_LISTING_BYTES } from './limits.js';
 import { memberName } from './member-name.js';
 
-/** One entry of `manifest.json`: paths of the archive. */
+/** One entry of `manifest.json`, with paths in the archive. */
 export interface DockerListing {
   readonly config: string;
   /** Full references. */
@@ -13,20 +13,20 @@ export interface DockerListing {
   readonly layers: readonly string[];
 }
 
-/** An entry of `manifest.json` as it is written; keys in the order of docker. */
+/** An entry of `manifest.json` as written; keys in docker's order. */
 export interface DockerEntry {
   readonly Config: string;
   readonly RepoTags: string[];
   readonly Layers: readonly string[];
 }
 
-/** Gives a name to one of `entries`, taking it from the one that had it. */
+/** Moves a name to one of `entries` from the entry that had it. */
 export function moveName(entries: Iterable<DockerEntry>, entry: DockerEntry, name: string): void {
   for (const { RepoTags: tags } of entries) if (tags.includes(name)) tags.splice(tags.indexOf(name), 1);
   entry.RepoTags.push(name);
 }
 
-/** Reads `manifest.json` (moby image/spec/v1.2.md). Throws ArchiveFormatError, PathEscapeError, InvalidManifestError. */
+/** Parses `manifest.json` (moby image/spec/v1.2.md). Throws ArchiveFormatError, PathEscapeError, InvalidManifestError. */
 export async function readDockerListing(tree: FileTree): Promise<DockerListing[]> {
   const document = parseJson(await readSmall(tree, 'manifest.json', MAX_LISTING_BYTES), 'manifest.json');
   if (!Array.isArray(document)) throw new ArchiveFormatError(`manifest.json of ${tree.title} is not a list`);
@@ -39,7 +39,7 @@ export async function readDockerListing(tree: FileTree): Promise<DockerListing[]
   return listings;
 }
 
-/** The full references of each config path. Throws as `readDockerListing`. */
+/** The full references for each config path. Throws as `readDockerListing`. */
 export async function readDockerNames(tree: FileTree): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>();
   for (const entry of await readDockerListing(tree)) {
@@ -62,7 +62,7 @@ function parseEntry(entry: unknown, where: string): DockerListing {
   };
 }
 
-/** Throws ArchiveFormatError. */
+/** Validates a full reference. Throws ArchiveFormatError. */
 export function fullName(tag: string, where: string): string {
   try {
     const { digest, ...reference } = parseReference(tag);

@@ -2,20 +2,20 @@ import type { Readable } from 'node:stream';
 import { ArchiveFormatError, SizeMismatchError } from '../errors.js';
 import type { Descriptor, ReopenableBlob } from '../spec/index.js';
 
-/** Files by path, wherever they lie: in a directory or in a tar. Links are followed, never out. */
+/** Files by path, in a directory or a tar. Links are followed only inside it. */
 export interface FileTree {
-  /** What to call it in messages. */
+  /** Its name in messages. */
   readonly title: string;
-  /** Bytes of a regular file; undefined when there is none. Throws ArchiveFormatError when it is something else. */
+  /** Size of a regular file in bytes; undefined when it does not exist. Throws ArchiveFormatError for other file types. */
   size(path: string): Promise<number | undefined>;
-  /** Streams a file from `offset` bytes on. Throws ArchiveFormatError when there is none. */
+  /** Streams a file from byte `offset` on. Throws ArchiveFormatError when it does not exist. */
   open(path: string, options?: { readonly offset?: number; readonly signal?: AbortSignal }): Promise<Readable>;
-  /** Paths of all files of a tar; of a directory none. */
+  /** Paths of all files of a tar; empty for a directory. */
   names(): Iterable<string>;
   close(): Promise<void>;
 }
 
-/** A small file whole. Throws ArchiveFormatError when it is missing or larger than `maxBytes`. */
+/** Reads a whole small file. Throws ArchiveFormatError when it is missing or larger than `maxBytes`. */
 export async function readSmall(tree: FileTree, path: string, maxBytes: number): Promise<Buffer> {
   const size = await tree.size(path);
   if (size === undefined) throw missingFileError(tree, path);
@@ -29,7 +29,7 @@ export async function readSmall(tree: FileTree, path: string, maxBytes: number):
   return Buffer.concat(chunks);
 }
 
-/** The error for a file that must be there. */
+/** The error for a missing file. */
 export function missingFileError(tree: FileTree, path: string): ArchiveFormatError {
   return new ArchiveFormatError(`${tree.title} has no ${path}`, {
     entry: path,
@@ -37,7 +37,7 @@ export function missingFileError(tree: FileTree, path: string): ArchiveFormatErr
   });
 }
 
-/** The blob in a file. Opening it throws ArchiveFormatError where the file is missing, SizeMismatchError for another size. */
+/** The blob in a file. Opening it throws ArchiveFormatError when the file is missing, SizeMismatchError for another size. */
 export function blobAt(tree: FileTree, path: string, descriptor: Descriptor): ReopenableBlob {
   return {
     descriptor,
@@ -53,7 +53,7 @@ async function checkSize(tree: FileTree, path: string, { digest, size }: Descrip
   if (actual === undefined) throw missingFileError(tree, path);
   if (actual === size) return;
   throw new SizeMismatchError(
-    `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} its manifest says`,
+    `blob ${digest} in ${tree.title} has ${actual} bytes, not the ${size} stated by its manifest`,
     {
       expected: size,
       actual,

@@ -1,6 +1,6 @@
 /**
- * Images in files: OCI image layouts, oci-archives, docker-archives and v1 archives, read and written. Knows no store and
- * no registry: manifests and blobs in, manifests and blobs out. Archives are tars of plain files, so `tar-stream` does.
+ * Images in files: reads and writes OCI image layouts, oci-archives, docker-archives and v1 archives. Knows no store and no
+ * registry, only manifests and blobs. Archives are tars of plain files, for which `tar-stream` is sufficient.
  * May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export * from './types.js';

@@ -2,8 +2,8 @@ import { ArchiveFormatError, PathEscapeError } from '../errors.js';
 import { MAX_NAME_BYTES } from './limits.js';
 
 /**
- * The name of a member without `./`, doubled and trailing slashes; '' for the root. Nothing is ever written under these
- * names, but one that leads out has no meaning. Throws PathEscapeError, ArchiveFormatError.
+ * Normalizes a member's name: removes `./`, repeated and trailing slashes; '' for the root. Files are never written
+ * under these names, but one that leads outside is invalid. Throws PathEscapeError, ArchiveFormatError.
  */
 export function memberName(raw: string): string {
   if (Buffer.byteLength(raw) > MAX_NAME_BYTES) {
@@ -15,7 +15,7 @@ export function memberName(raw: string): string {
   return joinParts(raw.split('/'));
 }
 
-/** What a symbolic link at `name` (a member's name) leads to inside the archive. Throws PathEscapeError, ArchiveFormatError. */
+/** The target inside the archive of a symbolic link at `name` (a member's name). Throws PathEscapeError, ArchiveFormatError. */
 export function linkedName(name: string, target: string): string {
   if (Buffer.byteLength(target) > MAX_NAME_BYTES) {
     throw new ArchiveFormatError(`the link ${name} has a target of over ${MAX_NAME_BYTES} bytes`, { entry: name });

@@ -23,9 +23,9 @@ import type { ArchiveName, ImageArchiveWriter } from './types.js';
 import { verified } from './verified.js';
 
 /**
- * Adds images to an OCI layout directory, made when there is none. Any number of processes may do so at once: blobs take
- * their name when they are whole, index.json is changed under a lock on the directory. What a killed writer left is
- * removed by the next.
+ * Adds images to an OCI layout directory, which is created if missing. Safe for concurrent processes: complete blobs
+ * are renamed into place, and index.json is changed under a lock on the directory. The next writer removes the remains
+ * of a killed one.
  */
 export class OciDirectoryWriter implements ImageArchiveWriter {
   readonly format = 'oci-dir';
@@ -38,7 +38,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     this.#directory = new SharedDirectory(root, signal);
   }
 
-  /** Throws UsageError (not a directory, or one with other things in it), ArchiveFormatError (of another version). */
+  /** Throws UsageError (not a directory, or one with other files), ArchiveFormatError (another version). */
   static async open(root: string, signal: AbortSignal): Promise<OciDirectoryWriter> {
     const writer = new OciDirectoryWriter(root, signal);
     await writer.#directory.locked(async () => {
@@ -52,7 +52,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     return (await stat(join(this.#root, blobPath(digest))).catch(() => undefined))?.size === size;
   }
 
-  /** Others write layouts that have an index and some of its images only. */
+  /** Others write layouts that contain an index and only some of its images. */
   hasManifest(descriptor: Descriptor): Promise<boolean> {
     return this.#isWhole(descriptor, new Set());
   }
@@ -90,7 +90,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     return Promise.resolve();
   }
 
-  /** `seen`: manifests that are looked at already. */
+  /** `seen`: manifests that were already checked. */
   async #isWhole(descriptor: Descriptor, seen: Set<Digest>): Promise<boolean> {
     const { digest, mediaType, size } = descriptor;
     if (seen.has(digest)) return true;
@@ -107,7 +107,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     return true;
   }
 
-  /** A new layout, or one that is there. */
+  /** Creates a layout, or checks an existing one. */
   async #begin(): Promise<void> {
     const path = join(this.#root, 'oci-layout');
     const text = await this.#directory.readIfThere('oci-layout');
@@ -116,8 +116,8 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
         (name) => name !== 'blobs' && !name.startsWith(TEMPORARY_PREFIX),
       );
       if (others.length > 0) {
-        throw new UsageError(`${this.#root} is a directory with other things in it, not an OCI layout`, {
-          hint: 'give a new or empty directory, or an OCI layout',
+        throw new UsageError(`${this.#root} contains other files and is not an OCI layout`, {
+          hint: 'specify a new or empty directory, or an OCI layout',
         });
       }
       await writeFileAtomic(path, OCI_LAYOUT, 0o644);

@@ -6,8 +6,8 @@ import type { ArchiveName } from './types.js';
 export const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
- * The entries of an index.json with one more: an entry that had the name loses it to this one and goes. An image without
- * a name is listed once.
+ * Adds an entry to those of an index.json. An existing entry with the same name is removed. An image without a name is
+ * listed once.
  */
 export function setName(
   entries: readonly Descriptor[],

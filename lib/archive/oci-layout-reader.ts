@@ -22,7 +22,7 @@ import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
 /** Annotation with the tag or name of an image in a layout (image-spec annotations.md). */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
-/** Annotation with the full name that containerd and docker write beside it. */
+/** Annotation with the full name, which containerd and docker add. */
 export const CONTAINERD_NAME = 'io.containerd.image.name';
 const LAYOUT_VERSION = /^1\./;
 
@@ -31,7 +31,7 @@ export function blobPath(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
 }
 
-/** Opens an OCI layout; takes over `tree`. Throws ArchiveFormatError, InvalidManifestError. */
+/** Opens an OCI layout and takes ownership of `tree`. Throws ArchiveFormatError, InvalidManifestError. */
 export async function openOciLayout(tree: FileTree, format: ArchiveFormat): Promise<ImageArchive> {
   const layout = parseJson(await readSmall(tree, 'oci-layout', MAX_LISTING_BYTES), 'oci-layout');
   const version: unknown = (layout as { imageLayoutVersion?: unknown } | null)?.imageLayoutVersion;
@@ -52,7 +52,7 @@ export function parseIndex(bytes: Uint8Array, title: string): Descriptor[] {
   return manifests.map((entry, i) => parseDescriptor(entry, `index.json manifests[${i}]`));
 }
 
-/** One image a digest, with all names that index.json and (docker's hybrid archives) manifest.json give it. */
+/** One image per digest, with all names from index.json and, in docker's hybrid archives, manifest.json. */
 async function describe(tree: FileTree, descriptors: readonly Descriptor[]): Promise<ArchivedImage[]> {
   const isHybrid = (await tree.size('manifest.json')) !== undefined;
   const dockerNames = isHybrid ? await readDockerNames(tree) : new Map<string, string[]>();
@@ -82,21 +82,21 @@ async function describe(tree: FileTree, descriptors: readonly Descriptor[]): Pro
   }));
 }
 
-/** Where the config of a manifest lies; '' for an index. */
+/** Path of a manifest's config; '' for an index. */
 async function configPath(tree: FileTree, { digest }: Descriptor): Promise<string> {
   const manifest = parseJson(await readSmall(tree, blobPath(digest), MAX_MANIFEST_BYTES), `manifest ${digest}`);
   const config: unknown = (manifest as { config?: { digest?: unknown } } | null)?.config?.digest;
   return isDigest(config) ? blobPath(config) : '';
 }
 
-/** The reference that a name is, if it is one: a mere tag (`latest`, `1.0`) names no repository. */
+/** Returns the name if it is a full reference; a mere tag (`latest`, `1.0`) names no repository. */
 function fullName(name: string | undefined): string | undefined {
   if (name === undefined || !/[:/]/.test(name)) return undefined;
   try {
     const { digest, ...reference } = parseReference(name);
     return reference.tag === undefined || digest !== undefined ? undefined : formatReference(reference);
   } catch (error) {
-    // Annotations may hold anything.
+    // Annotations may contain anything.
     if (error instanceof InvalidReferenceError) return undefined;
     throw error;
   }

@@ -16,20 +16,19 @@ import { TarTree } from './tar-tree.js';
 import type { ImageArchive } from './types.js';
 import { isV1Archive, openV1Archive } from './v1-archive-reader.js';
 
-/** Where an archive comes from. */
 export interface OpenArchiveOptions {
-  /** A file or a directory, or the bytes of a file (consumed). */
+  /** Path of a file or directory, or the bytes of a file (consumed). */
   readonly source: string | Readable;
-  /** What to call it in messages. */
+  /** Its name in messages. */
   readonly title: string;
-  /** Where bytes wait that come from a pipe or are compressed. */
+  /** Directory for data that comes from a pipe or is compressed. */
   readonly temporaryDirectory: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Opens an archive of any kind, told by its content; compressed with gzip or zstd or not. Throws UsageError (it cannot be
- * read), ArchiveFormatError, PathEscapeError, UnsupportedMediaTypeError, InvalidManifestError, AbortError.
+ * Opens an archive, plain or compressed with gzip or zstd; detects its format from its content. Throws UsageError
+ * (unreadable), ArchiveFormatError, PathEscapeError, UnsupportedMediaTypeError, InvalidManifestError, AbortError.
  */
 export async function openImageArchive(options: OpenArchiveOptions): Promise<ImageArchive> {
   const tree = await openTree(options);
@@ -42,7 +41,7 @@ export async function openImageArchive(options: OpenArchiveOptions): Promise<Ima
     throw new ArchiveFormatError(
       `${tree.title} is not an image archive: it has no oci-layout, manifest.json or repositories`,
       {
-        hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved; "imgtool import" takes a tar of files',
+        hint: 'specify an OCI layout or an archive saved by docker, podman, skopeo or imgtool; for a tar of files, use "imgtool import"',
       },
     );
   } catch (error) {

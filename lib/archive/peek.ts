@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-/** The first bytes of a stream (fewer when it ends before), and all of it; destroying `rest` ends the source. */
+/** Returns the first bytes of a stream (fewer if it is shorter) and the whole stream. Destroying `rest` ends the source. */
 export async function peek(source: AsyncIterable<Buffer>, bytes: number): Promise<{ head: Buffer; rest: Readable }> {
   const chunks = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
@@ -14,7 +14,7 @@ export async function peek(source: AsyncIterable<Buffer>, bytes: number): Promis
     yield* { [Symbol.asyncIterator]: () => chunks };
   };
   const rest = Readable.from(whole(), { objectMode: false });
-  // Destroyed before its first read, the generator above never ran and closes nothing.
+  // If it is destroyed before its first read, the generator above never runs and does not close the source.
   rest.once('close', () => void chunks.return?.().catch(() => undefined));
   return { head, rest };
 }

@@ -6,22 +6,22 @@ import { decompress, detectCompression } from './decompress.js';
 import { peek } from './peek.js';
 import { verified } from './verified.js';
 
-/** What a layer says of a path. */
+/** The content of a layer at a path. */
 export type LayerAnswer =
   | { readonly kind: 'file'; readonly bytes: Buffer }
-  /** `path`: where to look instead, from the root. `here`: in this layer and those below. */
+  /** `path`: where to continue, from the root. `here`: in this layer and those below. */
   | { readonly kind: 'link'; readonly path: string; readonly here: boolean }
-  /** Neither this layer nor those below have it. */
+  /** The path exists neither in this layer nor in those below. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'other'; readonly type: string };
 
-/** Which path to look for in which layer. */
+/** A path and the layer to search. */
 export interface LayerSearch {
   /** Gzip, zstd or plain. */
   readonly layer: ReopenableBlob;
   /** Names from the root, without `.` and `..`. */
   readonly parts: readonly string[];
-  /** A larger file is refused. */
+  /** A larger file is refused. Bytes. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
 }
@@ -31,8 +31,9 @@ const OPAQUE = '.wh..wh..opq';
 const HEAD_BYTES = 512;
 
 /**
- * What one layer says of a path; undefined: nothing. Reads it to its end: the last member of a name counts, and only then the
- * digest is known. Throws LayerFormatError, DigestMismatchError, SizeMismatchError, UsageError (too large), what the blob throws.
+ * Finds a path in one layer; undefined when the layer does not affect it. Reads the whole layer, because the last
+ * member with a name counts and the digest is known only at the end. Throws LayerFormatError, DigestMismatchError,
+ * SizeMismatchError, UsageError (too large), and the errors of the blob.
  */
 export async function searchLayer(search: LayerSearch): Promise<LayerAnswer | undefined> {
   const { layer, parts, maxBytes, signal } = search;
@@ -73,7 +74,7 @@ export async function searchLayer(search: LayerSearch): Promise<LayerAnswer | un
   return firstOnTheWay(found, parts) ?? (hidden ? { kind: 'gone' } : undefined);
 }
 
-/** A link or a file on the way down ends the way. */
+/** A link or file among the parent directories ends the search. */
 function firstOnTheWay(found: ReadonlyMap<string, LayerAnswer>, parts: readonly string[]): LayerAnswer | undefined {
   for (let depth = 1; depth <= parts.length; depth++) {
     const answer = found.get(parts.slice(0, depth).join('/'));
@@ -95,13 +96,13 @@ function answerOf(name: string, type: string, target: string, parts: readonly st
   return rest.length === 0 ? { kind: 'other', type } : { kind: 'gone' };
 }
 
-/** Whether `name` is the path or a directory that it is in. */
+/** True when `name` is the path or one of its parent directories. */
 function isAbove(name: string, parts: readonly string[]): boolean {
   const names = name.split('/');
   return names.length <= parts.length && names.every((part, index) => part === parts[index]);
 }
 
-/** Whether a whiteout takes away what layers below have at the path. */
+/** True when a whiteout hides the path of the layers below. */
 function hides(name: string, parts: readonly string[]): boolean {
   const names = name.split('/');
   const last = names.pop()!;

@@ -7,29 +7,29 @@ import { tryFlock } from '../sys/index.js';
 import { delay, makeDirectory, TEMPORARY_PREFIX } from '../util/index.js';
 
 const POLL_MS = { first: 10, most: 200 } as const;
-/** Temporary files: of `write`, and those of writeFileAtomic for the files of a layout. */
+/** Temporary files of `write`, and of writeFileAtomic for the files of a layout. */
 const OWN_TEMPORARY = /^\.new-([0-9a-f]{24}|(index\.json|oci-layout|manifest\.json|version)-[0-9a-f]{12})$/;
 
 /**
- * A directory that several processes write images to: files take their names when they are whole, lists are changed under a
- * lock on the directory, and what killed writers left is removed by the next one.
+ * A directory to which several processes write images. Complete files are renamed into place, lists are changed under a
+ * lock on the directory, and the next writer removes the remains of killed ones.
  */
 export class SharedDirectory {
   readonly path: string;
   readonly #signal: AbortSignal;
 
-  /** Makes the directory when there is none. Throws UsageError. */
+  /** Creates the directory if missing. Throws UsageError. */
   constructor(path: string, signal: AbortSignal) {
     try {
       makeDirectory(path, 0o777);
     } catch (error) {
-      throw new UsageError(`${path} cannot be made: ${(error as Error).message}`, { cause: error });
+      throw new UsageError(`cannot create ${path}: ${(error as Error).message}`, { cause: error });
     }
     this.path = path;
     this.#signal = signal;
   }
 
-  /** Writes a file, which is on disk when it gets its name; `name`: path in the directory. */
+  /** Writes a file and syncs it to disk before it gets its name. `name`: path in the directory. */
   async write(name: string, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     const target = join(this.path, name);
     makeDirectory(dirname(target), 0o777);
@@ -46,7 +46,7 @@ export class SharedDirectory {
     }
   }
 
-  /** Removes what writers that died have left. Call under the lock: temporary files of lists have no owner then. */
+  /** Removes the remains of dead writers. Must be called under the lock, when temporary files of lists have no owner. */
   async sweep(): Promise<void> {
     for (const name of await readdir(this.path)) {
       if (!OWN_TEMPORARY.test(name)) continue;
@@ -63,7 +63,7 @@ export class SharedDirectory {
     }
   }
 
-  /** Does `work` while no other process is in its own. Throws AbortError. */
+  /** Runs `work` exclusively among all processes. Throws AbortError. */
   async locked(work: () => Promise<void>): Promise<void> {
     const directory = await open(this.path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
@@ -76,7 +76,7 @@ export class SharedDirectory {
     }
   }
 
-  /** The bytes of a file; undefined when there is none. */
+  /** The bytes of a file; undefined when it does not exist. */
   async readIfThere(name: string): Promise<Buffer | undefined> {
     try {
       return await readFile(join(this.path, name));
@@ -86,12 +86,12 @@ export class SharedDirectory {
     }
   }
 
-  /** A new file, locked as long as it is open: that tells a sweep that somebody is at it. */
+  /** Creates a file that is locked while it is open, which tells a sweep that it is in use. */
   async #temporary(): Promise<{ readonly path: string; readonly file: FileHandle }> {
     for (;;) {
       const path = join(this.path, `${TEMPORARY_PREFIX}${randomBytes(12).toString('hex')}`);
       const file = await open(path, 'wx', 0o644);
-      // Between the two calls a sweep may have taken it for one without an owner.
+      // Between the two calls, a sweep may have removed the file as abandoned.
       if (tryFlock(file.fd, 'exclusive') && (await file.stat()).nlink > 0) return { path, file };
       await file.close();
     }

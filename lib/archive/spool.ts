@@ -5,8 +5,8 @@ import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 /**
- * Copies a stream into a file without a name, which is gone when it is closed or the process dies; `onCopy` gets a branch
- * of the bytes meanwhile. Throws what the disk says, AbortError.
+ * Copies a stream into an unnamed file, which disappears when it is closed or the process dies. `onCopy` receives a
+ * branch of the stream meanwhile. Throws errors of the disk, AbortError.
  */
 export async function spool<T>(
   source: Readable,
@@ -20,7 +20,7 @@ export async function spool<T>(
     const copy = new Transform({
       readableHighWaterMark: 1024 * 1024,
       transform(chunk: Buffer, _encoding, done) {
-        // A single write may take less than it was given.
+        // A single write may be incomplete.
         file.writeFile(chunk).then(() => done(null, chunk), done);
       },
     });

@@ -4,7 +4,7 @@ import type { Descriptor, Digest, RawManifest, ReopenableBlob } from '../spec/in
 import type { FileTree } from './file-tree.js';
 import type { ArchivedImage, ArchiveFormat, ImageArchive } from './types.js';
 
-/** An archive whose format has no manifests: they are made while it is opened, blobs are files under other names. */
+/** An archive in a format without manifests: they are created when it is opened, and blobs are files with other names. */
 export class SynthesizedArchive implements ImageArchive {
   readonly format: ArchiveFormat;
   readonly images: ArchivedImage[] = [];
@@ -17,17 +17,17 @@ export class SynthesizedArchive implements ImageArchive {
     this.format = format;
   }
 
-  /** A blob that lies in a file of the archive. */
+  /** Adds a blob that is a file of the archive. */
   addFile(digest: Digest, path: string): void {
     this.#blobs.set(digest, path);
   }
 
-  /** A blob held in memory. */
+  /** Adds a blob from memory. */
   addBytes(digest: Digest, bytes: Buffer): void {
     this.#blobs.set(digest, bytes);
   }
 
-  /** An image whose blobs were added. */
+  /** Adds an image whose blobs were added. */
   addImage(manifest: RawManifest, names: readonly string[]): void {
     this.#manifests.set(manifest.descriptor.digest, manifest);
     this.images.push({ descriptor: manifest.descriptor, names, refNames: [] });

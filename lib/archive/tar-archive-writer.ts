@@ -17,8 +17,8 @@ import type { ArchiveName, ImageArchiveWriter } from './types.js';
 import { verified } from './verified.js';
 
 /**
- * Writes an OCI layout as a tar. A docker-archive is the same with a `manifest.json` that leads to the same blobs, as
- * docker saves since version 25: old readers find what they know, new ones lose no byte.
+ * Writes an OCI layout as a tar. A docker-archive also has a `manifest.json` for the same blobs, as saved by docker
+ * since version 25. Old readers find the format they know, and new ones get the original bytes.
  */
 export class TarArchiveWriter implements ImageArchiveWriter {
   readonly format: 'oci-archive' | 'docker-archive';
@@ -92,7 +92,7 @@ export class TarArchiveWriter implements ImageArchiveWriter {
     return this.#tar.discard();
   }
 
-  /** The members that come before the first blob, and the directory of this one. */
+  /** Writes the members before the first blob, and the directory of this one. */
   async #begin(digest: Digest): Promise<void> {
     this.#begun ??= this.#tar
       .addBytes('oci-layout', Buffer.from(OCI_LAYOUT))

@@ -5,24 +5,24 @@ import { ArchiveFormatError, ImgtoolError } from '../errors.js';
 import { MAX_MEMBERS } from './limits.js';
 import { linkedName, memberName } from './member-name.js';
 
-/** A member of a tar: bytes at an offset, or another name. */
+/** A member of a tar: bytes at an offset, or a link to another name. */
 export type TarMember =
   | { readonly kind: 'file'; readonly offset: number; readonly size: number }
   | { readonly kind: 'link'; readonly target: string };
 
-/** Set by tar-stream 3, which its types do not say. */
+/** Set by tar-stream 3, but missing in its types. */
 type PlacedHeaders = Header & { readonly byteOffset: number };
 
 /**
- * Where each file of a tar lies, by its name; directories are left out. Throws ArchiveFormatError (no tar, cut off, a name
- * twice, a device, too many members), PathEscapeError (a name or link that leads out).
+ * The location of each file in a tar, by name; without directories. Throws ArchiveFormatError (not a tar, truncated,
+ * duplicate name, device, too many members), PathEscapeError (a name or link that leads outside).
  */
 export async function indexTar(source: Readable, title: string, signal: AbortSignal): Promise<Map<string, TarMember>> {
   const members = new Map<string, TarMember>();
   const reader = extract();
   let problem: unknown;
   reader.on('entry', (header, body, next) => {
-    // What is wrong with the whole is wrong with the member, and told once.
+    // An error of the archive also reaches the member, but must be reported only once.
     body.on('error', () => undefined);
     try {
       addMember(members, header as PlacedHeaders);
@@ -38,11 +38,11 @@ export async function indexTar(source: Readable, title: string, signal: AbortSig
   } catch (error) {
     signal.throwIfAborted();
     if (problem !== undefined) throw problem as Error;
-    // What the disk says is no fault of the archive.
+    // An error of the disk is not a fault of the archive.
     if (error instanceof ImgtoolError || (error as NodeJS.ErrnoException).errno !== undefined) throw error;
     throw new ArchiveFormatError(`${title} is not an image archive, or it is damaged: ${(error as Error).message}`, {
       cause: error,
-      hint: 'give an OCI layout or an archive that docker, podman, skopeo or imgtool saved',
+      hint: 'specify an OCI layout or an archive saved by docker, podman, skopeo or imgtool',
     });
   }
   return members;

@@ -5,8 +5,8 @@ import { ImgtoolError } from '../errors.js';
 import { KeyedMutex } from '../util/index.js';
 
 /**
- * A tar written from front to back, the same bytes for the same calls: no owners, one time for all members. Members are
- * taken one after the other, in the order of the calls.
+ * Writes a tar sequentially. The same calls give the same bytes: no owners, one modification time for all members.
+ * Members are written one after another, in the order of the calls.
  */
 export class TarOutput {
   readonly #pack = pack();
@@ -14,20 +14,20 @@ export class TarOutput {
   readonly #turns = new KeyedMutex();
   readonly #flow: Promise<void>;
 
-  /** `output` is ended by `finish` and destroyed by `discard`. `mtime`: seconds since 1970. */
+  /** `finish` ends `output`, `discard` destroys it. `mtime`: seconds since 1970. */
   constructor(output: Writable, mtime: number) {
     this.#mtime = new Date(mtime * 1000);
     this.#flow = pipeline(this.#pack, output);
-    // Whoever adds the next member or finishes hears of a failure.
+    // The next call reports the failure.
     this.#flow.catch(() => undefined);
   }
 
-  /** A small file. */
+  /** Adds a small file. */
   addBytes(name: string, bytes: Uint8Array): Promise<void> {
     return this.addFile(name, bytes.length, [bytes]);
   }
 
-  /** A file of `size` bytes, which `content` must give exactly; what it throws is passed on. */
+  /** Adds a file of `size` bytes, which `content` must yield exactly. Errors of `content` are passed on. */
   addFile(name: string, size: number, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
     return this.#inTurn(async () => {
       const entry = this.#pack.entry({ ...this.#header(name), type: 'file', size });
@@ -43,7 +43,7 @@ export class TarOutput {
     return this.#addEmpty({ ...this.#header(name), type: 'symlink', linkname: target, mode: 0o777 });
   }
 
-  /** Writes the end; afterwards all is handed to the output. */
+  /** Writes the end of the tar. Afterwards everything has been passed to the output. */
   async finish(): Promise<void> {
     await this.#inTurn(() => {
       this.#pack.finalize();
@@ -52,7 +52,7 @@ export class TarOutput {
     await this.#flow;
   }
 
-  /** Ends in the middle. */
+  /** Aborts the tar. */
   async discard(): Promise<void> {
     this.#pack.destroy();
     await this.#flow.catch(() => undefined);
@@ -73,7 +73,7 @@ export class TarOutput {
     } catch (error) {
       this.#pack.destroy(error as Error);
       if (error instanceof ImgtoolError || (error as Error).name === 'AbortError') throw error;
-      // What the output says is the cause: a full disk, a reader that went away.
+      // The output's error is the cause: a full disk, or a reader that closed the pipe.
       await this.#flow;
       throw error;
     }

@@ -6,7 +6,7 @@ import { missingFileError, type FileTree } from './file-tree.js';
 import { MAX_LINK_DEPTH } from './limits.js';
 import type { TarMember } from './tar-index.js';
 
-/** The files of a tar that lies in a seekable file; takes over `file` and closes it. */
+/** The files of a tar in a seekable file. Takes ownership of `file` and closes it. */
 export class TarTree implements FileTree {
   readonly title: string;
   readonly #file: FileHandle;
@@ -48,7 +48,7 @@ export class TarTree implements FileTree {
     let member = this.#members.get(path);
     for (let depth = 0; member?.kind === 'link'; depth += 1) {
       if (depth === MAX_LINK_DEPTH) {
-        throw new ArchiveFormatError(`${path} in ${this.title} is a chain of links that never ends`, { entry: path });
+        throw new ArchiveFormatError(`${path} in ${this.title} is an endless chain of links`, { entry: path });
       }
       member = this.#members.get(member.target);
     }

@@ -27,27 +27,27 @@ import { peek } from './peek.js';
 import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 
-/** The layer of an image that changes metadata only: a tar of nothing. */
+/** The layer of an image that only changes metadata: an empty tar. */
 export const EMPTY_TAR: Buffer = Buffer.alloc(1024);
 
-/** A v1 layer: its blob as it is, and what it is uncompressed. */
+/** A v1 layer: its original blob, and the digest of its uncompressed tar. */
 interface V1Layer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
-  /** Over JSON and blob. */
+  /** Checksum over JSON and blob. */
   readonly payload: Digest;
 }
 
-/** Whether a tar has images of Docker's first format: a `repositories` file, or folders that are called by image IDs. */
+/** True when a tar contains images in Docker's first format: a `repositories` file, or directories named by image IDs. */
 export async function isV1Archive(tree: FileTree): Promise<boolean> {
   return (await tree.size('repositories')) !== undefined || v1Ids(tree).length > 0;
 }
 
 /**
- * Opens an archive of v1 images (image/spec/v1.md, "Combined Image JSON + Filesystem Changeset Format"); takes over `tree`.
- * Its images get a config and a manifest, for which all layers are read; their
- * JSONs are kept in it. Those with a name count, without any name those
- * that no other is built on. Throws ArchiveFormatError, InvalidManifestError, UnsupportedMediaTypeError.
+ * Opens an archive of v1 images (image/spec/v1.md, "Combined Image JSON + Filesystem Changeset Format") and takes
+ * ownership of `tree`. Reads all layers to create a config and a manifest for each image; these preserve the original
+ * JSONs. Lists the named images or, without any name, those that are not parents of others. Throws ArchiveFormatError,
+ * InvalidManifestError, UnsupportedMediaTypeError.
  */
 export async function openV1Archive(tree: FileTree, signal: AbortSignal): Promise<ImageArchive> {
   const archive = new SynthesizedArchive(tree, 'v1');
@@ -106,7 +106,7 @@ async function readImage(tree: FileTree, id: string): Promise<V1Image> {
   return parseV1Image(await readSmall(tree, `${id}/json`, MAX_V1_JSON_BYTES), id);
 }
 
-/** An image and all it is built on, root first. */
+/** An image and its ancestors, root first. */
 async function readChain(tree: FileTree, head: string): Promise<V1Image[]> {
   const chain: V1Image[] = [];
   const seen = new Set<string>();
@@ -114,7 +114,7 @@ async function readChain(tree: FileTree, head: string): Promise<V1Image[]> {
     if (seen.has(id))
       throw new ArchiveFormatError(`the images of ${tree.title} are parents of each other`, { entry: id });
     if (seen.size === MAX_V1_ANCESTRY) {
-      throw new ArchiveFormatError(`image ${head} is built on more than ${MAX_V1_ANCESTRY} others`, { entry: head });
+      throw new ArchiveFormatError(`image ${head} has more than ${MAX_V1_ANCESTRY} ancestors`, { entry: head });
     }
     seen.add(id);
     const image: V1Image = await readImage(tree, id);

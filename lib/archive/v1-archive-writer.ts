@@ -32,9 +32,9 @@ import { EMPTY_TAR } from './v1-archive-reader.js';
 import { verified } from './verified.js';
 
 /**
- * Writes images in Docker's first format, and a `manifest.json` beside them, as docker 1.10 to 24 did. Layers are
- * uncompressed files called by their diffIDs, to which the images' `layer.tar` are links. What was a v1 image before is the
- * same again.
+ * Writes images in Docker's first format, with a `manifest.json`, like docker 1.10 to 24. Layers are uncompressed files
+ * named by their diffIDs, and the images' `layer.tar` are links to them. An image that was a v1 image before gets its
+ * original form.
  */
 export class V1ArchiveWriter implements ImageArchiveWriter {
   readonly format = 'v1';
@@ -42,9 +42,9 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
   readonly #temporaryDirectory: string;
   readonly #put = new Set<Digest>();
   readonly #configs = new Map<Digest, Buffer>();
-  /** Members that are there, those of layers by their diffIDs. */
+  /** Members written so far; layers are identified by their diffIDs. */
   readonly #members = new Set<string>();
-  /** v1 images that are there, and what they hold. */
+  /** v1 images written so far, with their content. */
   readonly #v1 = new Map<string, string>();
   readonly #repositories = new Map<string, Map<string, string>>();
   readonly #images = new Map<Digest, DockerEntry>();
@@ -73,7 +73,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     await this.#putPlain(decompress(rest, compression, `blob ${digest}`), options.signal);
   }
 
-  /** The format has none. */
+  /** The format has no manifests. */
   putManifest({ descriptor }: RawManifest): Promise<void> {
     this.#put.add(descriptor.digest);
     return Promise.resolve();
@@ -90,7 +90,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     const diffIds = parseImageConfig(config, `config ${digest}`).rootfs.diff_ids;
     const layers = diffIds.map(layerName);
     if (layers.length !== document.layers.length || layers.some((layer) => !this.#members.has(layer))) {
-      throw new ArchiveFormatError(`the layers of image ${digest} are not what its config says`);
+      throw new ArchiveFormatError(`the layers of image ${digest} do not match its config`);
     }
     const parts = { config, layers: document.layers, diffIds, chainIds: chainIds(diffIds) };
     const original = (await v1ImagesFrom(parts)).map(({ image }) => image);
@@ -128,7 +128,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     await this.#addOnce(`${digestHex(digest)}.json`, config.length, [config]);
   }
 
-  /** A tar's size comes before its bytes, so they wait in a file. */
+  /** In a tar, the size precedes the content, so the content is stored in a file first. */
   async #putPlain(plain: Readable, signal: AbortSignal): Promise<void> {
     const { file, result } = await spool(plain, this.#temporaryDirectory, {
       signal,
@@ -150,14 +150,14 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     }
   }
 
-  /** Whether another image is there under one of these IDs: what registries of protocol v1 call an image proves nothing. */
+  /** True when a different image has one of these IDs: an image ID from a v1 registry proves nothing. */
   #clashes(images: readonly V1Image[], layers: readonly string[]): boolean {
     return images.some(
       (image, i) => (this.#v1.get(image.id) ?? contentOf(image, layers[i])) !== contentOf(image, layers[i]),
     );
   }
 
-  /** Writes the v1 images that are not there yet. Resolves with the ID of the top one. */
+  /** Writes the missing v1 images. Resolves with the ID of the top one. */
   async #addV1Images(images: readonly V1Image[], layers: readonly string[]): Promise<string> {
     for (const [i, image] of images.entries()) {
       const { id, bytes } = image;

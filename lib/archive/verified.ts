@@ -3,8 +3,8 @@ import { DigestMismatchError, SizeMismatchError } from '../errors.js';
 import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../spec/index.js';
 
 /**
- * The bytes of a blob, from its start; ends with DigestMismatchError or SizeMismatchError when they are not what its
- * descriptor says, and never gives more than it says.
+ * The bytes of a blob, read from its start. Never yields more than its descriptor states, and fails with
+ * DigestMismatchError or SizeMismatchError when they do not match it.
  */
 export async function* verified(
   blob: ReopenableBlob,

@@ -1,7 +1,7 @@
 import { AuthenticationError } from '../errors.js';
 import type { Credentials, Login } from './types.js';
 
-/** The credentials of an entry of `auths`, or undefined when it has none (a helper keeps them). Throws AuthenticationError. */
+/** The credentials in an entry of `auths`, or undefined when it has none because a helper keeps them. Throws AuthenticationError. */
 export function parseAuthEntry(
   entry: unknown,
   where: { readonly key: string; readonly file: string },
@@ -26,7 +26,7 @@ export function parseAuthEntry(
   return { ...login, identityToken, registryToken, source: where.file };
 }
 
-/** The entry of a login as Docker writes it: a refresh token stands in place of the password. */
+/** The entry of a login in Docker's format; a refresh token replaces the password. */
 export function entryText({ identityToken, ...login }: Login): string {
   return JSON.stringify(
     identityToken === undefined
@@ -35,13 +35,13 @@ export function entryText({ identityToken, ...login }: Login): string {
   );
 }
 
-/** The `auth` of an entry, which is what follows `Basic` in a header too (RFC 7617). */
+/** The `auth` of an entry, which is also the value after `Basic` in a header (RFC 7617). */
 export function encodeLogin({ username, password }: Login): string {
   return Buffer.from(`${username}:${password}`, 'utf8').toString('base64');
 }
 
 function decode(auth: string): Login | undefined {
-  // `base64` without -w0 breaks its lines; Go's decoder, which all other clients use, passes over that.
+  // `base64` without -w0 wraps lines, which Go's decoder in all other clients ignores.
   const base64 = auth.replace(/[\r\n]/g, '');
   if (!/^[A-Za-z0-9+/_-]+=*$/.test(base64)) return undefined;
   const text = Buffer.from(base64, 'base64').toString('utf8');

@@ -3,39 +3,40 @@ import { join } from 'node:path';
 import { AuthenticationError, UsageError } from '../errors.js';
 import { withoutByteOrderMark } from '../util/index.js';
 
-/** Where a credentials file may be. */
+/** A possible location of a credentials file. */
 export interface AuthFilePath {
   readonly path: string;
-  /** The user named it: it must be there to be read from. */
+  /** Named by the user, so it must exist for reading. */
   readonly explicit: boolean;
-  /** Docker's old form, the entries alone: only read. */
+  /** Docker's old format, which has only the entries. Never written. */
   readonly isLegacy?: boolean;
 }
 
-/** The parts of a credentials file that matter here, as they are in the file. */
+/** The relevant parts of a credentials file, unchanged. */
 export interface AuthFile {
   readonly path: string;
   /** Entries by key. */
   readonly auths: ReadonlyMap<string, unknown>;
-  /** Helper names by key; empty ones are left out. */
+  /** Helper names by key, without empty ones. */
   readonly helpers: ReadonlyMap<string, string>;
   /** The helper for all other hosts. */
   readonly store: string | undefined;
-  /** The `HttpHeaders` that Docker passes on to registries: those called `X-Meta-…`; names in lower case. */
+  /** The `HttpHeaders` that Docker passes on to registries, those named `X-Meta-…`; names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The text; undefined when there is no file. */
+  /** The text of the file; undefined when it does not exist. */
   readonly text: string | undefined;
 }
 
 /** All other headers are for Docker's daemon. */
 const META_HEADER = /^x-meta-[A-Za-z0-9-]+$/i;
 const MAX_BYTES = 4 * 1024 * 1024;
-/** Has credentials instead of a file. */
+/** Contains credentials instead of a file. */
 const VARIABLE = 'DOCKER_AUTH_CONFIG';
 
 /**
- * Where credentials are looked for, first one first: what the user names (`--authfile`, `REGISTRY_AUTH_FILE`) alone,
- * else Docker's config.json, then the files of containers-auth.json(5), and last what Docker wrote before version 1.7.
+ * The locations of credentials files, in order of precedence: only the file named by the user (`--authfile`,
+ * `REGISTRY_AUTH_FILE`), or else Docker's config.json, the files of containers-auth.json(5), and the file of Docker
+ * before version 1.7.
  */
 export function authFilePaths(
   authfile: string | undefined,
@@ -56,12 +57,12 @@ export function authFilePaths(
   ];
 }
 
-/** The credentials in `DOCKER_AUTH_CONFIG`, as GitLab and Docker 28 take them from there. Throws AuthenticationError. */
+/** The credentials in `DOCKER_AUTH_CONFIG`, as supported by GitLab and Docker 28. Throws AuthenticationError. */
 export function authFileOfEnvironment({ [VARIABLE]: text = '' }: NodeJS.ProcessEnv): AuthFile | undefined {
   return text.trim() === '' ? undefined : parseAuthFile(VARIABLE, withoutByteOrderMark(text));
 }
 
-/** Reads a credentials file; one that is not there is empty unless it is explicit. Throws UsageError, AuthenticationError. */
+/** Reads a credentials file. A missing file counts as empty unless it is explicit. Throws UsageError, AuthenticationError. */
 export async function readAuthFile({ path, explicit, isLegacy = false }: AuthFilePath): Promise<AuthFile> {
   const text = await readText(path, explicit);
   return parseAuthFile(path, text, { isLegacy });
@@ -99,16 +100,16 @@ async function readText(path: string, explicit: boolean): Promise<string | undef
     if (cause instanceof AuthenticationError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
     const missing = code === 'ENOENT' || code === 'ENOTDIR';
-    // What this user may not read is not meant for them, where nobody named it.
+    // Files that this user cannot read are not meant for them, unless explicitly named.
     if (!explicit && (missing || code === 'EACCES')) return undefined;
     throw new UsageError(`cannot read the credentials file ${path} (${code})`, {
-      hint: missing ? 'check --authfile or REGISTRY_AUTH_FILE, or make the file with: imgtool login' : undefined,
+      hint: missing ? 'check --authfile or REGISTRY_AUTH_FILE, or create the file with: imgtool login' : undefined,
       cause,
     });
   }
 }
 
-/** The parser's own message may quote the file, secrets included: it is left out. */
+/** Omits the parser's own message, which may quote secrets. */
 function parse(text: string, path: string): Record<string, unknown> {
   let document: unknown;
   try {
@@ -130,6 +131,6 @@ function authFileError(what: string, why: string): AuthenticationError {
   return new AuthenticationError(`the ${isVariable ? 'variable' : 'credentials file'} ${what} ${why}`, {
     host: '',
     credentialSource: what,
-    hint: isVariable ? 'repair or unset the variable' : 'repair the file, or name another one with --authfile',
+    hint: isVariable ? 'repair or unset the variable' : 'repair the file, or choose another one with --authfile',
   });
 }

@@ -6,25 +6,24 @@ import { basicHeader, fetchToken, loginHint, tokenScopes, wrongLoginHint, type T
 import { checkTokenRealm } from './token-realm.js';
 import type { Authorizer, AuthScope, CredentialLookup, Credentials, Refusal } from './types.js';
 
-/** Options of `createAuthorizer`. */
 export interface AuthorizerOptions {
   readonly http: HttpClient;
-  /** Credentials for `host[:port]` as the user wrote it, or undefined for none. Default: none for any host. */
+  /** Returns the credentials for `host[:port]` as the user wrote it, or undefined. Default: no credentials. */
   readonly credentials?: CredentialLookup;
-  /** The host of the token service that a registry on another host may send passwords to. Default: those known. */
+  /** The host of the token service to which a registry on another host may send passwords. Default: a built-in list. */
   readonly tokenService?: (host: string) => string | undefined;
 }
 
-/** An authorizer that answers Basic and Bearer challenges; without credentials it fetches anonymous tokens. */
+/** Creates an authorizer for Basic and Bearer challenges. Without credentials it fetches anonymous tokens. */
 export function createAuthorizer(options: AuthorizerOptions): Authorizer {
   return new ChallengeAuthorizer(options);
 }
 
 class ChallengeAuthorizer implements Authorizer {
   readonly #options: AuthorizerOptions;
-  /** What a challenge led to, by host and scope: a header or a token. */
+  /** The header or token for each challenge, by host and scope. */
   readonly #answers = new Map<string, string | BearerToken>();
-  /** By realm, service, scope set and account: different challenges lead to one token. */
+  /** Tokens by realm, service, scopes and account: different challenges may share one. */
   readonly #tokens = new Map<string, BearerToken>();
 
   constructor(options: AuthorizerOptions) {
@@ -66,12 +65,12 @@ class ChallengeAuthorizer implements Authorizer {
     const token = await this.#token(bearer, { scope, refusal, credentials });
     const header = await token.header(signal, refusal.refused);
     if (header === refusal.refused) throw credentialsRefusedError(host, credentials);
-    // Fetching it may have shown that the host gives tokens for one repository alone.
+    // Fetching it may have shown that the host issues tokens for single repositories only.
     this.#answers.set(scopeKey(this.#usable(scope)), token);
     return header;
   }
 
-  /** A token for one repository alone where its host gives no others. */
+  /** Reduces a scope to one repository if its host issues no other tokens. */
   #usable(scope: AuthScope): AuthScope {
     const { oneScopeTokens = false } = this.#options.http.knownHosts.of(scope.host);
     return oneScopeTokens ? { ...scope, mountFrom: [] } : scope;
@@ -102,7 +101,7 @@ class ChallengeAuthorizer implements Authorizer {
   #basic(challenges: readonly Challenge[], host: string, credentials: Credentials | undefined): string {
     if (!challenges.some(({ scheme }) => scheme === 'basic')) {
       const asked = challenges.map(({ scheme }) => scheme).join(', ') || 'no scheme at all';
-      throw new AuthenticationError(`${host} asks for authentication by ${asked}, which imgtool does not support`, {
+      throw new AuthenticationError(`${host} asks for authentication with ${asked}, which imgtool does not support`, {
         host,
       });
     }

@@ -1,12 +1,12 @@
-/** A token as it was fetched; `renewAt` is a time of `performance.now()`. */
+/** A fetched token. `renewAt` is a time of `performance.now()`. */
 export interface FetchedToken {
-  /** The `Authorization` header. */
+  /** The value of the `Authorization` header. */
   readonly header: string;
-  /** From when on another one is fetched before it is used. */
+  /** From this time on, it is renewed before use. */
   readonly renewAt: number;
 }
 
-/** A bearer token that is kept, shared by all who need it at once, and renewed before it expires. */
+/** A cached bearer token. Shared by concurrent requests and renewed before it expires. */
 export class BearerToken {
   readonly #fetch: (signal: AbortSignal) => Promise<FetchedToken>;
   #held: FetchedToken | undefined;
@@ -16,10 +16,10 @@ export class BearerToken {
     this.#fetch = fetch;
   }
 
-  /** The header, another one than `refused` unless the service gives no other. Throws what fetching throws. */
+  /** The header; differs from `refused` unless the service issues the same again. Throws the errors of fetching. */
   async header(signal: AbortSignal, refused?: string): Promise<string> {
     const held = this.#held;
-    // Many requests are refused at once when a token runs out: the first one's new token serves them all.
+    // When a token expires, many requests are refused at once. The first one's new token serves them all.
     if (held !== undefined && held.header !== refused && performance.now() < held.renewAt) return held.header;
     const running = (this.#running ??= {
       token: this.#fetch(signal).finally(() => (this.#running = undefined)),
@@ -29,13 +29,13 @@ export class BearerToken {
       this.#held = await running.token;
       return this.#held.header;
     } catch (error) {
-      // The one who fetched for all was cancelled, for whatever reason; this request was not.
+      // The request that fetched the token for all was cancelled; this one was not.
       if (running.starter.aborted && !signal.aborted) return this.header(signal, refused);
       throw error;
     }
   }
 
-  /** Whether `header` is the present token and far from running out, by clocks that may differ. */
+  /** True when `header` is the current token and not about to expire, even if clocks differ. */
   isValid(header: string): boolean {
     return this.#held?.header === header && performance.now() < this.#held.renewAt;
   }

@@ -1,14 +1,14 @@
-/** One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1). Scheme and parameter names in lower case. */
+/** One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1). Scheme and parameter names are in lower case. */
 export interface Challenge {
   readonly scheme: string;
   readonly parameters: Readonly<Record<string, string>>;
 }
 
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
-/** Credentials in place of parameters, such as those of Negotiate (RFC 9110, 11.2). */
+/** Credentials instead of parameters, such as those of Negotiate (RFC 9110, 11.2). */
 const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/y;
 
-/** Reads all challenges of the header; what cannot be read ends the list. */
+/** Parses all challenges of the header, up to the first invalid one. */
 export function parseChallenges(header: string | undefined): Challenge[] {
   const text = (header ?? '').slice(0, 8192);
   const challenges: { scheme: string; parameters: Record<string, string> }[] = [];

@@ -4,19 +4,18 @@ import { AuthenticationError } from '../errors.js';
 import { mayNamePrograms, onAbort, SYSTEM_PATH } from '../util/index.js';
 import type { Login } from './types.js';
 
-/** How helpers are run. */
 export interface HelperOptions {
-  /** Their environment; programs are searched in the absolute directories of its PATH, the system's when it has none. */
+  /** The helpers' environment. Programs are searched in the absolute directories of its PATH, or else the system's. */
   readonly env: NodeJS.ProcessEnv;
-  /** How long a helper may take; it may ask the user something. Default 60,000. Milliseconds. */
+  /** Time limit of a helper, which may have to ask the user. Default 60,000. Milliseconds. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** A helper and what it is asked about. */
+/** A helper and the registry to ask it about. */
 export interface HelperCall {
-  /** As in the file: the program is `docker-credential-NAME`. */
+  /** As in the file; the program is `docker-credential-NAME`. */
   readonly name: string;
-  /** What helpers know the registry by. */
+  /** The registry's name for helpers. */
   readonly server: string;
   /** The file that names the helper. */
   readonly file: string;
@@ -27,9 +26,9 @@ const MAX_BYTES = 64 * 1024;
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 /**
- * Asks a credential helper (docker-credential-helpers, "development"); undefined when it has none. A user name of `<token>`
- * says that the password is a refresh token. Throws AuthenticationError without anything of what the helper printed,
- * AbortError.
+ * Asks a credential helper for a login (docker-credential-helpers, "development"); undefined when it has none. The user
+ * name `<token>` means that the password is a refresh token. Throws AbortError, and AuthenticationError without any of
+ * the helper's output.
  */
 export async function askHelper(call: HelperCall, options: HelperOptions): Promise<Login | undefined> {
   const { exitCode, output } = await runHelper(call, { verb: 'get', input: call.server }, options);
@@ -49,14 +48,14 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
   return password === '' ? undefined : { username, password };
 }
 
-/** Gives a login to a helper to keep. Throws as `askHelper`. */
+/** Stores a login in a helper. Throws as `askHelper`. */
 export async function storeWithHelper(call: HelperCall, login: Login, options: HelperOptions): Promise<void> {
   const input = JSON.stringify({ ServerURL: call.server, Username: login.username, Secret: login.password });
   const { exitCode } = await runHelper(call, { verb: 'store', input }, options);
   if (exitCode !== 0) throw helperError(call, 'store', `failed with exit code ${exitCode}`);
 }
 
-/** Makes a helper forget. Throws as `askHelper`. */
+/** Erases a login from a helper. Throws as `askHelper`. */
 export async function eraseFromHelper(call: HelperCall, options: HelperOptions): Promise<void> {
   const { exitCode } = await runHelper(call, { verb: 'erase', input: call.server }, options);
   if (exitCode !== 0) throw helperError(call, 'erase', `failed with exit code ${exitCode}`);
@@ -67,7 +66,7 @@ function runHelper(
   { verb, input }: { readonly verb: 'get' | 'store' | 'erase'; readonly input: string },
   { env, timeoutMs = DEFAULT_TIMEOUT_MS }: HelperOptions,
 ): Promise<{ exitCode: number; output: string }> {
-  // A name with a slash would be a program anywhere.
+  // A name with a slash could run any program.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(call.name)) throw helperError(call, verb, 'has an invalid name');
   if (!mayNamePrograms(call.file)) throw untrustedHelperError(call);
   call.signal.throwIfAborted();
@@ -79,7 +78,7 @@ function runHelper(
       clearTimeout(timer);
       forget();
       child.kill('SIGKILL');
-      // What the helper left running may hold the pipes.
+      // Processes left by the helper may still hold the pipes.
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.destroy();
       settle();
     };
@@ -117,7 +116,7 @@ function notInstalledError({ name, server, file }: HelperCall): AuthenticationEr
   return new AuthenticationError(`the credential helper docker-credential-${name} is not installed`, {
     host: server,
     credentialSource: `docker-credential-${name}`,
-    hint: `install it, or take it out of ${file}`,
+    hint: `install it, or remove it from ${file}`,
   });
 }
 

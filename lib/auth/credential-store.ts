@@ -12,31 +12,30 @@ import { editAuthFile } from './edit-auth-file.js';
 import { EXACT_HOST, fileKey, parseRegistryKey, rankOf, sameKey, serverName } from './registry-key.js';
 import type { Credentials, CredentialStore, KeptLogin, Login, RegistryKey } from './types.js';
 
-/** Options of `createCredentialStore`. */
 export interface CredentialStoreOptions {
-  /** Default: the process's. */
+  /** Default: the environment of this process. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  /** The only file to use; default: those of Docker and containers. */
+  /** The only file to use; default: the files of Docker and containers. */
   readonly authfile?: string | undefined;
-  /** How long a credential helper may take. Default 60,000. Milliseconds. */
+  /** Time limit of a credential helper. Default 60,000. Milliseconds. */
   readonly helperTimeoutMs?: number | undefined;
 }
 
-/** The logins of this user; reads files and runs helpers only when asked. */
+/** The logins of this user. Reads files and runs helpers only on demand. */
 export function createCredentialStore(options: CredentialStoreOptions = {}): CredentialStore {
   return new FileCredentialStore(options);
 }
 
-/** What helpers call a login whose password is a refresh token. */
+/** The user name in helpers of a login whose password is a refresh token. */
 const TOKEN_USER = '<token>';
-/** Helpers give out short-lived secrets: how long one is used without asking again. Milliseconds. */
+/** How long the short-lived secret of a helper is reused. Milliseconds. */
 const REUSE_MS = 5 * 60_000;
 
-/** An answer that is kept; `at` is a time of `performance.now()`. */
+/** A cached result; `at` is a time of `performance.now()`. */
 interface Found {
   readonly at: number;
   readonly answer: Promise<Credentials | undefined>;
-  /** Of the request that looked for it. */
+  /** The signal of the request that searched. */
   readonly starter: AbortSignal;
 }
 
@@ -69,7 +68,7 @@ class FileCredentialStore implements CredentialStore {
       return await found.answer;
     } catch (error) {
       if (this.#found.get(key) === found) this.#found.delete(key);
-      // The one who looked for all was cancelled; this request was not.
+      // The request that searched for all was cancelled; this one was not.
       if (found.starter.aborted && !signal.aborted) return this.find(host, { repository, signal });
       throw error;
     }
@@ -81,9 +80,9 @@ class FileCredentialStore implements CredentialStore {
   }
 
   async requestHeaders(): Promise<Readonly<Record<string, string>>> {
-    // A login may be about to make the file; who needs what is in it says that it is missing.
+    // A missing file is not an error here: a login may be about to create it, and `find` reports it.
     const files = await Promise.all(this.#paths.map((path) => readAuthFile({ ...path, explicit: false })));
-    // The first file wins.
+    // The first file takes precedence.
     return Object.assign({}, ...files.reverse().map(({ headers }) => headers)) as Record<string, string>;
   }
 
@@ -100,7 +99,7 @@ class FileCredentialStore implements CredentialStore {
     }
     await editAuthFile(path, signal, (entries) => {
       removeKey(entries, key);
-      // Docker lists what a helper keeps by an empty entry.
+      // Docker marks logins kept by a helper with an empty entry.
       entries.set(fileKey(key), helper === undefined ? entryText(login) : '{}');
       return true;
     });
@@ -124,7 +123,7 @@ class FileCredentialStore implements CredentialStore {
       let erased = false;
       if (helper !== undefined) {
         const call: HelperCall = { name: helper, server: serverName(key.host), file: path, signal };
-        // Helpers fail to erase what they do not have.
+        // Helpers fail to erase an unknown login.
         erased = (await askHelper(call, this.#helpers)) !== undefined;
         if (erased) await eraseFromHelper(call, this.#helpers);
       }
@@ -139,7 +138,7 @@ class FileCredentialStore implements CredentialStore {
 
   async #find(host: string, repository: string | undefined, signal: AbortSignal): Promise<Credentials | undefined> {
     const candidates = (await this.#files()).flatMap((file) => this.#candidates(file, { host, repository, signal }));
-    // Sorting is stable: of equals, the first file wins.
+    // Sorting is stable, so the first file wins among equals.
     candidates.sort((one, other) => other.rank - one.rank);
     for (const { load } of candidates) {
       const found = await load();
@@ -148,14 +147,14 @@ class FileCredentialStore implements CredentialStore {
     return undefined;
   }
 
-  /** The files to read, in order of precedence; a file that the user names is the only one. */
+  /** The files to read, in order of precedence; only the one named by the user, if any. */
   async #files(): Promise<readonly AuthFile[]> {
     const given = this.#paths[0]!.explicit ? undefined : authFileOfEnvironment(this.#env);
     const files = await Promise.all(this.#paths.map(readAuthFile));
     return given === undefined ? files : [given, ...files];
   }
 
-  /** What one file has for a repository. A helper that fails ends the search: no other secret takes its place (CVE-2021-41092). */
+  /** The logins in one file for a repository. A failing helper ends the search, so that no other secret is used (CVE-2021-41092). */
   #candidates(
     file: AuthFile,
     wanted: { readonly host: string; readonly repository: string | undefined; readonly signal: AbortSignal },
@@ -182,7 +181,7 @@ class FileCredentialStore implements CredentialStore {
   }
 }
 
-/** The helper that keeps the login of a host: its own, else the one for all. */
+/** The helper that keeps the login of a host: its own, or the one for all hosts. */
 function helperOf(file: AuthFile, host: string): string | undefined {
   const own = [...file.helpers].find(([key]) => rankOf(parseRegistryKey(key), host) === EXACT_HOST);
   return own?.[1] ?? file.store;
@@ -194,7 +193,7 @@ function fromHelper({ username, password }: Login, source: string): Credentials 
     : { username, password, source };
 }
 
-/** Removes all spellings of a key; tells whether there was one. */
+/** Removes all spellings of a key. Returns true when there was one. */
 function removeKey(entries: Map<string, string>, key: RegistryKey): boolean {
   const names = [...entries.keys()].filter((name) => sameKey(parseRegistryKey(name), key));
   return names.map((name) => entries.delete(name)).some(Boolean);

@@ -8,9 +8,9 @@ import { objectMembers, objectText } from './json-members.js';
 const LOCK_PATIENCE_MS = 10_000;
 
 /**
- * Changes the `auths` of a credentials file as a whole, mode 0600; everything else in it stays as it is written. `change`
- * gets the entries (JSON texts by key) and says whether it changed them; it may run only while no other imgtool edits the
- * directory. Throws UsageError, AuthenticationError, AbortError.
+ * Replaces the `auths` of a credentials file atomically, with mode 0600; keeps all other text unchanged. `change` edits
+ * the entries (JSON texts by key) and returns true when it changed them. It runs while the directory is locked against
+ * other imgtool processes. Throws UsageError, AuthenticationError, AbortError.
  */
 export async function editAuthFile(
   path: string,
@@ -22,7 +22,7 @@ export async function editAuthFile(
     makeDirectory(dirname(target));
     const unlock = await lockDirectory(dirname(target), signal);
     try {
-      // A login that was killed has left the credentials there.
+      // A killed login may have left credentials in it.
       await removeUnfinished(target);
       const file = await readAuthFile({ path: target, explicit: false });
       const members = objectMembers(file.text ?? '{}');
@@ -31,7 +31,7 @@ export async function editAuthFile(
       members.set('auths', objectText(entries, '\t'));
       const before = await stat(target).catch(() => undefined);
       await writeFileAtomic(target, `${objectText(members)}\n`);
-      // An administrator's login must not take the file away from its user.
+      // An administrator's login must not change the owner of the file.
       if (before !== undefined && before.uid !== process.geteuid?.()) await chown(target, before.uid, before.gid);
     } finally {
       await unlock();
@@ -43,7 +43,7 @@ export async function editAuthFile(
   }
 }
 
-/** Locks the directory itself: nothing is left behind. */
+/** Locks the directory itself, which leaves no lock file behind. */
 async function lockDirectory(path: string, signal: AbortSignal): Promise<() => Promise<void>> {
   const { tryFlock } = await import('../sys/index.js');
   const directory = await open(path, 'r');

@@ -5,25 +5,25 @@ import type { FetchedToken } from './bearer-token.js';
 import { deniesPush, tokenClaims } from './json-web-token.js';
 import type { AuthScope, Credentials } from './types.js';
 
-/** What to ask which token service for. */
+/** A token request and its token service. */
 export interface TokenRequest {
-  /** Checked: it may get the credentials. */
+  /** The token service's URL, already verified: it may receive the credentials. */
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scope: AuthScope;
-  /** What to ask for where `scope` names no repository. */
+  /** The scope to request when `scope` names no repository. */
   readonly challengeScope: string | undefined;
   readonly credentials: Credentials | undefined;
 }
 
 const MAX_TOKEN_BYTES = 64 * 1024;
-/** A token is renewed this long before it expires, or after three quarters of a shorter life. Milliseconds. */
+/** A token is renewed this long before it expires, or after three quarters of a shorter lifetime. Milliseconds. */
 const RENEW_BEFORE_MS = 10_000;
-/** What a token without `expires_in` is good for (distribution "token/jwt"). Seconds. */
+/** Lifetime of a token without `expires_in` (distribution "token/jwt"). Seconds. */
 const DEFAULT_LIFETIME_S = 60;
 const CLIENT_ID = 'imgtool';
 
-/** The scopes to ask for: our own; the registry's only where we have none. Sorted, each once. */
+/** The scopes to request: our own, or the registry's when we have none. Sorted, without duplicates. */
 export function tokenScopes({ scope, challengeScope }: TokenRequest): readonly string[] {
   if (scope.repository === undefined) return challengeScope === undefined ? [] : [challengeScope];
   const sources = [...new Set(scope.mountFrom)].filter((from) => from !== scope.repository).sort();
@@ -32,8 +32,8 @@ export function tokenScopes({ scope, challengeScope }: TokenRequest): readonly s
 
 /**
  * Fetches a bearer token: by POST with a refresh token (distribution "token/oauth"), else by GET (distribution
- * "token/jwt"). Throws AuthenticationError when it is refused or does not allow to push where that is wanted,
- * RegistryError, TransportError, AbortError.
+ * "token/jwt"). Throws AuthenticationError when it is refused or lacks a required right to push, RegistryError,
+ * TransportError, AbortError.
  */
 export async function fetchToken(http: HttpClient, request: TokenRequest, signal: AbortSignal): Promise<FetchedToken> {
   const asked = performance.now();
@@ -44,7 +44,8 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
     return fetchToken(http, withoutSources(request), signal);
   const response = await ask(http, request, signal);
   const hasSources = tokenScopes(request).length > 1;
-  // Some services refuse all when one source of a mount is not ours to read, others several scopes: the push can do without.
+  // Some services refuse everything when one mount source is not readable, others refuse several scopes. The push works
+  // without sources.
   if ((isRefusal(response) || response.status === 400) && hasSources) {
     const token = await fetchToken(http, withoutSources(request), signal);
     if (!isRefusal(response)) facts.oneScopeTokens = true;
@@ -66,7 +67,7 @@ export async function fetchToken(http: HttpClient, request: TokenRequest, signal
   if (repository !== undefined && actions !== 'pull' && deniesPush(claims, repository, mountFrom)) {
     if (!hasSources || !claims.access!.some(({ name }) => mountFrom.includes(name)))
       throw pushDeniedError(request, repository);
-    // It may honour the last of several scopes only.
+    // The service may grant only the last of several scopes.
     const token = await fetchToken(http, withoutSources(request), signal);
     facts.oneScopeTokens = true;
     return token;
@@ -121,17 +122,17 @@ export function basicHeader(credentials: Credentials): string {
   return `Basic ${encodeLogin(credentials)}`;
 }
 
-/** What to do when credentials are missing. */
+/** Hint for missing credentials. */
 export function loginHint(host: string): string {
   return `log in with: imgtool login ${host}`;
 }
 
-/** What to do when credentials are refused. */
+/** Hint for refused credentials. */
 export function wrongLoginHint(host: string): string {
   return `check the user name and the password, or ${loginHint(host)}`;
 }
 
-/** OAuth2 services answer 400 to a refresh token that is no longer good (RFC 6749, 5.2). */
+/** OAuth2 services answer 400 to an expired refresh token (RFC 6749, 5.2). */
 function isRefusal({ status, body }: BufferedResponse): boolean {
   return status === 401 || status === 403 || (status === 400 && /invalid_grant/.test(body.toString('latin1')));
 }
@@ -159,10 +160,10 @@ function pushDeniedError({ scope: { host }, credentials }: TokenRequest, reposit
 }
 
 interface TokenAnswer {
-  /** Undefined when there is none that fits into a header. */
+  /** Undefined when there is none that is valid in a header. */
   readonly token: string | undefined;
   readonly refreshToken: string | undefined;
-  /** Undefined when the answer does not say. */
+  /** Lifetime; undefined when the response does not state it. */
   readonly seconds: number | undefined;
 }
 

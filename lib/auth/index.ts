@@ -1,7 +1,7 @@
 /**
- * From a 401 to an `Authorization` header: challenges, bearer tokens, where a password may go; and the logins of the user:
- * credentials files and helpers. Sends no request but to token services. May import `errors`, `spec`, `progress`, `util`,
- * `sys` and `http`.
+ * From a 401 response to an `Authorization` header: challenges, bearer tokens, rules for where a password may go; and the
+ * user's logins: credentials files and helpers. Sends requests only to token services. May import `errors`, `spec`,
+ * `progress`, `util`, `sys` and `http`.
  */
 export { createAuthorizer, type AuthorizerOptions } from './authorizer.js';
 export { parseChallenges, type Challenge } from './challenge.js';

@@ -1,6 +1,6 @@
 /**
- * The members of a JSON object with their values as they are written, so that an edit keeps what it does not touch:
- * large numbers, escapes, order. `text` must be valid JSON of an object. Of equal names the last one wins.
+ * The members of a JSON object with the source text of their values, so that an edit keeps the rest unchanged: large
+ * numbers, escapes, order. `text` must be valid JSON of an object. Of duplicate names the last one wins.
  */
 export function objectMembers(text: string): Map<string, string> {
   const members = new Map<string, string>();
@@ -30,7 +30,7 @@ export function objectMembers(text: string): Map<string, string> {
   }
 }
 
-/** The text of an object with these members; `indent` is that of the object itself. */
+/** The text of an object with these members; `indent` is the indentation of the object itself. */
 export function objectText(members: ReadonlyMap<string, string>, indent = ''): string {
   if (members.size === 0) return '{}';
   const lines = [...members].map(([name, value]) => `${indent}\t${JSON.stringify(name)}: ${value}`);

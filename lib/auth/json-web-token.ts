@@ -1,19 +1,19 @@
-/** One granted resource of a registry token (distribution "token/jwt", claim `access`). */
+/** One granted resource in a registry token (distribution "token/jwt", claim `access`). */
 export interface GrantedAccess {
   readonly type: string;
   readonly name: string;
   readonly actions: readonly string[];
 }
 
-/** What a token says of itself; nothing is verified: that is the registry's to do. */
+/** The claims of a token, unverified: verification is up to the registry. */
 export interface TokenClaims {
-  /** Undefined: the token does not say. */
+  /** Undefined: not stated. */
   readonly access: readonly GrantedAccess[] | undefined;
-  /** Seconds; undefined: the token does not say. */
+  /** Seconds; undefined: not stated. */
   readonly lifetime: number | undefined;
 }
 
-/** Reads the claims of a token where it is a JSON web token (RFC 7519); others say nothing. */
+/** Reads the claims of a JSON web token (RFC 7519). Empty for other tokens. */
 export function tokenClaims(token: string): TokenClaims {
   const claims = payloadOf(token);
   const { exp, iat, nbf } = claims;
@@ -23,8 +23,8 @@ export function tokenClaims(token: string): TokenClaims {
 }
 
 /**
- * Whether a token surely does not allow to push. A service may know a repository by another name, so a token that names
- * others only says nothing.
+ * True when a token certainly does not allow a push. A service may use another name for a repository, so a token that
+ * only names other repositories is inconclusive.
  */
 export function deniesPush({ access }: TokenClaims, repository: string, mountFrom: readonly string[]): boolean {
   if (access === undefined) return false;

@@ -1,6 +1,6 @@
 import type { RegistryKey } from './types.js';
 
-/** What Docker keeps the login of its Hub by. */
+/** Docker's key for the login of Docker Hub. */
 const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
 const DOCKER_HUB_NAMES: ReadonlySet<string> = new Set([
   'docker.io',
@@ -9,36 +9,36 @@ const DOCKER_HUB_NAMES: ReadonlySet<string> = new Set([
   'registry.hub.docker.com',
 ]);
 
-/** Reads a key of a credentials file or what a user wrote: `host`, `https://host/v1/` (Docker), `host/path` (containers). */
+/** Parses a key of a credentials file or user input: `host`, `https://host/v1/` (Docker), `host/path` (containers). */
 export function parseRegistryKey(text: string): RegistryKey {
   const scheme = /^https?:\/\//i.exec(text)?.[0] ?? '';
   const [host = '', ...rest] = text.slice(scheme.length).split('/');
   const path = rest.filter((part) => part !== '').join('/');
-  // Docker's keys are URLs of an API: the path says nothing about repositories.
+  // Docker's keys are API URLs, whose path does not name a repository.
   const isUrl = scheme !== '' || path === 'v1' || path === 'v2';
   return { host: canonicalHost(host), path: isUrl ? '' : path };
 }
 
-/** The key as it is written to credentials files: what Docker, podman and others understand. */
+/** The key in credentials files, as understood by Docker, podman and others. */
 export function fileKey({ host, path }: RegistryKey): string {
   if (path !== '') return `${host}/${path}`;
   return serverName(host);
 }
 
-/** What credential helpers know a registry by. */
+/** The registry's name for credential helpers. */
 export function serverName(host: string): string {
   return canonicalHost(host) === 'docker.io' ? DOCKER_HUB_KEY : host;
 }
 
-/** Whether two keys mean the same. */
+/** True when two keys are equivalent. */
 export function sameKey(one: RegistryKey, other: RegistryKey): boolean {
   return one.host === other.host && one.path === other.path;
 }
 
-/** Rank of a login for exactly the host. */
+/** Rank of a login for exactly this host. */
 export const EXACT_HOST = 1_000_000;
 
-/** How specific `key` is for a repository, higher wins: an exact host, then the longer path. Undefined: it is for others. */
+/** How specific `key` is for a repository; higher is better: an exact host, then the longer path. Undefined when it does not match. */
 export function rankOf(key: RegistryKey, host: string, repository = ''): number | undefined {
   const wanted = canonicalHost(host);
   const base = key.host === wanted ? EXACT_HOST : matchesLabels(key.host, wanted) ? literalLabels(key.host) : undefined;
@@ -53,7 +53,7 @@ function canonicalHost(host: string): string {
   return DOCKER_HUB_NAMES.has(lower) ? 'docker.io' : lower;
 }
 
-/** `*` stands for one whole label, so that `*.example.com` is neither `example.com` nor `a.b.example.com`. */
+/** `*` matches one whole label: `*.example.com` matches neither `example.com` nor `a.b.example.com`. */
 function matchesLabels(pattern: string, host: string): boolean {
   const labels = pattern.split('.');
   const given = host.split('.');

@@ -1,7 +1,7 @@
 import { AuthenticationError } from '../errors.js';
 import { isLoopbackHost, mayLeadTo, redactUrl } from '../http/index.js';
 
-/** Token services on another host than their registry, known to belong to it. */
+/** Known token services on another host than their registry. */
 const KNOWN_SERVICES: Readonly<Record<string, string>> = {
   'registry-1.docker.io': 'auth.docker.io',
   'registry.hub.docker.com': 'auth.docker.io',
@@ -10,11 +10,10 @@ const KNOWN_SERVICES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Checks where a bearer challenge wants its token fetched (CVE-2026-33540). Plain http only from a registry that was
- * itself reached by plain http, and then on the loopback range or the same host; a public registry leads to no address of
- * this machine or of a private network (`mayLeadTo`); a password goes only to the registry's own host, a service known to belong to it, or the `trusted`
- * host that the user named for it.
- * Throws AuthenticationError.
+ * Checks the token service named by a bearer challenge (CVE-2026-33540). Plain HTTP is allowed only when the registry
+ * itself was reached over plain HTTP, and then only on loopback or the same host. A public registry must not name an
+ * address of this machine or a private network (`mayLeadTo`). A password goes only to the registry's own host, a known
+ * service of it, or the `trusted` host configured by the user. Throws AuthenticationError.
  */
 export async function checkTokenRealm(
   realm: string | undefined,
@@ -43,14 +42,14 @@ export async function checkTokenRealm(
       scheme: 'bearer',
     });
   }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('that is not an http address');
-  if (url.username !== '' || url.password !== '') refuse('an address with a user name in it is refused');
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('that is not an http URL');
+  if (url.username !== '' || url.password !== '') refuse('a URL with a user name is refused');
   const sameHost = url.hostname === registry.hostname;
   const bothLoopback = isLoopbackHost(url.host) && isLoopbackHost(registry.host);
   if (url.protocol === 'http:' && !(registry.protocol === 'http:' && (sameHost || bothLoopback))) {
-    refuse('a token service must answer https');
+    refuse('a token service must use HTTPS');
   }
-  if (url.host !== trusted && !(await mayLeadTo(registry, url))) refuse('that is an address of a private network');
+  if (url.host !== trusted && !(await mayLeadTo(registry, url))) refuse('that is an address in a private network');
   const belongs = sameHost || bothLoopback || url.host === trusted || url.host === KNOWN_SERVICES[registry.host];
   if (withPassword && !belongs) {
     refuse(

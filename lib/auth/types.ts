@@ -1,94 +1,94 @@
-/** User and password (or a token in its place) for one registry. */
+/** User name and password (or a token instead) for one registry. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
-  /** A refresh token: fetches bearer tokens in place of the password (distribution "token/oauth"). */
+  /** A refresh token, which replaces the password for fetching bearer tokens (distribution "token/oauth"). */
   readonly identityToken?: string | undefined;
-  /** A bearer token that is sent as it is. */
+  /** A bearer token to send unchanged. */
   readonly registryToken?: string | undefined;
-  /** A login is being made: the token service is asked for a refresh token too, and this hears it. */
+  /** Set during a login: the token service is also asked for a refresh token, which is passed to this function. */
   readonly onRefreshToken?: ((token: string) => void) | undefined;
-  /** Where they came from, for messages: `--creds`, a file, a helper. Never their value. */
+  /** The origin of the credentials, for messages: `--creds`, a file, a helper. Never their value. */
   readonly source: string;
 }
 
-/** Finds the credentials for `host[:port]` as the user wrote it, or undefined for none. Throws AuthenticationError, AbortError. */
+/** Finds the credentials for `host[:port]` as the user wrote it, or undefined. Throws AuthenticationError, AbortError. */
 export type CredentialLookup = (
   host: string,
   request: { readonly repository?: string | undefined; readonly signal: AbortSignal },
 ) => Promise<Credentials | undefined>;
 
-/** What a login is kept by: a registry, or the beginning of repository names there. */
+/** The key of a login: a registry, or a prefix of repository names there. */
 export interface RegistryKey {
-  /** `host[:port]` in lower case; `docker.io` for all names of Docker Hub. May have `*` in place of labels. */
+  /** `host[:port]` in lower case; `docker.io` for all names of Docker Hub. May contain `*` as a label. */
   readonly host: string;
-  /** Repository or the beginning of one, up to a slash; empty for the whole registry. */
+  /** A repository, or a prefix of one up to a slash; empty for the whole registry. */
   readonly path: string;
 }
 
-/** A login to keep. */
+/** A login to store. */
 export interface Login {
   readonly username: string;
   readonly password: string;
-  /** Kept in place of the password. */
+  /** Stored instead of the password. */
   readonly identityToken?: string | undefined;
 }
 
-/** Where a login was put, or taken from. */
+/** Where a login was stored or removed. */
 export interface KeptLogin {
   /** The credentials file. */
   readonly file: string;
-  /** The program that keeps the secret; absent when the file itself does. */
+  /** The program that keeps the secret; undefined when it is in the file itself. */
   readonly helper?: string | undefined;
 }
 
-/** The logins of this user: files in the form of Docker's config.json and the helpers they name. */
+/** The logins of this user: files in the format of Docker's config.json, and the helpers they name. */
 export interface CredentialStore {
-  /** The login of the most specific key; of equally specific ones, that of the first file. */
+  /** Finds the login with the most specific key; among equals, the one in the first file. */
   readonly find: CredentialLookup;
-  /** Registries that the files name: those with logins, except where a helper keeps them for all hosts. Throws AuthenticationError, UsageError. */
+  /** The registries with logins in the files, without those in a helper for all hosts. Throws AuthenticationError, UsageError. */
   hosts(): Promise<readonly string[]>;
-  /** Headers that the files want sent with every request to a registry. Throws AuthenticationError, UsageError. */
+  /** The headers configured for every request to a registry. Throws AuthenticationError, UsageError. */
   requestHeaders(): Promise<Readonly<Record<string, string>>>;
-  /** Keeps a login under `key`. Throws AuthenticationError when the helper fails, UsageError when the file cannot be written. */
+  /** Stores a login under `key`. Throws AuthenticationError when the helper fails, UsageError when the file cannot be written. */
   save(key: RegistryKey, login: Login, options: { readonly signal: AbortSignal }): Promise<KeptLogin>;
-  /** The keys of all logins in the files, those in helpers included. Throws AuthenticationError for a file that cannot be read. */
+  /** The keys of all logins in the files, including those in helpers. Throws AuthenticationError for an unreadable file. */
   keys(): Promise<readonly RegistryKey[]>;
-  /** Forgets the login of exactly `key`, in all files. Throws as `save`. */
+  /** Removes the login with exactly this `key` from all files. Throws as `save`. */
   remove(key: RegistryKey, options: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]>;
 }
 
-/** What a request wants to do: the scope of a bearer token (distribution "token/scope"). */
+/** The access that a request requires: the scope of a bearer token (distribution "token/scope"). */
 export interface AuthScope {
-  /** `host[:port]` as the user wrote it: what credentials are kept by. */
+  /** `host[:port]` as the user wrote it, which is the key of the credentials. */
   readonly host: string;
-  /** Absent for requests about the registry itself. */
+  /** Undefined for requests about the registry itself. */
   readonly repository?: string | undefined;
   readonly actions: 'pull' | 'pull,push' | 'pull,push,delete';
   /** Further repositories to read from: the sources of cross-repository mounts. */
   readonly mountFrom?: readonly string[];
 }
 
-/** A 401 and what it was the answer to. */
+/** A 401 response and its request. */
 export interface Refusal {
-  /** Where the request went; decides whether a token service may be reached by plain http. */
+  /** URL of the request; decides whether the token service may be reached over plain HTTP. */
   readonly url: string;
-  /** The `WWW-Authenticate` header as sent. */
+  /** The `WWW-Authenticate` header as received. */
   readonly challenge: string | undefined;
-  /** The `Authorization` header that was refused, if there was one. */
+  /** The refused `Authorization` header, if any. */
   readonly refused: string | undefined;
 }
 
-/** Turns challenges into `Authorization` headers; remembers them by host and scope. */
+/** Answers challenges with `Authorization` headers and caches them by host and scope. */
 export interface Authorizer {
   /**
-   * The header that an earlier challenge led to, renewed when it is about to expire, or undefined: nothing is sent
+   * The header from an earlier challenge, renewed when it is about to expire. Undefined without one: nothing is sent
    * unasked. Throws as `answer`.
    */
   header(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
-  /** Where the login of the user for the host comes from, for messages; undefined: there is none. Throws AbortError. */
+  /** The origin of the user's login for the host, for messages; undefined when there is none. Throws AbortError. */
   credentialSource(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
-  /** Whether a header that was refused may just have expired on the way, so that `answer` is worth another try. */
+  /** True when a refused header may have expired in transit, so that `answer` is worth another attempt. */
   hasExpired(header: string): boolean;
   /**
    * Answers a 401 with the header to send instead. Throws AuthenticationError when there is no (other) answer,

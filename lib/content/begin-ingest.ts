@@ -35,7 +35,7 @@ export async function beginIngest(
       continue;
     }
     try {
-      // Published between the first look and the lock.
+      // Published between the first check and the lock.
       if (await isPresent(root, descriptor)) {
         await unlink(file.path);
         await removeIngestDirectory(ingestDirectory(root, descriptor.digest));
@@ -61,18 +61,18 @@ async function resume(
   const state = { digest, size, mediaType, begun: new Date().toISOString() };
   await writeFile(join(ingestDirectory(root, digest), STATE), JSON.stringify(state), { mode: 0o600 });
   const ingest = new FileIngest(root, descriptor, file);
-  // More than there can be is not the beginning of this blob.
+  // A file larger than the blob is not its beginning.
   if (held <= size) await ingest.resume(held, signal);
   return ingest;
 }
 
-/** Whether the blob is there, whole. One that is hurt is removed. Throws SizeMismatchError when the descriptor is wrong. */
+/** True when the complete blob exists. Removes a damaged one. Throws SizeMismatchError when the descriptor is wrong. */
 async function isPresent(root: string, { digest, size }: Descriptor): Promise<boolean> {
   const present = await statBlob(root, digest);
   if (present === undefined) return false;
   if (present.size === size) return true;
   if (await blobIsIntact(root, digest)) {
-    throw new SizeMismatchError(`blob ${digest} has ${present.size} bytes, not the ${size} its manifest says`, {
+    throw new SizeMismatchError(`blob ${digest} has ${present.size} bytes, not the ${size} stated by its manifest`, {
       expected: size,
       actual: present.size,
     });

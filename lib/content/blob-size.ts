@@ -3,10 +3,10 @@ import { getXattr, isErrno, setXattrFd } from '../sys/index.js';
 const SIZE_ATTRIBUTE = 'user.imgtool.size';
 
 /**
- * Notes on an open blob how many bytes it must have. Blobs are published without fsync: after a power loss the file system
- * may know the name but not all bytes. btrfs writes an extent before the size that covers it, so a blob hurt that way is
- * too short, and this record, which belongs to the same or an earlier transaction than the name, gives it away.
- * File systems without user attributes have no record; there the digest check of every read is what remains.
+ * Records the size of an open blob in an attribute. Blobs are published without fsync: after a power loss the file
+ * system may have the name but not all bytes. btrfs writes an extent before the size that covers it, so such a blob is
+ * too short, and this record, which belongs to the same or an earlier transaction than the name, reveals it. File
+ * systems without user attributes have no record; there only the digest check of every read remains.
  */
 export function recordSize(fd: number, size: number): void {
   try {
@@ -16,7 +16,7 @@ export function recordSize(fd: number, size: number): void {
   }
 }
 
-/** The size a published blob must have, or undefined where none is recorded. Bytes. */
+/** The recorded size of a published blob, or undefined. Bytes. */
 export function recordedSize(path: string): number | undefined {
   const value = getXattrOrNone(path)?.toString('latin1') ?? '';
   return /^\d{1,16}$/.test(value) ? Number(value) : undefined;

@@ -11,7 +11,7 @@ import { blobPath, BLOBS } from './paths.js';
 
 const READ_BYTES = 1024 * 1024;
 
-/** Size of a blob, or undefined when there is none or a power loss has cut it. Bytes. */
+/** Size of a blob, or undefined when it does not exist or a power loss has truncated it. Bytes. */
 export async function statBlob(root: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
   const path = blobPath(root, digest);
   try {
@@ -24,7 +24,7 @@ export async function statBlob(root: string, digest: Digest): Promise<{ readonly
   }
 }
 
-/** Whether the bytes of a blob have its digest. */
+/** True when the bytes of a blob match its digest. */
 export async function blobIsIntact(root: string, digest: Digest): Promise<boolean> {
   try {
     for await (const _chunk of await openBlob(root, digest, {}));
@@ -35,7 +35,7 @@ export async function blobIsIntact(root: string, digest: Digest): Promise<boolea
   }
 }
 
-/** Streams a blob from `offset`; from 0 on it is verified before its end is told. Throws as `ContentStore.open`. */
+/** Streams a blob from `offset`. When read from 0, it is verified before the stream ends. Throws as `ContentStore.open`. */
 export async function openBlob(
   root: string,
   digest: Digest,
@@ -49,12 +49,12 @@ export async function openBlob(
     highWaterMark: READ_BYTES,
     ...(signal === undefined ? {} : { signal }),
   });
-  // Not in the generator: one that was never started does not run its `finally`.
+  // Not in the generator, whose `finally` does not run if it was never started.
   stream.once('close', () => void handle.close());
   return stream;
 }
 
-/** A whole blob in memory, verified. Throws as `ContentStore.read`. */
+/** Reads a whole blob into memory and verifies it. Throws as `ContentStore.read`. */
 export async function readBlob(root: string, digest: Digest, maxBytes: number): Promise<Buffer> {
   const handle = await openHandle(root, digest);
   try {
@@ -74,7 +74,7 @@ export async function readBlob(root: string, digest: Digest, maxBytes: number): 
   }
 }
 
-/** Digests and sizes of all blobs; files with other names are passed over. */
+/** Digests and sizes of all blobs. Skips files with other names. */
 export async function* listBlobs(root: string): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
   for (const algorithm of await namesIn(join(root, BLOBS))) {
     for (const hex of await namesIn(join(root, BLOBS, algorithm))) {
@@ -85,7 +85,7 @@ export async function* listBlobs(root: string): AsyncGenerator<{ readonly digest
   }
 }
 
-/** Names in a directory, sorted; none when there is no such directory. */
+/** Sorted names in a directory; empty when it does not exist. */
 export async function namesIn(directory: string): Promise<string[]> {
   try {
     return (await readdir(directory)).sort();

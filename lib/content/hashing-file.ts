@@ -8,14 +8,14 @@ const readAsync = promisify(read);
 const writevAsync = promisify(writev);
 const truncateAsync = promisify(ftruncate);
 
-/** Chunks are gathered up to this before they are written. Bytes. */
+/** Chunks are collected up to this size before they are written. Bytes. */
 const WRITE_BYTES = 512 * 1024;
 const MAX_PARTS = 1024;
 const READ_BYTES = 1024 * 1024;
 
 /**
- * An open file that is appended to and hashed on the way. One write is under way while the next is gathered: at most 512 KiB
- * and a chunk each. The caller owns and closes `fd`.
+ * Appends to an open file and hashes the bytes. One write is in progress while the next is collected: each at most 512
+ * KiB and a chunk. The caller owns and closes `fd`.
  */
 export class HashingFile {
   readonly #fd: number;
@@ -30,7 +30,7 @@ export class HashingFile {
   #underWay: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
 
-  /** `onWritten` is told each time more bytes are in the file (the page cache counts) than before. */
+  /** `onWritten` is called each time the file has more bytes than before (in the page cache). */
   constructor(
     file: { readonly fd: number; readonly path: string },
     algorithm: DigestAlgorithm,
@@ -43,12 +43,12 @@ export class HashingFile {
     this.#hash = createHash(algorithm);
   }
 
-  /** Bytes taken so far, written or not. */
+  /** Bytes accepted so far, written or not. */
   get length(): number {
     return this.#length;
   }
 
-  /** Hashes the first `length` bytes that are in the file already and goes on behind them. */
+  /** Hashes the first `length` bytes, which the file already has, and continues after them. */
   async resume(length: number, signal: AbortSignal): Promise<void> {
     const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(1, length)));
     while (this.#length < length) {
@@ -63,7 +63,7 @@ export class HashingFile {
     this.#onWritten(this.#written);
   }
 
-  /** Goes back to the start. The old bytes stay in the file until they are overwritten: a reader never meets its end. */
+  /** Returns to the start. The old bytes stay in the file until they are overwritten, so that a reader never meets its end. */
   async restart(): Promise<void> {
     await this.flush();
     this.#hash = createHash(this.#algorithm);
@@ -72,7 +72,7 @@ export class HashingFile {
     this.#onWritten(0);
   }
 
-  /** Appends; `chunk` must not be changed afterwards. Throws DiskSpaceError, SyscallError, of this or an earlier write. */
+  /** Appends; `chunk` must not be modified afterwards. Throws DiskSpaceError, SyscallError, also for an earlier write. */
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#hash.update(chunk);
@@ -84,7 +84,7 @@ export class HashingFile {
     this.#writeOut();
   }
 
-  /** Waits until all that was taken is in the file. */
+  /** Waits until all accepted bytes are in the file. */
   async flush(): Promise<void> {
     await this.#underWay;
     if (this.#partBytes > 0) this.#writeOut();
@@ -92,13 +92,13 @@ export class HashingFile {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Cuts the file to what was written: after `restart` it may hold more. */
+  /** Truncates the file to the bytes written, because it may be longer after `restart`. */
   async trim(): Promise<void> {
     await this.#underWay;
     await truncateAsync(this.#fd, this.#written);
   }
 
-  /** Digest of all that was taken; the file takes nothing more. */
+  /** The digest of all accepted bytes. The file accepts no more afterwards. */
   digest(): Digest {
     return digestFrom(this.#hash, this.#algorithm);
   }
@@ -124,7 +124,7 @@ export class HashingFile {
   }
 }
 
-/** What is left of `parts` after their first `bytes`. */
+/** The rest of `parts` after their first `bytes`. */
 function behind(parts: Uint8Array[], bytes: number): Uint8Array[] {
   let skip = bytes;
   for (const [index, part] of parts.entries()) {

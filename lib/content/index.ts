@@ -1,6 +1,6 @@
 /**
- * Immutable blobs on disk by digest, and downloads that resume. Knows no tar, no registry, no image: bytes and digests
- * only. Safe for many processes at once; no daemon. May import `errors`, `spec`, `progress`, `util`, `sys`.
+ * Immutable blobs on disk, addressed by digest, and resumable downloads. Knows only bytes and digests: no tar, no registry,
+ * no image. Safe for concurrent processes, without a daemon. May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export { createContentStore, type ContentMaintenance } from './store.js';
 export type { Leftover } from './leftovers.js';

@@ -10,13 +10,13 @@ import { STATE } from './paths.js';
 import { publish } from './publish.js';
 import type { Ingest } from './types.js';
 
-/** The data file of a download, open and locked by this ingest alone. */
+/** The open data file of a download, locked by this ingest. */
 export interface LockedFile {
   readonly fd: number;
   readonly path: string;
 }
 
-/** A download into the store; see `Ingest`. Takes over `file` and closes it. */
+/** A download into the store; see `Ingest`. Takes ownership of `file` and closes it. */
 export class FileIngest implements Ingest {
   readonly descriptor: Descriptor;
   readonly growing = new GrowingFile();
@@ -38,7 +38,7 @@ export class FileIngest implements Ingest {
     return this.#file.length;
   }
 
-  /** Takes over `length` bytes of an earlier run. */
+  /** Continues after `length` bytes of an earlier run. */
   resume(length: number, signal: AbortSignal): Promise<void> {
     return this.#file.resume(length, signal);
   }
@@ -47,7 +47,7 @@ export class FileIngest implements Ingest {
     const { digest, size } = this.descriptor;
     const length = this.offset + chunk.length;
     if (length > size) {
-      throw new SizeMismatchError(`blob ${digest} is longer than the ${size} bytes its manifest says`, {
+      throw new SizeMismatchError(`blob ${digest} is longer than the ${size} bytes stated by its manifest`, {
         expected: size,
         actual: length,
       });
@@ -66,7 +66,7 @@ export class FileIngest implements Ingest {
     const length = this.offset;
     if (length !== size) {
       await this.restart();
-      throw new SizeMismatchError(`blob ${digest} has ${length} bytes, not the ${size} its manifest says`, {
+      throw new SizeMismatchError(`blob ${digest} has ${length} bytes, not the ${size} stated by its manifest`, {
         expected: size,
         actual: length,
       });
@@ -77,7 +77,7 @@ export class FileIngest implements Ingest {
       throw new DigestMismatchError(`blob ${digest} came with digest ${actual}`, {
         expected: digest,
         actual,
-        hint: 'the registry or something on the way changes what it sends: nothing of it was kept',
+        hint: 'the registry or a proxy altered the data; none of it was kept',
       });
     }
     try {
@@ -96,7 +96,7 @@ export class FileIngest implements Ingest {
     this.#open = false;
     this.growing.fail();
     try {
-      // A disk that is full loses the last part, not what was written before.
+      // A full disk loses the last part, but not the data written before.
       await this.#file.flush().catch(() => undefined);
       await this.#file.trim();
       if (this.offset === 0) {
@@ -114,9 +114,9 @@ export class FileIngest implements Ingest {
   }
 }
 
-/** Removes an ingest's directory unless another process has begun anew in it. */
+/** Removes an ingest's directory unless another process has started to use it again. */
 export async function removeIngestDirectory(directory: string): Promise<void> {
   await rm(join(directory, STATE), { force: true });
-  // Not empty: somebody else's data is in it.
+  // Not empty: it contains another process's data.
   await rmdir(directory).catch(() => undefined);
 }

@@ -8,19 +8,19 @@ import { DATA, INGEST, ingestDigest, isPart, STATE } from './paths.js';
 
 /** An unfinished write: a download that can be resumed, or a temporary file of a dead process. */
 export interface Leftover {
-  /** The file or directory to remove to be rid of it. */
+  /** The file or directory to remove. */
   readonly path: string;
-  /** Set for a download of a known digest, which can be resumed. */
+  /** The digest, for a resumable download with a known digest. */
   readonly digest: Digest | undefined;
-  /** A download that is known by a key of its caller's, which can be resumed; or, without bytes, the note of what it became. */
+  /** A resumable download identified by the caller's key, or (without bytes) the record of its result. */
   readonly isPart: boolean;
-  /** That key, as far as it can be read. */
+  /** That key, if it is readable. */
   readonly key?: string;
-  /** Bytes. */
+  /** Size. Bytes. */
   readonly size: number;
-  /** When it last grew. Milliseconds since 1970. */
+  /** Time of the last write. Milliseconds since 1970. */
   readonly modifiedMs: number;
-  /** Some process is writing it now. */
+  /** A process is writing it now. */
   readonly active: boolean;
 }
 

@@ -8,8 +8,9 @@ import type { LockedFile } from './ingest.js';
 import { DATA } from './paths.js';
 
 /**
- * Opens and locks the data file of a download, made with its directory when missing; `locked`: another one has it, `gone`:
- * its owner finished with it meanwhile. The caller closes it. Throws StoreError, DiskSpaceError.
+ * Opens and locks the data file of a download; creates it with its directory if missing. Returns `locked` when another
+ * process holds it, `gone` when its owner has just finished with it. The caller closes it. Throws StoreError,
+ * DiskSpaceError.
  */
 export async function lockData(directory: string): Promise<LockedFile | 'locked' | 'gone'> {
   const path = join(directory, DATA);
@@ -26,7 +27,7 @@ export async function lockData(directory: string): Promise<LockedFile | 'locked'
       closeSync(fd);
       return 'locked';
     }
-    // The name may have moved on: published by its owner, or given up, while this one waited for the lock.
+    // While this process waited for the lock, the owner may have published or removed the file.
     const named = await stat(path).catch(() => undefined);
     if (named?.ino === fstatSync(fd).ino) return { fd, path };
   } catch (error) {

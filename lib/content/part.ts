@@ -12,7 +12,7 @@ import { publish } from './publish.js';
 import { createTemporaryFile } from './temporary-file.js';
 import type { FinishedPart, Part } from './types.js';
 
-/** What stands in `state.json`: `blob` once the download has ended. */
+/** The content of `state.json`; `blob` is set when the download has ended. */
 interface State {
   readonly key: string;
   readonly begun?: string;
@@ -20,14 +20,14 @@ interface State {
   readonly proofs?: readonly string[];
 }
 
-/** Begins or resumes a download; see `ContentStore.beginPart`. */
+/** Starts or resumes a download; see `ContentStore.beginPart`. */
 export async function beginPart(root: string, key: string, signal: AbortSignal): Promise<FilePart> {
   const directory = partDirectory(root, key);
   for (;;) {
     signal.throwIfAborted();
     const file = await lockData(directory);
     if (file === 'gone') continue;
-    // Who waited would have no way to tell that what comes out is what it was waiting for.
+    // A process that waited could not tell whether the result is the one it needs.
     if (file === 'locked') return new FilePart(root, createTemporaryFile(root), undefined);
     const part = new FilePart(root, file, { key, directory });
     try {
@@ -41,7 +41,7 @@ export async function beginPart(root: string, key: string, signal: AbortSignal):
   }
 }
 
-/** What a download has become; see `ContentStore.finishedPart`. */
+/** The result of a download; see `ContentStore.finishedPart`. */
 export async function finishedPart(root: string, key: string): Promise<FinishedPart | undefined> {
   try {
     const state = JSON.parse(await readFile(join(partDirectory(root, key), STATE), 'utf8')) as State;
@@ -49,7 +49,7 @@ export async function finishedPart(root: string, key: string): Promise<FinishedP
     if (state.key !== key || !isDigest(blob?.digest) || !Number.isSafeInteger(blob.size)) return undefined;
     return { digest: blob.digest, size: blob.size, proofs: proofs.map(String) };
   } catch {
-    // A hint, no more: what cannot be read is not there.
+    // The record is only a hint, so an unreadable one counts as absent.
     return undefined;
   }
 }
@@ -73,7 +73,7 @@ async function writeState(directory: string, state: State): Promise<void> {
   await writeFile(join(directory, STATE), JSON.stringify(state), { mode: 0o600 });
 }
 
-/** Another process may have begun the download again: then its data stays. */
+/** Keeps the data of another process that has started the download again. */
 async function removePart(directory: string): Promise<void> {
   await rm(join(directory, STATE), { force: true });
   await rmdir(directory).catch((error: unknown) => {
@@ -81,7 +81,10 @@ async function removePart(directory: string): Promise<void> {
   });
 }
 
-/** A download by key; see `Part`. Takes over `file` and closes it. Without `home` it is a temporary file, and not kept. */
+/**
+ * A download identified by a key; see `Part`. Takes ownership of `file` and closes it. Without `home` it is a temporary
+ * file and not kept.
+ */
 class FilePart implements Part {
   readonly #root: string;
   readonly #file: LockedFile;
@@ -100,7 +103,7 @@ class FilePart implements Part {
     return this.#bytes.length;
   }
 
-  /** Takes over what an earlier run has left. */
+  /** Continues after the bytes of an earlier run. */
   async resume(signal: AbortSignal): Promise<void> {
     await this.#bytes.resume(fstatSync(this.#file.fd).size, signal);
   }
@@ -130,7 +133,7 @@ class FilePart implements Part {
     await this.#bytes.flush();
     const made = blob ?? { digest: this.#bytes.digest(), size: this.offset };
     try {
-      // Before the bytes move: who finds no blob of that name finds them still here.
+      // Written before the bytes move, so that a process that finds no blob still finds the bytes here.
       if (this.#home !== undefined) {
         await writeState(this.#home.directory, { key: this.#home.key, blob: made, proofs });
       }
@@ -147,7 +150,7 @@ class FilePart implements Part {
     if (!this.#open) return;
     try {
       if (this.#home === undefined) await rm(this.#file.path, { force: true });
-      // What could not be written is fetched again.
+      // Bytes that could not be written are fetched again.
       else await this.#bytes.flush().catch(() => undefined);
     } finally {
       this.#close();

@@ -5,7 +5,7 @@ import { makeDirectory } from '../util/index.js';
 import { recordSize } from './blob-size.js';
 import { blobDirectory, blobPath } from './paths.js';
 
-/** Gives a finished file (open as `fd`, at `from`, verified by the caller) its name as a blob. */
+/** Gives a finished, verified file (open as `fd`, at `from`) its name as a blob. */
 export async function publish(
   root: string,
   file: { readonly fd: number; readonly path: string },

@@ -19,15 +19,15 @@ import type { ContentStore } from './types.js';
 
 const DEFAULT_READ_BYTES = 16 * 1024 * 1024;
 
-/** What housekeeping needs beyond the content store's contract. */
+/** Housekeeping functions beyond the content store's contract. */
 export interface ContentMaintenance {
-  /** What unfinished writes have left behind or are still writing. */
+  /** Unfinished writes, abandoned or in progress. */
   leftovers(): AsyncIterable<Leftover>;
-  /** Removes one that no process is writing; the caller makes sure that none begins. Throws StoreError, SyscallError. */
+  /** Removes one that no process is writing; the caller ensures that none starts. Throws StoreError, SyscallError. */
   removeLeftover(leftover: Leftover): Promise<void>;
 }
 
-/** The content store in the directory `root`, which exists; what is missing below it is made when needed. */
+/** Creates the content store in the existing directory `root`. Subdirectories are created when needed. */
 export function createContentStore({ root }: { readonly root: string }): ContentStore & ContentMaintenance {
   return {
     stat: (digest) => statBlob(root, digest),

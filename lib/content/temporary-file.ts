@@ -9,23 +9,23 @@ import { listLeftovers } from './leftovers.js';
 import { INGEST } from './paths.js';
 
 /**
- * A new file in `ingest/` for bytes whose digest is not known yet, locked as long as its descriptor is open: that tells
- * `sweepTemporaryFiles` that somebody is at it. The caller closes it.
+ * Creates a file in `ingest/` for bytes whose digest is not known yet. It is locked while its descriptor is open, which
+ * tells `sweepTemporaryFiles` that it is in use. The caller closes it.
  */
 export function createTemporaryFile(root: string): { readonly fd: number; readonly path: string } {
   makeDirectory(join(root, INGEST));
   for (;;) {
     const path = join(root, INGEST, `tmp-${randomBytes(12).toString('hex')}`);
     const fd = openSync(path, 'wx', 0o600);
-    // Between the two calls a sweep may have taken the file for one without an owner.
+    // Between the two calls, a sweep may have removed the file as abandoned.
     if (tryFlock(fd, 'exclusive') && fstatSync(fd).nlink > 0) return { fd, path };
     closeSync(fd);
   }
 }
 
 /**
- * Removes the temporary files of processes that have died. Unfinished downloads stay, to be resumed, unless their blob is
- * there: their process died between publishing it and tidying up, or another one was faster.
+ * Removes the temporary files of dead processes. Keeps unfinished downloads for resuming unless their blob exists: the
+ * process died between publishing and cleaning up, or another one was faster.
  */
 export async function sweepTemporaryFiles(root: string): Promise<void> {
   for await (const { path, digest, isPart, active } of listLeftovers(root)) {

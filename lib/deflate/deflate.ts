@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** What is used of node's WebAssembly, which its types leave to those of browsers. */
+/** The parts of WebAssembly in use; node's types leave them to the browser types. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** What ./assembly exports; sizes and addresses in bytes. */
+/** The exports of ./assembly. Sizes and addresses in bytes. */
 interface DeflateModule {
   readonly memory: { readonly buffer: ArrayBuffer };
   readonly INPUT: { readonly value: number };
@@ -26,8 +26,8 @@ function load(): NonNullable<typeof loaded> {
 }
 
 /**
- * Deflates `block`, at most COMPRESS_BLOCK bytes, with the `dictionary` before it, at most 32 KiB; ends on a byte boundary and
- * does not end the stream. The same bytes on every machine. In memory of its own.
+ * Deflates `block` (at most COMPRESS_BLOCK bytes) with the preceding `dictionary` (at most 32 KiB). Ends on a byte
+ * boundary without ending the stream. Gives the same bytes on every machine. The result has its own memory.
  */
 export function deflate(block: Uint8Array, dictionary?: Uint8Array): Uint8Array<ArrayBuffer> {
   const { module, bytes } = load();

@@ -3,18 +3,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 
-/** PEM texts of a certificate directory, as Docker lays them out in /etc/docker/certs.d/HOST. */
+/** The content of a certificate directory in Docker's layout (/etc/docker/certs.d/HOST), as PEM text. */
 export interface Certificates {
-  /** Authorities, besides the system's. */
+  /** CA certificates, in addition to the system's. */
   readonly ca?: readonly string[];
-  /** Certificate and key of the client. */
+  /** The client's certificate. */
   readonly cert?: string;
   readonly key?: string;
 }
 
 /**
- * Reads `*.crt` (authorities) and the first pair of `NAME.cert` and `NAME.key` (client) by name; undefined when there is no
- * such directory. Throws UsageError naming the file that cannot be used.
+ * Reads all `*.crt` (CA certificates) and the first pair of `NAME.cert` and `NAME.key` (client certificate) in order of
+ * names. Undefined when there is no such directory. Throws UsageError that names the unusable file.
  */
 export function readCertificates(directory: string): Certificates | undefined {
   const names = list(directory);
@@ -34,7 +34,7 @@ function list(directory: string): string[] | undefined {
     return readdirSync(directory).sort();
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    // What this user may not read is not meant for them.
+    // Files that this user cannot read are not meant for them.
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined;
     throw new UsageError(`cannot read the certificates in ${directory} (${code})`, { cause });
   }
@@ -75,7 +75,7 @@ function check<T>(path: string, pem: string, what: string, parse: (pem: string) 
 
 function certificateError(path: string, why: string, cause?: unknown): UsageError {
   return new UsageError(`${path} cannot be used: ${why}`, {
-    hint: 'authorities are NAME.crt, the client is NAME.cert with its key NAME.key, all PEM',
+    hint: 'name CA certificates NAME.crt, a client certificate NAME.cert and its key NAME.key, all in PEM format',
     cause,
   });
 }

@@ -6,15 +6,15 @@ import { withoutByteOrderMark } from '../util/index.js';
 import type { MachineEnvironment } from './machine.js';
 import { blockOf, contains } from './no-proxy.js';
 
-/** What Docker's daemon.json says about registries. */
+/** The registry settings in Docker's daemon.json. */
 export interface DaemonRegistries {
-  /** Mirrors of Docker Hub, in order; plain http counts as insecure. */
+  /** Mirrors of Docker Hub, in order. Those with a plain HTTP URL count as insecure. */
   readonly mirrors: readonly { readonly host: string; readonly insecure: boolean }[];
-  /** Whether `host[:port]` is in `insecure-registries`. */
+  /** True when `host[:port]` is in `insecure-registries`. */
   readonly insecure: (host: string) => boolean;
 }
 
-/** Reads the daemon.json of a rootless Docker, else the machine's. Throws UsageError for one that makes no sense. */
+/** Reads the daemon.json of rootless Docker, or else the machine's. Throws UsageError for an invalid file. */
 export function readDaemonRegistries({ home }: MachineEnvironment): DaemonRegistries {
   for (const path of [join(home, '.config/docker/daemon.json'), '/etc/docker/daemon.json']) {
     let text: string;
@@ -26,7 +26,7 @@ export function readDaemonRegistries({ home }: MachineEnvironment): DaemonRegist
     try {
       return parse(JSON.parse(text) as Record<string, unknown>);
     } catch (cause) {
-      throw new UsageError(`${path} makes no sense: ${(cause as Error).message}`, { cause });
+      throw new UsageError(`${path} is invalid: ${(cause as Error).message}`, { cause });
     }
   }
   return { mirrors: [], insecure: () => false };
@@ -36,7 +36,7 @@ function parse(config: Record<string, unknown>): DaemonRegistries {
   const texts = (name: string): string[] => {
     const value = config[name] ?? [];
     if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) {
-      throw new Error(`${name} is not a list of texts`);
+      throw new Error(`${name} is not a list of strings`);
     }
     return value;
   };

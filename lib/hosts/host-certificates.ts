@@ -5,7 +5,7 @@ import type { MachineEnvironment } from './machine.js';
 
 const HUB_API = 'registry-1.docker.io';
 
-/** Where Docker and podman keep certificates for hosts, in the order podman looks. */
+/** The certificate directories of Docker and podman, in podman's order. */
 function roots({ home }: MachineEnvironment): string[] {
   return [
     join(home, '.config/containers/certs.d'),
@@ -16,8 +16,9 @@ function roots({ home }: MachineEnvironment): string[] {
 }
 
 /**
- * Finds the certificates for `host[:port]`: those of `certDir` for every host, else the first directory of that name in
- * Docker's and podman's certs.d. Each host is read once. The function throws UsageError for files that cannot be used.
+ * Returns a function that finds the certificates for `host[:port]`: those in `certDir` for every host, or else the
+ * first directory of that name in Docker's and podman's certs.d. Reads each host once. The function throws UsageError
+ * for unusable files.
  */
 export function hostCertificates(
   machine: MachineEnvironment,
@@ -37,7 +38,7 @@ export function hostCertificates(
 }
 
 function find(directories: readonly string[], host: string): Certificates | undefined {
-  // It becomes part of a path.
+  // The name becomes part of a path.
   if (!/^[\w.\-:[\]]+$/.test(host) || host.startsWith('.')) return undefined;
   for (const directory of directories) {
     const found = readCertificates(join(directory, host));

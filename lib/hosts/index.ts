@@ -1,6 +1,6 @@
 /**
- * What this machine says about hosts, in the files and variables that Docker and podman read: certificates, proxies,
- * mirrors, short names. Reads only; sends nothing and knows no credentials. May import `errors`, `spec`, `util`.
+ * This machine's settings for hosts, from the files and variables that Docker and podman read: certificates, proxies,
+ * mirrors, short names. Only reads; sends nothing and knows no credentials. May import `errors`, `spec`, `util`.
  */
 export type { Certificates } from './certificates.js';
 export { hostCertificates } from './host-certificates.js';

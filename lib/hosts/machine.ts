@@ -1,13 +1,12 @@
 import { homeDirectory } from '../util/index.js';
 
-/** Where settings of this machine and user are looked for. */
+/** The locations of this machine's and this user's settings. */
 export interface MachineEnvironment {
   readonly env: NodeJS.ProcessEnv;
-  /** Home directory of the user. */
+  /** The user's home directory. */
   readonly home: string;
 }
 
-/** The environment of this process. */
 export function thisMachine(env: NodeJS.ProcessEnv = process.env): MachineEnvironment {
   return { env, home: homeDirectory(env) };
 }

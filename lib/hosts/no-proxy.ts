@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 
-/** A host and port to be judged; `port` is always there. */
+/** A host and port to match; `port` is always set. */
 export interface Target {
   /** Without brackets. */
   readonly name: string;
@@ -8,8 +8,9 @@ export interface Target {
 }
 
 /**
- * Reads a NO_PROXY list as Go's golang.org/x/net/http/httpproxy does: `*`; addresses and CIDR blocks; `name` (itself and all
- * below it); `.name` and `*.name` (only below it); each with `:port` for that port alone. Separated by commas or blanks.
+ * Parses a NO_PROXY list like Go's golang.org/x/net/http/httpproxy: `*`; addresses and CIDR blocks; `name` (itself and
+ * all subdomains); `.name` and `*.name` (only subdomains); each optionally with `:port`. Separated by commas or
+ * whitespace.
  */
 export function noProxyRule(list: string): (target: Target) => boolean {
   const rules = list
@@ -42,7 +43,7 @@ export function blockOf(entry: string): BlockList | undefined {
   return block;
 }
 
-/** Whether `name`, an address without brackets, is in the block. */
+/** True when `name`, an address without brackets, is in the block. */
 export function contains(block: BlockList, name: string): boolean {
   const family = isIP(name);
   return family !== 0 && block.check(name, family === 4 ? 'ipv4' : 'ipv6');

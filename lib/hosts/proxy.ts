@@ -5,16 +5,16 @@ import { withoutByteOrderMark } from '../util/index.js';
 import type { MachineEnvironment } from './machine.js';
 import { noProxyRule, type Target } from './no-proxy.js';
 
-/** Where a setting came from, and what it says. */
+/** The source and value of a setting. */
 interface Setting {
   readonly source: string;
   readonly text: string;
 }
 
 /**
- * Finds the proxy for a URL: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` (lower case first, as curl does), else the `default`
- * of `proxies` in Docker's config.json. `ALL_PROXY` is not read, as Docker and podman do not. Loopback hosts are never
- * proxied. The function throws UsageError for an address that cannot be used.
+ * Returns a function that finds the proxy for a URL: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` (lower case first, like
+ * curl), or else `proxies.default` of Docker's config.json. Like Docker and podman, ignores `ALL_PROXY`. Never proxies
+ * loopback hosts. The function throws UsageError for an unusable proxy URL.
  */
 export function proxyFor(machine: MachineEnvironment): (url: URL) => string | undefined {
   const { env } = machine;
@@ -51,19 +51,20 @@ function isLoopback(name: string): boolean {
 }
 
 function parseProxy({ source, text }: Setting): string {
-  // The address may hold a password: it is not repeated.
+  // The URL may contain a password, so it is not quoted.
   const refuse = (why: string): never => {
-    throw new UsageError(`the proxy of ${source} cannot be used: ${why}`, { hint: 'it looks like http://HOST:PORT' });
+    throw new UsageError(`the proxy of ${source} cannot be used: ${why}`, { hint: 'write it as http://HOST:PORT' });
   };
   const trimmed = text.trim();
   let url: URL;
   try {
     url = new URL(trimmed.includes('://') ? trimmed : `http://${trimmed}`);
   } catch {
-    return refuse('it is not an address');
+    return refuse('it is not a URL');
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return refuse(`imgtool does not speak ${url.protocol}`);
-  if (!isEncoded(url.username) || !isEncoded(url.password)) return refuse('a % in its user or password is written %25');
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return refuse(`imgtool does not support ${url.protocol}`);
+  if (!isEncoded(url.username) || !isEncoded(url.password))
+    return refuse('write a % in its user name or password as %25');
   return url.href;
 }
 
@@ -91,7 +92,7 @@ function dockerProxies({ env, home }: MachineEnvironment): DockerProxies {
     } | null;
     defaults = config?.proxies?.default;
   } catch {
-    // Whoever looks for credentials there says what is wrong with the file.
+    // The code that looks for credentials there reports what is wrong with the file.
     return {};
   }
   const setting = (name: string): Setting | undefined => {

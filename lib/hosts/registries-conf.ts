@@ -5,14 +5,14 @@ import type { MachineEnvironment } from './machine.js';
 
 /** One `[[registry]]` of registries.conf (containers-registries.conf(5), version 2). */
 export interface RegistryTable {
-  /** What names must begin with, `*.` first for any host below; never empty. */
+  /** The prefix that names must have, or `*.` for all hosts below; never empty. */
   readonly prefix: string;
-  /** What takes the prefix's place; empty with a wildcard: nothing does. */
+  /** Replaces the prefix; empty with a wildcard: no replacement. */
   readonly location: string;
   readonly insecure: boolean;
   readonly blocked: boolean;
   readonly mirrors: readonly MirrorTable[];
-  /** File it is from. */
+  /** The file that contains it. */
   readonly file: string;
 }
 
@@ -23,19 +23,19 @@ export interface MirrorTable {
   readonly pull: 'all' | 'digest-only' | 'tag-only';
 }
 
-/** What a location, and a prefix without its star, can be; the path may have a tag or digest at its end. */
+/** A valid location, or prefix without its star. Its path may end in a tag or digest. */
 const ADDRESS = /^([\w.-]+|\[[\da-f:]+\])(:\d+)?(\/[^\s/?#]+)*$/i;
 
 /**
- * Reads registries.conf as podman finds it: `CONTAINERS_REGISTRIES_CONF`, else the user's, else the machine's; then the
- * `*.conf` of registries.conf.d, where a later table takes the place of an earlier one for the same prefix. The TOML parser is
- * loaded only when there is a file. Throws UsageError naming the file that makes no sense.
+ * Reads registries.conf from the same places as podman: `CONTAINERS_REGISTRIES_CONF`, or else the user's file, or else
+ * the machine's; then the `*.conf` files of registries.conf.d, where a later table replaces an earlier one with the
+ * same prefix. Loads the TOML parser only when there is a file. Throws UsageError that names the invalid file.
  */
 export async function readRegistriesConf(machine: MachineEnvironment): Promise<readonly RegistryTable[]> {
   const tables = new Map<string, RegistryTable>();
   for (const path of registriesConfFiles(machine)) {
     const text = readFileSync(path, 'utf8');
-    // Most machines have a file with nothing but comments, and many with aliases only.
+    // Most machines have a file with only comments, and many have one with only aliases.
     if (!/^\s*(\[\[?\s*registr|registry\s*=)/m.test(text)) continue;
     for (const table of parseRegistriesConf((await import('smol-toml')).parse, text, path)) {
       tables.set(table.prefix, table);
@@ -44,7 +44,7 @@ export async function readRegistriesConf(machine: MachineEnvironment): Promise<r
   return [...tables.values()];
 }
 
-/** The files that say something about registries, in the order of reading. Throws UsageError when the chosen one is missing. */
+/** The files with registry settings, in reading order. Throws UsageError when the explicitly chosen one is missing. */
 export function registriesConfFiles({ env, home }: MachineEnvironment): string[] {
   const chosen = env.CONTAINERS_REGISTRIES_CONF;
   const own = join(home, '.config/containers/registries.conf');
@@ -64,7 +64,7 @@ function dropIns(directory: string): string[] {
       .map((name) => join(directory, name))
       .filter(isReadable);
   } catch {
-    // Absent, or not meant for this user.
+    // Missing, or not readable for this user.
     return [];
   }
 }
@@ -88,7 +88,7 @@ export function parseConfToml(
     return parseToml(text);
   } catch (cause) {
     const [why] = (cause as Error).message.split('\n', 1);
-    throw new UsageError(`${file} makes no sense: ${why}`, { cause, hint: 'see containers-registries.conf(5)' });
+    throw new UsageError(`${file} is invalid: ${why}`, { cause, hint: 'see containers-registries.conf(5)' });
   }
 }
 
@@ -99,10 +99,10 @@ function parseRegistriesConf(
   file: string,
 ): RegistryTable[] {
   const refuse = (why: string): never => {
-    throw new UsageError(`${file} makes no sense: ${why}`, { hint: 'see containers-registries.conf(5)' });
+    throw new UsageError(`${file} is invalid: ${why}`, { hint: 'see containers-registries.conf(5)' });
   };
   const document = parseConfToml(parseToml, text, file);
-  if ('registries' in document) refuse('it is of version 1, which podman does not read any more either');
+  if ('registries' in document) refuse('it has the version 1 format, which podman no longer reads either');
   const entries = document.registry ?? [];
   if (!Array.isArray(entries)) return refuse('registry is not a list: write [[registry]]');
   const addressOf = (value: unknown, star = /^/): string => {
@@ -127,7 +127,7 @@ function parseRegistriesConf(
         const at = addressOf(mirror.location) || refuse(`a mirror of ${prefix} has no location`);
         const pull = mirror['pull-from-mirror'] ?? (digestOnly ? 'digest-only' : 'all');
         if (pull !== 'all' && pull !== 'digest-only' && pull !== 'tag-only') {
-          return refuse(`pull-from-mirror of ${at} is none of all, digest-only, tag-only`);
+          return refuse(`pull-from-mirror of ${at} is not one of all, digest-only, tag-only`);
         }
         return { location: at, insecure: mirror.insecure === true, pull };
       }),

@@ -4,38 +4,38 @@ import { readDaemonRegistries, type DaemonRegistries } from './docker-daemon.js'
 import type { MachineEnvironment } from './machine.js';
 import { readRegistriesConf, type RegistryTable } from './registries-conf.js';
 
-/** A place to read a repository from. */
+/** A source of a repository. */
 export interface RegistrySource {
   /** `host[:port]`. */
   readonly host: string;
   readonly repository: string;
-  /** Any certificate and plain http will do. */
+  /** Accept any certificate and plain HTTP. */
   readonly insecure: boolean;
-  /** The only kind of reference it may be asked for; default: both. Blobs have digests. */
+  /** The only kind of reference to request there; default: both. Blobs count as digests. */
   readonly only?: 'digest' | 'tag';
 }
 
-/** Where repositories are read from on this machine. */
+/** The sources of repositories, according to this machine's settings. */
 export interface RegistrySources {
   /**
-   * Places to read a repository from: mirrors in their order, then itself. Throws UsageError when it is blocked, or a table
-   * makes no name of it.
+   * The sources of a repository: mirrors in order, then the repository itself. Throws UsageError when it is blocked or
+   * a table yields an invalid name.
    */
   readonly of: (host: string, repository: string) => readonly [...RegistrySource[], RegistrySource];
-  /** Throws UsageError when nothing may be read from there. */
+  /** Throws UsageError when reading from there is blocked. */
   readonly check: (host: string, path: string) => void;
-  /** Whether any certificate and plain http will do for everything at `host[:port]`. */
+  /** True when any certificate and plain HTTP are accepted for everything at `host[:port]`. */
   readonly insecure: (host: string) => boolean;
 }
 
 const HUB = 'docker.io';
 
-/** Joins registries.conf and, for Docker Hub where that names no mirror, Docker's daemon.json. Throws UsageError. */
+/** Combines registries.conf and, for Docker Hub if that names no mirror, Docker's daemon.json. Throws UsageError. */
 export async function registrySources(machine: MachineEnvironment): Promise<RegistrySources> {
   return joinSources(await readRegistriesConf(machine), readDaemonRegistries(machine));
 }
 
-/** As `registrySources`, of what was read. */
+/** Like `registrySources`, for settings that were already read. */
 function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries): RegistrySources {
   const find = (host: string, path: string): Match | undefined => {
     const found = longest(tables, host, path);
@@ -69,11 +69,11 @@ function joinSources(tables: readonly RegistryTable[], daemon: DaemonRegistries)
 
 interface Match {
   readonly table: RegistryTable;
-  /** What is behind the part of the name that matched: empty, or with a slash or colon at its start. */
+  /** The rest of the name after the matching part: empty, or starting with a slash or colon. */
   readonly rest: string;
 }
 
-/** The table with the longest prefix that a name matches. */
+/** The table with the longest matching prefix. */
 function longest(tables: readonly RegistryTable[], host: string, repository: string): Match | undefined {
   const name = `${host}/${repository}`;
   let best: Match | undefined;
@@ -85,11 +85,11 @@ function longest(tables: readonly RegistryTable[], host: string, repository: str
   return best;
 }
 
-/** How much of `name` the prefix covers, if it matches: whole components only. */
+/** The length of the part of `name` that the prefix matches, in whole components; undefined when it does not match. */
 function matchLength(prefix: string, name: string): number | undefined {
   if (prefix.startsWith('*.')) {
     const at = name.indexOf(prefix.slice(1));
-    // Only within the host name, and something must stand for the star.
+    // The star matches at least one character, and only within the host name.
     if (at <= 0 || name.slice(0, at).includes('/')) return undefined;
     return boundary(name, at + prefix.length - 1);
   }
@@ -100,7 +100,7 @@ function boundary(name: string, length: number): number | undefined {
   return length === name.length || name[length] === '/' ? length : undefined;
 }
 
-/** Puts a location in the place of what matched; undefined when there is none to put. */
+/** Replaces the matching part with the table's location. Undefined when there is no location. */
 function rewrite(
   location: string,
   { table, rest }: Match,
@@ -111,7 +111,7 @@ function rewrite(
   const repository = name.slice(slash + 1);
   if (slash > 0 && isRepositoryName(repository)) return { host: name.slice(0, slash), repository };
   throw new UsageError(
-    `${table.file} makes no sense: in the [[registry]] ${table.prefix} the location ${location} has no repository`,
+    `${table.file} is invalid: in the [[registry]] ${table.prefix} the location ${location} has no repository`,
     {
       hint: 'see containers-registries.conf(5)',
     },

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { MachineEnvironment } from './machine.js';
 
 /**
- * Where processes of the user leave notes for one another until the next boot; not made here. Where it lies in a directory
- * that others may write to, whoever uses it has to check its owner.
+ * The directory in which the user's processes share state until the next boot; not created here. If other users can
+ * write to its parent, callers must check the owner.
  */
 export function runtimeDirectory({ env }: MachineEnvironment, uid: number = process.geteuid?.() ?? 0): string {
   const runtime = env.XDG_RUNTIME_DIR;

@@ -4,13 +4,14 @@ import { parseRepository } from '../spec/index.js';
 import type { MachineEnvironment } from './machine.js';
 import { parseConfToml, registriesConfFiles } from './registries-conf.js';
 
-/** A name as people type it, without host; its tag and digest behind it. */
+/** A short name without a host, and its tag and digest. */
 const SHORT_NAME = /^([a-z0-9][a-z0-9._/-]*)((?::[\w.-]+)?(?:@.+)?)$/;
 
 /**
- * Reads the aliases of registries.conf and its drop-ins (containers-registries.conf(5), "aliases"): resolves with what makes
- * the full name of a short one, and leaves every other name as it is. A later file wins, and forgets an alias by an empty one.
- * Throws UsageError for a file that makes no sense; what was made throws it for an alias that is no full name.
+ * Reads the aliases of registries.conf and its drop-ins (containers-registries.conf(5), "aliases"). Resolves with a
+ * function that expands short names and returns other names unchanged. A later file overrides earlier ones; an empty
+ * alias removes one. Throws UsageError for an invalid file; the function throws it for an alias that is not a full
+ * name.
  */
 export async function shortNames(machine: MachineEnvironment): Promise<(name: string) => string> {
   const aliases = new Map<string, { readonly full: string; readonly file: string }>();
@@ -27,14 +28,14 @@ export async function shortNames(machine: MachineEnvironment): Promise<(name: st
     if (alias === undefined || alias.full === '') return input;
     if (!hasHost(alias.full) || !isRepository(alias.full))
       throw new UsageError(
-        `${alias.file} makes no sense: the alias ${JSON.stringify(name)} is not for HOST[:PORT]/REPOSITORY`,
+        `${alias.file} is invalid: the alias ${JSON.stringify(name)} does not stand for HOST[:PORT]/REPOSITORY`,
         { hint: 'see containers-registries.conf(5)' },
       );
     return `${alias.full}${rest}`;
   };
 }
 
-/** As containers/image tells hosts from the first part of a path. */
+/** Recognizes a host in the first path component, like containers/image. */
 function hasHost(name: string): boolean {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));

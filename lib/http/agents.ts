@@ -7,30 +7,29 @@ import { closeOnSurplus, repairHeads } from './kept-connections.js';
 import { readLarge } from './large-reads.js';
 import type { HttpClientOptions, TlsOptions } from './types.js';
 
-/** What looking up, connecting and TLS may take each, unless said otherwise. */
+/** Default limit for each of DNS lookup, connecting and the TLS handshake. Milliseconds. */
 export const CONNECT_MS = 15_000;
 
-/** The connections to use for a URL. */
+/** The agent for one URL, and the settings it was created with. */
 export interface Route {
   readonly agent: HttpAgent;
-  /** `host[:port]` of the proxy the connections go through. */
+  /** `host[:port]` of the proxy in use. */
   readonly proxy: string | undefined;
-  /** What the owner of the client said about TLS with this host. */
+  /** The client's TLS options for this host. */
   readonly tls: TlsOptions | undefined;
 }
 
-/** Which connections to use. */
 export interface RouteOptions {
-  /** Without a certificate of ours. */
+  /** Present no client certificate. */
   readonly anonymous?: boolean | undefined;
-  /** Each serves one request, and the head of its answer is repaired. */
+  /** Use each connection for one request only and repair the head of its response (see `HeadRepair`). */
   readonly repaired?: boolean | undefined;
 }
 
-/** What of a client's options its connections depend on. */
+/** The client options that affect connections. */
 type AgentsOptions = Pick<HttpClientOptions, 'tls' | 'proxy' | 'timeouts' | 'limitRate'>;
 
-/** The kept connections of a client: one pool for each scheme, host and proxy. */
+/** The keep-alive connections of a client: one pool per scheme, host and proxy. */
 export class Agents {
   readonly #options: AgentsOptions;
   readonly #routes = new Map<string, Promise<Route>>();
@@ -40,9 +39,7 @@ export class Agents {
     this.#options = options;
   }
 
-  /**
-   * The connections for `url`. Throws TransportError when its certificates or proxy cannot be used.
-   */
+  /** The agent for `url`. Throws TransportError when the certificates or the proxy are unusable. */
   route(url: URL, { anonymous = false, repaired = false }: RouteOptions = {}): Promise<Route> {
     const key = `${anonymous ? 'anonymous ' : ''}${repaired ? 'repaired ' : ''}${url.origin}`;
     let route = this.#routes.get(key);
@@ -53,7 +50,7 @@ export class Agents {
     return route;
   }
 
-  /** Ends the idle connections, and those that wait for a proxy's tunnel. */
+  /** Closes idle connections and aborts pending proxy tunnels. */
   close(): void {
     for (const agent of this.#open) agent.destroy();
   }
@@ -70,7 +67,7 @@ export class Agents {
     else agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
     if (repaired === true) repairHeads(agent);
     else closeOnSurplus(agent);
-    // A rate is kept to in small steps.
+    // A rate limit needs small reads to be accurate.
     if (proxy === undefined && this.#options.limitRate === undefined) readLarge(agent);
     this.#open.push(agent);
     return { agent, proxy: proxy === undefined ? undefined : new URL(proxy).host, tls };
@@ -81,17 +78,20 @@ function withoutOwn({ cert: _cert, key: _key, ...trust }: TlsOptions = {}): TlsO
   return trust;
 }
 
-/** A tunnel (CONNECT) for https; plain http is forwarded by absolute URL, as many proxies tunnel to few ports only. */
+/**
+ * HTTPS goes through a CONNECT tunnel. Plain HTTP is forwarded by absolute URL, because many proxies allow tunnels to a
+ * few ports only.
+ */
 async function proxyAgent(proxy: string, secure: boolean, timeoutMs: number, options: object): Promise<HttpAgent> {
   const url = new URL(proxy);
   const tls = url.protocol === 'https:' ? secureOptions(url.host, undefined) : {};
   if (secure) return new (await import('./tunnel-agent.js')).TunnelAgent({ url, tls }, timeoutMs, options);
-  // Old proxies (tinyproxy 1.11) pass the registry's keep-alive on and close all the same.
-  // Bundled, a CommonJS package has nothing but its default.
+  // Old proxies (tinyproxy 1.11) forward the registry's keep-alive header but close the connection anyway.
+  // In the bundle, a CommonJS package has only a default export.
   return new (await import('http-proxy-agent')).default.HttpProxyAgent(proxy, { ...options, ...tls, keepAlive: false });
 }
 
-/** Made once for a host: parsing the system's authorities for each connection would cost more than the handshake. */
+/** Created once per host: parsing the system's CA bundle for every connection would cost more than the handshake. */
 function secureOptions(
   host: string,
   tls: TlsOptions | undefined,
@@ -108,7 +108,7 @@ function secureOptions(
     return { secureContext, rejectUnauthorized: tls?.verify ?? true };
   } catch (cause) {
     const why = (cause as Error).message.replace(/\s+/g, ' ').slice(0, 200);
-    throw new TransportError(`the certificates for ${host} cannot be used: ${why}`, {
+    throw new TransportError(`cannot use the certificates for ${host}: ${why}`, {
       host,
       phase: 'tls',
       hint: 'they must be PEM, and the key must belong to the certificate and have no passphrase',
@@ -117,7 +117,7 @@ function secureOptions(
   }
 }
 
-/** `ca` would replace node's own list; a context made without it can be added to. */
+/** Adds a CA to the context. The option `ca` would replace node's own list instead. */
 function addAuthority(context: SecureContext, text: string): void {
   (context.context as { addCACert(pem: string): void }).addCACert(text);
 }

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where distributions keep the authorities of the system, as Go's crypto/x509 looks for them. */
+/** The places where Go's crypto/x509 looks for the system's CA bundle. */
 const BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -15,8 +15,9 @@ const BUNDLES = [
 let known: readonly string[] | undefined;
 
 /**
- * PEM texts of the authorities this machine trusts: the file of `SSL_CERT_FILE` or the distribution's bundle, the files in
- * the directories of `SSL_CERT_DIR`, and that of `NODE_EXTRA_CA_CERTS`. Undefined where there is none of them: then node's own list serves. Read once.
+ * The CA certificates that this machine trusts, as PEM texts: the file of `SSL_CERT_FILE` or the distribution's bundle,
+ * the files in the directories of `SSL_CERT_DIR`, and the file of `NODE_EXTRA_CA_CERTS`. Undefined when there are none;
+ * node's built-in list applies then. Read once per process.
  */
 export function systemAuthorities(): readonly string[] | undefined {
   known ??= readAll();
@@ -36,7 +37,7 @@ function readAll(): string[] {
 
 const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^-]+-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g;
 
-/** The certificates in the files of a directory, each once: many have a second name, a hash. What is none is passed over. */
+/** The certificates in a directory, without duplicates: many files have a second name, their hash. Skips other files. */
 function readDirectory(path: string): string[] {
   let names: string[];
   try {

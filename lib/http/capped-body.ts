@@ -2,22 +2,22 @@ import type { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import type { StreamedResponse } from './types.js';
 
-/** Reads at most `maxBytes` of a body into memory and closes it; `truncated` tells that there was more. */
+/** Reads at most `maxBytes` of a body into memory and closes it. `truncated` is true when the body was longer. */
 export async function readCapped(body: Readable, maxBytes: number): Promise<{ body: Buffer; truncated: boolean }> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     size += chunk.length;
-    // Leaving the loop destroys the stream.
+    // Breaking out of the loop destroys the stream.
     if (size > maxBytes) break;
   }
   return { body: Buffer.concat(chunks).subarray(0, maxBytes), truncated: size > maxBytes };
 }
 
 /**
- * As `readCapped`, of a document that some servers send with `Content-Encoding: gzip` although it was asked for as it is:
- * unpacked, at most `maxBytes`. What cannot be unpacked stays as it is.
+ * Like `readCapped`, for documents that some servers send with `Content-Encoding: gzip` although none was requested.
+ * Decompresses to at most `maxBytes`; a body that cannot be decompressed is returned unchanged.
  */
 export async function readDocument(
   { headers, body: stream }: Pick<StreamedResponse, 'headers' | 'body'>,

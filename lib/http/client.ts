@@ -14,10 +14,10 @@ import type { BufferedResponse, HttpClient, HttpClientOptions, HttpRequest, Stre
 const DEFAULT_PARALLEL = 6;
 const DEFAULT_RETRIES = 5;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
-/** The most that is read of an error's body. Bytes. */
+/** Error bodies are read up to this size. Bytes. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-/** Makes an HTTP client; nothing is loaded or opened before its first request. Close it when done. */
+/** Creates an HTTP client. It loads and opens nothing before its first request. The caller closes it. */
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   return new Client(options);
 }
@@ -52,9 +52,11 @@ class Client implements HttpClient {
         if (this.#learns(url.host, failure) && repeats) continue;
         if (last || attempt > (request.connectRetries ?? Infinity) || !isWorthRetry(failure, attempt))
           throw failure.failure.error;
-        // A connection that died while idle says nothing about the server: no wait, once.
+        // A connection that died while idle says nothing about the server, so the first retry does not wait.
         const waitMs = failure.staleConnection && attempt === 1 ? 0 : this.#backoff(attempt);
-        this.#log(`${request.method} ${redactUrl(request.url)}: ${failure.message}; again in ${Math.round(waitMs)} ms`);
+        this.#log(
+          `${request.method} ${redactUrl(request.url)}: ${failure.message}; retrying in ${Math.round(waitMs)} ms`,
+        );
         await delay(waitMs, request.signal);
         continue;
       }
@@ -62,9 +64,9 @@ class Client implements HttpClient {
       if (pauseMs === undefined) {
         return { status: answer.status, headers: answer.headers, url: url.href, body: answer.body };
       }
-      this.#log(`${request.method} ${redactUrl(url)}: ${answer.status}; again in ${Math.round(pauseMs)} ms`);
+      this.#log(`${request.method} ${redactUrl(url)}: ${answer.status}; retrying in ${Math.round(pauseMs)} ms`);
       await readCapped(answer.body, MAX_ERROR_BYTES).catch(() => undefined);
-      // The governor holds back everything to that host, this request too.
+      // For a refusal, the governor delays all requests to the host, including this one.
       if (!isRefusal(answer.status, answer.headers)) await delay(pauseMs, request.signal);
     }
   }
@@ -89,7 +91,7 @@ class Client implements HttpClient {
     return Promise.resolve();
   }
 
-  /** One try: the request and the redirects it leads through, each in the queue of its own host. */
+  /** One attempt: the request and its redirects, each in the queue of its own host. */
   async #try(request: HttpRequest, mayRetry: boolean): Promise<Tried> {
     const visited = new Set([`${request.method} ${request.url}`]);
     let hop: Hop | undefined = {
@@ -137,7 +139,7 @@ class Client implements HttpClient {
     const started = performance.now();
     const sentAt = sharedClock();
     const answer = await this.#sender.send(hop, { signal, responseMs, anonymous, repaired, closed: release });
-    // Who reads the body finds its error there; until then nobody listens.
+    // The reader of the body receives its errors. Before there is a reader, an error must not crash the process.
     answer.body.on('error', () => undefined);
     await this.#governor.answered(host, { status: answer.status, headers: answer.headers, sentAt });
     this.#queues.limit(host, this.#governor.parallel(host));
@@ -153,17 +155,17 @@ class Client implements HttpClient {
     return answer;
   }
 
-  /** Whether the failure tells how the host has to be spoken to from now on. */
+  /** Records what the failure shows about the host. True when the next attempt will be made differently. */
   #learns(host: string, { failure: { code } }: SendFailure): boolean {
     const facts = this.knownHosts.of(host);
     if (facts.malformedHeads === true || !isMalformedHead(code)) return false;
     facts.malformedHeads = true;
-    const what = `sends answers that break the rules of HTTP (${code})`;
-    this.#options.warn?.(`warning: ${host} ${what}: they are repaired, and each takes a connection`);
+    const what = `sends invalid HTTP responses (${code})`;
+    this.#options.warn?.(`warning: ${host} ${what}: imgtool repairs them, using one connection per request`);
     return true;
   }
 
-  /** How long to wait before a response of this kind is asked for again; undefined: take it as it is. */
+  /** How long to wait before a retry after this response. Milliseconds. Undefined: the response is final. */
   #pauseAfter(answer: Answer, attempt: number): number | undefined {
     if (!isRetryableStatus(answer.status)) return undefined;
     const asked = parseRetryAfter(answer.headers['retry-after']);
@@ -181,7 +183,7 @@ class Client implements HttpClient {
 }
 
 function isWorthRetry({ failure: { code }, staleConnection }: SendFailure, attempt: number): boolean {
-  // What had arrived on a kept connection too late for the request before it.
+  // The connection still held late bytes of the previous response.
   if (staleConnection && attempt === 1 && code === 'HPE_INVALID_CONSTANT') return true;
   return isRetryableCode(code, attempt);
 }

@@ -1,32 +1,32 @@
-/** How a blob can be uploaded: one PUT with all of it; one PATCH with all of it; PATCH by PATCH with `Content-Range`. */
+/** How a host accepts blob uploads: in a single PUT, in a single PATCH, or in several PATCH requests with `Content-Range`. */
 export type UploadWay = 'put' | 'patch' | 'chunks';
 
-/** What was learned about one host by a refusal, so that the next request does not run into it again. */
+/** What past responses have shown about one host, so that later requests avoid the same refusal. */
 export interface HostFacts {
-  /** Its response heads break the rules of HTTP: they are repaired, each on a connection that serves one request only. */
+  /** Its response heads are invalid HTTP. They are repaired, and each connection serves one request only. */
   malformedHeads?: boolean;
-  /** It answered HEAD for a manifest as it did GET: when it says that there is none, it can be believed. */
+  /** HEAD and GET of a manifest gave the same answer before, so a 404 to HEAD is reliable. */
   headWorks?: boolean;
-  /** It, or the storage behind it, refuses requests with `Range`. */
+  /** The host, or its storage backend, refuses `Range` requests. */
   refusesRanges?: boolean;
-  /** Its token service puts only one of several scopes into a token. */
+  /** Its token service grants only one of several requested scopes per token. */
   oneScopeTokens?: boolean;
-  /** It refuses lists with a page size. */
+  /** It refuses list requests with a page size. */
   refusesPageSize?: boolean;
-  /** Whether it answers the referrers API. */
+  /** It supports the referrers API. */
   hasReferrersApi?: boolean;
-  /** The longest request body it may take. Bytes. */
+  /** The largest request body it is known to accept. Bytes. */
   maxBodyBytes?: number;
   readonly refusedUploads: Set<UploadWay>;
-  /** Pairs `TARGET FROM` of repositories between which it refused a mount for lack of rights. */
+  /** Pairs `TARGET FROM` of repositories between which a mount was denied. */
   readonly refusedMounts: Set<string>;
 }
 
-/** What is known about hosts; one for all clients of a process. */
+/** The facts about all hosts. All clients of a process share one. */
 export class KnownHosts {
   readonly #hosts = new Map<string, HostFacts>();
 
-  /** The facts of `host[:port]`, to be read and added to. */
+  /** The facts about `host[:port]`; callers read and modify them. */
   of(host: string): HostFacts {
     const key = host.toLowerCase();
     let facts = this.#hosts.get(key);

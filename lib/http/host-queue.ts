@@ -1,14 +1,17 @@
 import type PQueue from 'p-queue';
 import { onAbort } from '../util/index.js';
 
-/** What waits for one host. */
+/** The queues of one host. */
 interface Queues {
   readonly all: PQueue;
-  /** Streamed uploads: what feeds them may come from the same host, and must not wait behind them. */
+  /**
+   * Streamed uploads have a queue of their own: the download that feeds one may be from the same host, and the two
+   * would deadlock in a shared queue.
+   */
   readonly uploads: PQueue;
 }
 
-/** One queue a host and direction: at most `parallel` transfers at a time, higher priority first. */
+/** One queue per host and direction. Each runs at most `parallel` transfers at a time, the highest priority first. */
 export class HostQueues {
   readonly #parallel: number;
   readonly #queues = new Map<string, Queues>();
@@ -18,8 +21,8 @@ export class HostQueues {
   }
 
   /**
-   * Waits for a slot of `host` and resolves with the function that gives it back (call it once). Rejects at once with
-   * the signal's reason when it aborts while waiting.
+   * Waits for a slot of `host`. Resolves with a function that releases it; call it once. Rejects immediately with the
+   * signal's reason when it aborts while waiting.
    */
   async acquire(
     host: string,
@@ -30,7 +33,7 @@ export class HostQueues {
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const slot = (): Promise<void> => {
-        // The signal is not given to the queue: a transfer that is being torn down still holds its connection.
+        // The queue does not get the signal: a transfer being aborted still holds its connection.
         if (signal.aborted) return Promise.resolve();
         forget();
         return new Promise<void>((release) => resolve(release));
@@ -40,7 +43,7 @@ export class HostQueues {
     });
   }
 
-  /** From now on at most `parallel` transfers with `host` in each direction; what is under way goes on. */
+  /** Limits transfers with `host` to `parallel` in each direction. Running transfers continue. */
   limit(host: string, parallel: number): void {
     const queues = this.#queues.get(host);
     if (queues === undefined || queues.all.concurrency === parallel) return;

@@ -1,20 +1,20 @@
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 
-/** How far away a host is: this machine, a network that is not public, or the internet. */
+/** Where a host is: this machine, a private network, or the internet. */
 export type Reach = 'machine' | 'private' | 'public';
 
-/** Addresses by name of a host. Rejects when there are none. */
+/** Resolves a host name to its addresses. Rejects when there are none. */
 export type AddressLookup = (hostname: string) => Promise<readonly string[]>;
 
-/** RFC 6890 and the registries of special-purpose addresses. IPv4 in IPv6 (`::ffff:127.0.0.1`) is found as IPv4. */
+/** RFC 6890 and IANA's special-purpose address registries. IPv4-mapped IPv6 (`::ffff:127.0.0.1`) is matched as IPv4. */
 const MACHINE = listOf(['0.0.0.0/8', '127.0.0.0/8'], ['::/128', '::1/128']);
 const PRIVATE = listOf(
   [
     ...['10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16', '198.18.0.0/15'],
     ...['192.0.0.0/24', '192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
   ],
-  // The second line holds IPv4 addresses of any kind: compatible, translated, 6to4, Teredo.
+  // The second line lists IPv6 ranges that embed IPv4 addresses: compatible, translated, 6to4, Teredo.
   [
     ...['fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8', '100::/64', '2001:db8::/32'],
     ...['::/96', '64:ff9b::/96', '64:ff9b:1::/48', '2002::/16', '2001::/32'],
@@ -22,7 +22,10 @@ const PRIVATE = listOf(
 );
 const MACHINE_NAME = /(?:^|\.)localhost$|^localhost\.localdomain$|^ip6-(?:localhost|loopback)$/;
 
-/** What a host is by its own name or address, `[…]` around IPv6 or not; names are not looked up: all but localhost are public. */
+/**
+ * Classifies a host by its name or address (IPv6 with or without `[…]`). Does not resolve names: every name except
+ * localhost counts as public.
+ */
 export function reachOf(hostname: string): Reach {
   const name = hostname
     .replace(/^\[|\]$/g, '')
@@ -36,8 +39,9 @@ export function reachOf(hostname: string): Reach {
 }
 
 /**
- * Whether what answers at `from` may name `to` as the place to go on: any public host, a host of a private network only when
- * it is itself in one, this machine only when it is on it. The name of `from` is looked up where that decides.
+ * True when a response from `from` may redirect to `to`. A public host is always allowed, a host in a private network
+ * only when `from` is in one too, and this machine only when `from` is this machine. Resolves the name of `from` only
+ * when the result depends on it.
  */
 export async function mayLeadTo(from: URL, to: URL, find: AddressLookup = addressesOf): Promise<boolean> {
   const wanted = CLOSENESS[reachOf(to.hostname)];

@@ -1,6 +1,6 @@
 /**
- * The only HTTP client: a queue for each host, retries, redirects, time-outs, redaction. Knows no registry and sends no
- * credentials of its own. The only room that imports got and p-queue, both loaded by the first request.
+ * The only HTTP client: per-host queues, retries, redirects, timeouts and redaction. It knows nothing about registries and
+ * adds no credentials. The only room that imports got and p-queue, both loaded by the first request.
  * May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export { readCapped, readDocument } from './capped-body.js';

@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream';
 import { HeadRepair } from './repair-head.js';
 
 /**
- * Makes `agent` close a kept connection on which something arrives while no request is under way, such as the body that
- * some servers send after the answer to a HEAD: it would be taken for the answer to the next request.
+ * Makes `agent` close an idle connection that receives data, such as the body that some servers send after a HEAD
+ * response. It would otherwise be parsed as the next response.
  */
 export function closeOnSurplus(agent: Agent): void {
   const keep = agent.keepSocketAlive.bind(agent) as (socket: Duplex) => boolean;
@@ -24,12 +24,12 @@ function closeSocket(this: Duplex): void {
   this.destroy();
 }
 
-/** Makes `agent`, which must not keep its connections, repair the head of each response: see HeadRepair. */
+/** Makes `agent` repair the head of each response (see `HeadRepair`). The agent must not keep connections alive. */
 export function repairHeads(agent: Agent): void {
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, done) => {
     const socket = connect(options, (error, stream) => {
-      // As the listener of a connection it is called without arguments.
+      // Node calls it without arguments when it is the listener of a connection.
       if (stream !== undefined) repairHeadOf(stream);
       done?.(error, stream);
     });
@@ -38,7 +38,7 @@ export function repairHeads(agent: Agent): void {
   };
 }
 
-/** What the socket emits is changed in place: TLS, time-outs and the agent see the socket that they know. */
+/** Intercepts the socket's events in place, so that TLS, timeouts and the agent keep the same socket object. */
 function repairHeadOf(socket: Duplex): void {
   const repair = new HeadRepair();
   const emit = socket.emit.bind(socket) as (event: string | symbol, ...values: unknown[]) => boolean;

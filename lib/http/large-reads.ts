@@ -2,13 +2,16 @@ import { request, type Agent } from 'node:http';
 import type { OnReadOpts, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
-/** What a connection reads into at first, and at most: many answers are small, large bodies are what takes time. Bytes. */
+/**
+ * The initial and the largest size of a connection's read buffer: many responses are small, large bodies take most of
+ * the time. Bytes.
+ */
 const FIRST_BYTES = 64 * 1024;
 const MOST_BYTES = 1024 * 1024;
 
 /**
- * Makes the connections of `agent` read large pieces where much arrives at once. Node reads 64 KiB at a time, by TLS 16 KiB, and
- * what is done for each piece (a buffer, the parser, several streams, a digest, a write) costs more than its bytes do.
+ * Makes the connections of `agent` read in larger pieces. Node reads 64 KiB at a time (16 KiB over TLS), and the cost
+ * of each piece (a buffer, the parser, several streams, a digest, a write) exceeds that of its bytes.
  */
 export function readLarge(agent: Agent): void {
   if (parserCopies === undefined) watchParser();
@@ -22,10 +25,10 @@ export function readLarge(agent: Agent): void {
   };
 }
 
-/** Node's parser copies bodies, but nowhere promises to: where it was seen to, a buffer is read into again. */
+/** Node's parser copies bodies but does not guarantee it. A buffer is reused only after `watchParser` has seen the copy. */
 let parserCopies: boolean | undefined;
 
-/** Finds out by an answer that comes from nowhere. */
+/** Tests the parser with a response from memory. */
 function watchParser(): void {
   const text = 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n.';
   const answer = Buffer.allocUnsafeSlow(text.length);
@@ -45,7 +48,7 @@ function watchParser(): void {
     .end();
 }
 
-/** What one socket reads: passed on as `data` once all that has arrived by now is here, or a buffer is full. */
+/** Collects what one socket reads. Emits it as `data` when nothing more is pending or the buffer is full. */
 class LargeReads {
   readonly onread: OnReadOpts = {
     buffer: () => this.#room(),
@@ -59,12 +62,12 @@ class LargeReads {
 
   begin(socket: Socket): void {
     this.#socket = socket;
-    // Before whoever takes them for the end of an answer.
+    // Must run before the listeners that treat it as the end of the response.
     socket.once('end', () => this.#pass());
     socket.once('error', () => this.#pass());
   }
 
-  /** Where the next bytes are read to. */
+  /** The free part of the buffer. */
   #room(): Buffer {
     const { length } = this.#buffer;
     if (length - this.#filled < length / 4) {
@@ -80,7 +83,7 @@ class LargeReads {
     this.#filled += bytes;
     if (this.#planned) return true;
     this.#planned = true;
-    // TLS hands over one record after the other: all that have come are here by then.
+    // TLS delivers record by record; by then all pending records have arrived.
     setImmediate(() => {
       this.#planned = false;
       if (this.#socket?.destroyed === false) this.#pass();

@@ -1,4 +1,4 @@
-/** Whether `host[:port]` is this machine by its name or address: localhost, 127.0.0.0/8 or ::1. */
+/** True for localhost, 127.0.0.0/8 and ::1, with or without a port. */
 export function isLoopbackHost(host: string): boolean {
   const name = host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '');
   return (

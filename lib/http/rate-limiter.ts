@@ -7,7 +7,7 @@ export class RateLimiter {
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
-  /** Takes note of `bytes` moved; returns how long to wait before moving more. Milliseconds. */
+  /** Records a transfer of `bytes`. Returns the time to wait before the next one. Milliseconds. */
   take(bytes: number, now: number = performance.now()): number {
     this.#paidUntil = Math.max(this.#paidUntil, now) + bytes / this.#bytesPerMs;
     return Math.ceil(this.#paidUntil - now);

@@ -1,9 +1,9 @@
 const MASK = '***';
-/** Parameters that carry a signature or a secret: of signed storage URLs, token services and the like. */
+/** Query parameters of signed storage URLs, token services and similar that hold a signature or a secret. */
 const SECRET_PARAMETER =
   /^(x-amz-.*|x-goog-.*|sig|sv|se|sp|sr|skoid|sktid|signature|expires|key-pair-id|policy|googleaccessid|awsaccesskeyid|token|access_?token|refresh_?token|id_?token|jwt|code|api_?key|apikey|key|auth|password|passwd|pass|secret|client_?secret|_state|hmac)$/i;
 
-/** `url` fit for a message or log: `user:pass@` is dropped, signed and secret query values are masked. */
+/** `url` made safe for messages and logs: without `user:pass@`, with secret query values masked. */
 export function redactUrl(url: string | URL): string {
   let parsed: URL;
   try {
@@ -18,7 +18,7 @@ export function redactUrl(url: string | URL): string {
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}${query.length === 0 ? '' : `?${query.join('&')}`}`;
 }
 
-/** Free text fit for a message: URLs in it are redacted, `Bearer` and `Basic` values and token-like words are masked. */
+/** Text made safe for messages: redacts the URLs in it and masks `Bearer` and `Basic` values and strings that look like tokens. */
 export function redactText(text: string): string {
   return text
     .replace(/https?:\/\/[^\s"'<>\\]*[^\s"'<>\\.,;:!?)\]]/g, (url) => redactUrl(url))
@@ -26,7 +26,7 @@ export function redactText(text: string): string {
     .replace(/\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]+){1,2}/g, MASK);
 }
 
-/** Long runs without separators are tokens or signatures; digests are not secret. */
+/** A long run without separators is a token or a signature. Digests are not secret. */
 function looksSecret(value: string): boolean {
   return value.length >= 40 && !/^sha(256|512):[0-9a-f]+$/.test(value) && /^[A-Za-z0-9._~+/=%-]+$/.test(value);
 }

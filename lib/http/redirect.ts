@@ -3,14 +3,14 @@ import { mayLeadTo } from './host-reach.js';
 import { redactUrl } from './redact.js';
 import type { HttpRequest, RequestBody } from './types.js';
 
-/** Most redirects of one request. */
+/** The most redirects that one request may follow. */
 export const MAX_REDIRECTS = 10;
 
 const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-/** Never follow to another origin (CVE-2020-15157). */
+/** Headers that are never sent to another origin (CVE-2020-15157). */
 const SECRET_HEADERS: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization']);
 
-/** One request on its way through redirects. */
+/** The state of a request between redirects. */
 export interface Hop {
   readonly method: HttpRequest['method'];
   readonly url: URL;
@@ -20,8 +20,9 @@ export interface Hop {
 }
 
 /**
- * Where a response leads to, or undefined when it is no redirect to follow. Credentials stay behind when the origin
- * changes, https never goes to http, a public host never to a private address. Throws TransportError for a redirect that must not be followed.
+ * The next hop after a response, or undefined when it is not a redirect to follow. Credentials are dropped when the
+ * origin changes. Throws TransportError for a forbidden redirect: from https to http, from a public host to a private
+ * address, in a loop, or too many.
  */
 export async function nextHop(
   hop: Hop,
@@ -31,12 +32,12 @@ export async function nextHop(
 ): Promise<Hop | undefined> {
   if (!REDIRECT_STATUS.has(status) || location === undefined) return undefined;
   const reads = hop.method === 'GET' || hop.method === 'HEAD';
-  // 301 and 302 to a write are answers, not a way: browsers turn them into GET, which would lose the body.
+  // A 301 or 302 response to a write is final: following it as browsers do would turn it into a GET and lose the body.
   if (!reads && status !== 303 && status !== 307 && status !== 308) return undefined;
   const fail = (why: string): never => {
     throw new TransportError(`${redactUrl(hop.url)} ${why}`, { host: hop.url.host, phase: 'response' });
   };
-  const url = resolveLocation(location, hop.url) ?? fail('redirects to something that is not a URL');
+  const url = resolveLocation(location, hop.url) ?? fail('redirects to an invalid URL');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') fail(`redirects to ${url.protocol}, which is not http`);
   if (hop.url.protocol === 'https:' && url.protocol === 'http:') {
     fail(`redirects from https to plain http (${url.host}): refused`);
@@ -45,7 +46,7 @@ export async function nextHop(
   const method = status === 303 && !reads ? 'GET' : hop.method;
   const body = method === hop.method ? hop.body : undefined;
   if (hop.secretBody && body !== undefined && url.origin !== hop.url.origin) {
-    fail(`redirects a secret to another host (${url.host}): refused`);
+    fail(`redirects a request with a secret to another host (${url.host}): refused`);
   }
   const key = `${method} ${url.href}`;
   if (visited.has(key)) fail('redirects in a loop');
@@ -60,10 +61,10 @@ export async function nextHop(
   };
 }
 
-/** Resolves a `Location` against where it came from, without user and password; undefined when it is no URL. */
+/** Resolves a `Location` header against the URL of its request and removes user and password. Undefined when invalid. */
 export function resolveLocation(location: string, base: URL): URL | undefined {
   try {
-    // Header bytes arrive as latin1; a location that is not ASCII is UTF-8 in practice.
+    // Node decodes headers as latin1; in practice a non-ASCII location is UTF-8.
     const url = new URL(Buffer.from(location, 'latin1').toString('utf8'), base);
     url.username = '';
     url.password = '';
@@ -77,7 +78,7 @@ function withoutSecrets(headers: Readonly<Record<string, string>>): Record<strin
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !isSecret(name.toLowerCase())));
 }
 
-/** `X-Meta-…` are headers of the user for registries (Docker's `HttpHeaders`). */
+/** `X-Meta-…` are headers that the user has set for registries (Docker's `HttpHeaders`). */
 function isSecret(name: string): boolean {
   return SECRET_HEADERS.has(name) || name.startsWith('x-meta-');
 }

@@ -1,4 +1,4 @@
-/** Node's own limit for a head is 16 KiB; proxies with long policies exceed it. Bytes. */
+/** Node's default limit for a response head is 16 KiB; proxies that add long policies exceed it. Bytes. */
 export const MAX_HEAD_BYTES = 256 * 1024;
 
 const NOTHING = Buffer.alloc(0);
@@ -12,15 +12,15 @@ interface Field {
 }
 
 /**
- * Repairs the head of the one response that comes through a connection, for node's parser, which stays strict; the body
- * passes as it is. Only for a connection that serves one request and is closed then: where a response ends must not matter
- * to another one.
+ * Repairs the head of the one response that arrives on a connection, because node's parser stays strict. The body
+ * passes unchanged. Only for connections that serve one request and are then closed, so that a wrongly detected end of
+ * a response cannot affect another one.
  */
 export class HeadRepair {
   #held = NOTHING;
   #done = false;
 
-  /** Takes what has arrived; returns what can be passed on. */
+  /** Takes received bytes; returns the bytes to pass on. */
   push(chunk: Buffer): Buffer {
     if (this.#done) return chunk;
     this.#held = Buffer.concat([this.#held, chunk]);
@@ -34,12 +34,12 @@ export class HeadRepair {
       const length = end.index + end[0].length;
       passed.push(Buffer.from(repairHead(text.slice(0, length)), 'latin1'));
       this.#held = this.#held.subarray(length);
-      // Another head follows an interim one (RFC 9110, 15.2).
+      // After an interim response, another head follows (RFC 9110, 15.2).
       if (!/^HTTP\/\d\.\d 1\d\d/.test(text)) return Buffer.concat([...passed, this.flush()]);
     }
   }
 
-  /** No more comes, or nothing that is to be repaired. */
+  /** Returns the buffered bytes, at the end of input or when there is nothing to repair. */
   flush(): Buffer {
     const rest = this.#held;
     this.#held = NOTHING;
@@ -49,10 +49,11 @@ export class HeadRepair {
 }
 
 /**
- * A head as RFC 9112 wants it, made of one as some servers send it: lines that end in LF alone (2.2), folded ones (5.2),
- * control characters in values, a space before the colon (5.1), lines that are no field, the same Content-Length several
- * times, and one beside `Transfer-Encoding: chunked`, which then decides (6.3). What is ambiguous stays: the parser refuses it.
- * `head` and result in latin1, with the empty line at their end.
+ * Rewrites a malformed head as RFC 9112 requires it. Repairs lines that end in a bare LF (2.2), folded lines (5.2),
+ * control characters in values, a space before the colon (5.1), lines that are not fields, repeated equal
+ * Content-Length fields, and Content-Length next to `Transfer-Encoding: chunked`, which takes precedence (6.3).
+ * Ambiguous heads stay unchanged, and the parser rejects them. `head` and the result are latin1 and include the final
+ * empty line.
  */
 function repairHead(head: string): string {
   const [status = '', ...lines] = head.split('\n').map((line) => line.replace(/\r+$/, ''));
@@ -72,7 +73,7 @@ function repairHead(head: string): string {
   return `${text}\r\n\r\n`;
 }
 
-/** At most one field that says where the body ends, where they do not contradict each other. */
+/** Keeps at most one field that determines the length of the body, unless the fields contradict each other. */
 function withOneLength(fields: readonly Field[]): readonly Field[] {
   const isLength = ({ name }: Field): boolean => name.toLowerCase() === 'content-length';
   const codings = fields.filter(({ name }) => name.toLowerCase() === 'transfer-encoding').map(({ value }) => value);

@@ -3,35 +3,35 @@ import { onAbort } from '../util/index.js';
 import type { RateLimiter } from './rate-limiter.js';
 import { StallError } from './transport-failure.js';
 
-/** What a response body needs from the exchange it belongs to. */
+/** The callbacks from a response body to its exchange. */
 export interface BodyOwner {
   readonly signal: AbortSignal;
   readonly stallMs: number;
   readonly limiter: RateLimiter | undefined;
   received(bytes: number): void;
-  /** The error the reader shall see for what the source raised. */
+  /** Converts an error of the source into the error for the reader. */
   failure(raw: unknown): Error;
   /** Called once, when the body has ended or was destroyed. */
   closed(): void;
 }
 
 /**
- * A response body: passes the source's chunks on, with back-pressure. Time is counted only while the reader waits for the
- * source, so a slow reader is never taken for a stalled server.
+ * A response body. Passes the source's chunks on, with back-pressure. The stall timeout runs only while the reader
+ * waits for the source, so a slow reader does not count as a stalled server.
  */
 export class ResponseBody extends Readable {
   readonly #source: Readable;
   readonly #owner: BodyOwner;
   readonly #watch: NodeJS.Timeout;
   readonly #forgetAbort: () => void;
-  /** Bytes that have come so far. */
+  /** Bytes received so far. */
   received = 0;
   #waiting = false;
   #paused = false;
   #idleChecks = 0;
 
   constructor(source: Readable, owner: BodyOwner) {
-    // Chunks as objects: a stream of bytes joins what it holds, which copies every body once more.
+    // Object mode: a byte stream would join buffered chunks and so copy each body once more.
     super({ objectMode: true, highWaterMark: MAX_CHUNKS });
     this.#source = source;
     this.#owner = owner;
@@ -85,7 +85,7 @@ export class ResponseBody extends Readable {
 }
 
 const CHECKS = 4;
-/** Of at most 1 MiB each. */
+/** Chunks are at most 1 MiB each. */
 const MAX_CHUNKS = 1;
 
 class StreamClosedError extends Error {

@@ -1,7 +1,7 @@
-/** Statuses that may pass by themselves (RFC 9110; 429 is RFC 6585). */
+/** Statuses that are often temporary (RFC 9110; 429 is from RFC 6585). */
 const RETRY_STATUS: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
-/** Codes of failed system calls and of broken connections that may pass, with how many retries each deserves. */
+/** Codes of system calls and connection errors that are often temporary, with the number of retries for each. */
 const RETRY_CODE: Readonly<Record<string, number>> = {
   ECONNRESET: Infinity,
   ECONNABORTED: Infinity,
@@ -13,21 +13,21 @@ const RETRY_CODE: Readonly<Record<string, number>> = {
   ENETDOWN: Infinity,
   ENETRESET: Infinity,
   ERR_HTTP_CONTENT_LENGTH_MISMATCH: Infinity,
-  // A registry that restarts is back soon; one that is not there should be said soon.
+  // A restarting registry is back soon; an absent one should be reported soon.
   ECONNREFUSED: 2,
-  // A proxy that cannot reach the registry.
+  // The proxy cannot reach the registry.
   EPROXYGATEWAY: 2,
 };
 
-/** A longer pause than this is not slept through: the caller is told instead. Milliseconds. */
+/** The longest `Retry-After` to wait for; a response that asks for more is final. Milliseconds. */
 export const MAX_RETRY_AFTER_MS = 120_000;
 
-/** Whether a response with this status is worth another try. */
+/** True when a response with this status is worth a retry. */
 export function isRetryableStatus(status: number): boolean {
   return RETRY_STATUS.has(status);
 }
 
-/** Whether a try that failed with this code is worth retry number `attempt` (1 is the first). */
+/** True when an attempt that failed with `code` is worth retry number `attempt` (the first is 1). */
 export function isRetryableCode(code: string | undefined, attempt: number): boolean {
   return code !== undefined && attempt <= (RETRY_CODE[code] ?? 0);
 }

@@ -14,17 +14,17 @@ import { ResponseBody } from './response-body.js';
 import { describeFailure, ProxyRefusal, StallError, type Failure } from './transport-failure.js';
 import type { HttpClientOptions, HttpHeaders, RequestBody } from './types.js';
 
-/** One answer to one hop, not yet followed or retried. The slot of the host is held until `body` is closed. */
+/** The response to one hop, before redirects and retries. Its slot of the host is held until `body` is closed. */
 export interface Answer {
   readonly status: number;
   readonly headers: HttpHeaders;
   readonly body: ResponseBody;
 }
 
-/** A try that failed before its response headers came. */
+/** An attempt that failed before its response headers arrived. */
 export class SendFailure extends Error {
   readonly failure: Failure;
-  /** The server had closed an idle connection just when it was used again: another try costs nothing. */
+  /** The server had closed an idle connection just as it was reused: a retry costs nothing. */
   readonly staleConnection: boolean;
   constructor(failure: Failure, staleConnection: boolean) {
     super(failure.error.message);
@@ -33,15 +33,15 @@ export class SendFailure extends Error {
   }
 }
 
-/** What a single exchange needs besides the hop. */
+/** The options of a single exchange. */
 export interface SendOptions extends RouteOptions {
   readonly signal: AbortSignal;
   readonly responseMs: number | undefined;
-  /** Called once, when the exchange is over: the body ended, was destroyed, or the try failed. */
+  /** Called once, at the end of the exchange: the body ended or was destroyed, or the attempt failed. */
   readonly closed: () => void;
 }
 
-/** Sends single requests through got, with the connections of one client. Loads got on the first one. */
+/** Sends single requests with got over the connections of one client. Loads got for the first one. */
 export class Sender {
   readonly #options: HttpClientOptions;
   readonly #agents: Agents;
@@ -56,7 +56,7 @@ export class Sender {
     this.#limiter = options.limitRate === undefined ? undefined : new RateLimiter(options.limitRate);
   }
 
-  /** Resolves when the response headers are there. Throws SendFailure, AbortError. */
+  /** Resolves when the response headers have arrived. Throws SendFailure, AbortError. */
   async send(hop: Hop, options: SendOptions): Promise<Answer> {
     let over = false;
     const closed = (): void => {
@@ -74,7 +74,7 @@ export class Sender {
     }
   }
 
-  /** Ends the idle connections. */
+  /** Closes idle connections. */
   close(): void {
     this.#agents.close();
   }
@@ -92,12 +92,12 @@ export class Sender {
       if (hop.body !== undefined) upload.start(request);
     });
     try {
-      // Aborting destroys the stream without an error: then no response comes, only the close.
+      // Aborting destroys the stream without an error: only the close event comes, no response.
       const first = await Promise.race([once(stream, 'response'), once(stream, 'close')]);
       signal.throwIfAborted();
       const response = first[0] as IncomingMessage | undefined;
       if (response === undefined) throw Object.assign(new Error('closed'), { code: 'ECONNRESET' });
-      // A registry never answers so: it is the proxy that speaks.
+      // Registries never answer 407, so the response is the proxy's.
       if (response.statusCode === 407) throw new ProxyRefusal(407);
       this.#warn(hop.url, native?.socket);
       const body = new ResponseBody(hop.method === 'HEAD' ? noBody(stream, native) : stream, {
@@ -121,15 +121,15 @@ export class Sender {
     }
   }
 
-  /** What is not protected is said, once for a host. */
+  /** Warns about unprotected connections, once per host. */
   #warn({ protocol, host }: URL, socket: ClientRequest['socket'] | undefined): void {
     const plain = protocol === 'http:';
-    // Nothing can listen in between on this machine, but the server's identity is still not proven.
+    // Traffic on this machine cannot be intercepted, but the server's identity is still unproven.
     if ((plain && isLoopbackHost(host)) || this.#warned.has(host)) return;
     if (!plain && (socket as TLSSocket | null | undefined)?.authorized !== false) return;
     this.#warned.add(host);
-    const what = plain ? 'plain http: nothing is encrypted' : 'https without a certificate that can be trusted';
-    this.#options.warn?.(`warning: ${host} is spoken to by ${what}`);
+    const what = plain ? 'plain HTTP, which is not encrypted' : 'HTTPS without a trusted certificate';
+    this.#options.warn?.(`warning: the connection to ${host} uses ${what}`);
   }
 
   #gotOptions(hop: Hop, route: Route, responseMs: number | undefined): StreamOptions {
@@ -140,7 +140,7 @@ export class Sender {
       method: hop.method,
       headers: {
         'user-agent': this.#options.userAgent ?? 'imgtool',
-        // Blobs are hashed as sent; nothing here gains from another compression.
+        // Blobs are hashed as sent, so another compression on top gains nothing.
         'accept-encoding': 'identity',
         ...hop.headers,
       },
@@ -153,7 +153,7 @@ export class Sender {
         response: responseMs ?? timeouts?.responseMs ?? 60_000,
       },
       https: { rejectUnauthorized: route.tls?.verify ?? true },
-      // Redirects, retries, statuses and encodings are this room's own.
+      // This room handles redirects, retries, statuses and encodings itself.
       maxHeaderSize: MAX_HEAD_BYTES,
       followRedirect: false,
       retry: { limit: 0 },
@@ -167,10 +167,10 @@ export class Sender {
   }
 }
 
-/** The head of an answer to HEAD is all of it; a body that comes all the same ends the connection. */
+/** A response to HEAD ends with its head. If a body arrives anyway, the connection is closed. */
 function noBody(stream: GotRequest, request: ClientRequest | undefined): Readable {
   stream.on('error', () => undefined);
-  // got does not end when the parser stumbles over such a body.
+  // got does not end when its parser fails on such a body.
   request?.once('close', () => stream.destroy());
   stream.resume();
   return Readable.from([]);
@@ -181,12 +181,12 @@ type StreamOptions = Omit<OptionsInit, 'isStream'>;
 const STALL_MS = 30_000;
 const NO_BYTES = new Uint8Array(0);
 
-/** Bytes. */
+/** The smallest upload piece. Bytes. */
 const LEAST_PIECE_BYTES = 64 * 1024;
-/** A piece that is sent within this time may be followed by a larger one. Milliseconds. */
+/** If a piece is sent within this time, the next one is larger. Milliseconds. */
 const QUICK_MS = 100;
 
-/** A body in pieces as large as are taken quickly: of a large one that goes slowly nobody could tell whether it moves. */
+/** Splits a body into pieces whose size adapts to the speed: the progress of one large, slow piece would be invisible. */
 async function* inPieces(source: Readable, limiter: RateLimiter | undefined): AsyncGenerator<Buffer> {
   let most = LEAST_PIECE_BYTES;
   for await (const chunk of source as AsyncIterable<Buffer>) {
@@ -203,7 +203,7 @@ async function* inPieces(source: Readable, limiter: RateLimiter | undefined): As
   }
 }
 
-/** Ends an upload whose server takes no more bytes, and counts what was sent. A slow source of ours is no stall. */
+/** Ends an upload when the server stops reading, and counts the bytes sent. A slow source on this side is not a stall. */
 class UploadWatch {
   stalled: StallError | undefined;
   readonly #stream: GotRequest;
@@ -222,7 +222,7 @@ class UploadWatch {
     let idleChecks = 0;
     this.#timer = setInterval(() => {
       const written = request.socket?.bytesWritten ?? 0;
-      // What waits for the server's answer is the response time-out's to judge.
+      // Once all is written, waiting for the response is covered by the response timeout.
       const waiting = request.writableLength > 0 && !request.writableFinished;
       idleChecks = waiting && written === moved ? idleChecks + 1 : 0;
       moved = written;

@@ -1,30 +1,30 @@
 import { TransportError, type TransportPhase } from '../errors.js';
 
-/** What a failed exchange was, before it becomes a TransportError: the code decides about a retry. */
+/** The cause of a failed exchange, before it becomes a TransportError. Its code decides about a retry. */
 export interface Failure {
   readonly code: string | undefined;
   readonly error: TransportError;
 }
 
-/** Facts of the exchange that failed. */
+/** The state of the exchange that failed. */
 interface Exchange {
   readonly host: string;
   readonly secure: boolean;
-  /** `host[:port]` of the proxy between. */
+  /** `host[:port]` of the proxy in use. */
   readonly proxy?: string | undefined;
-  /** Whether response headers had arrived. */
+  /** True when response headers had arrived. */
   readonly answered: boolean;
 }
 
-/** A body that did not move for the stall time-out. */
+/** A body made no progress for the stall timeout. */
 export class StallError extends Error {
   readonly code = 'ETIMEDOUT';
   constructor(ms: number) {
-    super(`no byte moved for ${ms / 1000} s`);
+    super(`no data for ${ms / 1000} s`);
   }
 }
 
-/** A proxy that lets nothing through: its status, or that it did not answer. */
+/** A proxy refused a request, with its status, or did not answer. */
 export class ProxyRefusal extends Error {
   readonly code: string;
   readonly status: number | 'silent';
@@ -35,7 +35,7 @@ export class ProxyRefusal extends Error {
   }
 }
 
-/** Whether a parser refused an answer that is one of HTTP all the same. */
+/** True for the parser's errors about a response that is HTTP but malformed. */
 export function isMalformedHead(code: string | undefined): boolean {
   return code?.startsWith('HPE_') === true && code !== 'HPE_INVALID_CONSTANT' && code !== 'HPE_HEADER_OVERFLOW';
 }
@@ -60,7 +60,7 @@ const CERTIFICATE: Readonly<Record<string, string>> = {
 
 const UNREACHABLE: ReadonlySet<string> = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN']);
 
-/** Turns what got or node raised into a TransportError with its phase and a hint. */
+/** Converts an error of got or node into a TransportError with phase and hint. */
 export function describeFailure(raw: unknown, exchange: Exchange): Failure {
   const error = innermostError(raw);
   const code = error.code === undefined || error.code === '' ? undefined : error.code;
@@ -71,16 +71,16 @@ export function describeFailure(raw: unknown, exchange: Exchange): Failure {
 interface NodeError extends Error {
   readonly code?: string;
   readonly syscall?: string;
-  /** Of got's TimeoutError: which wait ran out. */
+  /** The wait that ran out (got's TimeoutError). */
   readonly event?: string;
-  /** Of a name that does not fit: the certificate. */
+  /** The certificate, when it does not match the host name. */
   readonly cert?: { readonly subjectaltname?: string };
 }
 
 function diagnose(error: NodeError, code: string | undefined, exchange: Exchange): Diagnosis {
   const { secure, answered, proxy } = exchange;
   if (error instanceof ProxyRefusal) return refusedByProxy(error.status, exchange);
-  // Whoever is looked up and connected to, it is the proxy; TLS is spoken with the host behind it.
+  // Lookup and connection failures concern the proxy; TLS runs between us and the host behind it.
   const nearest = code !== undefined && BEFORE_TUNNEL.has(code);
   const host = proxy !== undefined && nearest ? `the proxy ${proxy}` : exchange.host;
   if (error.event !== undefined) return timedOut(error.event, host);
@@ -91,7 +91,7 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
     return {
       phase: 'lookup',
       message: `host ${proxy ?? host} is unknown`,
-      hint: 'check the spelling, and that DNS works here',
+      hint: 'check the spelling and the DNS configuration',
     };
   }
   if (code === 'EAI_AGAIN') {
@@ -102,7 +102,7 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
     };
   }
   if (code === 'ECONNREFUSED') {
-    const hint = 'check host and port, and that the registry is running';
+    const hint = 'check the host and port, and that the registry is running';
     return { phase: 'connect', message: `${host} refused the connection`, hint };
   }
   if (code !== undefined && UNREACHABLE.has(code)) {
@@ -114,8 +114,8 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
     return { phase: 'tls', message: `${host} requires a client certificate`, hint };
   }
   if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
-    const hint = 'if plain http is meant, say so with --tls-verify=false';
-    return { phase: 'tls', message: `${host} does not answer https; it seems to speak plain http`, hint };
+    const hint = 'to allow plain HTTP, use --tls-verify=false';
+    return { phase: 'tls', message: `${host} does not speak HTTPS; it seems to use plain HTTP`, hint };
   }
   if (code === 'EPROTO' || code?.startsWith('ERR_SSL') === true || code?.startsWith('ERR_TLS') === true) {
     return { phase: 'tls', message: `TLS with ${host} failed: ${oneLine(error.message)}` };
@@ -123,8 +123,8 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   if (code === 'HPE_HEADER_OVERFLOW' || isMalformedHead(code)) {
     return {
       phase: answered ? 'body' : 'response',
-      message: `${host} sends an answer that breaks the rules of HTTP (${code})`,
-      hint: 'the registry, or a proxy before it, is set up wrong',
+      message: `${host} sent an invalid HTTP response (${code})`,
+      hint: 'the registry or a proxy in front of it is misconfigured',
     };
   }
   if (code?.startsWith('HPE_') === true) {
@@ -137,22 +137,22 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   const phase = error.syscall === 'connect' ? 'connect' : answered ? 'body' : 'response';
   const lost = code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_HTTP_CONTENT_LENGTH_MISMATCH';
   const what = lost ? 'closed the connection' : `failed: ${oneLine(error.message) || (code ?? 'unknown reason')}`;
-  const when = answered ? 'in the middle of a body' : 'before it answered';
+  const when = answered ? 'in the middle of the body' : 'before it answered';
   return { phase, message: lost ? `${host} ${what} ${when}` : `the request to ${host} ${what}` };
 }
 
-/** Codes of failures that come before a proxy has said anything. */
+/** Codes of failures before the proxy has responded. */
 const BEFORE_TUNNEL: ReadonlySet<string> = new Set([...UNREACHABLE, 'ECONNREFUSED']);
 
 const WANTS_CLIENT_CERTIFICATE = /^ERR_SSL_\w*(CERTIFICATE_REQUIRED|ALERT_BAD_CERTIFICATE|HANDSHAKE_FAILURE)$/;
 
 function distrusted(error: NodeError, code: string, host: string): Diagnosis {
   let why = CERTIFICATE[code]!;
-  let hint = 'give its authority with --cert-dir, or accept it with --tls-verify=false';
+  let hint = 'add its CA certificate with --cert-dir, or accept any certificate with --tls-verify=false';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     const names = error.cert?.subjectaltname;
     if (names !== undefined && names !== '') why = `its certificate is for ${oneLine(names)}`;
-    hint = 'use a name that the certificate is for, or accept it with --tls-verify=false';
+    hint = 'use a name from the certificate, or accept any certificate with --tls-verify=false';
   } else if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
     hint = 'check the clock of this machine; if it is right, the registry needs a new certificate';
   }
@@ -162,27 +162,27 @@ function distrusted(error: NodeError, code: string, host: string): Diagnosis {
 function refusedByProxy(status: number | 'silent', { host, proxy = 'between' }: Exchange): Diagnosis {
   const phase = 'connect';
   if (status === 'silent') {
-    return { phase, message: `the proxy ${proxy} did not answer in time`, hint: 'give it longer with --timeout' };
+    return { phase, message: `the proxy ${proxy} did not answer in time`, hint: 'allow more time with --timeout' };
   }
   if (status === 407 || status === 401) {
-    const hint = 'give user and password in the address: http://USER:PASSWORD@HOST:PORT';
+    const hint = 'put user and password into the URL of the proxy: http://USER:PASSWORD@HOST:PORT';
     return { phase, message: `the proxy ${proxy} requires a user name and password`, hint };
   }
-  const hint = 'if it can be reached without the proxy, add it to NO_PROXY';
+  const hint = 'if the host is reachable without the proxy, add it to NO_PROXY';
   return { phase, message: `the proxy ${proxy} does not allow connections to ${host} (status ${status})`, hint };
 }
 
 const NETWORK_HINT = 'check the network connection';
 
 function timedOut(event: string, host: string): Diagnosis {
-  const hint = 'give it longer with --timeout';
+  const hint = 'allow more time with --timeout';
   if (event === 'lookup') return { phase: 'lookup', message: `looking up ${host} took too long`, hint };
   if (event === 'connect') return { phase: 'connect', message: `connecting to ${host} took too long`, hint };
-  if (event === 'secureConnect') return { phase: 'tls', message: `TLS with ${host} took too long`, hint };
+  if (event === 'secureConnect') return { phase: 'tls', message: `the TLS handshake with ${host} took too long`, hint };
   return { phase: 'response', message: `${host} did not answer in time`, hint };
 }
 
-/** got wraps what node raised, and node wraps the tries for each address of a host. */
+/** The root cause: got wraps node's error, and node wraps one error per address of the host. */
 function innermostError(raw: unknown): NodeError {
   let error = raw as NodeError;
   while (error.event === undefined && error.cause instanceof Error) error = error.cause;

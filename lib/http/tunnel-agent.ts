@@ -6,20 +6,20 @@ import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { ProxyRefusal } from './transport-failure.js';
 
-/** A proxy and how it is spoken to. */
+/** A proxy's address and connection options. */
 export interface ProxyAddress {
   readonly url: URL;
-  /** Used with an https proxy. */
+  /** For an https proxy. */
   readonly tls: ConnectionOptions;
 }
 
-/** Connections by https through the tunnel of a proxy (RFC 9110, 9.3.6), kept for further requests. */
+/** HTTPS connections through a proxy's CONNECT tunnel (RFC 9110, 9.3.6). Kept alive for further requests. */
 export class TunnelAgent extends Agent {
   readonly #proxy: ProxyAddress;
   readonly #timeoutMs: number;
   readonly #asking = new Set<ClientRequest>();
 
-  /** `timeoutMs`: how long the proxy may take to open a tunnel. */
+  /** `timeoutMs`: the time the proxy has to open a tunnel. */
   constructor(proxy: ProxyAddress, timeoutMs: number, options: AgentOptions) {
     super(options);
     this.#proxy = proxy;

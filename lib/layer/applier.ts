@@ -15,20 +15,20 @@ import {
 /** Options of `createLayerApplier`. */
 export interface LayerApplierOptions {
   /**
-   * How to inflate gzip layers.
-   * @default the environment variable IMGTOOL_INFLATE, else the best of `isal`, `zlib-sync`, `node` that loads
+   * The engine that inflates gzip layers.
+   * @default the environment variable IMGTOOL_INFLATE, else the first of `isal`, `zlib-sync`, `node` that loads
    */
   readonly inflateEngine?: InflateEngineName;
 }
 
 const PROGRESS_INTERVAL_MS = 100;
 
-/** Starts the two threads; `close` ends them. An idle applier does not keep the process alive. */
+/** Starts the two worker threads; `close` ends them. An idle applier does not keep the process alive. */
 export function createLayerApplier(options: LayerApplierOptions = {}): LayerApplier {
   return new ThreadedApplier(options.inflateEngine ?? engineFromEnvironment());
 }
 
-/** The same for indexes. */
+/** Like `createLayerApplier`, for indexing layers. */
 export function createLayerIndexer(options: LayerApplierOptions = {}): LayerIndexer {
   return new ThreadedApplier(options.inflateEngine ?? engineFromEnvironment());
 }
@@ -104,7 +104,7 @@ class ThreadedApplier implements LayerApplier, LayerIndexer {
           },
         );
       const [inflated, unpacked] = await Promise.allSettled(jobs);
-      // The first failure is the cause; what the other thread says after it was stopped is its echo.
+      // The first failure is the cause; the other thread then only reports that it was stopped.
       input.signal.throwIfAborted();
       if (failures[0] !== undefined) throw failures[0];
       if (inflated.status === 'rejected' || unpacked.status === 'rejected') throw new Error('a worker thread ended');

@@ -7,8 +7,8 @@ import { loadInflateEngine } from './compression/inflate-engines.js';
 import { BLOCK_BYTES, isHeaderBlock } from './tar/header.js';
 
 /**
- * Whether a file, plain or compressed with gzip or zstd, begins as a tar does: with the header of a member. `fd`: open for reading,
- * `size` bytes. Throws node's system error.
+ * True when a file, plain or compressed with gzip or zstd, starts with a tar header. `fd` is open for reading; the file
+ * has `size` bytes. Throws node's system errors.
  */
 export async function beginsTar(fd: number, size: number): Promise<boolean> {
   const bytes = new Uint8Array(BLOCK_BYTES);

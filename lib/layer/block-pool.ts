@@ -1,27 +1,30 @@
-/** Bytes of tar that are compressed as one piece; part of the format, since it decides the bytes that come out. */
+/** The amount of tar that is compressed as one piece. Part of the format, because it affects the compressed bytes. */
 export const COMPRESS_BLOCK = 1 << 20;
 
 /**
- * Blocks of COMPRESS_BLOCK bytes, used again and again: new ones for each megabyte cost more time in page faults and garbage
- * collection than reading the megabyte does.
+ * Reusable blocks of COMPRESS_BLOCK bytes. Allocating a new block for each megabyte costs more in page faults and
+ * garbage collection than reading the megabyte.
  */
 export class BlockPool {
   readonly #free: ArrayBufferLike[] = [];
   readonly #shared: boolean;
 
-  /** For blocks that go through `compress`. What leaves it as it is never comes back, and shared memory is collected late. */
+  /**
+   * Shared memory is used only for blocks that are compressed: uncompressed output never returns its blocks, and the
+   * garbage collector frees shared memory late.
+   */
   constructor(compression: 'gzip' | 'zstd' | 'none') {
     this.#shared = compression !== 'none';
   }
 
-  /** A whole block with any content, in memory that threads share where they need it. */
+  /** A whole block with arbitrary content, in shared memory if threads need it. */
   take(): Buffer {
     const memory = this.#free.pop();
     if (memory !== undefined) return Buffer.from(memory);
     return this.#shared ? Buffer.from(new SharedArrayBuffer(COMPRESS_BLOCK)) : Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
   }
 
-  /** Takes back a block, or a part from its start, that nobody reads any more. */
+  /** Returns a block, or its first part, to the pool. The caller must not use it afterwards. */
   give(block: Buffer): void {
     this.#free.push(block.buffer);
   }

@@ -7,8 +7,8 @@ import type { CompressJob } from './worker-protocol.js';
 const ZSTD_LEVEL = 3;
 
 /**
- * Gzip: deflated with the dictionary, ending on a byte boundary, without header and trailer. Zstd: a frame. In memory of its
- * own. Throws RangeError on a level that libzstd does not take.
+ * Compresses one block. Gzip: raw deflate data that uses the dictionary and ends on a byte boundary, without header and
+ * trailer. Zstd: one frame. The result has its own memory. Throws RangeError for a level that libzstd does not support.
  */
 export function compressBlock({ block, compression, level, dictionary }: CompressJob): Uint8Array<ArrayBuffer> {
   if (compression === 'gzip' && level === undefined) return deflate(block, dictionary);
@@ -21,7 +21,7 @@ function zlibDeflate(block: Uint8Array, level: number, dictionary?: Uint8Array):
     level,
     windowBits: 15,
     memLevel: 8,
-    // Room for any output: pieces would be joined by a copy.
+    // Fits any output; several pieces would have to be joined by a copy.
     chunkSize: COMPRESS_BLOCK + (COMPRESS_BLOCK >> 6),
     finishFlush: constants.Z_SYNC_FLUSH,
     ...(dictionary && { dictionary }),

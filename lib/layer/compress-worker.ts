@@ -1,4 +1,4 @@
-/** Thread that compresses blocks of tar. */
+/** Worker thread that compresses blocks of tar. */
 import { parentPort } from 'node:worker_threads';
 import { compressBlock } from './compress-block.js';
 import { answerJob, CLOSE, READY, type CompressJob } from './worker-protocol.js';

@@ -8,29 +8,29 @@ import { JobThread } from './job-thread.js';
 import { StoppedError } from './stopped-error.js';
 import { errorFromWorker, type CompressJob } from './worker-protocol.js';
 
-/** Blocks of a pool, all full but the last. */
+/** Blocks of a pool; all are full except the last. */
 export type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
 
-/** How a tar is compressed. */
 export interface CompressOptions {
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Level of zlib or zstd (3 unless given); without one, gzip is made by our own deflate. */
+  /** Level of zlib or zstd (default 3). Gzip without a level uses imgtool's own deflate. */
   readonly level?: number | undefined;
-  /** Gets the blocks back; but those that go out as they are. */
+  /** Receives the blocks back, except those passed on uncompressed. */
   readonly pool: BlockPool;
-  /** As many as there are cores, at most MAX_THREADS, unless given. */
+  /** Default: the number of cores, at most MAX_THREADS. */
   readonly threads?: number;
-  /** Surely more than one block: threads start before the first one is there. */
+  /** The tar certainly has more than one block, so threads can start before the first block arrives. */
   readonly large?: boolean;
 }
 
 const WINDOW = 1 << 15;
-/** The thread that reads and hashes the tar cannot keep more busy. */
+/** More threads would wait for the one that reads and hashes the tar. */
 const MAX_THREADS = 8;
 
 /**
- * The blob that a tar becomes. The bytes depend on the data and the level; with a level of gzip, on the version of the zlib
- * that node bundles, and with zstd, on that of libzstd; never on the number of threads. Throws UnsupportedMediaTypeError: zstd without libzstd.
+ * Compresses a tar into a blob. The bytes depend on the data, the level, and (for gzip with a level) the zlib version
+ * bundled with node, or (for zstd) the version of libzstd, but never on the number of threads. Throws
+ * UnsupportedMediaTypeError for zstd without libzstd.
  */
 export function compress(tar: Blocks, options: CompressOptions): Blocks {
   if (options.compression === 'gzip') return gzipMember(tar, options);
@@ -39,8 +39,8 @@ export function compress(tar: Blocks, options: CompressOptions): Blocks {
 }
 
 /**
- * One gzip member (RFC 1952, no name, no time). Each block is deflated on its own, from the last 32 KiB of the one before,
- * and ends on a byte boundary.
+ * One gzip member (RFC 1952, without name and time). Each block is deflated separately, with the last 32 KiB of the
+ * previous block as its dictionary, and ends on a byte boundary.
  */
 async function* gzipMember(blocks: Blocks, options: CompressOptions): AsyncGenerator<Buffer> {
   let crc = 0;
@@ -50,7 +50,7 @@ async function* gzipMember(blocks: Blocks, options: CompressOptions): AsyncGener
     for await (const block of blocks) {
       crc = crc32(block, crc);
       size += block.length;
-      // Copied before the block is given away: it may be used again.
+      // Copied now, because the block may be reused once it is given away.
       const window = Buffer.from(block.subarray(-WINDOW));
       yield { block, compression: 'gzip', level: options.level, ...(before && { dictionary: before }) };
       before = window;
@@ -59,17 +59,17 @@ async function* gzipMember(blocks: Blocks, options: CompressOptions): AsyncGener
   yield Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
   yield* compressInThreads(jobs(), options);
   const trailer = Buffer.alloc(10);
-  // An empty last block with fixed codes ends the stream.
+  // An empty final block with fixed codes ends the stream.
   trailer.writeUInt16LE(0x0003, 0);
   trailer.writeUInt32LE(crc, 2);
   trailer.writeUInt32LE(size % 2 ** 32, 6);
   yield trailer;
 }
 
-/** One zstd frame for each block, all frames a valid stream together. */
+/** One zstd frame per block; the frames together are a valid stream. */
 async function* zstdFrames(blocks: Blocks, options: CompressOptions): AsyncGenerator<Buffer> {
   if (!canCompressZstd())
-    throw new UnsupportedMediaTypeError('zstd layers cannot be written: libzstd.so.1 is not installed', {
+    throw new UnsupportedMediaTypeError('cannot write zstd layers: libzstd.so.1 is not installed', {
       mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
       hint: 'install libzstd1 or use --compression gzip',
     });
@@ -80,8 +80,8 @@ async function* zstdFrames(blocks: Blocks, options: CompressOptions): AsyncGener
 }
 
 /**
- * The results in the order of the jobs, whose blocks go back to `pool`. Memory: four blocks for each thread. What fits into
- * one block is not worth a thread.
+ * The results in the order of the jobs, whose blocks return to `pool`. Uses four blocks of memory per thread. Input
+ * that fits into one block does not start a thread.
  */
 async function* compressInThreads(
   jobs: AsyncGenerator<CompressJob>,
@@ -111,7 +111,7 @@ async function* compressInThreads(
     startThreads();
     const enqueue = (job: CompressJob): void => {
       const result = start(job);
-      // Awaited in order: a failure must not count as unhandled before its turn.
+      // Results are awaited in order, so a failure must not count as unhandled before its turn.
       result.catch(() => undefined);
       running.push(result);
     };

@@ -1,5 +1,5 @@
 /**
- * Layers as tar streams: packing changes into one, unpacking one onto a tree. Knows no registry, no store, no snapshot.
+ * Layers as tar streams: packs changes into a layer, unpacks layers onto a rootfs. Knows no registry, store or snapshot.
  * May import `errors`, `spec`, `progress`, `util`, `sys`, `rootfs`.
  */
 export * from './types.js';

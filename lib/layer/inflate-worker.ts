@@ -1,4 +1,4 @@
-/** Thread that reads a layer blob, decompresses it into the ring and hashes the tar. */
+/** Worker thread that reads a layer blob, decompresses it into the ring and hashes the tar. */
 import { createHash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { LayerFormatError } from '../errors.js';

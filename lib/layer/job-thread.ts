@@ -1,23 +1,23 @@
 import { Worker } from 'node:worker_threads';
 import { CLOSE, READY, type WorkerReply } from './worker-protocol.js';
 
-/** A worker that answers each message with one, in order. One that has nothing to do does not keep the process alive. */
+/** A worker thread that answers each message with one reply, in order. It does not keep the process alive while idle. */
 export class JobThread<Job, Result> {
   readonly #worker: Worker;
   readonly #waiting: { resolve: (reply: WorkerReply<Result>) => void; reject: (error: Error) => void }[] = [];
   #closing = false;
   #dead: Error | undefined;
 
-  /** Starts the worker in `file`, beside this one, which says READY when it has loaded. */
+  /** Starts the worker `file` (relative to this module), which sends READY when it has loaded. */
   constructor(file: string, workerData?: unknown) {
-    // Descriptors are opened by system calls and passed between threads: node must not count them.
+    // File descriptors are opened by system calls and passed between threads, so node must not track them.
     this.#worker = new Worker(new URL(file, import.meta.url), {
       workerData,
       trackUnmanagedFds: false,
-      // A thread prints them itself.
+      // Otherwise each thread prints the warnings again.
       execArgv: ['--no-warnings'],
     });
-    // Not idle until it has loaded its native code: a process that ends meanwhile would crash.
+    // Counts as busy until its native code has loaded: the process would crash if it ended during that.
     this.#worker.on('message', (reply: WorkerReply<Result> | typeof READY) => {
       if (reply !== READY) this.#waiting.shift()?.resolve(reply);
       if (this.#waiting.length === 0 && !this.#closing) this.#worker.unref();
@@ -26,7 +26,7 @@ export class JobThread<Job, Result> {
     this.#worker.on('exit', () => this.#die(new Error('a worker thread has ended')));
   }
 
-  /** Jobs that are not answered yet. */
+  /** The number of unanswered jobs. */
   get pending(): number {
     return this.#waiting.length;
   }
@@ -41,7 +41,7 @@ export class JobThread<Job, Result> {
     });
   }
 
-  /** Lets the thread end by itself, after its jobs: one that is cut off while it loads native code takes the process down. */
+  /** Lets the thread finish its jobs and end. Terminating it while it loads native code would crash the process. */
   async close(): Promise<void> {
     if (this.#dead !== undefined) return;
     this.#closing = true;

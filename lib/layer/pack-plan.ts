@@ -2,24 +2,24 @@ import { LayerFormatError } from '../errors.js';
 import { displayPath, type FileStat } from '../sys/index.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
-/** One path that differs from the layer below; the part of a diff that packing needs. */
+/** One path that differs from the layer below, with the parts of a diff that packing needs. */
 export interface LayerChange {
-  /** Added, changed or deleted; a deletion names the top of the deleted tree only. */
+  /** Added, changed or deleted. A deleted directory has one entry, for itself. */
   readonly kind: 'A' | 'C' | 'D';
-  /** Relative to the root, bytes; empty for the root itself. A leading slash or `./` is ignored. */
+  /** Path as bytes, relative to the root; empty for the root itself. A leading slash or `./` is ignored. */
   readonly path: Buffer;
 }
 
-/** One thing to write, in the order of the layer. */
+/** One member to write, in layer order. */
 export interface PlannedEntry {
   readonly action: 'whiteout' | 'entry';
-  /** Path of the directory it lies in, empty for the root; without slashes at either end. */
+  /** Path of its directory, without leading and trailing slash; empty for the root. */
   readonly parent: Buffer;
   /** Empty for the root itself. */
   readonly name: Buffer;
-  /** False for a directory that is only here because something below it changed. */
+  /** False for a directory that is included only because something below it changed. */
   readonly changed: boolean;
-  /** What lies there, when it was looked at already. */
+  /** Its status, if known already. */
   readonly stat?: FileStat;
 }
 
@@ -29,14 +29,14 @@ interface Node {
 }
 
 /**
- * Orders changes for a layer: by path, directories before their children, deletions first in their directory, parents of
- * every change included. Throws LayerFormatError naming all paths that would read as whiteouts.
+ * Sorts changes for a layer: by path, directories before their children, deletions first in their directory, with the
+ * parents of every change. Throws LayerFormatError that lists all paths that would be read as whiteouts.
  */
 export function planLayer(changes: Iterable<LayerChange>): PlannedEntry[] {
   const root: Node = { kind: undefined, children: undefined };
   const reserved: Buffer[] = [];
   for (const change of changes) {
-    // Names are kept as latin1 so that one char is one byte: comparing them compares bytes.
+    // latin1 keeps one char per byte, so comparing names compares bytes.
     const names = change.path
       .toString('latin1')
       .split('/')
@@ -88,7 +88,7 @@ function reservedNamesError(paths: readonly Buffer[]): LayerFormatError {
   );
 }
 
-/** Path of an entry from the root; the root itself is `.`. */
+/** The path of an entry from the root; `.` for the root itself. */
 export function joinPath(parent: Buffer, name: Buffer): Buffer {
   if (name.length === 0) return Buffer.from('.');
   return parent.length === 0 ? name : Buffer.concat([parent, Buffer.from('/'), name]);

@@ -22,14 +22,14 @@ import {
 const { S_IFMT } = constants;
 const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
-/** Read access to a tree below one root: no link is followed, nothing outside is reached, access times stay. */
+/** Read access to the tree below a root. Follows no links, reads nothing outside, and leaves access times unchanged. */
 export class PackTree {
   readonly #root: number;
   #parent: { readonly path: Buffer; readonly fd: number } | undefined;
-  /** The directory that was last found missing. */
+  /** The directory last found missing. */
   #absent: Buffer | undefined;
 
-  /** Opens the root; the caller ends with `close`. Throws SyscallError. */
+  /** Opens the root; the caller must call `close`. Throws SyscallError. */
   constructor(root: string) {
     this.#root = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   }
@@ -39,14 +39,14 @@ export class PackTree {
     closeSync(this.#root);
   }
 
-  /** What lies at `parent`/`name`; throws SyscallError. */
+  /** The status of `parent`/`name`. Throws SyscallError. */
   stat(parent: Buffer, name: Buffer): FileStat {
     return statAt(this.#directory(parent), name);
   }
 
-  /** Type bits of what lies there, or undefined when there is nothing. */
+  /** The file type bits of `parent`/`name`, or undefined when it does not exist. */
   typeOf(parent: Buffer, name: Buffer): number | undefined {
-    // Asked for every file of a tree that is new: an error for each takes longer than packing a small file.
+    // Called for every file of a new directory; an error for each would take longer than packing a small file.
     if (this.#absent !== undefined && isWithin(parent, this.#absent)) return undefined;
     let directory: number;
     try {
@@ -60,7 +60,7 @@ export class PackTree {
     return stat && stat.mode & S_IFMT;
   }
 
-  /** Names in a directory, a char for each byte. */
+  /** Names in a directory, one char per byte. */
   names(path: Buffer): string[] {
     return readdirSync(fdPath(this.#directory(path)), { encoding: 'latin1' });
   }
@@ -79,7 +79,7 @@ export class PackTree {
     });
   }
 
-  /** Opens a regular file for reading and makes sure it is the one that was `seen`; `path` is for errors. The caller closes it. */
+  /** Opens a regular file for reading and checks that it is still the one in `seen`. `path` is for errors. The caller closes it. */
   openFile(parent: Buffer, name: Buffer, { seen, path }: { readonly seen: FileStat; readonly path: Buffer }): number {
     const dir = this.#directory(parent);
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -109,7 +109,7 @@ export class PackTree {
   }
 }
 
-/** Reads exactly `length` bytes into `out`; throws LayerFormatError when the file is shorter by now, SyscallError. */
+/** Reads exactly `length` bytes into `out`. Throws LayerFormatError when the file has become shorter, SyscallError. */
 export function readExactly(fd: number, out: Buffer, position: number, name: Buffer): void {
   for (let done = 0; done < out.length;) {
     const at = { offset: done, length: out.length - done, position: position + done, path: name };
@@ -119,7 +119,7 @@ export function readExactly(fd: number, out: Buffer, position: number, name: Buf
   }
 }
 
-/** Throws LayerFormatError unless the open file still is what `seen` tells, unwritten since. */
+/** Throws LayerFormatError unless the open file is the one in `seen` and unmodified. */
 export function checkSame(fd: number, seen: FileStat, path: Buffer): void {
   const now = statAt(fd, '');
   const keys = ['ino', 'size', 'mtimeNs', 'ctimeNs', 'mode'] as const;
@@ -129,7 +129,7 @@ export function checkSame(fd: number, seen: FileStat, path: Buffer): void {
 function changedFileError(path: Buffer): LayerFormatError {
   return new LayerFormatError(`${displayPath(path)} changed while it was read`, {
     entry: displayPath(path),
-    hint: 'stop what writes to it and try again',
+    hint: 'stop the process that writes to it and try again',
   });
 }
 

@@ -13,67 +13,66 @@ import { TarBlocks } from './tar-blocks.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from './tar/writer.js';
 import { WHITEOUT_PREFIX } from './whiteout.js';
 
-/** What to pack and where to. */
 export interface PackInput {
   /** Root of the layer below; undefined for a first layer. */
   readonly lower: string | undefined;
-  /** Root of the tree that is packed; best a read-only snapshot. */
+  /** Root of the tree to pack, preferably a read-only snapshot. */
   readonly upper: string;
   readonly changes: readonly LayerChange[];
   readonly compression: 'gzip' | 'zstd' | 'none';
   /** Level of zlib or zstd; see `CompressOptions`. */
   readonly level?: number;
-  /** Seconds since 1970 that no changed entry is newer than. */
+  /** Upper limit for the modification times of changed entries. Seconds since 1970. */
   readonly sourceDateEpoch?: number;
-  /** Whether that holds for the directories that changes lie in, too: a build wrote into them at some time. */
+  /** Apply the limit also to the parent directories of changes, because a build modified them at an arbitrary time. */
   readonly clampParents?: boolean;
-  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  /** Receives the blob. Ended on success, destroyed with the error on failure. */
   readonly output: Writable;
   readonly signal: AbortSignal;
-  /** Called after every block with the bytes of tar so far. */
+  /** Called after every block with the size of the tar so far. Bytes. */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written; the consumer of `output` hashes and counts the blob. */
+/** The layer that was written. The consumer of `output` hashes and counts the blob. */
 export interface PackedLayer {
   readonly diffId: DiffId;
-  /** Bytes of the uncompressed tar. */
+  /** Size of the uncompressed tar. Bytes. */
   readonly tarSize: number;
   readonly entries: number;
-  /** Things that were left out on purpose (sockets), one line each. */
+  /** Notes about omitted files (sockets), one line each. */
   readonly notes: readonly string[];
 }
 
-/** What to write as a plain tar. */
 export interface PackTreeInput extends Pick<PackInput, 'output' | 'signal' | 'onProgress'> {
-  /** Directory that the tree lies in; best in a read-only snapshot. */
+  /** Directory that contains the tree, preferably in a read-only snapshot. */
   readonly root: string;
-  /** Name of the file or directory to pack; empty: everything in the root, which is called `.`. */
+  /** Name of the file or directory to pack; empty: everything in the root, as `.`. */
   readonly name: Buffer;
 }
 
 /**
- * Writes the changes as a layer in one pass, in constant memory for file data; same trees give the same bytes. Throws
- * LayerFormatError (no form in a tar, changed while read), SyscallError (vanished, unreadable), AbortError: `output` is
- * then destroyed and must not be published. UnsupportedMediaTypeError: zstd without libzstd.
+ * Writes the changes as a layer in one pass, with constant memory for file data. The same trees give the same bytes.
+ * Throws LayerFormatError (a file that a tar cannot contain, or one that changed while it was read), SyscallError
+ * (vanished, unreadable), AbortError, UnsupportedMediaTypeError (zstd without libzstd). After an error, `output` is
+ * destroyed and must not be published.
  */
 export async function packLayer(input: PackInput): Promise<PackedLayer> {
-  // Each change has a header at least.
+  // Each change has at least a header.
   const large = input.changes.length * TAR_BLOCK > COMPRESS_BLOCK;
   return pack({ ...input, plan: () => planLayer(input.changes), large });
 }
 
 /**
- * Writes a tree as a tar that is no layer: all names are taken as they are. In constant memory, but for the names of the
- * directories on the way and the hard links. The bytes are those of a layer of the same files. Other file systems and
- * subvolumes below count as empty directories. Throws as `packLayer`.
+ * Writes a tree as an ordinary tar without the rules for layers: all names are used unchanged. The bytes are those of a
+ * layer of the same files. Memory is constant except for the names of parent directories and hard links. Other file
+ * systems and subvolumes below appear as empty directories. Throws as `packLayer`.
  */
 export async function packTree({ root, name, ...rest }: PackTreeInput): Promise<PackedLayer> {
   const plan = (tree: PackTree): Iterable<PlannedEntry> => planTree(tree, name);
   return pack({ ...rest, upper: root, lower: undefined, compression: 'none', plan, large: false });
 }
 
-/** What both ways of packing come to. */
+/** The common form of both ways to pack. */
 interface PackJob extends Omit<PackInput, 'changes'> {
   readonly plan: (upper: PackTree) => Iterable<PlannedEntry>;
   readonly large: boolean;
@@ -94,7 +93,7 @@ async function pack(input: PackJob): Promise<PackedLayer> {
   }
 }
 
-/** Turns the plan into blocks of tar. */
+/** Converts the plan into blocks of tar. */
 class Packer {
   readonly notes: string[] = [];
   entries = 0;
@@ -102,7 +101,7 @@ class Packer {
   readonly #input: PackJob;
   readonly #upper: PackTree;
   readonly #lower: PackTree | undefined;
-  /** First path of each group of hard links that went into the layer. */
+  /** The first packed path of each group of hard links. */
   readonly #links = new Map<string, Buffer>();
 
   constructor(input: PackJob) {
@@ -139,7 +138,7 @@ class Packer {
     const type = stat.mode & constants.S_IFMT;
     const path = joinPath(parent, name);
     if (type === constants.S_IFSOCK) {
-      this.notes.push(`socket ${displayPath(path)} left out: layers hold no sockets`);
+      this.notes.push(`socket ${displayPath(path)} left out: layers cannot contain sockets`);
       return;
     }
     if (planned.changed && this.#replacesDirectory(planned, type)) yield* this.blocks.write(whiteout(planned));
@@ -157,7 +156,7 @@ class Packer {
     yield* this.blocks.write(Buffer.alloc(paddingOf(head.size)));
   }
 
-  /** Not every applier replaces a directory by something else, or the reverse, without being told. */
+  /** Some appliers replace a directory with another file type, or the reverse, only after an explicit whiteout. */
   #replacesDirectory({ parent, name }: PlannedEntry, type: number): boolean {
     if (this.#lower === undefined || name.length === 0) return false;
     const before = this.#lower.typeOf(parent, name);
@@ -202,7 +201,7 @@ class Packer {
           minor: stat.rdevMinor,
         };
       default:
-        throw new LayerFormatError(`${displayPath(path)} is of a type that has no form in a tar`, {
+        throw new LayerFormatError(`${displayPath(path)} has a type that a tar cannot contain`, {
           entry: displayPath(path),
         });
     }
@@ -218,7 +217,7 @@ class Packer {
   }
 }
 
-/** What failed at an entry says its whole path: calls know names in a directory only. */
+/** Adds the whole path to errors, because system calls see only names in a directory. */
 function* named(entry: Iterable<Buffer>, { parent, name }: PlannedEntry): Generator<Buffer> {
   try {
     yield* entry;
@@ -226,7 +225,7 @@ function* named(entry: Iterable<Buffer>, { parent, name }: PlannedEntry): Genera
     const path = displayPath(joinPath(parent, name));
     if (!(error instanceof SyscallError) || error.path === path) throw error;
     const { errno, syscall } = error;
-    throw new SyscallError(`/${path} cannot be read: ${error.message}`, { errno, syscall, path, cause: error });
+    throw new SyscallError(`cannot read /${path}: ${error.message}`, { errno, syscall, path, cause: error });
   }
 }
 

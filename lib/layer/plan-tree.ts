@@ -3,7 +3,7 @@ import type { FileStat } from '../sys/index.js';
 import { joinPath, type PlannedEntry } from './pack-plan.js';
 import type { PackTree } from './pack-tree.js';
 
-/** A directory in work: its names, sorted bytewise, and how many are done. */
+/** A directory in progress: its names, sorted bytewise, and the number already processed. */
 interface Frame {
   readonly path: Buffer;
   readonly names: readonly string[];
@@ -13,8 +13,8 @@ interface Frame {
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Everything at `top` in the root, in the order of a layer, found while it is asked for. `top` empty: the root itself. What
- * lies on another file system or subvolume than `top` is not entered. Throws SyscallError.
+ * Everything at `top` in layer order, read lazily. An empty `top` means the root itself. Does not enter other file
+ * systems and subvolumes. Throws SyscallError.
  */
 export function* planTree(tree: PackTree, top: Buffer): Generator<PlannedEntry> {
   const first = tree.stat(EMPTY, top);

@@ -12,33 +12,33 @@ import { decoderFor } from './compression/decoder-for.js';
 import { loadInflateEngine } from './compression/inflate-engines.js';
 import type { InflateEngine } from './compression/inflate-engine.js';
 
-/** A layer blob to compress in another way. */
 export interface RecompressInput {
-  /** File of the blob: gzip, zstd or a plain tar, told by its bytes. */
+  /** File of the blob: gzip, zstd or a plain tar, detected from its bytes. */
   readonly path: string;
   readonly compression: 'gzip' | 'zstd' | 'none';
   /** Level of zlib or zstd; see `CompressOptions`. */
   readonly level?: number | undefined;
-  /** Takes the new blob; ended on success, destroyed with the error on failure. */
+  /** Receives the new blob. Ended on success, destroyed with the error on failure. */
   readonly output: Writable;
   readonly signal: AbortSignal;
-  /** Called after every block with the bytes of tar so far. */
+  /** Called after every block with the size of the tar so far. Bytes. */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** The layer that was written; the consumer of `output` hashes and counts the blob. */
+/** The layer that was written. The consumer of `output` hashes and counts the blob. */
 export interface RecompressedLayer {
-  /** Of the tar inside: to be compared with what it should be. */
+  /** The diffID of the tar, for the caller to check. */
   readonly diffId: DiffId;
-  /** Bytes. */
+  /** Size of the tar. Bytes. */
   readonly tarSize: number;
 }
 
 let engine: InflateEngine | undefined;
 
 /**
- * Writes the same tar as another blob, in one pass and constant memory; the same tar gives the same bytes as `packLayer`
- * would. One at a time. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError, AbortError; `output` is then destroyed.
+ * Writes the same tar as another blob, in one pass with constant memory. The same tar gives the same bytes as
+ * `packLayer`. One call at a time. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError, AbortError; `output`
+ * is then destroyed.
  */
 export async function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
   const { output, signal } = input;
@@ -56,7 +56,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
   let fd: number | undefined;
   try {
     fd = openSync(input.path, 'r');
-    // A tar is never smaller than what it is compressed to, but for a few bytes.
+    // A tar is, apart from a few bytes, never smaller than its compressed form.
     const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
     await pipeline(compress(tar(fd), { ...input, pool, large }), output, { signal });
   } catch (error) {
@@ -68,7 +68,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
   return { diffId: digestFrom(tarHash) as DiffId, tarSize };
 }
 
-/** The tar in a blob, in blocks of `pool`: how it was compressed must not show in how it is compressed again. */
+/** The tar in a blob, in blocks of `pool`. The old compression must not affect the new one. */
 async function* tarBlocks(fd: number, pool: BlockPool): AsyncGenerator<Buffer> {
   const blob = new BlobReader(() => false);
   blob.open(fd, GrowingFile.complete(fstatSync(fd).size));

@@ -3,20 +3,19 @@ import type { Slot } from './compression/decoder.js';
 import { StoppedError } from './stopped-error.js';
 import type { ByteWindows } from './tar/byte-windows.js';
 
-/** Bytes of one slot: a multiple of the tar block, so that no block of a full slot straddles its end. */
+/** Size of one slot: a multiple of the tar block, so that no tar block crosses the end of a full slot. Bytes. */
 export const SLOT_BYTES = 256 * 1024;
-/** Slots of the ring: what the inflating thread may be ahead. */
+/** Number of slots: how far the inflating thread may be ahead. */
 const SLOT_COUNT = 16;
 
 const WORD = { stop: 0, produced: 1, consumed: 2, ended: 3, lengths: 4 } as const;
 
-/** The memory both workers share. */
+/** The memory shared by both workers. */
 export interface RingMemory {
   readonly data: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
 }
 
-/** Makes a ring. */
 export function allocateRing(): RingMemory {
   return {
     data: new SharedArrayBuffer(SLOT_BYTES * SLOT_COUNT),
@@ -24,7 +23,7 @@ export function allocateRing(): RingMemory {
   };
 }
 
-/** The view of the main thread: begins, stops and watches, never blocks. */
+/** The main thread's view of the ring: starts, stops and observes the workers; never blocks. */
 export class RingControl {
   readonly #words: Int32Array;
 
@@ -32,12 +31,12 @@ export class RingControl {
     this.#words = new Int32Array(memory.control);
   }
 
-  /** Empties the ring for the next layer; only while both workers rest. */
+  /** Empties the ring for the next layer. Only valid while both workers are idle. */
   reset(): void {
     this.#words.fill(0);
   }
 
-  /** Makes both workers leave whatever they wait for. */
+  /** Makes both workers stop waiting and end their job. */
   stop(): void {
     for (const word of [WORD.stop, WORD.produced, WORD.consumed]) {
       if (word === WORD.stop) Atomics.store(this.#words, word, 1);
@@ -49,7 +48,7 @@ export class RingControl {
     return Atomics.load(this.#words, WORD.stop) !== 0;
   }
 
-  /** Bytes that the unpacking thread has taken, rounded up to slots. */
+  /** Bytes taken by the unpacking thread, rounded up to whole slots. */
   get consumedBytes(): number {
     return Atomics.load(this.#words, WORD.consumed) * SLOT_BYTES;
   }
@@ -68,19 +67,19 @@ export class RingProducer {
     });
   }
 
-  /** The next free slot, when there is one. Throws StoppedError. */
+  /** Waits for a free slot. Throws StoppedError. */
   acquire(): Slot {
     const produced = Atomics.load(this.#words, WORD.produced);
     for (;;) {
       const consumed = Atomics.load(this.#words, WORD.consumed);
       if (Atomics.load(this.#words, WORD.stop) !== 0) throw new StoppedError();
       if (produced - consumed < SLOT_COUNT) return this.#slots[produced % SLOT_COUNT]!;
-      // The time-out covers a stop between the check above and the wait: it does not change this word.
+      // The timeout covers a stop between the check above and the wait, which does not change this word.
       Atomics.wait(this.#words, WORD.consumed, consumed, 50);
     }
   }
 
-  /** Hands the slot of `acquire` over with `length` bytes in it. */
+  /** Passes on the slot from `acquire` with `length` bytes in it. */
   publish(length: number): void {
     const produced = Atomics.load(this.#words, WORD.produced);
     this.#words[WORD.lengths + (produced % SLOT_COUNT)] = length;
@@ -88,7 +87,7 @@ export class RingProducer {
     Atomics.notify(this.#words, WORD.produced);
   }
 
-  /** Nothing more comes. */
+  /** Marks the end of the stream. */
   end(): void {
     Atomics.store(this.#words, WORD.ended, 1);
     Atomics.notify(this.#words, WORD.produced);
@@ -112,7 +111,7 @@ export class RingConsumer implements ByteWindows {
     this.#control = new Int32Array(memory.control);
   }
 
-  /** Begins with another layer. */
+  /** Starts with another layer. */
   reset(): void {
     this.start = this.end = 0;
     this.#holding = false;
@@ -140,7 +139,7 @@ export class RingConsumer implements ByteWindows {
         this.start = this.end = 0;
         return false;
       }
-      // The time-out covers an end or a stop between the checks above and the wait.
+      // The timeout covers an end or a stop between the checks above and the wait.
       Atomics.wait(words, WORD.produced, produced, 50);
     }
     const slot = consumed % SLOT_COUNT;

@@ -1,9 +1,9 @@
 import { ImgtoolError } from '../errors.js';
 
-/** The writer of the blob being unpacked gave up (`GrowingFile.fail`); the reason is with that writer. */
+/** The writer of the blob being unpacked failed (`GrowingFile.fail`). The reason is reported by the writer. */
 export class SourceFailedError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_SOURCE_FAILED';
   constructor() {
-    super('the layer blob was given up while it was being unpacked');
+    super('writing the layer blob was aborted while it was being unpacked');
   }
 }

@@ -1,4 +1,4 @@
-/** Thrown inside a worker when it was told to stop; never reaches a caller. */
+/** Thrown inside a worker that was asked to stop. Never reaches a caller. */
 export class StoppedError extends Error {
   constructor() {
     super('stopped');

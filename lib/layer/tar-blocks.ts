@@ -3,11 +3,11 @@ import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 
 const ZEROS = Buffer.alloc(65536);
 
-/** Gathers the bytes of a tar in blocks of equal length (the last may be shorter), whose memory is of `pool`. */
+/** Collects the bytes of a tar in blocks of equal length (the last may be shorter), allocated from `pool`. */
 export class TarBlocks {
   readonly hash = createHash('sha256');
   readonly pool: BlockPool;
-  /** Bytes of the blocks finished so far. */
+  /** Size of the finished blocks. Bytes. */
   size = 0;
   readonly #onProgress: ((bytes: number) => void) | undefined;
   #block: Buffer;
@@ -19,7 +19,7 @@ export class TarBlocks {
     this.#block = this.pool.take();
   }
 
-  /** Takes bytes, copied; yields each block that they fill. */
+  /** Copies `bytes` and yields each block that becomes full. */
   *write(bytes: Buffer): Generator<Buffer> {
     for (let done = 0; done < bytes.length;) {
       const length = bytes.copy(this.#block, this.#used, done);
@@ -28,24 +28,24 @@ export class TarBlocks {
     }
   }
 
-  /** Takes so many zeros. */
+  /** Adds `count` zero bytes. */
   *zeros(count: number): Generator<Buffer> {
     for (let left = count; left > 0; left -= ZEROS.length)
       yield* this.write(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
   }
 
-  /** Where the next bytes go, at most `length`; to be followed by `filled`. */
+  /** The memory for the next bytes, at most `length`. Call `filled` afterwards. */
   room(length: number): Buffer {
     return this.#block.subarray(this.#used, Math.min(COMPRESS_BLOCK, this.#used + length));
   }
 
-  /** Says that `length` bytes of `room` are filled. */
+  /** Confirms that `length` bytes from `room` were filled. */
   *filled(length: number): Generator<Buffer> {
     this.#used += length;
     if (this.#used === COMPRESS_BLOCK) yield this.#finishBlock();
   }
 
-  /** The last block. */
+  /** Yields the last block. */
   *end(): Generator<Buffer> {
     if (this.#used > 0) yield this.#finishBlock();
   }

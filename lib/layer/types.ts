@@ -1,56 +1,56 @@
 import type { DiffId } from '../spec/index.js';
 import type { GrowingFile } from '../util/index.js';
 
-/** A layer blob to unpack, possibly still downloading. */
+/** A layer blob to unpack; it may still be downloading. */
 export interface LayerInput {
-  /** Open read descriptor of the blob file; the caller owns and closes it after `apply` has settled. */
+  /** The blob file, open for reading. The caller closes it after `apply` has settled. */
   readonly fd: number;
   readonly growing: GrowingFile;
-  /** Absolute path of the root directory to unpack onto: a fresh snapshot of the parent layer. */
+  /** Absolute path of the directory to unpack onto: a new snapshot of the parent layer. */
   readonly root: string;
-  /** The tar is no layer: names that mean whiteouts there are names. */
+  /** The tar is not a layer: whiteout names are ordinary names. */
   readonly plainNames?: boolean;
   readonly signal: AbortSignal;
-  /** Called about ten times a second with the bytes of tar unpacked so far. */
+  /** Called about ten times a second with the size of the tar unpacked so far. Bytes. */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** What came out of one layer. */
+/** The result of unpacking one layer. */
 export interface AppliedLayer {
   readonly diffId: DiffId;
-  /** Bytes of the uncompressed tar. */
+  /** Size of the uncompressed tar. Bytes. */
   readonly size: number;
   readonly entries: number;
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Things that were left out on purpose (an attribute the kernel refuses), one line each. */
+  /** Notes about omissions (an attribute that the kernel refuses), one line each. */
   readonly notes: readonly string[];
 }
 
-/** A layer blob of which an index is to be written. */
+/** A layer blob to index. */
 export interface IndexInput extends Omit<LayerInput, 'root'> {
-  /** Descriptor of an empty file that takes the index, for `LayerIndex`. */
+  /** Descriptor of an empty file for the index, to be read by `LayerIndex`. */
   readonly index: number;
-  /** Descriptor of an empty file that takes the contents of all files; undefined: they are only hashed. */
+  /** Descriptor of an empty file for the contents of all files; undefined: they are only hashed. */
   readonly data?: number;
 }
 
 /**
- * A pair of worker threads (inflate + hash, tar + system calls) that unpacks layers one after the other.
- * Created at the start of a pull (threads start at once), closed by its creator.
+ * A pair of worker threads (inflate and hash; tar and system calls) that unpacks one layer after another. Created at
+ * the start of a pull, which starts the threads. The caller closes it.
  */
 export interface LayerApplier {
   /**
-   * Unpacks one layer, whiteouts applied. Throws LayerFormatError, PathEscapeError, UnsupportedMediaTypeError,
-   * DiskSpaceError (ENOSPC, EDQUOT), SyscallError, AbortError; after a throw the root is half-written: remove the
-   * snapshot. When the input failed (`growing.fail()`), throws SourceFailedError. The applier stays usable.
+   * Unpacks one layer and applies its whiteouts. Throws LayerFormatError, PathEscapeError, UnsupportedMediaTypeError,
+   * DiskSpaceError (ENOSPC, EDQUOT), SyscallError, AbortError, and SourceFailedError when the input failed
+   * (`growing.fail()`). After an error the root is incomplete: remove the snapshot. The applier stays usable.
    */
   apply(input: LayerInput): Promise<AppliedLayer>;
   close(): Promise<void>;
 }
 
-/** Indexes layers with the same threads. */
+/** Indexes layers with the same two threads. */
 export interface LayerIndexer {
-  /** Writes an index of the members of one layer. Throws as `apply` of a `LayerApplier`; the files are half-written then. */
+  /** Writes an index of the members of one layer. Throws as `LayerApplier.apply`; the files are then incomplete. */
   index(input: IndexInput): Promise<AppliedLayer>;
   close(): Promise<void>;
 }

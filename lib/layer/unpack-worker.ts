@@ -1,4 +1,4 @@
-/** Thread that takes the tar stream out of the ring and makes files or an index of it, by synchronous system calls. */
+/** Worker thread that takes the tar stream from the ring and unpacks or indexes it with synchronous system calls. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { dropThreadUmask } from '../sys/index.js';
 import { indexMembers } from './members/index-members.js';

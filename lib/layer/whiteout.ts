@@ -1,4 +1,4 @@
-/** Prefix of a file that deletes its namesake of the layers below (image-spec layer.md, "Whiteouts"). */
+/** Prefix of a file that deletes the file of the same name in the layers below (image-spec layer.md, "Whiteouts"). */
 export const WHITEOUT_PREFIX = '.wh.';
-/** Name of the file that hides everything the layers below have in its directory. */
+/** Name of the file that hides all files of the layers below in its directory. */
 export const OPAQUE_MARKER = '.wh..wh..opq';

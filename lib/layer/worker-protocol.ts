@@ -12,38 +12,36 @@ import type { RingMemory } from './ring.js';
 import { SourceFailedError } from './source-failed-error.js';
 import { StoppedError } from './stopped-error.js';
 
-/** What the two workers of an applier are started with. */
+/** Start-up data of the two workers of an applier. */
 export interface WorkerData {
   readonly ring: RingMemory;
   readonly inflateEngine: InflateEngineName | undefined;
 }
 
-/** Sent by a thread that has loaded all it needs. */
+/** Sent by a thread when it has loaded. */
 export const READY = 'ready';
 
-/** Sent instead of a job: nothing more will come. */
+/** Sent instead of a job to end the thread. */
 export const CLOSE = 'close';
 
-/** Work for the inflating thread. */
 export interface InflateJob {
   readonly fd: number;
   /** `GrowingFile.shared` of the blob. */
   readonly growing: SharedArrayBuffer;
 }
 
-/** Work for the thread that takes the tar: unpacking it, or writing an index of its members. */
+/** A job of the tar thread: unpack the tar, or index its members. */
 export type UnpackJob =
   | { readonly root: string; readonly plainNames: boolean }
   | { readonly index: number; readonly data: number | undefined; readonly plainNames: boolean };
 
-/** Work for a compressing thread. */
 export interface CompressJob {
-  /** In memory that threads share; not changed before the answer. */
+  /** In shared memory; must not change before the reply. */
   readonly block: Uint8Array;
   readonly compression: 'gzip' | 'zstd';
-  /** Of zlib or zstd; undefined for the default: gzip by our own deflate. */
+  /** Level of zlib or zstd. Undefined: the default, which for gzip is imgtool's own deflate. */
   readonly level: number | undefined;
-  /** Gzip: what came before the block, at most 32 KiB of it. */
+  /** Gzip: up to 32 KiB of data that precede the block. */
   readonly dictionary?: Uint8Array;
 }
 
@@ -59,13 +57,13 @@ export interface UnpackResult {
   readonly notes: readonly string[];
 }
 
-/** The answer to a job; `stopped`: it left off because it was told to. */
+/** The reply to a job. `stopped`: the job ended because it was asked to stop. */
 export type WorkerReply<Result> =
   | { readonly kind: 'done'; readonly result: Result }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** An error as it crosses threads. */
+/** An error as sent between threads. */
 export interface Failure {
   readonly name: string;
   readonly message: string;
@@ -75,11 +73,11 @@ export interface Failure {
   readonly syscall: string | undefined;
   readonly path: string | undefined;
   readonly mediaType: string | undefined;
-  /** Of errors that nobody raised on purpose. */
+  /** Only for unexpected errors. */
   readonly stack: string | undefined;
 }
 
-/** Runs one job in a worker and says how it ended. */
+/** Runs one job in a worker and returns its outcome. */
 export async function answerJob<Result>(job: () => Result | Promise<Result>): Promise<WorkerReply<Result>> {
   try {
     return { kind: 'done', result: await job() };
@@ -104,7 +102,7 @@ function toFailure(error: unknown): Failure {
   };
 }
 
-/** The error that `failure` was, as an object of its class. */
+/** Restores an error of the original class from `failure`. */
 export function errorFromWorker(failure: Failure): Error {
   const { message, hint, entry } = failure;
   switch (failure.name) {

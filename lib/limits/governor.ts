@@ -5,25 +5,24 @@ import { afterRefusal, afterWarning, MAX_PAUSE_MS, sharedClock, takeTurn, type L
 import { LimitStore } from './limit-store.js';
 import { parseRetryAfter } from './retry-after.js';
 
-/** Whether a host says with an answer that all requests to it have to wait, and how long. */
+/** True when a response asks for a pause of all requests to its host. */
 export function isRefusal(status: number, headers: IncomingHttpHeaders): boolean {
   return (status === 429 || status === 503) && (parseRetryAfter(headers['retry-after']) ?? 0) > 0;
 }
 
-/** Options of a governor. */
 export interface GovernorOptions {
-  /** Where the limits are shared with other processes; undefined: nowhere. */
+  /** Directory that shares the limits with other processes; undefined: not shared. */
   readonly directory: string | undefined;
-  /** Transfers at a time that this process would like of each host. */
+  /** Desired number of concurrent transfers per host. */
   readonly parallel: number;
-  /** Takes a line for people, once for each host that says that little is left. */
+  /** Called with a warning for users, once per host, when few requests are left. */
   readonly warn?: ((line: string) => void) | undefined;
 }
 
 /**
- * Keeps requests within what hosts allow. Free as long as no limit was seen; then all processes take turns: none before the
- * time that the host named, and not more in a second than it seems to bear, which is half after each refusal and grows
- * again with what it answers.
+ * Keeps requests within the limits of hosts. Without a known limit, requests pass freely. Otherwise all processes take
+ * turns: no request starts before the time that the host named or faster than the rate, which is halved after each
+ * refusal and grows with successful responses.
  */
 export class Governor {
   readonly #options: GovernorOptions;
@@ -38,12 +37,12 @@ export class Governor {
     this.#store = new LimitStore(options.directory);
   }
 
-  /** How many transfers at a time `host` is to be burdened with, as last heard. */
+  /** The number of concurrent transfers to use for `host`, according to its last responses. */
   parallel(host: string): number {
     return this.#parallel.get(host) ?? this.#options.parallel;
   }
 
-  /** Waits until a request may be sent to `host`, two minutes at most. Rejects with the signal's reason when it aborts. */
+  /** Waits until a request may be sent to `host`, for at most two minutes. Rejects with the signal's reason when it aborts. */
   async turn(host: string, signal: AbortSignal): Promise<void> {
     const deadline = sharedClock() + MAX_PAUSE_MS;
     while (this.#store.mayLimit(host)) {
@@ -66,7 +65,7 @@ export class Governor {
     }
   }
 
-  /** Takes note of an answer to a request that was sent at `sentAt`. */
+  /** Records the response to a request that was sent at `sentAt`. */
   async answered(
     host: string,
     answer: { status: number; headers: IncomingHttpHeaders; sentAt: number },
@@ -74,9 +73,9 @@ export class Governor {
     const { status, headers, sentAt } = answer;
     const now = sharedClock();
     const asked = parseRetryAfter(headers['retry-after']);
-    // With a pause of 0 seconds the host says that it can take all at once.
+    // With a pause of 0 seconds, the host states that it can take all requests at once.
     if ((status === 429 && asked !== 0) || isRefusal(status, headers)) {
-      // A pause that nobody sits out ends the command: it says nothing about the next one.
+      // A pause too long to wait for ends the command, and says nothing about the next command.
       const pauseMs = asked === undefined || asked > MAX_PAUSE_MS ? 0 : asked;
       const { parallel } = this.#options;
       this.#note(
@@ -89,23 +88,26 @@ export class Governor {
     await this.#heed(host, headers);
   }
 
-  /** Ends all waits. */
+  /** Ends all pauses. */
   close(): void {
     this.#closed.abort();
   }
 
-  /** What a server tells beforehand: slower from the half on, and not at all when nothing is left of a short window. */
+  /**
+   * Handles limits that a server announces: slows down when half of the requests are used, and pauses when none is left
+   * in a short window.
+   */
   async #heed(host: string, headers: IncomingHttpHeaders): Promise<void> {
     const told = parseLimitHeaders(headers);
     if (told === undefined) return;
     const { limit, window, remaining } = told;
     if (limit !== undefined && remaining <= limit / 10) this.#warn(host, remaining, limit);
     const reset = told.reset ?? window;
-    // Hours are not slept through: there the refusal tells.
+    // Windows of hours are not waited for; a refusal will end the command.
     if (reset === undefined || reset * 1000 > MAX_PAUSE_MS || (limit !== undefined && remaining > limit / 2)) return;
     const even = limit !== undefined && window !== undefined && window > 0 ? limit / window : undefined;
     const perSecond = even ?? Math.max(1, remaining) / Math.max(1, reset);
-    // Without a reset only the size of the window is known: then it is enough to go slowly.
+    // Without a reset time only the length of the window is known, so slowing down is enough.
     const pauseMs = remaining > 0 || told.reset === undefined ? 0 : reset * 1000;
     const now = sharedClock();
     this.#note(host, await this.#store.update(host, (known) => afterWarning(known, { now, perSecond, pauseMs })));
@@ -114,7 +116,7 @@ export class Governor {
   #warn(host: string, remaining: number, limit: number): void {
     if (this.#warned.has(host)) return;
     this.#warned.add(host);
-    this.#options.warn?.(`warning: ${host} says that ${remaining} of ${limit} requests are left`);
+    this.#options.warn?.(`warning: ${host} allows only ${remaining} more of ${limit} requests`);
   }
 
   async #isPaused(host: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 /**
- * What registries allow: reads their limits from responses and spaces requests accordingly, in step with other processes of
- * this machine. Knows no client. May import `util`.
+ * Rate limits of registries: reads them from responses and spaces requests accordingly, coordinated with other
+ * processes on this machine. Knows no client. May import `util`.
  */
 export { Governor, isRefusal, type GovernorOptions } from './governor.js';
 export { parseLimitHeaders } from './limit-headers.js';

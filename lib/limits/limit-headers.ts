@@ -1,18 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** What a server says about its limit: requests allowed in a window, how many are left, and until when. */
+/** A server's limit: requests allowed per window, requests left, and time to the reset. */
 export interface ToldLimit {
   readonly limit: number | undefined;
-  /** Seconds. */
+  /** Length of the window. Seconds. */
   readonly window: number | undefined;
   readonly remaining: number;
-  /** Seconds until the window begins anew. */
+  /** Seconds until the next window. */
   readonly reset: number | undefined;
 }
 
 /**
  * Reads `RateLimit-Limit`, `-Remaining`, `-Reset` (also `X-RateLimit-…`, and Docker Hub's `100;w=21600`) and the
- * `RateLimit` with `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers; undefined where nothing of use is said.
+ * `RateLimit` with `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers. Undefined when there is nothing useful.
  */
 export function parseLimitHeaders(headers: IncomingHttpHeaders, now: number = Date.now()): ToldLimit | undefined {
   const text = (name: string): string | undefined => {
@@ -30,7 +30,7 @@ export function parseLimitHeaders(headers: IncomingHttpHeaders, now: number = Da
   return { limit, window, remaining, reset: seconds(resetText, now) };
 }
 
-/** Some servers tell the time of day (seconds since 1970) instead of what is left of the window. */
+/** Some servers send the time of day (seconds since 1970) instead of the time left. */
 function seconds(reset: number | undefined, now: number): number | undefined {
   return reset !== undefined && reset > 1e9 ? Math.max(0, reset - now / 1000) : reset;
 }

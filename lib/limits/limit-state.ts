@@ -1,46 +1,46 @@
-/** What is known of the limits of one host. Times are milliseconds of the clock that all processes of a machine share. */
+/** The known limits of one host. Times are milliseconds of `sharedClock`. */
 export interface LimitState {
-  /** Nothing is sent before. */
+  /** No request starts before this time. */
   readonly notBefore: number;
-  /** When the next request may be sent, as all before it have taken their turns. */
+  /** When the next request may start, after all requests that have taken their turns. */
   readonly nextTurn: number;
-  /** Requests in a second of all processes together. */
+  /** Requests per second of all processes together. */
   readonly perSecond: number;
-  /** Transfers at a time of each process. */
+  /** Concurrent transfers per process. */
   readonly parallel: number;
   /** When the rate was last halved. */
   readonly refusedAt: number;
-  /** When the host last said something of limits. */
+  /** When the host last sent information about limits. */
   readonly heardAt: number;
 }
 
-/** The longest pause that is taken from a server or a file. Milliseconds. */
+/** The longest pause accepted from a server or a file. Milliseconds. */
 export const MAX_PAUSE_MS = 120_000;
 
-/** What is tried after a first refusal, when the server does not say what it allows. */
+/** The rate after a first refusal when the server does not state its limit. */
 const FIRST_PER_SECOND = 5;
 const LEAST_PER_SECOND = 0.5;
 const MOST_PER_SECOND = 100;
 const MOST_PARALLEL = 64;
 const GROWTH_PER_SECOND = 0.1;
 const GROWTH_PARALLEL = 0.1;
-/** A host that refused nothing for so long is free again. Milliseconds. */
+/** A host without refusals for this long counts as unlimited. Milliseconds. */
 const FORGET_MS = 300_000;
 
-/** Now, by the clock that all processes of this machine share and nobody can set. Milliseconds. */
+/** The current time of a clock that all processes of this machine share and that cannot be set. Milliseconds. */
 export function sharedClock(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** The state after a refusal of a request that was sent at `sentAt` by a process with `parallel` transfers. */
+/** The state after the refusal of a request that was sent at `sentAt` by a process with `parallel` transfers. */
 export function afterRefusal(
   state: LimitState | undefined,
   refusal: { readonly now: number; readonly sentAt: number; readonly pauseMs: number; readonly parallel: number },
 ): LimitState {
   const { now, sentAt, parallel } = refusal;
   const notBefore = Math.max(state?.notBefore ?? 0, now + Math.min(refusal.pauseMs, MAX_PAUSE_MS));
-  // Whoever was under way when the refusal came has the same fault, not another.
+  // Requests already in progress at the time of the refusal do not count again.
   if (state !== undefined && sentAt <= state.refusedAt) return { ...state, notBefore, heardAt: now };
   const { perSecond = 2 * FIRST_PER_SECOND, parallel: allowed = parallel } = state ?? {};
   return {
@@ -53,7 +53,7 @@ export function afterRefusal(
   };
 }
 
-/** The state once a server has told what is left: `perSecond` is slow enough not to be refused. */
+/** The state after a server has announced its remaining requests. `perSecond` is slow enough to avoid a refusal. */
 export function afterWarning(
   state: LimitState | undefined,
   warning: { readonly now: number; readonly perSecond: number; readonly pauseMs: number },
@@ -71,7 +71,7 @@ export function afterWarning(
   };
 }
 
-/** Takes the next turn, after `successes` answers that were no refusals; no state: the host is free again, go at once. */
+/** Takes the next turn after `successes` responses without refusal. Undefined: the host is unlimited again, send at once. */
 export function takeTurn(
   state: LimitState,
   { now, successes }: { readonly now: number; readonly successes: number },
@@ -83,7 +83,7 @@ export function takeTurn(
   return { at, state: { ...state, perSecond, parallel, nextTurn: at + 1000 / perSecond } };
 }
 
-/** Reads what another process has written; undefined for anything that cannot be true. */
+/** Parses a state written by another process. Undefined for implausible values. */
 export function parseLimitState(text: string, now: number): LimitState | undefined {
   let value: unknown;
   try {

@@ -14,20 +14,20 @@ import { join } from 'node:path';
 import { delay } from '../util/index.js';
 import { parseLimitState, sharedClock, type LimitState } from './limit-state.js';
 
-/** How a state follows from another; undefined: there is no limit. */
+/** Computes the next state; undefined: no limit. */
 export type Change = (state: LimitState | undefined) => LimitState | undefined;
 
-/** How old may be what is known of a file. Milliseconds. */
+/** How long the result of checking a file is reused. Milliseconds. */
 const FRESH_MS = 20;
-/** How long another process is waited for, which holds a lock for microseconds. */
+/** Attempts to take a lock, which other processes hold for microseconds. */
 const LOCK_TRIES = 50;
 const LOCK_WAIT_MS = 4;
 const MAX_BYTES = 4096;
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * The limits of hosts, shared with the other processes of the user by small files in a directory of his own. Where that
- * cannot be used, this process keeps them for itself. Nothing here throws or waits for long.
+ * The limits of hosts, shared with the user's other processes through small files in a private directory. Without a
+ * usable directory, keeps them in this process. Never throws or waits long.
  */
 export class LimitStore {
   readonly #directory: string | undefined;
@@ -38,7 +38,7 @@ export class LimitStore {
     this.#directory = directory;
   }
 
-  /** Whether a limit of `host` may be known: at most one stat(2) in 20 ms. */
+  /** True when a limit of `host` may be known. Costs at most one stat(2) per 20 ms. */
   mayLimit(host: string): boolean {
     if (this.#own.has(host)) return true;
     if (this.#directory === undefined) return false;
@@ -50,7 +50,7 @@ export class LimitStore {
     return limited;
   }
 
-  /** Changes the state of `host`, alone among all processes. */
+  /** Changes the state of `host`, exclusively among all processes. */
   async update(host: string, change: Change): Promise<LimitState | undefined> {
     const shared = this.#directory === undefined ? undefined : await this.#updateFile(this.#directory, host, change);
     if (shared !== undefined) {
@@ -68,7 +68,7 @@ export class LimitStore {
     return join(directory, `limits-${encodeURIComponent(host).slice(0, 200)}.json`);
   }
 
-  /** Undefined: the file cannot be used. */
+  /** Undefined: the file is unusable. */
   async #updateFile(
     directory: string,
     host: string,
@@ -80,7 +80,7 @@ export class LimitStore {
       const path = this.#fileOf(directory, host);
       fd = createFile(path);
       if (fd !== undefined) {
-        // Whoever finds it empty takes it for no limit, so nothing is waited for.
+        // An empty file counts as no limit, so there is nothing to wait for.
         const state = change(undefined);
         if (state !== undefined) writeSync(fd, JSON.stringify(state), 0);
         return { state };
@@ -100,14 +100,14 @@ export class LimitStore {
   }
 }
 
-/** Makes the directory, not what is above it, when it is missing; false when others may write there. */
+/** Creates the directory (but not its parents) if missing. False when other users may write to it. */
 function isPrivate(directory: string): boolean {
   if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) makeDirectory(directory);
   const stat = lstatSync(directory);
   return stat.isDirectory() && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0;
 }
 
-/** Another process may be quicker. */
+/** Tolerates that another process creates it first. */
 function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { mode: 0o700 });

@@ -1,9 +1,9 @@
-/** Reads `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). Milliseconds from `now`, or undefined when unusable. */
+/** Parses `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). Milliseconds from `now`; undefined when invalid. */
 export function parseRetryAfter(value: string | undefined, now: number = Date.now()): number | undefined {
   if (value === undefined) return undefined;
   const text = value.trim();
   if (/^\d{1,9}(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  // Date.parse takes much that is no date, such as "-5".
+  // Date.parse accepts many strings that are not dates, such as "-5".
   if (!/^[A-Z][a-z]{2,8},? /.test(text)) return undefined;
   const date = Date.parse(text);
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);

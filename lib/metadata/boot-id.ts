@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Identifies this boot of the kernel (proc(5)): what was not synced in another one may be lost. */
+/** Identifies the current boot of the kernel (proc(5)). Data written in an earlier boot and not synced may be lost. */
 export function currentBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -1,11 +1,11 @@
 import { isDigest, parseDescriptor } from '../spec/index.js';
 
-/** Says what is wrong with a value; undefined when it is right. */
+/** Returns what is wrong with a value, or undefined when it is valid. */
 type Check = (value: unknown) => string | undefined;
 
 type Fields = Readonly<Record<string, Check>>;
 
-const text = is('text', (value) => typeof value === 'string');
+const text = is('a string', (value) => typeof value === 'string');
 const flag = is('true or false', (value) => typeof value === 'boolean');
 const count = is('a whole number', (value) => Number.isSafeInteger(value) && (value as number) >= 0);
 const digest = is('a digest', isDigest);
@@ -81,7 +81,7 @@ const STEP: Fields = {
   layer: optional(fields({ blob: descriptor, diffId: digest, sourceDateEpoch: optional(count) })),
 };
 
-/** Says what is wrong with an image record, or undefined. */
+/** Returns what is wrong with an image record, or undefined. */
 export function imageRecordError(record: object): string | undefined {
   const wrong = fields(IMAGE)(record);
   if (wrong !== undefined) return wrong;
@@ -90,19 +90,19 @@ export function imageRecordError(record: object): string | undefined {
   return same ? undefined : 'layers, diffIds and chainIds differ in length';
 }
 
-/** Says what is wrong with a layer record, or undefined. */
+/** Returns what is wrong with a layer record, or undefined. */
 export const layerRecordError = fields(LAYER);
 
-/** Says what is wrong with a container record, or undefined. */
+/** Returns what is wrong with a container record, or undefined. */
 export const containerRecordError = fields(CONTAINER);
 
-/** Says what is wrong with the record of an upload, or undefined. */
+/** Returns what is wrong with an upload record, or undefined. */
 export const uploadRecordError = fields(UPLOAD);
 
-/** Says what is wrong with the record of a step, or undefined. */
+/** Returns what is wrong with a step record, or undefined. */
 export const stepRecordError = fields(STEP);
 
-/** Says what is wrong with the record of a cache mount, or undefined. */
+/** Returns what is wrong with a cache mount record, or undefined. */
 export const cacheRecordError = fields({ key: text, id: text, created: text, used: text });
 
 function is(what: string, holds: (value: unknown) => boolean): Check {

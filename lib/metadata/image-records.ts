@@ -4,12 +4,12 @@ import { openRecordSet } from './record-set.js';
 import type { ImageRecord, ImageRecords } from './types.js';
 
 /**
- * The records of images in `directory`. The first record of an image is keyed by the image's ID, as in stores made before an
- * image could have several; each further one by its ID, manifest and index.
+ * The image records in `directory`. The first record of an image has the image's ID as key, as in older stores, where
+ * an image had only one; further records have a key of ID, manifest and index.
  */
 export function openImageRecords(directory: string): ImageRecords {
   const set = openRecordSet<ImageRecord>(directory, { keysOf, errorOf: imageRecordError });
-  /** Key of the file that has this form; else where it goes. */
+  /** The key of the file with this form, or the key for a new one. */
   const place = async (record: ImageForm): Promise<{ readonly key: string; readonly isThere: boolean }> => {
     const [first, form] = keysOf(record);
     const known = await set.get(first);

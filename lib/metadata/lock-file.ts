@@ -6,14 +6,14 @@ import { lockWithoutFile } from './lock-without-file.js';
 import type { HeldLock } from './types.js';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
-/** Every command takes these: they stay, so that one can be taken when no file can be made any more. */
+/** Files of locks that every command takes. They are kept, so that they can be taken on a full disk too. */
 const LASTING: ReadonlySet<string> = new Set(['store', 'image-names', 'container-names']);
 const FIRST_WAIT_MS = 5;
 const LONGEST_WAIT_MS = 100;
 
 type Mode = 'shared' | 'exclusive';
 
-/** Takes the lock `name` in `directory`, waiting until it is free. Throws AbortError, StoreError. */
+/** Takes the lock `name` in `directory`; waits until it is free. Throws AbortError, StoreError. */
 export async function acquireLock(
   directory: string,
   name: string,
@@ -34,7 +34,7 @@ export async function acquireLock(
   }
 }
 
-/** Takes the lock `name` in `directory`, or resolves with undefined when another holder is in the way. */
+/** Takes the lock `name` in `directory`, or resolves with undefined when it is held. */
 export async function tryAcquireLock(directory: string, name: string, mode: Mode): Promise<HeldLock | undefined> {
   if (!NAME.test(name))
     throw new InvalidReferenceError(`${JSON.stringify(name.slice(0, 200))} is not the name of a lock`, { input: name });
@@ -55,7 +55,7 @@ export async function tryAcquireLock(directory: string, name: string, mode: Mode
   }
 }
 
-/** For a file that cannot be made: on a file system that is read-only nothing is changed, so nobody need wait. */
+/** Used when the file cannot be created: on a read-only file system nothing changes, so no lock is needed. */
 const FREE: HeldLock = { release: () => undefined };
 
 function openLockFile(path: string): number | 'read-only' | 'full' {
@@ -73,7 +73,7 @@ function openLockFile(path: string): number | 'read-only' | 'full' {
   }
 }
 
-/** The last exclusive holder removes the file, so one that was opened before may be no longer the lock. */
+/** The last exclusive holder removes the file, so a file opened earlier may no longer be the lock. */
 function isStillNamed(fd: number, path: string): boolean {
   const named = statSync(path, { bigint: true, throwIfNoEntry: false });
   return named !== undefined && named.ino === fstatSync(fd, { bigint: true }).ino;

@@ -1,13 +1,14 @@
 import { closeSync, openSync } from 'node:fs';
 import type { HeldLock } from './types.js';
 
-/** What this process holds for want of files, by directory. */
+/** The locks without files held by this process, by directory. */
 const held = new Map<string, { readonly fd: number; readonly names: Set<string> }>();
 
 /**
- * Takes the lock `name` in `directory` where its file cannot be made because the disk is full: nobody else holds it, as the
- * file would be there. All locks of this kind are one between processes (the directory itself) and many within one. Undefined:
- * another has it. Throws node's error when the directory is gone.
+ * Takes the lock `name` in `directory` when its file cannot be created because the disk is full. No other process can
+ * hold it then, because its file would exist. Between processes, all locks of this kind are one (on the directory
+ * itself); within a process they are separate. Undefined: it is held. Throws node's error when the directory is
+ * missing.
  */
 export async function lockWithoutFile(directory: string, name: string): Promise<HeldLock | undefined> {
   const { tryFlock } = await import('../sys/index.js');

@@ -14,19 +14,18 @@ import { openRecordSet } from './record-set.js';
 import { keepRoom, makeRoom } from './room.js';
 import type { CacheRecord, ContainerRecord, LayerRecord, MetadataStore, StepRecord, UploadRecord } from './types.js';
 
-/** How long a lock is waited for in silence. Milliseconds. */
+/** A longer wait for a lock is reported. Milliseconds. */
 const SILENT_MS = 1000;
 
-/** Options of `createMetadataStore`. */
 export interface MetadataStoreOptions {
   readonly root: string;
-  /** The boot that this process runs in. Default: that of the machine. */
+  /** The boot in which this process runs. Default: the current boot. */
   readonly bootId?: string | undefined;
-  /** Told the path of a lock that is waited for and whose caller has no `onWait`. */
+  /** Receives the path of a lock being waited for, when the caller has no `onWait`. */
   readonly onWait?: ((path: string) => void) | undefined;
 }
 
-/** The records and locks under `root`, whose directories must exist. Opens nothing until it is used. */
+/** Creates a store for the records and locks under `root`, whose directories must exist. Opens nothing before its first use. */
 export function createMetadataStore({ root, onWait, ...options }: MetadataStoreOptions): MetadataStore {
   let bootId = options.bootId;
   const thisBoot = (): string => (bootId ??= currentBootId());
@@ -75,7 +74,7 @@ export function createMetadataStore({ root, onWait, ...options }: MetadataStoreO
   };
 }
 
-/** Programs that did not await the boot ID left records without one: such a layer counts as written in another boot. */
+/** Programs that did not await the boot ID wrote records without one. Such a layer counts as written in another boot. */
 function withBootId(record: LayerRecord): LayerRecord {
   return typeof record.bootId === 'string' ? record : { ...record, bootId: '' };
 }

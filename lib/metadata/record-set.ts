@@ -4,24 +4,24 @@ import { InvalidReferenceError, StoreError } from '../errors.js';
 import { makeDirectory, syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import type { RecordSet } from './types.js';
 
-/** Writing a record takes milliseconds: a temporary file this old has no writer any more. */
+/** Writing a record takes milliseconds, so a temporary file of this age has no writer. Milliseconds. */
 const STALE_MS = 10 * 60 * 1000;
 const KEY = /^(?:[0-9a-f]{64}|[0-9a-f]{128})$/;
 const FILE = /^((?:[0-9a-f]{64}|[0-9a-f]{128}))\.json$/;
 
-/** What a set knows of its records. */
+/** The properties of one kind of record. */
 interface RecordKind<T> {
-  /** The keys under which a record may be stored, so that a misplaced one is noticed. */
+  /** The valid keys of a record, to detect a misplaced one. */
   readonly keysOf: (record: T) => readonly string[];
-  /** Says what is wrong with a record, or undefined. */
+  /** Returns what is wrong with a record, or undefined. */
   readonly errorOf: (record: T) => string | undefined;
-  /** Makes a record right that an earlier version wrote wrong. */
+  /** Corrects a record written by an earlier version. */
   readonly mend?: (record: T) => T;
-  /** Stores of earlier versions lack the directory: it counts as empty. */
+  /** Stores of earlier versions lack the directory; it then counts as empty. */
   readonly mayBeMissing?: boolean;
 }
 
-/** The records in `directory`. They are checked when they are written and when they are read. */
+/** The records in `directory`, validated when written and when read. */
 export function openRecordSet<T extends { readonly version: 1 }>(directory: string, kind: RecordKind<T>): RecordSet<T> {
   const pathOf = (key: string): string => {
     if (!KEY.test(key))
@@ -50,7 +50,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
       const wrong = kind.errorOf(record);
       if (wrong !== undefined) throw new TypeError(`a record cannot be written: its ${wrong}`);
       if (!kind.keysOf(record).includes(key))
-        throw new TypeError(`a record cannot be stored as ${key}: it belongs elsewhere`);
+        throw new TypeError(`a record cannot be stored as ${key}: it has another key`);
       if (kind.mayBeMissing === true) makeDirectory(directory);
       await writeFileAtomic(path, `${JSON.stringify(record, undefined, 2)}\n`);
     },
@@ -67,7 +67,7 @@ export function openRecordSet<T extends { readonly version: 1 }>(directory: stri
         throw unreadableError(directory, error);
       }
       const keys = names.map((name) => FILE.exec(name)?.[1]).filter((key) => key !== undefined);
-      // A record may be deleted between the listing and the reading.
+      // A record may be deleted between listing and reading.
       const records = await Promise.all(keys.sort().map(read));
       return records.filter((record) => record !== undefined);
     },
@@ -102,7 +102,7 @@ function parseRecord<T extends { readonly version: 1 }>(
   const whole = kind.mend?.(record as T) ?? (record as T);
   const wrong = kind.errorOf(whole);
   if (wrong !== undefined) throw brokenRecordError(path, `its ${wrong}`);
-  if (!kind.keysOf(whole).includes(key)) throw brokenRecordError(path, 'it belongs to something else');
+  if (!kind.keysOf(whole).includes(key)) throw brokenRecordError(path, 'it has the wrong file name');
   return whole;
 }
 

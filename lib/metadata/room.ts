@@ -3,20 +3,21 @@ import { join } from 'node:path';
 import { isDiskFull, systemErrorName } from '../errors.js';
 
 /**
- * Room for the records of commands that free space. On a btrfs whose metadata is full, or whose quota is reached, names can
- * be removed but none made; so a file with attributes, which are metadata, is kept ready to be given up.
+ * Reserves space for the records of commands that free space. On a btrfs with full metadata or a reached quota, names
+ * can be removed but not created. Therefore a file with attributes, which occupy metadata, is kept and removed on
+ * demand.
  */
 
 const FILE = 'ballast';
-/** Making and renaming one file reserves a few MiB of metadata, whatever it takes in the end. */
+/** Creating and renaming one file reserves a few MiB of metadata, whatever it finally uses. Bytes. */
 const BALLAST_BYTES = 8 << 20;
-/** Attributes fit a node of the tree: 16 KiB, or 4 KiB where data and metadata are mixed. */
+/** Attributes fit into a tree node: 16 KiB, or 4 KiB when data and metadata are mixed. Bytes. */
 const VALUE_BYTES = [16_000, 3_700] as const;
-/** A smaller file system, or a fuller one, has no room to spare. */
+/** Smaller or fuller file systems have no space to spare. Bytes. */
 const LEAST_FREE = 16 * BALLAST_BYTES;
 const PROBE_BYTES = 2_000;
 
-/** Makes the ballast in the store `root` when it is missing and there is room enough. Never fails. */
+/** Creates the reserve in the store `root` if it is missing and there is enough space. Never fails. */
 export async function keepRoom(root: string): Promise<void> {
   const path = join(root, FILE);
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
@@ -25,7 +26,7 @@ export async function keepRoom(root: string): Promise<void> {
   const { setXattrFd } = await import('../sys/index.js');
   for (const bytes of VALUE_BYTES) {
     try {
-      // Two processes at once fill one file: the names of the attributes are the same.
+      // Concurrent processes fill the same file, because the names of the attributes are the same.
       const fd = openSync(path, 'a', 0o600);
       try {
         const value = Buffer.alloc(bytes, FILE);
@@ -40,7 +41,7 @@ export async function keepRoom(root: string): Promise<void> {
   }
 }
 
-/** Gives the ballast of the store `root` up when no file can be made there any more. */
+/** Removes the reserve of the store `root` when no file can be created there. */
 export function makeRoom(root: string): void {
   if (!hasNoRoom(root)) return;
   try {
@@ -50,7 +51,7 @@ export function makeRoom(root: string): void {
   }
 }
 
-/** Does what writing a record does, and undoes it. */
+/** Tries to create and rename a file, as writing a record does, and removes it. */
 function hasNoRoom(root: string): boolean {
   const probe = join(root, 'locks', `.probe-${process.pid}`);
   const renamed = `${probe}-renamed`;

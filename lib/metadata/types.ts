@@ -1,30 +1,30 @@
 import type { ChainId, Descriptor, DiffId, Digest, ImageForm } from '../spec/index.js';
 
 /**
- * An image in the local store as one manifest describes it. Its ID is the digest of its config. An image that is here with
- * several manifests (its layers compressed in other ways) or indexes has a record for each, with the names that lead there.
+ * An image in the local store, as described by one manifest. Its ID is the digest of its config. An image with several
+ * manifests (different compression of its layers) or indexes has a record for each, with the names that point to it.
  */
 export interface ImageRecord {
   readonly version: 1;
-  /** Config digest. */
+  /** Digest of the config. */
   readonly id: Digest;
   /** Full references (`host/repository:tag`) that point to this manifest, sorted; empty for an untagged image. */
   readonly names: readonly string[];
-  /** `host/repository@digest` it was pulled as or pushed to: where its blobs are known to be. */
+  /** `host/repository@digest` from which it was pulled or to which it was pushed: known locations of its blobs. */
   readonly sources: readonly string[];
-  /** The manifest (of one platform) as stored in content, and the config. */
+  /** The manifest (of one platform), which is stored in content. */
   readonly manifest: Descriptor;
   readonly config: Descriptor;
-  /** The index the manifest was chosen from, when there was one: stored in content too. */
+  /** The index from which the manifest was chosen, if any; also stored in content. */
   readonly index?: Descriptor;
   /** Oldest first; parallel to `diffIds` and `chainIds`. */
   readonly layers: readonly Descriptor[];
   readonly diffIds: readonly DiffId[];
   readonly chainIds: readonly ChainId[];
-  /** ISO 8601, from the config; undefined when it says none. */
+  /** ISO 8601, from the config; undefined when not stated. */
   readonly created?: string;
   readonly platform: string;
-  /** ISO 8601, when this record was first written. */
+  /** ISO 8601, time at which this record was first written. */
   readonly pulled: string;
 }
 
@@ -34,22 +34,22 @@ export interface LayerRecord {
   readonly chainId: ChainId;
   readonly parent?: ChainId;
   readonly diffId: DiffId;
-  /** Digest of the blob it was unpacked from or packed into. */
+  /** The blob from which it was unpacked, or into which it was packed. */
   readonly blob?: Descriptor;
-  /** Bytes of the uncompressed tar, number of its entries. */
+  /** Size of the uncompressed tar in bytes, and the number of its entries. */
   readonly size: number;
   readonly entries: number;
-  /** False until a sync has passed; with `bootId`, tells whether a crash may have cut its data (storage.md). */
+  /** False until a sync has completed. With `bootId`, shows whether a crash may have truncated its data (docs/storage-layout.md). */
   readonly sealed: boolean;
   readonly bootId: string;
   /**
-   * What the subvolume this layer is a snapshot of (a container's) is a snapshot of itself: btrfs forgets it when the container
-   * is removed. Absent where the layer was unpacked, and in records of older versions.
+   * The origin of the (container's) subvolume of which this layer is a snapshot; btrfs forgets it when the container is
+   * removed. Absent for unpacked layers and in records of older versions.
    */
   readonly origin?: SubvolumeOrigin;
 }
 
-/** That a subvolume, which may be gone, was made as a snapshot of another one, in a transaction of the file system. */
+/** A record that a subvolume, which may have been removed, was created as a snapshot of another one in a transaction. */
 export interface SubvolumeOrigin {
   readonly uuid: string;
   readonly parentUuid: string;
@@ -63,14 +63,14 @@ export interface ContainerRecord {
   readonly id: string;
   readonly name: string;
   readonly image: Digest;
-  /** Full reference it was created by, for people. */
+  /** Full reference from which it was created; for display. */
   readonly imageName: string;
-  /** Top layer of the image it was made from; absent for an empty image. */
+  /** Top layer of its image; absent for an empty image. */
   readonly base?: ChainId;
   readonly created: string;
 }
 
-/** An upload that a registry has begun to take, for a later process to go on with. */
+/** An unfinished upload to a registry, which a later process may resume. */
 export interface UploadRecord {
   readonly version: 1;
   /** Hex SHA-256 of `host/repository@digest`. */
@@ -78,9 +78,9 @@ export interface UploadRecord {
   readonly host: string;
   readonly repository: string;
   readonly digest: Digest;
-  /** Where it goes on; may be signed, so it is a secret. */
+  /** URL to continue at; may be signed, so it is a secret. */
   readonly location: string;
-  /** Bytes the registry had when it last said so. */
+  /** The number of bytes received, as last reported by the registry. */
   readonly offset: number;
   /** ISO 8601. */
   readonly begun: string;
@@ -89,44 +89,44 @@ export interface UploadRecord {
 /** One part of a step's key: `parent`, `command`, `env A`, … */
 export interface KeyPart {
   readonly name: string;
-  /** Plain where it is short and no secret, else its SHA-256. */
+  /** The value itself if it is short and not secret, else its SHA-256. */
   readonly value: string;
 }
 
 /**
- * A step of a build whose files are kept as a read-only subvolume, to be used again by a build that comes to the same key. The
- * subvolume is called as a layer with the chainID `sha256:<id>` would be.
+ * A build step whose files are kept as a read-only subvolume and reused by builds with the same key. The subvolume is
+ * named like a layer with the chainID `sha256:<id>`.
  */
 export interface StepRecord {
   readonly version: 1;
-  /** Hex SHA-256 of all that decides the result. */
+  /** Hex SHA-256 of everything that determines the result. */
   readonly key: string;
   /** 64 random hex digits: another run of the same step has another ID. */
   readonly id: string;
-  /** ID of the step whose files it was run on; absent on a base image or on nothing. */
+  /** ID of the step on whose files it ran; absent for a step on a base image or on nothing. */
   readonly parent?: string;
-  /** Where it was run, without instruction: lets a miss be compared with what was there before. */
+  /** Identifies its position without its instruction, so that a miss can be compared with the earlier step. */
   readonly place: string;
-  /** What `key` was made of. */
+  /** The parts of `key`. */
   readonly parts: readonly KeyPart[];
-  /** ISO 8601: when it was run, and when a build last used it. */
+  /** ISO 8601: time of the run; `used`: time of the last build that used it. */
   readonly created: string;
   readonly used: string;
-  /** Bytes of its changes: of the uncompressed tar where it was packed, else as far as they are on disk. */
+  /** Size of its changes in bytes: of the uncompressed tar if it was packed, else as far as they are on disk. */
   readonly size: number;
-  /** The boot in which it was written: files of another boot may be cut unless `sealed`. */
+  /** The boot in which it was written. After another boot its files may be truncated unless `sealed`. */
   readonly bootId: string;
   readonly sealed: boolean;
-  /** Its changes as a layer, once an image needed them. */
+  /** Its changes as a layer, once an image has needed them. */
   readonly layer?: StepLayer;
   /** As in `LayerRecord`. */
   readonly origin?: SubvolumeOrigin;
 }
 
-/** A cache mount of builds: a writable subvolume that lasts. */
+/** A build cache mount: a persistent writable subvolume. */
 export interface CacheRecord {
   readonly version: 1;
-  /** Hex SHA-256 of `id`: its name in the store. */
+  /** Hex SHA-256 of `id`; its name in the store. */
   readonly key: string;
   /** As in the Dockerfile: `/root/.npm`. */
   readonly id: string;
@@ -139,16 +139,19 @@ export interface CacheRecord {
 export interface StepLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
-  /** SOURCE_DATE_EPOCH that it was packed with. */
+  /** The SOURCE_DATE_EPOCH used for packing. */
   readonly sourceDateEpoch?: number;
 }
 
-/** A held lock; `release` is idempotent. The kernel frees it when the process dies. */
+/** A held lock. `release` is idempotent. The kernel releases it when the process dies. */
 export interface HeldLock {
   release(): void;
 }
 
-/** Records, one JSON file each, and the locks of the store. Readers never wait. Written temp + fsync + rename + fsync(dir). */
+/**
+ * The store's records, one JSON file each, and its locks. Readers never wait. Files are written by temp + fsync +
+ * rename + fsync(dir).
+ */
 export interface MetadataStore {
   readonly images: ImageRecords;
   readonly layers: RecordSet<LayerRecord>;
@@ -158,42 +161,45 @@ export interface MetadataStore {
   readonly steps: RecordSet<StepRecord>;
   /** By key. */
   readonly caches: RecordSet<CacheRecord>;
-  /** The boot that this process runs in: goes into the records of layers that are not sealed yet. */
+  /** The boot in which this process runs, for the records of layers that are not yet sealed. */
   readonly bootId: string;
-  /** Whether a power cut may have cut a layer's files: it was written in another boot and not sealed. */
+  /** True when a power failure may have truncated a layer's files: it was written in another boot and not sealed. */
   mayBeCut(layer: LayerRecord): boolean;
-  /** Waits until free (`onWait` called once when it is not), AbortError when aborted. `name`: `store`, `image-names`, `layer-<hex>`, `container-<id>`, … */
+  /**
+   * Takes a lock; waits until it is free (`onWait` is called once). Throws AbortError. `name`: `store`, `image-names`,
+   * `layer-<hex>`, `container-<id>`, …
+   */
   lock(
     name: string,
     options: { readonly mode: 'shared' | 'exclusive'; readonly signal: AbortSignal; readonly onWait?: () => void },
   ): Promise<HeldLock>;
-  /** Without waiting: undefined when another holds it. */
+  /** Takes a lock without waiting. Undefined when it is held. */
   tryLock(name: string, mode: 'shared' | 'exclusive'): Promise<HeldLock | undefined>;
-  /** Sets room aside, once, for the records of commands that free space. Never fails. */
+  /** Reserves space once for the records of commands that free space. Never fails. */
   keepRoom(): Promise<void>;
-  /** Called first by commands that free space: gives that room up when nothing else can be written. */
+  /** Called first by commands that free space: releases the reserve when nothing can be written otherwise. */
   makeRoom(): void;
 }
 
-/** The records of images: one for each manifest (and index) of an image. */
+/** The image records: one per manifest (and index) of an image. */
 export interface ImageRecords extends Pick<RecordSet<ImageRecord>, 'list' | 'sweep'> {
   /** All records of an image. */
   ofImage(id: Digest): Promise<ImageRecord[]>;
   /** The record of the same image with the same manifest and index. */
   find(record: ImageForm): Promise<ImageRecord | undefined>;
-  /** Writes a record, in place of the one with the same manifest and index. Throws TypeError for one that is not valid. */
+  /** Writes a record, replacing the one with the same manifest and index. Throws TypeError for an invalid record. */
   put(record: ImageRecord): Promise<void>;
   /** Deletes the record with the same manifest and index. */
   delete(record: ImageForm): Promise<void>;
 }
 
-/** One kind of record. `key`: hex (digest hex, chain ID hex, container ID), validated. */
+/** One kind of record. Keys are hex (of a digest, chain ID or container ID) and validated. */
 export interface RecordSet<T> {
   get(key: string): Promise<T | undefined>;
-  /** Throws TypeError for a record that is not valid. */
+  /** Writes a record. Throws TypeError for an invalid one. */
   put(key: string, record: T): Promise<void>;
   delete(key: string): Promise<void>;
   list(): Promise<T[]>;
-  /** Removes what writers that died have left. */
+  /** Removes the remains of dead writers. */
   sweep(): Promise<void>;
 }

@@ -5,26 +5,26 @@ import { onAbort } from '../util/index.js';
 import type { QueueAddress } from './types.js';
 
 const CONNECT_MS = 10_000;
-/** BullMQ's scripts need it. */
+/** Required by BullMQ's scripts. */
 const OLDEST_MAJOR = 6;
 
-/** A connection that comes back by itself. The caller disconnects it. */
+/** A connection that reconnects automatically. The caller disconnects it. */
 export interface RedisLink {
   readonly redis: Redis;
-  /** For connections of BullMQ's own. */
+  /** For BullMQ's own connections. */
   readonly options: RedisOptions;
 }
 
 /**
- * Connects once without patience, then stays connected whatever happens to Redis; `note` is told when it goes and comes
- * back. Throws TransportError, AuthenticationError, AbortError.
+ * Connects with a single attempt, then reconnects whenever Redis becomes available again. `note` reports lost and
+ * restored connections. Throws TransportError, AuthenticationError, AbortError.
  */
 export async function connectRedis(
   address: QueueAddress,
   { note, signal }: { readonly note: (line: string) => void; readonly signal: AbortSignal },
 ): Promise<RedisLink> {
   signal.throwIfAborted();
-  // Bundled, a CommonJS package has nothing but its default.
+  // In the bundle, a CommonJS package has only a default export.
   const { Redis: Client } = (await import('ioredis')).default;
   const options: RedisLink['options'] = {
     ...{ host: address.host, port: address.port, db: address.database },
@@ -53,7 +53,7 @@ export async function connectRedis(
   return { redis, options };
 }
 
-/** How long to wait before connecting again. Milliseconds. */
+/** Delay before the next attempt to reconnect. Milliseconds. */
 function comeBack(times: number): number {
   return Math.min(2000, 100 * 2 ** Math.min(times, 10));
 }
@@ -79,7 +79,7 @@ function connectError(address: QueueAddress, error: Error): ImgtoolError {
     const refusal = address.password === undefined ? 'requires a password' : 'does not accept this user and password';
     return new AuthenticationError(`${address.text} ${refusal}`, {
       ...{ host, scheme: 'redis', cause: error },
-      hint: 'give them in the URL, redis://USER:PASSWORD@HOST, best in the variable IMGTOOL_QUEUE',
+      hint: 'put them into the URL, redis://USER:PASSWORD@HOST, preferably in the variable IMGTOOL_QUEUE',
     });
   }
   return new TransportError(
@@ -87,8 +87,8 @@ function connectError(address: QueueAddress, error: Error): ImgtoolError {
     {
       ...{ host, phase: address.tls && !/^connect /.test(message) ? 'tls' : 'connect', cause: error },
       hint: address.tls
-        ? 'is it Redis, and does it speak TLS? its CA goes into the variable NODE_EXTRA_CA_CERTS'
-        : 'is Redis running there, and does it listen for others than its own machine?',
+        ? 'check that it is Redis with TLS; for a private CA, set the variable NODE_EXTRA_CA_CERTS'
+        : 'check that Redis is running there and accepts connections from other machines',
     },
   );
 }
@@ -96,19 +96,19 @@ function connectError(address: QueueAddress, error: Error): ImgtoolError {
 function tellLosses(redis: Redis, { text }: QueueAddress, note: (line: string) => void): void {
   let gone = false;
   redis.on('reconnecting', () => {
-    if (!gone) note(`lost ${text}: trying again until it is back`);
+    if (!gone) note(`lost the connection to ${text}: retrying until it is back`);
     gone = true;
   });
   redis.on('ready', () => {
-    if (gone) note(`${text} is back`);
+    if (gone) note(`reconnected to ${text}`);
     gone = false;
   });
 }
 
-/** Whether a command failed because Redis is away or not ready yet. */
+/** True when a command failed because Redis is unavailable or not ready yet. */
 export function isRedisAway(error: unknown): boolean {
   const { code, name, message } = error as NodeJS.ErrnoException;
-  // ioredis calls what a broken connection takes with it aborted; callers look at their own signal first.
+  // ioredis reports commands of a broken connection as aborted; callers check their own signal first.
   if (name === 'AbortError' || name === 'InterruptError') return true;
   return (
     /^E[A-Z]+$/.test(code ?? '') ||

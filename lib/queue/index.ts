@@ -1,7 +1,7 @@
 /**
- * Jobs in BullMQ on Redis: put by one process, taken by workers on any machine. A job is a name, a lane (what shares a
- * rate limit) and a payload that is JSON; what it means is the caller's. Knows nothing of registries or images.
- * Loads bullmq and ioredis, which it alone may import, on first use. May import util, errors, progress.
+ * A queue of jobs in BullMQ on Redis: added by one process, processed by workers on any machine. A job has a name, a lane
+ * (jobs that share a rate limit) and a JSON payload, whose meaning is up to the caller. Knows nothing of registries or
+ * images. Loads bullmq and ioredis, which no other room may import, on first use. May import util, errors, progress.
  */
 export { JobQueue, type JobQueueOptions } from './job-queue.js';
 export { JobWorker, type JobWorkerOptions } from './job-worker.js';

@@ -7,18 +7,17 @@ import { connectRedis, isRedisAway, type RedisLink } from './connect-redis.js';
 import { announceLanes, knownLanes, PREFIX, queueName } from './lanes.js';
 import type { DeadJob, FinishedJob, QueueAddress, QueueItem, Rate } from './types.js';
 
-/** Jobs that go over the line together. */
+/** Jobs sent to Redis together. */
 const BATCH = 200;
-/** All that is outstanding is looked at this often: what events tell may get lost. */
+/** Interval for checking all outstanding jobs, because events may get lost. Milliseconds. */
 const LOOK_MS = 5000;
 const RETRY_MS = 500;
 const DAY_S = 86_400;
 
-/** What a queue is opened with. */
 export interface JobQueueOptions {
-  /** Times a job is tried before it is dead. */
+  /** Attempts at a job before it counts as dead. */
   readonly attempts: number;
-  /** Wait before the second try; doubles from try to try. Milliseconds. */
+  /** Delay before the second attempt; it doubles with each further one. Milliseconds. */
   readonly backoffMs: number;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
@@ -34,7 +33,7 @@ interface Lane {
   events: QueueEvents | undefined;
 }
 
-/** Puts jobs and learns how they ended, through restarts of Redis. Close it. */
+/** Adds jobs and reports their results, even across restarts of Redis. The caller closes it. */
 export class JobQueue {
   readonly #address: QueueAddress;
   readonly #bull: typeof BullMq;
@@ -42,11 +41,11 @@ export class JobQueue {
   readonly #options: JobQueueOptions;
   readonly #lanes = new Map<string, Lane>();
   readonly #outstanding = new Map<string, Outstanding>();
-  /** Told of by events, not looked at yet. */
+  /** Reported by events, not yet checked. */
   readonly #told = new Set<string>();
   #wake: (() => void) | undefined;
   #closed = false;
-  /** No more will be put. */
+  /** True when no more jobs will be added. */
   #all = false;
   #watching: Promise<void> | undefined;
 
@@ -64,8 +63,8 @@ export class JobQueue {
   }
 
   /**
-   * Puts jobs; `onFinished` is called once for each as it ends. A job that lies there already is waited for, one that
-   * has ended is put again. Resolves when Redis has them. Throws TransportError, AbortError.
+   * Adds jobs. Calls `onFinished` once for each when it ends. Waits for a job that is already queued; adds one that has
+   * ended again. Resolves when Redis has stored them. Throws TransportError, AbortError.
    */
   async put(items: readonly QueueItem[], onFinished: (item: QueueItem, job: FinishedJob) => void): Promise<void> {
     for (let start = 0; start < items.length; start += BATCH) {
@@ -75,24 +74,24 @@ export class JobQueue {
         const entry = this.#outstanding.get(item.id) ?? { item, finish: [] };
         entry.finish.push((job) => onFinished(item, job));
         this.#outstanding.set(item.id, entry);
-        // It may have ended before anybody listened.
+        // It may have ended before the listener was registered.
         this.#told.add(item.id);
       }
       this.#wake?.();
     }
     this.#watching ??= this.#watch();
-    // `settled` tells of it.
+    // `settled` reports the error.
     this.#watching.catch(() => undefined);
   }
 
-  /** Resolves when all jobs that were put have ended. Throws TransportError when Redis refuses something, AbortError. */
+  /** Resolves when all added jobs have ended. Throws TransportError when Redis refuses something, AbortError. */
   async settled(): Promise<void> {
     this.#all = true;
     this.#wake?.();
     await this.#watching;
   }
 
-  /** Limits how often jobs of a lane begin, over all workers, until told otherwise. Undefined: no limit. */
+  /** Limits how often jobs of a lane start, over all workers, until changed. Undefined: no limit. */
   async limit(lane: string, rate: Rate | undefined): Promise<void> {
     const { queue } = this.#lane(lane);
     await this.#persist(async () => {
@@ -101,7 +100,7 @@ export class JobQueue {
     });
   }
 
-  /** Jobs that were given up in the last week, of all lanes; at most 1,000 of each. */
+  /** The jobs that failed permanently in the last week, of all lanes; at most 1,000 per lane. */
   async dead(): Promise<DeadJob[]> {
     const found: DeadJob[] = [];
     for (const lane of await this.#persist(() => knownLanes(this.#link.redis))) {
@@ -112,14 +111,14 @@ export class JobQueue {
     return found;
   }
 
-  /** Lets go of Redis; jobs stay. */
+  /** Disconnects from Redis. Jobs remain. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake?.();
     const parts = [...this.#lanes.values()].flatMap(({ queue, events }) =>
       events === undefined ? [queue] : [events, queue],
     );
-    // When Redis is away there is nobody to say goodbye to.
+    // Closing would wait forever if Redis is unavailable.
     await within(2000, Promise.allSettled(parts.map((part) => part.close())));
     this.#link.redis.disconnect();
   }
@@ -128,7 +127,7 @@ export class JobQueue {
     let opened = this.#lanes.get(lane);
     if (opened === undefined) {
       const queue = new this.#bull.Queue(queueName(lane), { connection: this.#link.redis, prefix: PREFIX });
-      // Commands reject by themselves, and the link tells of losses.
+      // Failed commands reject by themselves, and the link reports lost connections.
       queue.on('error', () => undefined);
       opened = { queue, events: undefined };
       this.#lanes.set(lane, opened);
@@ -165,7 +164,7 @@ export class JobQueue {
       ...{ jobId, attempts, backoff: { type: 'exponential', delay: backoffMs, jitter: 0.5 } },
       removeOnComplete: { age: DAY_S },
       removeOnFail: { age: 7 * DAY_S },
-      // Stack traces are of no use to others, and name paths of the worker's machine.
+      // Stack traces are useless to others and contain paths of the worker's machine.
       stackTraceLimit: 0,
     };
   }
@@ -179,7 +178,7 @@ export class JobQueue {
     );
   }
 
-  /** Sees to it that each outstanding job is told when it has ended. Throws AbortError. */
+  /** Ensures that the end of each outstanding job is reported. Throws AbortError. */
   async #watch(): Promise<void> {
     let [next, spent] = [0, 0];
     while (!this.#closed && !(this.#all && this.#outstanding.size === 0)) {
@@ -190,7 +189,7 @@ export class JobQueue {
       for (let start = 0; start < ids.length; start += BATCH) await this.#settle(ids.slice(start, start + BATCH));
       if (all) {
         spent = performance.now() - began;
-        // With very many jobs looking at all of them must not be all that is done.
+        // With very many jobs, checking all of them must not take all the time.
         next = performance.now() + Math.max(LOOK_MS, 10 * spent);
       }
       if (this.#told.size === 0 && !(this.#all && this.#outstanding.size === 0))
@@ -201,7 +200,7 @@ export class JobQueue {
   async #settle(ids: readonly string[]): Promise<void> {
     const items = ids.flatMap((id) => this.#outstanding.get(id)?.item ?? []);
     const found = await this.#persist(() => this.#look(items));
-    // A Redis that was not quick enough to write it down has lost it.
+    // A Redis that crashed before it saved the job has lost it.
     const lost = found.filter(({ job }) => job === undefined).map(({ item }) => item);
     if (lost.length > 0) await this.#persist(() => this.#add(lost));
     for (const { item, job } of found) {
@@ -238,11 +237,11 @@ export class JobQueue {
     const { host, text } = this.#address;
     return new TransportError(`${text} refused a command: ${error.message.split('\n', 1)[0]}`, {
       ...{ host, phase: 'request', cause: error },
-      hint: 'its log says more; what was put so far stays',
+      hint: 'see its log; the jobs added so far remain',
     });
   }
 
-  /** Does it again until Redis is there. */
+  /** Repeats `work` until Redis is available. */
   async #persist<T>(work: () => Promise<T>): Promise<T> {
     const { signal } = this.#options;
     for (;;) {

@@ -6,25 +6,24 @@ import { knownLanes, PREFIX, queueName } from './lanes.js';
 import type { DoJob, JobTry, QueueAddress } from './types.js';
 import { orAborted, within } from './waiting.js';
 
-/** New lanes are looked for this often. Milliseconds. */
+/** Interval for finding new lanes. Milliseconds. */
 const LOOK_MS = 1000;
-/** A job whose workers died this often is what kills them. */
+/** A job whose workers died this often is considered the cause. */
 const MAX_STALLED = 50;
-/** How long giving jobs back may take when it ends. Milliseconds. */
+/** Time limit for returning jobs on exit. Milliseconds. */
 const GOODBYE_MS = 5000;
 
-/** What a worker works with. */
 export interface JobWorkerOptions {
-  /** Jobs of one lane under way at the same time. */
+  /** Concurrent jobs per lane. */
   readonly parallel: number;
-  /** A job whose worker was not heard of for so long is taken over. Milliseconds. */
+  /** A job is taken over when its worker has been silent for this long. Milliseconds. */
   readonly leaseMs: number;
   readonly work: DoJob;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** Takes jobs of all lanes and does them, through restarts of Redis, until its signal aborts; then gives back what it has. */
+/** Takes and runs jobs of all lanes, even across restarts of Redis, until its signal aborts; then returns its jobs. */
 export class JobWorker {
   readonly #bull: typeof BullMq;
   readonly #link: RedisLink;
@@ -43,7 +42,7 @@ export class JobWorker {
     return new JobWorker(await import('bullmq'), link, options);
   }
 
-  /** Resolves when the signal has aborted and all jobs are done or given back. */
+  /** Resolves when the signal has aborted and all jobs are done or returned. */
   async run(): Promise<void> {
     const { signal } = this.#options;
     try {
@@ -68,7 +67,7 @@ export class JobWorker {
     const { parallel, leaseMs, note } = this.#options;
     const worker = new this.#bull.Worker(
       queueName(lane),
-      // BullMQ passes a signal, aborted when the job was lost to another worker, to functions of three parameters.
+      // BullMQ passes a signal, which aborts when another worker has taken over the job, only to functions with three parameters.
       (job: Job, token: string | undefined, lost: AbortSignal | undefined) => this.#do(job, token, lost),
       {
         ...{ connection: this.#link.options, prefix: PREFIX, concurrency: parallel },

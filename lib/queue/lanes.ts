@@ -1,19 +1,19 @@
 import type { Redis } from 'ioredis';
 
-/** Before all keys of Redis that belong to imgtool. */
+/** Prefix of all Redis keys of imgtool. */
 export const PREFIX = 'imgtool';
-/** Set of the lanes that ever had a job. */
+/** Set of all lanes that ever had a job. */
 const LANES = `${PREFIX}:lanes`;
 const MAX_LANES = 1000;
-/** Of the names that are in the set: who can write to Redis can put anything there. */
+/** Valid names in that set, in which anyone with write access to Redis can put anything. */
 const LANE_NAME = /^[\w.:[\]-]{1,300}$/;
 
-/** Makes lanes known to workers. Their names: letters, digits and `._:[]-`. */
+/** Announces lanes to workers. Names consist of letters, digits and `._:[]-`. */
 export async function announceLanes(redis: Redis, lanes: readonly string[]): Promise<void> {
   if (lanes.length > 0) await redis.sadd(LANES, ...lanes);
 }
 
-/** All lanes that are known; names that no lane can have are left out. */
+/** All known lanes, without invalid names. */
 export async function knownLanes(redis: Redis): Promise<string[]> {
   return (await redis.smembers(LANES))
     .filter((lane) => LANE_NAME.test(lane))
@@ -21,7 +21,7 @@ export async function knownLanes(redis: Redis): Promise<string[]> {
     .slice(0, MAX_LANES);
 }
 
-/** BullMQ's queue of a lane: its names have no colons. */
+/** The name of a lane's BullMQ queue, which must not contain colons. */
 export function queueName(lane: string): string {
   return `sync-${lane.replace(/:/g, '@')}`;
 }

@@ -3,7 +3,10 @@ import type { QueueAddress } from './types.js';
 
 const HINT = 'write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS';
 
-/** Reads `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`; `rediss://` is TLS. Throws UsageError, which never shows what was given. */
+/**
+ * Parses `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. Throws UsageError, which never
+ * quotes the input.
+ */
 export function parseQueueAddress(input: string): QueueAddress {
   let url: URL;
   try {
@@ -14,7 +17,7 @@ export function parseQueueAddress(input: string): QueueAddress {
   const database = /^\/?(\d{0,5})$/.exec(url.pathname)?.[1];
   const known = url.protocol === 'redis:' || url.protocol === 'rediss:';
   if (!known || url.hostname === '' || database === undefined || url.search !== '' || url.hash !== '')
-    throw new UsageError('the address of the queue is not one of Redis', { hint: HINT });
+    throw new UsageError('the address of the queue is not a Redis URL', { hint: HINT });
   const port = url.port === '' ? 6379 : Number(url.port);
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -32,7 +35,7 @@ function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new UsageError('the user or password of the queue is badly encoded', {
+    throw new UsageError('the user or password of the queue is not correctly encoded', {
       hint: 'write % as %25, @ as %40, / as %2F, : as %3A',
     });
   }

@@ -1,4 +1,4 @@
-/** Where Redis is and how to get in. Only `text` may be shown. */
+/** The address and credentials of Redis. Only `text` may be displayed. */
 export interface QueueAddress {
   readonly host: string;
   readonly port: number;
@@ -10,53 +10,53 @@ export interface QueueAddress {
   readonly text: string;
 }
 
-/** How many jobs of a lane may begin in a span of time, over all workers. */
+/** How many jobs of a lane may start within a period, over all workers. */
 export interface Rate {
   readonly jobs: number;
-  /** Milliseconds. */
+  /** The period. Milliseconds. */
   readonly everyMs: number;
 }
 
-/** One job. The same `id` is never in the queue twice. */
+/** A job. The queue never contains the same `id` twice. */
 export interface QueueItem {
-  /** Letters, digits and dashes, with a letter first. */
+  /** Letters, digits and dashes; starts with a letter. */
   readonly id: string;
-  /** What shares a rate limit: letters, digits and `._:[]-`. */
+  /** Jobs of one lane share a rate limit. Letters, digits and `._:[]-`. */
   readonly lane: string;
-  /** JSON. No secrets: everyone with access to the Redis server can read it. */
+  /** JSON. Must not contain secrets: everyone with access to the Redis server can read it. */
   readonly payload: unknown;
 }
 
 /**
- * How a job ended; `result`: what the worker made of it, as JSON, undefined when it never got that far. To be validated: who
- * can write to the Redis can have made it.
+ * How a job ended. `result`: the worker's JSON result, undefined when there was none. It must be validated, because
+ * anyone with write access to Redis could have written it.
  */
 export interface FinishedJob {
   readonly id: string;
   readonly state: 'done' | 'dead';
   readonly result: unknown;
-  /** Why it is dead, one line. */
+  /** Why it failed permanently, on one line. */
   readonly reason: string | undefined;
 }
 
-/** A job that was given up. */
+/** A job that failed permanently. */
 export interface DeadJob {
   readonly id: string;
   readonly lane: string;
   readonly payload: unknown;
   readonly reason: string;
-  /** Times it was tried. */
+  /** Number of attempts. */
   readonly attempts: number;
 }
 
-/** What a worker made of one try. `failure`: it did not work; with `retry` it is tried again later. */
+/** The outcome of one attempt. `failure`: it failed; with `retry` it is repeated later. */
 export interface JobTry {
-  /** JSON; kept from try to try. */
+  /** JSON; passed on to the next attempt. */
   readonly result: unknown;
   readonly failure?: { readonly reason: string; readonly retry: boolean } | undefined;
 }
 
-/** Does one job. `previous`: result of the try before. Rejects only when `signal` aborts: then the job is given back. */
+/** Runs one job. `previous`: the result of the previous attempt. Rejects only when `signal` aborts; the job is then returned. */
 export type DoJob = (
   payload: unknown,
   options: { readonly previous: unknown; readonly signal: AbortSignal },

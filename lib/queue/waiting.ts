@@ -1,6 +1,6 @@
 import { delay, onAbort } from '../util/index.js';
 
-/** Resolves when `work` has settled, or after `ms`. */
+/** Resolves when `work` has settled, or after `ms` milliseconds. */
 export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const limit = new AbortController();
   const settled = work.then(
@@ -11,7 +11,7 @@ export async function within(ms: number, work: Promise<unknown>): Promise<void> 
   limit.abort();
 }
 
-/** What `work` resolves with; rejects when `signal` aborts first: commands to a Redis that is away wait for ever. */
+/** The result of `work`; rejects when `signal` aborts first, because commands to an unavailable Redis never settle. */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let forgetAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -21,7 +21,7 @@ export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promi
     return await Promise.race([work, aborted]);
   } finally {
     forgetAbort?.();
-    // Whatever it still comes to is nobody's.
+    // Its later result is irrelevant.
     work.catch(() => undefined);
   }
 }

@@ -1,8 +1,8 @@
 import { isLoopbackHost } from '../http/index.js';
 
 /**
- * Where `host[:port]` may be spoken to, in the order to try: nearly all loopback hosts speak plain http, others it only
- * when `tlsVerify` is off, and then last.
+ * The origins to try for `host[:port]`, in order. Loopback hosts are tried over plain HTTP first, as nearly all of them
+ * use it; other hosts over plain HTTP only when `tlsVerify` is false, and then last.
  */
 export function candidateOrigins(host: string, tlsVerify: boolean): readonly string[] {
   const schemes = isLoopbackHost(host) ? ['http', 'https'] : tlsVerify ? ['https'] : ['https', 'http'];

@@ -11,37 +11,37 @@ import { ping } from './v2/ping.js';
 import { openReader, openWriter } from './v2/repository.js';
 import { listRepositories } from './v2/tags.js';
 
-/** Options of `createRegistryClient`; those of the HTTP client pass through. */
+/** Options of `createRegistryClient`, including those of the HTTP client. */
 export interface RegistryClientOptions extends HttpClientOptions {
-  /** False for a host accepts any certificate and plain http there. Default: true for every host. */
+  /** False accepts any certificate and plain HTTP, for all hosts or for one. Default: true for every host. */
   readonly tlsVerify?: boolean | ((host: string) => boolean);
   /** Credentials for `host[:port]`; default: none. */
   readonly credentials?: CredentialLookup;
-  /** Headers for every request to a registry; never for another host that it leads to. Default: none. */
+  /** Headers for every request to a registry, never sent to other hosts. Default: none. */
   readonly requestHeaders?: EndpointOptions['requestHeaders'];
-  /** The host of a registry's token service, where it is another one that may get passwords. Default: those known. */
+  /** The host of a registry's token service when it differs from the registry and may receive passwords. Default: a built-in list. */
   readonly tokenService?: AuthorizerOptions['tokenService'];
-  /** Parts of one large blob to fetch at once. Default `auto`: several where one connection is slow. */
+  /** Parts of one large blob to fetch concurrently. Default `auto`: several when one connection is slow. */
   readonly connections?: number | 'auto';
-  /** Where a repository is read from: mirrors in their order, then itself. Default: only from itself. */
+  /** The sources of a repository: its mirrors in order, then itself. Default: only itself. */
   readonly sources?: (host: string, repository: string) => readonly [...RepositorySource[], RepositorySource];
-  /** Throws UsageError where nothing may be read from: asked for URLs of foreign layers. Default: all may. */
+  /** Called for the URLs of foreign layers; throws UsageError when reading from there is forbidden. Default: all are allowed. */
   readonly checkPlace?: (host: string, path: string) => void;
-  /** Which protocol to speak; default `auto`: v2, and v1 where the host speaks nothing else. */
+  /** The protocol to use; default `auto`: v2, or v1 when the host supports nothing else. */
   readonly registryVersion?: RegistryVersion;
 }
 
-/** A place to read a repository from. */
+/** A source to read a repository from. */
 export interface RepositorySource {
   readonly host: string;
   readonly repository: string;
-  /** Any certificate and plain http will do there. */
+  /** Accept any certificate and plain HTTP. */
   readonly insecure?: boolean;
-  /** The only kind of reference it may be asked for; default: both. */
+  /** The only kind of reference to request there; default: both. */
   readonly only?: 'digest' | 'tag';
 }
 
-/** Makes a registry client; nothing is loaded or sent before its first request. Close it when done. */
+/** Creates a registry client. It loads and sends nothing before its first request. The caller closes it. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
   const {
     tlsVerify = true,
@@ -122,7 +122,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     // eslint-disable-next-line @typescript-eslint/require-await
     open: async ({ host, repository }, { signal, mirrors: fromMirrors = true }): Promise<RepositoryReader> => {
       signal.throwIfAborted();
-      // Asked in any case: it throws for what is blocked.
+      // Always called, because it throws for blocked registries.
       const places = sources?.(host, repository) ?? [{ host, repository }];
       if (!fromMirrors) return openAt({ host, repository });
       const itself = { ...openAt(places.at(-1)!), host, repository };
@@ -160,7 +160,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   };
 }
 
-/** The name becomes part of a URL path: a caller that did not parse it must not reach another one. */
+/** The name becomes part of a URL path, so an unparsed one could address another repository. */
 function checkName(repository: string): void {
   if (isRepositoryName(repository)) return;
   throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {

@@ -7,30 +7,30 @@ import type { BlobSource } from './types.js';
 /** Options of `foreignBlob`. */
 export interface ForeignBlobOptions {
   readonly http: HttpClient;
-  /** The registry, which is asked first: it may have the blob all the same. */
+  /** Tried first: the registry may store the blob anyway. */
   readonly registry?: BlobSource | undefined;
   readonly priority?: number | undefined;
-  /** Host of the registry whose manifest names the URLs: a public one may name public ones only. Undefined: no registry does. */
+  /** The host of the registry that served the manifest; a public registry may only name public URLs. Undefined: no restriction. */
   readonly namedBy?: string | undefined;
-  /** Throws UsageError for what nothing may be read from. */
+  /** Throws UsageError when reading from a place is forbidden. */
   readonly check?: ((host: string, path: string) => void) | undefined;
 }
 
-/** URLs that are tried; a manifest may name any number. */
+/** At most this many URLs are tried; a manifest may list any number. */
 const MAX_URLS = 10;
-/** How often the connection to one place may break before the next one is asked. */
+/** After this many broken connections, the next URL is tried. */
 const MAX_BREAKS = 3;
 
 /**
- * A non-distributable (foreign) layer (image-spec, "urls"): from the registry, else from its URLs in order. Hosts of URLs
- * are told nothing but what is wanted: no login, no cookie, no certificate, no header of the registry's. A place that fails,
- * whose connections break, or whose bytes had to be read once more, is left for the next. Opening throws what the registry
- * throws, TransportError, and NotFoundError when no place has it.
+ * A non-distributable (foreign) layer (image-spec, "urls"), read from the registry or else from its URLs in order.
+ * Requests to the URLs carry no credentials, cookies, client certificate or registry headers. A source is given up when
+ * it fails, when its connections keep breaking, or when its bytes have to be read again. Opening throws the registry's
+ * error, TransportError, or NotFoundError when no source has the blob.
  */
 export function foreignBlob(descriptor: Descriptor, options: ForeignBlobOptions): BlobSource {
   const { registry } = options;
   const given = (descriptor.urls ?? []).slice(0, MAX_URLS);
-  // Only the last is worth waiting for where nobody answers.
+  // Only the last URL gets the full number of connection retries.
   const urls = given.map((url, i) => placeAt(url, descriptor, { ...options, hurry: i < given.length - 1 }));
   const places = [...(registry === undefined ? [] : [registry]), ...urls];
   let at = 0;
@@ -72,7 +72,7 @@ export function foreignBlob(descriptor: Descriptor, options: ForeignBlobOptions)
 
 function foreignBlobError({ digest }: Descriptor, failures: readonly Error[]): ImgtoolError {
   const message = `layer ${digest} is non-distributable (foreign), and no place has it: ${failures.map((error) => error.message).join('; ')}`;
-  const hint = 'its manifest names the places; a copy of the image that has this layer itself would help';
+  const hint = 'its manifest lists these URLs; use a copy of the image that contains the layer itself';
   const broken = failures.find((error) => error instanceof TransportError);
   if (broken !== undefined) {
     return new TransportError(message, { host: broken.host, phase: broken.phase, hint, cause: broken });
@@ -99,7 +99,7 @@ function placeAt(
   const open: BlobSource['open'] = async ({ signal, offset = 0, length }) => {
     if (url === undefined) throw urlError('is not an http or https URL');
     if (namedBy !== undefined && !(await mayLeadTo(new URL(`https://${namedBy}`), url)))
-      throw urlError('is an address of a private network');
+      throw urlError('is an address in a private network');
     check?.(url.host, url.pathname.slice(1));
     const { status, headers, body } = await ranges.get({ offset, length, signal });
     const why = unfit(status, headers, { size, offset });
@@ -110,7 +110,7 @@ function placeAt(
   return { open };
 }
 
-/** Why an answer is not what was asked for. Bytes. */
+/** Why a response cannot be used, or undefined when it can. Bytes. */
 function unfit(
   status: number,
   headers: HttpHeaders,
@@ -118,14 +118,14 @@ function unfit(
 ): string | undefined {
   if (status === 206) {
     const from = /^bytes (\d+)-/.exec(headers['content-range'] ?? '')?.[1];
-    return Number(from ?? NaN) === wanted.offset ? undefined : 'sent another range than the one asked for';
+    return Number(from ?? NaN) === wanted.offset ? undefined : 'sent a different range than requested';
   }
   if (status !== 200) return `answered ${status}`;
   const length = headers['content-length'] ?? String(wanted.size);
   return Number(length) === wanted.size ? undefined : `has ${length} bytes, not ${wanted.size}`;
 }
 
-/** Without user and password: they would be sent. */
+/** Removes user and password, which would otherwise be sent. Undefined for other URLs. */
 function httpUrl(text: string): URL | undefined {
   if (!URL.canParse(text)) return undefined;
   const url = new URL(text);

@@ -1,6 +1,6 @@
 /**
- * Registries: protocol v2 (OCI distribution-spec 1.1 and Docker's), and v1 beside it. Moves bytes as they are;
- * verifies manifests, leaves blobs to the ingest. Stores nothing.
+ * Registry clients: protocol v2 (OCI distribution-spec 1.1 and Docker's) and v1. Transfers bytes unchanged; verifies
+ * manifests, leaves verifying blobs to their consumer. Stores nothing.
  * May import `errors`, `spec`, `progress`, `util`, `sys`, `http` and `auth`.
  */
 export { createRegistryClient, type RegistryClientOptions } from './client.js';

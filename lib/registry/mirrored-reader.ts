@@ -3,16 +3,16 @@ import type { BlobSource, RepositoryReader, TagOrDigest } from './types.js';
 
 type OpenRequest = Parameters<BlobSource['open']>[0];
 
-/** A repository that may be read from, and for which kind of reference. */
+/** A mirror and the kind of reference that it may be asked for. */
 export interface MirrorChoice {
   readonly reader: RepositoryReader;
   readonly only?: 'digest' | 'tag' | undefined;
 }
 
-/** How long a host that could not be reached is not asked again. Milliseconds. */
+/** How long an unreachable host is skipped. Milliseconds. */
 const DOWN_MS = 60_000;
 
-/** Hosts that could not be reached a short while ago. */
+/** The hosts that were unreachable recently. */
 export class DownHosts {
   readonly #until = new Map<string, number>();
 
@@ -27,17 +27,18 @@ export class DownHosts {
 
 /** Options of `mirroredReader`. */
 export interface MirroredReaderOptions {
-  /** Hosts that could not be reached. Shared by the readers of a client. */
+  /** Unreachable hosts, shared by the readers of a client. */
   readonly down: DownHosts;
-  /** Told why the next one is asked. */
+  /** Called with the reason when the next source is tried. */
   readonly onFailure: (mirror: string, line: string) => void;
 }
 
 /**
- * A repository read from the first of its mirrors that can give what is asked, and last from itself; it goes by the name
- * of the latter. A mirror that fails in any way is passed over; the error of the last one is thrown. Tags and referrers are
- * listed at the source alone, as mirrors know only what was asked of them. A mirror whose bytes of a blob broke off, or were
- * not what the reader wanted (it opens the blob from its start once more), is not asked for that blob again.
+ * Reads a repository from the first mirror that has the requested data, and from the repository itself last. Uses the
+ * repository's own name. A mirror that fails in any way is skipped; the error of the last source is thrown. Tags and
+ * referrers are listed only at the repository itself, because mirrors know only what was pulled through them. A mirror
+ * is skipped for a blob after its transfer broke off or the reader opened the blob from the start again (its bytes were
+ * wrong).
  */
 export function mirroredReader(
   mirrors: readonly MirrorChoice[],
@@ -59,7 +60,7 @@ export function mirroredReader(
         signal.throwIfAborted();
         if (!(error instanceof ImgtoolError)) throw error;
         if (error instanceof TransportError) down.add(reader.host);
-        onFailure(reader.host, `mirror ${reader.host}: ${error.message}; asking the next`);
+        onFailure(reader.host, `mirror ${reader.host}: ${error.message}; trying the next source`);
       }
     }
     return ask(itself);
@@ -78,7 +79,7 @@ export function mirroredReader(
       const pass = (reader: RepositoryReader, why: string): void => {
         if (reader === itself || passed.has(reader)) return;
         passed.add(reader);
-        onFailure(reader.host, `mirror ${reader.host}: ${why}; asking the next`);
+        onFailure(reader.host, `mirror ${reader.host}: ${why}; trying the next source`);
       };
       const open = async (reader: RepositoryReader, request: OpenRequest): ReturnType<BlobSource['open']> => {
         const opened = await reader.blob(descriptor, options).open(request);
@@ -93,7 +94,7 @@ export function mirroredReader(
         connections: itself.blob(descriptor).connections ?? 1,
         open: (request) => {
           if ((request.offset ?? 0) === 0) {
-            for (const reader of served) pass(reader, `its blob ${descriptor.digest} must be read again`);
+            for (const reader of served) pass(reader, `blob ${descriptor.digest} has to be read again`);
             served.clear();
           }
           return first('digest', request.signal, (reader) => open(reader, request), passed);

@@ -1,9 +1,9 @@
 import { isRetryableStatus, type HostFacts, type StreamedResponse } from '../http/index.js';
 
-/** What is asked for of something that is read in pieces. Bytes. */
+/** A piece of a resource. Bytes. */
 export interface Piece {
   readonly offset: number;
-  /** Default: all the rest. */
+  /** Default: everything from `offset` on. */
   readonly length?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -13,26 +13,26 @@ type Send = (headers: Readonly<Record<string, string>>, signal: AbortSignal) => 
 const STRONG_TAG = /^"[\x21\x23-\x7e]{1,512}"$/;
 
 /**
- * Reads one thing of known size in pieces, as a server gives them: asks for a range only as long as it is of what came before
- * (`If-Range`, RFC 9110, 13.1.5), and for the whole where the server has another thing by now or does not like the range.
- * A host that likes no ranges is not asked for any more.
+ * Reads a resource of known size in pieces. Requests a range only while the resource is unchanged (`If-Range`, RFC
+ * 9110, 13.1.5), and the whole when the server's version has changed or the server refuses the range. A host that
+ * refused a range gets no further range requests.
  */
 export class RangedGet {
   readonly #send: Send;
   readonly #size: number;
   readonly #facts: HostFacts;
   #tag: string | undefined;
-  /** The servers behind one name may tag the same bytes differently: then the tags are of no use. */
+  /** Servers behind one name may have different ETags for the same bytes; ETags are ignored then. */
   #tagsDiffer = false;
 
-  /** `send`: makes the request to the host of `facts` with further headers. `size` in bytes. */
+  /** `send` sends the request to the host of `facts` with additional headers. `size` is in bytes. */
   constructor(size: number, facts: HostFacts, send: Send) {
     this.#size = size;
     this.#facts = facts;
     this.#send = send;
   }
 
-  /** The answer, whatever it is: with status 206 it begins at `offset`, with 200 at the start. */
+  /** Resolves with any response: status 206 starts at `offset`, status 200 at the beginning. */
   async get({ offset, length, signal }: Piece): Promise<StreamedResponse> {
     if ((offset === 0 && length === undefined) || this.#facts.refusesRanges === true) return this.#whole(signal);
     const tag = offset > 0 && !this.#tagsDiffer ? this.#tag : undefined;
@@ -41,7 +41,7 @@ export class RangedGet {
     const { status } = response;
     const changed = status === 206 && this.#isOther(response, offset);
     if (changed || status === 412 || status === 416) {
-      // What we hold is not its beginning any more, or there is no such piece.
+      // The resource has changed, or it has no such piece.
       response.body.destroy();
       return this.#whole(signal);
     }
@@ -59,7 +59,7 @@ export class RangedGet {
     return this.#noted(await this.#send({}, signal));
   }
 
-  /** Whether a piece is of something else than what came before. */
+  /** True when the response is a piece of a different version. */
   #isOther({ headers }: StreamedResponse, offset: number): boolean {
     const total = /^bytes \d+-\d+\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1];
     if (total !== undefined && Number(total) !== this.#size) return true;
@@ -75,7 +75,7 @@ export class RangedGet {
   }
 }
 
-/** Some registries, storages and caches refuse ranges with any status, or send another one than was asked for. */
+/** Some registries, storage services and caches refuse ranges with an arbitrary status, or send a different range. */
 function isRefused({ status, headers }: StreamedResponse, offset: number): boolean {
   if (status !== 206) return status >= 400 && (status === 500 || !isRetryableStatus(status));
   const from = /^bytes (\d+)-\d+\/(?:\d+|\*)$/.exec(headers['content-range'] ?? '')?.[1];

@@ -1,6 +1,6 @@
 /**
  * A path or name as a string with one char per byte (latin1). File names are bytes; in this form they are cheap to join
- * and to use as keys, and comparing them with `<` compares bytes. Never shown to anybody.
+ * and to use as map keys, and `<` compares bytes. Never displayed.
  */
 export type ByteString = string;
 
@@ -12,7 +12,7 @@ export function fromByteString(text: ByteString): Buffer {
   return Buffer.from(text, 'latin1');
 }
 
-/** The components of a path; empty ones and `.` are left out. */
+/** The components of a path, without empty ones and `.`. */
 export function pathComponents(path: ByteString): ByteString[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
 }

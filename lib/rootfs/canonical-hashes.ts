@@ -2,8 +2,8 @@ import { AT_FDCWD, fdPath, readlinkAt } from '../sys/index.js';
 import { PathHash } from './path-hash.js';
 
 /**
- * Hashes of the directory `fd` by its path without links, so that one directory has one hash: all from the root at
- * `rootPath` down to the directory. Throws SyscallError.
+ * Hashes of the canonical (link-free) path of directory `fd`, so that each directory has one hash: one hash per
+ * component from the root at `rootPath` down to it. Throws SyscallError.
  */
 export function canonicalHashes(rootPath: Uint8Array, fd: number): PathHash[] {
   const path = readlinkAt(AT_FDCWD, fdPath(fd)).subarray(rootPath.length === 1 ? 0 : rootPath.length);

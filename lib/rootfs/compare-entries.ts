@@ -6,7 +6,7 @@ import { contentEqual, type FilePlace } from './content-equal.js';
 import { readXattrs, type Xattrs } from './read-metadata.js';
 import type { DataHint } from './suspects.js';
 
-/** One side of a comparison: `name` in the directory `dir`, `''` for the directory itself. */
+/** One side of a comparison: `name` in the directory `dir`, or `''` for the directory itself. */
 export interface EntryPlace {
   readonly dir: number;
   readonly stat: FileStat;
@@ -15,8 +15,8 @@ export interface EntryPlace {
 const { S_IFMT, S_IFREG, S_IFLNK } = constants;
 
 /**
- * What differs between two entries of the same name, hard links apart. `data` tells where the bytes of two files of equal
- * size have to be looked at; `path` is for errors. Gives way (yields) while it reads long files. Throws SyscallError.
+ * The differences between two entries of the same name, except hard links. `data` says where two files of equal size
+ * may differ; `path` is for errors. Yields while it reads long files. Throws SyscallError.
  */
 export function* compareEntries(
   name: ByteString,

@@ -10,21 +10,21 @@ import { readXattrs } from './read-metadata.js';
 import type { DataHint, Suspect, Suspects } from './suspects.js';
 
 const { S_IFMT, S_IFDIR, S_IFREG } = constants;
-/** What a snapshot of btrfs shows, empty, where the original holds another subvolume (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID). */
+/** A btrfs snapshot shows an empty stub where the original contains another subvolume (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID). */
 const SUBVOLUME_STUB = 2n;
-/** Mode of a root where there is nothing to compare it with. */
+/** Mode of the root when there is nothing to compare it with. */
 const FRESH_ROOT_MODE = S_IFDIR | 0o755;
 
-/** A directory of both sides of which only the suspects were looked at. */
+/** A directory of both sides in which only the suspects were compared. */
 export interface PartialDirectory {
   readonly path: ByteString;
   readonly lower: FileStat;
   readonly upper: FileStat;
-  /** Bytes of the names found added, less those found deleted. */
+  /** Total length of the added names minus the deleted names. Bytes. */
   readonly namesGrowth: number;
 }
 
-/** The names of a directory, or whether there is one at all. */
+/** The names of a directory, or why there are none. */
 type Names = ReadonlySet<ByteString> | 'unread' | 'absent';
 
 interface Frame {
@@ -33,21 +33,21 @@ interface Frame {
   next: number;
   readonly inLower: Names;
   readonly inUpper: Names;
-  /** What to look at; undefined: everything. */
+  /** The paths to compare; undefined: all. */
   readonly suspects: ReadonlyMap<ByteString, Suspect> | undefined;
   namesGrowth: number;
 }
 
-/** The two sides of one path; absent where there is nothing. */
+/** The two sides of one path; a missing file is undefined. */
 interface Sides {
   readonly lower: FileStat | undefined;
   readonly upper: FileStat | undefined;
 }
 
 /**
- * Compares two trees, everything or a list of suspects, and collects the changes. Both are read through descriptors, name
- * by name: no link is followed; other file systems and subvolumes below a root count as empty directories.
- * Life: construct, `visit` (once or more, results add up), `changes`, `close`.
+ * Compares two trees, completely or only suspect paths, and collects the changes. Reads both through descriptors, name
+ * by name, and follows no links. Other file systems and subvolumes below a root count as empty directories. Usage:
+ * construct, `visit` (once or repeatedly; results accumulate), `changes`, `close`.
  */
 export class TreeComparison {
   readonly #lower: DirectoryStack | undefined;
@@ -56,15 +56,15 @@ export class TreeComparison {
   readonly #frames: Frame[] = [];
   #reportPartial = true;
   readonly #found = new Map<ByteString, Change>();
-  /** Paths that share their inode with others on one side at least; directories count as nothing. */
+  /** Paths that share their inode with others on at least one side; without directories. */
   readonly #linked = new Map<ByteString, Sides>();
-  /** Differences of two inodes with several names, by their numbers: compared once. */
+  /** Differences between two inodes with several names, by inode numbers, so that each pair is compared once. */
   readonly #linkedAspects = new Map<string, ChangedAspect[]>();
 
   /**
-   * `lower`, `upper`: open root directories, which stay the caller's; without `lower` everything is added, and the root
-   * is changed when it is not root's with mode 0755. `onPartial` hears of each directory of which only suspects were looked
-   * at. Throws SyscallError.
+   * `lower` and `upper` are open root directories; the caller keeps and closes them. Without `lower` everything counts
+   * as added, and the root as changed unless it belongs to root with mode 0755. `onPartial` receives each directory in
+   * which only suspects were compared. Throws SyscallError.
    */
   constructor(
     lower: number | undefined,
@@ -81,7 +81,10 @@ export class TreeComparison {
     this.#upper.close();
   }
 
-  /** Compares all, or only `suspects` (`partial`: whether `onPartial` is told); a generator, so that the caller can give way to others at each step. Throws SyscallError. */
+  /**
+   * Compares everything, or only `suspects` (`partial`: call `onPartial`). A generator, so that the caller can do other
+   * work between steps. Throws SyscallError.
+   */
   *visit(suspects?: Suspects, options: { readonly partial?: boolean } = {}): Generator<void, void> {
     this.#reportPartial = options.partial ?? true;
     yield* this.#visitRoot(suspects?.root);
@@ -93,7 +96,7 @@ export class TreeComparison {
     }
   }
 
-  /** Inodes with several names seen so far. `changes` is right only when all their paths were visited. */
+  /** The inodes with several names seen so far. `changes` is correct only after all their paths were visited. */
   *linkedInodes(): Generator<{ readonly side: 'lower' | 'upper'; readonly ino: bigint }> {
     for (const { lower, upper } of this.#linked.values()) {
       if (lower !== undefined && lower.nlink > 1) yield { side: 'lower', ino: lower.ino };
@@ -101,7 +104,7 @@ export class TreeComparison {
     }
   }
 
-  /** Whether `path` was looked at and found to share its inode. */
+  /** True when `path` was visited and shares its inode. */
   hasLinked(path: ByteString): boolean {
     return this.#linked.has(path);
   }
@@ -165,10 +168,10 @@ export class TreeComparison {
     upper: FileStat,
     suspect: Suspect | undefined,
   ): Generator<void, void> {
-    // What a stub shows as its metadata is made up by the kernel at each look.
+    // The kernel makes up the metadata of a stub each time.
     const [wasStub, isStub] = [lower.ino === SUBVOLUME_STUB, upper.ino === SUBVOLUME_STUB];
     if (wasStub && isStub) return;
-    // Nothing can be put into a stub, which no blob can say.
+    // Nothing can be created inside a stub, and a layer cannot express that.
     if (wasStub || isStub) this.#found.set(path, describe('C', path, { lower, upper }, ['type']));
     const another = lower.ino !== upper.ino;
     if (!wasStub && !isStub && (suspect === undefined || suspect.touched || another))
@@ -203,7 +206,7 @@ export class TreeComparison {
     if ((sides.lower?.nlink ?? 0) > 1 || (sides.upper?.nlink ?? 0) > 1) this.#linked.set(path, sides);
   }
 
-  /** Enters the directory `name`, unless it is none or lies on another file system or subvolume. */
+  /** Enters the directory `name` unless it is not a directory or lies on another file system or subvolume. */
   #enter(
     path: ByteString,
     name: ByteString,
@@ -260,7 +263,7 @@ function describe(kind: ChangeKind, path: ByteString, sides: Sides, changed: Cha
   };
 }
 
-/** Two files that are one inode with one name are known to differ where the suspicion says; others may differ anywhere. */
+/** Two files that are one inode with one name can differ only where the suspicion says; other files anywhere. */
 function contentHint(suspect: Suspect | undefined, lower: FileStat, upper: FileStat): DataHint {
   if (suspect === undefined || suspect.deep) return 'whole';
   return lower.ino === upper.ino && lower.nlink === 1 && upper.nlink === 1 ? suspect.data : 'whole';

@@ -1,27 +1,27 @@
 import { closeSync, constants } from 'node:fs';
 import { isErrno, openAt, readBytes, type SysPath } from '../sys/index.js';
 
-/** Part of a file, bytes. */
+/** Part of a file. Bytes. */
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;
 }
 
-/** A regular file: a directory descriptor and a name in it. */
+/** A regular file: a name in an open directory. */
 export interface FilePlace {
   readonly dir: number;
   readonly name: SysPath;
-  /** Where it lies in its tree: for errors. */
+  /** Its path in the tree, for errors. */
   readonly path: SysPath;
 }
 
 const BLOCK = 1 << 20;
-/** Shared by all comparisons: nothing in them outlives a yield. */
+/** Buffers shared by all comparisons, which keep nothing in them across a yield. */
 let blocks: readonly [Buffer, Buffer] | undefined;
 
 /**
- * Whether two files of the same `size` have the same bytes, or the same bytes in `ranges`. Gives way (yields) between blocks
- * of 1 MiB. Throws SyscallError.
+ * Returns true when two files of the same `size` have the same bytes, or the same bytes in `ranges`. Yields between
+ * blocks of 1 MiB. Throws SyscallError.
  */
 export function* contentEqual(
   a: FilePlace,
@@ -53,7 +53,7 @@ export function* contentEqual(
 }
 
 function openFile({ dir, name }: FilePlace): number {
-  // O_NONBLOCK: if it has become a fifo meanwhile, nobody waits for its other end.
+  // O_NONBLOCK avoids blocking if the file has been replaced by a fifo.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   try {
     return openAt(dir, name, flags | constants.O_NOATIME);

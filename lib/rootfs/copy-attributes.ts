@@ -19,17 +19,20 @@ import {
 import { fromByteString, toByteString } from './byte-path.js';
 import type { Metadata } from './read-metadata.js';
 
-/** What attributes are taken from: metadata that was read, or given. */
+/** The attributes to copy: metadata read from a file or created by the caller. */
 export interface AttributeSource extends Pick<Metadata, 'type' | 'xattrs'> {
   readonly stat: Pick<FileStat, 'mode' | 'uid' | 'gid' | 'mtimeNs'>;
 }
 
-/** Hears of an attribute that the file system refuses. */
+/** Receives each attribute that the file system refuses. */
 export type OnRefused = (attribute: string) => void;
 
 const MODE_BITS = 0o7777;
 
-/** Gives an open file, just written as `name` in `dir`, owner, mode, attributes and times of `from`. Throws SyscallError. */
+/**
+ * Gives the open file `name` in `dir`, which has just been written, the owner, mode, attributes and times of `from`.
+ * Throws SyscallError.
+ */
 export function setFileAttributes(
   { fd, dir, name }: { readonly fd: number; readonly dir: number; readonly name: Uint8Array },
   from: AttributeSource,
@@ -41,7 +44,7 @@ export function setFileAttributes(
   setTimesFd(fd, from.stat.mtimeNs);
 }
 
-/** The same for an open directory, after its entries are there. Throws SyscallError. */
+/** Like `setFileAttributes`, for an open directory whose entries have been created. Throws SyscallError. */
 export function setDirectoryAttributes(fd: number, from: AttributeSource, onRefused: OnRefused): void {
   chownFd(fd, from.stat.uid, from.stat.gid);
   chmodFd(fd, from.stat.mode & MODE_BITS);
@@ -49,11 +52,11 @@ export function setDirectoryAttributes(fd: number, from: AttributeSource, onRefu
   setTimesFd(fd, from.stat.mtimeNs);
 }
 
-/** The same for what cannot be opened harmlessly: links, devices, fifos. No link is followed. Throws SyscallError. */
+/** Like `setFileAttributes`, for files that cannot safely be opened: links, devices, fifos. Follows no link. Throws SyscallError. */
 export function setSpecialAttributes(dir: number, name: Uint8Array, from: AttributeSource, onRefused: OnRefused): void {
   chownAt(dir, name, from.stat.uid, from.stat.gid);
   if (from.type !== 'symlink') {
-    // By a descriptor, since fchmodat would follow a link that took the name's place meanwhile.
+    // Uses a descriptor, because fchmodat would follow a link that has taken the name meanwhile.
     const fd = openAt(dir, name, O_PATH | constants.O_NOFOLLOW);
     try {
       chmodAt(AT_FDCWD, fdPath(fd), from.stat.mode & MODE_BITS);
@@ -68,7 +71,7 @@ export function setSpecialAttributes(dir: number, name: Uint8Array, from: Attrib
 function copyXattrs(path: Buffer, { xattrs }: AttributeSource, onRefused: OnRefused): void {
   for (const inherited of listXattrs(path)) {
     const key = toByteString(inherited);
-    // A new file gets the default ACL of its directory, which the original did not have.
+    // A new file inherits the default ACL of its directory, which the original may lack.
     if (key.startsWith('system.posix_acl_') && !xattrs.has(key)) removeXattr(path, inherited);
   }
   for (const [key, value] of xattrs)

@@ -5,8 +5,9 @@ const BLOCK = 1 << 20;
 const ZEROS = Buffer.alloc(BLOCK);
 
 /**
- * Copies the content of the open file `from` into the empty open file `to`: shared extents where the file systems can, else
- * block by block, holes kept. A generator, so that the caller can give way at each step. Throws node's system error.
+ * Copies the content of the open file `from` into the empty open file `to`, with shared extents where the file systems
+ * support them, else block by block with holes preserved. A generator, so that the caller can do other work between
+ * steps. Throws node's system errors.
  */
 export function* copyContent(from: number, to: number, size: bigint): Generator<void, void> {
   if (size === 0n) return;

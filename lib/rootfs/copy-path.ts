@@ -21,24 +21,23 @@ import { readMetadata } from './read-metadata.js';
 import type { ResolvedPath } from './resolve-in-root.js';
 import { runInSlices } from './walk-changes.js';
 
-/** What to copy where. */
 export interface CopyInput {
   readonly from: CopyPlace;
   readonly to: CopyPlace;
-  /** Copies what a link points to (inside its root) instead of the link, where `from` is one. */
+  /** If `from` is a link, copy its target (inside its root) instead of the link. */
   readonly followLink: boolean;
-  /** `from` is an unpacked tar, see `CopyOptions`; `to` is in a root. */
+  /** `from` is an unpacked tar (see `CopyOptions`), and `to` is in a root. */
   readonly fromTar?: boolean;
   readonly signal: AbortSignal;
-  /** Hears in one line what was left out. */
+  /** Receives one line for each omission. */
   readonly onNote: (line: string) => void;
 }
 
 /**
- * Copies a file or directory as `docker cp` does: into `to` where that is a directory, else under that name; the entries
- * alone where `from` ends in `/.`. Owners, modes, times, attributes and hard links are kept. Paths in a root are resolved
- * inside it, links included; nothing below the two places is followed. Devices go into roots only. Throws NotFoundError,
- * UsageError, SyscallError, node's system errors, AbortError; what was copied by then stays.
+ * Copies a file or directory like `docker cp`: into `to` if it is a directory, else under that name. Copies only the
+ * entries when `from` ends in `/.`. Preserves owners, modes, times, attributes and hard links. Resolves paths in a root
+ * inside it, including links; follows no links below the two places. Creates devices only in roots. Throws
+ * NotFoundError, UsageError, SyscallError, node's system errors, AbortError; files copied before an error stay.
  */
 export async function copyPath(input: CopyInput): Promise<CopyTotals> {
   const opened: Opened = [];
@@ -72,7 +71,7 @@ function* copy(
     throw there === undefined ? notFoundError(to.path) : notADirectoryError(to.path);
   }
   if (isDirectory && there !== undefined && there !== 'directory') {
-    throw new UsageError(`${to.path} is a ${there}, and ${from.path} a directory`, {
+    throw new UsageError(`${from.path} is a directory, but ${to.path} is a ${there}`, {
       hint: 'choose another destination',
     });
   }

@@ -34,39 +34,38 @@ import { inodeKey } from './same-inode.js';
 
 const { S_IFMT, S_IFDIR, O_NOFOLLOW, O_WRONLY, O_CREAT, O_EXCL } = constants;
 
-/** Links to directories that may lie behind one another; each holds a directory open. */
+/** The most links to directories to follow one after another; each holds a directory open. */
 const MAX_LINKS = 40;
 
-/** How trees are copied. */
 export interface CopyOptions {
-  /** Devices are made; without it they are left out. */
+  /** Create devices; otherwise they are omitted. */
   readonly devices: boolean;
-  /** Sockets are made; without it they are left out. */
+  /** Create sockets; otherwise they are omitted. */
   readonly sockets?: boolean;
   /**
-   * The source is an unpacked tar. Directories dated 1970 are ones that it only implied: those already there stay as they
-   * are. A link to a directory stands for it (`lib`, where `/usr` was merged).
+   * The source is an unpacked tar. Its directories dated 1970 were only implied by the tar: existing directories are
+   * then left unchanged. A link to a directory counts as the directory (`lib` on systems with merged `/usr`).
    */
   readonly fromTar: boolean;
-  /** Hears in one line what was left out. */
+  /** Receives one line for each omission. */
   readonly onNote: (line: string) => void;
 }
 
-/** What was copied. */
 export interface CopyTotals {
   readonly entries: number;
-  /** Of file contents. */
+  /** Size of the copied file contents. Bytes. */
   readonly bytes: number;
 }
 
 /**
- * Copies trees with owners, modes, times, attributes and hard links. Below the two places given, no link is followed on
- * either side, whatever others change meanwhile (with `fromTar`: only inside the root); what is not a directory takes the
- * place of what is not one. Links between what one copier copies stay links. Used once; nothing to close.
+ * Copies trees with owners, modes, times, attributes and hard links. Below the two given places it follows no link on
+ * either side, regardless of concurrent changes (with `fromTar`: only links inside the root). A file replaces an
+ * existing file that is not a directory. Files that share an inode within one copier share one in the copy. For one
+ * use; nothing to close.
  */
 export class TreeCopier {
   readonly #options: CopyOptions;
-  /** First copy of each inode with several names: its path below the first place, and its inode. */
+  /** The first copy of each inode with several names: its path below the first place, and its status. */
   readonly #links = new Map<string, { readonly path: ByteString; readonly stat: FileStat }>();
   readonly #noted = new Set<string>();
   #entries = 0;
@@ -82,15 +81,18 @@ export class TreeCopier {
     return { entries: this.#entries, bytes: this.#bytes };
   }
 
-  /** Copies what is not a directory from `from` to `to`; a generator, so that the caller can give way. Throws SyscallError, UsageError. */
+  /**
+   * Copies a file that is not a directory. A generator, so that the caller can do other work between steps. Throws
+   * SyscallError, UsageError.
+   */
   *leaf(from: TreeEntry, to: TreeEntry): Generator<void, void> {
     yield* this.#leaf(from, { ...to, path: toByteString(to.name), top: to.dir });
   }
 
   /**
-   * Copies the entries of the open directory `from` into the open directory `to`, which may have some already; both stay
-   * open, and `to` keeps its own attributes. `place`: where `to` lies, if links are to be followed. Throws SyscallError,
-   * UsageError.
+   * Copies the entries of the open directory `from` into the open directory `to`, which may already have some. Both
+   * stay open, and `to` keeps its own attributes. `place`: the location of `to`, required for following links. Throws
+   * SyscallError, UsageError.
    */
   *entriesOf(from: number, to: number, place: PlaceInRoot = { root: to, path: '' }): Generator<void, void> {
     this.#rootInode = inodeKey(statAt(to, ''));
@@ -148,7 +150,7 @@ export class TreeCopier {
     }
   }
 
-  /** Copies the current directory of `source` to where a link leads that has its place. Closes `linked`. */
+  /** Copies the current directory of `source` into the directory to which a link in its place leads. Closes `linked`. */
   *#throughLink(source: DirectoryStack, metadata: Metadata, linked: LinkedDirectory): Generator<void, void> {
     const target = new DirectoryStack(linked.fd);
     try {
@@ -162,7 +164,7 @@ export class TreeCopier {
     }
   }
 
-  /** What a tar only implied is as old as its copy. */
+  /** Directories that a tar only implied get the current time. */
   #dated(metadata: Metadata): Metadata {
     if (!this.#options.fromTar || !isImplied(metadata)) return metadata;
     return { ...metadata, stat: { ...metadata.stat, mtimeNs: BigInt(Date.now()) * 1_000_000n } };
@@ -177,7 +179,7 @@ export class TreeCopier {
   *#leaf(from: TreeEntry, to: TreeEntry & { readonly path: ByteString; readonly top: number }): Generator<void, void> {
     const there = statAtIfThere(to.dir, to.name);
     if (there !== undefined && (there.mode & S_IFMT) === S_IFDIR)
-      throw new UsageError(`${displayPath(to.name)} is a directory there, and no directory here`, {
+      throw new UsageError(`${displayPath(to.name)} is a directory at the destination, but not at the source`, {
         hint: 'remove it first, or choose another destination',
       });
     const metadata = readMetadata(from.dir, from.name);
@@ -187,7 +189,7 @@ export class TreeCopier {
       this.#options.onNote(`${type} ${displayPath(to.name)} left out`);
       return;
     }
-    // Under another name first, so that what is there is replaced as a whole or stays, and no link is written through.
+    // Written under a temporary name first, so that an existing file is replaced completely or stays, and no link is followed.
     const temporary = Buffer.from(`.imgtool-${randomBytes(8).toString('hex')}`);
     try {
       if (!this.#link(stat, to, temporary)) {
@@ -198,12 +200,12 @@ export class TreeCopier {
       renameAt(to.dir, temporary, to.dir, to.name);
       this.#entries += 1;
     } finally {
-      // Still there after a failure, and when it is a link to what has the name already.
+      // Still exists after a failure, and when it is a link to the file of that name.
       unlinkIfThere(to.dir, temporary);
     }
   }
 
-  /** Makes `temporary` a link to an earlier copy of the same inode; false when there is none or it cannot be. */
+  /** Makes `temporary` a hard link to an earlier copy of the same inode. Returns false when there is none or linking fails. */
   #link(stat: FileStat, { dir, top }: { readonly dir: number; readonly top: number }, temporary: Buffer): boolean {
     const first = stat.nlink > 1 ? this.#links.get(inodeKey(stat)) : undefined;
     if (first === undefined) return false;
@@ -248,15 +250,17 @@ export class TreeCopier {
     setSpecialAttributes(dir, name, metadata, this.noteRefused);
   }
 
-  /** Notes an attribute that could not be copied, each once. */
+  /** Notes an attribute that could not be copied, once. */
   readonly noteRefused: OnRefused = (attribute) => {
     if (this.#noted.has(attribute)) return;
     this.#noted.add(attribute);
-    this.#options.onNote(`attribute ${displayPath(fromByteString(attribute))} left out: not possible there`);
+    this.#options.onNote(
+      `attribute ${displayPath(fromByteString(attribute))} left out: not supported at the destination`,
+    );
   };
 }
 
-/** A file without a name until it is complete, so that a process that is killed leaves none; undefined where there are none. */
+/** An unnamed file until the copy is complete, so that a killed process leaves nothing behind. Undefined where unsupported. */
 function openUnnamed(dir: number): number | undefined {
   try {
     return openAt(dir, '.', O_WRONLY | O_TMPFILE, 0o600);
@@ -270,7 +274,7 @@ function isImplied({ stat }: Metadata): boolean {
   return stat.mtimeNs === 0n;
 }
 
-/** False when there is a directory already. */
+/** Returns false when the directory exists. */
 function makeDirectory(dir: number, name: Uint8Array): boolean {
   try {
     mkdirAt(dir, name, 0o700);
@@ -279,7 +283,7 @@ function makeDirectory(dir: number, name: Uint8Array): boolean {
     if (!isErrno(error, 'EEXIST')) throw error;
     const type = entryType(statAt(dir, name).mode);
     if (type === 'directory') return false;
-    throw new UsageError(`${displayPath(name)} is a ${type} there, and a directory here`, {
+    throw new UsageError(`${displayPath(name)} is a ${type} at the destination, but a directory at the source`, {
       hint: 'remove it first, or choose another destination',
     });
   }

@@ -26,39 +26,39 @@ import { canonicalHashes } from './canonical-hashes.js';
 import { PathHash } from './path-hash.js';
 import { timesAddress } from './times-address.js';
 
-/** Directories held open at once; a deeper one is opened from the root in one step, alone. */
+/** The most directories held open at once; a deeper one is opened on its own, in one step from the root. */
 const MAX_CHAIN = 64;
 const STATX_MODE_UID_GID_MTIME = 0x2 | 0x8 | 0x10 | 0x40;
 const S_ISGID = 0o2000;
 
-/** A directory inside the root, open. Valid until the chain is asked for another one. */
+/** An open directory inside the root. Valid until the chain is asked for another one. */
 export interface DirHandle {
   readonly fd: number;
-  /** What is made inside inherits this directory's group. */
+  /** New files inside inherit this directory's group. */
   setgid: boolean;
-  /** What is made inside inherits access rules (it has a default ACL). */
+  /** New files inside inherit access rules (the directory has a default ACL). */
   inheritsAcl: boolean;
-  /** Set when something inside was changed: its modification time is put back when the handle is closed. */
+  /** Something inside was changed: the modification time is restored when the handle is closed. */
   touched: boolean;
   mtimeSeconds: number;
   mtimeNanos: number;
-  /** Of its canonical path. */
+  /** Hash of its canonical path. */
   readonly hash: PathHash;
-  /** Set by `enter` with `create`: the directory counts as mentioned. */
+  /** Set by `enter` with `create`: the directory counts as mentioned by the layer. */
   mentioned: boolean;
 }
 
 interface Link extends DirHandle {
-  /** Length of the textual path in `#path`. */
+  /** Length of its textual path in `#path`. */
   readonly end: number;
-  /** Hashes of the directories above that no other link stands for. */
+  /** Hashes of the parent directories that have no link of their own in the chain. */
   readonly above: readonly PathHash[];
 }
 
-/** What `enter` can meet instead of a directory. */
+/** The results of `enter` other than a directory. */
 export type NoDirectory = 'missing' | 'blocked';
 
-/** Scratch memory for structures the kernel reads or fills. */
+/** Scratch memory for structures that the kernel reads or fills. */
 const memory = new Uint8Array(512);
 const memoryAddress = addressOf(memory);
 const words = new Uint32Array(memory.buffer);
@@ -71,10 +71,10 @@ const accessAcl = Buffer.from('system.posix_acl_access\0');
 const ACCESS_ACL_ADDRESS = addressOf(accessAcl);
 
 /**
- * The directories on the way to the entry in work, kept open while entries follow one another down and up a tree.
- * A link on the way resolves inside the root (openat2, RESOLVE_IN_ROOT). Modification times of directories touched are
- * put back when they are left. At most one handle for an inode has a time to put back: a path through a link is opened
- * alone, after all others are closed. Throws SyscallError.
+ * The parent directories of the current entry, kept open while entries follow each other through a tree. Links in a
+ * path resolve inside the root (openat2, RESOLVE_IN_ROOT). Restores the modification times of touched directories when
+ * it leaves them. At most one handle per inode has a time to restore: a path through a link is opened on its own, after
+ * all others are closed. Throws SyscallError.
  */
 export class DirChain {
   readonly #rootFd: number;
@@ -86,7 +86,7 @@ export class DirChain {
   readonly #nameAddress = addressOf(this.#name);
   readonly #onMention: (hash: PathHash) => void;
 
-  /** `rootFd` stays the caller's. `onMention` is told each directory that `enter` with `create` passes, once a visit. */
+  /** `rootFd` remains the caller's. `onMention` receives each directory that `enter` with `create` passes, once per visit. */
   constructor(rootFd: number, onMention: (hash: PathHash) => void) {
     this.#rootFd = rootFd;
     this.#rootPath = readlinkAt(AT_FDCWD, fdPath(rootFd));
@@ -95,8 +95,9 @@ export class DirChain {
   }
 
   /**
-   * The directory at `bytes[0..end)` (clean, as RelativePath has it). With `create`, missing ones are made, 0755, owner
-   * root, time 0. `missing` (never with `create`), `blocked`: something on the way is no directory, or a link to none.
+   * The directory at `bytes[0..end)` (a clean path as in RelativePath). With `create`, missing directories are created
+   * with mode 0755, owner root and time 0. Returns `missing` (never with `create`) or `blocked` (a component is not a
+   * directory, nor a link to one).
    */
   enter(bytes: Uint8Array, end: number, create: boolean): DirHandle | NoDirectory {
     let link = this.#common(bytes, end);
@@ -110,8 +111,8 @@ export class DirChain {
   }
 
   /**
-   * Takes the open directory `fd` at the path `bytes[0..end)`, a child of the last one entered, into the chain with
-   * the time it shall have in the end.
+   * Adds the open directory `fd` at the path `bytes[0..end)`, a child of the last one entered, to the chain. Its
+   * modification time is set to the given one in the end.
    */
   adopt(
     fd: number,
@@ -125,14 +126,14 @@ export class DirChain {
     this.#onMention(hash);
   }
 
-  /** The open handle at exactly that path, if there is one. */
+  /** The open handle at exactly this path, if any. */
   find(bytes: Uint8Array, end: number): DirHandle | undefined {
     return this.#links.find(
       (link) => link.end === end && (end > 0 || !this.#rootAside) && this.#matches(bytes, link.end),
     );
   }
 
-  /** Sets what the root's modification time shall be in the end; its other traits are looked at again. */
+  /** Sets the final modification time of the root, and reads its other properties again. */
   setRootTime(seconds: number, nanos: number): void {
     const root = this.#common(this.#path, 0);
     this.#look(root);
@@ -141,18 +142,18 @@ export class DirChain {
     root.touched = true;
   }
 
-  /** Closes all handles, times put back. */
+  /** Closes all handles and restores modification times. */
   close(): void {
     this.#closeAll();
     this.#restore(this.#links[0]!);
   }
 
-  /** Closes all handles as they are, after a failure. */
+  /** Closes all handles without restoring times, after a failure. */
   abandon(): void {
     while (this.#links.length > 1) closeSync(this.#links.pop()!.fd);
   }
 
-  /** Closes what is not on the way to the path; returns the deepest that is. */
+  /** Closes the handles that are not on the path. Returns the deepest one that is. */
   #common(bytes: Uint8Array, end: number): Link {
     const links = this.#links;
     for (;;) {
@@ -171,7 +172,7 @@ export class DirChain {
 
   #matches(bytes: Uint8Array, end: number): boolean {
     const path = this.#path;
-    // Siblings differ near the end.
+    // Sibling paths differ near the end.
     for (let index = end - 1; index >= 0; index -= 1) if (path[index] !== bytes[index]) return false;
     return true;
   }
@@ -212,7 +213,7 @@ export class DirChain {
     return link;
   }
 
-  /** Makes a new directory what it would be elsewhere: without its parent's group, setgid bit and access rules. */
+  /** Removes the inherited group, setgid bit and access rules of a new directory. */
   #disinherit(fd: number, path: Uint8Array): void {
     directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
     directRemoveXattr(fd, DEFAULT_ACL_ADDRESS);
@@ -221,8 +222,8 @@ export class DirChain {
   }
 
   /**
-   * Opens a path that leads through a link, or is very deep, in one step and alone. `hashes`: those of the directories
-   * on the way, the last its own, when they are known.
+   * Opens on its own and in one step a path that leads through a link or is very deep. `hashes`: the hashes of the
+   * directories on the path, its own last, if known.
    */
   #resolve(bytes: Uint8Array, stop: number, hashes?: readonly PathHash[]): Link | NoDirectory {
     this.#closeAll();

@@ -3,7 +3,7 @@ import { SyscallError } from '../errors.js';
 import { OPEN_DIRECTORY, openAt, statAt, type FileStat } from '../sys/index.js';
 import { fromByteString, type ByteString } from './byte-path.js';
 
-/** Open descriptors along the way from the root; deeper trees are walked too, ancestors above are opened again. */
+/** The most open descriptors along the path; in deeper trees, ancestors are closed and opened again. */
 const KEPT_OPEN = 64;
 const PARKED = -1;
 
@@ -13,13 +13,13 @@ interface Level {
 }
 
 /**
- * The directories from a root down to the current one, held open by relative handles, so that no path is ever longer than
- * one name: any depth works, and nothing outside the root is reached.
+ * The directories from a root down to the current one, each opened relative to its parent. Paths in system calls are
+ * never longer than one name, so any depth works, and nothing outside the root is reached.
  */
 export class DirectoryStack {
   readonly #levels: Level[] = [];
 
-  /** `root`: an open directory, which this stack closes in the end. */
+  /** `root`: an open directory, which the stack closes in the end. */
   constructor(root: number) {
     this.#levels.push({ fd: root, stat: statAt(root, '') });
   }
@@ -33,12 +33,15 @@ export class DirectoryStack {
     return this.#levels.length;
   }
 
-  /** stat of the current directory when it was entered. */
+  /** Status of the current directory when it was entered. */
   get stat(): FileStat {
     return this.#top().stat;
   }
 
-  /** Enters `name`, which `stat` was told of; `''` enters nothing. Throws SyscallError, also when it is another one now. */
+  /**
+   * Enters the directory `name` with status `stat`; `''` enters nothing. Throws SyscallError, also when it is a
+   * different directory now.
+   */
   enter(name: ByteString, stat: FileStat): void {
     const fd = openAt(this.fd, fromByteString(name), OPEN_DIRECTORY);
     try {
@@ -52,14 +55,14 @@ export class DirectoryStack {
     if (far !== undefined) park(far);
   }
 
-  /** Goes back to the directory above. */
+  /** Returns to the parent directory. */
   leave(): void {
     const child = this.#levels.pop();
     const parent = this.#levels.at(-1);
     if (child === undefined || parent === undefined) throw new TypeError('cannot leave the root');
     try {
       if (parent.fd !== PARKED) return;
-      // `..` cannot lead astray: what it opens has to be the directory that we came from.
+      // Safe with `..`, because the result must be the directory we came from.
       parent.fd = openAt(child.fd, '..', OPEN_DIRECTORY);
       checkSame(parent.fd, parent.stat);
     } finally {

@@ -20,8 +20,8 @@ import { readMetadata } from './read-metadata.js';
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Opens a directory of this machine for reading, contained: no link is followed, and what is replaced by another thing while it
- * is read is an error. The caller closes it. Throws SyscallError.
+ * Opens a directory of this machine for contained reading: follows no link, and fails when a file is replaced while it
+ * is read. The caller closes it. Throws SyscallError.
  */
 export function openDirectoryTree(root: string): DirectoryTree {
   return new DirectoryTree(new ParentCache(root));
@@ -31,7 +31,7 @@ export function openDirectoryTree(root: string): DirectoryTree {
 export class DirectoryTree implements FileTree {
   readonly #parents: ParentCache;
 
-  /** `parents` is closed by `close`. */
+  /** `close` also closes `parents`. */
   constructor(parents: ParentCache) {
     this.#parents = parents;
   }
@@ -57,7 +57,7 @@ export class DirectoryTree implements FileTree {
       throw new SyscallError(`${displayPath(fromByteString(path))} was changed while it was read`, {
         errno: 'ESTALE',
         syscall: 'read',
-        hint: 'stop what writes to it and try again',
+        hint: 'stop the process that writes to it and try again',
       });
     };
     return { fd, offset: 0, size: Number(seen.size), check, close: () => closeSync(fd) };
@@ -68,7 +68,7 @@ export class DirectoryTree implements FileTree {
   }
 }
 
-/** What lies at `name` in the open directory `dir`. Throws SyscallError. */
+/** The node of `name` in the open directory `dir`. Throws SyscallError. */
 function nodeAt(dir: number, name: Uint8Array): TreeNode {
   const { type, stat, target, xattrs } = readMetadata(dir, name);
   const isFile = type === 'file';
@@ -98,7 +98,7 @@ function isStampOf(stamp: FileStamp, stat: FileStat): boolean {
   return (Object.keys(now) as (keyof FileStamp)[]).every((key) => now[key] === stamp[key]);
 }
 
-/** The directory that was asked for last, held open: walks ask for one file of a directory after the other. */
+/** Keeps the last requested directory open, because walks ask for the files of one directory in sequence. */
 export class ParentCache {
   readonly #root: number;
   #last: { readonly path: ByteString; readonly fd: number } | undefined;
@@ -108,7 +108,7 @@ export class ParentCache {
     this.#root = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   }
 
-  /** The directory that `path` lies in and its name there, empty for the root; undefined when there is no such directory. */
+  /** The parent directory of `path` and the name in it (empty for the root); undefined when there is no such directory. */
   find(path: ByteString): { readonly dir: number; readonly name: Buffer } | undefined {
     if (path === '') return { dir: this.#root, name: EMPTY };
     const slash = path.lastIndexOf('/');
@@ -116,7 +116,7 @@ export class ParentCache {
     return dir === undefined ? undefined : { dir, name: fromByteString(path.slice(slash + 1)) };
   }
 
-  /** The same. Throws SyscallError when there is no such directory. */
+  /** Like `find`. Throws SyscallError when there is no such directory. */
   need(path: ByteString): { readonly dir: number; readonly name: Buffer } {
     const found = this.find(path);
     if (found !== undefined) return found;
@@ -125,7 +125,7 @@ export class ParentCache {
     return this.need(path);
   }
 
-  /** The directory at `path`, open until another one is asked for; undefined when there is none. */
+  /** The directory at `path`, open until another one is requested; undefined when there is none. */
   directory(path: ByteString): number | undefined {
     if (path === '') return this.#root;
     if (this.#last?.path === path) return this.#last.fd;
@@ -151,7 +151,7 @@ export class ParentCache {
     closeSync(this.#root);
   }
 
-  /** Gives the directory back: its path may be that of another one from now on. */
+  /** Closes the directory, because its path may soon belong to another one. */
   forget(): void {
     if (this.#last !== undefined) closeSync(this.#last.fd);
     this.#last = undefined;

@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
 
-/** What a directory entry is. */
 export type EntryType = 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device';
 
 const TYPE_OF: ReadonlyMap<number, EntryType> = new Map([
@@ -13,7 +12,7 @@ const TYPE_OF: ReadonlyMap<number, EntryType> = new Map([
   [constants.S_IFBLK, 'block-device'],
 ]);
 
-/** The type in the type bits of `mode`. */
+/** The type according to the file type bits of `mode`. */
 export function entryType(mode: number): EntryType {
   return TYPE_OF.get(mode & constants.S_IFMT) ?? 'file';
 }

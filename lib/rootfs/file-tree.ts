@@ -2,28 +2,28 @@ import type { ByteString } from './byte-path.js';
 import type { EntryType } from './entry-type.js';
 import type { Xattrs } from './read-metadata.js';
 
-/** What lies at one path of a tree. */
+/** The file at one path of a tree. */
 export interface TreeNode {
   readonly type: EntryType;
-  /** The twelve low bits. */
+  /** The twelve permission bits. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of a file's content; 0 for anything else. */
+  /** Size of a file's content; 0 for other types. Bytes. */
   readonly size: number;
   readonly mtimeNs: bigint;
-  /** Of a symbolic link, as it is. */
+  /** The target of a symbolic link, unchanged. */
   readonly target?: ByteString;
   readonly xattrs: Xattrs;
   /** Number of a device. */
   readonly device?: { readonly major: number; readonly minor: number };
-  /** The same for all names of one file; undefined: it has one name. */
+  /** Equal for all names of one file; undefined: it has one name. */
   readonly linkKey?: string;
-  /** Hexadecimal SHA-256 of a file's content, where it is known without reading the file. */
+  /** Hexadecimal SHA-256 of a file's content, if known without reading it. */
   readonly contentHash?: string;
-  /** Whether a tar only implies the directory: it has entries below and none for itself. */
+  /** True for a directory that a tar only implies: it has entries below but none for itself. */
   readonly isImplied?: boolean;
-  /** What tells whether a file was changed since it was read last; undefined where that is not known. */
+  /** Detects whether a file has changed since it was last read; undefined when unknown. */
   readonly stamp?: FileStamp;
 }
 
@@ -36,58 +36,61 @@ export interface FileStamp {
   readonly ctimeNs: bigint;
 }
 
-/** The content of a file, open: `size` bytes at `offset` of the descriptor `fd`. */
+/** The content of an open file: `size` bytes at `offset` of the descriptor `fd`. */
 export interface OpenContent {
   readonly fd: number;
   readonly offset: number;
   readonly size: number;
-  /** Pairs of offset and length of what is stored, when the rest of the file is zeros; `fd` has only these, one behind another. */
+  /**
+   * Pairs of offset and length of the stored regions; the rest of the file is zeros. `fd` contains only these regions,
+   * concatenated.
+   */
   readonly regions?: readonly number[];
-  /** Throws SyscallError (ESTALE) when the file was changed since `node` told of it; to be called after reading. */
+  /** Throws SyscallError (ESTALE) when the file has changed since `node` was returned. Call it after reading. */
   check?(): void;
   close(): void;
 }
 
 /**
- * A directory tree to read from: a directory of this machine, or the members of tars over one another. Paths are bytes without a
- * slash at either end, `''` the root; no link in them is followed, and nothing outside is reached.
+ * A directory tree to read: a directory of this machine, or the members of stacked tars. Paths are bytes without
+ * leading and trailing slash; `''` is the root. Follows no links and reads nothing outside.
  */
 export interface FileTree {
-  /** What lies at `path`; undefined: nothing, or something on the way is no directory. Throws SyscallError. */
+  /** The file at `path`; undefined when it does not exist or a parent is not a directory. Throws SyscallError. */
   node(path: ByteString): TreeNode | undefined;
   /** Names in the directory, sorted bytewise. Throws SyscallError. */
   names(path: ByteString): readonly ByteString[];
-  /** Opens the regular file that `node` told of. The caller closes it. Throws SyscallError, and what fetching its layer throws. */
+  /** Opens the regular file described by `node`. The caller closes it. Throws SyscallError, and the errors of fetching its layer. */
   open(path: ByteString, node: TreeNode): Promise<OpenContent>;
 }
 
 /**
- * A directory tree to write to: a directory of this machine, or a layer that is being made. Paths as in `FileTree`, all of whose
- * directories exist.
+ * A directory tree to write: a directory of this machine, or a layer being built. Paths as in `FileTree`; all parent
+ * directories must exist.
  */
 export interface WritableTree {
   node(path: ByteString): TreeNode | undefined;
-  /** Makes a directory where there is nothing. */
+  /** Creates a directory where nothing exists. */
   makeDirectory(path: ByteString, attributes: TreeAttributes): void;
-  /** Gives an existing directory other attributes. */
+  /** Changes the attributes of an existing directory. */
   setDirectory(path: ByteString, attributes: TreeAttributes): void;
-  /** Makes a file, in place of what is no directory. `content` reads it; it is opened when it is needed. */
+  /** Creates a file, replacing anything but a directory. `content` is opened when needed. */
   putFile(path: ByteString, attributes: TreeAttributes, content: FileContent): Promise<void>;
-  /** Makes a symbolic link, device or fifo, in place of what is no directory. */
+  /** Creates a symbolic link, device or fifo, replacing anything but a directory. */
   putSpecial(path: ByteString, node: TreeNode): void;
-  /** Makes another name of the file `first`, which was put here, in place of what is no directory. */
+  /** Creates a hard link to the file `first`, which was written here, replacing anything but a directory. */
   link(path: ByteString, first: ByteString): void;
-  /** Removes what lies there, with all below. */
+  /** Removes a file, or a directory with its contents. */
   remove(path: ByteString): void;
 }
 
-/** Owner, mode, time and extended attributes of what is written. */
+/** Owner, mode, time and extended attributes of a file to write. */
 export type TreeAttributes = Pick<TreeNode, 'mode' | 'uid' | 'gid' | 'mtimeNs' | 'xattrs'>;
 
-/** Where the content of a file comes from. */
+/** The source of a file's content. */
 export interface FileContent {
   readonly size: number;
-  /** Hexadecimal SHA-256, where it is known. */
+  /** Hexadecimal SHA-256, if known. */
   readonly hash?: string | undefined;
   open(): Promise<OpenContent>;
 }

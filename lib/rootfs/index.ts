@@ -1,7 +1,7 @@
 /**
- * Safe access inside one root directory: types and metadata of what lies there, the changes between two trees and the
- * two-tree walk that finds them; directories kept open and paths taken apart for whoever writes into it. Leaves the root
- * by no path and no link, knows no image, no tar and no btrfs. May import `errors`, `spec`, `progress`, `util`, `sys`.
+ * Safe access inside one root directory: file types and metadata, the changes between two trees and the walk that finds
+ * them, directories kept open, and path parsing for writers. No path or link leaves the root. Knows no image, no tar and no
+ * btrfs. May import `errors`, `spec`, `progress`, `util`, `sys`.
  */
 export * from './byte-path.js';
 export * from './change.js';

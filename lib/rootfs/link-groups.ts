@@ -1,18 +1,18 @@
 import type { ByteString } from './byte-path.js';
 
-/** A path that shares, or may share, its inode with others; inodes of directories are left out. */
+/** A path that shares, or may share, its inode with others. Directories are excluded. */
 export interface LinkedPath {
   readonly lowerIno?: bigint | undefined;
   readonly upperIno?: bigint | undefined;
-  /** Whether the comparison has found a difference already, whatever it is. */
+  /** True when the comparison has already found a difference. */
   readonly changed: boolean;
 }
 
 /**
- * Of paths that are on both sides, those whose hard links changed: a path that now shares its inode with a path it did not
- * share it with before, or no longer shares it with one that is there still and otherwise unchanged. So a name that is
- * removed, or replaced by a file of its own, says nothing of the names that stay.
- * `paths` must hold all paths of every inode in it.
+ * Of the paths that exist on both sides, those whose hard links changed: a path that now shares its inode with a path
+ * it did not share it with before, or no longer shares it with one that still exists and is otherwise unchanged.
+ * Removing a name, or replacing it with a separate file, therefore does not affect the remaining names. `paths` must
+ * contain all paths of every inode in it.
  */
 export function changedLinks(paths: ReadonlyMap<ByteString, LinkedPath>): Set<ByteString> {
   const upperGroups = new Map<bigint, Tally>();
@@ -31,7 +31,7 @@ export function changedLinks(paths: ReadonlyMap<ByteString, LinkedPath>): Set<By
   return found;
 }
 
-/** How many paths of a group are of which inode on the other side. */
+/** How many paths of a group belong to each inode of the other side. */
 interface Tally {
   total: number;
   readonly byInode: Map<bigint | undefined, number>;

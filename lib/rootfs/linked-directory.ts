@@ -5,22 +5,22 @@ import { fromByteString, toByteString, type ByteString } from './byte-path.js';
 import { entryType } from './entry-type.js';
 import { resolveInRoot, type ResolvedPath } from './resolve-in-root.js';
 
-/** A directory, by its path without links from an open root. */
+/** A directory, as its link-free path from an open root. */
 export interface PlaceInRoot {
   readonly root: number;
-  /** No slash at either end; empty: the root. */
+  /** Without leading and trailing slash; empty: the root. */
   readonly path: ByteString;
 }
 
-/** The directory that a link leads to, open. */
+/** The open target directory of a link. */
 export interface LinkedDirectory {
   readonly fd: number;
   readonly place: PlaceInRoot;
 }
 
 /**
- * Opens what the link `name` in `dir` leads to inside the root, `place` being the path of the link; undefined when it is no
- * link, or leads to no directory. The caller closes it. Throws SyscallError.
+ * Opens the target of the link `name` in `dir`, resolved inside the root; `place` is the location of the link.
+ * Undefined when it is not a link or does not lead to a directory. The caller closes it. Throws SyscallError.
  */
 export function openLinkedDirectory(dir: number, name: Uint8Array, place: PlaceInRoot): LinkedDirectory | undefined {
   const link = statAtIfThere(dir, name);
@@ -36,9 +36,9 @@ export function openLinkedDirectory(dir: number, name: Uint8Array, place: PlaceI
   }
 }
 
-/** The error for links behind links without end. */
+/** The error for too many links in sequence. */
 export function tooManyLinksError(path: ByteString): UsageError {
-  return new UsageError(`${displayPath(fromByteString(path))}: too many symbolic links on the way`, {
+  return new UsageError(`${displayPath(fromByteString(path))}: too many symbolic links`, {
     hint: 'choose another destination',
   });
 }

@@ -14,7 +14,7 @@ import {
 import { entryType } from './entry-type.js';
 import { resolveInRoot } from './resolve-in-root.js';
 
-/** What directories that are made look like. */
+/** The attributes of new directories. */
 export interface DirectoryAttributes {
   readonly mode: number;
   readonly uid: number;
@@ -23,8 +23,8 @@ export interface DirectoryAttributes {
 }
 
 /**
- * Makes the directory `path` inside `root`, and what is missing above it; links on the way are followed inside. What is there
- * stays as it is, its times included. Throws UsageError where something else is in the way, SyscallError.
+ * Creates the directory `path` and its missing parents inside `root`; links resolve inside it. Existing directories
+ * stay unchanged, including their times. Throws UsageError when a file is in the way, SyscallError.
  */
 export function makeDirectories(root: string, path: string, attributes: DirectoryAttributes): void {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -52,12 +52,12 @@ function makeOne(dir: number, name: Buffer, { mode, uid, gid, mtimeNs }: Directo
   chownAt(dir, name, uid, gid);
   const fd = openAt(dir, name, OPEN_DIRECTORY);
   try {
-    // Neither the umask nor the change of the owner counts.
+    // Overrides the effects of the umask and of changing the owner.
     chmodFd(fd, mode);
   } finally {
     closeSync(fd);
   }
   setTimesAt(dir, name, mtimeNs);
-  // A directory that got one more entry counts as unchanged.
+  // A directory counts as unchanged when it only got one more entry.
   setTimesAt(dir, '.', before);
 }

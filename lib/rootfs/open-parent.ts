@@ -2,10 +2,10 @@ import { closeSync, constants } from 'node:fs';
 import { O_PATH, openAt, openAt2, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from '../sys/index.js';
 import { fromByteString, pathComponents, toByteString } from './byte-path.js';
 
-/** Kernel calls take at most 4,096 bytes of path at once; longer ones are opened in pieces. */
+/** System calls accept paths of at most 4,096 bytes; longer ones are opened in pieces. Bytes. */
 const PIECE = 2048;
 
-/** The directory that a path lies in, open, and the path's last component there; `''` for the root itself. */
+/** The open parent directory of a path, and the path's last component; `''` for the root itself. */
 export interface OpenParent {
   /** The caller closes it with `fs.closeSync`. */
   readonly dir: number;
@@ -13,8 +13,8 @@ export interface OpenParent {
 }
 
 /**
- * Opens the directory that `path` (bytes, any length, a leading slash is ignored) lies in below the directory `root`. No
- * link is followed and nothing outside is reached: `..` and links are refused. Throws SyscallError.
+ * Opens the parent directory of `path` (bytes of any length; a leading slash is ignored) below the directory `root`.
+ * Refuses `..` and links, so nothing outside is reached. Throws SyscallError.
  */
 export function openParent(root: number, path: Uint8Array): OpenParent {
   const names = pathComponents(toByteString(path));

@@ -5,15 +5,15 @@ import { inodeKey } from './same-inode.js';
 
 const { S_IFMT, S_IFREG, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
-/** Something in an open directory. */
+/** A name in an open directory. */
 export interface TreeEntry {
   readonly dir: number;
   readonly name: Uint8Array;
 }
 
 /**
- * Opens for reading a regular file that was looked at; nothing else is ever opened, since opening a device or fifo has
- * effects. The caller closes it. Throws SyscallError, ESTALE when something else has its name by now.
+ * Opens a regular file with status `seen` for reading. Never opens anything else, because opening a device or fifo has
+ * side effects. The caller closes it. Throws SyscallError, with ESTALE when the file was replaced.
  */
 export function openRegular({ dir, name }: TreeEntry, seen: FileStat): number {
   const fd = openAt(dir, name, O_PATH | O_NOFOLLOW);

@@ -1,19 +1,19 @@
 /**
- * Hash of a path inside a root, 64 bits in two halves, computed piece by piece: a directory's hash goes on with `/` and
- * a name. Names sets of paths compactly; not for trust: whoever wants a collision finds one.
+ * Hash of a path inside a root: 64 bits in two halves, extended from a directory to a child by `/` and the name. A
+ * compact key for sets of paths. Not secure: collisions can be constructed.
  */
 export class PathHash {
   a = 0x811c9dc5 | 0;
   b = 0x9e3779b9 | 0;
 
-  /** Begins with the hash of `other`, or of the root. */
+  /** Starts from the hash of `other`, or of the root. */
   from(other?: PathHash): this {
     this.a = other === undefined ? 0x811c9dc5 | 0 : other.a;
     this.b = other === undefined ? 0x9e3779b9 | 0 : other.b;
     return this;
   }
 
-  /** Goes on with `/` and the bytes of a name. */
+  /** Appends `/` and the bytes of a name. */
   child(bytes: Uint8Array, start: number, end: number): this {
     let a = Math.imul(this.a ^ 0x2f, 0x01000193);
     let b = Math.imul(this.b ^ 0x2f, 0x85ebca6b);
@@ -28,7 +28,7 @@ export class PathHash {
   }
 }
 
-/** A set of path hashes: 8 bytes a member, two to four times that at most while it grows. */
+/** A set of path hashes. Uses 8 bytes per member, and up to four times as much while it grows. */
 export class PathHashSet {
   #table = new Int32Array(2 * 1024);
   #size = 0;
@@ -63,7 +63,7 @@ function insert(table: Int32Array, a: number, b: number): boolean {
   return true;
 }
 
-/** Place of the pair, or of the free pair where it belongs. */
+/** The position of the pair, or the free position for it. */
 function find(table: Int32Array, a: number, b: number): number {
   const mask = table.length - 1;
   let at = ((a ^ b) << 1) & mask;

@@ -2,10 +2,10 @@ import { fdPath, getXattr, listXattrs, readlinkAt, statAt, type FileStat, type S
 import { toByteString, type ByteString } from './byte-path.js';
 import { entryType, type EntryType } from './entry-type.js';
 
-/** Extended attributes by name; names sorted bytewise, values binary. */
+/** Extended attributes by name. Names are sorted bytewise; values are binary. */
 export type Xattrs = ReadonlyMap<ByteString, Buffer>;
 
-/** Everything about one path that an image carries, apart from a file's content. */
+/** Everything that an image stores about one path, except a file's content. */
 export interface Metadata {
   readonly type: EntryType;
   readonly stat: FileStat;
@@ -14,7 +14,7 @@ export interface Metadata {
   readonly xattrs: Xattrs;
 }
 
-/** Reads `name` in the directory `dir` (`''`: the directory itself) without following a link. Throws SyscallError. */
+/** Reads the metadata of `name` in the directory `dir` (`''`: the directory itself). Follows no link. Throws SyscallError. */
 export function readMetadata(dir: number, name: SysPath): Metadata {
   const stat = statAt(dir, name);
   const type = entryType(stat.mode);
@@ -23,8 +23,8 @@ export function readMetadata(dir: number, name: SysPath): Metadata {
 }
 
 /**
- * Attributes of `name` in `dir`. Left out is what belongs to this host rather than to the image: SELinux labels and
- * btrfs properties.
+ * The attributes of `name` in `dir`, without those that belong to this host rather than to the image: SELinux labels
+ * and btrfs properties.
  */
 export function readXattrs(dir: number, name: SysPath): Xattrs {
   const path = fdPath(dir, name.length === 0 ? '.' : name);

@@ -1,18 +1,18 @@
 import { addressOf } from '../sys/index.js';
 
-/** What is wrong with a path given from outside. */
+/** What is wrong with a path from an untrusted source. */
 export type PathProblem = 'escapes' | 'nul' | 'too long' | 'too deep';
 
-/** Bounds of a path inside a root. */
+/** Limits of a path inside a root. */
 export interface PathLimits {
   readonly maxBytes: number;
   readonly maxDepth: number;
 }
 
 /**
- * A path inside a root, taken apart without allocation: leading `/` and `./`, doubled slashes and `.` components are
- * dropped; `..` takes back the component before it, whatever that is on disk, and is refused where there is none.
- * `bytes[0..parentEnd)` is the parent (empty: the root), `bytes[nameStart..end)` the last component, NUL-terminated. The
+ * Parses a path inside a root without allocations. Drops leading `/` and `./`, repeated slashes and `.` components;
+ * `..` removes the preceding component, regardless of its file type, and is refused where there is none.
+ * `bytes[0..parentEnd)` is the parent (empty: the root), `bytes[nameStart..end)` the NUL-terminated last component. The
  * root itself has an empty name.
  */
 export class RelativePath {
@@ -21,7 +21,7 @@ export class RelativePath {
   end = 0;
   parentEnd = 0;
   nameStart = 0;
-  /** The given path ended in a slash. */
+  /** The path ended in a slash. */
   trailingSlash = false;
   readonly #limits: PathLimits;
 
@@ -31,7 +31,7 @@ export class RelativePath {
     this.#limits = limits;
   }
 
-  /** Takes `source[start..end)`; returns what is wrong, if anything. */
+  /** Parses `source[start..end)`. Returns the problem, if any. */
   assign(source: Uint8Array, start: number, end: number): PathProblem | undefined {
     const { bytes } = this;
     const { maxBytes, maxDepth } = this.#limits;
@@ -84,13 +84,13 @@ export class RelativePath {
     return this.end === 0;
   }
 
-  /** The whole path, copied. */
+  /** A copy of the whole path. */
   toBuffer(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.end));
   }
 }
 
-/** Where the last component of `bytes[0..end)` begins. */
+/** The start of the last component of `bytes[0..end)`. */
 function startOfLast(bytes: Uint8Array, end: number): number {
   let start = end;
   while (start > 0 && bytes[start - 1] !== 0x2f) start -= 1;

@@ -10,7 +10,7 @@ import {
   unlinkAt,
 } from '../sys/index.js';
 
-/** Directories held open at once; deeper ones are moved up first, so that depth costs no descriptors. */
+/** The most directories held open at once; deeper ones are moved up first, so that depth needs no descriptors. */
 const MAX_OPEN = 32;
 
 /** Names in an open directory, as bytes. */
@@ -19,8 +19,8 @@ export function listNames(dir: number): Buffer[] {
 }
 
 /**
- * Removes whatever `name` is in `dir`, a directory with all it holds; links are never followed. False when there is
- * nothing. Throws SyscallError.
+ * Removes `name` in `dir`; a directory with its contents. Never follows links. Returns false when it does not exist.
+ * Throws SyscallError.
  */
 export function removeTree(dir: number, name: Uint8Array): boolean {
   try {
@@ -32,7 +32,7 @@ export function removeTree(dir: number, name: Uint8Array): boolean {
   }
   const top = openAt(dir, name, OPEN_DIRECTORY);
   try {
-    // Deep directories are moved here while this runs, so one pass may not be enough.
+    // Deep directories are moved here during the pass, so another pass may be needed.
     while (emptyDirectory(top, { top, depth: 0, moved: 0 }));
   } finally {
     closeSync(top);
@@ -47,7 +47,7 @@ interface Removal {
   moved: number;
 }
 
-/** Returns whether something was moved up into the top directory. */
+/** Returns true when something was moved up into the top directory. */
 function emptyDirectory(fd: number, removal: Removal): boolean {
   let movedSomething = false;
   for (const name of listNames(fd)) {
@@ -70,7 +70,7 @@ function emptyDirectory(fd: number, removal: Removal): boolean {
   return movedSomething;
 }
 
-/** Removes a file or an empty directory; false for a directory that is not empty. */
+/** Removes a file or an empty directory. Returns false for a directory with entries. */
 function removeLeaf(dir: number, name: Uint8Array): boolean {
   try {
     unlinkAt(dir, name);

@@ -4,33 +4,33 @@ import { displayPath, O_PATH, openAt, readlinkAt, statAtIfThere, type FileStat }
 import { fromByteString, pathComponents, toByteString, type ByteString } from './byte-path.js';
 
 const { S_IFMT, S_IFDIR, S_IFLNK, O_DIRECTORY, O_NOFOLLOW } = constants;
-/** As many links as the kernel follows in one path (path_resolution(7)). */
+/** The kernel's limit of links in one path (path_resolution(7)). */
 const MAX_LINKS = 40;
 
-/** Where a path leads inside a root, all links resolved. */
+/** A path inside a root, with all links resolved. */
 export interface ResolvedPath {
-  /** The directory it lies in, open for use as `dir`; the caller closes it. */
+  /** The open parent directory; the caller closes it. */
   readonly dir: number;
-  /** Last component; empty for the root itself, which then is `dir`. */
+  /** Last component; empty for the root itself, in which case `dir` is the root. */
   readonly name: Buffer;
-  /** Path from the root without links, no slash at either end. */
+  /** Link-free path from the root, without leading and trailing slash. */
   readonly path: Buffer;
-  /** What is there; a link only where asked for. Undefined: nothing. */
+  /** Its status; undefined when it does not exist. A link only with `keepLastLink`. */
   readonly stat: FileStat | undefined;
 }
 
-/** How a path is followed. */
+/** How to resolve a path. */
 export interface ResolveOptions {
-  /** A link as last component is not followed: it is what is found. */
+  /** Do not follow a link that is the last component, but return it. */
   readonly keepLastLink?: boolean;
-  /** Makes a directory that is missing above the last component, `path` from the root; without it that is an error. */
+  /** Creates a missing parent directory; `path` is relative to the root. Without it, a missing parent is an error. */
   readonly makeDirectory?: (missing: { readonly dir: number; readonly name: Buffer; readonly path: Buffer }) => void;
 }
 
 /**
- * Follows `path` inside the directory `root`, component by component through open descriptors: absolute links and `..`
- * start and stay at the root, whatever others rename meanwhile (CVE-2018-15664, CVE-2024-1753). The last component need
- * not exist. Throws SyscallError.
+ * Resolves `path` inside the directory `root`, component by component through open descriptors. Absolute links start at
+ * the root and `..` stops there, regardless of concurrent renames (CVE-2018-15664, CVE-2024-1753). The last component
+ * need not exist. Throws SyscallError.
  */
 export function resolveInRoot(root: number, path: Uint8Array, options: ResolveOptions = {}): ResolvedPath {
   const walk = new Walk(root);

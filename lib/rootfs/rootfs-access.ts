@@ -9,16 +9,16 @@ import { entryType } from './entry-type.js';
 
 /** A path found inside a root, held open. */
 export interface LocatedPath {
-  /** A path by which the directory that it lies in can be opened, until `close`. */
+  /** A path through which its parent directory can be opened, until `close`. */
   readonly parent: string;
-  /** Its name there; empty where the path names the entries of a directory (`a/.`, `/`), which then is `parent`. */
+  /** Its name in `parent`. Empty when the path means the entries of a directory (`a/.`, `/`); `parent` is then that directory. */
   readonly name: Buffer;
-  /** The same for itself, when it is a directory. */
+  /** Like `parent`, for the path itself if it is a directory. */
   readonly directory: string | undefined;
   close(): void;
 }
 
-/** Safe access inside root directories, as operations are given it. */
+/** Safe access inside root directories, as injected into operations. */
 export interface RootfsAccess {
   /** See `copyPath`. */
   copyPath(input: CopyInput): Promise<CopyTotals>;
@@ -31,7 +31,7 @@ export interface RootfsAccess {
 }
 
 /**
- * Finds a path inside its root; a link as last component is followed with `followLink` only. Throws NotFoundError,
+ * Finds a path inside its root. Follows a link that is the last component only with `followLink`. Throws NotFoundError,
  * UsageError, SyscallError.
  */
 export function locatePath(place: CopyPlace, { followLink }: { readonly followLink: boolean }): LocatedPath {
@@ -61,8 +61,8 @@ function pathOf(fd: number): string {
 }
 
 /**
- * The path of this machine that `path` inside `root` leads to, links followed inside. It names the same file as long as nobody
- * else changes the directories on the way. Throws NotFoundError, UsageError, SyscallError.
+ * Resolves `path` inside `root`, including links, to a path of this machine. The result is valid while no other process
+ * changes its parent directories. Throws NotFoundError, UsageError, SyscallError.
  */
 export function realPathInRoot(root: string, path: string): string {
   const opened: Opened = [];

@@ -1,6 +1,6 @@
 import { isErrno, statAt, type FileStat } from '../sys/index.js';
 
-/** Whether two names are links to one inode; false when one of them is missing. Links are not followed. */
+/** True when two names are hard links to one inode; false when one of them is missing. Follows no links. */
 export function hasSameInode(dirA: number, nameA: Uint8Array, dirB: number, nameB: Uint8Array): boolean {
   try {
     return inodeKey(statAt(dirA, nameA)) === inodeKey(statAt(dirB, nameB));
@@ -10,7 +10,7 @@ export function hasSameInode(dirA: number, nameA: Uint8Array, dirB: number, name
   }
 }
 
-/** Tells one inode from all others while it exists. */
+/** Identifies an inode while it exists. */
 export function inodeKey(stat: FileStat): string {
   return `${stat.devMajor}:${stat.devMinor}:${stat.ino}`;
 }

@@ -1,24 +1,24 @@
 import { pathComponents, type ByteString } from './byte-path.js';
 import type { ByteRange } from './content-equal.js';
 
-/** Where the content of a suspect file may differ: nowhere, anywhere, or in some ranges. */
+/** Where the content of a suspect file may differ: nowhere, anywhere, or in ranges. */
 export type DataHint = 'none' | 'whole' | ByteRange[];
 
-/** One path that may differ, or a directory on the way to one. */
+/** A path that may differ, or a parent directory of one. */
 export interface Suspect {
-  /** Whether the path itself may differ; false for a directory on the way. */
+  /** True when the path itself may differ; false for a mere parent directory. */
   touched: boolean;
-  /** Whether everything below may differ. */
+  /** True when everything below may differ. */
   deep: boolean;
   data: DataHint;
   readonly children: Map<ByteString, Suspect>;
 }
 
-/** What a comparison has to look at: a tree of paths whose root is the root directory. */
+/** The paths that a comparison must visit, as a tree whose root is the root directory. */
 export class Suspects {
   readonly root: Suspect = newSuspect();
 
-  /** Adds a path, or more suspicion against one. */
+  /** Adds a path, or extends the suspicion of one. */
   add(path: ByteString, options: { readonly deep?: boolean; readonly data?: DataHint } = {}): void {
     let node = this.root;
     for (const name of pathComponents(path)) {

@@ -29,28 +29,27 @@ import { runInSlices } from './walk-changes.js';
 const { S_IFCHR, S_IFBLK, S_IFIFO, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 const BLOCK = 256 * 1024;
 
-/** How a `TreeWriter` is opened. */
 export interface TreeWriterOptions {
-  /** Hears of attributes that the file system refuses, each once. */
+  /** Receives attributes that the file system refuses, each once. */
   readonly onRefused: OnRefused;
   readonly signal: AbortSignal;
 }
 
 /**
- * Opens a directory of this machine for writing, contained: paths lead through no link. Nobody else writes there meanwhile; what
- * was written by the time of a failure stays. `finish` puts the times of directories back, `close` gives descriptors back.
- * Throws SyscallError.
+ * Opens a directory of this machine for contained writing: no path leads through a link. No other process may write
+ * there meanwhile. After an error, files written so far remain. `finish` sets the times of directories, `close`
+ * releases descriptors. Throws SyscallError.
  */
 export function openTreeWriter(root: string, options: TreeWriterOptions): TreeWriter {
   return new TreeWriter(root, options);
 }
 
-/** A directory of this machine as a `WritableTree`; reads it as well. */
+/** A directory of this machine as a `WritableTree`, which can also be read. */
 export class TreeWriter implements WritableTree, FileTree {
   readonly #parents: ParentCache;
   readonly #reader: DirectoryTree;
   readonly #options: TreeWriterOptions;
-  /** Times that directories get in the end, which their new entries would change. */
+  /** Final modification times of directories, which new entries would change. */
   readonly #times = new Map<ByteString, bigint>();
   readonly #refused = new Set<string>();
   readonly #block = Buffer.allocUnsafeSlow(BLOCK);
@@ -130,7 +129,7 @@ export class TreeWriter implements WritableTree, FileTree {
       if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
   }
 
-  /** Gives the directories that were made or changed their times. Throws SyscallError. */
+  /** Sets the final times of the directories that were created or changed. Throws SyscallError. */
   finish(): void {
     for (const [path, mtimeNs] of this.#times) {
       const fd = this.#parents.directory(path);
@@ -157,7 +156,7 @@ export class TreeWriter implements WritableTree, FileTree {
     this.#times.set(path, attributes.mtimeNs);
   }
 
-  /** Where `path` lies, whose directory is about to change. */
+  /** The parent directory and name of `path`, when that directory is about to change. */
   #touch(path: ByteString): { readonly dir: number; readonly name: Buffer } {
     const place = this.#parents.need(path);
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')));
@@ -165,17 +164,17 @@ export class TreeWriter implements WritableTree, FileTree {
     return place;
   }
 
-  /** The same, after what had the name is gone. Throws SyscallError (EISDIR for a directory). */
+  /** Like `#touch`, after removing an existing file of that name. Throws SyscallError (EISDIR for a directory). */
   #vacant(path: ByteString): { readonly dir: number; readonly name: Buffer } {
     const place = this.#touch(path);
-    // An error for each new file takes longer than asking.
+    // Checking is faster than an error for each new file.
     if (statAtIfThere(place.dir, place.name) !== undefined) unlinkAt(place.dir, place.name);
     return place;
   }
 
   async #fill(fd: number, { fd: from, offset, size, regions }: OpenContent): Promise<void> {
     const { signal } = this.#options;
-    // Sharing extents is not worth the calls for what is read at once.
+    // For small files, sharing extents costs more calls than it saves.
     if (size > BLOCK && offset === 0 && regions === undefined && Number(statAt(from, '').size) === size) {
       await runInSlices(copyContent(from, fd, BigInt(size)), signal);
       return;
@@ -188,7 +187,7 @@ export class TreeWriter implements WritableTree, FileTree {
       while (left > 0) {
         signal.throwIfAborted();
         const length = readSync(from, block, 0, Math.min(left, block.length), at);
-        if (length === 0) throw new RangeError('a file that was unpacked before is shorter now');
+        if (length === 0) throw new RangeError('an unpacked file has become shorter');
         for (let done = 0; done < length;) done += writeSync(fd, block, done, length - done, to + done);
         [at, to, left] = [at + length, to + length, left - length];
       }

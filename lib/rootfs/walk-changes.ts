@@ -3,13 +3,13 @@ import { AT_FDCWD, openAt, OPEN_DIRECTORY } from '../sys/index.js';
 import type { Change } from './change.js';
 import { TreeComparison } from './compare-trees.js';
 
-/** Longest time a comparison keeps other work of this thread waiting, milliseconds. */
+/** The longest time that a comparison blocks this thread. Milliseconds. */
 const SLICE_MS = 15;
 
 /**
- * The changes from directory `lower` to directory `upper` (absolute paths), found by walking both trees: every entry is
- * compared, file contents byte by byte. Without `lower` everything is added. Neither may change meanwhile. Takes as long as
- * the trees are big. Throws SyscallError, AbortError.
+ * The changes from directory `lower` to directory `upper` (absolute paths), found by walking both trees and comparing
+ * every entry, file contents byte by byte. Without `lower` everything is added. The trees must not change meanwhile.
+ * The time is proportional to their size. Throws SyscallError, AbortError.
  */
 export async function walkChanges(
   lower: string | undefined,
@@ -31,8 +31,8 @@ export async function walkChanges(
 }
 
 /**
- * Runs a generator to its end, letting timers and I/O of this thread have their turn every few milliseconds; one that is
- * not run to its end is ended there. Throws AbortError.
+ * Runs a generator to its end, but lets timers and I/O of this thread run every few milliseconds. Closes the generator
+ * when it does not finish. Throws AbortError.
  */
 export async function runInSlices(steps: Generator<void, void>, signal?: AbortSignal): Promise<void> {
   let until = performance.now() + SLICE_MS;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 const REGISTERED = '/proc/sys/fs/binfmt_misc';
 
-/** Machine numbers of ELF (elf.h): those whose programs a machine runs, its own first. */
+/** ELF machine numbers (elf.h) whose programs each architecture can run, its own first. */
 const MACHINES: Readonly<Partial<Record<NodeJS.Architecture, readonly number[]>>> = {
   x64: [62, 3],
   ia32: [3],
@@ -26,16 +26,16 @@ const NAMES: Readonly<Record<number, string>> = {
   258: 'loong64',
 };
 
-/** What the beginning of a file says of how the kernel runs it (execve(2)). */
+/** How the kernel runs a file, according to its first bytes (execve(2)). */
 export type BinaryFormat =
-  /** A program; `loader`: path of the program that loads it, undefined for a static one. */
+  /** A program. `loader`: path of its dynamic loader, undefined for a static program. */
   | { readonly kind: 'program'; readonly loader: string | undefined }
-  /** A program of another machine, by Docker's name of the architecture. */
+  /** A program for another architecture, by Docker's name of it. */
   | { readonly kind: 'foreign'; readonly architecture: string }
   | { readonly kind: 'script'; readonly interpreter: string }
   | { readonly kind: 'unknown' };
 
-/** The format of a file that begins with `head` (up to 4 KiB). */
+/** The format of a file that starts with `head` (up to 4 KiB). */
 export function binaryFormat(head: Buffer, architecture: NodeJS.Architecture = process.arch): BinaryFormat {
   if (head.toString('latin1', 0, 2) === '#!') {
     const line = head.toString('utf8', 2, 256).split('\n', 1)[0]!.trim();
@@ -71,7 +71,7 @@ function loaderOf(head: Buffer): string | undefined {
   return undefined;
 }
 
-/** Whether this machine has a program registered for such files (binfmt_misc), as QEMU is for those of other machines. */
+/** True when binfmt_misc has a handler for such files, such as QEMU for other architectures. */
 export function hasHandler(head: Buffer, name: string, directory = REGISTERED): boolean {
   try {
     return readdirSync(directory).some(

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { ContainerStartError, UsageError } from '../errors.js';
 import { closest } from '../util/index.js';
 
-/** All capabilities, in the order of their numbers (linux/capability.h). */
+/** All capabilities in the order of their numbers (linux/capability.h). */
 const CAPABILITIES = `
   CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
   NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
@@ -13,14 +13,14 @@ const CAPABILITIES = `
   .split(/\s+/)
   .map((name) => `CAP_${name}`);
 
-/** What Docker leaves to a container's root by default (moby, oci/caps). */
+/** Docker's default capabilities for a container's root (moby, oci/caps). */
 const DEFAULTS = [
   ...['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FSETID', 'CAP_FOWNER', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SETGID'],
   ...['CAP_SETUID', 'CAP_SETFCAP', 'CAP_SETPCAP', 'CAP_NET_BIND_SERVICE', 'CAP_SYS_CHROOT', 'CAP_KILL'],
   'CAP_AUDIT_WRITE',
 ];
 
-/** What of a run decides about capabilities. */
+/** The settings of a run that determine its capabilities. */
 export interface CapabilityChoice {
   /** Names with or without `CAP_`, or `ALL`. */
   readonly capAdd: readonly string[];
@@ -29,9 +29,9 @@ export interface CapabilityChoice {
 }
 
 /**
- * The capabilities of a container's root: Docker's defaults, or all when it is privileged, with those added and dropped.
- * `mknod`: CAP_MKNOD may be among them. Throws UsageError for an unknown name, ContainerStartError for one that was asked
- * for and that this process cannot give.
+ * The capabilities of a container's root: Docker's defaults, or all when privileged, with those added and dropped.
+ * `mknod`: CAP_MKNOD is allowed. Throws UsageError for an unknown name, ContainerStartError for a requested capability
+ * that this process lacks.
  */
 export function containerCapabilities(
   { capAdd, capDrop, privileged }: CapabilityChoice,
@@ -41,7 +41,7 @@ export function containerCapabilities(
   const isGiven = givenToThisProcess();
   const missing = added.find((name) => name !== 'ALL' && !isGiven(name));
   if (missing !== undefined) {
-    throw new ContainerStartError(`this process has no ${missing} that it could give to the container`, {
+    throw new ContainerStartError(`this process lacks ${missing} and cannot give it to the container`, {
       hint: 'leave out --cap-add, or run as root with all capabilities',
     });
   }
@@ -60,13 +60,13 @@ function namesOf(texts: readonly string[], option: string): string[] {
       name.slice(4),
       CAPABILITIES.map((known) => known.slice(4)),
     );
-    throw new UsageError(`${option}: there is no capability ${JSON.stringify(text.slice(0, 100))}`, {
+    throw new UsageError(`${option}: unknown capability ${JSON.stringify(text.slice(0, 100))}`, {
       hint: near === undefined ? 'see capabilities(7)' : `did you mean CAP_${near}?`,
     });
   });
 }
 
-/** Tells which capabilities are in the bounding set of this process. */
+/** Returns a function that tests whether a capability is in the bounding set of this process. */
 function givenToThisProcess(): (name: string) => boolean {
   const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
   const mask = BigInt(`0x${bounding ?? 'ffffffffffffffff'}`);

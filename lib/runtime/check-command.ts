@@ -8,17 +8,17 @@ import type { ContainerUser } from './find-user.js';
 
 const { S_IFMT, S_IFREG } = constants;
 const HEAD_BYTES = 4096;
-/** How many interpreters of interpreters the kernel follows. */
+/** The most nested interpreters that the kernel follows. */
 const MAX_INTERPRETERS = 4;
 const ROOT = { uid: 0, gid: 0, additionalGids: [] };
 
-/** What is to be started. */
+/** The command to check. */
 export interface CommandToCheck {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
   readonly user: Pick<ContainerUser, 'uid' | 'gid' | 'additionalGids'>;
-  /** Where volumes are mounted; files below are not checked. */
+  /** Mount points of volumes; files in them are not checked. */
   readonly volumes: readonly string[];
 }
 
@@ -26,8 +26,8 @@ type Found =
   { readonly kind: 'executable'; readonly head: Buffer } | { readonly kind: 'other' | 'not-permitted' | 'in-volume' };
 
 /**
- * Looks for the program in the container's files as execvp(3) would, and at what the kernel makes of it: runtimes begin the
- * container before they learn that. Throws ContainerStartError (126, 127), SyscallError.
+ * Searches the container's files for the program like execvp(3) and checks that the kernel can run it, because runtimes
+ * notice a problem only after they have created the container. Throws ContainerStartError (126, 127), SyscallError.
  */
 export function checkCommand(root: string, command: CommandToCheck): void {
   const { args, env, cwd } = command;
@@ -47,7 +47,7 @@ export function checkCommand(root: string, command: CommandToCheck): void {
       refusal ??= found?.kind;
     }
     if (refusal !== undefined) {
-      const why = refusal === 'other' ? 'is not an executable file in' : 'may not be executed by this user of';
+      const why = refusal === 'other' ? 'is not an executable file in' : 'cannot be executed by this user in';
       throw new ContainerStartError(`${program} ${why} the container`, { exitCode: 126 });
     }
   } finally {
@@ -67,14 +67,14 @@ function findProgram(
   { user, volumes }: Pick<CommandToCheck, 'user' | 'volumes'>,
 ): Found | undefined {
   const isInVolume = (place: string): boolean => volumes.some((volume) => `${place}/`.startsWith(`${volume}/`));
-  // A file that is mounted below /dev has no mount point in the container's files.
+  // A file mounted below /dev has no mount point in the container's files.
   if (volumes.includes(path)) return { kind: 'in-volume' };
   let missing = '';
   const makeDirectory = (directory: { readonly path: Buffer }): void => {
     missing ||= `/${directory.path.toString()}`;
   };
   try {
-    // The mount points are there, so that a path into a volume leads to one.
+    // The mount points exist, so that a path into a volume leads to one.
     const found = resolveInRoot(root, Buffer.from(path), { makeDirectory });
     try {
       const { stat } = found;
@@ -92,7 +92,7 @@ function findProgram(
   }
 }
 
-/** An access control list could give more, but not more than the bits of the group. */
+/** Considers the permission bits only: an access control list cannot grant more than the group bits. */
 function mayExecute({ mode, uid, gid }: FileStat, user: CommandToCheck['user']): boolean {
   if (user.uid === 0 || (mode & 0o010) !== 0) return true;
   if (user.uid === uid) return (mode & 0o100) !== 0;
@@ -128,7 +128,7 @@ function checkFormat(
         : new ContainerStartError(`${what} is neither a binary nor a script that starts with #!`, { exitCode: 126 });
     }
     const next = format.kind === 'script' ? format.interpreter : format.loader;
-    // What is below /proc and /dev is there only when the container runs.
+    // Files below /proc and /dev exist only while the container runs.
     if (next === undefined || /^\/(proc|dev|sys)\//.test(next)) return;
     const found = findProgram(root, posix.resolve(cwd, next), { user: ROOT, volumes });
     if (found === undefined) {

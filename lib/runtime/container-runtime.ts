@@ -16,15 +16,14 @@ import { checkRegular } from './read-in-root.js';
 import { deleteContainer, findRuntime, runContainer, type RuntimePlace } from './runtime-program.js';
 import type { ContainerRuntime, RunInput } from './types.js';
 
-/** Where runs keep what belongs to them. */
 export interface RuntimeOptions {
-  /** A directory of the store; made when it is missing. */
+  /** A directory of the store for the files of runs; created if missing. */
   readonly directory: string;
-  /** Hears in one line what is done otherwise than usual. */
+  /** Receives one line for each deviation from normal operation. */
   readonly onNote: (line: string) => void;
 }
 
-/** What is kept of a run beside the runtime's own files. */
+/** The record of a run, stored beside the runtime's own files. */
 interface RunRecord {
   readonly remove: boolean;
   /** Undefined until the runtime is chosen. */
@@ -34,7 +33,7 @@ interface RunRecord {
 const JOURNAL = 'mount-points';
 const RECORD = 'run.json';
 
-/** A runtime that works through crun or runc. Each run has a directory, which is the last of it to go. */
+/** A container runtime based on crun or runc. Each run has a directory, which is removed last. */
 export function createContainerRuntime({ directory, onNote }: RuntimeOptions): ContainerRuntime {
   const runDirectory = (id: string): string => join(directory, id);
   const journalOf = (id: string): string => join(runDirectory(id), JOURNAL);
@@ -56,15 +55,15 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
     };
     const { process } = containerSpec({ ...input, init: false }, { user, mounts, cwd, hostname, cgroups: true });
     const check = (volumes: readonly string[]): void => checkCommand(input.rootfs, { ...process, user, volumes });
-    // Without volumes, before anything is made in the container's files.
+    // Without volumes, the check runs before anything is created in the container's files.
     if (all.volumes.length === 0) check([]);
     const places = makeMountPoints(input.rootfs, points, join(place.directory, JOURNAL));
     const placed = placeMounts(mounts, places);
     if (all.volumes.length > 0) check(placed.flatMap(({ type, destination }) => (type === 'bind' ? destination : [])));
-    // A link of the kernel's could lead out of the container (CVE-2024-21626).
+    // A kernel link in /proc could lead out of the container (CVE-2024-21626).
     if ((places.get(cwd) ?? cwd).startsWith('/proc/')) {
       throw new ContainerStartError(`the working directory ${cwd} is in /proc`, {
-        hint: 'give another with --workdir',
+        hint: 'choose another one with --workdir',
       });
     }
     input.signal.throwIfAborted();
@@ -74,7 +73,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       if (!(error instanceof ContainerStartError) || error.exitCode !== 125) throw error;
       if (Object.values(input.limits).some((limit) => limit !== undefined)) throw limitError(error);
       const code = await attempt(false, placed);
-      onNote(`no control group for the container: ${error.message}`);
+      onNote(`cannot create a control group for the container: ${error.message}`);
       return code;
     }
   };
@@ -99,7 +98,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
         await writeRecord(id, { ...(await readRecord(runDirectory(id))), program: place.program });
         return await start(input, place);
       } finally {
-        // A failure here must not hide how the command ended: the caller's `settle` tries again, and notes it.
+        // A failure here must not hide the command's exit code: the caller's `settle` tries again and reports it.
         await clear(id, rootfs).catch(() => undefined);
       }
     },
@@ -114,9 +113,9 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       try {
         await clear(id, rootfs);
       } catch (error) {
-        // A command can make its files read-only. Nothing else waits for that: the journal stays for the next time.
+        // A command can make its files read-only. Nothing else depends on this step, and the journal stays for the next attempt.
         const reason = (error as Error).message;
-        onNote(`container ${id.slice(0, 12)}: mount points of its run stay in its files for now: ${reason}`);
+        onNote(`container ${id.slice(0, 12)}: cannot remove the mount points of its run yet: ${reason}`);
       }
       return remove;
     },
@@ -137,13 +136,13 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
 }
 
 function limitError(cause: ContainerStartError): ContainerStartError {
-  return new ContainerStartError(`the container cannot be limited here: ${cause.message}`, {
-    hint: 'run without --memory, --pids-limit and --cpus, or where control groups can be used',
+  return new ContainerStartError(`cannot limit the resources of the container: ${cause.message}`, {
+    hint: 'run without --memory, --pids-limit and --cpus, or on a machine with control groups',
     cause,
   });
 }
 
-/** A record cut off by a crash says as much as none: nothing was started. */
+/** A record truncated by a crash counts as absent: nothing was started. */
 async function readRecord(directory: string): Promise<RunRecord> {
   try {
     return JSON.parse(await readFile(join(directory, RECORD), 'utf8')) as RunRecord;

@@ -61,7 +61,7 @@ const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/pro
 
 const ALL_DEVICES = [{ allow: true, access: 'rwm' }];
 
-/** Nothing but making nodes, and using the harmless ones (moby, oci/devices). */
+/** Allows creating nodes and using the harmless ones, nothing else (moby, oci/devices). */
 const DEVICE_RULES = [
   { allow: false, access: 'rwm' },
   { allow: true, type: 'c', access: 'm' },
@@ -81,29 +81,29 @@ const DEVICE_RULES = [
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What of the spec is found out before. */
+/** The parts of the spec that are determined beforehand. */
 export interface SpecParts {
   readonly user: ContainerUser;
   readonly mounts: readonly SpecMount[];
   readonly cwd: string;
   readonly hostname: string;
-  /** With control groups: which devices may be used is enforced. */
+  /** Control groups are available, so device rules are enforced. */
   readonly cgroups: boolean;
 }
 
-/** What is started, and how (runtime-spec config.md, "Process"). */
+/** The process to start (runtime-spec config.md, "Process"). */
 export interface SpecProcess {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
 }
 
-/** The document that an OCI runtime starts a container from (runtime-spec config.md). Throws UsageError. */
+/** Creates the document from which an OCI runtime starts a container (runtime-spec config.md). Throws UsageError. */
 export function containerSpec(
   input: RunInput,
   { user, mounts, cwd, hostname, cgroups }: SpecParts,
 ): { readonly process: SpecProcess; readonly [field: string]: unknown } {
-  // Without the rules for devices, a container's root that may make nodes could reach the disks of this machine.
+  // Without device rules, a container's root that can create nodes could access the disks of this machine.
   const { privileged } = input;
   const capabilities = containerCapabilities(input, { mknod: cgroups || privileged });
   const process = {
@@ -112,14 +112,14 @@ export function containerSpec(
     user: {
       uid: user.uid,
       gid: user.gid,
-      // As docker: a program that gives up its group could else escape what that group may not do (CVE-2022-36109).
+      // Like docker: otherwise a program that drops its group could escape restrictions of that group (CVE-2022-36109).
       additionalGids: [...new Set([user.gid, ...user.additionalGids])],
       umask: 0o022,
     },
     args: [...(input.init ? [INIT_PATH, '--'] : []), ...commandLine(input)],
     env: environment(input, { hostname, home: user.home }),
     cwd,
-    // As execve(2) would leave them: other users get none, but their set-user-ID programs may.
+    // As after execve(2): other users have no capabilities, but their set-user-ID programs may get some.
     capabilities:
       user.uid === 0
         ? { bounding: capabilities, effective: capabilities, permitted: capabilities }
@@ -145,7 +145,7 @@ export function containerSpec(
   };
 }
 
-/** Period of processor time in microseconds, as Docker has it. */
+/** Docker's period of processor time. Microseconds. */
 const CPU_PERIOD_US = 100_000;
 
 function resources({ privileged, limits: { memory, pids, cpus } }: RunInput): object {
@@ -162,7 +162,7 @@ function consoleSize(): object {
   return size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
 }
 
-/** A filter that was asked for is not left out. */
+/** Throws when a requested filter is not possible, instead of running without one. */
 function systemCallFilter(
   { seccomp, privileged }: RunInput,
   capabilities: readonly string[],
@@ -175,8 +175,8 @@ function systemCallFilter(
 }
 
 /**
- * Without rules for devices, none works but those of the /dev made for the container. The runtime takes no options for the
- * root, so a hook sets that one, in the container's namespace and before anything of the container runs.
+ * Without device rules, only the devices of the container's own /dev may be usable. The runtime accepts no mount
+ * options for the root, so a hook sets `nodev` in the container's namespace before anything of the container runs.
  */
 function withoutDevices(mounts: readonly SpecMount[], rootfs: string): object {
   return {
@@ -188,11 +188,11 @@ function withoutDevices(mounts: readonly SpecMount[], rootfs: string): object {
 }
 
 function commandLine({ execution, entrypoint, command }: RunInput): string[] {
-  // As docker: with another entry point, the image's own command has no meaning.
+  // Like docker: with another entry point, the image's own command is meaningless.
   const rest = command.length > 0 ? command : entrypoint === undefined ? (execution.Cmd ?? []) : [];
   const argv = [...(entrypoint ?? execution.Entrypoint ?? []), ...rest];
   if (argv.length > 0) return argv;
-  throw new UsageError('the image says no command to run', { hint: 'give one after the name' });
+  throw new UsageError('the image has no default command', { hint: 'add one after the name' });
 }
 
 function environment(input: RunInput, { hostname, home }: { hostname: string; home: string }): string[] {
@@ -208,7 +208,7 @@ function environment(input: RunInput, { hostname, home }: { hostname: string; ho
   ]) {
     const equals = text.indexOf('=');
     const name = equals < 0 ? text : text.slice(0, equals);
-    // What an image says never asks for a value of this machine.
+    // Variables of an image never take values of this machine.
     const value = equals >= 0 ? text.slice(equals + 1) : isOwn ? process.env[name] : undefined;
     if (name === '' || text.includes('\0')) {
       throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a variable`, { hint: 'write NAME=VALUE' });

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { delay } from '../util/index.js';
 
-/** How long processes that were killed may take to end: 250 looks, 20 ms apart. */
+/** The most checks for the end of killed processes, 20 ms apart. */
 const LOOKS = 250;
 const LOOK_MS = 20;
 
 /**
- * Kills the processes of container `id` that a runtime has left, whatever it was doing when it died, and waits until they
- * have ended. They are known by their control group or, without one, by their root.
+ * Kills the processes that a dead runtime has left of container `id`, at any stage, and waits for their end. Finds them
+ * by their control group or, without one, by their root.
  */
 export async function killLeftProcesses(id: string): Promise<void> {
   for (let look = 0; look < LOOKS; look += 1) {
@@ -30,16 +30,16 @@ function processesOf(id: string): number[] {
     if (!/^\d+$/.test(name)) return [];
     const directory = `/proc/${name}`;
     try {
-      // Fails for a zombie, of which the rest can still be read.
+      // Fails for a zombie, whose other files are still readable.
       readlinkSync(`${directory}/ns/mnt`);
-      // A shell that a user opened in the container's directory is in the namespace of the host.
+      // A shell that a user opened in the container's directory is in the host's namespace.
       if (readlinkSync(`${directory}/ns/pid`) === own) return [];
       const isOfContainer =
         group.test(readFileSync(`${directory}/cgroup`, 'utf8')) ||
         readFileSync(`${directory}/mountinfo`, 'utf8').includes(`/${id}/rootfs / `);
       return isOfContainer ? [Number(name)] : [];
     } catch {
-      // It has ended.
+      // The process has ended.
       return [];
     }
   });
@@ -49,6 +49,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended.
+    // The process has ended.
   }
 }

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.js';
 import { readInRoot } from './read-in-root.js';
 
-/** Who a command runs as. */
+/** The user and groups of a command. */
 export interface ContainerUser {
   readonly uid: number;
   readonly gid: number;
@@ -12,8 +12,8 @@ export interface ContainerUser {
 const MAX_ID = 0x7fff_ffff;
 
 /**
- * Who `user` (`USER[:GROUP]`, names or numbers; empty: root) is by the container's own /etc/passwd and /etc/group. A number
- * need not be in them. Throws UsageError, SyscallError.
+ * Resolves `user` (`USER[:GROUP]`, names or numbers; empty: root) with the container's own /etc/passwd and /etc/group.
+ * Numbers need not be listed there. Throws UsageError, SyscallError.
  */
 export function findUser(root: string, user: string): ContainerUser {
   const colon = user.indexOf(':');

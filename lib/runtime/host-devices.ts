@@ -12,10 +12,10 @@ export interface SpecDevice {
   readonly gid: number;
 }
 
-/** What a container has of its own below /dev. */
+/** Parts of /dev that each container has for itself. */
 const NOT_SHARED = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/fd', '/dev/console', '/dev/.lxc', '/dev/.udev'];
 
-/** The device nodes of this machine, as a privileged container gets them. Directories that cannot be read are left out. */
+/** The device nodes of this machine for a privileged container. Skips unreadable directories. */
 export function hostDevices(directory = '/dev'): SpecDevice[] {
   return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
     const path = join(directory, entry.name);
@@ -34,7 +34,7 @@ function deviceAt(path: string): SpecDevice {
   return {
     path,
     type: (mode & constants.S_IFMT) === constants.S_IFBLK ? 'b' : 'c',
-    // As makedev(3) of the C library puts them together.
+    // Same as makedev(3) of the C library.
     major: ((rdev >>> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff),
     minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
     fileMode: mode & 0o7777,

@@ -13,10 +13,10 @@ const PROGRAMS = [
   '/sbin/tini-static',
 ];
 
-/** Where it is in the container. */
+/** Path of the program in the container. */
 export const INIT_PATH = '/dev/init';
 
-/** The program for `--init`. Throws CommandError when there is none. */
+/** The program for `--init`. Throws CommandError when none is installed. */
 export function findInit(programs: readonly string[] = PROGRAMS): string {
   const found = programs.find((path) => {
     try {
@@ -27,7 +27,7 @@ export function findInit(programs: readonly string[] = PROGRAMS): string {
     }
   });
   if (found !== undefined) return found;
-  throw new CommandError('there is no init program for --init', {
+  throw new CommandError('no init program for --init is installed', {
     argv: ['catatonit'],
     hint: 'install one, for example: apt-get install catatonit',
   });

@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { MemoryFile, VolumeMount } from './types.js';
 
-/** On any Linux a tmpfs: what is written there reaches no disk. */
+/** A tmpfs on every Linux: files in it never reach a disk. */
 const MEMORY = '/dev/shm';
 const TMPFS_MAGIC = 0x01021994;
 
 /**
- * Writes the files that a run needs into memory; to be mounted read-only, and removed with `removeMemoryFiles`. Throws
- * StoreError when this machine has no file system in memory.
+ * Writes the files of a run into memory, to be mounted read-only and removed by `removeMemoryFiles`. Throws StoreError
+ * when this machine has no in-memory file system.
  */
 export function writeMemoryFiles(id: string, files: readonly MemoryFile[]): VolumeMount[] {
   if (files.length === 0) return [];
   if (!existsSync(MEMORY) || statfsSync(MEMORY).type !== TMPFS_MAGIC)
-    throw new StoreError(`${MEMORY} is not a file system in memory`, {
+    throw new StoreError(`${MEMORY} is not an in-memory file system`, {
       path: MEMORY,
       hint: 'secrets are never written to a disk: mount a tmpfs there',
     });
@@ -29,7 +29,7 @@ export function writeMemoryFiles(id: string, files: readonly MemoryFile[]): Volu
   });
 }
 
-/** Removes the files that `writeMemoryFiles` made for a run, if any. */
+/** Removes the files that `writeMemoryFiles` wrote for a run, if any. */
 export function removeMemoryFiles(id: string): void {
   rmSync(directoryOf(id), { recursive: true, force: true });
 }

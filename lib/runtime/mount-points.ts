@@ -15,28 +15,28 @@ import {
   unlinkAt,
 } from '../sys/index.js';
 
-/** Where something is mounted: absolute path in the container. */
+/** A mount point, as an absolute path in the container. */
 export interface MountPoint {
   readonly path: string;
   readonly kind: 'directory' | 'file';
-  /** The path must have no links; otherwise they are followed inside the root. */
+  /** The path must not contain links; otherwise links are resolved inside the root. */
   readonly isReal: boolean;
 }
 
-/** Something made to be mounted on. */
+/** A file or directory created as a mount point. */
 export interface MadeEntry {
   readonly kind: MountPoint['kind'];
   /** Path from the root. */
   readonly path: Buffer;
-  /** Time of the directory it is in, before. */
+  /** Modification time of its parent directory before. */
   readonly parentMtimeNs: bigint;
 }
 
-/** What was made to be mounted on. */
+/** The entries created as mount points. */
 export interface MountJournal {
-  /** In the order of making; never empty. */
+  /** In order of creation; never empty. */
   readonly made: readonly MadeEntry[];
-  /** All was made that had to be. */
+  /** All required entries were created. */
   readonly done: boolean;
 }
 
@@ -44,10 +44,10 @@ const { S_IFMT, S_IFREG, S_IFDIR, O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = cons
 const DONE = 'done';
 
 /**
- * Makes what is missing of the mount points in `root`, so that the runtime makes nothing itself, and returns where each
- * path leads: every component of that is a real directory of `root`, so a runtime that follows links meets none. Each
- * entry is written down in the file `journal` before it is made; times of directories stay as they are. Throws
- * ContainerStartError (nothing can be mounted there), SyscallError.
+ * Creates the missing mount points in `root`, so that the runtime creates nothing itself, and returns the resolved path
+ * of each. Every component of those is a real directory of `root`, so a runtime that follows links meets none. Records
+ * each entry in the file `journal` before creating it, and preserves the times of directories. Throws
+ * ContainerStartError (an unsuitable path), SyscallError.
  */
 export function makeMountPoints(root: string, points: readonly MountPoint[], journal: string): Map<string, string> {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -68,7 +68,7 @@ function makeMountPoint(root: number, { path, kind, isReal }: MountPoint, journa
     const flags = as === 'directory' ? OPEN_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const fd = openAt(dir, name, flags, 0o644);
     try {
-      // The user's umask says nothing about the container's users.
+      // Independent of the umask, which does not concern the container's users.
       chmodFd(fd, as === 'directory' ? 0o755 : 0o644);
     } finally {
       closeSync(fd);
@@ -79,8 +79,9 @@ function makeMountPoint(root: number, { path, kind, isReal }: MountPoint, journa
   try {
     const place = `/${found.path.toString()}`;
     if (isReal && place !== path) throw cannotMountError(path, 'it is a symbolic link');
-    // A name that is no text would lead the runtime to another place.
-    if (!Buffer.from(place.slice(1)).equals(found.path)) throw cannotMountError(path, 'a link leads to an odd name');
+    // For a name that is not valid UTF-8, the runtime would use another path.
+    if (!Buffer.from(place.slice(1)).equals(found.path))
+      throw cannotMountError(path, 'a link leads to a name that is not valid UTF-8');
     if (found.stat === undefined) make(found.dir, found.name, found.path, kind);
     else if (((found.stat.mode & S_IFMT) === S_IFDIR) !== (kind === 'directory'))
       throw cannotMountError(path, kind === 'directory' ? 'it is not a directory' : 'it is a directory');
@@ -103,16 +104,16 @@ function resolvePoint(
   }
 }
 
-/** The error for a path of the container where nothing can be mounted safely. */
+/** The error for a path in the container where nothing can be mounted safely. */
 export function cannotMountError(path: string, why: string): ContainerStartError {
   return new ContainerStartError(`nothing can be mounted at ${path} in the container: ${why}`, {
-    hint: 'put a plain directory or file there: "imgtool mount CONTAINER" prints where the files of a container are',
+    hint: 'replace it with a plain directory or file; "imgtool mount CONTAINER" prints the location of the files of a container',
   });
 }
 
 /**
- * Removes from `root`, or a copy of it, what `makeMountPoints` made and nobody has used since. Times of directories stay as
- * they are. Throws SyscallError.
+ * Removes the entries created by `makeMountPoints` and unused since from `root` or a copy of it. Preserves the times of
+ * directories. Throws SyscallError.
  */
 export function removeMountPoints(root: string, { made, done }: MountJournal): void {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -135,7 +136,7 @@ function removeEntry(root: number, { kind, path, parentMtimeNs }: MadeEntry, don
         if (stat === undefined || (stat.mode & S_IFMT) !== S_IFREG || stat.size > 0n) return;
         unlinkAt(dir, name);
       }
-      // Not done: the process died perhaps between making it and giving the directory its time back.
+      // If not done, the process may have died between creating the entry and restoring the directory's time.
       setTimesAt(dir, '.', done ? mtimeNs : parentMtimeNs);
     } finally {
       closeSync(dir);
@@ -145,7 +146,7 @@ function removeEntry(root: number, { kind, path, parentMtimeNs }: MadeEntry, don
   }
 }
 
-/** What the file `journal` says; undefined when it says nothing or is not there. */
+/** Parses the file `journal`; undefined when it is missing or empty. */
 export function readMountJournal(journal: string): MountJournal | undefined {
   const lines = readIfThere(journal).split('\n');
   const made = lines.flatMap((line) => {
@@ -167,7 +168,7 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    // The run that ends meanwhile takes it away.
+    // A run that ends at the same time removes it.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw error;
   }

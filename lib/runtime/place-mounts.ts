@@ -4,9 +4,9 @@ import type { SpecMount } from './container-spec.js';
 import { cannotMountError } from './mount-points.js';
 
 /**
- * The mounts at the places where their paths lead, outer ones first. `places`: where those in the container's own files
- * lead; the others lie in another mount. No link is left on the way to any of them, so that the runtime, which works from
- * outside of the container, follows none. Throws ContainerStartError.
+ * Places the mounts at their resolved paths, outer ones first. `places`: the resolved paths in the container's own
+ * files; other mounts lie inside another mount. No path contains a link, because the runtime resolves paths from
+ * outside the container. Throws ContainerStartError.
  */
 export function placeMounts(mounts: readonly SpecMount[], places: ReadonlyMap<string, string>): SpecMount[] {
   const moved: { readonly mount: SpecMount; readonly given: string }[] = [];
@@ -29,12 +29,12 @@ export function placeMounts(mounts: readonly SpecMount[], places: ReadonlyMap<st
   return moved.map(({ mount }) => mount);
 }
 
-/** How many directories a path goes down. */
+/** The number of components of a path. */
 export function pathDepth(path: string): number {
   return path.split('/').length;
 }
 
-/** What the runtime finds in a volume on the way to `destination` are directories, or nothing. */
+/** Checks that the parents of `destination` in a volume are directories or missing. */
 function checkInside({ source, destination: top }: SpecMount, destination: string, given: string): void {
   const names = destination.slice(top.length + 1).split('/');
   for (let count = 1; count <= names.length; count += 1) {

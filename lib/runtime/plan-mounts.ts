@@ -7,27 +7,27 @@ import type { MountPoint } from './mount-points.js';
 import { pathDepth } from './place-mounts.js';
 import type { RunInput, VolumeMount } from './types.js';
 
-/** What is mounted in a container, and where it has to be made possible. */
+/** The mounts of a container and the mount points that they require. */
 export interface MountPlan {
-  /** In the order of mounting. */
+  /** In mounting order. */
   readonly mounts: readonly SpecMount[];
-  /** Those in the container's own files. */
+  /** Mount points in the container's own files. */
   readonly points: readonly MountPoint[];
 }
 
-/** What of a run is about mounts. */
+/** The settings of a run that concern mounts. */
 export type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
   Partial<Pick<RunInput, 'tmpfs' | 'addHosts' | 'shmSize' | 'privileged' | 'init'>>;
 
-/** Where runtimes make device nodes and look for the kernel's file systems by path. */
+/** The runtime creates device nodes here and looks for kernel file systems by these paths. */
 const REAL = ['/dev', '/proc', '/sys'];
 
-/** In a volume at these the runtime would make its own directories and links, or be told lies about processes. */
+/** A volume here would receive the runtime's own directories and links, or present false process information. */
 const NO_VOLUME = ['/', '/dev', '/proc'];
 
 /**
- * Docker's default mounts, the files about network and host name, and the volumes; outer ones first. Files made for it are
- * put into `directory`. Throws UsageError, NotFoundError (a volume that is not there).
+ * Docker's default mounts, the files about network and host name, and the volumes; outer ones first. Writes the files
+ * that it needs into `directory`. Throws UsageError, NotFoundError (a missing volume).
  */
 export function planMounts(
   input: MountRequest,
@@ -38,9 +38,10 @@ export function planMounts(
   const place = (path: string): string => {
     const target = posix.normalize(`/${path}`).replace(/(.)\/$/, '$1');
     if (NO_VOLUME.includes(target)) {
-      throw new UsageError(`no volume can be at ${target}`, { hint: 'mount it at a directory below' });
+      throw new UsageError(`cannot mount a volume at ${target}`, { hint: 'mount it on a directory below' });
     }
-    if (taken.has(target)) throw new UsageError(`two volumes cannot be at ${target}`, { hint: 'give one of them' });
+    if (taken.has(target))
+      throw new UsageError(`two volumes have the target ${target}`, { hint: 'remove one of them' });
     taken.add(target);
     return target;
   };
@@ -59,7 +60,7 @@ export function planMounts(
     ...hostFiles(input, directory, hostname).map((mount) => ({ mount, kind: 'file' as const })),
     ...(init ? [{ mount: bind(findInit(), INIT_PATH, true), kind: 'file' as const }] : []),
   ].filter(({ mount, kind }) => !taken.has(mount.destination) && (kind === 'directory' || fitsInVolume(mount, own)));
-  // A stable sort: what lies in another mount comes after it.
+  // A stable sort: a mount inside another one comes after it.
   const all = [...given, ...own].sort((a, b) => pathDepth(a.mount.destination) - pathDepth(b.mount.destination));
   const inFiles = (path: string): boolean =>
     !all.some(({ mount }) => path.startsWith(`${mount.destination}/`) || path === mount.destination);
@@ -70,12 +71,12 @@ export function planMounts(
   return { mounts: all.map(({ mount }) => mount), points };
 }
 
-/** With the host's network its own files, which the container must not change; else ones made for this run. */
+/** With the host's network: the host's files, read-only for the container. Otherwise files created for this run. */
 function hostFiles({ network, addHosts = [] }: MountRequest, directory: string, hostname: string): SpecMount[] {
   const added = addHosts.map(({ name, address }) => `${address}\t${name}\n`).join('');
   const made = (name: string, text: string): SpecMount => {
     writeFileSync(join(directory, name), text);
-    // Every user of the container reads it, whatever the umask of whoever runs imgtool.
+    // Readable for every user of the container, regardless of the umask.
     chmodSync(join(directory, name), 0o644);
     return bind(join(directory, name), `/etc/${name}`, false);
   };
@@ -90,7 +91,7 @@ function hostFiles({ network, addHosts = [] }: MountRequest, directory: string, 
   return [name, made('hosts', `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n${added}`)];
 }
 
-/** A file about the network or host name is mounted over one that is in a volume, but never makes one there. */
+/** A file about the network or host name is mounted over an existing one in a volume, but never created there. */
 function fitsInVolume({ destination }: SpecMount, volumes: readonly { readonly mount: SpecMount }[]): boolean {
   const inside = volumes.filter(({ mount }) => destination.startsWith(`${mount.destination}/`));
   const [nearest] = inside.sort((a, b) => pathDepth(b.mount.destination) - pathDepth(a.mount.destination));
@@ -108,7 +109,7 @@ function bind(source: string, destination: string, readOnly: boolean): SpecMount
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] };
 }
 
-/** As Docker: nothing in it is a device, sets a user ID or runs, unless the options say so. */
+/** Like Docker: nodev, nosuid and noexec unless the options say otherwise. */
 function inMemory(destination: string, options: readonly string[]): SpecMount {
   const safe = ['nosuid', 'nodev', 'noexec'].filter((option) => !options.includes(option.slice(2)));
   const mode = options.some((option) => option.startsWith('mode=')) ? [] : ['mode=1777'];
@@ -121,6 +122,6 @@ function isDirectory({ source }: VolumeMount): boolean {
   throw new NotFoundError(`${source} does not exist`, {
     kind: 'file',
     subject: source,
-    hint: 'make the directory first, or give another one with --volume',
+    hint: 'create the directory first, or choose another one with --volume',
   });
 }

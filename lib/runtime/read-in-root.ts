@@ -7,8 +7,8 @@ const { S_IFMT, S_IFREG } = constants;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * The text of a file in `root`, links followed inside it; undefined when there is no regular file. Throws UsageError when it
- * has more than 4 MiB, SyscallError.
+ * The text of a file in `root`, with links resolved inside it; undefined when it is not a regular file. Throws
+ * UsageError for more than 4 MiB, SyscallError.
  */
 export function readInRoot(root: string, path: string): string | undefined {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -30,8 +30,8 @@ export function readInRoot(root: string, path: string): string | undefined {
 }
 
 /**
- * Refuses a file of the container that runtimes read and that is no regular one: it may have no end, or no beginning.
- * Throws ContainerStartError, SyscallError.
+ * Refuses a file that runtimes read and that is not a regular file, because reading it might never end. Throws
+ * ContainerStartError, SyscallError.
  */
 export function checkRegular(root: string, path: string): void {
   const rootFd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -47,7 +47,7 @@ export function checkRegular(root: string, path: string): void {
   }
 }
 
-/** Reads at most the limit, however the file grows meanwhile; closes it. */
+/** Reads up to the limit, even if the file grows meanwhile, and closes it. */
 function readAll(fd: number): string {
   try {
     const bytes = Buffer.alloc(MAX_BYTES);

@@ -9,9 +9,9 @@ import { cgroupName, killLeftProcesses } from './end-container.js';
 import type { TakeSignals } from './types.js';
 import { resizeTerminal } from './window-size.js';
 
-/** How control groups are dealt with. */
+/** The use of control groups. */
 export interface CgroupChoice {
-  /** The container gets one of its own. */
+  /** The container gets its own control group. */
   readonly use: boolean;
 }
 
@@ -19,23 +19,21 @@ const CGROUPS = '/sys/fs/cgroup';
 const UNIFIED = `${CGROUPS}/unified`;
 const MOUNT_CGROUPS = `{ [ -d ${CGROUPS} ] || mount -t sysfs sysfs /sys; mount -t cgroup2 cgroup2 ${CGROUPS}; } 2>/dev/null || :`;
 
-/** Made in the directory of a run when its runtime is about to be started. */
+/** A file in the directory of a run, created just before its runtime starts. */
 const BEGUN = 'begun';
 
-/** Removes the empty control groups called `$1`; the kernel may take a moment to see that they are. */
+/** Removes the empty control groups named `$1`. The kernel may take a moment to consider them empty. */
 const REMOVE_CGROUPS = `for group in ${CGROUPS}/"$1" ${CGROUPS}/*/"$1"; do
   tries=0; while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null && [ $((tries += 1)) -lt 40 ]; do sleep 0.05; done
 done`;
 
-/** How many interruptions it takes to kill a command; it is given those before. */
+/** The number of interruptions that kill a command; earlier ones are passed on to it. */
 const KILL_AFTER = 3;
 
-/** How long an interrupted runtime may take to start the command or to end. */
+/** How long an interrupted runtime may take to start the command or to end. Milliseconds. */
 const START_GRACE_MS = 1000;
 
-/**
- * Path of an OCI runtime: `wanted` (a name or path), else crun or runc. Throws CommandError when there is none.
- */
+/** The OCI runtime to use: `wanted` (a name or path), else crun or runc. Throws CommandError when none is installed. */
 export function findRuntime(wanted: string | undefined): string {
   const names = wanted === undefined ? ['crun', 'runc'] : [wanted];
   for (const name of names) {
@@ -52,21 +50,21 @@ export function findRuntime(wanted: string | undefined): string {
   );
 }
 
-/** How long output may come after the command has ended. */
+/** How long output is read after the command has ended. Milliseconds. */
 const OUTPUT_GRACE_MS = 1000;
 
-/** Where a runtime works on one container. */
+/** The runtime's program and directory for one container. */
 export interface RuntimePlace {
   readonly program: string;
   readonly id: string;
   readonly rootfs: string;
-  /** Holds `config.json`; gets the runtime's state. */
+  /** Contains `config.json`; receives the runtime's state. */
   readonly directory: string;
 }
 
 /**
- * Runs the container with this process's standard streams, or with `onOutput`; resolves with the command's exit code. Throws
- * ContainerStartError when the command did not start, CommandError when a program to start it with is missing.
+ * Runs the container with this process's standard streams or with `onOutput`. Resolves with the command's exit code.
+ * Throws ContainerStartError when the command did not start, CommandError when a required program is missing.
  */
 export async function runContainer(
   place: RuntimePlace,
@@ -84,14 +82,14 @@ export async function runContainer(
   const [pidFile, log, begun] = ['pid', 'log', BEGUN].map((name) => join(directory, name)) as [string, string, string];
   for (const path of [pidFile, log, begun]) rmSync(path, { force: true });
   const [program, ...args] = commandLine(place, cgroups, ['run', '--bundle', directory, '--pid-file', pidFile, id]);
-  // A session of its own: signals of a terminal come to this process alone, and are passed on once.
+  // In a session of its own, so that terminal signals reach only this process, which passes them on once.
   const child = spawn(program, args, {
     stdio: onOutput === undefined ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     detached: true,
     env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
   });
   if (onOutput !== undefined) for (const stream of [child.stdout, child.stderr]) stream?.on('data', onOutput);
-  // A runtime that is still starting the command may not listen, or wait for ever for a file of the container.
+  // A runtime that is still starting the command may ignore signals, or block on a file of the container.
   const endStart = (): void => {
     if (!existsSync(pidFile)) child.kill('SIGKILL');
   };
@@ -112,14 +110,14 @@ export async function runContainer(
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.once('error', (cause) =>
         reject(
-          new CommandError(`${program} cannot be run: ${cause.message}`, {
+          new CommandError(`cannot run ${program}: ${cause.message}`, {
             argv: [program, ...args],
-            hint: 'setpriv and unshare are of util-linux: apt-get install util-linux',
+            hint: 'setpriv and unshare belong to util-linux: apt-get install util-linux',
             cause,
           }),
         ),
       );
-      // 'close' comes after all output; but a process left in the background may keep the pipe open.
+      // 'close' comes after all output, but a background process may keep the pipe open.
       child.once('exit', (...ending) => {
         if (onOutput === undefined) resolve(ending);
         else {
@@ -131,28 +129,28 @@ export async function runContainer(
         }
       });
     });
-    // A runtime that was killed leaves the container.
+    // A killed runtime leaves the container behind.
     if (code === null) {
       await deleteContainer(place);
-      // Nor does it undo what it did to the terminal.
+      // It also leaves the terminal in raw mode.
       if (process.stdin.isTTY) spawnSync('stty', ['sane'], { stdio: 'inherit', env: { PATH: SYSTEM_PATH } });
     }
     if (existsSync(pidFile)) return code ?? 128 + constants.signals[signal!];
     if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
     if (!existsSync(begun)) throw noNamespaceError();
-    throw await notStarted(log, signal === null ? undefined : `the runtime was ended by ${signal}`);
+    throw await notStarted(log, signal === null ? undefined : `the runtime was terminated by ${signal}`);
   } finally {
     clearTimeout(grace);
     giveBack();
   }
 }
 
-/** Ends and forgets a container of which something may be left; does not fail when nothing is. */
+/** Ends a container and removes its state, if anything of it is left. */
 export async function deleteContainer(place: RuntimePlace): Promise<void> {
   try {
     await runProcess(commandLine(place, { use: true }, ['delete', '--force', place.id]), {});
   } catch (error) {
-    // There was no such container, as far as the runtime wrote it down; or the program is gone.
+    // The runtime has no record of such a container, or the program is missing.
     if (!(error instanceof CommandError)) throw error;
   }
   await killLeftProcesses(place.id);
@@ -161,7 +159,7 @@ export async function deleteContainer(place: RuntimePlace): Promise<void> {
 
 function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly string[]): [string, ...string[]] {
   const name = basename(place.program);
-  // What tells a runtime that control groups are not for it.
+  // Makes runc ignore control groups.
   const without = name.startsWith('runc') ? ['--rootless', 'true'] : [];
   return inNamespace('true >"$1"; shift; exec "$@"', [
     join(place.directory, BEGUN),
@@ -174,14 +172,14 @@ function commandLine(place: RuntimePlace, cgroups: CgroupChoice, args: readonly 
 }
 
 /**
- * A shell command in a mount namespace of its own, where a runtime sees what it can work with: crun refuses cgroup v1 with
- * v2 beside it, and none starts anything where no control groups are mounted. Dies with this process.
+ * Wraps a shell command to run in its own mount namespace with control groups that the runtime supports: crun refuses
+ * cgroup v1 with v2 beside it, and runtimes start nothing when no control groups are mounted. Ends with this process.
  */
 function inNamespace(command: string, args: readonly string[]): [string, ...string[]] {
   const script = [
-    // If this process died before the signal for that was set, none comes any more.
+    // If this process died before its death signal was set up, the signal will never come.
     `[ "$PPID" = ${process.pid} ] || exit 1`,
-    // What is below it belongs to this machine too, and crun would leave a directory there.
+    // Its contents belong to this machine too, and crun would leave a directory there.
     ...(existsSync(UNIFIED) ? [`{ umount -l ${UNIFIED} && mount -t tmpfs tmpfs ${UNIFIED}; } 2>/dev/null || :`] : []),
     ...(hasCgroupMount() ? [] : [MOUNT_CGROUPS]),
     command,
@@ -194,12 +192,12 @@ function hasCgroupMount(): boolean {
 }
 
 function noNamespaceError(): ContainerStartError {
-  return new ContainerStartError('no mount namespace can be made for the runtime: unshare or setpriv failed', {
-    hint: 'that takes root rights with CAP_SYS_ADMIN, which some containers and sandboxes withhold',
+  return new ContainerStartError('cannot create a mount namespace for the runtime: unshare or setpriv failed', {
+    hint: 'this requires root with CAP_SYS_ADMIN, which some containers and sandboxes withhold',
   });
 }
 
-/** What the runtime said of its failure. */
+/** The error for a container that did not start, with the runtime's message. */
 async function notStarted(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
   const lines = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n');
   // crun writes `TIME: MESSAGE`, runc `time="…" level=error msg="…"`.

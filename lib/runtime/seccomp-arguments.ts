@@ -6,13 +6,13 @@ export interface SeccompCondition {
   readonly op: `SCMP_CMP_${string}`;
 }
 
-/** What of one system call is allowed, and what is refused with EPERM; the rest is not there (ENOSYS). */
+/** The allowed uses of one system call, and those refused with EPERM; all others fail with ENOSYS. */
 export interface ArgumentRules {
   readonly allowed: readonly SeccompCondition[];
   readonly refused: readonly SeccompCondition[];
 }
 
-/** The kernel looks at the lower half of the argument only, so a filter that compares all of it can be passed by. */
+/** The kernel uses only the lower half of these arguments, so a filter that compares the whole argument could be bypassed. */
 const INT = 0xffff_ffff;
 
 const masked = (index: number, mask: number, value: number): SeccompCondition => ({
@@ -23,8 +23,8 @@ const masked = (index: number, mask: number, value: number): SeccompCondition =>
 });
 
 /**
- * Families of sockets (bits/socket.h): all below 64 but AF_ALG (38), which reaches the kernel's ciphers (CVE-2026-31431),
- * and AF_VSOCK (40), which reaches the machine that this one is a guest of. Each pair is a mask and the value under it.
+ * Socket families (bits/socket.h): all below 64 except AF_ALG (38), which reaches the kernel's ciphers
+ * (CVE-2026-31431), and AF_VSOCK (40), which reaches the hypervisor's host. Each pair is a mask and the masked value.
  */
 export const SOCKET_FAMILIES: ArgumentRules = {
   refused: [38, 40].map((family) => masked(0, INT, family)),
@@ -44,7 +44,7 @@ export const SOCKET_FAMILIES: ArgumentRules = {
 
 const BTRFS_TYPE = 0x94;
 
-/** Requests of btrfs (linux/btrfs.h) that change subvolumes, their flags or identity, or what others see of them. */
+/** btrfs requests (linux/btrfs.h) that change subvolumes, their flags or identity, or what other users see of them. */
 const BTRFS_REFUSED = [
   0x5000_9401, // SNAP_CREATE
   0x5000_9417, // SNAP_CREATE_V2
@@ -55,12 +55,12 @@ const BTRFS_REFUSED = [
   0x4008_941a, // SUBVOL_SETFLAGS
   0x4008_9413, // DEFAULT_SUBVOL
   0xc0c8_9425, // SET_RECEIVED_SUBVOL
-  0xc0c0_9425, // the same of 32-bit programs
+  0xc0c0_9425, // the same for 32-bit programs
   0x4048_9426, // SEND
-  0x4044_9426, // the same of 32-bit programs
+  0x4044_9426, // the same for 32-bit programs
 ];
 
-/** Those that copy, look, or wait; any other is not there. */
+/** btrfs requests that copy, read or wait; all others fail with ENOSYS. */
 const BTRFS_ALLOWED = [
   0x4004_9409, // FICLONE
   0x4020_940d, // FICLONERANGE
@@ -83,8 +83,8 @@ const BTRFS_ALLOWED = [
 ];
 
 /**
- * Requests of ioctl(2): all but those that change btrfs's subvolumes. A filter cannot say "another type than btrfs's"; but
- * such a type differs from it in at least one of the eight bits.
+ * ioctl(2) requests: all except those that change btrfs subvolumes. A filter cannot express "not the type of btrfs",
+ * but every other type differs in at least one of its eight bits.
  */
 export const IOCTL_REQUESTS: ArgumentRules = {
   refused: BTRFS_REFUSED.map((request) => masked(1, INT, request)),

@@ -5,7 +5,7 @@ import type { SeccompFilter, SeccompRule } from './seccomp.js';
 const ACTIONS = ['ALLOW', 'ERRNO', 'LOG', 'KILL', 'KILL_THREAD', 'KILL_PROCESS', 'TRAP', 'TRACE'];
 const OPERATORS = ['NE', 'LT', 'LE', 'EQ', 'GE', 'GT', 'MASKED_EQ'];
 
-/** What profiles call the architectures of node: in rules as Go does, in `archMap` as libseccomp. */
+/** The names of node's architectures in profiles: Go's in rules, libseccomp's in `archMap`. */
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, readonly [string, string]>>> = {
   x64: ['amd64', 'SCMP_ARCH_X86_64'],
   ia32: ['x86', 'SCMP_ARCH_X86'],
@@ -17,16 +17,16 @@ const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, readonly [stri
   loong64: ['loong64', 'SCMP_ARCH_LOONGARCH64'],
 };
 
-/** A machine to filter system calls on. */
+/** The machine to filter system calls on. */
 export interface SeccompMachine {
   readonly architecture: NodeJS.Architecture;
-  /** As uname(2) says it. */
+  /** The kernel release as in uname(2). */
   readonly kernel: string;
 }
 
 /**
- * The filter that a profile in Docker's format (moby, profiles/seccomp; podman's `errno` names too) means for a container with
- * `capabilities` on this machine. Throws UsageError: what is wrong in it, for whatever it does not understand.
+ * Compiles a profile in Docker's format (moby, profiles/seccomp; also accepts podman's `errno` names) for a container
+ * with `capabilities` on this machine. Throws UsageError that names the error, also for anything unknown.
  */
 export function compileSeccomp(
   text: string,
@@ -46,7 +46,7 @@ export function compileSeccomp(
   const syscalls = listOf(profile['syscalls'], 'syscalls').flatMap((entry, at) => {
     const where = `syscalls[${at}]`;
     const rule = objectOf(entry, where);
-    // What does not hold here is checked all the same.
+    // Rules that do not apply here are still validated.
     const compiled = ruleOf(rule, where);
     return applies(rule, where, { capabilities, machine }) ? [compiled] : [];
   });
@@ -62,7 +62,7 @@ export function compileSeccomp(
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Empty: that of the machine alone, as the runtimes take it. */
+/** Empty: only the machine's own architecture, as runtimes interpret it. */
 function profileArchitectures(profile: Fields, { architecture }: SeccompMachine): string[] {
   const plain = textsOf(profile['architectures'], 'architectures');
   const map = listOf(profile['archMap'], 'archMap').map((entry, at) => {
@@ -73,7 +73,7 @@ function profileArchitectures(profile: Fields, { architecture }: SeccompMachine)
     ];
   });
   if (plain.length > 0 && map.length > 0)
-    throw profileError('the profile', 'has architectures and archMap: one is allowed');
+    throw profileError('the profile', 'has both architectures and archMap: only one is allowed');
   const own = ARCHITECTURES[architecture]?.[1];
   return plain.length > 0 ? plain : (map.find(([name]) => name === own) ?? []);
 }
@@ -82,7 +82,7 @@ function ruleOf(rule: Fields, where: string): SeccompRule {
   const names = textsOf(rule['names'], `${where}.names`);
   const name = textsOf(rule['name'] ? [rule['name']] : [], `${where}.name`);
   if (names.length + name.length === 0) throw profileError(where, 'names no system call');
-  if (names.length > 0 && name.length > 0) throw profileError(where, 'has name and names: one is allowed');
+  if (names.length > 0 && name.length > 0) throw profileError(where, 'has both name and names: only one is allowed');
   const args = listOf(rule['args'], `${where}.args`).map((entry, at) => {
     const here = `${where}.args[${at}]`;
     const { index, value, valueTwo, op } = objectOf(entry, here);
@@ -102,7 +102,7 @@ function ruleOf(rule: Fields, where: string): SeccompRule {
   };
 }
 
-/** Whether a rule holds for this machine and these capabilities: all that it includes, nothing that it excludes. */
+/** True when a rule applies to this machine and these capabilities: everything it includes, and nothing it excludes. */
 function applies(
   rule: Fields,
   where: string,
@@ -129,7 +129,7 @@ function applies(
 interface Filter {
   readonly arches: readonly string[];
   readonly caps: readonly string[];
-  /** Whether the kernel is as new as asked for; undefined: nothing is asked. */
+  /** True when the kernel is new enough; undefined when the rule does not require a version. */
   readonly kernel: boolean | undefined;
 }
 
@@ -149,7 +149,7 @@ function errnoOf(
   const text = fields[name];
   if (text !== undefined && text !== null && text !== '') {
     const known = typeof text === 'string' ? (constants.errno as Readonly<Record<string, number>>)[text] : undefined;
-    if (known === undefined) throw profileError(`${where}: ${name}`, 'is not the name of an error');
+    if (known === undefined) throw profileError(`${where}: ${name}`, 'is not the name of an errno');
     return known;
   }
   const value = fields[number] ?? undefined;
@@ -159,19 +159,19 @@ function errnoOf(
 function nameOf(value: unknown, prefix: string, names: readonly string[], where: string): string {
   const found = names.find((name) => value === prefix + name);
   if (found !== undefined) return found;
-  throw profileError(where, `has to be one of ${names.map((name) => prefix + name).join(', ')}`);
+  throw profileError(where, `must be one of ${names.map((name) => prefix + name).join(', ')}`);
 }
 
-/** JSON tells no greater number exactly, and a filter for another one is none. */
+/** JSON represents no larger integer exactly, and a filter for another number would be useless. */
 function numberOf(value: unknown, where: string, most = Number.MAX_SAFE_INTEGER): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value;
-  throw profileError(where, `has to be a whole number up to ${most}`);
+  throw profileError(where, `must be an integer up to ${most}`);
 }
 
 function textsOf(value: unknown, where: string): string[] {
   return listOf(value, where).map((entry, at) => {
     if (typeof entry === 'string' && entry !== '') return entry;
-    throw profileError(`${where}[${at}]`, 'has to be a text');
+    throw profileError(`${where}[${at}]`, 'must be a string');
   });
 }
 
@@ -179,12 +179,12 @@ function textsOf(value: unknown, where: string): string[] {
 function listOf(value: unknown, where: string): unknown[] {
   if (value === undefined || value === null) return [];
   if (Array.isArray(value)) return value;
-  throw profileError(where, 'has to be a list');
+  throw profileError(where, 'must be a list');
 }
 
 function objectOf(value: unknown, where: string): Fields {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw profileError(where, 'has to be an object');
+  throw profileError(where, 'must be an object');
 }
 
 function profileError(where: string, why: string): UsageError {

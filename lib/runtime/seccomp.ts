@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { IOCTL_REQUESTS, SOCKET_FAMILIES, type ArgumentRules, type SeccompCondition } from './seccomp-arguments.js';
 
-/** System calls that do no harm outside of the container (moby, profiles/seccomp); each architecture has some of them. */
+/** System calls without effect outside the container (moby, profiles/seccomp). Each architecture has some of them. */
 const ALLOWED = `
   _llseek _newselect accept accept4 access adjtimex alarm arch_prctl arm_fadvise64_64 arm_sync_file_range bind
   breakpoint brk cacheflush cachestat capget capset chdir chmod chown chown32 clock_adjtime clock_adjtime64
@@ -42,7 +42,7 @@ const ALLOWED = `
   waitpid write writev
 `;
 
-/** Those that reach out of it, or into rarely used parts of the kernel. */
+/** System calls that reach outside the container or into rarely used parts of the kernel. */
 const REFUSED = `
   acct add_key bdflush bpf clock_settime clock_settime64 delete_module fanotify_init finit_module fsconfig fsmount
   fsopen fspick get_mempolicy init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp
@@ -53,7 +53,7 @@ const REFUSED = `
   swapon sysfs syslog umount umount2 unshare uselib userfaultfd ustat vhangup vm86 vm86old vmsplice
 `;
 
-/** What Docker allows besides to containers with a capability (moby, profiles/seccomp). */
+/** System calls that Docker also allows to containers with a capability (moby, profiles/seccomp). */
 const ALLOWED_WITH: Readonly<Record<string, string>> = {
   CAP_BPF: 'bpf',
   CAP_DAC_READ_SEARCH: 'open_by_handle_at',
@@ -72,16 +72,16 @@ const ALLOWED_WITH: Readonly<Record<string, string>> = {
   CAP_SYSLOG: 'syslog',
 };
 
-/** Execution domains that change nothing but an address layout or a version told (sys/personality.h). */
+/** Execution domains that change only the address layout or the reported version (sys/personality.h). */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/** Flags of clone(2) that make namespaces: cgroup, mount, UTS, IPC, user, PID, network (linux/sched.h). */
+/** Flags of clone(2) that create namespaces: cgroup, mount, UTS, IPC, user, PID, network (linux/sched.h). */
 const NAMESPACE_FLAGS = [0x200_0000, 0x2_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
 const EPERM = 1;
 const ENOSYS = 38;
 
-/** Those of a machine, and the older ones whose programs it runs too. */
+/** The architecture of a machine, and the older ones whose programs it also runs. */
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, readonly string[]>>> = {
   x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
@@ -105,21 +105,21 @@ export interface SeccompFilter {
   readonly syscalls: readonly SeccompRule[];
 }
 
-/** Whether this kernel can filter system calls. */
+/** True when this kernel can filter system calls. */
 export function canFilterSystemCalls(): boolean {
   return existsSync('/proc/sys/kernel/seccomp/actions_avail');
 }
 
 /**
- * What Docker lets a container with `capabilities` call by default. What it refuses is not permitted; a call that nobody
- * knew of is not there (ENOSYS), so that a newer C library takes an older one instead.
+ * Docker's default filter for a container with `capabilities`. Refused calls fail with EPERM; unknown calls fail with
+ * ENOSYS, so that a newer C library falls back to an older one.
  */
 export function defaultSeccomp(
   capabilities: readonly string[],
   architecture: NodeJS.Architecture = process.arch,
 ): SeccompFilter {
   const architectures = ARCHITECTURES[architecture];
-  // s390 takes the stack first.
+  // On s390, the stack is the first argument.
   const index = architecture === 's390x' ? 1 : 0;
   const allowed = new Set(capabilities.flatMap((name) => wordsOf(ALLOWED_WITH[name] ?? '')));
   const refused = [...wordsOf(REFUSED), 'chroot'].filter((name) => !allowed.has(name));

@@ -1,16 +1,16 @@
 import type { ExecutionConfig } from '../spec/index.js';
 import type { MountJournal } from './mount-points.js';
 
-/** A directory or file of this machine in a container. */
+/** A directory or file of this machine to mount in a container. */
 export interface VolumeMount {
-  /** Absolute path of this machine. */
+  /** Absolute path on this machine. */
   readonly source: string;
   /** Absolute path in the container. */
   readonly target: string;
   readonly readOnly: boolean;
 }
 
-/** A file system in memory. */
+/** An in-memory file system. */
 export interface TmpfsMount {
   /** Absolute path in the container. */
   readonly target: string;
@@ -18,13 +18,13 @@ export interface TmpfsMount {
   readonly options: readonly string[];
 }
 
-/** What a container may use at most; a limit that cannot be set is a ContainerStartError. */
+/** Resource limits of a container. A limit that cannot be set is a ContainerStartError. */
 export interface ResourceLimits {
   /** Bytes. */
   readonly memory?: number | undefined;
-  /** Processes and threads. */
+  /** Number of processes and threads. */
   readonly pids?: number | undefined;
-  /** Processors, such as 1.5. */
+  /** Number of processors, such as 1.5. */
   readonly cpus?: number | undefined;
 }
 
@@ -36,10 +36,10 @@ export interface ProcessLimit {
   readonly hard: number;
 }
 
-/** Signals that a program passes on; `handler` hears them until the function returned is called. */
+/** Redirects this program's signals to `handler` until the returned function is called. */
 export type TakeSignals = (handler: (signal: NodeJS.Signals) => void) => () => void;
 
-/** A file that is in a container only while its command runs; its bytes are on no disk. */
+/** A file that exists in a container only while its command runs. Its bytes are never written to a disk. */
 export interface MemoryFile {
   /** Absolute path in the container. */
   readonly target: string;
@@ -51,79 +51,82 @@ export interface MemoryFile {
 
 /** A command to run in a container. */
 export interface RunInput {
-  /** Of the container: 64 hex digits. */
+  /** ID of the container: 64 hex digits. */
   readonly id: string;
-  /** Directory of its files. */
+  /** Directory of the container's files. */
   readonly rootfs: string;
-  /** What its image says of running it. */
+  /** The image's configuration for running it. */
   readonly execution: ExecutionConfig;
-  /** In place of the image's `Entrypoint`; empty: none. */
+  /** Replaces the image's `Entrypoint`; empty: none. */
   readonly entrypoint?: readonly string[] | undefined;
-  /** In place of the image's `Cmd`, when there is any. */
+  /** Replaces the image's `Cmd` unless empty. */
   readonly command: readonly string[];
-  /** `NAME=value`, or `NAME` for its value here; over those of the image. */
+  /** `NAME=value`, or `NAME` for its value in this process. Overrides variables of the image. */
   readonly env: readonly string[];
   readonly workdir?: string | undefined;
-  /** Name or number, with `:` and a group if wanted. */
+  /** `USER[:GROUP]`, names or numbers. */
   readonly user?: string | undefined;
   readonly volumes: readonly VolumeMount[];
   readonly tmpfs: readonly TmpfsMount[];
   readonly memoryFiles?: readonly MemoryFile[] | undefined;
-  /** The container's own files cannot be written; volumes and tmpfs can. */
+  /** Makes the container's own files read-only; volumes and tmpfs stay writable. */
   readonly readOnly: boolean;
   /** Default: the first 12 digits of the ID. */
   readonly hostname?: string | undefined;
-  /** Lines for /etc/hosts, besides those of this machine or of the container. */
+  /** Additional lines for /etc/hosts. */
   readonly addHosts: readonly { readonly name: string; readonly address: string }[];
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];
-  /** All capabilities and devices, no filter of system calls and nothing of /proc and /sys hidden. */
+  /** All capabilities and devices, no filter of system calls, and nothing of /proc and /sys hidden. */
   readonly privileged: boolean;
   readonly limits: ResourceLimits;
   readonly processLimits: readonly ProcessLimit[];
-  /** Bytes of /dev/shm; default: 64 MiB. */
+  /** Size of /dev/shm in bytes; default: 64 MiB. */
   readonly shmSize?: number | undefined;
-  /** A small init runs the command, passes signals on and reaps processes. */
+  /** Run the command under a small init that forwards signals and reaps processes. */
   readonly init: boolean;
-  /** Name or path of the OCI runtime; crun or runc when undefined. */
+  /** Name or path of the OCI runtime; default: crun or runc. */
   readonly program?: string | undefined;
-  /** `host`: that of this machine; `none`: only a loopback device. */
+  /** `host`: the network of this machine; `none`: only a loopback device. */
   readonly network: 'host' | 'none';
-  /** Which system calls are filtered: undefined: as docker's default; a profile (JSON) in its format; none. */
+  /** The filter of system calls: undefined for docker's default, a profile (JSON) in docker's format, or none. */
   readonly seccomp?: { readonly profile: string } | 'unconfined' | undefined;
   /** Standard input and output are a terminal. */
   readonly terminal: boolean;
-  /** Takes what the command writes, in place of the streams of this process; standard input is then empty. */
+  /** Receives the command's output instead of this process's streams; standard input is then empty. */
   readonly onOutput?: ((chunk: Buffer) => void) | undefined;
-  /** Signals arrive here while the command runs. */
+  /** Passes on signals while the command runs. */
   readonly takeSignals: TakeSignals;
-  /** Stops what comes before the command. */
+  /** Aborts the preparations before the command starts. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Runs commands in containers through an OCI runtime, and cleans up after runs that died. Callers see to it that only one
- * works on a container at a time.
+ * Runs commands in containers through an OCI runtime, and cleans up after dead runs. The caller ensures that only one
+ * process works on a container at a time.
  */
 export interface ContainerRuntime {
-  /** Notes that a run of container `id` begins, before it leaves anything behind; `remove`: `settle` will say so. */
+  /** Records the start of a run of container `id` before it creates anything. `remove` is returned by `settle`. */
   begin(id: string, options: { readonly remove: boolean }): Promise<void>;
   /**
-   * Runs the command with the standard streams of this process, or with `onOutput`, and resolves with its exit code (128 + number of the
-   * signal that ended it). Nothing is left of it but what it changed. Throws UsageError, NotFoundError (a volume),
-   * ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
+   * Runs the command with this process's standard streams or with `onOutput`. Resolves with its exit code (128 + signal
+   * number when a signal ended it). Leaves nothing behind except the command's changes. Throws UsageError,
+   * NotFoundError (a volume), ContainerStartError, CommandError (no runtime), SyscallError, AbortError.
    */
   run(input: RunInput): Promise<number>;
-  /** Kills the processes of container `id`, which another process runs and cleans up after; does nothing when there are none. */
+  /** Kills the processes of container `id`, which another process runs and cleans up after. Does nothing when there are none. */
   kill(id: string): Promise<void>;
-  /** Who `user` (`USER[:GROUP]`) is by the files below `rootfs`. Throws UsageError, SyscallError. */
+  /** Resolves `user` (`USER[:GROUP]`) with the files below `rootfs`. Throws UsageError, SyscallError. */
   findUser(rootfs: string, user: string): Promise<{ readonly uid: number; readonly gid: number }>;
-  /** Ends what a run that died has left of container `id`, if anything; resolves with whether it was to be removed. */
+  /**
+   * Cleans up after a dead run of container `id`, if there is one. Resolves with true when the container was to be
+   * removed after the run.
+   */
   settle(id: string, rootfs: string): Promise<boolean>;
-  /** The containers that have a run, or something left of one. */
+  /** The containers with a run or remains of one. */
   list(): Promise<string[]>;
-  /** What the run of container `id` has made for mounting by now; undefined when nothing. */
+  /** The mount points that the run of container `id` has created so far; undefined when none. */
   mountPoints(id: string): Promise<MountJournal | undefined>;
-  /** Takes what a run made for mounting out of a copy of the container's files. */
+  /** Removes the mount points of a run from a copy of the container's files. */
   removeMountPoints(copy: string, journal: MountJournal): Promise<void>;
 }

@@ -2,10 +2,10 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { AT_FDCWD, O_PATH, openAt, setWindowSize, statAt } from '../sys/index.js';
 
 const { S_IFMT, S_IFCHR, O_RDWR, O_NOCTTY, O_NONBLOCK, O_NOFOLLOW } = constants;
-/** Majors of pseudo-terminals (Documentation/admin-guide/devices.txt). */
+/** Major numbers of pseudo-terminals (Documentation/admin-guide/devices.txt). */
 const PSEUDO_TERMINALS = { first: 136, last: 143 };
 
-/** Size of the terminal that standard output is; undefined when it is none. */
+/** Size of the terminal on standard output; undefined when it is not a terminal. */
 export function terminalSize(): { readonly rows: number; readonly columns: number } | undefined {
   if (!process.stdout.isTTY) return undefined;
   const [columns, rows] = process.stdout.getWindowSize();
@@ -13,8 +13,9 @@ export function terminalSize(): { readonly rows: number; readonly columns: numbe
 }
 
 /**
- * Gives the terminal of a container, whose first process is written in `pidFile`, the size of this one: crun passes the
- * signal on, and not the size. False when it cannot be, such as before the command has begun.
+ * Sets the size of a container's terminal to that of this one. `pidFile` contains the PID of the container's first
+ * process. crun forwards the signal but not the size. Returns false when it is not possible, such as before the command
+ * has started.
  */
 export function resizeTerminal(pidFile: string): boolean {
   const size = terminalSize();
@@ -24,7 +25,7 @@ export function resizeTerminal(pidFile: string): boolean {
     if (!(pid > 1)) return false;
     const device = openAt(AT_FDCWD, `/proc/${pid}/root/dev/console`, O_PATH | O_NOFOLLOW);
     try {
-      // The container may have put another device there, and opening one can do things.
+      // The container may have replaced the device, and opening some devices has side effects.
       const { mode, rdevMajor } = statAt(device, '');
       const isOne = rdevMajor >= PSEUDO_TERMINALS.first && rdevMajor <= PSEUDO_TERMINALS.last;
       if ((mode & S_IFMT) !== S_IFCHR || !isOne) return false;

@@ -4,7 +4,7 @@ import type { Exchange } from './exchange.js';
 import { RequestError } from './request-error.js';
 import { sendFile } from './send-file.js';
 
-/** GET and HEAD of a blob, whole or one range (distribution-spec, "Pulling blobs"). */
+/** GET and HEAD of a blob, complete or one range (distribution-spec, "Pulling blobs"). */
 export async function getBlob(exchange: Exchange, repository: string, digest: Digest): Promise<void> {
   const { request, response, storage } = exchange;
   const etag = `"${digest}"`;
@@ -44,7 +44,7 @@ export async function deleteBlob(exchange: Exchange, repository: string, digest:
   exchange.answer(202, {});
 }
 
-/** A Range whose If-Range names something else than this blob asks for all of it (RFC 9110, 13.1.5). */
+/** The requested range. A range whose If-Range names another entity is ignored (RFC 9110, 13.1.5). */
 function requestedRange(exchange: Exchange, etag: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const { range, 'if-range': condition } = exchange.request.headers;
   if (condition !== undefined && condition !== etag) return undefined;

@@ -1,12 +1,12 @@
-/** A part of a blob: first byte and number of bytes. */
+/** A part of a blob: offset of the first byte, and number of bytes. */
 export interface ByteRange {
   readonly start: number;
   readonly length: number;
 }
 
 /**
- * Reads a `Range` header against `size` bytes (RFC 9110, 14.1.2). Undefined means "send everything": no header, another
- * unit, several ranges, or nonsense, all of which a server may ignore. `'unsatisfiable'` asks for a 416.
+ * Parses a `Range` header for `size` bytes (RFC 9110, 14.1.2). Undefined means "send everything": no header, another
+ * unit, several ranges, or an invalid value, all of which a server may ignore. `'unsatisfiable'` requires a 416.
  */
 export function parseRange(header: string | undefined, size: number): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/.exec(header ?? '');
@@ -24,8 +24,8 @@ export function parseRange(header: string | undefined, size: number): ByteRange 
 }
 
 /**
- * Reads the `Content-Range: <start>-<end>` of an upload chunk (distribution-spec, "Pushing a blob in chunks"); RFC 9110's
- * `bytes start-end/total` is taken too. Undefined when it is neither.
+ * Parses the `Content-Range: <start>-<end>` of an upload chunk (distribution-spec, "Pushing a blob in chunks"). Also
+ * accepts RFC 9110's `bytes start-end/total`. Undefined for anything else.
  */
 export function parseContentRange(header: string): ByteRange | undefined {
   const match = /^(?:bytes[ =])?\s*(\d{1,15})-(\d{1,15})(?:\/(?:\d{1,15}|\*))?$/.exec(header.trim());

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { digestAlgorithm, digestHex, type Digest } from '../spec/index.js';
 
-/** Version of the layout, kept in `registry.json`; docs/embedded-registry.md describes it. */
+/** Version of the layout, stored in `registry.json`; see docs/embedded-registry.md. */
 export const LAYOUT_VERSION = 1;
 
 /**
- * Paths of a registry directory. No part of a repository name starts with `_`, so what belongs to a repository can lie
- * beside the repositories below it. Arguments must be valid names and digests.
+ * Paths in a registry directory. No component of a repository name starts with `_`, so a repository's data can lie
+ * beside nested repositories. Arguments must be valid names and digests.
  */
 export class DirectoryLayout {
   readonly root: string;
@@ -19,7 +19,7 @@ export class DirectoryLayout {
     return join(this.root, 'registry.json');
   }
 
-  /** Files being written; whatever is here at start-up is garbage. */
+  /** Files being written; any found at start-up are garbage. */
   get temporary(): string {
     return join(this.root, 'tmp');
   }
@@ -40,7 +40,7 @@ export class DirectoryLayout {
     return join(this.repositories, name);
   }
 
-  /** Hard link to the shared blob: the repository has it while this exists. */
+  /** Hard link to the shared blob. The repository has the blob while this link exists. */
   blob(repository: string, digest: Digest): string {
     return join(this.repository(repository), '_blobs', digestAlgorithm(digest), digestHex(digest));
   }
@@ -70,7 +70,7 @@ export class DirectoryLayout {
     return join(this.referrers(repository, subject), `${digestAlgorithm(digest)}-${digestHex(digest)}`);
   }
 
-  /** Images of protocol v1, a directory each. */
+  /** Images of protocol v1, one directory each. */
   get v1Images(): string {
     return join(this.root, 'v1', 'images');
   }
@@ -79,7 +79,7 @@ export class DirectoryLayout {
     return join(this.v1Images, id);
   }
 
-  /** Holds the ID of the v1 image that a manifest was made of. */
+  /** File with the ID of the v1 image from which a manifest was created. */
   v1ImageOf(repository: string, manifest: Digest): string {
     return join(this.repository(repository), '_v1', digestAlgorithm(manifest), digestHex(manifest));
   }

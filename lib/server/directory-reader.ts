@@ -9,7 +9,7 @@ import type { OpenBlob } from './open-blob.js';
 
 const SETTLED_MS = 2000;
 
-/** Reads a registry directory; takes no locks, since whatever is visible is whole. */
+/** Reads a registry directory. Takes no locks, because everything visible is complete. */
 export class DirectoryReader {
   readonly #layout: DirectoryLayout;
 
@@ -28,7 +28,7 @@ export class DirectoryReader {
 
   async tagsVersion(repository: string): Promise<string | undefined> {
     const found = await unless(stat(this.#layout.tags(repository), { bigint: true }));
-    // Clocks of filesystems are coarse: what changes once more at the same moment has the same time.
+    // File system timestamps are coarse: a second change shortly afterwards may have the same time.
     if (found === undefined || Date.now() - Number(found.mtimeMs) < SETTLED_MS) return undefined;
     return `${found.ino} ${found.mtimeNs}`;
   }
@@ -50,7 +50,7 @@ export class DirectoryReader {
       if (digest === undefined || digest === seen) return undefined;
       const manifest = await this.#readManifest(repository, digest);
       if (manifest !== undefined) return manifest;
-      // The tag may have moved on between the two reads, and its old manifest been deleted.
+      // Between the two reads, the tag may have moved and its old manifest may have been deleted.
       seen = digest;
     }
   }
@@ -66,13 +66,13 @@ export class DirectoryReader {
 
   async *referrers(repository: string, subject: Digest, after = ''): AsyncGenerator<Descriptor> {
     const directory = this.#layout.referrers(repository, subject);
-    // The files are named after the digests, so they sort alike.
+    // File names derive from digests, so they sort alike.
     const first = after.replace(':', '-');
     for (const name of (await namesIn(directory)).filter((entry) => entry > first).sort()) {
       const entry = await readIfPresent(join(directory, name));
       if (entry === undefined) continue;
       const descriptor = JSON.parse(entry.toString()) as Descriptor;
-      // The entry is written before its manifest: without one it does not count.
+      // The entry is written before its manifest, and does not count without it.
       if (await this.hasManifest(repository, descriptor.digest)) yield descriptor;
     }
   }
@@ -83,7 +83,7 @@ export class DirectoryReader {
   }
 }
 
-/** Names of the repositories that have a directory called `marker`, sorted bytewise. */
+/** Names of the repositories that have a directory named `marker`, sorted bytewise. */
 export async function repositoriesWith(layout: DirectoryLayout, marker: string): Promise<string[]> {
   const found: string[] = [];
   const visit = async (name: string): Promise<void> => {

@@ -12,19 +12,19 @@ import type { V1Storage } from './v1/types.js';
 
 const HOUR_MS = 3_600_000;
 
-/** How a registry directory is opened. */
 export interface DirectoryStorageOptions {
-  /** Made when missing, unless `readOnly`. */
+  /** Created if missing, unless `readOnly`. */
   readonly dir: string;
-  /** Changes nothing and takes no lock, so that it works beside a writing server. @default false */
+  /** Makes no changes and takes no lock, so that it works beside a writing server. @default false */
   readonly readOnly?: boolean;
-  /** Age in ms after which an untouched upload session is dropped. @default 24 hours */
+  /** Age in ms after which an idle upload session is dropped. @default 24 hours */
   readonly uploadExpiryMs?: number;
 }
 
 /**
- * Opens a registry directory (docs/embedded-registry.md, "Layout") and, to write, locks it for this process. Throws
- * StoreError when it is of an unknown version, is in use by another server, holds something else, or cannot be made.
+ * Opens a registry directory (docs/embedded-registry.md, "Layout"); for writing, locks it for this process. Throws
+ * StoreError when it has an unknown version, is in use by another server, contains something else, or cannot be
+ * created.
  */
 export async function openDirectoryStorage(options: DirectoryStorageOptions): Promise<RegistryStorage> {
   const layout = new DirectoryLayout(options.dir);
@@ -51,7 +51,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
   #sweeping: Promise<void> = Promise.resolve();
-  /** Valid while this process is the only writer; computing them walks all directories. */
+  /** Valid while this process is the only writer. Computing it reads all directories. */
   #repositories: Promise<readonly string[]> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -70,7 +70,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
     this.onTag = (listener) => writer.onTag(listener);
     this.#lock = writable.lock;
     const sweep = (): void => {
-      // Sweeping is housekeeping: what it cannot remove now, the next round meets again.
+      // The next sweep retries what this one cannot remove.
       this.#sweeping = writer.sweep(Date.now() - writable.uploadExpiryMs, this.#stop.signal).catch(() => undefined);
     };
     this.#timer = setInterval(sweep, Math.min(HOUR_MS, writable.uploadExpiryMs)).unref();
@@ -96,7 +96,7 @@ class DirectoryStorage extends DirectoryReader implements RegistryStorage {
   }
 }
 
-/** What is in the directory, which is made when it is missing. */
+/** The entries of the directory, which is created if missing. */
 async function listed(root: string): Promise<string[]> {
   try {
     makeDirectory(root);
@@ -113,11 +113,11 @@ async function listed(root: string): Promise<string[]> {
   }
 }
 
-/** The version file doubles as the lock: the kernel frees it when the process dies. */
+/** The version file is also the lock, which the kernel releases when the process dies. */
 async function lockDirectory(layout: DirectoryLayout): Promise<FileHandle> {
   const names = await listed(layout.root);
   if (names.length > 0 && !names.includes('registry.json')) {
-    throw new StoreError(`${layout.root} is not empty and holds no registry`, {
+    throw new StoreError(`${layout.root} is not empty and contains no registry`, {
       path: layout.root,
       hint: 'choose an empty or a new directory with --dir',
     });
@@ -131,7 +131,7 @@ async function lockDirectory(layout: DirectoryLayout): Promise<FileHandle> {
       });
     }
     const version = await readFile(layout.versionFile, 'utf8');
-    // Empty: new, or a crash came right after it was made.
+    // Empty: new, or left by a crash just after its creation.
     if (version === '') await lock.writeFile(`${JSON.stringify({ version: LAYOUT_VERSION })}\n`);
     else checkVersion(version, layout);
     await lock.datasync();
@@ -143,7 +143,7 @@ async function lockDirectory(layout: DirectoryLayout): Promise<FileHandle> {
 }
 
 function checkVersion(text: string | undefined, layout: DirectoryLayout): void {
-  if (text === undefined) throw new StoreError(`${layout.root} holds no registry`, { path: layout.root });
+  if (text === undefined) throw new StoreError(`${layout.root} contains no registry`, { path: layout.root });
   let version: unknown;
   try {
     version = (JSON.parse(text) as { version?: unknown } | null)?.version;

@@ -6,18 +6,18 @@ import type { DirectoryLayout } from './directory-layout.js';
 import { namesIn, unless, withDirectory } from './file-operations.js';
 import type { BlobUpload, UploadTurn } from './types.js';
 
-/** What arrives is gathered to this many bytes before it is written. */
+/** Received data is collected up to this size before it is written. Bytes. */
 const WRITE_BYTES = 512 * 1024;
-/** Small pieces may each pin a whole network buffer: so many are gathered at most. */
+/** The most pieces collected, because each small piece may keep a whole network buffer in memory. */
 const MAX_BATCH = 64;
 const READ_BYTES = 1024 * 1024;
 
-/** Moves a verified file into place as a blob of `repository`. */
+/** Publishes a verified file as a blob of `repository`. */
 type Publish = (file: string, repository: string, digest: Digest) => Promise<void>;
 
 /**
- * Upload sessions of a registry directory. A session is one file: its length is the offset, its place tells the
- * repository, its modification time the age. So nothing has to be kept in step, and a restart loses nothing.
+ * The upload sessions of a registry directory. A session is one file: its length is the offset, its location names the
+ * repository, and its modification time gives its age. There is no other state, so a restart loses nothing.
  */
 export class DirectoryUploads {
   readonly #layout: DirectoryLayout;
@@ -29,7 +29,7 @@ export class DirectoryUploads {
     this.#publish = publish;
   }
 
-  /** Opens a session of 0 bytes. */
+  /** Opens an empty session. */
   async start(repository: string): Promise<BlobUpload> {
     const id = randomUUID();
     const file = this.#layout.upload(repository, id);
@@ -37,17 +37,17 @@ export class DirectoryUploads {
     return this.#adopt(repository, id, 0);
   }
 
-  /** A session of `repository`, also one from before a restart. */
+  /** Finds a session of `repository`, even from before a restart. */
   async find(repository: string, id: string): Promise<BlobUpload | undefined> {
     const file = this.#layout.upload(repository, id);
     const known = this.#sessions.get(file);
     if (known !== undefined) return known;
     const found = await unless(stat(file));
-    // Two requests may look at once: both must get the same session.
+    // Two concurrent requests must get the same session.
     return this.#sessions.get(file) ?? (found === undefined ? undefined : this.#adopt(repository, id, found.size));
   }
 
-  /** Drops the idle sessions of `repository` that nobody has touched since `deadlineMs` (ms since 1970). */
+  /** Drops the sessions of `repository` that have been idle since `deadlineMs` (ms since 1970). */
   async expire(repository: string, deadlineMs: number): Promise<void> {
     for (const id of await namesIn(this.#layout.uploads(repository))) {
       const file = this.#layout.upload(repository, id);
@@ -81,7 +81,7 @@ class Session implements BlobUpload {
   readonly #file: string;
   readonly #events: SessionEvents;
   #offset: number;
-  /** Over all bytes so far; undefined after a restart or a failed write, when the file has to be read again. */
+  /** The hash of all bytes so far; undefined after a restart or a failed write, when the file must be read again. */
   #hash: Hash | undefined;
   #holder: { readonly controller: AbortController; readonly released: Promise<void> } | undefined;
   #gone = false;
@@ -145,7 +145,7 @@ class Session implements BlobUpload {
     }
   }
 
-  /** Writes one batch while the next one arrives; the hash runs beside the write. */
+  /** Writes one batch while the next one arrives, and hashes in parallel. */
   async #write(handle: FileHandle, source: AsyncIterable<Buffer>, limit: number): Promise<void> {
     let batch: Buffer[] = [];
     let batchBytes = 0;
@@ -156,7 +156,7 @@ class Session implements BlobUpload {
       const [buffers, bytes] = [batch, batchBytes];
       [batch, batchBytes] = [[], 0];
       writing = this.#writeBatch(handle, buffers, bytes);
-      // Whoever awaits `writing` next sees the failure; until then it must not count as unhandled.
+      // Avoids an unhandled rejection before the next await.
       writing.catch(() => undefined);
     };
     try {
@@ -198,7 +198,7 @@ class Session implements BlobUpload {
     }
   }
 
-  /** Digest of all bytes by the algorithm of `expected`; the file is on disk afterwards. */
+  /** The digest of all bytes, with the algorithm of `expected`. Syncs the file to disk. */
   async #digest(expected: Digest): Promise<Digest> {
     const algorithm = digestAlgorithm(expected);
     const handle = await open(this.#file, 'r+');
@@ -218,7 +218,7 @@ class Session implements BlobUpload {
   }
 }
 
-/** Finishes a write of `bytes` at `position` of which the kernel took only the first `done`. */
+/** Completes a write of `bytes` at `position`, of which the kernel wrote only the first `done`. */
 async function writeRest(handle: FileHandle, bytes: Buffer, position: number, done: number): Promise<void> {
   while (done < bytes.length) {
     done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;

@@ -12,8 +12,9 @@ import type { BlobUpload, ManifestPublication, RegistryWriter, TagListener } fro
 import { expireV1Images } from './v1/directory-v1.js';
 
 /**
- * Changes a registry directory. Every step is one rename, link or unlink, ordered so that whatever is visible is whole:
- * blobs before the manifest, the referrer's entry before the manifest, the tag last; the other way round to delete.
+ * Modifies a registry directory. Every step is one rename, link or unlink, ordered so that everything visible is
+ * complete: blobs before the manifest, the referrer's entry before the manifest, the tag last; in reverse order for
+ * deletion.
  */
 export class DirectoryWriter implements RegistryWriter {
   readonly #layout: DirectoryLayout;
@@ -24,7 +25,7 @@ export class DirectoryWriter implements RegistryWriter {
   readonly #tagListeners: TagListener[] = [];
   readonly #onRepository: () => void;
 
-  /** `onRepository` is called when a repository may have appeared or vanished. */
+  /** `onRepository` is called when a repository may have been created or deleted. */
   constructor(layout: DirectoryLayout, reader: DirectoryReader, onRepository: () => void) {
     this.#layout = layout;
     this.#reader = reader;
@@ -59,7 +60,7 @@ export class DirectoryWriter implements RegistryWriter {
       try {
         await replaceFile(path, encodeManifestFile(manifest), layout.temporary);
       } finally {
-        // The directory alone makes the repository known.
+        // The directory alone makes the repository visible.
         if (isFirst) this.#onRepository();
       }
       const algorithm = digestAlgorithm(digest);
@@ -122,7 +123,7 @@ export class DirectoryWriter implements RegistryWriter {
     });
   }
 
-  /** Removes what crashes and vanished clients left behind. Runs beside requests. Throws AbortError. */
+  /** Removes the remains of crashes and of clients that disappeared. Runs concurrently with requests. Throws AbortError. */
   async sweep(uploadDeadlineMs: number, signal: AbortSignal): Promise<void> {
     for (const repository of await repositoriesWith(this.#layout, '_uploads')) {
       signal.throwIfAborted();
@@ -150,7 +151,7 @@ export class DirectoryWriter implements RegistryWriter {
     if ((await unless(stat(shared))) === undefined) await withDirectory(shared, () => rename(file, shared));
   }
 
-  /** Links the shared blob into the repository; the caller holds the blob's lock. */
+  /** Links the shared blob into the repository. The caller holds the blob's lock. */
   #reference(repository: string, digest: Digest): Promise<void> {
     return this.#link(digest, this.#layout.blob(repository, digest));
   }
@@ -162,7 +163,7 @@ export class DirectoryWriter implements RegistryWriter {
       await add();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EMLINK') throw error;
-      // Filesystems bound the names of one file (65,000 or so): those that exist keep the old file, new ones get a copy.
+      // File systems limit the hard links of a file (about 65,000). Existing links keep the old file, new ones get a copy.
       await this.#renew(shared);
       await add();
     }
@@ -182,7 +183,7 @@ export class DirectoryWriter implements RegistryWriter {
     if ((await unless(stat(shared)))?.nlink === 1) await rm(shared, { force: true });
   }
 
-  /** A directory that is not empty stays. */
+  /** Removes empty directories; keeps others. */
   async #prune(path: string): Promise<void> {
     await unless(rmdir(path), 'ENOENT', 'ENOTEMPTY');
   }

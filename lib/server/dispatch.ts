@@ -8,7 +8,7 @@ import { cancelUpload, finishUpload, getUpload, patchUpload, startUpload } from 
 
 type Handler = () => Promise<void> | void;
 
-/** Serves one request by the endpoint table of distribution-spec 1.1. Throws RequestError for a method it does not have. */
+/** Serves one request according to the endpoint table of distribution-spec 1.1. Throws RequestError for an unsupported method. */
 export async function dispatch(exchange: Exchange, route: Route): Promise<void> {
   const methods = methodsOf(exchange, route);
   const method = exchange.request.method === 'HEAD' ? 'GET' : (exchange.request.method ?? '');

@@ -2,16 +2,16 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { RequestError } from './request-error.js';
 import type { RegistryStorage, RegistryWriter } from './types.js';
 
-/** One request and its answer, with what handlers need to serve it. */
+/** One request and its response, with the context for handlers. */
 export class Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Set once the request's target has been parsed. */
+  /** Set after the request's target has been parsed. */
   query = new URLSearchParams();
   readonly storage: RegistryStorage;
-  /** Body bytes so far. */
+  /** Body bytes received so far. */
   bytesReceived = 0;
-  /** Body bytes so far. */
+  /** Body bytes sent so far. */
   bytesSent = 0;
 
   constructor(request: IncomingMessage, response: ServerResponse, storage: RegistryStorage) {
@@ -20,25 +20,28 @@ export class Exchange {
     this.storage = storage;
   }
 
-  /** The changing half of the storage. Throws RequestError when there is none. */
+  /** The writing half of the storage. Throws RequestError when it is read-only. */
   get writer(): RegistryWriter {
     const { writer } = this.storage;
     if (writer === undefined) throw new RequestError(405, 'UNSUPPORTED', 'this registry is read-only');
     return writer;
   }
 
-  /** Whether the request may carry a body. */
+  /** True when the request may have a body. */
   get hasBody(): boolean {
     return this.contentLength !== 0 || this.request.headers['transfer-encoding'] !== undefined;
   }
 
-  /** Bytes announced; undefined for a chunked body, 0 when there is none. */
+  /** The announced length of the body; undefined for a chunked body, 0 for none. Bytes. */
   get contentLength(): number | undefined {
     const { 'content-length': length, 'transfer-encoding': encoding } = this.request.headers;
     return encoding === undefined ? Number(length ?? 0) : undefined;
   }
 
-  /** The request's body. Leaving it early leaves the connection usable for the answer; it throws when that breaks. */
+  /**
+   * The request's body. The connection stays usable for the response if the iteration ends early. Throws when the
+   * connection breaks.
+   */
   async *body(): AsyncIterable<Buffer> {
     const chunks = this.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
     for await (const chunk of chunks) {
@@ -47,10 +50,10 @@ export class Exchange {
     }
   }
 
-  /** Sends a whole answer; the body of a HEAD request is only counted in Content-Length. */
+  /** Sends a complete response. For HEAD, the body only determines Content-Length. */
   answer(status: number, headers: OutgoingHttpHeaders, body?: string | Buffer): void {
     const bytes = body === undefined ? 0 : Buffer.byteLength(body);
-    // RFC 9110, 8.6: no Content-Length with 204; a 304 could only repeat that of the 200.
+    // RFC 9110, 8.6: 204 has no Content-Length, and 304 could only repeat that of the 200.
     const length = status === 204 || status === 304 ? {} : { 'Content-Length': bytes };
     this.response.writeHead(status, { ...length, ...headers });
     const silent = body === undefined || this.request.method === 'HEAD';
@@ -58,12 +61,11 @@ export class Exchange {
     this.response.end(silent ? undefined : body);
   }
 
-  /** Sends JSON. */
   json(value: unknown, headers: OutgoingHttpHeaders = {}): void {
     this.answer(200, { 'Content-Type': 'application/json', ...headers }, JSON.stringify(value));
   }
 
-  /** Whether `If-None-Match` names this entity (RFC 9110, 13.1.2). */
+  /** True when `If-None-Match` names this entity (RFC 9110, 13.1.2). */
   isFresh(etag: string): boolean {
     const header = this.request.headers['if-none-match'];
     return header !== undefined && (header.trim() === '*' || header.split(',').some((tag) => bare(tag) === etag));

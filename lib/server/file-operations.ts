@@ -3,7 +3,7 @@ import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../util/index.js';
 
-/** Resolves with undefined instead of failing with one of `codes`, by default because something is not there. */
+/** Resolves with undefined instead of rejecting with one of `codes` (default: the file does not exist). */
 export async function unless<T>(operation: Promise<T>, ...codes: string[]): Promise<T | undefined> {
   const expected = codes.length === 0 ? ['ENOENT', 'ENOTDIR'] : codes;
   try {
@@ -14,17 +14,17 @@ export async function unless<T>(operation: Promise<T>, ...codes: string[]): Prom
   }
 }
 
-/** The bytes of a small file, or undefined when there is none. */
+/** The bytes of a small file, or undefined when it does not exist. */
 export function readIfPresent(path: string): Promise<Buffer | undefined> {
   return unless(readFile(path));
 }
 
-/** Names in a directory; none when it does not exist. */
+/** Names in a directory; empty when it does not exist. */
 export async function namesIn(path: string): Promise<string[]> {
   return (await unless(readdir(path))) ?? [];
 }
 
-/** Tries `operation`; when a directory is missing, makes the one of `path` and tries again. */
+/** Runs `operation`. If a directory is missing, creates the directory of `path` and runs it again. */
 export async function withDirectory<T>(path: string, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();
@@ -35,7 +35,7 @@ export async function withDirectory<T>(path: string, operation: () => Promise<T>
   }
 }
 
-/** Writes `bytes` to `path` by way of a file in `temporary`: after a crash there is the old content or the new. */
+/** Writes `bytes` to `path` through a file in `temporary`. After a crash, `path` has the old or the new content. */
 export async function replaceFile(path: string, bytes: Uint8Array | string, temporary: string): Promise<void> {
   const draft = join(temporary, randomUUID());
   try {
@@ -53,7 +53,7 @@ export async function replaceFile(path: string, bytes: Uint8Array | string, temp
   }
 }
 
-/** Makes the names in these directories survive a power loss; directories that do not exist are passed over. */
+/** Makes the names in these directories survive a power loss. Ignores missing directories. */
 export async function syncDirectories(paths: readonly string[]): Promise<void> {
   await Promise.all(
     paths.map(async (path) => {

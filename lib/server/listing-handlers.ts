@@ -2,13 +2,13 @@ import { MAX_MANIFEST_BYTES, MEDIA_TYPE, type Descriptor, type Digest } from '..
 import type { Exchange } from './exchange.js';
 import { RequestError } from './request-error.js';
 
-/** Names in one answer, whatever the client asks for. */
+/** The most names in one response, whatever the client requests. */
 const MAX_NAMES = 10_000;
-/** Descriptors of referrers that one request reads, and their bytes. */
+/** Limits for the referrer descriptors read by one request: number and bytes. */
 const MAX_SCAN_ENTRIES = 10_000;
 const MAX_SCAN_BYTES = 2 * MAX_MANIFEST_BYTES;
 
-/** GET /v2/<name>/tags/list, paged by `n` and `last` (distribution-spec, "Listing Tags"). */
+/** GET /v2/<name>/tags/list, paginated by `n` and `last` (distribution-spec, "Listing Tags"). */
 export async function listTags(exchange: Exchange, repository: string): Promise<void> {
   const all = await exchange.storage.tags(repository);
   if (all === undefined) throw new RequestError(404, 'NAME_UNKNOWN', 'repository name not known to registry');
@@ -16,7 +16,7 @@ export async function listTags(exchange: Exchange, repository: string): Promise<
   exchange.json({ name: repository, tags: items }, headers);
 }
 
-/** GET /v2/_catalog, paged alike (Docker Registry HTTP API V2, "Listing Repositories"). */
+/** GET /v2/_catalog, paginated in the same way (Docker Registry HTTP API V2, "Listing Repositories"). */
 export async function listRepositories(exchange: Exchange): Promise<void> {
   const { items, headers } = page(await exchange.storage.repositories(), exchange.query, '/v2/_catalog');
   exchange.json({ repositories: items }, headers);
@@ -42,8 +42,8 @@ export async function listReferrers(exchange: Exchange, repository: string, subj
 }
 
 /**
- * As many descriptors as an index may hold bytes, at least one; `last`: the digest to go on after, if there may be more. Reading
- * ends as well where the descriptors that do not match make it long: a page may then be short, or empty.
+ * Returns as many descriptors as fit into an index, at least one. `last`: the digest after which to continue, if there
+ * may be more. Stops early when too many descriptors do not match, so a page may be short or empty.
  */
 async function onePage(
   found: AsyncIterable<Descriptor>,

@@ -1,15 +1,15 @@
 import { digestAlgorithm, digestOf, type Digest, type RawManifest } from '../spec/index.js';
 
 /**
- * A manifest as one file, so that its bytes and the type it was pushed as cannot come apart: a line of JSON
- * `{"mediaType": …}`, then the bytes exactly as pushed.
+ * A manifest as one file, which keeps its bytes and the pushed media type together: a line of JSON `{"mediaType": …}`,
+ * then the bytes exactly as pushed.
  */
 export function encodeManifestFile(manifest: RawManifest): Buffer {
   const head = JSON.stringify({ mediaType: manifest.descriptor.mediaType });
   return Buffer.concat([Buffer.from(`${head}\n`), manifest.bytes]);
 }
 
-/** Reads what `encodeManifestFile` made; undefined when the file is damaged. */
+/** Parses the output of `encodeManifestFile`; undefined for a damaged file. */
 export function decodeManifestFile(file: Buffer, digest: Digest): RawManifest | undefined {
   const end = file.indexOf(0x0a);
   if (end < 0) return undefined;

@@ -16,7 +16,7 @@ import { readBody } from './read-body.js';
 import { RequestError } from './request-error.js';
 import type { ManifestKey, ManifestPublication, RegistryStorage } from './types.js';
 
-/** GET and HEAD of a manifest by tag or digest, the bytes as pushed (distribution-spec, "Pulling manifests"). */
+/** GET and HEAD of a manifest by tag or digest. Sends the bytes as pushed (distribution-spec, "Pulling manifests"). */
 export async function getManifest(exchange: Exchange, repository: string, key: ManifestKey): Promise<void> {
   const manifest = await exchange.storage.findManifest(repository, key);
   if (manifest === undefined) unknownManifest(key);
@@ -56,7 +56,7 @@ export async function putManifest(exchange: Exchange, repository: string, key: M
   });
 }
 
-/** DELETE of a manifest by digest, or of a tag alone (distribution-spec, "Content Management"). */
+/** DELETE of a manifest by digest, or of a tag only (distribution-spec, "Content Management"). */
 export async function deleteManifest(exchange: Exchange, repository: string, key: ManifestKey): Promise<void> {
   const { writer } = exchange;
   const removed =
@@ -68,12 +68,12 @@ export async function deleteManifest(exchange: Exchange, repository: string, key
 async function readManifest(exchange: Exchange): Promise<Buffer> {
   const bytes = await readBody(exchange, MAX_MANIFEST_BYTES);
   if (bytes !== undefined) return bytes;
-  throw new RequestError(413, 'SIZE_INVALID', `a manifest may have ${MAX_MANIFEST_BYTES} bytes at most`);
+  throw new RequestError(413, 'SIZE_INVALID', `a manifest may have at most ${MAX_MANIFEST_BYTES} bytes`);
 }
 
 function parse(bytes: Buffer, contentType: string): ImageManifest | ImageIndex {
   if (isSchema1Type(baseMediaType(contentType)))
-    throw new RequestError(400, 'MANIFEST_INVALID', 'Docker schema 1 is not taken here: push OCI or schema 2');
+    throw new RequestError(400, 'MANIFEST_INVALID', 'Docker schema 1 is not supported: push OCI or schema 2');
   try {
     return parseManifest(bytes, contentType, 'the manifest');
   } catch (error) {
@@ -84,7 +84,10 @@ function parse(bytes: Buffer, contentType: string): ImageManifest | ImageIndex {
   }
 }
 
-/** The subject may come later, and foreign layers are fetched from elsewhere; all else must be here first. */
+/**
+ * Checks that everything referenced exists, except the subject, which may be pushed later, and foreign layers, which
+ * are fetched from their URLs.
+ */
 async function checkReferences(
   storage: RegistryStorage,
   repository: string,
@@ -117,7 +120,7 @@ function isForeign({ mediaType, urls }: Descriptor): boolean {
   return (urls?.length ?? 0) > 0 || /\.(nondistributable|foreign)\./.test(mediaType);
 }
 
-/** What the list of referrers says of a manifest (distribution-spec, "Listing Referrers"). */
+/** A manifest's descriptor in a list of referrers (distribution-spec, "Listing Referrers"). */
 function referrerDescriptor(document: ImageManifest | ImageIndex, descriptor: Descriptor): Descriptor {
   const artifactType = document.artifactType ?? (document.kind === 'manifest' ? document.config.mediaType : undefined);
   return {

@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** A published blob, open for reading; the caller closes `handle`. */
+/** A published blob, open for reading. The caller closes `handle`. */
 export interface OpenBlob {
   readonly handle: FileHandle;
-  /** Bytes. */
+  /** Size. Bytes. */
   readonly size: number;
 }

@@ -1,6 +1,6 @@
 import type { Exchange } from './exchange.js';
 
-/** Reads a request's body into memory; undefined when it has more than `limit` bytes. */
+/** Reads a request's body into memory; undefined when it exceeds `limit` bytes. */
 export async function readBody(exchange: Exchange, limit: number): Promise<Buffer | undefined> {
   if ((exchange.contentLength ?? 0) > limit) return undefined;
   const chunks: Buffer[] = [];

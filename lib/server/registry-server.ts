@@ -18,8 +18,8 @@ const IDLE_MS = 120_000;
 const GRACE_MS = 5_000;
 
 /**
- * Starts the embedded registry (OCI distribution-spec 1.1, plain HTTP, no authentication: keep it on loopback). Resolves
- * once it accepts connections. Throws StoreError for a directory it cannot serve, SyscallError when it cannot listen.
+ * Starts the embedded registry (OCI distribution-spec 1.1, plain HTTP, no authentication: use loopback). Resolves when
+ * it accepts connections. Throws StoreError for an unusable directory, SyscallError when it cannot listen.
  */
 export async function startRegistryServer(options: ServerOptions): Promise<RunningServer> {
   options.signal?.throwIfAborted();
@@ -38,7 +38,7 @@ export async function startRegistryServer(options: ServerOptions): Promise<Runni
 async function openStorage({ dir, storage, readOnly, uploadExpiryMs }: ServerOptions): Promise<RegistryStorage> {
   if (storage !== undefined && dir === undefined) return readOnly === true ? withoutWriter(storage) : storage;
   if (dir === undefined || storage !== undefined)
-    throw new UsageError('give the server either a directory or a storage');
+    throw new UsageError('specify either a directory or a storage for the server');
   return openDirectoryStorage({
     dir,
     ...(readOnly === undefined ? {} : { readOnly }),
@@ -91,7 +91,7 @@ class RegistryServer implements RunningServer {
     this.#tokens = new V1Tokens({ required: options.v1Tokens === true });
     this.#options = options;
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
-    // Uploads may take hours, so no limit on a whole request; a silent connection is closed by the idle timeout.
+    // Uploads may take hours, so whole requests have no time limit. The idle timeout closes silent connections.
     this.#server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 60_000, noDelay: true });
     this.#server.timeout = options.idleTimeoutMs ?? IDLE_MS;
     this.#server.on('request', (request, response) => this.#track(request, response));
@@ -113,7 +113,7 @@ class RegistryServer implements RunningServer {
     return `http://${this.address}`;
   }
 
-  /** Binds; called once. */
+  /** Starts to listen; called once. */
   async listen(host: string, port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
@@ -159,7 +159,7 @@ class RegistryServer implements RunningServer {
     } catch (error) {
       failure = answerFailure(exchange, error);
     }
-    // What the handler did not read would otherwise hold the connection, with a client that waits to send it.
+    // Unread data would block the connection while the client waits to send it.
     if (!request.destroyed && !request.complete) request.resume();
     await ended;
     this.#report(exchange, { startedMs, failure });
@@ -193,7 +193,7 @@ class RegistryServer implements RunningServer {
   }
 }
 
-/** Answers with the error, if the client is still there. Returns what deserves a place in the log. */
+/** Sends the error, if the client is still connected. Returns what should be logged. */
 function answerFailure(exchange: Exchange, error: unknown): unknown {
   const { request, response } = exchange;
   if (request.destroyed && !request.complete) return undefined;
@@ -215,7 +215,7 @@ function internalError(error: unknown): RequestError {
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): SyscallError {
   const errno = error.code ?? 'EUNKNOWN';
-  const hint = errno === 'EADDRINUSE' ? 'another program listens there: choose another port with --listen' : undefined;
+  const hint = errno === 'EADDRINUSE' ? 'another program uses this port: choose another one with --listen' : undefined;
   return new SyscallError(`cannot listen on ${host}:${port}: ${errno}`, {
     errno,
     syscall: 'listen',

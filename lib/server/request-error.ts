@@ -1,4 +1,4 @@
-/** The error codes of distribution-spec 1.1 ("Error Codes"), and distribution's for a bad page size. */
+/** The error codes of distribution-spec 1.1 ("Error Codes"), and distribution's code for an invalid page size. */
 export type ErrorCode =
   | 'BLOB_UNKNOWN'
   | 'BLOB_UPLOAD_INVALID'
@@ -14,7 +14,7 @@ export type ErrorCode =
   | 'UNSUPPORTED'
   | 'UNKNOWN';
 
-/** A request that is answered with an error; never leaves this room. */
+/** A request error, sent as the response. Never leaves this room. */
 export class RequestError extends Error {
   readonly status: number;
   readonly errorCode: ErrorCode;
@@ -39,7 +39,7 @@ export class RequestError extends Error {
     this.headers = options.headers ?? {};
   }
 
-  /** The answer's body (distribution-spec, "Error Codes"). */
+  /** The body of the response (distribution-spec, "Error Codes"). */
   body(): string {
     const detail = this.detail === undefined ? {} : { detail: this.detail };
     return JSON.stringify({ errors: [{ code: this.errorCode, message: this.message, ...detail }] });

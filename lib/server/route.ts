@@ -2,7 +2,7 @@ import { isDigest, isRepositoryName, isTag, type Digest } from '../spec/index.js
 import { RequestError } from './request-error.js';
 import type { ManifestKey } from './types.js';
 
-/** What a request is about; names, tags and digests in it are valid. */
+/** The target of a request. Its names, tags and digests are valid. */
 export type Route =
   | { readonly kind: 'base' }
   | { readonly kind: 'catalog' }
@@ -22,9 +22,9 @@ export interface Target {
 const UPLOAD_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
- * Parses the path and query of a request. A repository may be called `a/blobs/uploads`: the end of the path decides.
- * Throws RequestError for unknown endpoints and for names, tags and digests that are none; nothing else gets through,
- * so nothing that comes from outside can act as a path.
+ * Parses the path and query of a request. The end of the path decides, because a repository may be named
+ * `a/blobs/uploads`. Throws RequestError for unknown endpoints and invalid names, tags and digests, so that no external
+ * input can act as a file path.
  */
 export function parseTarget(url: string, method: string): Target {
   const mark = url.indexOf('?');
@@ -59,7 +59,7 @@ function parseSegments(segments: readonly string[], method: string): Route {
   throw noEndpointError();
 }
 
-/** A tag or digest that could never have been pushed is unknown to readers and invalid from writers. */
+/** An invalid tag or digest is unknown to readers and invalid from writers. */
 function manifestKey(reference: string, method: string): ManifestKey {
   if (isDigest(reference)) return { digest: reference };
   if (isTag(reference)) return { tag: reference };
@@ -72,13 +72,13 @@ function repositoryIn(segments: readonly string[], tail: number): string {
   return repositoryNamed(segments.slice(0, -tail).join('/'));
 }
 
-/** Checks a digest from a path or query. Throws RequestError DIGEST_INVALID. */
+/** Validates a digest from a path or query. Throws RequestError DIGEST_INVALID. */
 export function digestIn(text: string): Digest {
   if (!isDigest(text)) throw new RequestError(400, 'DIGEST_INVALID', 'not a sha256 or sha512 digest');
   return text;
 }
 
-/** Checks a repository name. Throws RequestError NAME_INVALID. */
+/** Validates a repository name. Throws RequestError NAME_INVALID. */
 export function repositoryNamed(text: string): string {
   if (!isRepositoryName(text)) throw new RequestError(400, 'NAME_INVALID', 'invalid repository name');
   return text;

@@ -2,13 +2,13 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { ByteRange } from './byte-range.js';
 
-/** Two blocks a transfer: one is read while the other is sent. Bytes. */
+/** Two blocks per transfer: one is read while the other is sent. Bytes. */
 const BLOCK_BYTES = 512 * 1024;
 
 /**
- * Sends a part of a file as the body of `response`, whose head says its length, and ends it. Memory is two blocks whatever
- * the size, reused: fresh buffers would cost more in page faults than the read itself. Resolves with the bytes handed to
- * the connection, fewer than asked for when the client went away; the file stays open.
+ * Sends a part of a file as the body of `response`, whose head states the length, and ends the response. Memory is two
+ * reused blocks, whatever the size: new buffers would cost more in page faults than the read itself. Resolves with the
+ * number of bytes sent, which is smaller when the client disconnected. The file stays open.
  */
 export async function sendFile(response: ServerResponse, handle: FileHandle, range: ByteRange): Promise<number> {
   const end = range.start + range.length;
@@ -20,7 +20,7 @@ export async function sendFile(response: ServerResponse, handle: FileHandle, ran
   for (let turn = 0; position < end; turn++) {
     const block = blocks[turn % blocks.length]!;
     const { bytesRead } = await handle.read(block, 0, Math.min(blockBytes, end - position), position);
-    // The head is out: cutting the connection is the only way left to say that the file is shorter than it was.
+    // The head has been sent, so only a broken connection can show that the file has become shorter.
     if (bytesRead === 0) response.destroy();
     if (!(await sending) || bytesRead === 0) return position - range.start;
     sending = write(response, block.subarray(0, bytesRead));
@@ -30,7 +30,7 @@ export async function sendFile(response: ServerResponse, handle: FileHandle, ran
   return position - range.start;
 }
 
-/** Resolves once the block may be reused, with false when the connection is gone. */
+/** Resolves when the block may be reused; with false when the connection is broken. */
 function write(response: ServerResponse, block: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
     if (response.destroyed) return resolve(false);

@@ -6,7 +6,7 @@ import { RequestError } from './request-error.js';
 import { digestIn, repositoryNamed } from './route.js';
 import type { BlobUpload, UploadTurn } from './types.js';
 
-/** POST: mounts a blob, takes one whole, or opens a session (distribution-spec, "Pushing blobs", "Mounting a blob"). */
+/** POST: mounts a blob, receives a complete one, or opens a session (distribution-spec, "Pushing blobs", "Mounting a blob"). */
 export async function startUpload(exchange: Exchange, repository: string): Promise<void> {
   const { writer, query } = exchange;
   const [mount, from, whole] = [query.get('mount'), query.get('from'), query.get('digest')];
@@ -21,7 +21,7 @@ export async function startUpload(exchange: Exchange, repository: string): Promi
       try {
         await turn.append(exchange.body());
       } catch (error) {
-        // The client never learnt the session's name, so nobody can resume it.
+        // The client does not know the session, so it can never be resumed.
         await turn.cancel();
         throw error;
       }
@@ -33,7 +33,7 @@ export async function startUpload(exchange: Exchange, repository: string): Promi
   exchange.answer(202, { ...sessionHeaders(repository, upload.id, 0) });
 }
 
-/** GET: how far a session is (distribution-spec, "Pushing a blob in chunks"). */
+/** GET: the offset of a session (distribution-spec, "Pushing a blob in chunks"). */
 export async function getUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
   const upload = await findUpload(exchange, repository, id);
   exchange.answer(204, sessionHeaders(repository, id, upload.offset));
@@ -59,7 +59,7 @@ export async function finishUpload(exchange: Exchange, repository: string, id: s
   });
 }
 
-/** DELETE: drops a session. */
+/** DELETE: ends a session. */
 export async function cancelUpload(exchange: Exchange, repository: string, id: string): Promise<void> {
   const upload = await findUpload(exchange, repository, id);
   await withTurn(exchange, upload, async (turn) => {
@@ -72,7 +72,7 @@ async function findUpload(exchange: Exchange, repository: string, id: string): P
   return (await exchange.writer.findUpload(repository, id)) ?? unknownUpload();
 }
 
-/** Holds the session for the time of `work`; a newer request cuts this one off. */
+/** Holds the session while `work` runs; a newer request interrupts it. */
 async function withTurn(
   exchange: Exchange,
   upload: BlobUpload,
@@ -116,7 +116,7 @@ async function appendBody(
 }
 
 async function commit(exchange: Exchange, turn: UploadTurn, digest: Digest): Promise<void> {
-  // Hashing and syncing a large blob is silence on the connection, not idleness.
+  // Hashing and syncing a large blob leaves the connection silent, but not idle.
   exchange.request.socket.setTimeout(0);
   try {
     await turn.commit(digest);
@@ -131,7 +131,7 @@ function created(exchange: Exchange, repository: string, digest: Digest): void {
   exchange.answer(201, { Location: `/v2/${repository}/blobs/${digest}`, 'Docker-Content-Digest': digest });
 }
 
-/** An empty session is `0-0`, as distribution says it: old clients insist on two numbers. */
+/** An empty session is `0-0` as in distribution, because old clients require two numbers. */
 function sessionHeaders(repository: string, id: string, offset: number): Record<string, string> {
   return {
     Location: `/v2/${repository}/blobs/uploads/${id}`,

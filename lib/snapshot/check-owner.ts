@@ -3,8 +3,8 @@ import { StoreError } from '../errors.js';
 import { othersCanWrite } from '../util/index.js';
 
 /**
- * Refuses a file or directory of the store that another user made, or can change: root would mount, run and believe what that user
- * put there. Nothing is there: no objection. Throws StoreError.
+ * Refuses a file or directory of the store that another user created or can change, because root would mount, run and
+ * trust its content. Accepts a missing one. Throws StoreError.
  */
 export function checkOwner(path: string): void {
   if (process.geteuid?.() !== 0) return;
@@ -16,20 +16,20 @@ export function checkOwner(path: string): void {
   if (behind !== undefined) checkOwnerOf(behind, path);
 }
 
-/** As `checkOwner`, of what was opened or looked at already. */
+/** Like `checkOwner`, with a status that is already known. */
 export function checkOwnerOf(stats: Stats, path: string): void {
   const { uid } = stats;
   if (process.geteuid?.() !== 0) return;
   if (uid !== 0) {
-    throw new StoreError(`${path} belongs to user ${uid}, not to root: it could hold anything`, {
+    throw new StoreError(`${path} belongs to user ${uid}, not to root: its content cannot be trusted`, {
       path,
-      hint: `choose another place with --root; if you trust its content: chown root ${path}`,
+      hint: `choose another directory with --root; if you trust the content: chown root ${path}`,
     });
   }
-  // The mode of a link says nothing.
+  // The mode of a link is meaningless.
   if (stats.isSymbolicLink() || !othersCanWrite(stats)) return;
-  throw new StoreError(`users other than root can write to ${path}: it could hold anything`, {
+  throw new StoreError(`users other than root can write to ${path}: its content cannot be trusted`, {
     path,
-    hint: `choose another place with --root; if you trust its content: chmod go-w ${path}`,
+    hint: `choose another directory with --root; if you trust the content: chmod go-w ${path}`,
   });
 }

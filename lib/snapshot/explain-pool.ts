@@ -3,12 +3,12 @@ import { dirname, resolve } from 'node:path';
 import { DiskSpaceError, StoreError } from '../errors.js';
 import { findPoolBacking } from './pool-file.js';
 
-/** A disk with less room cannot be told from a full one: it is what btrfs writes at once. Bytes. */
+/** A disk with less free space counts as full, because btrfs writes this much at once. Bytes. */
 const FULL_BELOW = 4 << 20;
 
 /**
- * Why `error` (EIO, EROFS) came up, as an error to show in its place, when the pool of the store at `root` is a file whose disk is full, or
- * has turned read-only; else `error`. The file is sparse: btrfs has room then, and its writes fail all the same.
+ * The error to show instead of `error` (EIO, EROFS) when the store's pool file is on a full disk, or the pool has
+ * turned read-only; otherwise `error` itself. On a full disk, writes to the sparse file fail although btrfs has space.
  */
 export async function explainPool(root: string, error: unknown): Promise<unknown> {
   const path = resolve(root);

@@ -25,10 +25,7 @@ import { SendReplay } from './send/replay.js';
 import { SendStreamParser, SendSurprise } from './send/stream.js';
 import type { ChangesInput, SnapshotOrigin } from './types.js';
 
-/**
- * The changes from `lower` to `upper`, sorted by path, in a time that depends on their number and not on the size of the
- * trees; where btrfs cannot tell them, by walking both trees. Throws SyscallError, AbortError.
- */
+/** Implements `changes`. Throws SyscallError, AbortError. */
 export async function findChanges(input: ChangesInput): Promise<Change[]> {
   const { lower, upper, signal, onNote, recordedOrigins } = input;
   if (lower === undefined) return walkChanges(lower, upper, { signal });
@@ -42,8 +39,8 @@ export async function findChanges(input: ChangesInput): Promise<Change[]> {
 }
 
 /**
- * The same by `btrfs send` alone: both read-only subvolumes, one a snapshot of the other, or both of a
- * third. Throws SendSurprise when that is not so or anything else is not as expected, SyscallError, AbortError.
+ * Finds the changes with `btrfs send` alone. Both must be read-only subvolumes, one a snapshot of the other or both of
+ * a third. Throws SendSurprise when they are not or anything else is unexpected, SyscallError, AbortError.
  */
 export async function sendChanges(input: {
   readonly lower: string;
@@ -70,7 +67,7 @@ export async function sendChanges(input: {
   }
 }
 
-/** What a subvolume is a snapshot of, by its UUID; undefined: not known. */
+/** Finds the origin of a subvolume by its UUID; undefined when unknown. */
 type FindOrigin = (uuid: string) => Omit<SubvolumeOrigin, 'uuid'> | undefined;
 
 function originsBy(fd: number): FindOrigin {
@@ -78,8 +75,8 @@ function originsBy(fd: number): FindOrigin {
 }
 
 /**
- * Throws SendSurprise unless one tree is a snapshot of the other, or of a snapshot of it, or both are snapshots of one tree
- * as it was at two moments. Then no inode number means two things: `send` would mix them up.
+ * Throws SendSurprise unless one tree is a snapshot of the other (directly or through others), or both are snapshots of
+ * the same state of one tree. Otherwise an inode number might denote two different files, which `send` would confuse.
  */
 async function checkRelated(
   trees: readonly [SubvolumeInfo, SubvolumeInfo],
@@ -88,7 +85,7 @@ async function checkRelated(
 ): Promise<void> {
   if (trees.some(({ readOnly }) => !readOnly)) throw new SendSurprise('a tree is not read-only');
   if (areRelated(trees, present)) return;
-  // What one subvolume was made from, and when, stays true when it is gone: with it the chain is as good as before.
+  // The origin of a removed subvolume remains valid, so its record completes the chain.
   const gone = new Map((await recorded?.())?.map((origin) => [origin.uuid, origin]));
   const known: FindOrigin = (uuid) => present(uuid) ?? asOrigin(gone.get(uuid));
   if (gone.size > 0 && areRelated(trees, known)) return;
@@ -101,13 +98,13 @@ function areRelated([lower, upper]: readonly [SubvolumeInfo, SubvolumeInfo], fin
   return lower.parentUuid !== undefined && lower.parentUuid === upper.parentUuid && untouched;
 }
 
-/** A record that was tampered with says nothing. */
+/** Ignores an invalid record. */
 function asOrigin(recorded: SnapshotOrigin | undefined): ReturnType<FindOrigin> {
   if (recorded === undefined || !Number.isSafeInteger(recorded.transaction)) return undefined;
   return { parentUuid: recorded.parentUuid, originTransaction: BigInt(recorded.transaction) };
 }
 
-/** Whether `tree` is a snapshot of `ancestor`, or of a snapshot of it. Throws SendSurprise: it changed since. */
+/** True when `tree` is a snapshot of `ancestor`, directly or through others. Throws SendSurprise when `ancestor` has changed since. */
 function descends(tree: SubvolumeInfo, ancestor: SubvolumeInfo, find: FindOrigin): boolean {
   let child: ReturnType<FindOrigin> = tree;
   const seen = new Set<string>();
@@ -121,7 +118,7 @@ function descends(tree: SubvolumeInfo, ancestor: SubvolumeInfo, find: FindOrigin
   throw new SendSurprise('the lower tree was written to after the snapshot was made');
 }
 
-/** Lets the kernel write the stream, without file data, into memory, and follows it. */
+/** Makes the kernel write the stream, without file data, into memory, and parses it. */
 async function readStream(upper: number, parentRootId: bigint, opened: number[]): Promise<SendReplay> {
   const outFd = openMemoryFile('send-stream');
   opened.push(outFd);
@@ -140,14 +137,14 @@ async function readStream(upper: number, parentRootId: bigint, opened: number[])
 }
 
 /**
- * A btrfs directory is as long as its names, twice. When it has grown by other names than those found, something is in
- * there that `send` does not tell of: a nested subvolume.
+ * The size of a btrfs directory is twice the length of its names. If it has grown by other names than those found, it
+ * contains something that `send` does not report: a nested subvolume.
  */
 function checkComplete({ lower, upper, namesGrowth }: PartialDirectory): void {
-  if (upper.size - lower.size !== 2n * BigInt(namesGrowth)) throw new SendSurprise('a directory holds a subvolume');
+  if (upper.size - lower.size !== 2n * BigInt(namesGrowth)) throw new SendSurprise('a directory contains a subvolume');
 }
 
-/** The stream names one path of an inode: visits the others too, until no new one turns up. */
+/** Visits all paths of an inode, of which the stream names only one, until no new ones are found. */
 async function visitLinks(
   comparison: TreeComparison,
   lower: number,
@@ -170,7 +167,7 @@ async function visitLinks(
       }
     }
     if (!any) return;
-    // Only some names are looked at here: lengths of directories prove nothing.
+    // Only some names are visited here, so the sizes of directories prove nothing.
     await runInSlices(comparison.visit(more, { partial: false }), signal);
   }
 }

@@ -24,14 +24,14 @@ import {
 import { clearMarks, hasMarks, ordinaryTraits } from './inode-traits.js';
 import { openInside, openNested, unlockDirectory } from './nested.js';
 
-/** How often a snapshot is tried while subvolumes inside come and go. */
+/** Attempts at a snapshot while nested subvolumes are being created or removed. */
 const ATTEMPTS = 10;
 
 /**
- * Makes the read-only snapshot `target` of the container that `source` is the root of, as the files that a layer can say:
- * where the container holds other subvolumes, real directories with their files (contents shared) take the place of
- * btrfs's empty ones; inode flags and btrfs properties are gone. The container stays as it is. Without any of these it
- * costs two searches of trees. `remove` takes away what is at `target` after a failure. Throws SyscallError, SubvolumeError.
+ * Creates the read-only snapshot `target` of the container with the root `source`, with only what a layer can express:
+ * nested subvolumes become real directories with their files (sharing extents) instead of the empty ones of btrfs, and
+ * inode flags and btrfs properties are dropped. The container stays unchanged. Without any of these, the cost is two
+ * tree searches. `remove` deletes `target` after a failure. Throws SyscallError, SubvolumeError.
  */
 export async function freezeTree(source: number, target: string, remove: () => Promise<void>): Promise<void> {
   const parent = openAt(AT_FDCWD, dirname(target), OPEN_DIRECTORY);
@@ -56,7 +56,7 @@ export async function freezeTree(source: number, target: string, remove: () => P
   }
 }
 
-/** Makes of a snapshot what a layer can say. False when the subvolumes inside, `nested` before it was made, are others now. */
+/** Reduces a snapshot to what a layer can express. Returns false when the nested subvolumes have changed since `nested` was read. */
 async function complete(
   source: number,
   {
@@ -94,7 +94,7 @@ async function complete(
   }
 }
 
-/** The last transaction of which a subvolume holds what it is a snapshot of, and nothing of its own; -1 when it is none. */
+/** The last transaction whose data a subvolume has from its origin rather than from itself; -1 when it is not a snapshot. */
 export function lastForeignTransaction(fd: number): bigint {
   const { parentUuid, originTransaction } = subvolumeInfo(fd);
   return parentUuid === undefined ? -1n : originTransaction;
@@ -110,7 +110,7 @@ function isSame(before: readonly NestedSubvolume[], now: readonly NestedSubvolum
   );
 }
 
-/** Snapshots of the nested subvolumes, open, by the ID of what they show; undefined when one was not there. */
+/** Opens snapshots of the nested subvolumes, by the ID of the originals; undefined when one has disappeared. */
 async function snapshotNested(
   source: number,
   options: { readonly frozen: number; readonly aside: string; readonly nested: readonly NestedSubvolume[] },
@@ -134,7 +134,7 @@ async function snapshotNested(
           await snapshotSubvolume(fd, place, String(id), { readOnly: false });
           const copy = openAt(place, String(id), OPEN_DIRECTORY);
           copies.set(id, copy);
-          // Immutable, it could not be removed.
+          // An immutable directory could not be removed.
           unlockDirectory(copy);
         } finally {
           closeSync(place);
@@ -150,7 +150,7 @@ async function snapshotNested(
   }
 }
 
-/** Puts the files of each snapshot into a directory where the frozen tree shows an empty one, parents first. */
+/** Copies the files of each snapshot into the frozen tree's empty stub directory, parents first. */
 async function replaceStubs(
   frozen: number,
   options: {
@@ -162,7 +162,7 @@ async function replaceStubs(
   const paths = new Map<bigint, Buffer>([[options.id, Buffer.alloc(0)]]);
   for (const { id, parentId, directory, name } of options.nested) {
     const copy = options.copies.get(id)!;
-    // These snapshots do not change, so an inode number keeps its meaning.
+    // These snapshots do not change, so inode numbers remain valid.
     const tree = parentId === options.id ? frozen : options.copies.get(parentId)!;
     const inside = Buffer.concat([paths.get(parentId)!, directoryPath(tree, subvolumeId(tree), directory)]);
     paths.set(id, Buffer.concat([inside, name, Buffer.from('/')]));

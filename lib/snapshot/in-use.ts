@@ -6,20 +6,20 @@ import { AT_FDCWD, isErrno, OPEN_DIRECTORY, openAt, snapshotSubvolume } from '..
 import { forEachNested } from './nested.js';
 import { removeSubvolume } from './remove-subvolume.js';
 
-/** What to say of swap files: neither a snapshot nor a removal is possible while one is in use. */
+/** The message about swap files, which prevent both snapshots and removal while in use. */
 export const SWAP_IN_USE = {
   message: 'a file in it is in use as swap space',
   hint: 'turn it off first: find it with swapon --show, then run swapoff FILE',
 } as const;
 
 /**
- * Throws SubvolumeError when the subvolume at `path` cannot go, or others would lose what they use: a file in it, or in a
- * subvolume inside, is swap space or the disk of a loop device. Nothing is changed. `trash`: a directory on its file system.
+ * Throws SubvolumeError when a file in the subvolume at `path`, or in a nested one, is in use as swap space or by a
+ * loop device. Changes nothing. `trash`: a directory on the same file system.
  */
 export async function checkUnused(path: string, trash: string): Promise<void> {
   const loop = loopInside(path);
   if (loop !== undefined)
-    throw new SubvolumeError(`${loop.device} uses a file in it: ${loop.file}`, {
+    throw new SubvolumeError(`${loop.device} uses the file ${loop.file}`, {
       path,
       hint: `unmount what is on ${loop.device}, then: losetup -d ${loop.device}`,
     });
@@ -43,7 +43,7 @@ function loopInside(path: string): { readonly device: string; readonly file: str
   return undefined;
 }
 
-/** None where /sys is not mounted, as in a plain chroot. */
+/** Empty when /sys is not mounted, as in a plain chroot. */
 function blockDevices(): string[] {
   try {
     return readdirSync('/sys/block');
@@ -63,13 +63,13 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    // A loop device that nothing is attached to has no such file; it may be detached while it is read.
+    // An unused loop device lacks this file, and a device may be detached at any time.
     if (isErrno(error, 'ENOENT', 'ENXIO', 'ENODEV', 'EINVAL')) return '';
     throw error;
   }
 }
 
-/** The names in /proc/swaps mean something in the mounts of the process that turned it on: only btrfs knows. */
+/** Paths in /proc/swaps are relative to the mounts of the process that enabled the swap space, so only btrfs knows. */
 async function isSwap(path: string, trash: string): Promise<boolean> {
   const opened: number[] = [];
   const open = (fd: number): number => opened[opened.push(fd) - 1]!;
@@ -85,7 +85,7 @@ async function isSwap(path: string, trash: string): Promise<boolean> {
     await forEachNested(top, tryOne);
     return false;
   } catch (error) {
-    // A full disk has no room for a snapshot, and must not keep a container from being removed.
+    // A full disk has no space for a snapshot, but must not prevent the removal of a container.
     if (error instanceof SyscallError) return error.errno === 'ETXTBSY';
     throw error;
   } finally {

@@ -2,7 +2,7 @@ import { toByteString, type ByteString } from '../rootfs/index.js';
 import { inodeNames, SUBVOLUME_ROOT_INODE } from '../sys/index.js';
 import { SendSurprise } from './send/stream.js';
 
-/** Paths of inodes in one read-only subvolume, from its root, with a slash before each name. */
+/** Finds the paths of inodes in a read-only subvolume, relative to its root, with a slash before each name. */
 export class InodePaths {
   readonly #fd: number;
   readonly #directories = new Map<bigint, ByteString>([[SUBVOLUME_ROOT_INODE, '']]);
@@ -11,7 +11,7 @@ export class InodePaths {
     this.#fd = fd;
   }
 
-  /** All paths of an inode that is not the root; none when its names are gone. Throws SyscallError. */
+  /** All paths of an inode other than the root; none when it has been deleted. Throws SyscallError. */
   of(ino: bigint): ByteString[] {
     return inodeNames(this.#fd, ino).map(
       ({ directory, name }) => `${this.#directory(directory)}/${toByteString(name)}`,

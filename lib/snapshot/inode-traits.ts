@@ -33,34 +33,34 @@ import { InodePaths } from './inode-paths.js';
 
 const { S_IFMT, S_IFREG, S_IFDIR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
-/** BTRFS_INODE_NODATACOW, and BTRFS_INODE_RO_VERITY, which fills the upper half: what only a new file is without. */
+/** BTRFS_INODE_NODATACOW, and BTRFS_INODE_RO_VERITY in the upper half: flags that can only be removed by creating a new file. */
 const STUCK = 2n | (1n << 32n);
 /** BTRFS_INODE_COMPRESS. */
 const COMPRESS = 2048n;
 /**
- * SYNC, IMMUTABLE, APPEND, NODUMP, NOATIME, DIRSYNC. Not NOCOMPRESS: btrfs sets that itself for what compresses badly.
- * Not NODATASUM: it comes and goes with NODATACOW, or with a mount option.
+ * SYNC, IMMUTABLE, APPEND, NODUMP, NOATIME, DIRSYNC. Excludes NOCOMPRESS, which btrfs sets itself for incompressible
+ * files, and NODATASUM, which depends on NODATACOW or a mount option.
  */
 const SETTABLE = 32n | 64n | 128n | 256n | 512n | 1024n | COMPRESS;
 
-/** Which of them a store is free to have on all its files, by the attributes of its own directories. */
+/** The flags and properties that all files of a store may have, taken from the attributes of its own directories. */
 interface Ordinary {
   readonly flags: bigint;
   readonly properties: boolean;
 }
 
-/** What the directory `fd`, in which subvolumes are made, hands on to them. */
+/** The flags and properties that new subvolumes inherit from the directory `fd`. */
 export function ordinaryTraits(fd: number): Ordinary {
   const properties = listXattrs(fdPath(fd, '.')).some((name) => name.toString('latin1').startsWith('btrfs.'));
   const noCow = (getInodeFlags(fd) & NO_COPY_ON_WRITE) !== 0;
   return { flags: (noCow ? 2n : 0n) | (properties ? COMPRESS : 0n), properties };
 }
 
-/** Files and directories with flags or properties that no tar says. */
+/** Files and directories with flags or properties that a tar cannot express. */
 function* marked(fd: number, after: bigint, ordinary: Ordinary): Generator<InodeTraits, void> {
   for (const inode of inodeTraitsAfter(fd, after)) {
     const type = inode.mode & S_IFMT;
-    // Only these can be opened to set any; the others inherit some, which mean nothing there.
+    // Only these can be opened to set any; other file types inherit some without effect.
     if ((type !== S_IFREG && type !== S_IFDIR) || inode.links === 0) continue;
     const flags = inode.flags & (STUCK | SETTABLE) & ~ordinary.flags;
     const hasProperty = inode.hasProperty && !ordinary.properties;
@@ -69,8 +69,9 @@ function* marked(fd: number, after: bigint, ordinary: Ordinary): Generator<Inode
 }
 
 /**
- * Paths of the files in the read-only subvolume `root` that have inode flags or btrfs properties, with a text that says
- * which: what two texts differ in is not in a layer's blob. Takes as long as the tree is big. Throws SyscallError.
+ * Paths of files in the read-only subvolume `root` that have inode flags or btrfs properties, each with a text that
+ * describes them. A layer's blob does not record differences between two such texts. The time is proportional to the
+ * size of the tree. Throws SyscallError.
  */
 export function listMarked(root: string): Map<ByteString, string> {
   const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
@@ -86,21 +87,21 @@ export function listMarked(root: string): Map<ByteString, string> {
   }
 }
 
-/** Whether `clearMarks` would find anything. Takes a time that depends on the changes since `after`. */
+/** True when `clearMarks` would find anything. The time is proportional to the changes since `after`. */
 export function hasMarks(fd: number, after: bigint, ordinary: Ordinary): boolean {
   return marked(fd, after, ordinary).next().done !== true;
 }
 
 /**
- * Takes inode flags and btrfs properties off everything in the writable snapshot `fd` that changed after transaction
- * `after`; names, contents, links and times stay. Nobody else works in it. Throws SyscallError.
+ * Removes inode flags and btrfs properties from everything in the writable snapshot `fd` that changed after transaction
+ * `after`. Preserves names, contents, links and times. No other process may use the snapshot. Throws SyscallError.
  */
 export async function clearMarks(fd: number, after: bigint, ordinary: Ordinary): Promise<void> {
   const inodes = [...marked(fd, after, ordinary)].map((inode) => ({
     ...inode,
     paths: inode.ino === SUBVOLUME_ROOT_INODE ? ['/'] : new InodePaths(fd).of(inode.ino),
   }));
-  // Nothing can be put into a directory that is immutable, and what is put into one with +C gets that too.
+  // Files cannot be created in an immutable directory, and they inherit +C from their directory.
   const directoriesFirst = inodes.sort((a, b) => Number(isFile(a)) - Number(isFile(b)));
   const stuck = directoriesFirst.filter(({ paths: [path] }) => path !== undefined && !atPath(fd, path, clearEntry));
   for (const { paths } of stuck) if (!(await replaceFile(fd, paths))) return;
@@ -119,7 +120,7 @@ function atPath<T>(root: number, path: ByteString, act: (dir: number, name: Uint
   }
 }
 
-/** False when some flags stay: a file with content keeps them. */
+/** Returns false when flags remain, because a file with content keeps some. */
 function clearEntry(dir: number, name: Uint8Array): boolean {
   const path = fdPath(dir, name);
   const fd = openAt(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -132,7 +133,7 @@ function clearEntry(dir: number, name: Uint8Array): boolean {
   }
 }
 
-/** Puts a copy in the place of a file, at all its names. False: new files have the flag too, by a mount option. */
+/** Replaces a file, at all its names, with a copy. Returns false when new files have the flag too, because of a mount option. */
 async function replaceFile(root: number, paths: readonly ByteString[]): Promise<boolean> {
   const [first] = paths;
   if (first === undefined) return true;

@@ -15,7 +15,7 @@ import {
   type NestedSubvolume,
 } from '../sys/index.js';
 
-/** Path from subvolume `top`, in which `fd` lies, to the subvolume `id` inside it, '.' for itself. */
+/** The path from subvolume `top`, which contains `fd`, to the nested subvolume `id`; '.' for `top` itself. */
 export function pathInside(fd: number, top: bigint, nested: readonly NestedSubvolume[], id: bigint): Buffer {
   const parts: Buffer[] = [];
   for (let at = id; at !== top;) {
@@ -26,7 +26,7 @@ export function pathInside(fd: number, top: bigint, nested: readonly NestedSubvo
   return Buffer.concat([Buffer.from('./'), ...parts]);
 }
 
-/** Opens a directory below `root`, following no link; the caller closes it. Throws SyscallError. */
+/** Opens a directory below `root` without following links. The caller closes it. Throws SyscallError. */
 export function openInside(root: number, path: Uint8Array): number {
   return openAt2(root, path.length === 0 ? '.' : path, {
     flags: OPEN_DIRECTORY,
@@ -35,8 +35,8 @@ export function openInside(root: number, path: Uint8Array): number {
 }
 
 /**
- * Opens a subvolume inside the one that `top` is the root of; undefined when it is not where it was, because it was renamed,
- * removed or mounted over meanwhile. The caller closes it. Throws SyscallError.
+ * Opens a subvolume nested in the one with the root `top`. Undefined when it was renamed, removed or mounted over. The
+ * caller closes it. Throws SyscallError.
  */
 export function openNested(top: number, nested: readonly NestedSubvolume[], id: bigint): number | undefined {
   let fd: number;
@@ -62,15 +62,15 @@ function isSameSubvolume(fd: number, id: bigint): boolean {
 }
 
 /**
- * Undoes what keeps the subvolume that `top` is the root of, and all inside it, from being changed: read-only flags, and
- * `chattr +i` and `+a` of their roots. Throws SyscallError.
+ * Makes the subvolume with the root `top` and all nested ones writable: clears read-only flags, and `chattr +i` and
+ * `+a` of their roots. Throws SyscallError.
  */
 export async function makeAllWritable(top: number): Promise<void> {
   await makeWritable(top);
   await forEachNested(top, makeWritable);
 }
 
-/** Runs `act` on the root of each subvolume inside the one that `top` is the root of, parents first. Throws SyscallError. */
+/** Calls `act` with the root of each subvolume nested in the one with the root `top`, parents first. Throws SyscallError. */
 export async function forEachNested(top: number, act: (fd: number) => void | Promise<void>): Promise<void> {
   const nested = listNestedSubvolumes(top, subvolumeId(top));
   for (const { id } of nested) {
@@ -84,7 +84,7 @@ export async function forEachNested(top: number, act: (fd: number) => void | Pro
   }
 }
 
-/** Makes the subvolume that `fd` is the root of writable, and its root too. Throws SyscallError. */
+/** Makes the subvolume with the root `fd` writable, including its root directory. Throws SyscallError. */
 export async function makeWritable(fd: number): Promise<void> {
   if (isSubvolumeReadOnly(fd)) await setSubvolumeReadOnly(fd, false);
   unlockDirectory(fd);
@@ -93,12 +93,12 @@ export async function makeWritable(fd: number): Promise<void> {
 /** FS_IMMUTABLE_FL and FS_APPEND_FL. */
 const LOCKED = 0x10 | 0x20;
 
-/** Whether the open directory `fd` has `chattr +i` or `+a`. Throws SyscallError. */
+/** True when the open directory `fd` has `chattr +i` or `+a`. Throws SyscallError. */
 export function isDirectoryLocked(fd: number): boolean {
   return (getInodeFlags(fd) & LOCKED) !== 0;
 }
 
-/** Takes them off. Throws SyscallError. */
+/** Clears `chattr +i` and `+a`. Throws SyscallError. */
 export function unlockDirectory(fd: number): void {
   if (isDirectoryLocked(fd)) setInodeFlags(fd, getInodeFlags(fd) & ~LOCKED);
 }

@@ -3,22 +3,22 @@ import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { PoolBacking } from './types.js';
 
-/** The sparse file of the embedded pool of `root`. */
+/** Path of the sparse file of `root`'s embedded pool. */
 export function poolFileOf(root: string): string {
   return `${root}.btrfs`;
 }
 
-/** Written into the directory under the mount point: tells that a pool belongs here, and what carries it. */
+/** Path of the marker file below the mount point. It records that `root` has a pool, and its backing. */
 export function poolMarkerOf(root: string): string {
   return join(root, 'pool.json');
 }
 
-/** Whether `root` has an embedded pool, mounted or not. */
+/** True when `root` has an embedded pool, mounted or not. */
 export async function hasPool(root: string): Promise<boolean> {
   return (await findPoolBacking(root)) !== undefined;
 }
 
-/** What carries the pool of `root`, or undefined without one. Throws StoreError when the marker says what is gone. */
+/** The backing of `root`'s pool, or undefined without a pool. Throws StoreError when the recorded backing is missing. */
 export async function findPoolBacking(root: string): Promise<PoolBacking | undefined> {
   const file = poolFileOf(root);
   if (await exists(file)) return { file };

@@ -24,15 +24,15 @@ import { checkOwner, checkOwnerOf } from './check-owner.js';
 import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
 import type { OpenStoreOptions, PoolBacking } from './types.js';
 
-/** Smallest virtual size of a pool that nobody gave a size, bytes. */
+/** Default virtual size of a pool (minimum). Bytes. */
 const DEFAULT_SIZE = 64 * 2 ** 30;
 const LOCK_POLL_MS = 20;
-/** How long a lock is waited for in silence. Milliseconds. */
+/** A longer wait for a lock is reported. Milliseconds. */
 const SILENT_MS = 1000;
 
 /**
- * Runs `act` while no other process makes, mounts or unmounts the store at `root`; `onNote` is told when that takes time.
- * Throws StoreError when the lock is not root's, what `act` throws.
+ * Runs `act` while no other process creates, mounts or unmounts the store at `root`. Calls `onNote` when that takes
+ * long. Throws StoreError when the lock does not belong to root, and the errors of `act`.
  */
 export async function withPoolLock<T>(
   { root, onNote }: { readonly root: string; readonly onNote?: OpenStoreOptions['onNote'] },
@@ -67,7 +67,7 @@ export async function withPoolLock<T>(
   }
 }
 
-/** Makes `root` a subvolume, mode 0700, on the btrfs that it or its parent lies on; it is empty or absent. */
+/** Creates `root`, which is empty or absent, as a subvolume with mode 0700 on the btrfs that contains it. */
 export async function makeSubvolumeRoot(root: string): Promise<void> {
   try {
     const parent = openAt(AT_FDCWD, dirname(root), OPEN_DIRECTORY);
@@ -83,7 +83,7 @@ export async function makeSubvolumeRoot(root: string): Promise<void> {
     }
     await chmod(root, 0o700);
   } catch (error) {
-    throw new StoreError(`the store at ${root} cannot be made: ${(error as Error).message}`, {
+    throw new StoreError(`cannot create the store at ${root}: ${(error as Error).message}`, {
       path: root,
       cause: error,
     });
@@ -99,7 +99,7 @@ function isSubvolumeRoot(parent: number, name: string): boolean {
   }
 }
 
-/** Makes the pool of `root`: a formatted sparse file beside it, complete before it has its name, or a device. */
+/** Creates the pool of `root`: a formatted sparse file beside it, complete before it gets its name, or a device. */
 export async function makePool(root: string, options: OpenStoreOptions): Promise<void> {
   makeDirectory(root);
   await chmod(root, 0o700);
@@ -111,7 +111,7 @@ export async function makePool(root: string, options: OpenStoreOptions): Promise
   const file = poolFileOf(root);
   const temporary = `${file}.new`;
   const { bavail, bsize } = await statfs(dirname(root));
-  // What a crash left under this name is worthless, and the lock makes sure that nobody works on it.
+  // A file left by a crash is worthless, and the lock ensures that no other process uses it.
   await rm(temporary, { force: true });
   try {
     const handle = await open(temporary, 'wx', 0o600);
@@ -127,17 +127,17 @@ export async function makePool(root: string, options: OpenStoreOptions): Promise
   } catch (error) {
     await rm(temporary, { force: true });
     if (error instanceof StoreError) throw error;
-    throw new StoreError(`the pool ${file} cannot be made: ${(error as Error).message}`, { path: file, cause: error });
+    throw new StoreError(`cannot create the pool ${file}: ${(error as Error).message}`, { path: file, cause: error });
   }
 }
 
 async function format(root: string, target: string): Promise<void> {
   try {
-    // One copy of the metadata: two in the same file would protect from nothing and double what a commit writes.
+    // A single copy of the metadata: a second copy in the same file would protect nothing and double the writes of a commit.
     await runProcess(['mkfs.btrfs', '--quiet', '--label', 'imgtool', '--metadata', 'single', target]);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    throw new StoreError(`the pool of ${root} cannot be made: ${error.message}`, {
+    throw new StoreError(`cannot create the pool of ${root}: ${error.message}`, {
       path: target,
       cause: error,
       hint: error.exitCode === undefined ? 'install btrfs-progs: apt-get install btrfs-progs' : undefined,
@@ -145,12 +145,12 @@ async function format(root: string, target: string): Promise<void> {
   }
 }
 
-/** Mounts the pool of `root` unless it is, and says so. */
+/** Mounts the pool of `root` unless it is mounted, and reports it. */
 export async function mountPool(root: string, onNote?: (line: string) => void): Promise<PoolBacking> {
   const backing = (await findPoolBacking(root))!;
   makeDirectory(root);
   if (await isMounted(root)) return backing;
-  // Only now: a marker without its file would say that the pool was lost.
+  // Written last, because a marker without its file would mean a lost pool.
   await writeFileAtomic(poolMarkerOf(root), `${JSON.stringify(backing)}\n`);
   if ('device' in backing) await mountDevice(root, backing.device);
   else await mountFile(root, backing.file);
@@ -166,14 +166,14 @@ async function mountFile(root: string, file: string): Promise<void> {
   let loop: LoopDevice;
   try {
     checkOwnerOf(fstatSync(fd), file);
-    // Another mount namespace may have it attached: two loop devices over one file would destroy it.
+    // It may be attached in another mount namespace, and two loop devices for one file would destroy it.
     loop = findLoop(fd) ?? attach(fd);
   } catch (error) {
     if (error instanceof StoreError) throw error;
     throw new StoreError(`no loop device is available for ${file}: ${(error as Error).message}`, {
       path: file,
       cause: error,
-      hint: 'modprobe loop; in a container run privileged, or choose a --root that lies on btrfs',
+      hint: 'run modprobe loop; in a container, run privileged or choose a --root on btrfs',
     });
   } finally {
     closeSync(fd);
@@ -185,7 +185,7 @@ async function mountFile(root: string, file: string): Promise<void> {
   }
 }
 
-/** Direct I/O halves the memory used and the copying; not every file system under the file can do it. */
+/** Direct I/O halves memory use and copying, but some file systems do not support it. */
 function attach(fd: number): LoopDevice {
   try {
     return attachLoop(fd, { directIo: true });
@@ -205,15 +205,15 @@ async function mountDevice(root: string, device: string): Promise<void> {
       path: root,
       cause: error,
       hint: isErrno(error, 'EPERM', 'EACCES')
-        ? 'mounting needs CAP_SYS_ADMIN: run as root, in a container privileged'
+        ? 'mounting requires CAP_SYS_ADMIN: run as root; a container must be privileged'
         : isErrno(error, 'EINVAL')
-          ? 'it does not hold a btrfs, or the btrfs is damaged'
+          ? 'it contains no btrfs, or the btrfs is damaged'
           : undefined,
     });
   }
 }
 
-/** Unmounts the pool of `root`; false when none is mounted. */
+/** Unmounts the pool of `root`. Returns false when none is mounted. */
 export async function unmountPool(root: string): Promise<boolean> {
   if (!(await isMounted(root))) return false;
   return withPoolLock({ root }, async () => {

@@ -23,9 +23,9 @@ import {
 import { isDirectoryLocked, makeWritable, openInside, pathInside, unlockDirectory } from './nested.js';
 
 /**
- * Deletes the subvolume at `path`, or the ordinary file or directory that some crash left there: moved aside first, so
- * that its name is free at once and a crash leaves it where `sweep` looks. Mounts inside are detached, never entered;
- * nested subvolumes go first. Nothing there: done.
+ * Deletes the subvolume (or an ordinary file or directory left by a crash) at `path`. Moves it aside first, so that its
+ * name is free immediately and `sweep` finds it after a crash. Detaches mounts inside without entering them; deletes
+ * nested subvolumes first. Does nothing when it does not exist.
  */
 export async function removeSubvolume(path: string, trash: string): Promise<void> {
   const [parent, name] = [dirname(path), basename(path)];
@@ -33,7 +33,7 @@ export async function removeSubvolume(path: string, trash: string): Promise<void
   if (kind === undefined) return;
   await detachMounts(path);
   const away = `${randomBytes(16).toString('hex')}`;
-  // A read-only subvolume can change its name but not its directory.
+  // A read-only subvolume can be renamed but not moved to another directory.
   const aside = kind === 'read-only' ? join(parent, `.gone-${away}`) : join(trash, away);
   if (parent !== trash && !name.startsWith('.gone-')) {
     const place = moveAside(path, aside);
@@ -43,7 +43,7 @@ export async function removeSubvolume(path: string, trash: string): Promise<void
 
 type Kind = 'read-only' | 'writable' | 'ordinary';
 
-/** The kind of entry at `path`. Clears `chattr +i` and `+a` of its root, which would prevent a removal. */
+/** The kind of file at `path`. Clears `chattr +i` and `+a` of its root, which would prevent its removal. */
 async function kindOf(path: string): Promise<Kind | undefined> {
   let fd: number;
   try {
@@ -62,7 +62,10 @@ async function kindOf(path: string): Promise<Kind | undefined> {
   }
 }
 
-/** Where it is then: on a full disk btrfs has room to delete, and none to rename. Undefined: another process removes it now. */
+/**
+ * Returns the new path, or the old one on a full disk, where btrfs can delete but not rename. Undefined: another
+ * process is removing it.
+ */
 function moveAside(path: string, aside: string): string | undefined {
   try {
     renameAt(AT_FDCWD, path, AT_FDCWD, aside);
@@ -77,7 +80,7 @@ function moveAside(path: string, aside: string): string | undefined {
 async function destroy(path: string, kind: Kind): Promise<void> {
   const parent = openAt(AT_FDCWD, dirname(path), OPEN_DIRECTORY);
   try {
-    // Not node's `rm`: a link that cannot be removed (chattr +i) it takes for a directory, and empties what it leads to.
+    // Not node's `rm`, which treats a link that cannot be removed (chattr +i) as a directory and empties its target.
     if (kind === 'ordinary') return void removeTree(parent, Buffer.from(basename(path)));
     await destroyNested(path);
     await destroySubvolume(parent, basename(path));
@@ -96,7 +99,7 @@ async function destroyNested(path: string): Promise<void> {
       try {
         await destroySubvolumeById(top, child.id);
       } catch (error) {
-        // Nothing can be deleted out of a read-only parent or an immutable directory, nor while it is immutable itself.
+        // Deleting requires a writable parent, and neither the parent nor the subvolume may be immutable.
         if (!isErrno(error, 'EROFS', 'EPERM')) throw error;
         await unlock(top, nested, child);
         await destroySubvolumeById(top, child.id);
@@ -125,7 +128,7 @@ async function withInside(top: number, path: Buffer, act: (fd: number) => void |
   }
 }
 
-/** Detaches every mount at or below `path`, the last one first; what is mounted there stays as it is. */
+/** Detaches every mount at or below `path`, the last one first. The mounted file systems stay intact. */
 async function detachMounts(path: string): Promise<void> {
   const top = Buffer.from(realpathSync(dirname(path)) + '/' + basename(path));
   const inside = Buffer.concat([top, Buffer.from('/')]);

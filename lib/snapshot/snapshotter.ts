@@ -4,21 +4,20 @@ import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
 import type { Snapshotter } from './types.js';
 
-/** Where the snapshotter works and what it may ask. */
 export interface SnapshotterOptions {
-  /** An opened store root, with its directories. */
+  /** Root of an opened store, with its directories. */
   readonly root: string;
   /** File of the embedded pool, for the space report. */
   readonly poolFile?: string | undefined;
-  /** Whether some process works on `key`. Without it, only keys that this snapshotter prepared count as alive. */
+  /** True when a process is working on `key`. Default: only keys prepared by this snapshotter are in use. */
   readonly isAlive?: (key: string) => boolean | Promise<boolean>;
-  /** Whether container `id` is recorded or being created. Without it, `sweep` leaves containers alone. */
+  /** True when container `id` is recorded or being created. Without it, `sweep` keeps all containers. */
   readonly isContainer?: (id: string) => boolean | Promise<boolean>;
 }
 
 const KEY = /^[0-9a-f]{1,128}$/;
 
-/** A snapshotter on `root`. Native code is loaded by the first method that needs it. */
+/** Creates a snapshotter for `root`. Native code is loaded by the first method that needs it. */
 export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
   const { root } = options;
   const layers = join(root, 'layers');
@@ -29,13 +28,13 @@ export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
   const native = () => import('./subvolumes.js');
   const layerPath = (layer: ChainId): string => join(layers, digestHex(parseDigest(layer)));
   const containerPath = (id: string): string => join(containers, checkKey(id), 'rootfs');
-  /** Finished but unnamed work lies beside the layers: a read-only subvolume cannot move to another directory. */
+  /** Finished but unnamed work is stored beside the layers, because a read-only subvolume cannot be moved to another directory. */
   const unnamedPath = (key: string): string => join(layers, `.${checkKey(key)}`);
   const workPath = (key: string): string => join(work, checkKey(key));
   const trash = join(root, 'trash');
   const caches = join(root, 'cache');
   const cachePath = (name: string): string => join(caches, checkKey(name));
-  /** Counts `key` as alive from now on, unless `make` fails. */
+  /** Marks `key` as in use, unless `make` fails. */
   const claim = async (key: string, path: string, make: () => Promise<void>): Promise<string> => {
     own.add(key);
     try {

@@ -18,7 +18,7 @@ import type { SpaceReport } from './types.js';
 const SETTLE_MS = 60_000;
 const POLL_MS = 50;
 
-/** Measures the room on the btrfs that `root` lies on; `poolFile`: the file that carries it. Throws SyscallError. */
+/** Measures the space on the btrfs that contains `root`. `poolFile`: the file that backs it. Throws SyscallError. */
 export async function measureSpace(root: string, poolFile: string | undefined): Promise<SpaceReport> {
   const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   let spaces: SpaceInfo[];
@@ -40,20 +40,20 @@ export async function measureSpace(root: string, poolFile: string | undefined): 
   };
 }
 
-/** File contents in memory that have no place yet: btrfs counts them as free. None where sysfs does not tell. */
+/** File contents in memory without allocated space, which btrfs counts as free. 0 when sysfs does not report it. Bytes. */
 async function pendingBytes(fsid: string): Promise<number> {
   const uuid = fsid.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
   const text = await readFile(`/sys/fs/btrfs/${uuid}/allocation/data/bytes_may_use`, 'utf8').catch(() => '0');
   return Number(text.trim()) || 0;
 }
 
-/** Waits until the subvolumes that were deleted on the btrfs of `root` are freed, or a minute is over. Throws AbortError. */
+/** Waits until the deleted subvolumes on the btrfs of `root` are freed, for at most one minute. Throws AbortError. */
 export async function settleSpace(root: string, signal: AbortSignal): Promise<void> {
   const fd = openAt(AT_FDCWD, root, OPEN_DIRECTORY);
   try {
     const end = Date.now() + SETTLE_MS;
     do {
-      // Wakes the thread that frees them, and makes free what the last transaction has left.
+      // Wakes the thread that frees them, and releases space pinned by the last transaction.
       await syncBtrfs(fd);
       if (!isFreeingSubvolumes(fd)) return await syncBtrfs(fd);
       await sleep(POLL_MS, undefined, { signal });
@@ -63,7 +63,7 @@ export async function settleSpace(root: string, signal: AbortSignal): Promise<vo
   }
 }
 
-/** Free inside the metadata chunks, less what btrfs reserves for itself, and what new chunks could take. */
+/** Free space in metadata chunks without btrfs's own reserve, plus the space for new chunks. Bytes. */
 function metadataFree(spaces: readonly SpaceInfo[], info: FilesystemInfo): number {
   const reserve = spaces.filter((space) => space.globalReserve).reduce((sum, space) => sum + space.total, 0);
   const metadata = spaces.filter((space) => !space.globalReserve && (space.kind & BLOCK_GROUP_METADATA) !== 0n);

@@ -22,23 +22,22 @@ const DIRECTORIES = [
   'locks',
 ];
 
-/** What is always kept free, bytes: a btrfs that is nearly full gets slow, then stuck. */
+/** Default reserve: a nearly full btrfs gets slow and then stuck. Bytes. */
 const DEFAULT_RESERVE = 2 ** 30;
 
-/** An opened store. */
 export interface StoreRoot {
   /** Absolute path without symbolic links. */
   readonly root: string;
   readonly version: 1;
-  /** Undefined when the root lies on a btrfs of the host. */
+  /** Undefined when the root is on a btrfs of the host. */
   readonly pool: PoolBacking | undefined;
-  /** Bytes to keep free. */
+  /** Space to keep free. Bytes. */
   readonly reserve: number;
 }
 
 /**
- * Opens the store at `root`, mounting its pool; with `create` makes it first: a subvolume on btrfs, an embedded pool
- * elsewhere. Safe for many processes at once. Throws NotFoundError, StoreError, CommandError.
+ * Opens the store at `root` and mounts its pool. With `create`, first creates a missing store: a subvolume on btrfs, an
+ * embedded pool elsewhere. Safe for concurrent processes. Throws NotFoundError, StoreError, CommandError.
  */
 export async function openStore(root: string, options: OpenStoreOptions): Promise<StoreRoot> {
   const path = resolve(root);
@@ -55,8 +54,8 @@ export async function openStore(root: string, options: OpenStoreOptions): Promis
 }
 
 /**
- * Finds the store for commands that only read: never creates, and loads native code only to mount a pool. Throws
- * NotFoundError when nothing was pulled yet, StoreError.
+ * Finds the store for commands that only read. Creates nothing, and loads native code only to mount a pool. Throws
+ * NotFoundError when there is no store yet, StoreError.
  */
 export async function findStore(
   root: string,
@@ -72,8 +71,8 @@ export async function findStore(
 }
 
 /**
- * Unmounts the pool of the store at `root`; its loop device goes with it. Resolves with false when none is mounted.
- * Throws StoreError while something uses it.
+ * Unmounts the pool of the store at `root` and releases its loop device. Resolves with false when none is mounted.
+ * Throws StoreError while it is in use.
  */
 export async function detachPool(root: string): Promise<boolean> {
   return (await import('./pool.js')).unmountPool(resolve(root));
@@ -122,7 +121,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
     if (code === 'ENOTDIR')
       throw new StoreError(`${path} is not a directory`, {
         path,
-        hint: 'choose another place with --root',
+        hint: 'choose another directory with --root',
         cause: error,
       });
     if (code === 'EACCES' || code === 'EPERM') throw noRootRightsError(path, error);
@@ -135,10 +134,13 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
     throw new StoreError(`${file} is damaged: it is not JSON`, { path: file, cause: error });
   }
   if (document?.version !== VERSION)
-    throw new StoreError(`${file} has version ${JSON.stringify(document?.version)}, which this imgtool does not know`, {
-      path: file,
-      hint: 'use the newer imgtool that made this store, or another --root',
-    });
+    throw new StoreError(
+      `${file} has version ${JSON.stringify(document?.version)}, which this imgtool does not support`,
+      {
+        path: file,
+        hint: 'use the newer imgtool that created this store, or another --root',
+      },
+    );
   if ((await statfs(path)).type !== BTRFS_SUPER_MAGIC)
     throw new StoreError(`the store at ${path} is not on btrfs`, {
       path,
@@ -147,7 +149,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
   return { root: await realpath(path), version: VERSION, pool: document.pool, reserve: reserve ?? DEFAULT_RESERVE };
 }
 
-/** A store is never mixed with files of others: what a crash of ours left is told by its name. */
+/** Never mixes a store with other files. Remains of an own crash are recognized by their names. */
 async function refuseForeign(path: string): Promise<void> {
   let names: string[];
   try {
@@ -159,7 +161,7 @@ async function refuseForeign(path: string): Promise<void> {
   if (names.every((name) => name.startsWith(TEMPORARY_PREFIX))) return;
   throw new StoreError(`${path} is not a store and not empty`, {
     path,
-    hint: 'choose another place with --root, or empty that directory',
+    hint: 'choose another directory with --root, or empty this one',
   });
 }
 
@@ -183,10 +185,10 @@ function checkRoot(path: string): void {
 }
 
 function noRootRightsError(path: string, cause?: unknown): StoreError {
-  return new StoreError(`the store at ${path} needs root rights`, {
+  return new StoreError(`the store at ${path} requires root`, {
     path,
     cause,
-    hint: 'run this as root (sudo); copy, sync, tags and inspect docker://… work without',
+    hint: 'run this as root (sudo); copy, sync, tags and inspect docker://… work without root',
   });
 }
 

@@ -37,7 +37,7 @@ interface ParentLayer {
   readonly path: string;
 }
 
-/** Whether `path` is a complete layer: the read-only flag is set before the name, so a writable one is a leftover. */
+/** True when `path` is a complete layer. The read-only flag is set before the name, so a writable one is a leftover. */
 export function isCommitted(path: string): boolean {
   const fd = openDirectory(path);
   if (fd === undefined) return false;
@@ -48,14 +48,14 @@ export function isCommitted(path: string): boolean {
   }
 }
 
-/** Makes a writable subvolume at `path`: empty with mode 0755, or a snapshot of `parent`. */
+/** Creates a writable subvolume at `path`: empty with mode 0755, or a snapshot of `parent`. */
 export async function makeWritable(path: string, parent: ParentLayer | undefined): Promise<void> {
   await translated(path, async () => {
     if (parent === undefined) {
       await withDirectory(dirname(path), (dir) => createSubvolume(dir, basename(path)));
       await withDirectory(path, (fd) => {
         chmodFd(fd, 0o755);
-        // A root that no layer describes must not differ from one pull to the next: commit packs it into layers.
+        // The attributes of a root that no layer describes must not vary between pulls, because commit packs it into layers.
         setTimesFd(fd, 0n);
       });
       return;
@@ -69,7 +69,7 @@ export async function makeWritable(path: string, parent: ParentLayer | undefined
   });
 }
 
-/** Makes the writable subvolume of a container; its directory holds nothing else. */
+/** Creates the writable subvolume of a container; its directory contains nothing else. */
 export async function makeContainer(path: string, parent: ParentLayer | undefined): Promise<string> {
   const id = basename(dirname(path));
   makeDirectory(dirname(path));
@@ -78,13 +78,13 @@ export async function makeContainer(path: string, parent: ParentLayer | undefine
   } catch (error) {
     await rmdir(dirname(path)).catch(() => undefined);
     if (isErrno((error as Error).cause, 'EEXIST'))
-      throw new AlreadyExistsError(`container ${id} exists already`, { kind: 'container', subject: id });
+      throw new AlreadyExistsError(`container ${id} already exists`, { kind: 'container', subject: id });
     throw error;
   }
   return path;
 }
 
-/** Makes the empty writable subvolume `path` of a cache mount, unless it is there. Call it under a lock. */
+/** Creates the empty writable subvolume `path` of a cache mount if it is missing. Must be called under a lock. */
 export async function makeCache(
   path: string,
   { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
@@ -100,7 +100,7 @@ export async function makeCache(
   );
 }
 
-/** Makes a read-only snapshot of a container at `path`, as `freezeTree` does. */
+/** Creates a read-only snapshot of a container at `path`; see `freezeTree`. */
 export async function freezeContainer(
   path: string,
   container: { readonly id: string; readonly path: string; readonly trash: string },
@@ -120,7 +120,7 @@ export async function freezeContainer(
   });
 }
 
-/** Undoes what keeps the container at `path` from being changed or removed; nothing there: done. */
+/** Removes flags that would prevent changing or removing the container at `path`. Does nothing when it does not exist. */
 export async function unlockContainer(path: string): Promise<void> {
   const fd = openDirectory(path);
   if (fd === undefined) return;
@@ -131,12 +131,12 @@ export async function unlockContainer(path: string): Promise<void> {
   }
 }
 
-/** Throws SubvolumeError when something uses a file of the container at `path`, as `checkUnused` does. */
+/** Throws SubvolumeError when a file of the container at `path` is in use; see `checkUnused`. */
 export async function checkContainerUnused(path: string, trash: string): Promise<void> {
   await translated(path, () => checkUnused(path, trash));
 }
 
-/** Makes the read-only snapshot at `path` writable while `change` works on it. */
+/** Makes the read-only snapshot at `path` writable while `change` runs. */
 export async function changeFrozen(path: string, change: (path: string) => Promise<void>): Promise<void> {
   await translated(path, () =>
     withDirectory(path, async (fd) => {
@@ -147,12 +147,12 @@ export async function changeFrozen(path: string, change: (path: string) => Promi
   );
 }
 
-/** Makes a snapshot of work at `path`. */
+/** Creates a snapshot of work at `path`. */
 export async function snapshotWork(path: string, work: { path: string; readOnly: boolean }): Promise<void> {
   await translated(path, () => snapshot(work.path, path, work.readOnly));
 }
 
-/** Origin of what the subvolume at `path` is a snapshot of; undefined where that is of none or gone. */
+/** Origin of the subvolume of which `path` is a snapshot; undefined when that is not a snapshot or has been removed. */
 export async function originBelow(path: string): Promise<SnapshotOrigin | undefined> {
   return translated(path, () =>
     withDirectory(path, (fd) => {
@@ -164,7 +164,7 @@ export async function originBelow(path: string): Promise<SnapshotOrigin | undefi
   );
 }
 
-/** Bytes written to the container at `path`, and to the subvolumes inside, since each was made; 0 when it is gone. */
+/** Bytes written to the container at `path`, and to its nested subvolumes, since each was created; 0 when it does not exist. */
 export async function writtenBytes(path: string): Promise<number> {
   const fd = openDirectory(path);
   if (fd === undefined) return 0;
@@ -185,7 +185,7 @@ function writtenSinceMade(fd: number): number {
   return bytesWrittenAfter(fd, lastForeignTransaction(fd));
 }
 
-/** Gives finished work its name as a layer; the one that is there already wins, a half-made one gives way. */
+/** Names finished work as a layer. An existing complete layer is kept; an incomplete one is replaced. */
 export async function publish(paths: { work: string; unnamed: string; target: string; trash: string }): Promise<void> {
   await translated(paths.target, async () => {
     await withDirectory(dirname(paths.target), async (layers) => {
@@ -206,12 +206,12 @@ export async function publish(paths: { work: string; unnamed: string; target: st
   });
 }
 
-/** Moves the subvolume at `path` to `trash` and deletes it with all that is inside. Nothing there: done. */
+/** Moves the subvolume at `path` to `trash` and deletes it with its nested subvolumes. Does nothing when it does not exist. */
 export async function removeTree(path: string, trash: string): Promise<void> {
   await translated(path, () => removeSubvolume(path, trash));
 }
 
-/** Deletes a container's subvolume and the directory around it. */
+/** Deletes a container's subvolume and its directory. */
 export async function removeContainer(path: string, trash: string): Promise<void> {
   await removeTree(path, trash);
   await rmdir(dirname(path)).catch((error: unknown) => {
@@ -219,7 +219,7 @@ export async function removeContainer(path: string, trash: string): Promise<void
   });
 }
 
-/** Chain IDs of the complete layers in `layers`, sorted. */
+/** Sorted chain IDs of the complete layers in `layers`. */
 export async function listCommitted(layers: string): Promise<ChainId[]> {
   const names = await readdir(layers);
   return names
@@ -229,8 +229,8 @@ export async function listCommitted(layers: string): Promise<ChainId[]> {
 }
 
 /**
- * Removes what dead processes left: trash, work, unnamed and half-made layers, unwanted containers. What cannot be removed
- * stays; resolves with a line on each.
+ * Removes what dead processes left behind: trash, work, unnamed and incomplete layers, unwanted containers. Resolves
+ * with one line for each one that could not be removed.
  */
 export async function sweepStore(store: {
   readonly layers: string;
@@ -246,7 +246,7 @@ export async function sweepStore(store: {
       await how(path, store.trash);
     } catch (error) {
       if (!(error instanceof SubvolumeError || error instanceof SyscallError)) throw error;
-      stuck.push(`${path} is not needed and cannot be removed: ${error.message}`);
+      stuck.push(`cannot remove ${path}, which is no longer needed: ${error.message}`);
     }
   };
   for (const name of await readdir(store.trash)) await remove(join(store.trash, name));
@@ -263,7 +263,7 @@ export async function sweepStore(store: {
   return stuck;
 }
 
-/** Writes everything of the store's file system to disk. */
+/** Writes all data of the store's file system to disk. */
 export async function syncStore(root: string): Promise<void> {
   await translated(root, () => withDirectory(root, syncBtrfs));
 }
@@ -302,7 +302,7 @@ async function withDirectory<T>(path: string, use: (fd: number) => T | Promise<T
   }
 }
 
-/** Runs `act`; what the kernel refused becomes the error of this room. */
+/** Runs `act` and converts system call errors into errors of this room. */
 async function translated<T>(path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -323,7 +323,7 @@ async function translated<T>(path: string, act: () => Promise<T>): Promise<T> {
       cause: error,
       hint:
         isErrno(error, 'EPERM', 'EACCES') && process.geteuid?.() !== 0
-          ? 'the store needs root rights: run this as root'
+          ? 'the store requires root: run this as root'
           : undefined,
     });
   }

@@ -1,18 +1,18 @@
 import type { ChainId } from '../spec/index.js';
 
-/** Room on the store's file system, bytes. */
+/** Space on the store's file system. Bytes. */
 export interface SpaceReport {
   /** Virtual size of the btrfs. */
   readonly total: number;
-  /** What can still be written: data unallocated or free in data chunks. */
+  /** Space for more data: unallocated, or free in data chunks. */
   readonly dataFree: number;
-  /** What metadata can still grow by; running out of it freezes a btrfs. */
+  /** Space for more metadata; a btrfs without any becomes unusable. */
   readonly metadataFree: number;
-  /** Free bytes of the file system that carries the embedded pool's file; undefined on a device. */
+  /** Free space of the file system that contains the embedded pool's file; undefined for a device. */
   readonly backingFree: number | undefined;
 }
 
-/** That the subvolume `uuid`, which may be gone, was made as a snapshot of another one in `transaction`. */
+/** A record that the subvolume `uuid`, which may have been removed, was created as a snapshot of another one in `transaction`. */
 export interface SnapshotOrigin {
   readonly uuid: string;
   readonly parentUuid: string;
@@ -20,113 +20,115 @@ export interface SnapshotOrigin {
 }
 
 /**
- * What a new subvolume is a snapshot of: a layer; what `prepare(work)` made, which is written no more and has no name yet; or
- * what `freezeWork(frozen)` made.
+ * The origin of a new subvolume: a layer, the result of `prepare(work)`, which is complete but not yet named, or the
+ * result of `freezeWork(frozen)`.
  */
 export type SnapshotParent = ChainId | { readonly work: string } | { readonly frozen: string };
 
 /**
- * Layers and containers as btrfs subvolumes. `key` names something in work or a container (random hex), a ChainId names
- * a committed, read-only layer. Lifecycle: `prepare(key, parent)` → write into `path` → `commit(chainId, key)`; or
- * `remove(key)`. Knows no registry, no tar, no records.
+ * Layers and containers as btrfs subvolumes. A `key` (random hex) names work in progress or a container, a ChainId
+ * names a committed, read-only layer. Lifecycle: `prepare(key, parent)` → write into `path` → `commit(chainId, key)`;
+ * or `remove(key)`. Knows no registry, no tar, no records.
  */
 export interface Snapshotter {
-  /** Whether a layer is there as a subvolume. */
+  /** True when a layer exists as a subvolume. */
   has(layer: ChainId): Promise<boolean>;
   /** Directory of a committed layer. */
   layerPath(layer: ChainId): string;
-  /** Makes a writable subvolume in `work/`: empty, or a snapshot of `parent`. Resolves with its absolute path. */
+  /** Creates a writable subvolume in `work/`: empty, or a snapshot of `parent`. Resolves with its absolute path. */
   prepare(key: string, parent: SnapshotParent | undefined): Promise<string>;
-  /** Makes what `prepare(key)` made read-only and names it `layer`; keeps the existing one when another process was faster. */
+  /** Makes the result of `prepare(key)` read-only and names it `layer`. Keeps an existing layer when another process was faster. */
   commit(layer: ChainId, key: string): Promise<void>;
-  /** Makes the writable subvolume of container `id` from `parent` (empty without). Resolves with its absolute path. O(1). */
+  /** Creates the writable subvolume of container `id` from `parent`, or empty. Resolves with its absolute path. O(1). */
   createContainer(id: string, parent: ChainId | undefined): Promise<string>;
   containerPath(id: string): string;
-  /** Moves to `trash/` and deletes: work in progress, a layer or a container, nested subvolumes included. Idempotent. */
+  /** Moves work in progress, a layer or a container to `trash/` and deletes it with its nested subvolumes. Idempotent. */
   removeWork(key: string): Promise<void>;
   removeLayer(layer: ChainId): Promise<void>;
   removeContainer(id: string): Promise<void>;
   /** Chain IDs of all committed layers. */
   listLayers(): Promise<ChainId[]>;
   /**
-   * Removes what dead processes left in `work/` and `trash/`. A key is alive while its lock is held. What cannot be removed
-   * stops nothing: resolves with a line on each.
+   * Removes what dead processes left in `work/` and `trash/`. A key is in use while its lock is held. Resolves with one
+   * line for each item that could not be removed.
    */
   sweep(): Promise<readonly string[]>;
   space(): Promise<SpaceReport>;
-  /** Waits until what was deleted is free again, which btrfs does later and by itself; not longer than a minute. Throws AbortError. */
+  /** Waits until btrfs, which frees deleted subvolumes in the background, has done so, for at most one minute. Throws AbortError. */
   settleSpace(signal: AbortSignal): Promise<void>;
-  /** syncfs: everything written so far survives a power loss after this. */
+  /** syncfs: all data written before survives a power loss. */
   sync(): Promise<void>;
   /**
-   * Read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves with its
-   * absolute path. Subvolumes inside appear as directories with their files; inode flags and btrfs properties are left out.
-   * Throws NotFoundError, SubvolumeError (a file is swap space).
+   * Creates a read-only snapshot of a container under `key`, for `commit(layer, key)` or `removeWork(key)`. Resolves
+   * with its absolute path. Nested subvolumes appear as directories with their files; inode flags and btrfs properties
+   * are omitted. Throws NotFoundError, SubvolumeError (a file is swap space).
    */
   freeze(key: string, containerId: string): Promise<string>;
   /**
-   * Lets `change` work on what `freeze(key)` made, which is read-only again afterwards. When it throws, the snapshot is good for
-   * `removeWork(key)` alone.
+   * Lets `change` modify the result of `freeze(key)`, which is read-only again afterwards. If it throws, the snapshot
+   * may only be passed to `removeWork(key)`.
    */
   changeFrozen(key: string, change: (path: string) => Promise<void>): Promise<void>;
   /**
-   * What the subvolume that a layer is a snapshot of is a snapshot of itself, for `ChangesInput.recordedOrigins` when it is gone;
-   * undefined when it is gone already, or is none.
+   * The origin of the subvolume of which a layer is a snapshot, for `ChangesInput.recordedOrigins` once it is removed.
+   * Undefined when it is already removed or is not a snapshot.
    */
   originBelow(layer: ChainId): Promise<SnapshotOrigin | undefined>;
-  /** Undoes read-only flags of a container and of all subvolumes inside, and `chattr +i` and `+a` of their roots. */
+  /** Clears the read-only flags of a container and its nested subvolumes, and `chattr +i` and `+a` of their roots. */
   unlockContainer(id: string): Promise<void>;
-  /** Throws SubvolumeError when a file of the container is swap space or the disk of a loop device; changes nothing. */
+  /** Throws SubvolumeError when a file of the container is in use as swap space or by a loop device. Changes nothing. */
   checkContainerUnused(id: string): Promise<void>;
   /**
-   * Paths in a layer, or in what `freezeWork(key)` made, of files with inode flags or btrfs properties, which no blob can
-   * say; with a text that tells which. Takes as long as the tree is big.
+   * Paths of files in a layer, or in the result of `freezeWork(key)`, with inode flags or btrfs properties, which no
+   * blob can express; each with a text that describes them. The time is proportional to the size of the tree.
    */
   listMarked(tree: { readonly layer: ChainId } | { readonly key: string }): Promise<ReadonlyMap<string, string>>;
-  /** Bytes of file contents written to a container since it was made, as far as they are on disk. O(changes). */
+  /** Bytes of file contents written to a container since its creation, as far as they are on disk. O(changes). */
   writtenBytes(containerId: string): Promise<number>;
-  /** The writable subvolume of a cache mount, made when there is none: call it under a lock. Resolves with its absolute path. */
+  /** The writable subvolume of a cache mount, created if missing. Must be called under a lock. Resolves with its absolute path. */
   openCache(
     name: string,
     attributes: { readonly mode: number; readonly uid: number; readonly gid: number },
   ): Promise<string>;
-  /** Writable snapshot of a cache mount under `key`, for `removeWork(key)`. Resolves with its absolute path. */
+  /** Creates a writable snapshot of a cache mount under `key`, for `removeWork(key)`. Resolves with its absolute path. */
   copyCache(key: string, name: string): Promise<string>;
   removeCache(name: string): Promise<void>;
-  /** Names of all cache mounts, sorted. */
+  /** Sorted names of all cache mounts. */
   listCaches(): Promise<string[]>;
-  /** Bytes of file contents that are in a layer and not in what it is a snapshot of, or in a cache mount; as far as they are on disk. */
+  /** Bytes of file contents in a cache mount, or in a layer but not in its origin; as far as they are on disk. */
   ownBytes(tree: { readonly layer: ChainId } | { readonly cache: string }): Promise<number>;
-  /** Read-only snapshot under `key` of what `prepare(from)` made, for `removeWork(key)`. Resolves with its absolute path. */
+  /**
+   * Creates a read-only snapshot under `key` of the result of `prepare(from)`, for `removeWork(key)`. Resolves with its
+   * absolute path.
+   */
   freezeWork(key: string, from: string): Promise<string>;
 }
 
 /** Two trees to compare, as absolute paths. */
 export interface ChangesInput {
-  /** A committed layer; undefined: everything is added. */
+  /** A committed layer; undefined: everything counts as added. */
   readonly lower: string | undefined;
   /** A frozen (read-only) snapshot. */
   readonly upper: string;
   readonly signal?: AbortSignal | undefined;
-  /** Hears in one line why both trees are walked where that was not to be expected. */
+  /** Receives one line with the reason when both trees have to be walked unexpectedly. */
   readonly onNote?: ((line: string) => void) | undefined;
-  /** What is known of subvolumes that are gone; asked for only when btrfs alone does not know how the trees are related. */
+  /** Recorded origins of removed subvolumes; called only when btrfs alone does not know how the trees are related. */
   readonly recordedOrigins?: (() => Promise<readonly SnapshotOrigin[]>) | undefined;
 }
 
-/** What carries an embedded pool. */
+/** The backing of an embedded pool. */
 export type PoolBacking = { readonly file: string } | { readonly device: string };
 
-/** How to open a store. */
 export interface OpenStoreOptions {
-  /** Make the store when there is none. */
+  /** Create a missing store. */
   readonly create: boolean;
-  /** Virtual size of a new embedded pool, bytes; given, a pool is made even on btrfs. */
+  /** Virtual size of a new embedded pool. When given, a pool is created even on btrfs. Bytes. */
   readonly size?: number | undefined;
-  /** Block device to format as a new pool in place of a file; refused when it holds a file system already. */
+  /** Block device to format as a new pool instead of a file. Refused when it already contains a file system. */
   readonly device?: string | undefined;
-  /** Bytes to keep free, default 1 GiB. */
+  /** Space to keep free. Default 1 GiB. Bytes. */
   readonly reserve?: number | undefined;
-  /** Told, in one line, when a pool was made or mounted. */
+  /** Receives one line when a pool was created or mounted. */
   readonly onNote?: ((line: string) => void) | undefined;
 }

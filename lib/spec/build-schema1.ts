@@ -4,23 +4,25 @@ import { parseJson } from './parse-json.js';
 import { signDocument } from './schema1-signature.js';
 import { sortedJson } from './v1/sorted-json.js';
 
-/** The layer that stands for a step without one: an empty tar, gzipped by Docker once and for all. */
-export const EMPTY_LAYER: Buffer = Buffer.from('1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000', 'hex');
+/** The layer of a step without one: an empty tar, gzipped by Docker once and for all. */
+export const EMPTY_LAYER: Buffer = Buffer.from(
+  '1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000',
+  'hex',
+);
 
-/** A schema 1 manifest that was built. */
 export interface BuiltSchema1 {
-  /** Signed with a key of its own; differs each time. */
+  /** Signed with a new key, so it differs each time. */
   readonly bytes: Buffer;
-  /** Of the payload: what registries know it by. */
+  /** Digest of the payload, which is the manifest's digest at registries. */
   readonly digest: Digest;
-  /** Blobs it names, EMPTY_LAYER's among them when it is needed. */
+  /** The blobs it refers to, including EMPTY_LAYER if needed. */
   readonly blobs: readonly Digest[];
 }
 
 /**
- * Builds the schema 1 manifest of an image (distribution manifest/schema1/config_builder.go): `layers` are its gzip blobs,
- * oldest first; `name` and `tag` become part of it. Without a usable history one step is made up for each layer. Throws
- * InvalidManifestError for a bad config.
+ * Builds the schema 1 manifest of an image (distribution manifest/schema1/config_builder.go). `layers` are its gzip
+ * blobs, oldest first; `name` and `tag` become part of it. Without a usable history, creates one step per layer. Throws
+ * InvalidManifestError for an invalid config.
  */
 export function buildSchema1(
   configBytes: Buffer,
@@ -59,7 +61,7 @@ export function buildSchema1(
   return { bytes: signDocument(payload), digest: digestOf(payload), blobs: [...new Set(blobs)] };
 }
 
-/** Each step with a layer needs one, and at least one step there must be. */
+/** Each layer requires a step, and there must be at least one step. */
 function usableHistory(history: readonly HistoryEntry[], layers: number): readonly HistoryEntry[] {
   const withLayer = history.filter((step) => step.empty_layer !== true).length;
   if (history.length > 0 && withLayer === layers) return history;
@@ -76,7 +78,7 @@ function lowerFields({ comment, created, created_by, author, empty_layer }: Hist
   };
 }
 
-/** The config itself; it says how its step was made only where Docker's own field does, so that is filled in. */
+/** The config itself. How its step was created is stated only in Docker's own field, which is filled in. */
 function leafJson(config: object, { created_by, empty_layer }: HistoryEntry, place: object): string {
   const fields = Object.entries(config).filter(([field]) => field !== 'rootfs' && field !== 'history');
   return sortedJson({

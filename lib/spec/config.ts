@@ -4,7 +4,7 @@ import { checkExecution, type ExecutionConfig } from './execution-config.js';
 import { flag, listOf, membersOf, text, type Check } from './json-checks.js';
 import { parseJson } from './parse-json.js';
 
-/** One step of an image's making (image-spec config.md, "history"). */
+/** One step in the history of an image (image-spec config.md, "history"). */
 export interface HistoryEntry {
   readonly created?: string;
   readonly created_by?: string;
@@ -13,10 +13,10 @@ export interface HistoryEntry {
   readonly empty_layer?: boolean;
 }
 
-/** No config document is longer; registries' own limits are far below. */
+/** Maximum size of a config; the limits of registries are far below. Bytes. */
 export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
-/** The image config document; unknown fields are kept as they came (image-spec config.md). */
+/** The image config document. Unknown fields are preserved (image-spec config.md). */
 export interface ImageConfig {
   readonly created?: string;
   readonly author?: string;
@@ -45,8 +45,8 @@ const checkConfig = membersOf({
 });
 
 /**
- * Parses and checks a config blob: each field of `ImageConfig` has its type, or is left out; `null` counts as left out. Throws
- * InvalidManifestError that names the field; `where` names the blob in it.
+ * Parses and checks a config blob. Each field of `ImageConfig` has its type or is absent; `null` counts as absent.
+ * Throws InvalidManifestError that names the field, and the blob by `where`.
  */
 export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig {
   const document = checkConfig(parseJson(bytes, where), { where, path: '' }) as Partial<ImageConfig>;

@@ -3,10 +3,10 @@ import type { Descriptor } from './descriptor.js';
 import type { ImageManifest } from './manifest.js';
 import { MEDIA_TYPE } from './media-type.js';
 
-/** How a manifest and what it refers to can be written: OCI image-spec, Docker image manifest version 2 schema 2. */
+/** The format of a manifest and its parts: OCI image-spec, or Docker image manifest version 2 schema 2. */
 export type ManifestFormat = 'oci' | 'v2s2';
 
-/** How a layer blob is compressed. */
+/** The compression of a layer blob. */
 export type LayerCompression = 'gzip' | 'zstd' | 'none';
 
 const SUFFIX: Readonly<Record<ManifestFormat, Readonly<Record<LayerCompression, string>>>> = {
@@ -14,28 +14,28 @@ const SUFFIX: Readonly<Record<ManifestFormat, Readonly<Record<LayerCompression, 
   v2s2: { gzip: '.gzip', zstd: '.zstd', none: '' },
 };
 
-/** The format a manifest has. */
+/** The format of a manifest. */
 export function formatOf(mediaType: string): ManifestFormat {
   return mediaType === MEDIA_TYPE.dockerManifest ? 'v2s2' : 'oci';
 }
 
-/** How a layer is compressed, by its media type. */
+/** A layer's compression according to its media type. */
 export function compressionOfType(mediaType: string): LayerCompression {
   if (mediaType.endsWith('gzip')) return 'gzip';
   return mediaType.endsWith('zstd') ? 'zstd' : 'none';
 }
 
-/** Whether a format has a media type for layers compressed that way: Docker's never had one for zstd. */
+/** True when the format has a media type for layers with this compression; Docker's has none for zstd. */
 export function allowsCompression(format: ManifestFormat, compression: LayerCompression): boolean {
   return format === 'oci' || compression !== 'zstd';
 }
 
-/** The media type of a layer in a format; `like`: its present one. Throws UnsupportedMediaTypeError: zstd in v2s2. */
+/** The media type of a layer in a format. `like`: its current one. Throws UnsupportedMediaTypeError for zstd in v2s2. */
 export function layerMediaType(format: ManifestFormat, compression: LayerCompression, like: string): string {
   const isForeign = /nondistributable|foreign/.test(like);
   const suffix = SUFFIX[format][compression];
   if (!allowsCompression(format, compression)) {
-    throw new UnsupportedMediaTypeError('Docker manifests (v2s2) cannot hold layers compressed with zstd', {
+    throw new UnsupportedMediaTypeError('Docker manifests (v2s2) cannot contain layers compressed with zstd', {
       mediaType: like,
       hint: 'use --compression gzip, or --format oci',
     });
@@ -46,8 +46,9 @@ export function layerMediaType(format: ManifestFormat, compression: LayerCompres
 }
 
 /**
- * A manifest with other layers, config and format, as a document to serialise; `lost`: what the format cannot say. The
- * config needs no more than another media type: both formats have the same document.
+ * Converts a manifest to other layers, another config and another format, as a document to serialise. `lost`: parts
+ * that the format cannot represent. Of the config, only the media type changes, because both formats use the same
+ * document.
  */
 export function convertManifest(
   manifest: ImageManifest,

@@ -3,7 +3,7 @@ import { isDigest, type Digest } from './digest.js';
 import { isObject, listOf, membersOf, recordOf, text } from './json-checks.js';
 import type { Platform } from './platform.js';
 
-/** Points to bytes: what they are, their digest, their size in bytes (image-spec descriptor.md). */
+/** A reference to bytes: media type, digest and size (image-spec descriptor.md). */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
@@ -15,12 +15,15 @@ export interface Descriptor {
   readonly artifactType?: string;
 }
 
-/** Layers that a registry does not have by design: their manifest says where to get them (image-spec, "urls"). */
+/**
+ * True for non-distributable (foreign) layers, which registries need not store: their manifest lists URLs for them
+ * (image-spec, "urls").
+ */
 export function isNonDistributable({ mediaType, urls }: Pick<Descriptor, 'mediaType' | 'urls'>): boolean {
   return (urls?.length ?? 0) > 0 && /nondistributable|foreign/.test(mediaType);
 }
 
-/** A document as received or built: never serialised again, so its digest stays. */
+/** A document as received or built. It is never serialised again, which preserves its digest. */
 export interface RawManifest {
   readonly bytes: Buffer;
   readonly descriptor: Descriptor;
@@ -41,9 +44,10 @@ const checkMembers = membersOf({
 });
 
 /**
- * Checks one descriptor of a parsed document; `where` is its JSON path. Optional members that are `null` count as left out, and
- * so does a platform of neither system nor architecture. Bytes embedded in it (`data`) are dropped: nobody has checked them, and
- * what the digest names is fetched anyway. `isTypeOptional`: without a media type it gets ''. Throws InvalidManifestError.
+ * Checks one descriptor of a parsed document; `where` is its JSON path. Optional members that are `null` count as
+ * absent, and so does a platform with neither system nor architecture. Embedded bytes (`data`) are dropped: they are
+ * unverified, and the blob is fetched by its digest anyway. `isTypeOptional`: a missing media type becomes ''. Throws
+ * InvalidManifestError.
  */
 export function parseDescriptor(
   value: unknown,

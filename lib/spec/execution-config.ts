@@ -1,6 +1,6 @@
 import { anyObject, listOf, membersOf, recordOf, text, words } from './json-checks.js';
 
-/** How a container's health is checked: Docker's addition to the config. Times in nanoseconds; left out or 0: the default. */
+/** A container's health check, which is Docker's addition to the config. Times in nanoseconds; undefined or 0: the default. */
 export interface HealthConfig {
   /** `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`. */
   readonly Test?: readonly string[];
@@ -11,7 +11,7 @@ export interface HealthConfig {
   readonly Retries?: number;
 }
 
-/** What a container is started with (image-spec config.md, "config", and Docker's additions). */
+/** How to start a container (image-spec config.md, "config", and Docker's additions). */
 export interface ExecutionConfig {
   readonly User?: string;
   readonly ExposedPorts?: Readonly<Record<string, object>>;
@@ -23,7 +23,7 @@ export interface ExecutionConfig {
   readonly Labels?: Readonly<Record<string, string>> | null;
   readonly StopSignal?: string;
   readonly Healthcheck?: HealthConfig;
-  /** What the shell form of a command is given to. */
+  /** The shell that runs the shell form of commands. */
   readonly Shell?: readonly string[];
   /** Instructions for images built on this one. */
   readonly OnBuild?: readonly string[];

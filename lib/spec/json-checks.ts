@@ -1,33 +1,36 @@
 import { InvalidManifestError } from '../errors.js';
 
-/** Where a value lies: the document, as messages name it, and the path in it (`config.Env[0]`). */
+/** The location of a value: the document's name in messages, and the path in it (`config.Env[0]`). */
 export interface Place {
   readonly where: string;
   readonly path: string;
 }
 
-/** Checks a value of a JSON document and returns it as programs here take it. Throws InvalidManifestError that names the path. */
+/**
+ * Checks a value of a JSON document and returns it in the form used by this program. Throws InvalidManifestError that
+ * names the path.
+ */
 export type Check<T> = (value: unknown, place: Place) => T;
 
-/** A string. */
+/** Checks for a string. */
 export const text: Check<string> = (value, place) =>
   typeof value === 'string' ? value : refuse(value, 'a string', place);
 
-/** `true` or `false`. */
+/** Checks for `true` or `false`. */
 export const flag: Check<boolean> = (value, place) =>
   typeof value === 'boolean' ? value : refuse(value, 'true or false', place);
 
-/** A command: a list of strings, or, from docker before 1.0, one string. */
+/** Checks for a command: a list of strings or, from docker before 1.0, one string. */
 export const words: Check<string[]> = (value, place) =>
   typeof value === 'string' ? [value] : listOf(text)(value, place);
 
-/** An object of any members; Go programs write an empty one as `null` too. */
+/** Checks for an object with any members; Go programs also write an empty one as `null`. */
 export const anyObject: Check<object> = (value, place) => {
   if (value === null) return {};
   return isObject(value) ? value : refuse(value, 'an object', place);
 };
 
-/** A list whose entries pass `check`. */
+/** Checks for a list whose entries pass `check`. */
 export function listOf<T>(check: Check<T>): Check<T[]> {
   return (value, place) => {
     if (!Array.isArray(value)) return refuse(value, 'a list', place);
@@ -35,7 +38,7 @@ export function listOf<T>(check: Check<T>): Check<T[]> {
   };
 }
 
-/** An object of any names whose values pass `check`; `null` values count as left out when `check` takes none. */
+/** Checks for an object with any names whose values pass `check`. `null` values count as absent when `check` refuses them. */
 export function recordOf<T>(check: Check<T>): Check<Record<string, T>> {
   return (value, place) => {
     if (!isObject(value)) return refuse(value, 'an object', place);
@@ -49,8 +52,8 @@ export function recordOf<T>(check: Check<T>): Check<Record<string, T>> {
 }
 
 /**
- * An object whose members of the given names, where present, pass their checks. Other members stay as they are; `null` counts
- * as left out, as Go programs write and read it.
+ * Checks for an object whose members with the given names, if present, pass their checks. Other members stay unchanged.
+ * `null` counts as absent, as in Go programs.
  */
 export function membersOf(checks: Readonly<Record<string, Check<unknown>>>): Check<Record<string, unknown>> {
   const known = Object.entries(checks);
@@ -68,12 +71,12 @@ export function membersOf(checks: Readonly<Record<string, Check<unknown>>>): Che
   };
 }
 
-/** Whether a JSON value is an object: neither a list nor null. */
+/** True for a JSON object (not a list or null). */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Says what is wrong with a value. */
+/** Throws the error for an invalid value. */
 function refuse(value: unknown, wanted: string, { where, path }: Place): never {
   const problem = `it is ${kindOf(value)}, not ${wanted}`;
   throw new InvalidManifestError(

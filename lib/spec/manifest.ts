@@ -4,9 +4,9 @@ import { listOf, membersOf, recordOf, text } from './json-checks.js';
 import { parseJson } from './parse-json.js';
 import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
 
-/** The distribution-spec's floor for what a registry must accept; larger documents are refused. Bytes. */
+/** The size that registries must accept according to the distribution-spec; larger documents are refused. Bytes. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
-/** More layers than any engine stacks (Docker's limit is 127). */
+/** More layers than any engine supports (Docker's limit is 127). */
 const MAX_LAYERS = 1024;
 
 const anything = (value: unknown): unknown => value;
@@ -44,9 +44,9 @@ export interface ImageIndex {
 }
 
 /**
- * Parses and checks a manifest or index. `contentType` is what it was served as ('' when unknown); a `mediaType` inside
- * must agree with it. Lists and members that are `null` count as left out. Documents that are both manifest and index are refused (CVE-2021-41190).
- * Throws InvalidManifestError, UnsupportedMediaTypeError.
+ * Parses and checks a manifest or index. `contentType` is the type it was served with ('' when unknown); a `mediaType`
+ * inside must agree with it. Lists and members that are `null` count as absent. Refuses documents that are both a
+ * manifest and an index (CVE-2021-41190). Throws InvalidManifestError, UnsupportedMediaTypeError.
  */
 export function parseManifest(bytes: Uint8Array, contentType: string, where: string): ImageManifest | ImageIndex {
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
@@ -94,7 +94,7 @@ function agreedMediaType(fields: Record<string, unknown>, served: string, where:
     return stated;
   }
   if (known(served)) return served;
-  // OCI makes mediaType optional; a document without it that was served as plain JSON is told by its shape.
+  // mediaType is optional in OCI; a document without it that was served as plain JSON is recognized by its shape.
   if (fields.schemaVersion === 2 && Array.isArray(fields.manifests)) return MEDIA_TYPE.ociIndex;
   if (fields.schemaVersion === 2 && fields.config !== undefined) return MEDIA_TYPE.ociManifest;
   throw unsupportedError(fields.schemaVersion === 1 ? MEDIA_TYPE.dockerSchema1Signed : served || 'unknown', where);

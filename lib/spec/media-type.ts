@@ -16,7 +16,7 @@ export const MEDIA_TYPE = {
   dockerSchema1Signed: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
 } as const;
 
-/** What a `GET` of a manifest accepts, best first. */
+/** The accepted types for a `GET` of a manifest, best first. */
 export const MANIFEST_ACCEPT: readonly string[] = [
   MEDIA_TYPE.ociIndex,
   MEDIA_TYPE.ociManifest,
@@ -24,17 +24,20 @@ export const MANIFEST_ACCEPT: readonly string[] = [
   MEDIA_TYPE.dockerManifest,
 ];
 
-/** Whether the document lists manifests (OCI index, Docker manifest list). */
+/** True for a list of manifests (OCI index, Docker manifest list). */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerManifestList;
 }
 
-/** Whether the document is an image manifest with config and layers (OCI, Docker schema 2). */
+/** True for an image manifest with config and layers (OCI, Docker schema 2). */
 export function isManifestType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociManifest || mediaType === MEDIA_TYPE.dockerManifest;
 }
 
-/** What docker and registries of 2015 and 2016 wrote in place of the type of a config (distribution issue 1621, moby issue 22378). */
+/**
+ * Values that docker and registries wrote in 2015 and 2016 instead of the config's type (distribution issue 1621, moby
+ * issue 22378).
+ */
 const OLD_CONFIG_TYPES: ReadonlySet<string> = new Set([
   '',
   'application/octet-stream',
@@ -42,7 +45,7 @@ const OLD_CONFIG_TYPES: ReadonlySet<string> = new Set([
   'text/html',
 ]);
 
-/** Whether the blob may be a container image config; what its manifest's layers are decides for the types of 2015 and 2016. */
+/** True when the blob may be a container image config. For the types of 2015 and 2016, the manifest's layers decide. */
 export function isConfigType(mediaType: string): boolean {
   return (
     mediaType === MEDIA_TYPE.ociConfig ||
@@ -51,14 +54,14 @@ export function isConfigType(mediaType: string): boolean {
   );
 }
 
-/** Whether the blob is a filesystem layer: a tar, compressed or not, foreign ("nondistributable") ones included. */
+/** True for a filesystem layer: a tar, compressed or not, including non-distributable (foreign) ones. */
 export function isLayerType(mediaType: string): boolean {
   return /^application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar([+.](gzip|zstd))?|docker\.image\.rootfs\.(foreign\.)?diff\.tar([.+](gzip|zstd))?)$/.test(
     mediaType,
   );
 }
 
-/** The media type in a `Content-Type` header: lower case, without parameters. */
+/** The media type in a `Content-Type` header, in lower case and without parameters. */
 export function baseMediaType(contentType: string | undefined): string {
   return (contentType ?? '').split(';', 1)[0]!.trim().toLowerCase();
 }

@@ -3,8 +3,8 @@ import { digestOf } from './digest.js';
 import { MEDIA_TYPE } from './media-type.js';
 
 /**
- * An OCI manifest for an image that came without one, from the bytes of its config and its layers, oldest first. The same
- * input always gives the same digests.
+ * An OCI manifest for an image without one, from the bytes of its config and its layers, oldest first. The same input
+ * gives the same digests.
  */
 export function ociImageOf(
   config: Buffer,

@@ -1,9 +1,9 @@
 import { InvalidManifestError } from '../errors.js';
 
-/** Nesting beyond this is refused: what walks a document, `JSON.stringify` too, does so on the stack. */
+/** Maximum nesting: functions that walk a document, such as `JSON.stringify`, recurse on the stack. */
 const MAX_DEPTH = 1000;
 
-/** Parses JSON in UTF-8; documents nested more than 1000 levels deep are refused. Throws InvalidManifestError. */
+/** Parses UTF-8 JSON. Refuses documents with more than 1000 levels of nesting. Throws InvalidManifestError. */
 export function parseJson(bytes: Uint8Array, where: string): unknown {
   const deep = deepMember(bytes);
   if (deep !== undefined)
@@ -17,10 +17,10 @@ export function parseJson(bytes: Uint8Array, where: string): unknown {
   }
 }
 
-/** The member of the document that is nested too deep; undefined when none is. Looks at brackets and strings only. */
+/** The member of the document that is nested too deep; undefined when there is none. Examines only brackets and strings. */
 function deepMember(bytes: Uint8Array): string | undefined {
   let depth = 0;
-  /** Of the last string at the top level: the name of the member that is being read. */
+  /** The last string at the top level: the name of the current member. */
   let name: readonly [start: number, end: number] | undefined;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
 
-/** What an image runs on (image-spec image-index.md, "platform"); names as Go spells them. */
+/** The platform of an image (image-spec image-index.md, "platform"), with Go's names. */
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
@@ -30,17 +30,20 @@ const ALIASES: Readonly<Record<string, readonly [arch: string, variant?: string]
   armel: ['arm', 'v6'],
 };
 
-/** The platform this process runs on. */
+/** The platform of this process. */
 export function hostPlatform(arch: string = process.arch): Platform {
   const architecture = GO_ARCH[arch] ?? arch;
   const variant = defaultVariant(architecture);
   return variant === undefined ? { os: 'linux', architecture } : { os: 'linux', architecture, variant };
 }
 
-/** What may stand alone and is no architecture. */
+/** Operating systems, to tell a lone name from an architecture. */
 const SYSTEMS = ['linux', 'windows', 'darwin', 'freebsd', 'wasip1'];
 
-/** Parses `os/arch[/variant]`, `os` (with this machine's architecture), `arch` or `arch/variant`; usual aliases (`x86_64`, `aarch64`) included. Throws UsageError. */
+/**
+ * Parses `os/arch[/variant]`, `os` (with this machine's architecture), `arch` or `arch/variant`, including common
+ * aliases (`x86_64`, `aarch64`). Throws UsageError.
+ */
 export function parsePlatform(input: string): Platform {
   const parts = input.toLowerCase().split('/');
   if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
@@ -56,15 +59,15 @@ export function parsePlatform(input: string): Platform {
   return variant === undefined ? { os, architecture: arch } : { os, architecture: arch, variant };
 }
 
-/** `os/arch[/variant]`. */
+/** Formats a platform as `os/arch[/variant]`. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform;
   return [os, architecture, variant].filter((part) => part !== undefined && part !== '').join('/');
 }
 
 /**
- * How well `candidate` serves `wanted`: 0 not at all, higher is better, exact variant best. An older ARM variant runs on
- * a newer one (v7 runs v6), the other way round never.
+ * How well `candidate` can run on `wanted`: 0 for not at all, higher is better, an exact variant is best. An older ARM
+ * variant runs on a newer one (v6 on v7), but not the reverse.
  */
 export function platformScore(wanted: Platform, candidate: Platform): number {
   if (candidate.os !== wanted.os || candidate.architecture !== wanted.architecture) return 0;

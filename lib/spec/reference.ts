@@ -1,16 +1,16 @@
 import { InvalidReferenceError, withoutLogins } from '../errors.js';
 import { isDigest, type Digest } from './digest.js';
 
-/** The name of an image at a registry, as parsed; build one with `parseReference`. */
+/** The parsed name of an image at a registry; created by `parseReference`. */
 export interface Reference {
-  /** `host[:port]`, as written; `docker.io` when the short form was used. */
+  /** `host[:port]` as written; `docker.io` for a short form. */
   readonly host: string;
   /** Path in the registry, such as `library/alpine`. */
   readonly repository: string;
-  /** Absent only when a digest is given. */
+  /** Undefined only when there is a digest. */
   readonly tag?: string;
   readonly digest?: Digest;
-  /** 1 when `docker-v1://` was written before it: to be spoken to by registry protocol v1. No part of the name. */
+  /** 1 with the prefix `docker-v1://`: use registry protocol v1. Not part of the name. */
   readonly registryVersion?: 1;
 }
 
@@ -20,10 +20,10 @@ const PATH_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const HOST =
   /^(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)(?::\d{1,5})?$/;
 
-const WITH_COPY = 'imgtool copy takes it: imgtool copy SOURCE DESTINATION';
+const WITH_COPY = 'use imgtool copy: imgtool copy SOURCE DESTINATION';
 /**
- * Transports of containers-transports(5) and of `imgtool copy` that are no registry, and what to do instead. Read as
- * references they would be images of Docker Hub: `dir:x` is library/dir with tag x.
+ * Transports of containers-transports(5) and of `imgtool copy` other than registries, and the alternative for each. As
+ * references they would mean images of Docker Hub: `dir:x` is library/dir with tag x.
  */
 const OTHER_TRANSPORTS: ReadonlyMap<string, string> = new Map([
   ['dir', WITH_COPY],
@@ -50,7 +50,7 @@ export function parseReference(input: string): Reference {
       hint:
         scheme === undefined
           ? withoutLogins(input) !== input
-            ? 'log in with: imgtool login HOST; or give --creds USER:PASSWORD'
+            ? 'log in with: imgtool login HOST; or use --creds USER:PASSWORD'
             : 'write HOST[:PORT]/REPOSITORY[:TAG][@sha256:…], or a short name such as alpine:3.20'
           : `leave out ${scheme}`,
     });
@@ -69,8 +69,8 @@ export function parseReference(input: string): Reference {
   const at = rest.indexOf('@');
   if (at >= 0) {
     const text = rest.slice(at + 1);
-    if (withoutLogins(input) !== input) return bad('it holds a login');
-    if (!isDigest(text)) return bad('what follows @ is not a digest');
+    if (withoutLogins(input) !== input) return bad('it contains a user name or password');
+    if (!isDigest(text)) return bad('the part after @ is not a digest');
     digest = text;
     rest = rest.slice(0, at);
   }
@@ -78,7 +78,7 @@ export function parseReference(input: string): Reference {
   const colon = rest.lastIndexOf(':');
   if (colon > rest.lastIndexOf('/')) {
     tag = rest.slice(colon + 1);
-    if (!TAG.test(tag)) return bad('the tag may hold letters, digits, _ . - and at most 128 of them');
+    if (!TAG.test(tag)) return bad('a tag may contain at most 128 letters, digits, _ . -');
     rest = rest.slice(0, colon);
   }
   const { host, repository } = splitRepository(rest, bad);
@@ -92,7 +92,7 @@ export function parseReference(input: string): Reference {
   };
 }
 
-/** Parses `HOST/REPO` without tag or digest, short forms included. Throws InvalidReferenceError. */
+/** Parses `HOST/REPO` without tag or digest, including short forms. Throws InvalidReferenceError. */
 export function parseRepository(input: string): Pick<Reference, 'host' | 'repository' | 'registryVersion'> {
   const { host, repository, tag, digest, registryVersion } = parseReference(input);
   if (digest !== undefined || (tag !== undefined && input.endsWith(`:${tag}`))) {
@@ -104,12 +104,12 @@ export function parseRepository(input: string): Pick<Reference, 'host' | 'reposi
   return { host, repository, ...(registryVersion === undefined ? {} : { registryVersion }) };
 }
 
-/** The full form, `host/repository[:tag][@digest]`; parses back to the same reference. */
+/** The full form, `host/repository[:tag][@digest]`. Parsing it gives the same reference. */
 export function formatReference({ host, repository, tag, digest }: Reference): string {
   return `${host}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }
 
-/** The short form people type: Docker Hub's host and `library/` are left out. */
+/** The short form that users type, without Docker Hub's host and `library/`. */
 export function familiarReference(reference: Reference): string {
   const full = formatReference(reference);
   return full.startsWith('docker.io/library/')
@@ -119,12 +119,12 @@ export function familiarReference(reference: Reference): string {
       : full;
 }
 
-/** Whether `input` may be used as a tag (distribution-spec, "Pulling manifests"). */
+/** True when `input` is a valid tag (distribution-spec, "Pulling manifests"). */
 export function isTag(input: string): boolean {
   return TAG.test(input);
 }
 
-/** Whether `input` may be used as a repository name at a registry (distribution-spec, "Pulling manifests"). */
+/** True when `input` is a valid repository name (distribution-spec, "Pulling manifests"). */
 export function isRepositoryName(input: string): boolean {
   return input.length <= 255 && input.split('/').every((part) => PATH_PART.test(part));
 }
@@ -139,14 +139,14 @@ function splitRepository(rest: string, bad: (why: string) => never): { host: str
   const port = /:(\d+)$/.exec(host);
   if (port !== null && (Number(port[1]) < 1 || Number(port[1]) > 65535)) return bad('the port is out of range');
   if (repository === '') return bad('the repository name is missing');
-  if (repository !== repository.toLowerCase()) return bad('repository names are lower case');
+  if (repository !== repository.toLowerCase()) return bad('repository names must be lower case');
   if (host === DEFAULT_HOST && !repository.includes('/')) repository = `library/${repository}`;
   if (!isRepositoryName(repository))
-    return bad('the repository name may hold lower-case letters and digits, with single . _ - or / between them');
+    return bad('a repository name may contain lower-case letters and digits, with single . _ - or / between them');
   return { host, repository };
 }
 
-/** What a reference is asked for by at its registry. */
+/** The digest and tag by which the registry is asked for a reference. */
 export function tagOrDigest({ tag, digest }: Reference): { tag: string; digest?: Digest } | { digest: Digest } {
   if (tag === undefined) return { digest: digest! };
   return digest === undefined ? { tag } : { tag, digest };

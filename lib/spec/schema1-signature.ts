@@ -19,7 +19,7 @@ interface Signature {
   readonly signature: string;
 }
 
-/** A signed document taken apart: `payload` is what was signed and what its digest is made of. */
+/** A parsed signed document. `payload` is the signed content, from which the digest is computed. */
 export interface SignedDocument {
   readonly payload: Buffer;
   readonly signatures: readonly Signature[];
@@ -33,13 +33,13 @@ const HASH: Readonly<Record<string, { readonly key: 'ec' | 'rsa'; readonly hash:
   RS384: { key: 'rsa', hash: 'sha384' },
   RS512: { key: 'rsa', hash: 'sha512' },
 };
-/** Nobody signs more often; each costs a verification. */
+/** More signatures than any real document has; each costs a verification. */
 const MAX_SIGNATURES = 16;
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /**
- * Takes a signed document apart: the payload is the first `formatLength` bytes and the tail that the signatures name, all
- * alike. Undefined when there are no signatures. Checks no signature. Throws InvalidManifestError.
+ * Parses a signed document: the payload is its first `formatLength` bytes and the tail in the signatures, which must
+ * all agree. Undefined when there are no signatures. Verifies none. Throws InvalidManifestError.
  */
 export function readSignedDocument(bytes: Uint8Array, where: string): SignedDocument | undefined {
   const document = parseJson(bytes, where) as { signatures?: unknown } | null;
@@ -63,26 +63,26 @@ export function readSignedDocument(bytes: Uint8Array, where: string): SignedDocu
   return { payload: Buffer.concat([bytes.subarray(0, format!.length), format!.tail]), signatures };
 }
 
-/** Verifies every signature with the key it carries. Throws InvalidManifestError; tells nothing of whose key it is. */
+/** Verifies every signature with the key it contains, which proves nothing about the owner of the key. Throws InvalidManifestError. */
 export function verifySignatures({ payload, signatures }: SignedDocument, where: string): void {
   const text = payload.toString('base64url');
   for (const signature of signatures) {
     const { alg } = signature.header;
     const kind = HASH[alg];
-    if (kind === undefined) fail(`is signed with ${JSON.stringify(alg).slice(0, 40)}, which is not accepted`, where);
+    if (kind === undefined) fail(`is signed with ${JSON.stringify(alg).slice(0, 40)}, which is not supported`, where);
     const key = keyOf(signature, where);
-    if (key.asymmetricKeyType !== kind.key) fail(`has a signature ${alg} with a key of another kind`, where);
+    if (key.asymmetricKeyType !== kind.key) fail(`has a signature ${alg} with a key of the wrong type`, where);
     const valid = verify(
       kind.hash,
       Buffer.from(`${signature.protected}.${text}`),
       { key, dsaEncoding: 'ieee-p1363' },
       Buffer.from(signature.signature, 'base64url'),
     );
-    if (!valid) fail('does not have the content that was signed', where);
+    if (!valid) fail('does not match its signature', where);
   }
 }
 
-/** Signs a JSON document with a fresh P-256 key: registries check that the signature fits, not whose it is. */
+/** Signs a JSON document with a new P-256 key: registries check that the signature matches, not whose it is. */
 export function signDocument(payload: Buffer): Buffer {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const end = payload.lastIndexOf('}');
@@ -108,7 +108,7 @@ export function signDocument(payload: Buffer): Buffer {
   return Buffer.concat([payload.subarray(0, length), Buffer.from(`,\n   "signatures": ${list}\n}`)]);
 }
 
-/** libtrust's name of a key: base32 of a part of the hash of its DER form, in groups of four. */
+/** libtrust's ID of a key: base32 of a part of the hash of its DER form, in groups of four. */
 function keyId(key: KeyObject): string {
   const hash = createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
@@ -131,7 +131,7 @@ function keyOf({ header }: Signature, where: string): KeyObject {
     throw new InvalidManifestError(`${where} has a signature with a bad key`, { where, cause });
   }
   if (header.jwk?.kid !== undefined && header.jwk.kid !== keyId(key))
-    fail('has a signature whose key ID is that of another key', where);
+    fail('has a signature whose key ID does not match its key', where);
   return key;
 }
 

@@ -7,12 +7,12 @@ import { baseMediaType, MEDIA_TYPE } from './media-type.js';
 import { readSignedDocument, signDocument, verifySignatures } from './schema1-signature.js';
 import { checkV1Members, type V1Document } from './v1/v1-image.js';
 
-/** One image of a schema 1 manifest's chain. */
+/** One image in the chain of a schema 1 manifest. */
 export interface Schema1Step {
   readonly id: string;
   readonly blob: Digest;
   readonly json: V1Document;
-  /** Changes no file: its blob is no layer. */
+  /** True when it changes no files, so that its blob is not a layer. */
   readonly empty: boolean;
 }
 
@@ -23,22 +23,22 @@ export interface Schema1Manifest {
   readonly architecture: string;
   /** Oldest first. */
   readonly steps: readonly Schema1Step[];
-  /** Of the payload, signatures left out: they may change, and with every fetch do. */
+  /** Digest of the payload without signatures, which change with every fetch. */
   readonly digest: Digest;
   readonly signed: boolean;
 }
 
-/** More than any engine stacks, configuration steps included. */
+/** More steps than any engine supports, including configuration steps. */
 const MAX_STEPS = 4096;
 
-/** Whether a manifest of this media type is of schema 1. */
+/** True for the media types of schema 1 manifests. */
 export function isSchema1Type(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.dockerSchema1 || mediaType === MEDIA_TYPE.dockerSchema1Signed;
 }
 
 /**
- * Digest of a manifest: of its bytes, but of the payload for a signed schema 1 manifest (distribution
- * manifest/schema1). Throws InvalidManifestError for one that cannot be taken apart.
+ * Digest of a manifest: of its bytes, or of the payload of a signed schema 1 manifest (distribution manifest/schema1).
+ * Throws InvalidManifestError when that cannot be parsed.
  */
 export function manifestDigest(bytes: Buffer, mediaType: string, algorithm: DigestAlgorithm = 'sha256'): Digest {
   const signed = isSchema1Type(mediaType) ? readSignedDocument(bytes, 'the manifest') : undefined;
@@ -46,8 +46,8 @@ export function manifestDigest(bytes: Buffer, mediaType: string, algorithm: Dige
 }
 
 /**
- * Parses a schema 1 manifest and checks its signatures, lengths and chain of parents; what is outside the signed payload
- * is not looked at. `where` names it in messages. Throws InvalidManifestError.
+ * Parses a schema 1 manifest and checks its signatures, lengths and chain of parents. Ignores everything outside the
+ * signed payload. `where` names it in messages. Throws InvalidManifestError.
  */
 export function parseSchema1(bytes: Buffer, contentType: string, where: string): Schema1Manifest {
   const signed = readSignedDocument(bytes, where);
@@ -77,8 +77,8 @@ export function parseSchema1(bytes: Buffer, contentType: string, where: string):
 }
 
 /**
- * The same image under another name, which is part of what is signed: with a fresh key's signature, and another digest. One that
- * has the name and is signed stays as it is. Throws as `parseSchema1`.
+ * Changes the name of an image, which is part of the signed content: the result has the signature of a new key and
+ * another digest. A signed manifest with that name already is returned unchanged. Throws as `parseSchema1`.
  */
 export function renameSchema1(
   manifest: RawManifest,
@@ -86,7 +86,7 @@ export function renameSchema1(
 ): RawManifest {
   const { mediaType, digest } = manifest.descriptor;
   const where = `manifest ${digest}`;
-  // Whose signature is wrong gets no right one.
+  // A wrong signature must not be replaced with a right one.
   const now = parseSchema1(manifest.bytes, mediaType, where);
   if (now.name === name && now.tag === tag && now.signed) return manifest;
   const payload = readSignedDocument(manifest.bytes, where)?.payload ?? manifest.bytes;
@@ -98,14 +98,14 @@ export function renameSchema1(
   return { bytes, descriptor };
 }
 
-/** Lists newest first become a chain, oldest first; repeated entries, which old clients wrote, count once. */
+/** Converts lists (newest first) to a chain (oldest first). Repeated entries, which old clients wrote, count once. */
 function chainOf(newestFirst: readonly Schema1Step[], where: string): Schema1Step[] {
   const steps = newestFirst.filter(({ id }, i) => id !== newestFirst[i + 1]?.id);
   const seen = new Set<string>();
   steps.forEach(({ id, json }, i) => {
     const parent = json.parent === '' ? undefined : json.parent;
     if (parent !== steps[i + 1]?.id)
-      fail(`names ${JSON.stringify(parent)?.slice(0, 80)} as parent of ${id}, but lists another`, where);
+      fail(`names ${JSON.stringify(parent)?.slice(0, 80)} as parent of ${id}, but lists a different image`, where);
     if (seen.has(id)) fail(`lists ${id} twice`, where);
     seen.add(id);
   });
@@ -121,7 +121,7 @@ function stepOf(layer: unknown, entry: unknown, where: string): Schema1Step {
   if (!isObject(json)) fail('is not a JSON object', where);
   checkV1Members(json, { where, path: '' });
   const { id, throwaway } = json;
-  // An ID is a name that a server chose: it never becomes a key for content (CVE-2014-8178).
+  // The server chose this ID, so it must never be a key for content (CVE-2014-8178).
   if (typeof id !== 'string' || !/^[0-9a-f]{64}$/.test(id)) fail('has no valid id', where);
   return { id, blob, json: json as unknown as V1Document, empty: throwaway === true };
 }

@@ -1,13 +1,13 @@
 import { InvalidReferenceError } from '../errors.js';
 import { parseReference, type Reference } from './reference.js';
 
-/** One end of a copy as the user writes it; spelled as skopeo spells them (containers-transports(5)). */
+/** One end of a copy in the user's notation, which is skopeo's (containers-transports(5)). */
 export type TransportName =
   | { readonly transport: 'docker'; readonly reference: Reference }
   | { readonly transport: 'docker-v1'; readonly reference: Reference }
-  /** Name, ID or prefix of an image in the local store. */
+  /** Name, ID or ID prefix of an image in the local store. */
   | { readonly transport: 'store'; readonly name: string }
-  /** `tag`: of a layout; the reference inside a docker-archive. */
+  /** `tag`: the tag in a layout, or the reference in a docker-archive. */
   | {
       readonly transport: 'oci' | 'dir' | 'oci-archive' | 'docker-archive';
       readonly path: string;
@@ -18,7 +18,7 @@ const FILES = ['oci', 'dir', 'oci-archive', 'docker-archive'] as const;
 
 /**
  * Parses `docker://REF`, `docker-v1://REF`, `store:NAME`, `oci:DIR[:TAG]`, `dir:DIR`, `oci-archive:FILE[:TAG]`,
- * `docker-archive:FILE[:REF]`; without a transport it is a reference. Throws InvalidReferenceError.
+ * `docker-archive:FILE[:REF]`; without a transport, a reference. Throws InvalidReferenceError.
  */
 export function parseTransportName(input: string): TransportName {
   if (input.startsWith('docker-v1://')) {
@@ -32,12 +32,12 @@ export function parseTransportName(input: string): TransportName {
   const transport = FILES.find((name) => input.startsWith(`${name}:`) && !input.startsWith(`${name}://`));
   if (transport === undefined) return { transport: 'docker', reference: parseReference(input) };
   const rest = input.slice(transport.length + 1);
-  // The path of dir: may hold colons, as those that skopeo sync makes do.
+  // The path of dir: may contain colons, as created by skopeo sync.
   const colon = transport === 'dir' ? -1 : rest.indexOf(':');
   const path = colon < 0 ? rest : rest.slice(0, colon);
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   if (path === '') throw transportNameError(input, 'the path is missing');
-  if (tag === '') throw transportNameError(input, 'nothing follows the second colon');
+  if (tag === '') throw transportNameError(input, 'the part after the second colon is missing');
   return { transport, path, tag };
 }
 

@@ -9,8 +9,8 @@ const memcpy = koffi
 ) => number;
 
 /**
- * Memory address of a typed array, for the calls of `direct.ts` and for C structures. Valid as long as the caller keeps
- * `view` alive: backing stores never move. `view` must not be empty.
+ * Memory address of a typed array, for the calls in `direct.ts` and for C structures. Valid while the caller keeps
+ * `view` alive, because backing stores never move. `view` must not be empty.
  */
 export function addressOf(view: Uint8Array): number {
   return memcpy(view, view, 0);

@@ -11,7 +11,7 @@ const REQUEST = {
   waitSync: { name: 'BTRFS_IOC_WAIT_SYNC', number: 0x40089416 },
 } as const;
 
-/** Block group flags: what a kind of space is for, and its profile. */
+/** Block group flags: the kind of space, and its profile. */
 export const BLOCK_GROUP_DATA = 1n;
 const BLOCK_GROUP_SYSTEM = 2n;
 export const BLOCK_GROUP_METADATA = 4n;
@@ -20,15 +20,15 @@ const BLOCK_GROUP_THREE_COPIES = 1n << 9n;
 const BLOCK_GROUP_FOUR_COPIES = 1n << 10n;
 const GLOBAL_RESERVE = 1n << 49n;
 
-/** Space allocated to one kind of block group, bytes as seen by users (copies not counted). */
+/** Space allocated to one kind of block group, in bytes as seen by users (without copies). */
 export interface SpaceInfo {
-  /** One of the BLOCK_GROUP_ flags, or several for a mixed one. */
+  /** One of the BLOCK_GROUP_ flags, or several for a mixed block group. */
   readonly kind: bigint;
-  /** How often each byte lies on the devices: 2 for DUP, RAID1, RAID10. */
+  /** The number of copies of each byte on the devices: 2 for DUP, RAID1, RAID10. */
   readonly copies: number;
   readonly total: number;
   readonly used: number;
-  /** The part of metadata that btrfs keeps for itself is listed as an entry of its own. */
+  /** True for the entry of the metadata that btrfs reserves for itself. */
   readonly globalReserve: boolean;
 }
 
@@ -60,12 +60,12 @@ function copiesOf(flags: bigint): number {
   return (flags & BLOCK_GROUP_TWO_COPIES) === 0n ? 1 : 2;
 }
 
-/** A btrfs as a whole. */
+/** Facts about a whole btrfs. */
 export interface FilesystemInfo {
   /** 32 hex digits. */
   readonly fsid: string;
   readonly nodeSize: number;
-  /** Bytes of all devices together, and how many of them belong to block groups. */
+  /** Total size of all devices, and the part allocated to block groups. Bytes. */
   readonly deviceBytes: number;
   readonly allocatedBytes: number;
 }
@@ -92,12 +92,12 @@ export function filesystemInfo(fd: number): FilesystemInfo {
   return { fsid: info.toString('hex', 16, 32), nodeSize: info.readUInt32LE(32), deviceBytes, allocatedBytes };
 }
 
-/** Writes everything to disk, as syncfs(2) does, and wakes the thread that frees the space of deleted subvolumes. */
+/** Writes everything to disk like syncfs(2), and wakes the thread that frees the space of deleted subvolumes. */
 export async function syncBtrfs(fd: number): Promise<void> {
   await ioctlAsync(fd, REQUEST.sync, Buffer.alloc(8));
 }
 
-/** Starts a transaction commit and returns its number at once; `waitSync` waits for it. */
+/** Starts a transaction commit and immediately returns its number, for `waitSync`. */
 export function startSync(fd: number): bigint {
   const transaction = Buffer.alloc(8);
   ioctl(fd, REQUEST.startSync, transaction);

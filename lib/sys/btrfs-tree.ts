@@ -1,6 +1,6 @@
 import { ioctl } from './ioctl.js';
 
-/** Reading the trees of a btrfs by BTRFS_IOC_TREE_SEARCH_V2 (linux/btrfs_tree.h). All needs CAP_SYS_ADMIN. */
+/** Reads the trees of a btrfs with BTRFS_IOC_TREE_SEARCH_V2 (linux/btrfs_tree.h). Requires CAP_SYS_ADMIN. */
 
 const TREE_SEARCH = { name: 'BTRFS_IOC_TREE_SEARCH_V2', number: 0xc0709411 };
 const HEAD = 112;
@@ -24,13 +24,13 @@ interface TreeItem {
   readonly data: Buffer;
 }
 
-/** One name of an inode: the directory's inode number and the name in it. */
+/** One name of an inode, with the inode number of its directory. */
 export interface InodeName {
   readonly directory: bigint;
   readonly name: Buffer;
 }
 
-/** All names of inode `ino` in the subvolume that `fd` lies in; one for a directory, none for a subvolume's root. */
+/** All names of inode `ino` in the subvolume that contains `fd`; one for a directory, none for a subvolume's root. */
 export function inodeNames(fd: number, ino: bigint): InodeName[] {
   const names: InodeName[] = [];
   const first = { objectId: ino, type: INODE_REF, offset: 0n };
@@ -49,15 +49,15 @@ export function inodeNames(fd: number, ino: bigint): InodeName[] {
   return names;
 }
 
-/** Where a subvolume comes from. */
+/** The origin of a subvolume. */
 export interface SubvolumeOrigin {
-  /** UUID (32 hex digits) of what it is a snapshot of. */
+  /** UUID (32 hex digits) of the subvolume of which it is a snapshot. */
   readonly parentUuid: string | undefined;
   /** Transaction of its creation. */
   readonly originTransaction: bigint;
 }
 
-/** Origin of the subvolume with this UUID (32 hex digits); undefined when there is none, deleted ones included. */
+/** The origin of the subvolume with this UUID (32 hex digits); undefined when it does not exist or was deleted. */
 export function subvolumeOrigin(fd: number, uuid: string): SubvolumeOrigin | undefined {
   const bytes = Buffer.from(uuid, 'hex');
   const key = { objectId: bytes.readBigUInt64LE(0), type: UUID_SUBVOLUME, offset: bytes.readBigUInt64LE(8) };
@@ -74,15 +74,15 @@ export function subvolumeOrigin(fd: number, uuid: string): SubvolumeOrigin | und
 }
 
 /**
- * Bytes of file contents written to the subvolume that `fd` lies in after `transaction`, as far as they have reached the
- * tree. Older parts of the tree are not read.
+ * Bytes of file contents written after `transaction` to the subvolume that contains `fd`, as far as they have reached
+ * the tree. Skips older parts of the tree.
  */
 export function bytesWrittenAfter(fd: number, transaction: bigint): number {
   const first = { objectId: 0n, type: 0, offset: 0n };
   const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
   let bytes = 0;
   for (const { data } of searchTree(fd, 0n, first, last, { oldest: transaction + 1n, only: [EXTENT_DATA] })) {
-    // struct btrfs_file_extent_item: the leaf may hold older extents too, and holes have no place on disk.
+    // struct btrfs_file_extent_item. The leaf may also contain older extents, and holes have no place on disk.
     if (data.readBigUInt64LE(0) <= transaction) continue;
     const isInline = data.readUInt8(20) === 0;
     if (isInline) bytes += Number(data.readBigUInt64LE(8));
@@ -91,7 +91,7 @@ export function bytesWrittenAfter(fd: number, transaction: bigint): number {
   return bytes;
 }
 
-/** Whether subvolumes that were deleted still take room: a thread of btrfs frees them one by one. */
+/** True while deleted subvolumes still occupy space: a btrfs thread frees them one by one. */
 export function isFreeingSubvolumes(fd: number): boolean {
   const first = { objectId: ORPHAN_OBJECT_ID, type: ORPHAN_ITEM, offset: 0n };
   return searchTree(fd, ROOT_TREE, first, { ...first, offset: MAX_U64 }).next().done !== true;
@@ -100,19 +100,19 @@ export function isFreeingSubvolumes(fd: number): boolean {
 /** Offsets in struct btrfs_inode_item. */
 const [INODE_LINKS, INODE_MODE, INODE_FLAGS] = [40, 52, 64];
 
-/** What btrfs keeps of one inode beside what stat(2) and a tar can say. */
+/** The facts about an inode that stat(2) and tars do not have. */
 export interface InodeTraits {
   readonly ino: bigint;
   readonly links: number;
-  /** With type bits. */
+  /** Including type bits. */
   readonly mode: number;
   /** BTRFS_INODE_* in the lower 32 bits, BTRFS_INODE_RO_* in the upper ones. */
   readonly flags: bigint;
-  /** Whether it has an attribute `btrfs.*`. */
+  /** True when it has a `btrfs.*` attribute. */
   readonly hasProperty: boolean;
 }
 
-/** Traits of the inodes in the subvolume that `fd` lies in that changed after `transaction` (and of neighbours in the tree). */
+/** Traits of the inodes that changed after `transaction` in the subvolume that contains `fd` (and of their neighbours in the tree). */
 export function* inodeTraitsAfter(fd: number, transaction: bigint): Generator<InodeTraits, void> {
   const first = { objectId: 0n, type: 0, offset: 0n };
   const last = { objectId: MAX_U64, type: 255, offset: MAX_U64 };
@@ -130,7 +130,7 @@ export function* inodeTraitsAfter(fd: number, transaction: bigint): Generator<In
         flags: data.readBigUInt64LE(INODE_FLAGS),
         hasProperty: false,
       };
-      // A new property writes its inode again: one whose inode is not here is an old one.
+      // A new property rewrites its inode, so an inode that is not in the results is an old one.
     } else if (key.type === XATTR_ITEM && inode?.ino === key.objectId && holdsProperty(data)) {
       inode = { ...inode, hasProperty: true };
     }
@@ -138,7 +138,7 @@ export function* inodeTraitsAfter(fd: number, transaction: bigint): Generator<In
   if (inode !== undefined) yield inode;
 }
 
-/** Whether an xattr item, which holds all attributes whose names have one hash, holds one of btrfs's own. */
+/** True when an xattr item, which contains all attributes with the same name hash, contains one of btrfs's own. */
 function holdsProperty(data: Buffer): boolean {
   // struct btrfs_dir_item: a key, a transaction, data_len, name_len, type, then name and data.
   for (let at = 0; at + 30 <= data.length;) {
@@ -152,7 +152,7 @@ function holdsProperty(data: Buffer): boolean {
 /** Shared by all searches. */
 let buffer: Buffer | undefined;
 
-/** Items of a tree by key, of parts written in transaction `oldest` or later; of the types `only`, where given. */
+/** The items of a tree in key order, from parts written in transaction `oldest` or later; only the types in `only`, if given. */
 function* searchTree(
   fd: number,
   tree: bigint,
@@ -173,13 +173,13 @@ function* searchTree(
     ioctl(fd, TREE_SEARCH, search);
     const count = search.readUInt32LE(64);
     if (count === 0) return;
-    // The shared buffer is free again: the consumer may run another search.
+    // Frees the shared buffer, because the consumer may run another search.
     const found = Buffer.from(search);
     const items: TreeItem[] = [];
     let at = HEAD;
     for (let item = 1; item <= count; item++) {
       const [type, length] = [search.readUInt32LE(at + 24), search.readUInt32LE(at + 28)];
-      // Most items of a search of everything are of no use, and reading their keys is dear.
+      // Most items of an unrestricted search are not needed, and reading their keys is expensive.
       const isWanted = only?.includes(type) ?? true;
       if (isWanted || item === count) {
         from = { objectId: search.readBigUInt64LE(at + 8), offset: search.readBigUInt64LE(at + 16), type };

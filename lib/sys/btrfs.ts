@@ -5,8 +5,9 @@ import { ioctl, ioctlAsync } from './ioctl.js';
 import * as libc from './libc.js';
 
 /**
- * btrfs subvolumes by ioctl (linux/btrfs.h; numbers of the architectures with the generic ioctl encoding: x86, arm,
- * riscv, s390x). Names are one path component. What commits a transaction waits for the disk and is asynchronous.
+ * btrfs subvolumes by ioctl (linux/btrfs.h; the numbers are those of architectures with the generic ioctl encoding: x86,
+ * arm, riscv, s390x). Names are one path component. Functions that commit a transaction wait for the disk and are
+ * asynchronous.
  */
 
 const BTRFS_SUPER_MAGIC = 0x9123683e;
@@ -32,17 +33,17 @@ const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 /** Inode number of every subvolume's root directory. */
 export const SUBVOLUME_ROOT_INODE = 256n;
 
-/** Whether `path` lies on a btrfs. Throws node's error when it does not exist. */
+/** True when `path` is on a btrfs. Throws node's error when it does not exist. */
 export function isBtrfs(path: string): boolean {
   return statfsSync(path).type === BTRFS_SUPER_MAGIC;
 }
 
-/** Makes an empty writable subvolume `name` in the directory `dir`, owned by root, mode 0755 less umask. */
+/** Creates an empty writable subvolume `name` in the directory `dir`, owned by root, with mode 0755 less umask. */
 export async function createSubvolume(dir: number, name: SysPath): Promise<void> {
   await ioctlAsync(dir, REQUEST.subvolCreate, volumeArguments({ name }), name);
 }
 
-/** Snapshots the subvolume that the descriptor `source` is the root of. Waits until the source's data is on disk. */
+/** Creates a snapshot of the subvolume with the root `source`. Waits until the source's data is on disk. */
 export async function snapshotSubvolume(
   source: number,
   dir: number,
@@ -54,28 +55,28 @@ export async function snapshotSubvolume(
 }
 
 /**
- * Deletes the subvolume `name` in `dir`; its data is freed in the background. Fails with ENOTEMPTY while it holds
+ * Deletes the subvolume `name` in `dir`. Its space is freed in the background. Fails with ENOTEMPTY while it contains
  * other subvolumes.
  */
 export async function destroySubvolume(dir: number, name: SysPath): Promise<void> {
   await ioctlAsync(dir, REQUEST.snapDestroy, volumeArguments({ name }), name);
 }
 
-/** Deletes a subvolume by its ID, wherever it is; `fd` is any descriptor on the same file system. */
+/** Deletes a subvolume by its ID. `fd` is any descriptor on the same file system. */
 export async function destroySubvolumeById(fd: number, id: bigint): Promise<void> {
   const argument = volumeArguments({ flags: SUBVOL_SPEC_BY_ID });
   argument.writeBigUInt64LE(id, 56);
   await ioctlAsync(fd, REQUEST.snapDestroy, argument, `subvolume ${id}`);
 }
 
-/** Whether the subvolume that `fd` is the root of is read-only. */
+/** True when the subvolume with the root `fd` is read-only. */
 export function isSubvolumeReadOnly(fd: number): boolean {
   const flags = Buffer.alloc(8);
   ioctl(fd, REQUEST.getFlags, flags);
   return (flags.readBigUInt64LE() & SUBVOL_RDONLY) !== 0n;
 }
 
-/** Sets or clears the read-only flag of a subvolume; commits a transaction when that changes anything. */
+/** Sets or clears the read-only flag of a subvolume. A change commits a transaction. */
 export async function setSubvolumeReadOnly(fd: number, readOnly: boolean): Promise<void> {
   if (isSubvolumeReadOnly(fd) === readOnly) return;
   const flags = Buffer.alloc(8);
@@ -83,23 +84,23 @@ export async function setSubvolumeReadOnly(fd: number, readOnly: boolean): Promi
   await ioctlAsync(fd, REQUEST.setFlags, flags);
 }
 
-/** What btrfs knows about a subvolume; UUIDs as 32 hex digits, all zero ones as undefined. */
+/** The kernel's facts about a subvolume. UUIDs have 32 hex digits; zero is undefined. */
 export interface SubvolumeInfo {
   readonly id: bigint;
-  /** Subvolume that holds it; 0 when it was deleted or is the top. */
+  /** The subvolume that contains it; 0 when it was deleted or is the top level. */
   readonly parentId: bigint;
   readonly generation: bigint;
   readonly readOnly: boolean;
   readonly uuid: string | undefined;
-  /** UUID of what it is a snapshot of. */
+  /** UUID of the subvolume of which it is a snapshot. */
   readonly parentUuid: string | undefined;
   readonly receivedUuid: string | undefined;
-  /** Transaction of the last change inside, and of its creation. */
+  /** Transactions of the last change inside it and of its creation. */
   readonly changeTransaction: bigint;
   readonly originTransaction: bigint;
 }
 
-/** Facts about the subvolume that `fd` lies in. */
+/** Facts about the subvolume that contains `fd`. */
 export function subvolumeInfo(fd: number): SubvolumeInfo {
   const info = Buffer.alloc(504);
   ioctl(fd, REQUEST.getInfo, info);
@@ -116,7 +117,7 @@ export function subvolumeInfo(fd: number): SubvolumeInfo {
   };
 }
 
-/** ID of the subvolume that `fd` lies in. */
+/** ID of the subvolume that contains `fd`. */
 export function subvolumeId(fd: number): bigint {
   const lookup = Buffer.alloc(4096);
   lookup.writeBigUInt64LE(SUBVOLUME_ROOT_INODE, 8);
@@ -124,7 +125,7 @@ export function subvolumeId(fd: number): bigint {
   return lookup.readBigUInt64LE(0);
 }
 
-/** ID of the subvolume that the directory `path` lies in. */
+/** ID of the subvolume that contains the directory `path`. */
 export function subvolumeIdOf(path: SysPath): bigint {
   const fd = openAt(AT_FDCWD, path, OPEN_DIRECTORY);
   try {
@@ -134,19 +135,19 @@ export function subvolumeIdOf(path: SysPath): bigint {
   }
 }
 
-/** A subvolume found inside another one. */
+/** A subvolume nested in another one. */
 export interface NestedSubvolume {
   readonly id: bigint;
   /** Its direct parent. */
   readonly parentId: bigint;
-  /** Inode of the directory, in its parent, that holds it. */
+  /** Inode number of its directory in the parent. */
   readonly directory: bigint;
   readonly name: Buffer;
 }
 
 /**
- * All subvolumes inside subvolume `id`, at any depth, a parent before its children (so destroy them from the end).
- * `fd` is any descriptor on the file system. Needs CAP_SYS_ADMIN.
+ * All subvolumes nested in subvolume `id`, at any depth, parents before their children (so delete them from the end).
+ * `fd` is any descriptor on the file system. Requires CAP_SYS_ADMIN.
  */
 export function listNestedSubvolumes(fd: number, id: bigint): NestedSubvolume[] {
   const found: NestedSubvolume[] = [];
@@ -195,7 +196,7 @@ function listChildSubvolumes(fd: number, id: bigint): NestedSubvolume[] {
   }
 }
 
-/** Path of directory `inode` inside subvolume `id`, relative to its root, ending in `/` (empty for the root itself). */
+/** Path of directory `inode` in subvolume `id`, relative to its root, ending in `/` (empty for the root itself). */
 export function directoryPath(fd: number, id: bigint, inode: bigint): Buffer {
   const lookup = Buffer.alloc(4096);
   lookup.writeBigUInt64LE(id, 0);
@@ -204,26 +205,26 @@ export function directoryPath(fd: number, id: bigint, inode: bigint): Buffer {
   return Buffer.from(lookup.subarray(16, lookup.indexOf(0, 16)));
 }
 
-/** BTRFS_SEND_FLAG_NO_FILE_DATA: UPDATE_EXTENT commands in place of the data. */
+/** BTRFS_SEND_FLAG_NO_FILE_DATA: UPDATE_EXTENT commands instead of the data. */
 export const SEND_NO_FILE_DATA = 1n;
 
 /**
- * Writes the send stream of a read-only subvolume to `outFd` and resolves when it is complete. It runs on a thread of
- * the pool, so `outFd` may be a pipe that this process reads; an `openMemoryFile()` needs no reader. Not cancellable.
+ * Writes the send stream of a read-only subvolume to `outFd` and resolves when it is complete. Runs on a thread of the
+ * pool, so `outFd` may be a pipe read by this process; an `openMemoryFile()` needs no reader. Cannot be cancelled.
  */
 export async function sendSubvolume(options: {
   /** Root directory of the read-only subvolume. */
   readonly fd: number;
   /** ID of the read-only subvolume to compare with; undefined: a full stream. */
   readonly parentRootId: bigint | undefined;
-  /** IDs of read-only subvolumes whose extents may be named; include the parent for an incremental stream. */
+  /** IDs of read-only subvolumes whose extents may be referenced; for an incremental stream, include the parent. */
   readonly cloneSources: readonly bigint[];
   readonly outFd: number;
   readonly flags: bigint;
   /** Stream version, with BTRFS_SEND_FLAG_VERSION (8) in `flags`. */
   readonly version?: number;
 }): Promise<void> {
-  // The kernel follows a pointer to the list of clone sources: it has to stay in place until the call returns.
+  // The kernel follows a pointer to the list of clone sources, so the list must not move before the call returns.
   const sources = new BigUint64Array(new ArrayBuffer(8 * Math.max(1, options.cloneSources.length)));
   sources.set(options.cloneSources);
   const argument = Buffer.alloc(72);
@@ -237,7 +238,7 @@ export async function sendSubvolume(options: {
   sources.fill(0n);
 }
 
-/** An unnamed file in memory, read and write; the caller closes the descriptor. `name` is for debuggers only. */
+/** Creates an unnamed file in memory for reading and writing. The caller closes the descriptor. `name` is only for debugging. */
 export function openMemoryFile(name: string): number {
   const MFD_CLOEXEC = 1;
   const fd = libc.memfd_create(libc.cString(name), MFD_CLOEXEC);

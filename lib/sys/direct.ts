@@ -1,8 +1,9 @@
 import koffi from 'koffi';
 
 /**
- * System calls that take memory addresses (`addressOf`) instead of buffers, for loops where a conversion a call would
- * be felt. Raw: -1 and `koffi.errno()` on failure, paths NUL-terminated in memory the caller keeps alive.
+ * System calls that take memory addresses (`addressOf`) instead of buffers, for loops in which a conversion per call
+ * would be too slow. Raw: they return -1 and set `koffi.errno()` on failure. Paths are NUL-terminated, in memory that
+ * the caller keeps alive.
  */
 const libc = koffi.load('libc.so.6');
 
@@ -39,7 +40,7 @@ export const directChownAt = declare<(dir: Fd, path: Address, uid: number, gid: 
 );
 export const directChmod = declare<(fd: Fd, mode: number) => number>('int fchmod(int, uint32_t)');
 export const directChown = declare<(fd: Fd, uid: number, gid: number) => number>('int fchown(int, uint32_t, uint32_t)');
-/** `times` points to two `struct timespec`: access, modification. */
+/** `times` points to two `struct timespec`: access and modification. */
 export const directSetFileTimes = declare<(fd: Fd, times: Address) => number>('int futimens(int, uintptr_t)');
 export const directSetTimes = declare<(dir: Fd, path: Address, times: Address, flags: number) => number>(
   'int utimensat(int, uintptr_t, uintptr_t, int)',
@@ -47,7 +48,7 @@ export const directSetTimes = declare<(dir: Fd, path: Address, times: Address, f
 export const directStatx = declare<(dir: Fd, path: Address, flags: number, mask: number, out: Address) => number>(
   'int statx(int, uintptr_t, int, uint32_t, uintptr_t)',
 );
-/** `out` 0 with `size` 0 asks for the length only. */
+/** With `out` 0 and `size` 0, returns only the length. */
 export const directGetXattr = declare<(fd: Fd, name: Address, out: Address, size: number) => number>(
   'intptr_t fgetxattr(int, uintptr_t, uintptr_t, size_t)',
 );
@@ -58,8 +59,8 @@ const umask = declare<(mask: number) => number>('uint32_t umask(uint32_t)');
 const CLONE_FS = 0x200;
 
 /**
- * Gives the calling thread its own umask, 0, so that modes at creation are exact; other threads keep theirs.
- * False where the kernel forbids it (then modes must be set afterwards).
+ * Gives the calling thread its own umask of 0, so that modes at creation are exact; other threads keep theirs. Returns
+ * false where the kernel forbids it; modes must then be set afterwards.
  */
 export function dropThreadUmask(): boolean {
   if (unshare(CLONE_FS) < 0) return false;

@@ -2,7 +2,7 @@ import koffi from 'koffi';
 import { SyscallError, systemErrorName } from '../errors.js';
 
 const NAME_OF: ReadonlyMap<number, string> = new Map(
-  // EAGAIN and ENOTSUP share their numbers with EWOULDBLOCK and EOPNOTSUPP: the usual name wins.
+  // EAGAIN and ENOTSUP have the same numbers as EWOULDBLOCK and EOPNOTSUPP; prefers the usual names.
   Object.entries(koffi.os.errno)
     .filter(([name]) => name !== 'EWOULDBLOCK' && name !== 'EOPNOTSUPP' && name !== 'EDEADLOCK')
     .map(([name, number]) => [number, name]),
@@ -30,16 +30,16 @@ const MEANING: Readonly<Record<string, string>> = {
   EMFILE: 'too many open files',
 };
 
-/** A path as the kernel takes it: bytes without NUL; strings are encoded as UTF-8. */
+/** A path for the kernel: bytes without NUL. Strings are encoded as UTF-8. */
 export type SysPath = string | Uint8Array;
 
-/** Name of the error of the last failed call of this thread (`ENOENT`). Read it before anything else is called. */
+/** Error name of this thread's last failed call (`ENOENT`). Must be read before any other call. */
 export function lastErrno(): string {
   const number = koffi.errno();
   return NAME_OF.get(number) ?? `errno ${number}`;
 }
 
-/** The error for a call that just failed on `path`. */
+/** The error for a call that has just failed on `path`. */
 export function syscallError(syscall: string, path?: SysPath, errno: string = lastErrno()): SyscallError {
   const shown = path === undefined ? undefined : displayPath(path);
   const where = shown === undefined ? '' : ` ${shown}`;
@@ -50,12 +50,12 @@ export function syscallError(syscall: string, path?: SysPath, errno: string = la
   });
 }
 
-/** Whether `error` is a system call that failed with one of `names`; node's own errors count too. */
+/** True when `error` is a failed system call with one of `names`; also for node's own errors. */
 export function isErrno(error: unknown, ...names: readonly string[]): boolean {
   return names.includes(systemErrorName(error) ?? '');
 }
 
-/** A path for a message: control characters and bytes that are not UTF-8 are escaped as `\xNN`. */
+/** A path for messages: control characters and bytes that are not UTF-8 are escaped as `\xNN`. */
 export function displayPath(path: SysPath): string {
   const text = typeof path === 'string' ? path : Buffer.from(path).toString('utf8');
   const lossless = typeof path === 'string' || Buffer.from(text, 'utf8').equals(path);

@@ -4,13 +4,13 @@ import * as libc from './libc.js';
 
 const { cString } = libc;
 
-/** `dirfd` for a path relative to the process (absolute paths). */
+/** `dirfd` for paths relative to the process, and for absolute paths. */
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
 export const AT_EMPTY_PATH = 0x1000;
 export const O_PATH = 0o10000000;
-/** An unnamed file in the directory opened; it goes with its last descriptor unless it is linked. */
+/** An unnamed file in the opened directory. It disappears with its last descriptor unless it is linked. */
 export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 export const AT_SYMLINK_FOLLOW = 0x400;
 export const O_CLOEXEC = 0o2000000;
@@ -23,7 +23,7 @@ export const RESOLVE_BENEATH = 0x08;
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
 
-/** What statx(2) tells; times in nanoseconds since 1970, `device` the number of a device node, `mode` with type bits. */
+/** The result of statx(2). Times are in nanoseconds since 1970, `device` is the number of a device node, `mode` includes type bits. */
 export interface FileStat {
   readonly mode: number;
   readonly nlink: number;
@@ -41,7 +41,7 @@ export interface FileStat {
 
 const STATX_BASIC = 0x7ff;
 
-/** Opens relative to `dir`; the caller closes the descriptor with `fs.closeSync`. Always close-on-exec. */
+/** Opens a path relative to `dir`, always close-on-exec. The caller closes the descriptor with `fs.closeSync`. */
 export function openAt(dir: number, path: SysPath, flags: number, mode = 0): number {
   const fd = libc.openat(dir, cString(path), flags | O_CLOEXEC, mode);
   if (fd < 0) throw syscallError('openat', path);
@@ -50,7 +50,7 @@ export function openAt(dir: number, path: SysPath, flags: number, mode = 0): num
 
 const OPENAT2_ATTEMPTS = 1000;
 
-/** openat2(2) with `resolve` flags; the caller closes the descriptor. */
+/** openat2(2) with `resolve` flags. The caller closes the descriptor. */
 export function openAt2(
   dir: number,
   path: SysPath,
@@ -65,7 +65,7 @@ export function openAt2(
     const fd = libc.syscallOpenat2(libc.SYS_OPENAT2, dir, cString(path), new Uint8Array(how.buffer), 24);
     if (fd >= 0) return fd;
     const error = syscallError('openat2', path);
-    // Any rename or mount on the machine while the kernel steps over a `..` makes it give up like this.
+    // Any concurrent rename or mount on the machine can cause EAGAIN while the kernel resolves `..`.
     if (error.errno !== 'EAGAIN' || attempt >= OPENAT2_ATTEMPTS) throw error;
   }
 }
@@ -74,7 +74,7 @@ export function mkdirAt(dir: number, path: SysPath, mode: number): void {
   if (libc.mkdirat(dir, cString(path), mode) < 0) throw syscallError('mkdirat', path);
 }
 
-/** Makes a fifo, device or (empty) file; `mode` with type bits. */
+/** Creates a fifo, device or (empty) file; `mode` includes type bits. */
 export function mknodAt(dir: number, path: SysPath, mode: number, major = 0, minor = 0): void {
   if (libc.mknodat(dir, cString(path), mode, makeDevice(major, minor)) < 0) throw syscallError('mknodat', path);
 }
@@ -91,12 +91,12 @@ export function readlinkAt(dir: number, path: SysPath): Buffer {
   return Buffer.from(out.subarray(0, length));
 }
 
-/** Hard link; symbolic links are linked, and followed only with AT_SYMLINK_FOLLOW. */
+/** Creates a hard link. For a symbolic link, links the link itself unless AT_SYMLINK_FOLLOW is set. */
 export function linkAt(fromDir: number, from: SysPath, toDir: number, to: SysPath, flags = 0): void {
   if (libc.linkat(fromDir, cString(from), toDir, cString(to), flags) < 0) throw syscallError('linkat', to);
 }
 
-/** Removes a file, or with AT_REMOVEDIR an empty directory. */
+/** Removes a file, or an empty directory with AT_REMOVEDIR. */
 export function unlinkAt(dir: number, path: SysPath, flags = 0): void {
   if (libc.unlinkat(dir, cString(path), flags) < 0) throw syscallError('unlinkat', path);
 }
@@ -105,7 +105,7 @@ export function renameAt(fromDir: number, from: SysPath, toDir: number, to: SysP
   if (libc.renameat2(fromDir, cString(from), toDir, cString(to), flags) < 0) throw syscallError('renameat2', to);
 }
 
-/** Sets the owner; symbolic links are not followed. */
+/** Sets the owner. Does not follow symbolic links. */
 export function chownAt(dir: number, path: SysPath, uid: number, gid: number): void {
   if (libc.fchownat(dir, cString(path), uid, gid, AT_SYMLINK_NOFOLLOW) < 0) throw syscallError('fchownat', path);
 }
@@ -114,7 +114,7 @@ export function chownFd(fd: number, uid: number, gid: number): void {
   if (libc.fchown(fd, uid, gid) < 0) throw syscallError('fchown');
 }
 
-/** Sets permission bits of anything but a symbolic link (the caller makes sure: this call would follow one). */
+/** Sets permission bits. Must not be called for a symbolic link, which it would follow. */
 export function chmodAt(dir: number, path: SysPath, mode: number): void {
   if (libc.fchmodat(dir, cString(path), mode, 0) < 0) throw syscallError('fchmodat', path);
 }
@@ -125,7 +125,7 @@ export function chmodFd(fd: number, mode: number): void {
 
 const times = new BigInt64Array(4);
 
-/** Sets access and modification time to `mtimeNs` (nanoseconds, negative before 1970); links are not followed. */
+/** Sets access and modification time to `mtimeNs` (nanoseconds, negative before 1970). Does not follow links. */
 export function setTimesAt(dir: number, path: SysPath, mtimeNs: bigint): void {
   fillTimes(mtimeNs);
   if (libc.utimensat(dir, cString(path), times, AT_SYMLINK_NOFOLLOW) < 0) throw syscallError('utimensat', path);
@@ -149,14 +149,14 @@ function fillTimes(mtimeNs: bigint): void {
 
 const statBuffer = Buffer.alloc(256);
 
-/** statx(2) without following a link in the last component; with `path` '' the descriptor itself. */
+/** statx(2) without following a link in the last component. An empty `path` means the descriptor itself. */
 export function statAt(dir: number, path: SysPath): FileStat {
   const stat = statAtIfThere(dir, path);
   if (stat === undefined) throw syscallError('statx', path);
   return stat;
 }
 
-/** The same, undefined where there is nothing (ENOENT, ENOTDIR): an error is dear where that is the usual case. */
+/** Like `statAt`, but undefined for ENOENT and ENOTDIR, because creating errors is expensive where they are common. */
 export function statAtIfThere(dir: number, path: SysPath): FileStat | undefined {
   const flags = AT_SYMLINK_NOFOLLOW | (path.length === 0 ? AT_EMPTY_PATH : 0);
   if (libc.statx(dir, cString(path), flags, STATX_BASIC, statBuffer) < 0) {
@@ -180,16 +180,16 @@ export function statAtIfThere(dir: number, path: SysPath): FileStat | undefined 
   };
 }
 
-/** The path through which a descriptor can be named to calls that take none: trusted, never seen from outside. */
+/** The path of a descriptor for calls that do not accept descriptors. Trusted, and never visible outside. */
 export function fdPath(fd: number, name: SysPath = ''): Buffer {
   const head = Buffer.from(`/proc/self/fd/${fd}${name.length === 0 ? '' : '/'}`);
   return name.length === 0 ? head : Buffer.concat([head, typeof name === 'string' ? Buffer.from(name) : name]);
 }
 
-/** Flags to open a directory for use as `dir` of the calls above; a link in the last component is refused. */
+/** Flags for opening a directory as `dir` for the calls above. Refuses a link in the last component. */
 export const OPEN_DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
-/** glibc's makedev(3): 12 bits of major and 20 of minor beyond the classic 8 + 8. */
+/** glibc's makedev(3): 12 bits of major and 20 of minor beyond the traditional 8 + 8. */
 function makeDevice(major: number, minor: number): bigint {
   const a = BigInt(major);
   const b = BigInt(minor);

@@ -5,7 +5,10 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** Tries to take flock(2) on `fd` without waiting; false when another open file holds it. Freed by close or death. */
+/**
+ * Tries to take flock(2) on `fd` without waiting. Returns false when another open file holds it. Released by closing
+ * the descriptor or the death of the process.
+ */
 export function tryFlock(fd: number, mode: 'shared' | 'exclusive'): boolean {
   if (libc.flock(fd, (mode === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true;
   const errno = lastErrno();
@@ -13,7 +16,7 @@ export function tryFlock(fd: number, mode: 'shared' | 'exclusive'): boolean {
   throw syscallError('flock', undefined, errno);
 }
 
-/** Writes everything of the file system that `fd` lies on to disk; takes as long as the disk needs. */
+/** Writes all data of the file system that contains `fd` to disk. Blocks until the disk has finished. */
 export function syncFilesystem(fd: number): void {
   if (libc.syncfs(fd) < 0) throw syscallError('syncfs');
 }

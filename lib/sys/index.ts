@@ -1,5 +1,5 @@
 /**
- * Every native call, through koffi: libc, btrfs ioctls, and the optional libraries libisal and libzstd. Synchronous, with
+ * All native calls, through koffi: libc, btrfs ioctls, and the optional libraries libisal and libzstd. Synchronous, with
  * typed errors (SyscallError). Knows no image and no store. May import `errors` only; importing this room loads koffi.
  */
 export * from './address.js';

@@ -1,6 +1,6 @@
 import { ioctl } from './ioctl.js';
 
-/** Inode flags as chattr(1) sets them (linux/fs.h). The numbers say `long`, the kernel reads and writes an `int`. */
+/** Inode flags as set by chattr(1) (linux/fs.h). The request numbers say `long`, but the kernel reads and writes an `int`. */
 
 const GET_FLAGS = { name: 'FS_IOC_GETFLAGS', number: 0x80086601 };
 const SET_FLAGS = { name: 'FS_IOC_SETFLAGS', number: 0x40086602 };
@@ -17,7 +17,10 @@ export function getInodeFlags(fd: number): number {
   return flags.readUInt32LE();
 }
 
-/** Sets the flags of an open file or directory; btrfs keeps `NO_COPY_ON_WRITE` as it is where there is content. Throws SyscallError. */
+/**
+ * Sets the flags of an open file or directory. btrfs does not change `NO_COPY_ON_WRITE` of files with content. Throws
+ * SyscallError.
+ */
 export function setInodeFlags(fd: number, flags: number): void {
   const argument = Buffer.alloc(8);
   argument.writeUInt32LE(flags);

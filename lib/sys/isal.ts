@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 
-/** Offsets in `struct inflate_state` of igzip_lib.h, the ABI of libisal.so.2. */
+/** Offsets in `struct inflate_state` of igzip_lib.h, in the ABI of libisal.so.2. */
 const STATE = {
   nextOut: 0,
   availOut: 8,
@@ -11,7 +11,7 @@ const STATE = {
   size: 87368,
 } as const;
 const BLOCK_FINISH = 5;
-/** ISAL_GZIP_NO_HDR_VER: deflate data, then the trailer of gzip, which is checked. */
+/** ISAL_GZIP_NO_HDR_VER: deflate data, then the gzip trailer, which is verified. */
 const GZIP_BODY = 6;
 const MESSAGES: Readonly<Record<number, string>> = {
   [-1]: 'invalid deflate block',
@@ -39,16 +39,16 @@ function loadLibrary(): Library | undefined {
 }
 
 /**
- * Decompression of gzip members by libisal (Debian libisal2), about twice as fast as zlib: everything after the header,
- * trailer included. One object, any number of members.
+ * Decompresses gzip members with libisal (Debian libisal2), about twice as fast as zlib: everything after the header,
+ * including the trailer. One object handles any number of members.
  */
 export class IsalInflate {
   readonly #library: Library;
   readonly #state = Buffer.alloc(STATE.size);
-  /** What the last `step` did: bytes. */
+  /** Bytes consumed by the last `step`. */
   consumed = 0;
   produced = 0;
-  /** The member has ended, its trailer was right. */
+  /** The member has ended, and its trailer was right. */
   done = false;
 
   private constructor(library: Library) {
@@ -61,7 +61,7 @@ export class IsalInflate {
     return library === undefined ? undefined : new IsalInflate(library);
   }
 
-  /** Makes ready for the next member. */
+  /** Prepares for the next member. */
   reset(): void {
     this.#library.init(this.#state);
     this.#state.writeUInt32LE(GZIP_BODY, STATE.crcFlag);
@@ -69,8 +69,8 @@ export class IsalInflate {
   }
 
   /**
-   * Inflates from one address to another; both must stay alive and hold at least that many bytes. Returns a
-   * description when the data is corrupt.
+   * Inflates from one address to another; both must stay alive and have at least the given size. Returns a description
+   * when the data is corrupt.
    */
   step(input: number, inputSize: number, output: number, outputSize: number): string | undefined {
     const state = this.#state;

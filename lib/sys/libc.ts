@@ -1,8 +1,8 @@
 import koffi from 'koffi';
 
 /**
- * The C functions, raw: paths are NUL-terminated buffers (`cString`), results and errno as C gives them.
- * Synchronous, for the worker threads; wrapped with typed errors by the other files of this room.
+ * The raw C functions. Paths are NUL-terminated buffers (`cString`); results and errno are those of C. Synchronous, for
+ * worker threads. The other files of this room wrap them with typed errors.
  */
 const libc = koffi.load('libc.so.6');
 
@@ -88,18 +88,18 @@ export const umount2 = declare<
   Umount & { async: (...call: [...Parameters<Umount>, (error: Error | null, result: Int) => void]) => void }
 >('int umount2(const uint8_t *, int)');
 
-/** `path` with the NUL that C wants. Throws TypeError on a NUL inside: a bug, since names are checked at the border. */
+/** `path` with a terminating NUL. Throws TypeError for a NUL inside, which is a bug, because names are validated earlier. */
 export function cString(path: string | Uint8Array): Buffer {
   const length = typeof path === 'string' ? Buffer.byteLength(path) : path.byteLength;
   const out = Buffer.allocUnsafe(length + 1);
   if (typeof path === 'string') out.write(path, 0);
   else out.set(path, 0);
   out[length] = 0;
-  if (out.indexOf(0) !== length) throw new TypeError('a path or name holds a NUL byte');
+  if (out.indexOf(0) !== length) throw new TypeError('a path or name contains a NUL byte');
   return out;
 }
 
-/** Address of the memory behind `array`, for structures with pointers. The caller keeps `array` alive while it is used. */
+/** Address of the memory behind `array`, for structures with pointers. The caller keeps `array` alive while it is in use. */
 export function addressOf(array: NodeJS.ArrayBufferView): bigint {
   return koffi.address(array);
 }

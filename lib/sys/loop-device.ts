@@ -14,7 +14,7 @@ const LO_FLAGS_AUTOCLEAR = 4;
 const LO_FLAGS_DIRECT_IO = 16;
 const ATTEMPTS = 50;
 
-/** A loop device; it detaches itself when `fd` is closed and nothing has it mounted. The caller closes `fd`. */
+/** A loop device. It is detached when `fd` is closed and nothing has it mounted. The caller closes `fd`. */
 export interface LoopDevice {
   readonly fd: number;
   /** `/dev/loopN`. */
@@ -34,7 +34,7 @@ export function attachLoop(file: number, options: { readonly directIo: boolean }
         return device;
       } catch (error) {
         closeSync(device.fd);
-        // Another process took that device in between.
+        // Another process has taken that device meanwhile.
         if (!isErrno(error, 'EBUSY') || attempt === ATTEMPTS) throw error;
       }
     }
@@ -43,7 +43,7 @@ export function attachLoop(file: number, options: { readonly directIo: boolean }
   }
 }
 
-/** The loop device that `file` is attached to already, by whomever, or undefined. */
+/** The loop device to which any process has attached `file`, or undefined. */
 export function findLoop(file: number): LoopDevice | undefined {
   const wanted = fstatSync(file, { bigint: true });
   for (const name of readdirSync('/sys/block')) {
@@ -67,7 +67,7 @@ function isBackedBy(device: number, wanted: { readonly dev: bigint; readonly ino
   return info.readBigUInt64LE(0) === kernelDevice(wanted.dev) && info.readBigUInt64LE(8) === wanted.ino;
 }
 
-/** struct loop_info64 holds the kernel's huge_encode_dev, which is glibc's dev_t for all numbers below 2^32. */
+/** struct loop_info64 contains the kernel's huge_encode_dev, which equals glibc's dev_t for all numbers below 2^32. */
 function kernelDevice(device: bigint): bigint {
   return device & 0xffff_ffffn;
 }
@@ -75,7 +75,7 @@ function kernelDevice(device: bigint): bigint {
 function openLoop(number: number): LoopDevice {
   const path = `/dev/loop${number}`;
   try {
-    // In containers /dev does not follow the kernel: the device exists, its node does not.
+    // In containers /dev may lack the node of an existing device.
     if (!existsSync(path)) mknodAt(AT_FDCWD, path, constants.S_IFBLK | 0o600, LOOP_MAJOR, number);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;

@@ -7,7 +7,10 @@ const MS_NOATIME = 1024n;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
-/** Mounts the file system of `device` on `target` with noatime and nodev; `data`: its own comma-separated options. Throws SyscallError. */
+/**
+ * Mounts the file system of `device` on `target` with noatime and nodev. `data`: comma-separated options of the file
+ * system. Throws SyscallError.
+ */
 export async function mountFilesystem(options: {
   readonly device: string;
   readonly target: string;
@@ -23,8 +26,8 @@ export async function mountFilesystem(options: {
 }
 
 /**
- * Unmounts `target`; with `lazy` it vanishes from the tree at once and goes when its last user does. Throws SyscallError:
- * EBUSY while in use, EINVAL when nothing is mounted there.
+ * Unmounts `target`. With `lazy` it disappears from the tree immediately, and is unmounted after its last use. Throws
+ * SyscallError: EBUSY while in use, EINVAL when nothing is mounted there.
  */
 export async function unmountFilesystem(target: string | Uint8Array, options: { lazy?: boolean } = {}): Promise<void> {
   const path = libc.cString(target);
@@ -32,12 +35,12 @@ export async function unmountFilesystem(target: string | Uint8Array, options: { 
   await settle('umount2', (done) => libc.umount2.async(path, flags, done), target);
 }
 
-/** Mount points of this process's namespace, as bytes, in the order they were mounted (proc_pid_mountinfo(5)). */
+/** Mount points of this process's namespace as bytes, in mounting order (proc_pid_mountinfo(5)). */
 export function mountPoints(): Buffer[] {
   return mountTable().map(({ path }) => path);
 }
 
-/** Whether what is mounted on `path` is read-only, by its mount or because the file system turned so after an error. */
+/** True when the file system mounted on `path` is read-only, because of its mount or after an error. */
 export function isMountedReadOnly(path: string): boolean {
   const mount = mountTable().findLast((entry) => entry.path.equals(Buffer.from(path)));
   return mount?.options.includes('ro') ?? false;

@@ -2,8 +2,8 @@ import { readSync } from 'node:fs';
 import { syscallError, type SysPath } from './errno.js';
 
 /**
- * Reads up to `length` bytes at `position` of an open file into `into` at `offset`; 0 at its end. Throws SyscallError that
- * names `path`.
+ * Reads up to `length` bytes at `position` of an open file into `into` at `offset`. Returns 0 at the end of the file.
+ * Throws SyscallError with `path`.
  */
 export function readBytes(
   fd: number,

@@ -1,9 +1,9 @@
 import { ioctl, type IoctlRequest } from './ioctl.js';
 
-/** The same number everywhere but on machines that imgtool does not know (asm-generic/ioctls.h). */
+/** The same number on all architectures that imgtool supports (asm-generic/ioctls.h). */
 const SET_WINDOW_SIZE: IoctlRequest = { name: 'TIOCSWINSZ', number: 0x5414 };
 
-/** Sets the size of the terminal `fd`, in characters; its foreground processes get SIGWINCH when that changes it. Throws SyscallError. */
+/** Sets the size of the terminal `fd` in characters. If it changes, its foreground processes receive SIGWINCH. Throws SyscallError. */
 export function setWindowSize(
   fd: number,
   { rows, columns }: { readonly rows: number; readonly columns: number },

@@ -4,19 +4,19 @@ import * as libc from './libc.js';
 const { cString } = libc;
 const NO_VALUE = new Uint8Array(1);
 
-/** Sets an attribute of an open file. `name` as the kernel spells it (`security.capability`), `value` binary. */
+/** Sets an attribute of an open file. `name` as in the kernel (`security.capability`), `value` binary. */
 export function setXattrFd(fd: number, name: SysPath, value: Uint8Array): void {
   if (libc.fsetxattr(fd, cString(name), value.length === 0 ? NO_VALUE : value, value.length, 0) < 0)
     throw syscallError('fsetxattr', name);
 }
 
-/** Sets an attribute by path; a link in the last component is not followed. Combine with `fdPath`. */
+/** Sets an attribute by path. Does not follow a link in the last component. To be combined with `fdPath`. */
 export function setXattr(path: SysPath, name: SysPath, value: Uint8Array): void {
   if (libc.lsetxattr(cString(path), cString(name), value.length === 0 ? NO_VALUE : value, value.length, 0) < 0)
     throw syscallError('lsetxattr', path);
 }
 
-/** Value of an attribute, or undefined when there is none. */
+/** Value of an attribute, or undefined when it does not exist. */
 export function getXattr(path: SysPath, name: SysPath): Buffer | undefined {
   let out = Buffer.allocUnsafe(256);
   for (;;) {
@@ -29,7 +29,7 @@ export function getXattr(path: SysPath, name: SysPath): Buffer | undefined {
   }
 }
 
-/** Names of all attributes, sorted bytewise; none where the file system has no attributes. */
+/** Names of all attributes, sorted bytewise; empty where the file system does not support attributes. */
 export function listXattrs(path: SysPath): Buffer[] {
   let out = Buffer.allocUnsafe(1024);
   for (;;) {

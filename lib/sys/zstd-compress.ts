@@ -26,18 +26,19 @@ function load(): Compressor | undefined {
   return loaded;
 }
 
-/** Whether libzstd is installed, so that `zstdFrame` works. */
+/** True when libzstd is installed, as `zstdFrame` requires. */
 export function canCompressZstd(): boolean {
   return load() !== undefined;
 }
 
 /**
- * One complete zstd frame (RFC 8878) of `input`, with its content size and no checksum. The bytes depend on the version
- * of libzstd. Call only when `canCompressZstd`; throws RangeError on a level libzstd does not take.
+ * Compresses `input` into one complete zstd frame (RFC 8878) with its content size and without a checksum. The bytes
+ * depend on the version of libzstd. Requires `canCompressZstd`. Throws RangeError for a level that libzstd does not
+ * support.
  */
 export function zstdFrame(input: Uint8Array, level: number): Buffer {
   const library = load();
-  if (library === undefined) throw new TypeError('libzstd is not there');
+  if (library === undefined) throw new TypeError('libzstd is not installed');
   const out = Buffer.allocUnsafeSlow(library.bound(input.length));
   const size = library.compress(out, out.length, input, input.length, level);
   if (library.isError(size) !== 0) throw new RangeError(`libzstd cannot compress at level ${level}`);

@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 
-/** size_t: error codes are near 2^64, which koffi hands over as bigint. */
+/** size_t. Error codes are near 2^64, which koffi returns as bigint. */
 type Code = number | bigint;
 
 interface Library {
@@ -15,7 +15,7 @@ interface Library {
 
 const RESET_SESSION_ONLY = 1;
 const WINDOW_LOG_MAX = 100;
-/** Frames that need a larger window are refused: 2^27 = 128 MiB, the limit of the zstd program too. */
+/** Frames that require a larger window are refused: 2^27 = 128 MiB, which is also the zstd program's limit. */
 const MAX_WINDOW_LOG = 27;
 
 function loadLibrary(): Library | undefined {
@@ -37,7 +37,7 @@ function loadLibrary(): Library | undefined {
   };
 }
 
-/** zstd decompression by libzstd (Debian libzstd1), any number of frames. `close` it. */
+/** Decompresses any number of zstd frames with libzstd (Debian libzstd1). The caller must call `close`. */
 export class ZstdDecompress {
   readonly #library: Library;
   readonly #stream: number;
@@ -45,10 +45,10 @@ export class ZstdDecompress {
   readonly #out = new Uint32Array(6);
   readonly #inBytes = new Uint8Array(this.#in.buffer);
   readonly #outBytes = new Uint8Array(this.#out.buffer);
-  /** What the last `step` did: bytes. */
+  /** Bytes consumed by the last `step`. */
   consumed = 0;
   produced = 0;
-  /** At the end of a frame with everything written out (also before the first one). */
+  /** At the end of a frame with all output written (also before the first one). */
   frameDone = true;
 
   private constructor(library: Library, stream: number) {
@@ -65,13 +65,13 @@ export class ZstdDecompress {
     return new ZstdDecompress(library, stream);
   }
 
-  /** Makes ready for the next stream. */
+  /** Prepares for the next stream. */
   reset(): void {
     this.#library.reset(this.#stream, RESET_SESSION_ONLY);
     this.frameDone = true;
   }
 
-  /** As IsalInflate.step: addresses and sizes; returns a description when the data is corrupt. */
+  /** Like IsalInflate.step: addresses and sizes. Returns a description when the data is corrupt. */
   step(input: number, inputSize: number, output: number, outputSize: number): string | undefined {
     fillBuffer(this.#in, input, inputSize);
     fillBuffer(this.#out, output, outputSize);

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Prefix of the temporary files of `writeFileAtomic`: skip names with it when listing the directory. */
+/** Prefix of the temporary files of `writeFileAtomic`, to be skipped when listing a directory. */
 export const TEMPORARY_PREFIX = '.new-';
 
 /**
- * Replaces `path` as a whole and durably: temporary file beside it, fsync, rename, fsync of the directory. `mode` as
- * is, 0600 when not given. On failure the old content stays and no temporary file. Throws node's system error.
+ * Replaces `path` atomically and durably: temporary file beside it, fsync, rename, fsync of the directory. `mode`
+ * applies regardless of the umask; default 0600. On failure the old content stays, without a temporary file. Throws
+ * node's system errors.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${randomBytes(6).toString('hex')}`);
@@ -25,10 +26,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   await syncDirectory(dirname(path));
 }
 
-/**
- * Removes what writers of `path` that were killed have left beside it. Call it only while no other process may write it.
- * Throws node's system error.
- */
+/** Removes the temporary files of killed writers of `path`. No other process may be writing it. Throws node's system errors. */
 export async function removeUnfinished(path: string): Promise<void> {
   const start = `${TEMPORARY_PREFIX}${basename(path)}-`;
   for (const name of await readdir(dirname(path))) {

@@ -1,8 +1,8 @@
 const CEILING_MS = 15_000;
 
 /**
- * How long to wait before try number `attempt` (1 is the first retry): doubles from `baseMs` up to 15 s, and a random
- * half of it is taken off so that many clients do not come back together. Milliseconds.
+ * Delay before retry number `attempt` (the first is 1): doubles from `baseMs` up to 15 s, less a random part of up to
+ * one half, so that many clients do not retry at the same moment. Milliseconds.
  */
 export function backoffMs(attempt: number, baseMs = 250): number {
   const full = Math.min(CEILING_MS, baseMs * 2 ** (attempt - 1));

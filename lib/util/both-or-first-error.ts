@@ -1,4 +1,4 @@
-/** How an end of a stream fails when the other one has ended it. */
+/** Error codes of one end of a stream after the other end has failed. */
 const FOLLOWS: ReadonlySet<string> = new Set([
   'ABORT_ERR',
   'ERR_STREAM_PREMATURE_CLOSE',
@@ -7,8 +7,8 @@ const FOLLOWS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Waits for both ends of a stream; the failure thrown is the one that tells why, the other end only fell with it: the first
- * that is not a mere cut, else the first.
+ * Waits for both ends of a stream. When both fail, throws the error that is the cause: the first that is more than a
+ * broken stream, or else the first.
  */
 export async function bothOrFirstError<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   try {

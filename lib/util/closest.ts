@@ -1,4 +1,4 @@
-/** The candidate that was probably meant: fewest edits, at most a third of its length. */
+/** The candidate that was probably meant: the one with the fewest edits, at most a third of its length. */
 export function closest(input: string, candidates: readonly string[]): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of candidates) {
@@ -8,7 +8,7 @@ export function closest(input: string, candidates: readonly string[]): string | 
   return best?.name;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`. */
+/** The number of insertions, deletions, replacements and swaps of neighbours from `a` to `b`. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)];
   for (let i = 1; i <= a.length; i += 1) {

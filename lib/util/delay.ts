@@ -1,6 +1,6 @@
 import { onAbort } from './on-abort.js';
 
-/** Resolves after `ms` milliseconds; rejects at once with the signal's reason when it aborts. Leaves no timer behind. */
+/** Resolves after `ms` milliseconds, or rejects immediately with the signal's reason when it aborts. Leaves no timer behind. */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason as Error);

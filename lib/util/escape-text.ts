@@ -1,10 +1,10 @@
-/** Controls (C0, DEL, C1), line separators, bidirectional overrides and lone surrogates: what can fool a terminal. */
+/** Controls (C0, DEL, C1), line separators, bidirectional overrides and lone surrogates, which could manipulate a terminal. */
 const UNSAFE =
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu;
 
 /**
- * Makes a string from outside (label, history, tag, file name, message of a server) safe for one line of a terminal:
- * what is not printable becomes `\xNN` or `\u{N}`. Text without such characters is returned as it is.
+ * Makes an untrusted string (label, history, tag, file name, server message) safe for one line of a terminal:
+ * unprintable characters become `\xNN` or `\u{N}`. Other text is returned unchanged.
  */
 export function escapeText(text: string): string {
   return text.replace(UNSAFE, (char) => {

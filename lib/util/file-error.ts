@@ -6,7 +6,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
   EROFS: 'the file system is read-only',
-  ELOOP: 'its links lead in a circle',
+  ELOOP: 'too many symbolic links',
 };
 
 const FULL: Readonly<Record<string, string>> = {
@@ -14,18 +14,18 @@ const FULL: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is reached',
 };
 
-/** What to say of a file that the user named and that cannot be opened; `cause` is node's error. */
+/** The error for a file that was named by the user and cannot be opened. `cause`: node's error. */
 export function fileError(name: string, action: 'read' | 'written', cause: unknown): UsageError | DiskSpaceError {
   if (isDiskFull(cause)) {
     return new DiskSpaceError(`${name} cannot be ${action}: ${FULL[systemErrorName(cause)!]}`, {
       cause,
-      hint: 'free space there, or choose another place',
+      hint: 'free some space there, or choose another location',
     });
   }
   const { code = '', message } = cause as NodeJS.ErrnoException;
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
   return new UsageError(`${name} cannot be ${action}: ${REASONS[code] ?? message}`, {
     cause,
-    ...(isMissing ? { hint: `check the path${action === 'written' ? '; its directory must be there' : ''}` } : {}),
+    ...(isMissing ? { hint: `check the path${action === 'written' ? '; its directory must exist' : ''}` } : {}),
   });
 }

@@ -6,9 +6,9 @@ import { SYSTEM_PATH } from './run-process.js';
 const KEPT_BYTES = 4096;
 
 /**
- * Pipes `source` through a program, run by argv without a shell, and yields its output; neither side is read faster than the
- * other takes. Throws CommandError when the program is missing (`exitCode` undefined) or fails, and what the source throws.
- * The program is gone when the generator has ended, however it did.
+ * Pipes `source` through a program, run by argv without a shell, and yields its output with back-pressure on both
+ * sides. Throws CommandError when the program is missing (`exitCode` undefined) or fails, and the errors of the source.
+ * The program has ended when the generator ends for any reason.
  */
 export async function* filterProcess(
   argv: readonly [string, ...string[]],
@@ -28,7 +28,7 @@ export async function* filterProcess(
   const kill = (): void => void child.kill('SIGKILL');
   const forget = onAbort(signal, kill);
   let fault: { readonly error: unknown } | undefined;
-  // A program that stops reading is judged by its exit code.
+  // If the program stops reading, its exit code decides.
   child.stdin.on('error', () => undefined);
   const feeding = feed(source, child.stdin).catch((error: unknown) => {
     fault = { error };

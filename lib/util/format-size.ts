@@ -1,6 +1,6 @@
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
-/** Bytes for people, decimal units and three digits as docker prints them: `0B`, `12.3kB`, `813MB`. */
+/** Formats bytes with decimal units and three digits, like docker: `0B`, `12.3kB`, `813MB`. */
 export function formatSize(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -1,9 +1,9 @@
 /**
- * How far a file that is still being written may be read, shared between threads. The writer (main thread) calls
- * `advance`, `finish` or `fail`; readers in workers block in `waitBeyond`. One 24-byte SharedArrayBuffer, no copies.
+ * The readable length of a file that is still being written, shared between threads. The writer (main thread) calls
+ * `advance`, `finish` or `fail`; readers in workers block in `waitBeyond`. Consists of one 24-byte SharedArrayBuffer.
  */
 export class GrowingFile {
-  /** Give this to a worker; `new GrowingFile(shared)` there is the same counter. */
+  /** To be passed to a worker, where `new GrowingFile(shared)` accesses the same counter. */
   readonly shared: SharedArrayBuffer;
   readonly #signal: Int32Array;
   readonly #length: BigInt64Array;
@@ -14,7 +14,7 @@ export class GrowingFile {
     this.#length = new BigInt64Array(shared, 8, 1);
   }
 
-  /** A file that is already complete, `length` bytes long. */
+  /** For a file that is already complete, with `length` bytes. */
   static complete(length: number): GrowingFile {
     const file = new GrowingFile();
     file.advance(length);
@@ -22,19 +22,19 @@ export class GrowingFile {
     return file;
   }
 
-  /** The first `length` bytes are on disk (or in the page cache) now. */
+  /** The first `length` bytes are now on disk (or in the page cache). */
   advance(length: number): void {
     Atomics.store(this.#length, 0, BigInt(length));
     this.#wake();
   }
 
-  /** Nothing more will come; the bytes are verified. Who was told of a failure before has read others: that stays. */
+  /** The file is complete and verified. Has no effect after `fail`, because readers have seen other bytes. */
   finish(): void {
     Atomics.compareExchange(this.#signal, 1, STATE.growing, STATE.finished);
     this.#wake();
   }
 
-  /** What was written is worthless (digest mismatch, download given up): readers must stop. For good. */
+  /** The data is invalid (digest mismatch, aborted download), so readers must stop. Permanent. */
   fail(): void {
     Atomics.store(this.#signal, 1, STATE.failed);
     this.#wake();
@@ -44,14 +44,14 @@ export class GrowingFile {
     return Atomics.load(this.#signal, 1) === STATE.failed;
   }
 
-  /** Lets readers that wait look at their `stopped` again. */
+  /** Makes waiting readers call their `stopped` again. */
   wake(): void {
     this.#wake();
   }
 
   /**
-   * Blocks the calling thread (never the main one) until there are more than `offset` bytes or the file has ended, or
-   * until `stopped` says so (asked before each wait: whoever changes its answer calls `wake`).
+   * Blocks the calling thread (never the main thread) until there are more than `offset` bytes, the file has ended, or
+   * `stopped` returns true. `stopped` is called before each wait; after its result changes, call `wake`.
    */
   waitBeyond(
     offset: number,

@@ -1,6 +1,4 @@
-/**
- * Small helpers that know nothing of images, one a file. May import `errors`, `spec`, `progress`.
- */
+/** Small helpers without knowledge of images, one per file. May import `errors`, `spec`, `progress`. */
 export * from './atomic-file.js';
 export * from './backoff.js';
 export * from './both-or-first-error.js';

@@ -1,8 +1,8 @@
-/** Runs tasks of one key one after the other, tasks of different keys side by side; holds no memory for idle keys. */
+/** Runs tasks with the same key one after another, and tasks with different keys concurrently. Uses no memory for idle keys. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs `task` once all earlier tasks of `key` have settled; settles as `task` does. */
+  /** Runs `task` after all earlier tasks with `key` have settled, and settles with its result. */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const earlier = this.#tails.get(key);
     const mine = (async (): Promise<T> => {

@@ -4,10 +4,10 @@ import { CommandError, LayerFormatError } from '../errors.js';
 import { COMPRESSION_HEAD_BYTES, compressionOfBytes, EMPTY_LAYER } from '../spec/index.js';
 import { filterProcess } from './filter-process.js';
 
-/** A layer in a compression that OCI and Docker images allow. */
+/** A layer with a compression that OCI and Docker images allow. */
 export interface SupportedLayer {
   readonly bytes: AsyncIterable<Buffer>;
-  /** The bytes are not those of the source. */
+  /** True when the bytes differ from those of the source. */
   readonly converted: boolean;
   /** Closes the source. */
   readonly close: () => Promise<void>;
@@ -19,8 +19,9 @@ const FOREIGN = [
 ] as const;
 
 /**
- * Passes gzip, zstd and plain tars on unchanged. Converts xz and bzip2 to gzip with the programs of those names, and a layer
- * of no bytes to the empty tar. Fails with LayerFormatError, CommandError (the program is missing), and as the source does.
+ * Passes gzip, zstd and plain tars through unchanged. Converts xz and bzip2 to gzip with the programs of those names,
+ * and an empty layer to an empty tar. Fails with LayerFormatError, CommandError (the program is missing), and the
+ * errors of the source.
  */
 export async function gzipUnsupported(source: AsyncGenerator<Buffer>, signal: AbortSignal): Promise<SupportedLayer> {
   const head: Buffer[] = [];

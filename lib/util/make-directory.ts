@@ -2,11 +2,11 @@ import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a directory and what is missing above it, all with `mode` (default 0700, less umask); one that is there is fine.
- * Throws node's system error.
+ * Creates a directory and its missing parents with `mode` (default 0700, less umask). Accepts an existing directory.
+ * Throws node's system errors.
  *
- * By hand and synchronous: node's recursive mkdir never ends where the kernel refuses a new directory with ENOENT, as in
- * /proc, and its asynchronous form says ENOENT where the file system is full.
+ * Custom and synchronous, because node's recursive mkdir never returns where the kernel refuses a new directory with
+ * ENOENT, as in /proc, and its asynchronous form reports ENOENT when the file system is full.
  */
 export function makeDirectory(path: string, mode = 0o700): void {
   const missing = make(path, mode);
@@ -17,7 +17,7 @@ export function makeDirectory(path: string, mode = 0o700): void {
   if (refused !== undefined) throw refused;
 }
 
-/** An error ENOENT is returned. */
+/** Returns an ENOENT error instead of throwing it. */
 function make(path: string, mode: number): Error | undefined {
   try {
     mkdirSync(path, { mode });

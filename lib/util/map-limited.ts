@@ -1,4 +1,4 @@
-/** As `Promise.all` of `items.map(work)`, with at most `limit` under way; after a failure no further one is begun. */
+/** Like `Promise.all` of `items.map(work)`, with at most `limit` calls in progress. Starts no further call after a failure. */
 export async function mapLimited<T, R>(
   items: readonly T[],
   limit: number,

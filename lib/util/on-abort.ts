@@ -5,8 +5,8 @@ interface Waiting {
 const waitingFor = new WeakMap<AbortSignal, Set<Waiting>>();
 
 /**
- * Calls `callback` once `signal` aborts, unless the function that is returned is called before; not when it has aborted
- * already. However many callbacks wait, the signal has one listener: node takes more than ten for a leak and says so.
+ * Calls `callback` when `signal` aborts, until the returned function is called. Does nothing when it has already
+ * aborted. Registers a single listener per signal, because node warns about a leak above ten.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const all = waitingFor.get(signal) ?? listenTo(signal);

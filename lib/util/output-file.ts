@@ -5,19 +5,19 @@ import type { Writable } from 'node:stream';
 import { TEMPORARY_PREFIX } from './atomic-file.js';
 import { fileError } from './file-error.js';
 
-/** A file that the user asked for, while it is written. */
+/** A file requested by the user, while it is written. */
 export interface OutputFile {
   readonly stream: Writable;
-  /** Gives it its name, after `stream` has finished. */
+  /** Gives the file its name. Call it after `stream` has finished. */
   keep(): Promise<void>;
-  /** Removes what was written unless it was kept. Idempotent. */
+  /** Removes the file unless it was kept. Idempotent. */
   discard(): Promise<void>;
 }
 
 /**
- * Opens `path` for writing: a new file beside what it names, links followed, which takes its place in the end, so that a
- * failure leaves what was there. A device or pipe, and a link to what has no name (yet), is written to directly: a link is
- * never replaced. Throws UsageError when it cannot be opened.
+ * Opens `path` for writing: a new file beside the target of `path`, which replaces that target on success, so that a
+ * failure leaves the old file. Writes directly to devices, pipes and dangling links; a link is never replaced. Throws
+ * UsageError when it cannot be opened.
  */
 export async function createOutputFile(path: string): Promise<OutputFile> {
   try {

@@ -8,7 +8,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
-/** Parses a span of time (`90s`, `15m`, `12h`, `30d`, `2w`). Milliseconds. Throws UsageError. */
+/** Parses a duration (`90s`, `15m`, `12h`, `30d`, `2w`). Milliseconds. Throws UsageError. */
 export function parseAge(text: string): number {
   const match = /^(\d{1,6})([smhdw])$/.exec(text.trim());
   if (match !== null && Number(match[1]) > 0) return Number(match[1]) * UNIT_MS[match[2]!]!;

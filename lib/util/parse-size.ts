@@ -12,7 +12,7 @@ const FACTOR: Readonly<Record<string, number>> = {
   ti: 2 ** 40,
 };
 
-/** Parses `1000`, `64GiB`, `1.5G`, `500MB`: bytes; `k` is 1000, `Ki` is 1024. Throws UsageError. */
+/** Parses `1000`, `64GiB`, `1.5G`, `500MB` into bytes; `k` is 1000, `Ki` is 1024. Throws UsageError. */
 export function parseSize(input: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?$/.exec(input.trim().toLowerCase());
   const factor = match === null ? undefined : FACTOR[match[2]!];

@@ -1,4 +1,7 @@
-/** A file name for people: UTF-8 as it is, else each byte that is not printable ASCII as `\xNN`. Not terminal-safe yet. */
+/**
+ * A file name for display: UTF-8 unchanged, otherwise each byte that is not printable ASCII as `\xNN`. Still has to be
+ * escaped for terminals.
+ */
 export function pathText(path: Uint8Array): { readonly text: string; readonly isUtf8: boolean } {
   const bytes = Buffer.from(path.buffer, path.byteOffset, path.byteLength);
   const text = bytes.toString('utf8');

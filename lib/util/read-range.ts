@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 
 const PIECE_BYTES = 256 * 1024;
 
-/** Streams the bytes `start` to `end` (excluded) of a file that stays open whatever becomes of the stream; ends early at the file's end. */
+/** Streams the bytes from `start` to `end` (exclusive) of a file, which stays open. Ends early at the end of the file. */
 export function readRange(file: FileHandle, start: number, end: number, signal?: AbortSignal): Readable {
   const pieces = async function* (): AsyncGenerator<Buffer> {
     for (let position = start; position < end;) {

@@ -3,25 +3,25 @@ import { backoffMs } from './backoff.js';
 import { delay } from './delay.js';
 
 const DEFAULT_RETRIES = 5;
-/** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
+/** After this much progress on one connection, the count of failures restarts. Bytes. */
 const PROGRESS_BYTES = 64 * 1024;
-/** A connection that brought this much was cut by a limit of the server: there is nothing to wait for. Bytes. */
+/** After this much progress, a server limit probably cut the connection, so the next attempt starts without delay. Bytes. */
 const NO_WAIT_BYTES = 512 * 1024;
 
-/** How a download is resumed. */
 export interface ResumeOptions {
   readonly signal: AbortSignal;
-  /** Connections in a row that may break without bringing much. Default 5. */
+  /** Consecutive connections that may break without progress. Default 5. */
   readonly retries?: number | undefined;
-  /** Wait before the second of them, doubled for each further one. Default 250. Milliseconds. */
+  /** Delay before the second of them; it doubles with each further one. Default 250. Milliseconds. */
   readonly backoffBaseMs?: number | undefined;
-  /** Called once for each break, with a line for people. */
+  /** Called with a message for users on each interruption. */
   readonly onRetry?: ((message: string) => void) | undefined;
 }
 
 /**
- * Calls `receive`, and calls it again when its connection breaks in the middle of a body: it continues at byte `position()`.
- * Everything else that `receive` throws is thrown, so failures to connect are: the client has retried those.
+ * Calls `receive`, and calls it again when the connection breaks in the middle of a body; it then continues at byte
+ * `position()`. Throws all other errors of `receive`, including failures to connect, which the client has already
+ * retried.
  */
 export async function resumeBody(
   receive: () => Promise<void>,
@@ -38,7 +38,7 @@ export async function resumeBody(
       failures = brought >= PROGRESS_BYTES ? 1 : failures + 1;
       const broke = error instanceof TransportError && (brought > 0 || error.phase === 'body');
       if (!broke || failures > retries) throw error;
-      onRetry?.(`${error.message}; going on at byte ${position()}`);
+      onRetry?.(`${error.message}; resuming at byte ${position()}`);
       if (brought < NO_WAIT_BYTES) await delay(backoffMs(failures, backoffBaseMs), signal);
     }
   }

@@ -2,13 +2,14 @@ import { UsageError } from '../errors.js';
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-/** What the kernel follows at most. */
+/** The kernel's limit. */
 const MAX_LINKS = 40;
 
 /**
- * Whether this process may run programs that the file names: for root only when root alone can change what is at the path.
- * So the file, each directory on the way and each link must be root's, and none may be writable for others; a directory such
- * as /tmp, where users cannot replace each other's files, will do. False when there is no such file.
+ * True when this process may run programs that are named in the file. When running as root, only root may be able to
+ * change the file: it, each parent directory and each link must belong to root and be writable for no other user,
+ * except directories such as /tmp, in which users cannot replace each other's files. False when the file does not
+ * exist.
  */
 export function mayNamePrograms(path: string): boolean {
   if (process.geteuid!() !== 0) return true;
@@ -49,14 +50,14 @@ function othersCanReplace(stats: Stats): boolean {
   return othersCanWrite(stats) && !(stats.isDirectory() && (stats.mode & 0o1000) !== 0);
 }
 
-/** Whether the mode of a file of root's lets users other than root write. */
+/** True when the mode of a file of root permits other users to write. */
 export function othersCanWrite({ mode, gid }: Pick<Stats, 'mode' | 'gid'>): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
 }
 
-/** Of a file that names a program and that users other than root can change. */
+/** The error for a file that names a program and that users other than root can change. */
 export function programNamedError(setting: string, file: string): UsageError {
   return new UsageError(`${setting} in ${file} names a program, and users other than root can change that file`, {
-    hint: 'keep it, and the directories it is in, writable for root alone: /etc/imgtool is such a place',
+    hint: 'make the file and its parent directories writable only for root, for example in /etc/imgtool',
   });
 }

@@ -1,14 +1,14 @@
 import { CommandError } from '../errors.js';
 
-/** The search path of programs: the system's own, never one from the environment or an image (CVE-2019-14271). */
+/** The search path for programs: fixed, never taken from the environment or an image (CVE-2019-14271). */
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const KEPT_BYTES = 65536;
 
 /**
- * Runs a program by argv, without a shell, in the C locale, and resolves with its stdout (the last 64 KiB). Throws
- * CommandError with the tail of stderr when it is missing (`exitCode` undefined) or fails, AbortError when aborted
- * (the program is killed first). `hint` becomes the error's hint. `env`: variables besides PATH and LC_ALL.
+ * Runs a program by argv, without a shell, in the C locale. Resolves with its stdout (the last 64 KiB). Throws
+ * CommandError with the end of stderr when it is missing (`exitCode` undefined) or fails, AbortError when aborted
+ * (after killing the program). `hint`: the error's hint. `env`: variables in addition to PATH and LC_ALL.
  */
 export async function runProcess(
   argv: readonly [string, ...string[]],

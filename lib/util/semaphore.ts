@@ -1,4 +1,4 @@
-/** Lets at most `limit` tasks run at the same time, in the order they came. */
+/** Runs at most `limit` tasks concurrently, in the order of arrival. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -7,7 +7,7 @@ export class Semaphore {
     this.#free = Math.max(1, Math.trunc(limit));
   }
 
-  /** Runs `task` when there is room; settles as it does. */
+  /** Runs `task` when a slot is free, and settles with its result. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

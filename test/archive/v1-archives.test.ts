@@ -107,7 +107,7 @@ describe('archive: v1 images', () => {
     [
       'a JSON of another image',
       [...v1(A, undefined, ONE).slice(0, 2), { path: `${A}/json`, content: JSON.stringify({ id: B }) }],
-      /says that it is/,
+      /has the id/,
     ],
     ['a table that is none', [...v1(A, undefined, ONE), repositories([1])], /not a table/],
     ['a name that is none', [...v1(A, undefined, ONE), repositories({ 'A B': { '1': A } })], /an invalid name/],

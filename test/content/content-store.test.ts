@@ -296,7 +296,7 @@ describe('content store', () => {
         })(),
       );
       expect(error).to.be.instanceOf(DiskSpaceError);
-      expect(error.hint).to.include('free space');
+      expect(error.hint).to.include('free some space');
       await ingest.release();
       expect(ingest.growing.failed).to.equal(true);
       expect(existsSync(store.path(digestOf(bytes)))).to.equal(false);

@@ -172,7 +172,9 @@ describe('cp', () => {
     expect(readdirSync(inBox(outside))).to.deep.equal(['o']);
     expect(readdirSync(inBox('srv'))).to.deep.equal(['u']);
     expect(statSync(inBox('s')).size).to.equal(2);
-    expect(into('dangling/d').error).to.include('dangling is a symlink there, and a directory here');
+    expect(into('dangling/d').error).to.include(
+      'dangling is a symlink at the destination, but a directory at the source',
+    );
     const deep = 'self/'.repeat(60);
     expect(into('--transform', `s,^self/self/,${deep},`, 'self/self/s').error).to.include('too many symbolic links');
   });

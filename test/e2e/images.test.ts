@@ -199,7 +199,7 @@ describe('imgtool on a store of its own', () => {
   it('a store needs root rights, and says so', async () => {
     const { code, stderr } = await imgtoolAs('65534', 'pull', name);
     expect(code, stderr).to.equal(7);
-    expect(stderr).to.match(/root rights\nhint: /);
+    expect(stderr).to.match(/requires root\nhint: /);
   });
 
   it('Ctrl-C ends a pull that hangs with exit 9', async () => {

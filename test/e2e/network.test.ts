@@ -92,11 +92,11 @@ describe('imgtool on a private network', () => {
     const image = `${elsewhere(plain)}/small:1`;
     const refused = await run(['digest', image]);
     expect(refused.code).to.equal(5);
-    expect(refused.stderr).to.match(/seems to speak plain http\nhint: .*--tls-verify=false/);
+    expect(refused.stderr).to.match(/seems to use plain HTTP\nhint: .*--tls-verify=false/);
     const asked = await run(['digest', image, '--tls-verify=false']);
     expect([asked.code, asked.stdout]).to.deep.equal([0, digest]);
     expect(asked.stderr).to.match(
-      /^imgtool: warning: 0\.0\.0\.0:\d+ is spoken to by plain http: nothing is encrypted\n$/,
+      /^imgtool: warning: the connection to 0\.0\.0\.0:\d+ uses plain HTTP, which is not encrypted\n$/,
     );
   });
 
@@ -142,7 +142,7 @@ describe('imgtool on a private network', () => {
     const around = await run(['digest', image], env);
     expect([around.code, around.stdout, await ours(plain)]).to.deep.equal([0, digest, 2]);
     expect(around.stderr).to.match(
-      /^imgtool: warning: mirror 127\.0\.0\.1:\d+: .* refused the connection; asking the next/,
+      /^imgtool: warning: mirror 127\.0\.0\.1:\d+: .* refused the connection; trying the next source/,
     );
   });
 });

@@ -180,7 +180,7 @@ describe('what a command does to its own btrfs', () => {
     const device = shell(files, 'losetup --show -f disk').trim();
     try {
       const { code, stderr } = await fails('rm', 'looping');
-      expect(stderr).to.match(new RegExp(`${device} uses a file in it: .*/disk\nhint: .*losetup -d ${device}`));
+      expect(stderr).to.match(new RegExp(`${device} uses the file .*/disk\nhint: .*losetup -d ${device}`));
       expect(code).to.equal(7);
       expect(await imgtool(root, 'containers')).to.contain('looping');
     } finally {

@@ -190,7 +190,7 @@ describe('run: safety', () => {
       [['--', 'empty'], 126, /neither a binary nor a script that starts with #!/],
       [['--', 'lost'], 127, /lost needs \/no\/such/],
       [['--', 'dynamic'], 127, /dynamic needs .*ld-linux/],
-      [['--', 'private'], 126, /may not be executed/],
+      [['--', 'private'], 126, /cannot be executed by this user/],
     ] as const) {
       for (const flags of status === 126 ? [[]] : [['-v', `${directory}:/mnt`]]) {
         const result = inBox('-u', 'app', ...flags, 'odd', ...args);
@@ -214,8 +214,8 @@ describe('run: safety', () => {
     const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-ec', script], { encoding: 'utf8', env });
     expect([status, stderr]).to.deep.equal([
       125,
-      'imgtool: run base:1 failed: no container can be started here: the root directory is a chroot and not a mount point\n' +
-        'hint: mount the directory on itself before chroot: mount --bind DIR DIR\n',
+      'imgtool: run base:1 failed: cannot start containers: the root directory is a chroot and not a mount point\n' +
+        'hint: bind-mount the directory onto itself before chroot: mount --bind DIR DIR\n',
     ]);
   });
 });

@@ -51,7 +51,7 @@ describe('run', () => {
     spawnSync(IMGTOOL, ['--root', root, '--progress', 'none', 'run', ...args], { input, encoding: 'utf8' });
   /** Without what is said on machines whose control groups cannot be used. */
   const errorsOf = ({ stderr }: SpawnSyncReturns<string>): string =>
-    stderr.replace(/^imgtool: no control group for the container: .*\n/m, '');
+    stderr.replace(/^imgtool: cannot create a control group for the container: .*\n/m, '');
   const leftovers = (): string[] => readdirSync(join(root, 'run'));
   const started = new Set<ChildProcess>();
   const start = async (...args: string[]): Promise<ChildProcess> => {
@@ -216,7 +216,7 @@ describe('run', () => {
       [['--runtime', 'no-such-runtime', 'base:1'], 7, 'hint: install crun or runc'],
       [['--name', 'other', 'box', '--', 'true'], 2, 'leave out --name'],
       [['none:1'], 3, 'none:1'],
-      [['--entrypoint', '', 'base:1'], 2, 'no command to run'],
+      [['--entrypoint', '', 'base:1'], 2, 'no default command'],
     ] as const) {
       const result = inBox([...args]);
       expect(result.status, args.join(' ')).to.equal(status);
@@ -297,7 +297,9 @@ describe('run', () => {
     for (const program of programs) {
       const result = inBox(['--runtime', program, name, '--', 'sh', '-c', command]);
       expect([result.stdout, result.status], program).to.deep.equal(['ok\n', 5]);
-      expect(result.stderr).to.match(/mknod: .*not permitted[^]*zero: Permission denied[^]*no control group/);
+      expect(result.stderr).to.match(
+        /mknod: .*not permitted[^]*zero: Permission denied[^]*cannot create a control group/,
+      );
     }
     expect(leftovers()).to.deep.equal([]);
   });

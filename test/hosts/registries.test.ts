@@ -147,7 +147,7 @@ describe('registries.conf and daemon.json', () => {
   it('refuses a location that is a host without a repository for a name that is all prefix', async () => {
     const sources = await load('[[registry]]\nprefix="old.example/app"\nlocation="new.example"\n');
     expect(shown(sources, 'old.example/app/x')).to.deep.equal(['new.example/x']);
-    expect(() => sources.of('old.example', 'app')).to.throw(UsageError, /conf makes no sense: .* has no repository$/);
+    expect(() => sources.of('old.example', 'app')).to.throw(UsageError, /conf is invalid: .* has no repository$/);
   });
 
   it('knows the full names of aliases, whole names without a host alone, the last file wins', async () => {
@@ -167,24 +167,24 @@ describe('registries.conf and daemon.json', () => {
       ...['docker://fedora', 'library/fedora', 'oci:fedora', 'store:fedora', '', ':1', '__proto__'].map(same),
     ] as const)
       expect(full(name), name).to.equal(want);
-    expect(() => full('bad:1')).to.throw(UsageError, /conf makes no sense: the alias "bad" is not for HOST/);
+    expect(() => full('bad:1')).to.throw(UsageError, /conf is invalid: the alias "bad" does not stand for HOST/);
   });
 
   const bad: readonly { readonly text: string; readonly want: RegExp }[] = [
-    { text: '[[registry]]\nlocation = ', want: /conf makes no sense: / },
+    { text: '[[registry]]\nlocation = ', want: /conf is invalid: / },
     { text: '[registry]\nlocation="a"', want: /is not a list/ },
     { text: '[[registry]]\nblocked=true', want: /neither prefix nor location/ },
     { text: '[[registry]]\nprefix="a.example"', want: /a\.example has no location/ },
     {
       text: '[[registry]]\nlocation="a"\n[[registry.mirror]]\nlocation="b"\npull-from-mirror="x"',
-      want: /is none of all/,
+      want: /is not one of all/,
     },
     ...['https://a.example', 'a b', 'a.example?x', 'a.example//b', '*.example'].map((location) => ({
       text: `[[registry]]\nlocation="${location}"`,
       want: /is not HOST\[:PORT\]\[\/PATH\]$/,
     })),
     { text: '[[registry]]\nlocation="a"\n[[registry.mirror]]\nlocation="http://b"', want: /"http:\/\/b" is not HOST/ },
-    { text: '[registries.search]\nregistries=["a"]', want: /of version 1/ },
+    { text: '[registries.search]\nregistries=["a"]', want: /version 1 format/ },
   ];
   for (const { text, want } of bad)
     it(`refuses ${JSON.stringify(text)}`, async () => {

@@ -233,7 +233,7 @@ describe('http client', () => {
     const refused: { name: string; location: string; why: RegExp; times?: number }[] = [
       { name: 'a loop', location: '/', why: /in a loop/ },
       { name: 'another scheme', location: 'file:///etc/passwd', why: /not http/ },
-      { name: 'no URL', location: 'http://[', why: /not a URL/ },
+      { name: 'no URL', location: 'http://[', why: /an invalid URL/ },
     ];
     for (const { name, location, why } of refused) {
       it(`refuses ${name} (case 31)`, async () => {
@@ -395,7 +395,7 @@ describe('http client', () => {
       const server = await serve();
       const error = await failing(server.url.replace('http:', 'https:'), { retries: 0 });
       expect(error.phase).to.equal('tls');
-      expect(error.message).to.match(/plain http/);
+      expect(error.message).to.match(/plain HTTP/);
       expect(error.hint).to.match(/--tls-verify=false/);
     });
 

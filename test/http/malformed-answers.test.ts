@@ -73,7 +73,7 @@ describe('http client, malformed answers', () => {
       // What one client has learned, another one knows.
       expect(await get(client({ knownHosts }), url)).to.equal('hello');
       expect(said).to.have.length(1);
-      expect(said[0]).to.match(/^warning: 127\.0\.0\.1:\d+ sends answers that break the rules of HTTP \(HPE_\w+\)/);
+      expect(said[0]).to.match(/^warning: 127\.0\.0\.1:\d+ sends invalid HTTP responses \(HPE_\w+\)/);
       expect(sockets).to.have.length(4);
     });
 
@@ -95,7 +95,7 @@ describe('http client, malformed answers', () => {
     it(`are refused with ${what}`, async () => {
       const error = await rejection(get(client({ retries: 0 }), await serve(() => answer)));
       expect(error).to.be.instanceOf(TransportError);
-      expect(error.message).to.match(/sends an answer that breaks the rules of HTTP \(HPE_\w+\)$/);
+      expect(error.message).to.match(/sent an invalid HTTP response \(HPE_\w+\)$/);
     });
 
   it('cannot pass for the answer to another request (response smuggling)', async () => {

@@ -107,7 +107,7 @@ describe('http over TLS', () => {
       const lax = client({ tls: () => ({ ...ca, verify: false }), warn });
       for (let i = 0; i < 2; i++) expect(await get(lax, `https://0.0.0.0:${port}/`)).to.equal('ok');
       expect(warnings).to.deep.equal([
-        `warning: 0.0.0.0:${port} is spoken to by https without a certificate that can be trusted`,
+        `warning: the connection to 0.0.0.0:${port} uses HTTPS without a trusted certificate`,
       ]);
     });
 
@@ -117,7 +117,7 @@ describe('http over TLS', () => {
     const lax = client({ tls: () => ({ verify: false }), warn: (line) => void warnings.push(line) });
     expect(await get(lax, `https://127.0.0.1:${port}/`)).to.equal('ok');
     expect(warnings).to.deep.equal([
-      `warning: 127.0.0.1:${port} is spoken to by https without a certificate that can be trusted`,
+      `warning: the connection to 127.0.0.1:${port} uses HTTPS without a trusted certificate`,
     ]);
   });
 
@@ -136,14 +136,16 @@ describe('http over TLS', () => {
     const http = client({ warn: (line) => warnings.push(line) });
     const port = new URL(server.url).port;
     for (const host of ['127.0.0.1', '0.0.0.0', '0.0.0.0']) await get(http, `http://${host}:${port}/`);
-    expect(warnings).to.deep.equal([`warning: 0.0.0.0:${port} is spoken to by plain http: nothing is encrypted`]);
+    expect(warnings).to.deep.equal([
+      `warning: the connection to 0.0.0.0:${port} uses plain HTTP, which is not encrypted`,
+    ]);
   });
 
   it('says that a host speaks plain http where https was asked', async () => {
     const server = await startScript();
     closing.push(() => server.close());
     const error = await rejection(get(client({}), `https://${server.host}/`));
-    expect(error.message).to.match(/does not answer https; it seems to speak plain http$/);
+    expect(error.message).to.match(/does not speak HTTPS; it seems to use plain HTTP$/);
   });
 
   it('shows a client certificate, and says so when the host wants one', async () => {
@@ -169,6 +171,6 @@ describe('http over TLS', () => {
     const other = await authority.issue('DNS:client');
     const tls = { cert: other.cert, key: good.key };
     const error = await rejection(get(client({ tls: () => tls }), 'https://127.0.0.1:1/'));
-    expect(error.message).to.match(/^the certificates for 127\.0\.0\.1:1 cannot be used: /);
+    expect(error.message).to.match(/^cannot use the certificates for 127\.0\.0\.1:1: /);
   });
 });

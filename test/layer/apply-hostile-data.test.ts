@@ -227,7 +227,7 @@ describe('hostile layers: data', () => {
         const { notes, size } = await use.sandbox.applyBlob(compress(whole));
         expect(use.sandbox.tree()).to.deep.equal(['f = abc']);
         expect(size).to.equal(whole.length);
-        expect(notes.join()).to.include('follows the end');
+        expect(notes.join()).to.include('data after the end');
       });
     }
     it('a gigabyte that zstd packs 20,000 to 1', async () => {

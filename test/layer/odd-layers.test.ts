@@ -176,9 +176,7 @@ describe('odd layers that peers take', () => {
     const { notes } = await sandbox.applyBlob(
       Buffer.concat([pax({ 'SCHILY.acl.access': acl }), member('f', 'abc'), END]),
     );
-    expect(notes).to.deep.equal([
-      'f: attribute system.posix_acl_access left out: it names users without their numbers',
-    ]);
+    expect(notes).to.deep.equal(['f: attribute system.posix_acl_access left out: it refers to users by name']);
   });
 
   for (const [name, archive] of Object.entries({

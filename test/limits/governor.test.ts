@@ -163,7 +163,7 @@ describe('limits/governor', () => {
       const headers = { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '3;w=21600' };
       for (let i = 0; i < 2; i++) await one.answered(HOST, { status: 200, headers, sentAt: sharedClock() });
       expect(await turnMs(one)).to.be.below(30_000);
-      expect(lines).to.deep.equal([`warning: ${HOST} says that 3 of 100 requests are left`]);
+      expect(lines).to.deep.equal([`warning: ${HOST} allows only 3 more of 100 requests`]);
     });
 
     for (const [headers, expected] of [

@@ -104,7 +104,7 @@ describe('operations/fetch-blob', () => {
     const result = await fetch([...steps, rest(280_000)], { retries: 1, onRetry: (line) => retries.push(line) });
     expect(result).to.deep.equal({ received: bytes.length, refetched: false });
     expect(retries).to.have.length(4);
-    expect(retries[1]).to.include('going on at byte 140000');
+    expect(retries[1]).to.include('resuming at byte 140000');
     await expectPublished();
   });
 
@@ -118,7 +118,7 @@ describe('operations/fetch-blob', () => {
     const steps = [whole({ cutAt: 100 }), rest(100, { cutAt: 100 }), rest(200, { cutAt: 100 })];
     const error = await rejection(fetch(steps, { retries: 2 }));
     expect(error).to.be.instanceOf(TransportError);
-    expect(error.message).to.include('in the middle of a body');
+    expect(error.message).to.include('in the middle of the body');
     expect(await heldNow()).to.equal(300);
   });
 
@@ -227,7 +227,7 @@ describe('operations/fetch-blob', () => {
     const wrong = randomBytes(bytes.length);
     const error = await rejection(fetch([whole({ body: wrong }), whole({ body: wrong })]));
     expect(error).to.be.instanceOf(DigestMismatchError);
-    expect(error.hint).to.include('nothing of it was kept');
+    expect(error.hint).to.include('none of it was kept');
     expect(await readdir(join(root, 'ingest'))).to.deep.equal([]);
   });
 

@@ -43,7 +43,7 @@ describe('sync --queue', () => {
       const { copied, upToDate, failed } = seen.report;
       expect(copied + upToDate).to.equal(75);
       expect(failed).to.equal(0);
-      expect(seen.ended.stderr).to.include('trying again until it is back');
+      expect(seen.ended.stderr).to.include('retrying until it is back');
     } finally {
       await served.stop();
     }

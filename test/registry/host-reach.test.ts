@@ -24,7 +24,7 @@ describe('registry: a public one', () => {
       const descriptor = { mediaType: 'x/y', digest: digestOf(Buffer.from('a')), size: 1, urls: [target] };
       const error = await rejection(foreignBlob(descriptor, { http, namedBy: '1.1.1.1' }).open({ signal }));
       expect(error).to.be.instanceOf(NotFoundError);
-      expect(error.message).to.include('is an address of a private network');
+      expect(error.message).to.include('is an address in a private network');
       expect(http.statistics.requests).to.equal(0);
       await http.close();
 

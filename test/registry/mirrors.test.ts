@@ -77,7 +77,7 @@ describe('mirrors of a registry', () => {
     const reader = await open(mirror.host);
     for (const tag of ['1', '2']) await reader.manifest({ tag }, { signal });
     expect(warnings).to.have.length(1);
-    expect(warnings[0]).to.match(/^warning: mirror 127\.0\.0\.1:\d+: .*; asking the next$/);
+    expect(warnings[0]).to.match(/^warning: mirror 127\.0\.0\.1:\d+: .*; trying the next source$/);
   });
 
   it('asks a mirror that cannot be reached once', async () => {

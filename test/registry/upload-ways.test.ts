@@ -166,7 +166,7 @@ describe('registry v2, an upload', () => {
     const repository = await writer(begin('/1'), put('/1', short, MiB, tooLarge));
     const error = await rejection(upload(repository, short));
     expect(error).to.be.instanceOf(RegistryError);
-    expect(error.message).to.include('does not take 1048576 bytes in one request (status 413)');
+    expect(error.message).to.include('does not accept 1048576 bytes in one request (status 413)');
     expect(error.hint).to.include('client_max_body_size');
   });
 

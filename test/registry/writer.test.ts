@@ -388,7 +388,7 @@ describe('registry v2, writing', () => {
         const repository = await client.openWriter({ host: secure.host, repository: 'a/b' }, { signal });
         const error = await rejection(upload(repository, small));
         expect(error).to.be.instanceOf(RegistryError);
-        expect(error.message).to.include('plain http');
+        expect(error.message).to.include('plain HTTP');
       } finally {
         await secure.close();
       }
@@ -532,7 +532,7 @@ describe('registry v2, writing', () => {
         const old = buildSchema1(Buffer.from(JSON.stringify({ ...platform, rootfs })), [], { name: 'a', tag: 'x' });
         const descriptor = { mediaType: MEDIA_TYPE.dockerSchema1Signed, digest: old.digest, size: old.bytes.length };
         const refused = repository.putManifest({ bytes: old.bytes, descriptor }, { tag: 'x' }, { signal });
-        expect((await rejection(refused)).hint).to.include('may not take Docker schema 1');
+        expect((await rejection(refused)).hint).to.include('may not accept Docker schema 1');
       });
     });
   }

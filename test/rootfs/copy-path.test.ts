@@ -100,7 +100,9 @@ describe('copyPath', () => {
     shell(root, `mkdir merge merge2; ln -s ${outside}/secret merge/two; ln -s ${outside} merge2/sub`);
     await copy(here('tree/.'), there('/merge'));
     expect(lstatSync(inRoot('merge/two')).isFile()).to.equal(true);
-    expect((await rejection(copy(here('tree/.'), there('/merge2')))).message).to.contain('sub is a symlink there');
+    expect((await rejection(copy(here('tree/.'), there('/merge2')))).message).to.contain(
+      'sub is a symlink at the destination',
+    );
     expect(readdirSync(outside)).to.deep.equal(['secret']);
     expect(readFileSync(join(outside, 'secret'), 'utf8')).to.equal('secret\n');
   });
@@ -119,7 +121,7 @@ describe('copyPath', () => {
     try {
       await copy(here('tree/.'), here('bare/new'));
       expect(readdirSync(join(directory, 'bare/new')).sort()).to.deep.equal(['sub', 'two']);
-      expect(notes).to.deep.equal(['attribute trusted.mark left out: not possible there']);
+      expect(notes).to.deep.equal(['attribute trusted.mark left out: not supported at the destination']);
     } finally {
       shell(directory, 'umount bare');
     }

@@ -132,7 +132,7 @@ describe('server: memory and time of every request are bounded', () => {
     const bomb = gzipSync(Buffer.alloc(200 * 1024 * 1024));
     const answer = await registry.send('PUT', `/v1/images/${id}/layer`, { body: bomb });
     expect(answer.status).to.equal(400);
-    expect(answer.body.toString()).to.contain('expands to more than 67108864 bytes');
+    expect(answer.body.toString()).to.contain('expands to more than the limit of 67108864 bytes');
     expect((await registry.files()).filter((file) => /layer$|temporary\//.test(file))).to.deep.equal([]);
   });
 

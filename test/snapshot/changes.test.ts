@@ -192,7 +192,7 @@ describe('snapshot/changes', () => {
     btrfs('subvolume', 'create', join(dir, 'other'));
     btrfs('subvolume', 'snapshot', '-r', join(dir, 'other'), join(dir, 'unrelated'));
     await changes({ lower: join(dir, 'unrelated'), upper: base, onNote: (line) => notes.push(line) });
-    expect(notes.join('\n')).to.match(/holds a subvolume\n.*neither tree is a snapshot of the other/);
+    expect(notes.join('\n')).to.match(/contains a subvolume\n.*neither tree is a snapshot of the other/);
   });
 
   it('an empty directory in the place of a subvolume is not the same as a real one', async () => {

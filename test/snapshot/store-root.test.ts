@@ -268,7 +268,7 @@ describe('snapshot/store-root', () => {
       truncateSync(`${root}.btrfs`, SIZE);
       const damaged = await rejection(create());
       expect(damaged).to.be.instanceOf(StoreError);
-      expect(damaged.hint).to.contain('does not hold a btrfs');
+      expect(damaged.hint).to.contain('contains no btrfs');
     });
 
     it('refuses a version it does not know, and a damaged store.json', async () => {
@@ -357,7 +357,7 @@ describe('snapshot/store-root', () => {
     // The code under test may lie where nobody may read: a process of root gives its rights away after loading.
     const drop = 'process.setgid(65534); process.setuid(65534);';
     for (const path of [root, join(tmpdir(), 'imgtool-no-such-store')])
-      expect(await inProcess(drop + attempt(path))).to.match(/^ERR_IMGTOOL_STORE .*needs root rights.*sudo/);
+      expect(await inProcess(drop + attempt(path))).to.match(/^ERR_IMGTOOL_STORE .*requires root.*sudo/);
   });
 
   it('says what to install when mkfs.btrfs is missing, and leaves nothing behind', () => {

@@ -1,11 +1,11 @@
 import { COUNT, NEXT_CODE, SORTED, WEIGHT } from './memory';
 
-/** The symbol in an entry of SORTED, below its uses. */
+/** The symbol in an entry of SORTED; its uses are above. */
 const SYMBOL: u32 = 511;
 
 /**
- * Makes the Huffman code of `symbols` symbols from their uses: bits at most `maxBits`, at least two codes, so that the code is
- * complete, which not every decoder can do without.
+ * Creates the Huffman code of `symbols` symbols from their uses, with at most `maxBits` bits. It has at least two codes
+ * and so is complete, which some decoders require.
  */
 export function makeCode(uses: usize, symbols: u32, bits: usize, codes: usize, maxBits: u32): void {
   memory.fill(bits, 0, symbols);
@@ -30,7 +30,7 @@ export function makeCode(uses: usize, symbols: u32, bits: usize, codes: usize, m
   assignCodes(symbols, bits, codes, maxBits);
 }
 
-/** Shell sort; equal uses by symbol, so that nothing is left open. */
+/** Shell sort. Sorts equal uses by symbol, so that the result is deterministic. */
 function sortByUses(used: u32): void {
   for (let gap: u32 = 121; gap > 0; gap = gap / 3) {
     for (let i = gap; i < used; i++) {
@@ -50,10 +50,10 @@ function weight(index: u32): u32 {
   return load<u32>(WEIGHT + (index << 2));
 }
 
-/** COUNT of the codes by bits: the tree is built in place, in the way of Moffat and Katajainen. */
+/** Computes COUNT, the number of codes per length. Builds the tree in place (Moffat and Katajainen). */
 function countBits(used: u32, maxBits: u32): void {
   for (let i: u32 = 0; i < used; i++) store<u32>(WEIGHT + (i << 2), load<u32>(SORTED + (i << 2)) >> 9);
-  // Inner nodes are made from the left; what one was made into becomes its parent's index.
+  // Inner nodes are created from the left; a merged node's entry becomes the index of its parent.
   let root: u32 = 0;
   let leaf: u32 = 0;
   for (let node: u32 = 0; node < used - 1; node++) {
@@ -66,7 +66,7 @@ function countBits(used: u32, maxBits: u32): void {
     }
     store<u32>(WEIGHT + (node << 2), sum);
   }
-  // Parents become depths, from the root at the right end.
+  // Converts parents to depths, from the root at the right end.
   store<u32>(WEIGHT + ((used - 2) << 2), 0);
   for (let node = <i32>used - 3; node >= 0; node--) store<u32>(WEIGHT + (node << 2), weight(weight(node)) + 1);
   memory.fill(COUNT, 0, 64);
@@ -81,7 +81,7 @@ function countBits(used: u32, maxBits: u32): void {
   }
 }
 
-/** Makes longer codes of shorter ones until those that were cut to `maxBits` fit. */
+/** Lengthens shorter codes until those cut to `maxBits` fit. */
 function limitBits(maxBits: u32): void {
   let space: u32 = 0;
   for (let length: u32 = 1; length <= maxBits; length++)
@@ -100,7 +100,7 @@ function change(length: u32, by: i32): void {
   store<u32>(at, load<u32>(at) + by);
 }
 
-/** The canonical codes (RFC 1951, 3.2.2) for the bits given. */
+/** Assigns the canonical codes (RFC 1951, 3.2.2) for the given lengths. */
 export function assignCodes(symbols: u32, bits: usize, codes: usize, maxBits: u32): void {
   memory.fill(COUNT, 0, 64);
   for (let symbol: u32 = 0; symbol < symbols; symbol++) change(load<u8>(bits + symbol), 1);
@@ -119,7 +119,7 @@ export function assignCodes(symbols: u32, bits: usize, codes: usize, maxBits: u3
   }
 }
 
-/** The lowest 16 bits, the first last. */
+/** Reverses the lowest 16 bits. */
 function reverse(code: u32): u32 {
   code = ((code >> 8) & 0xff) | ((code & 0xff) << 8);
   code = ((code >> 4) & 0x0f0f) | ((code & 0x0f0f) << 4);

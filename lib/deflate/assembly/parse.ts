@@ -12,38 +12,38 @@ import {
 import { MAX_LENGTH, MIN_LENGTH } from './slots';
 
 const WINDOW: u32 = 1 << 15;
-/** Data of a block at most. */
+/** Maximum data of a block. Bytes. */
 const MAX_BLOCK: u32 = 1 << 17;
-/** A match of this length is not compared with the other one. */
+/** A match of this length is not compared with the other candidate. */
 const GOOD_LENGTH: u32 = 32;
-/** So many literals without a match make the search take one more step at once: what does not compress costs little. */
+/** After this many literals (as a shift) without a match, the search step grows by one, so that incompressible data costs little. */
 const SKIP_SHIFT: u32 = 7;
-/** Matches are searched only where so much can be read: eight bytes at the position and at the next. */
+/** Matches are searched only where this much can be read: eight bytes at the position and at the next one. */
 const LOOKAHEAD: usize = 9;
 
 let position: usize = 0;
 let end: usize = 0;
 
-/** What `parse` found: data from here, of so many bytes, in so many sequences and the literals behind them. */
+/** The result of `parse`: the start and size of the data, its sequences, and the literals after them. */
 export let blockStart: usize = 0;
 export let blockSize: u32 = 0;
 export let sequences: u32 = 0;
 
-/** Begins with `size` bytes behind `dictionary` bytes (at most WINDOW) at INPUT_AT. */
+/** Starts with `size` bytes after `dictionary` bytes (at most WINDOW) at INPUT_AT. */
 export function beginParse(dictionary: u32, size: u32): void {
-  // Stale positions would not be wrong, but the output would depend on what came before.
+  // Stale positions would be valid, but the output would depend on previous data.
   memory.fill(HASHES, 0, 4 << HASH_BITS);
   position = INPUT_AT + dictionary;
   end = position + size;
   for (let at = INPUT_AT; at + 4 <= position; at++) insert(at);
 }
 
-/** Whether there is data that has not been parsed. */
+/** True when there is unparsed data. */
 export function more(): bool {
   return position < end;
 }
 
-/** Where the last two positions with the same hash of four bytes are kept. */
+/** The entry for the last two positions with the same hash of four bytes. */
 function bucket(four: u32): usize {
   return HASHES + ((<usize>((four * 0x9e3779b1) >>> (32 - HASH_BITS))) << 2);
 }
@@ -58,7 +58,7 @@ function countLiteral(at: usize): void {
   store<u32>(uses, load<u32>(uses) + 1);
 }
 
-/** Length of the match of `at` with `from` before it, the first eight bytes of which are the same. */
+/** Length of the match between `at` and the earlier `from`, whose first eight bytes are equal. */
 function extend(from: usize, at: usize): u32 {
   const limit = min(at + MAX_LENGTH, end);
   let next = at + 8;
@@ -72,11 +72,11 @@ function extend(from: usize, at: usize): u32 {
 }
 
 /**
- * Finds literals and matches for the next block, and counts their symbols. A sequence is the number of literals (32 bits), the
- * length of the match (9), the slot of its distance (5), the extra bits of that.
+ * Finds literals and matches for the next block and counts their symbols. A sequence consists of the number of literals
+ * (32 bits), the length of the match (9), the slot of its distance (5) and that slot's extra bits.
  *
- * Position and next position are looked up together, with two candidates and one, without a branch: what is a literal and what is
- * not cannot be predicted, and each wrong guess costs more than all of the lookup.
+ * Looks up a position and the next one together, with two candidates and one, without branches: whether a byte is a
+ * literal cannot be predicted, and each misprediction costs more than the whole lookup.
  */
 export function parse(): void {
   memory.fill(LITERAL_USES, 0, USES_END - LITERAL_USES);
@@ -90,8 +90,8 @@ export function parse(): void {
   while (at < searchable && sequence < full) {
     const here = load<u64>(at);
     const next = load<u64>(at, 1);
-    // What is kept are 16 bits of a position: one out of reach gives a wrong distance, and the bytes there are compared.
-    // They never lie before the data, as INPUT_AT is what 0 stands for.
+    // Only 16 bits of a position are stored: one out of reach yields a wrong distance, whose bytes are then compared.
+    // They never precede the data, because 0 stands for INPUT_AT.
     let entry = bucket(<u32>here);
     let kept = load<u32>(entry);
     store<u32>(entry, (kept << 16) | ((<u32>at) & 0xffff));
@@ -101,7 +101,7 @@ export function parse(): void {
     kept = load<u32>(entry);
     store<u32>(entry, (kept << 16) | ((<u32>(at + 1)) & 0xffff));
     const nextNear = (<u32>(at + 1) - kept) & 0xffff;
-    // Equal bytes, up to eight. A distance of 0 is out of reach.
+    // The number of equal bytes, up to eight. A distance of 0 is out of reach.
     let nearLength = select<u32>((<u32>ctz(load<u64>(at - near) ^ here)) >> 3, 0, near - 1 < WINDOW);
     let farLength = select<u32>((<u32>ctz(load<u64>(at - far) ^ here)) >> 3, 0, far - 1 < WINDOW);
     const lengthNext = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < WINDOW);
@@ -138,7 +138,7 @@ export function parse(): void {
     store<u32>(lengthUses, load<u32>(lengthUses) + 1);
     const distanceUses = DISTANCE_USES + ((<usize>slot) << 2);
     store<u32>(distanceUses, load<u32>(distanceUses) + 1);
-    // A loop over all positions of the match would find a little more, and end at a place that cannot be predicted.
+    // Inserting all positions of the match would compress slightly better, but the end of that loop cannot be predicted.
     insert(at + 1 + <usize>!later);
     insert(at + 3);
     if (length > 6) {
@@ -151,7 +151,7 @@ export function parse(): void {
   }
   if (at >= searchable && searchable + LOOKAHEAD >= end) for (; at < end; at++) countLiteral(at);
   store<u64>(sequence, <u64>(at - literals));
-  // The end of the block.
+  // The end-of-block symbol.
   store<u32>(LITERAL_USES, 1, 256 << 2);
   position = at;
   blockSize = <u32>(at - blockStart);

@@ -9,17 +9,17 @@ export function lengthBase(slot: u32): u32 {
   return slot === 28 ? MAX_LENGTH : ((4 + (slot & 3)) << ((slot >> 2) - 1)) + 3;
 }
 
-/** Bits that follow the code of a length's slot. */
+/** The number of bits after the code of a length's slot. */
 export function lengthExtraBits(slot: u32): u32 {
   return slot < 8 || slot === 28 ? 0 : (slot >> 2) - 1;
 }
 
-/** Bits that follow the code of a distance's slot. */
+/** The number of bits after the code of a distance's slot. */
 export function distanceExtraBits(slot: u32): u32 {
   return slot < 4 ? 0 : (slot >> 1) - 1;
 }
 
-/** Fills LENGTH_SLOT, once. */
+/** Fills LENGTH_SLOT; called once. */
 export function makeLengthSlots(): void {
   for (let slot: u32 = 0; slot < 29; slot++) {
     const base = lengthBase(slot);

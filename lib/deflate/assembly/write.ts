@@ -24,14 +24,14 @@ import { distanceExtraBits, lengthBase, lengthExtraBits, MAX_LENGTH } from './sl
 const END_OF_BLOCK: u32 = 256;
 const MAX_BITS: u32 = 15;
 const MAX_STORED: u32 = 65535;
-/** Kinds of block, with the bit for "not the last" below. */
+/** Block types, shifted past the bit for the last block. */
 const STORED: u32 = 0;
 const FIXED: u32 = 2;
 const DYNAMIC: u32 = 4;
-/** The order in which the bits of the precode are written (RFC 1951, 3.2.7). */
+/** The order of the precode's lengths (RFC 1951, 3.2.7). */
 const ORDER = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
 
-/** End of what is written, and up to seven bits that do not fill a byte yet. */
+/** End of the output, and up to seven bits that do not yet fill a byte. */
 let output: usize = 0;
 let held: u64 = 0;
 let heldBits: u64 = 0;
@@ -41,13 +41,13 @@ export function beginOutput(): void {
   held = heldBits = 0;
 }
 
-/** Ends on a byte boundary, by an empty stored block if need be; the bytes of output. */
+/** Ends on a byte boundary, with an empty stored block if needed. Returns the size of the output in bytes. */
 export function endOutput(): u32 {
   if (heldBits > 0) writeStored(0);
   return <u32>(output - OUTPUT_AT);
 }
 
-/** At most 57 bits between two calls of `flush`. */
+/** Appends bits; at most 57 between two calls of `flush`. */
 function put(value: u64, bits: u32): void {
   held |= value << heldBits;
   heldBits += bits;
@@ -64,7 +64,7 @@ function flush(): void {
   heldBits &= 7;
 }
 
-/** Writes what was parsed as one block, in the kind that takes the fewest bits. */
+/** Writes the parsed data as one block of the smallest type. */
 export function writeBlock(): void {
   makeCode(LITERAL_USES, LITERALS, LITERAL_BITS, LITERAL_CODE, MAX_BITS);
   makeCode(DISTANCE_USES, DISTANCES, DISTANCE_BITS, DISTANCE_CODE, MAX_BITS);
@@ -110,15 +110,15 @@ export function writeBlock(): void {
   writeSequences();
 }
 
-/** Symbols up to the last that has a code, at least `least`. */
+/** The number of symbols up to the last one with a code, at least `least`. */
 function usedSymbols(bits: usize, symbols: u32, least: u32): u32 {
   while (symbols > least && load<u8>(bits + symbols - 1) === 0) symbols--;
   return symbols;
 }
 
-/** The code of code lengths and what is written with it; number of PRECODE_ITEMS. */
+/** Creates the code of the code lengths and the items encoded with it. Returns the number of PRECODE_ITEMS. */
 function makePrecode(literals: u32, distances: u32): u32 {
-  // One run may go on from one to the other.
+  // A run may extend from one table into the other.
   memory.copy(LITERAL_BITS + literals, DISTANCE_BITS, distances);
   const total = literals + distances;
   let items: u32 = 0;
@@ -176,7 +176,7 @@ function fixedBits(symbol: u32): u32 {
 }
 
 function useFixedCodes(): void {
-  // The two last lengths take part in the code, but stand for nothing.
+  // The last two lengths are part of the code but unused.
   for (let symbol: u32 = 0; symbol < 288; symbol++) store<u8>(LITERAL_BITS + symbol, <u8>fixedBits(symbol));
   memory.fill(DISTANCE_BITS, 5, DISTANCES);
   assignCodes(288, LITERAL_BITS, LITERAL_CODE, MAX_BITS);

@@ -5,10 +5,10 @@ import type { GrowingFile } from '../../util/index.js';
 import { SourceFailedError } from '../source-failed-error.js';
 import { StoppedError } from '../stopped-error.js';
 
-/** Bytes read at once; holds any gzip header (MAX_GZIP_HEADER_BYTES). */
+/** Size of the read buffer; holds any gzip header (MAX_GZIP_HEADER_BYTES). */
 const BUFFER_BYTES = 256 * 1024;
 
-/** Window over a blob file that may still grow: `bytes[start..end)` are read and not consumed yet. Blocks its thread. */
+/** A window over a blob file that may still grow: `bytes[start..end)` has been read but not consumed. Blocks its thread. */
 export class BlobReader {
   readonly bytes = new Uint8Array(BUFFER_BYTES);
   readonly address = addressOf(this.bytes);
@@ -23,7 +23,7 @@ export class BlobReader {
     this.#stopped = stopped;
   }
 
-  /** Begins with the first byte of another file. */
+  /** Switches to another file, at its first byte. */
   open(fd: number, growing: GrowingFile): void {
     this.#fd = fd;
     this.#growing = growing;
@@ -37,7 +37,7 @@ export class BlobReader {
   }
 
   /**
-   * Reads more behind what is not consumed yet; false at the end of the (verified) file. Throws SourceFailedError,
+   * Reads more after the unconsumed bytes. Returns false at the end of the (verified) file. Throws SourceFailedError,
    * StoppedError.
    */
   fill(): boolean {
@@ -53,13 +53,13 @@ export class BlobReader {
     if (length <= this.#offset) return false;
     const count = Math.min(length - this.#offset, this.bytes.length - this.end);
     const read = readSync(this.#fd, this.bytes, this.end, count, this.#offset);
-    if (read === 0) throw new LayerFormatError('the layer blob is shorter than was announced');
+    if (read === 0) throw new LayerFormatError('the layer blob is shorter than announced');
     this.end += read;
     this.#offset += read;
     return true;
   }
 
-  /** Tries to have at least `count` bytes in the window; false when the file ends before. */
+  /** Tries to fill the window with at least `count` bytes. Returns false when the file ends before. */
   ensure(count: number): boolean {
     while (this.end - this.start < count) if (!this.fill()) return false;
     return true;

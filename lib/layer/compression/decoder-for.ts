@@ -7,8 +7,8 @@ import { ZstdDecoder } from './zstd-decoder.js';
 import type { InflateEngine } from './inflate-engine.js';
 
 /**
- * Tells from its first bytes how the blob that was opened is compressed, and what decompresses it. One decoder of a thread
- * at a time. Throws UnsupportedMediaTypeError, and what reading throws.
+ * Detects the compression of the opened blob from its first bytes and returns a decoder for it. Each thread uses one
+ * decoder at a time. Throws UnsupportedMediaTypeError and the errors of reading.
  */
 export function decoderFor(
   blob: BlobReader,

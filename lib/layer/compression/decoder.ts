@@ -1,13 +1,16 @@
-/** Where decompressed bytes go: part of a slot of the ring, as view and as address. */
+/** The destination of decompressed bytes: part of a slot of the ring, as a view and as an address. */
 export interface Slot {
   readonly bytes: Uint8Array;
   readonly address: number;
 }
 
-/** Decompresses one blob, pulled by its reader. */
+/** Decompresses one blob on demand. */
 export interface Decoder {
-  /** Fills `slot` from the start; fewer bytes than its length only at the end of the stream. Throws LayerFormatError. */
+  /**
+   * Fills `slot` from its start. Returns the number of bytes; fewer than its length only at the end of the stream.
+   * Throws LayerFormatError.
+   */
   read(slot: Slot): Promise<number>;
-  /** Remarks about the stream, when it has ended. */
+  /** Notes about the stream; complete after its end. */
   readonly notes: readonly string[];
 }

@@ -8,10 +8,10 @@ import type { InflateStep } from './inflate-engine.js';
 
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 } as const;
 const FIXED_BYTES = 10;
-/** Input below which more is read first, so that engines which look ahead can move on. */
+/** With less input than this, more is read first, so that engines that look ahead can proceed. */
 const LOOK_AHEAD_BYTES = 64;
 
-/** Decompresses gzip (RFC 1952): any number of members, zero padding and trailing garbage as gzip(1) takes them. */
+/** Decompresses gzip (RFC 1952). Like gzip(1), accepts several members, zero padding and trailing garbage. */
 export class GzipDecoder implements Decoder {
   readonly notes: string[] = [];
   readonly #blob: BlobReader;
@@ -52,7 +52,7 @@ export class GzipDecoder implements Decoder {
     return step.outputStart;
   }
 
-  /** One step of the engine; what it produced is counted by `#settle`, here or when the promise has come true. */
+  /** Runs one step of the engine. `#settle` accounts for its output, immediately or when the returned promise resolves. */
   #inflate(): Promise<string | undefined> | undefined {
     const blob = this.#blob;
     const step = this.#step;
@@ -94,7 +94,7 @@ export class GzipDecoder implements Decoder {
     blob.start += 8;
   }
 
-  /** Parses the next header; false when the stream is over. */
+  /** Parses the next member's header. Returns false at the end of the stream. */
   #beginMember(): boolean {
     const blob = this.#blob;
     if (!blob.ensure(2) || blob.bytes[blob.start] !== 0x1f || blob.bytes[blob.start + 1] !== 0x8b) {
@@ -151,7 +151,7 @@ export class GzipDecoder implements Decoder {
     if (!this.#blob.ensure(count)) throw new LayerFormatError('the gzip layer is truncated');
   }
 
-  /** Reads what follows the last member to the end of the blob. */
+  /** Skips everything after the last member, to the end of the blob. */
   #skipTail(): void {
     const blob = this.#blob;
     let garbage = 0;

@@ -1,4 +1,4 @@
-/** A window of input and one of output, as an engine needs them. */
+/** The input and output windows of one step. */
 export interface InflateStep {
   readonly input: Uint8Array;
   readonly inputAddress: number;
@@ -10,16 +10,16 @@ export interface InflateStep {
   readonly outputEnd: number;
 }
 
-/** Decompresses deflate streams, one after the other. */
+/** Decompresses deflate streams, one after another. */
 export interface InflateEngine {
-  /** Takes and checks the trailer of the gzip member too; otherwise that is left to the caller. */
+  /** True when the engine also reads and checks the gzip trailer; otherwise the caller does. */
   readonly takesTrailer: boolean;
-  /** The final block of the stream has ended and everything was written out. */
+  /** True after the final block of the stream, when all output has been written. */
   readonly done: boolean;
   reset(): void;
   /**
-   * Consumes input and produces output as far as both go; returns a description of what is corrupt. `ended`: the
-   * blob ends with this input. A promise from engines that work on other threads.
+   * Consumes input and produces output as far as possible. Returns a description if the data is corrupt. `ended`: the
+   * blob ends with this input. Engines that work on other threads return a promise.
    */
   step(step: InflateStep, ended: boolean): string | undefined | Promise<string | undefined>;
 }

@@ -4,7 +4,7 @@ import type { InflateEngine, InflateStep } from './inflate-engine.js';
 import { NodeInflate } from './node-inflate.js';
 import { ZlibSyncInflate, type ZlibSyncModule } from './zlib-sync-inflate.js';
 
-/** The ways to inflate, best first. */
+/** The inflate engines, best first. */
 export const INFLATE_ENGINES = ['isal', 'zlib-sync', 'node'] as const;
 export type InflateEngineName = (typeof INFLATE_ENGINES)[number];
 
@@ -52,11 +52,11 @@ const LOADERS: Readonly<Record<InflateEngineName, () => InflateEngine | undefine
   node: () => new NodeInflate(),
 };
 
-/** The named engine, or the best that loads. Throws when the named one does not load. */
+/** The named engine, or the first that loads. Throws when the named one cannot be loaded. */
 export function loadInflateEngine(name?: InflateEngineName): InflateEngine {
   for (const candidate of name === undefined ? INFLATE_ENGINES : [name]) {
     const engine = LOADERS[candidate]();
     if (engine !== undefined) return engine;
   }
-  throw new Error(`the inflate engine ${name} does not load`);
+  throw new Error(`cannot load the inflate engine ${name}`);
 }

@@ -3,14 +3,14 @@ import type { InflateEngine, InflateStep } from './inflate-engine.js';
 
 const OUTPUT_CHUNK_BYTES = 128 * 1024;
 
-/** Raw deflate by node:zlib: its thread pool does the work while this thread waits. Always there, slowest. */
+/** Raw deflate by node:zlib, whose thread pool does the work while this thread waits. Always available, but the slowest. */
 export class NodeInflate implements InflateEngine {
   readonly takesTrailer = false;
   done = false;
   #stream: InflateRaw | undefined;
   #held: Buffer | undefined;
   #writing = false;
-  /** zlib took less than it was given: the final block has ended. */
+  /** The final block has ended: zlib did not consume all of its input. */
   #over = false;
   #ended = false;
   #failure: string | undefined;

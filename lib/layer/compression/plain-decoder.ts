@@ -1,7 +1,7 @@
 import type { BlobReader } from './blob-reader.js';
 import type { Decoder, Slot } from './decoder.js';
 
-/** Hands on the bytes of a layer that is not compressed. */
+/** Passes on the bytes of an uncompressed layer. */
 export class PlainDecoder implements Decoder {
   readonly notes: readonly string[] = [];
   readonly #blob: BlobReader;

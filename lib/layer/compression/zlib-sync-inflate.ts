@@ -8,7 +8,7 @@ interface ZlibSyncStream {
   push(buffer: Uint8Array, flush: number): void;
 }
 
-/** What is used of the package zlib-sync. */
+/** The parts of the zlib-sync package in use. */
 export interface ZlibSyncModule {
   readonly Inflate: new (options: { chunkSize: number; windowBits: number }) => ZlibSyncStream;
   readonly Z_SYNC_FLUSH: number;
@@ -16,19 +16,19 @@ export interface ZlibSyncModule {
   readonly Z_BUF_ERROR: number;
 }
 
-/** Input given at once: bounds what a bomb inflates to before it is looked at (1032 times as much). */
+/** Input per call. Limits how far a decompression bomb expands (1032 times) before it is checked. */
 const PIECE_BYTES = 16 * 1024;
-/** The package clears this much for each member. */
+/** The package clears this much memory for each member. */
 const CHUNK_BYTES = 64 * 1024;
 const REPLAY_CHUNK_BYTES = 1024;
-/** The package never frees what zlib allocates for a stream, about 43 KB: with more members than this, node:zlib goes on. */
+/** The package never frees zlib's memory for a stream, about 43 KB. After this many members, node:zlib takes over. */
 const MAX_STREAMS = 200;
 const TRAILER_BYTES = 8;
 const NOTHING = new Uint8Array(1).subarray(1);
 
 /**
- * Raw deflate by zlib-sync, in this thread. The package does not tell how much input it took when a stream ends, so
- * the end is found by the gzip trailer that must follow: CRC and length of what came out.
+ * Raw deflate by zlib-sync in this thread. The package does not report how much input a stream consumed, so its end is
+ * located by the gzip trailer that must follow: CRC and length of the output.
  */
 export class ZlibSyncInflate implements InflateEngine {
   readonly takesTrailer = false;
@@ -69,7 +69,7 @@ export class ZlibSyncInflate implements InflateEngine {
     if (this.#held === undefined && this.#more) {
       this.#push(NOTHING);
     } else if (this.#held === undefined) {
-      // The trailer must be in view should the stream end in this piece.
+      // The trailer must be in view in case the stream ends in this piece.
       const available = step.inputEnd - step.inputStart;
       const count = Math.min(PIECE_BYTES, ended ? available : available - TRAILER_BYTES);
       if (count <= 0) return undefined;
@@ -108,7 +108,7 @@ export class ZlibSyncInflate implements InflateEngine {
     return undefined;
   }
 
-  /** Bytes of the piece that belonged to the stream which ended in it, or what is wrong. */
+  /** The number of bytes up to the end of the stream in this piece, or a description of the problem. */
   #findEnd(step: InflateStep, count: number): number | string {
     const trailer = Buffer.alloc(TRAILER_BYTES);
     trailer.writeUInt32LE(this.#crc, 0);
@@ -119,12 +119,12 @@ export class ZlibSyncInflate implements InflateEngine {
     if (first < 0) return 'checksum or length does not match, or the end is missing';
     if (view.indexOf(trailer, first + 1) < 0) return first;
     if (this.#fresh) return this.#replay(view.subarray(0, count));
-    // What is not all zeros stands before the end by chance once in 2^64, and after it when a member comes twice.
+    // A trailer other than zeros occurs by chance before the end once in 2^64, and after it when a member is repeated.
     if (this.#crc !== 0 || this.#size !== 0) return first;
     return 'zlib-sync cannot tell where a gzip member ends (install libisal2)';
   }
 
-  /** Byte by byte: slow, exact, for short members whose trailer occurs twice (empty ones before zero padding). */
+  /** Finds the end byte by byte. Slow but exact; for short members whose trailer occurs twice (empty ones before zero padding). */
   #replay(piece: Uint8Array): number {
     const stream = this.#create(REPLAY_CHUNK_BYTES);
     let taken = 0;

@@ -5,13 +5,13 @@ import type { Decoder, Slot } from './decoder.js';
 
 let shared: ZstdDecompress | undefined;
 
-/** Decompresses a sequence of zstd frames, skippable ones included (RFC 8878), by libzstd. */
+/** Decompresses a sequence of zstd frames, including skippable ones (RFC 8878), with libzstd. */
 export class ZstdDecoder implements Decoder {
   readonly notes: readonly string[] = [];
   readonly #blob: BlobReader;
   readonly #engine: ZstdDecompress;
 
-  /** Throws UnsupportedMediaTypeError when libzstd is missing. One decoder at a time: the engine is reused. */
+  /** Throws UnsupportedMediaTypeError without libzstd. Only one decoder at a time, because the engine is reused. */
   constructor(blob: BlobReader, load: () => ZstdDecompress | undefined = () => ZstdDecompress.load()) {
     this.#blob = blob;
     const engine = (shared ??= load());

@@ -1,37 +1,37 @@
 import type { EntryType } from '../../rootfs/index.js';
 
-/** One member of a tar as its index keeps it. Paths are bytes, a char each. */
+/** One member of a tar as stored in its index. Paths have one char per byte. */
 export interface IndexEntry {
   readonly path: string;
-  /** `hard-link`: to a file that is not in the same tar. */
+  /** `hard-link`: a link to a file outside this tar. */
   readonly type: EntryType | 'hard-link';
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly mtimeNs: bigint;
-  /** Bytes of the file, holes included. */
+  /** Size of the file, including holes. Bytes. */
   readonly size: number;
-  /** Where the stored content begins among that of all files of the tar, in order. */
+  /** Offset of the stored content within the concatenated contents of all files. */
   readonly offset: number;
-  /** Hexadecimal SHA-256 of a file without holes. */
+  /** Hexadecimal SHA-256; only for files without holes. */
   readonly hash?: string | undefined;
-  /** Of a symbolic or hard link. */
+  /** Target of a symbolic or hard link. */
   readonly target?: string | undefined;
-  /** Path of the first name of a file that has several. */
+  /** For a file with several names: the path of the first one. */
   readonly first?: string | undefined;
   readonly device?: readonly [major: number, minor: number] | undefined;
   readonly xattrs?: readonly (readonly [name: string, base64: string])[] | undefined;
-  /** Pairs of offset and length of what is stored of a sparse file. */
+  /** For a sparse file: pairs of offset and length of its stored regions. */
   readonly regions?: readonly number[] | undefined;
 }
 
-/** One line of an index, without its end. */
+/** One line of an index, without the newline. */
 export function formatEntry(entry: IndexEntry): string {
   const { path, type, mode, uid, gid, mtimeNs, size, offset, ...rest } = entry;
   return JSON.stringify([path, type, mode, uid, gid, String(mtimeNs), size, offset, rest]);
 }
 
-/** The entry of a line. Throws SyntaxError, TypeError. */
+/** Parses one line of an index. Throws SyntaxError, TypeError. */
 export function parseEntry(line: string): IndexEntry {
   const [path, type, mode, uid, gid, mtimeNs, size, offset, rest] = JSON.parse(line) as [
     string,
@@ -47,26 +47,26 @@ export function parseEntry(line: string): IndexEntry {
   return { ...rest, path, type, mode, uid, gid, mtimeNs: BigInt(mtimeNs), size, offset };
 }
 
-/** Orders paths so that what is in a directory follows it at once. */
+/** Compares paths so that a directory is directly followed by its contents. */
 export function comparePaths(a: string, b: string): number {
   const [x, y] = [a.replaceAll('/', '\0'), b.replaceAll('/', '\0')];
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/** Lines of an index that are read together. */
+/** Number of index lines that are read together. */
 export const LINES_A_BLOCK = 64;
 
-/** What ends an index, as JSON in its last line; before it stand the offsets of the blocks, 8 bytes each, little-endian. */
+/** The last line of an index, as JSON. The offsets of the blocks precede it, 8 bytes each, little-endian. */
 export interface IndexFooter {
   readonly version: 1;
   readonly entries: number;
-  /** Bytes of all lines. */
+  /** Size of all lines. Bytes. */
   readonly lineBytes: number;
-  /** Bytes of the stored contents of all files. */
+  /** Size of the stored contents of all files. Bytes. */
   readonly dataBytes: number;
-  /** Bytes of the offsets. */
+  /** Size of the offsets. Bytes. */
   readonly tableBytes: number;
 }
 
-/** Bytes of the footer, padded with spaces. */
+/** Size of the footer, padded with spaces. Bytes. */
 export const FOOTER_BYTES = 160;

@@ -12,13 +12,12 @@ import { pathError } from '../unpack/unpack-error.js';
 import { meaningOf } from '../unpack/whiteouts.js';
 import { FOOTER_BYTES, formatEntry, LINES_A_BLOCK, type IndexEntry, type IndexFooter } from './entry.js';
 
-/** How members are indexed. */
 export interface IndexOptions {
-  /** Takes the index. */
+  /** Descriptor of the file for the index. */
   readonly index: number;
-  /** Takes the contents of all files, one behind the other; undefined: they are skipped. */
+  /** Descriptor of the file for the contents of all files, concatenated; undefined: contents are skipped. */
   readonly data: number | undefined;
-  /** Names that mean whiteouts are names. */
+  /** Treat whiteout names as ordinary names. */
   readonly plainNames: boolean;
   readonly stopped: () => boolean;
 }
@@ -36,14 +35,14 @@ const TYPES: Readonly<Record<number, EntryType>> = {
   [TYPE.blockDevice]: 'block-device',
   [TYPE.fifo]: 'fifo',
 };
-/** Links of a tar on the way to one of its own entries. */
+/** The most links to follow within a tar for one entry. */
 const MAX_LINKS = 40;
 const NANOS = 1_000_000_000n;
 
 /**
- * Reads a tar to its end and writes an index of what it leaves: the last member of a name counts, what lies below a link of the tar
- * lies where the link leads. Memory grows with the number of members, not with their contents. Throws LayerFormatError,
- * PathEscapeError, StoppedError, node's system error.
+ * Reads a tar to its end and indexes its resulting files: the last member of a name counts, and an entry below a link
+ * goes to the target of the link. Memory grows with the number of members, not with their contents. Throws
+ * LayerFormatError, PathEscapeError, StoppedError, node's system errors.
  */
 export function indexMembers(windows: ByteWindows, options: IndexOptions): IndexFooter {
   const reader = new TarReader(windows);
@@ -59,7 +58,9 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
     const { type, mode, uid, gid, realSize, sparse } = member;
     const given = path.toBuffer().toString('latin1');
     if (path.isRoot && type !== TYPE.directory) {
-      throw new LayerFormatError('the tar has an entry that would replace its root by something else', { entry: '.' });
+      throw new LayerFormatError('the tar has an entry that would replace its root with a non-directory', {
+        entry: '.',
+      });
     }
     const common = {
       mode,
@@ -103,7 +104,7 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
   return writeIndex(top, options.index, offset);
 }
 
-/** An entry for a second name of a file; the first one is told that it has company. */
+/** An entry for a further name of a file. Marks the first entry as one of several names. */
 function linkEntry(
   top: Node,
   target: string,
@@ -133,7 +134,7 @@ function find(top: Node, path: string): Node | undefined {
   return node;
 }
 
-/** Puts an entry where its path leads in this tar; directories keep what they hold, anything else takes its place. */
+/** Adds an entry where its path leads within this tar. A directory keeps its contents; any other entry replaces what was there. */
 function place(top: Node, given: string, entry: Omit<IndexEntry, 'path'>): void {
   const pending = given === '' ? [] : given.split('/').reverse();
   const way: { name: string; node: Node }[] = [];
@@ -152,7 +153,7 @@ function place(top: Node, given: string, entry: Omit<IndexEntry, 'path'>): void 
       const { type, target = '' } = node.entry;
       if (type !== 'symlink' || (links += 1) > MAX_LINKS) {
         const shown = displayPath(Buffer.from(given, 'latin1'));
-        throw new LayerFormatError(`the tar has an entry below something that is no directory: ${shown}`, {
+        throw new LayerFormatError(`the tar has an entry below something that is not a directory: ${shown}`, {
           entry: shown,
         });
       }

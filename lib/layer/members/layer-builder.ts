@@ -9,35 +9,37 @@ import { compress } from '../compress.js';
 import type { PackedLayer, PackInput } from '../pack.js';
 import { MemberPacker, type PlannedMember } from './member-packer.js';
 
-/** Where and how a built layer is written. */
+/** Options of writing a built layer. */
 export type BuildLayerOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
-  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  /** Receives the blob. Ended on success, destroyed with the error on failure. */
   readonly output: Writable;
 };
 
-/** A layer that is made of files instead of a directory: changes to a tree that is only known, not unpacked. */
+/** Builds a layer from files instead of a directory: changes to a file tree that need not be unpacked. */
 export interface LayerBuilder extends FileTree, WritableTree {
-  /** Whether nothing differs from the tree below. */
+  /** True when nothing differs from the base. */
   isEmpty(): Promise<boolean>;
   /**
-   * Writes the changes as a layer, byte for byte as `packLayer` writes it after the same changes were made in a directory.
-   * Throws LayerFormatError (no form in a tar, changed while read), what opening a file throws, AbortError.
+   * Writes the changes as a layer. The bytes equal those of `packLayer` after the same changes in a directory. Throws
+   * LayerFormatError (a file that a tar cannot contain, or one that changed while it was read), AbortError and the
+   * errors of opening files.
    */
   pack(options: BuildLayerOutput): Promise<PackedLayer>;
 }
 
 /**
- * Begins a layer on the tree `base`; undefined: on nothing, where the layer holds the root directory too. Each file's content is
- * read when it is compared or packed. A file with several names counts as changed even where the base has the same.
+ * Starts a layer on the tree `base`, or a first layer (including the root directory) when undefined. Reads the content
+ * of a file when it is compared or packed. A file with several names counts as changed even if the base has the same
+ * file.
  */
 export function createLayerBuilder(base: FileTree | undefined): LayerBuilder {
   return new TreeLayerBuilder(base);
 }
 
 interface Place {
-  /** What was written here. */
+  /** The file written at this path. */
   written?: { readonly node: TreeNode; readonly content?: FileContent; readonly mustDiffer: boolean };
-  /** The base has nothing here any more. */
+  /** The base's file at this path was removed. */
   isCleared?: boolean;
   children?: Map<string, Place>;
 }
@@ -106,7 +108,7 @@ class TreeLayerBuilder implements LayerBuilder {
     const { written } = place;
     if (written === undefined) throw new LayerFormatError(`/${first} was not written to this layer`, { entry: first });
     const node = { ...written.node, linkKey: `built:${first}` };
-    // Names of one file differ from whatever the base has there.
+    // A file with several names always counts as different from the base.
     place.written = { ...written, node, mustDiffer: true };
     this.#put(path, node, written.content, true);
   }
@@ -169,7 +171,7 @@ class TreeLayerBuilder implements LayerBuilder {
     return this.#planAt('', { place: this.#top, isCleared: false, signal });
   }
 
-  /** What differs at and below a path, with the directories on the way, in the order of a layer. */
+  /** The differences at and below a path, with their parent directories, in layer order. */
   async *#planAt(
     path: string,
     { place, isCleared, signal }: { readonly place: Place; readonly isCleared: boolean; readonly signal: AbortSignal },
@@ -250,7 +252,7 @@ function hashOf(content: OpenContent): string {
   const block = Buffer.allocUnsafe(BLOCK);
   try {
     const { fd, offset, size, regions } = content;
-    // Never equal to the hash of a file without holes, which is on the safe side.
+    // Never equals the hash of a file without holes, so the file counts as changed.
     if (regions !== undefined) return 'sparse';
     for (let done = 0; done < size;) {
       const length = readSync(fd, block, 0, Math.min(BLOCK, size - done), offset + done);

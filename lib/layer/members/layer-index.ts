@@ -2,19 +2,19 @@ import { fstatSync, readSync } from 'node:fs';
 import { LayerFormatError } from '../../errors.js';
 import { comparePaths, FOOTER_BYTES, parseEntry, type IndexEntry, type IndexFooter } from './entry.js';
 
-/** Blocks of lines kept after they were read. */
+/** Number of blocks kept in memory. */
 const KEPT_BLOCKS = 64;
-/** The least byte a name can have: behind a name it follows everything below that name. */
+/** The smallest byte that a name can contain. Appended to a name, it sorts after everything below that name. */
 const FIRST = '\x01';
 
-/** The index of a tar, read from its file piece by piece: memory does not grow with it, but for 8 bytes for every 64 members. */
+/** Reads the index of a tar from its file on demand. Memory: 8 bytes for every 64 members, and a fixed cache. */
 export class LayerIndex {
   readonly #fd: number;
   readonly #footer: IndexFooter;
   readonly #offsets: Float64Array;
   readonly #blocks = new Map<number, readonly IndexEntry[]>();
 
-  /** `fd`: of the index; stays the caller's. Throws LayerFormatError (no whole index), node's system error. */
+  /** `fd`: the index file; the caller keeps and closes it. Throws LayerFormatError for an incomplete index, node's system errors. */
   constructor(fd: number) {
     this.#fd = fd;
     const { size } = fstatSync(fd);
@@ -25,23 +25,23 @@ export class LayerIndex {
     this.#offsets = Float64Array.from({ length: table.length / 8 }, (_, index) => table.readDoubleLE(index * 8));
   }
 
-  /** Bytes of the stored contents. */
+  /** Size of the stored contents. Bytes. */
   get dataBytes(): number {
     return this.#footer.dataBytes;
   }
 
-  /** The entry at exactly this path. */
+  /** The entry with exactly this path. */
   find(path: string): IndexEntry | undefined {
     const found = this.#from(path);
     return found?.path === path ? found : undefined;
   }
 
-  /** Whether something lies below the path. */
+  /** True when there are entries below the path. */
   hasBelow(path: string): boolean {
     return this.#from(`${path}/`)?.path.startsWith(path === '' ? '' : `${path}/`) === true;
   }
 
-  /** Names in a directory, those of implied directories included, sorted. */
+  /** Sorted names in a directory, including implied directories. */
   names(path: string): string[] {
     const start = path === '' ? '' : `${path}/`;
     const names: string[] = [];
@@ -99,7 +99,7 @@ function readExactly(fd: number, position: number, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   for (let done = 0; done < length;) {
     const count = readSync(fd, bytes, done, length - done, position + done);
-    if (count === 0) throw new LayerFormatError('the index of a layer is cut');
+    if (count === 0) throw new LayerFormatError('the index of a layer is truncated');
     done += count;
   }
   return bytes;

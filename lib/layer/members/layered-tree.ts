@@ -4,16 +4,15 @@ import { OPAQUE_MARKER, WHITEOUT_PREFIX } from '../whiteout.js';
 import type { IndexEntry } from './entry.js';
 import type { LayerIndex } from './layer-index.js';
 
-/** One tar of a tree. */
+/** One tar of a layered tree. */
 export interface TarLayer {
   readonly index: LayerIndex;
-  /** A descriptor of the stored contents, as `LayerInput.data` got them; open until the tree is closed. */
+  /** Opens the stored contents that were written to `IndexInput.data`; stays open until the tree is closed. */
   readonly data: () => Promise<number>;
 }
 
-/** How tars make a tree. */
 export interface LayeredTreeOptions {
-  /** Names that mean whiteouts are names. */
+  /** Treat whiteout names as ordinary names. */
   readonly plainNames?: boolean;
 }
 
@@ -22,7 +21,7 @@ const IMPLIED: TreeNode = {
   xattrs: new Map(),
 };
 
-/** The tree that tars make on one another, lowest first, read through their indexes: nothing is unpacked. */
+/** The file tree of stacked layers, lowest first, read through their indexes without unpacking anything. */
 export class LayeredTree implements FileTree {
   readonly #layers: readonly TarLayer[];
   readonly #plainNames: boolean;
@@ -57,14 +56,14 @@ export class LayeredTree implements FileTree {
   async open(path: string): Promise<OpenContent> {
     const found = this.#find(path, this.#layers.length - 1);
     if (found === undefined || found === 'implied' || found.entry.type !== 'file') {
-      throw new SyscallError('what was a file is none', { errno: 'ESTALE', syscall: 'openat', path });
+      throw new SyscallError('the file is no longer a regular file', { errno: 'ESTALE', syscall: 'openat', path });
     }
     const { size, offset, regions } = found.entry;
     const fd = await this.#layers[found.layer]!.data();
     return { fd, offset, size, ...(regions === undefined ? {} : { regions }), close: () => undefined };
   }
 
-  /** The entry for a path in the layers from `from` downwards. */
+  /** The entry for a path, searched in layer `from` and the layers below it. */
   #find(path: string, from: number): { readonly entry: IndexEntry; readonly layer: number } | 'implied' | undefined {
     let implied = false;
     for (let layer = from; layer >= 0; layer -= 1) {
@@ -81,12 +80,14 @@ export class LayeredTree implements FileTree {
   #linked({ target = '' }: IndexEntry, layer: number): { readonly entry: IndexEntry; readonly layer: number } {
     const found = this.#find(target, layer - 1);
     if (found === undefined || found === 'implied' || found.entry.type === 'directory') {
-      throw new LayerFormatError(`a layer has a hard link to /${target}, which is no file below it`, { entry: target });
+      throw new LayerFormatError(`a layer has a hard link to /${target}, which is not a file in the layers below`, {
+        entry: target,
+      });
     }
     return { ...found, entry: { ...found.entry, first: found.entry.first ?? found.entry.path } };
   }
 
-  /** Whether a layer removes what those below have at a path that it has no entry for. */
+  /** True when a layer hides a path of the layers below for which it has no entry of its own. */
   #hides(layer: number, path: string): boolean {
     const { index } = this.#layers[layer]!;
     const names = path === '' ? [] : path.split('/');

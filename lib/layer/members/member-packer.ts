@@ -6,7 +6,7 @@ import { TarBlocks } from '../tar-blocks.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from '../tar/writer.js';
 import { WHITEOUT_PREFIX } from '../whiteout.js';
 
-/** One member of a layer to write, in its order. Paths are bytes, a char each. */
+/** One member of a layer to write, in layer order. Paths have one char per byte. */
 export type PlannedMember =
   | { readonly kind: 'whiteout'; readonly path: string }
   | {
@@ -19,19 +19,18 @@ export type PlannedMember =
 
 const SECOND = 1_000_000_000n;
 
-/** How members are written. */
 export interface PackerOptions {
   readonly compression: 'gzip' | 'zstd' | 'none';
-  /** Seconds since 1970 that no changed member is newer than. */
+  /** Upper limit for the modification times of changed members. Seconds since 1970. */
   readonly sourceDateEpoch?: number;
 }
 
-/** Turns planned members into blocks of tar. */
+/** Converts planned members into blocks of tar. */
 export class MemberPacker {
   readonly blocks: TarBlocks;
   entries = 0;
   readonly #sourceDateEpoch: number | undefined;
-  /** First path of each file with several names. */
+  /** The first path of each file with several names. */
   readonly #links = new Map<string, Buffer>();
 
   constructor({ compression, sourceDateEpoch }: PackerOptions) {
@@ -111,7 +110,7 @@ export class MemberPacker {
       case 'block-device':
         return { ...full, type: type === 'block-device' ? '4' : '3', major, minor };
       default:
-        throw new LayerFormatError(`/${display(path)} is a ${type}, which has no form in a tar`, {
+        throw new LayerFormatError(`/${display(path)} is a ${type}, which a tar cannot contain`, {
           entry: display(path),
         });
     }
@@ -126,7 +125,7 @@ function whiteout(path: string): Buffer {
 
 function checkName(path: string): void {
   if (!path.slice(path.lastIndexOf('/') + 1).startsWith(WHITEOUT_PREFIX)) return;
-  throw new LayerFormatError(`names that begin with ${WHITEOUT_PREFIX} have no form in a layer: ${display(path)}`, {
+  throw new LayerFormatError(`names that begin with ${WHITEOUT_PREFIX} cannot be stored in a layer: ${display(path)}`, {
     entry: display(path),
     hint: 'rename or remove them and try again',
   });

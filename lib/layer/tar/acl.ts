@@ -1,6 +1,6 @@
 /** Version of the attribute's layout (linux/posix_acl_xattr.h). */
 const ACL_VERSION = 2;
-/** Of entries that name no user or group. */
+/** The ID in entries that name no user or group. */
 const NO_ID = 0xffff_ffff;
 
 const TAG = { userOwner: 0x01, user: 0x02, groupOwner: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const;
@@ -20,9 +20,10 @@ interface AclEntry {
 }
 
 /**
- * Access rules as star and GNU tar write them (`SCHILY.acl.access`: `user::rw-,user:7:r--` or a line each, star's number of a
- * named user as a fourth field), as the value of `system.posix_acl_access`. Undefined when they make no sense, or name a user
- * without a number: what numbers names have depends on the machine that reads them.
+ * Converts the text form of access rules as star and GNU tar write it (`SCHILY.acl.access`: `user::rw-,user:7:r--` or
+ * one per line; star adds a named user's number as a fourth field) into the value of `system.posix_acl_access`.
+ * Undefined for invalid rules and for users without a number, because the meaning of a user name depends on the
+ * machine.
  */
 export function parseAclText(text: string): Buffer | undefined {
   const entries: AclEntry[] = [];

@@ -1,22 +1,22 @@
 import { addressOf } from '../../sys/index.js';
 
 /**
- * A byte stream seen through windows: `bytes[start..end)` is what can be read now; the reader moves `start`.
- * Every window but the last has a length that is a multiple of 512 and starts at a multiple of 4 of `bytes`.
+ * A byte stream read through windows: `bytes[start..end)` can be read now; the reader advances `start`.
+ * Every window except the last has a length that is a multiple of 512. Windows start at a multiple of 4 in `bytes`.
  */
 export interface ByteWindows {
   readonly bytes: Uint8Array;
-  /** The same memory as `bytes`, by 32 bits. */
+  /** The memory of `bytes` as 32-bit words. */
   readonly words: Uint32Array;
   /** Memory address of `bytes`. */
   readonly address: number;
   start: number;
   readonly end: number;
-  /** Gives the window back and takes the next; false at the end of the stream. */
+  /** Releases the window and takes the next one. Returns false at the end of the stream. */
   advance(): boolean;
 }
 
-/** A stream that is already in memory, as one window or several of `windowBytes` (a multiple of 512). */
+/** A stream from memory, as one window or as several of `windowBytes` (a multiple of 512). */
 export class MemoryWindows implements ByteWindows {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;

@@ -4,7 +4,7 @@ import { parseAclText } from './acl.js';
 import type { MemberXattr } from './member.js';
 import { forEachPaxRecord, parsePaxNumber, parsePaxTime } from './pax.js';
 
-/** What PAX records say about members; absent means that the header block decides. */
+/** The values of PAX records for members. An absent value leaves the one from the header block. */
 export interface PaxValues {
   path?: Buffer | undefined;
   linkPath?: Buffer | undefined;
@@ -13,7 +13,7 @@ export interface PaxValues {
   gid?: number | undefined;
   mtime?: { readonly seconds: number; readonly nanos: number } | undefined;
   xattrs?: MemberXattr[] | undefined;
-  /** Names of attributes whose value has no meaning here. */
+  /** Names of attributes whose value has no meaning on this machine. */
   lostXattrs?: string[] | undefined;
   sparseMajor?: number | undefined;
   sparseMinor?: number | undefined;
@@ -24,13 +24,13 @@ export interface PaxValues {
 
 const SCHILY_XATTR = 'SCHILY.xattr.';
 const LIBARCHIVE_XATTR = 'LIBARCHIVE.xattr.';
-/** Access rules as text, and the attributes that they are. */
+/** The PAX keywords of access rules in text form, with the attributes that they represent. */
 const SCHILY_ACL: Readonly<Record<string, string>> = {
   'SCHILY.acl.access': 'system.posix_acl_access',
   'SCHILY.acl.default': 'system.posix_acl_default',
 };
 
-/** Reads the records of one extended header into `values`. Throws LayerFormatError. `data` may be overwritten later. */
+/** Reads the records of one extended header into `values`. `data` may be overwritten afterwards. Throws LayerFormatError. */
 export function readPaxRecords(data: Buffer, values: PaxValues): void {
   const translated: MemberXattr[] = [];
   forEachPaxRecord(data, (key, value) => {
@@ -73,12 +73,12 @@ export function readPaxRecords(data: Buffer, values: PaxValues): void {
     const known = (values.xattrs ??= []);
     if (!known.some(({ name }) => name.equals(xattr.name))) known.push(xattr);
   }
-  // Global headers add up: what one header may bring bounds all of them together.
+  // Global headers accumulate, so the limit of one header applies to all of them together.
   const bytes = values.xattrs?.reduce((sum, { name, value }) => sum + name.length + value.length, 0) ?? 0;
   if (bytes > MAX_EXTENSION_BYTES) throw new LayerFormatError('a member has too many bytes of extended attributes');
 }
 
-/** Sparse formats 0.0, 0.1 and 1.0 of GNU tar ("Storing Sparse Files" in its manual). */
+/** Reads the sparse formats 0.0, 0.1 and 1.0 of GNU tar ("Storing Sparse Files" in its manual). */
 function readSparseRecord(key: string, value: Buffer, values: PaxValues): void {
   const map = (): number[] => {
     const regions = (values.sparseMap ??= []);
@@ -123,7 +123,7 @@ function malformed(key: string): never {
   throw new LayerFormatError(`the PAX record ${JSON.stringify(key.slice(0, 60))} has no valid value`);
 }
 
-/** An empty value takes an earlier one back (POSIX). */
+/** An empty value revokes an earlier one (POSIX). */
 function text(key: string, value: Buffer): Buffer | undefined {
   if (value.length === 0) return undefined;
   if (value.includes(0)) malformed(key);
@@ -144,7 +144,7 @@ function addXattr(list: MemberXattr[], name: Buffer, value: Buffer): void {
   else list[at] = xattr;
 }
 
-/** What `encodeXattrName` and GNU tar write; they leave a `%` that nothing like a code follows as it is. */
+/** Decodes names as `encodeXattrName` and GNU tar encode them. A `%` without a known code stays unchanged. */
 function decodeSchilyName(name: string): Buffer {
   return Buffer.from(
     name.replace(/%(3D|25)/g, (_, code: string) => (code === '25' ? '%' : '=')),

@@ -6,28 +6,28 @@ import { NO_XATTRS, TarMember } from './member.js';
 
 const NONE: readonly string[] = [];
 const MAX_ID = 0xffff_fffe;
-/** "ustar" + NUL; GNU's "ustar  " has other fields where POSIX has the prefix. */
+/** "ustar" and NUL. Headers with GNU's "ustar  " have other fields in place of the POSIX prefix. */
 const POSIX_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0];
 const GNU_MAGIC = [0x75, 0x73, 0x74, 0x61, 0x72, 0x20, 0x20, 0];
 
-/** What extended headers before a header say of its member. */
+/** The values of the extended headers that precede a header. */
 export interface SaidBefore {
-  /** Global records overridden by the member's own. */
+  /** Global records, overridden by the member's own. */
   readonly pax: PaxValues;
-  /** Of a GNU header `L` or `K`. */
+  /** From a GNU header of type `L` or `K`. */
   readonly longName: Buffer | undefined;
   readonly longLink: Buffer | undefined;
 }
 
-/** Turns header blocks into members; one `entry` is filled again and again. */
+/** Decodes header blocks into members. Reuses one `entry`. */
 export class HeaderDecoder {
   readonly entry = new TarMember();
   readonly #joined = new Uint8Array(256);
   #bytes: Uint8Array = new Uint8Array(0);
 
   /**
-   * Fills `entry` from the header at `bytes[at]` and what was said before it; sparse maps are not looked at. Returns
-   * the size told, also for what has no data. Throws LayerFormatError.
+   * Fills `entry` from the header at `bytes[at]` and from the extended headers before it; ignores sparse maps. Returns
+   * the stated size, even for members without data. Throws LayerFormatError.
    */
   decode(bytes: Uint8Array, at: number, said: SaidBefore): number {
     const { entry } = this;
@@ -70,7 +70,7 @@ export class HeaderDecoder {
     return size;
   }
 
-  /** The type as `TarMember` has it: what historic variants mean. */
+  /** The type as used in `TarMember`, with historic variants mapped. */
   #kind(raw: number, size: number): number {
     const entry = this.entry;
     switch (raw) {
@@ -78,7 +78,7 @@ export class HeaderDecoder {
       case TYPE.file:
       case TYPE.contiguous:
         if (entry.nameEnd === entry.nameStart || entry.nameBytes[entry.nameEnd - 1] !== 0x2f) return TYPE.file;
-        // v7 had no type for directories: a slash at the end tells them. Later formats have one: what has data is a file.
+        // v7 had no type for directories; a trailing slash marks them. In later formats, a member with data is a file.
         return size > 0 && raw !== TYPE.oldFile ? TYPE.file : TYPE.directory;
       case TYPE.gnuDumpDir:
         return TYPE.directory;
@@ -156,7 +156,7 @@ export class HeaderDecoder {
   }
 }
 
-/** Throws the LayerFormatError for a member that makes no sense. */
+/** Throws the LayerFormatError for an invalid member. */
 export function refuseMember(entry: TarMember, reason: string): never {
   const name = displayPath(entry.name());
   throw new LayerFormatError(`the layer has a member with no meaning: ${reason}${name === '' ? '' : ` (${name})`}`, {

@@ -1,10 +1,10 @@
 /**
- * The 512-byte block that heads every member: v7, ustar (POSIX.1-1988) and GNU, whose fields lie at the same places.
- * Numbers are octal text or, GNU's extension, big-endian two's complement after a byte 0x80 or 0xff ("base-256").
+ * The 512-byte block that starts every member: v7, ustar (POSIX.1-1988) and GNU, which share the field positions.
+ * Numbers are octal text or, in GNU's extension, big-endian two's complement after a byte 0x80 or 0xff ("base-256").
  */
 export const BLOCK_BYTES = 512;
 
-/** Field offsets and lengths. */
+/** Offset and length of each field. */
 export const FIELD = {
   name: [0, 100],
   mode: [100, 8],
@@ -21,7 +21,7 @@ export const FIELD = {
   prefix: [345, 155],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
 
-/** Places in an old GNU sparse header (type `S`) and in the blocks that extend it. */
+/** Positions in an old GNU sparse header (type `S`) and in its extension blocks. */
 export const GNU_SPARSE = {
   regions: 386,
   regionsInHeader: 4,
@@ -53,8 +53,8 @@ export const TYPE = {
 } as const;
 
 /**
- * A number of `length` bytes at `at`; an empty field is `NaN`, so is one with a foreign character. Exact up to 2^53;
- * beyond that, Infinity.
+ * Parses the number in `length` bytes at `at`. `NaN` for an empty field or an invalid character. Exact up to 2^53;
+ * Infinity beyond.
  */
 export function parseNumber(bytes: Uint8Array, at: number, length: number): number {
   const mark = bytes[at]!;
@@ -76,20 +76,20 @@ export function parseNumber(bytes: Uint8Array, at: number, length: number): numb
 
 function parseBase256(bytes: Uint8Array, at: number, length: number): number {
   const negative = (bytes[at]! & 0x40) !== 0;
-  // Of the marker byte 0x80 only the bits below it count; as two's complement, bit 6 is the sign.
+  // The bits below the marker 0x80 belong to the number; bit 6 is the sign of the two's complement.
   let value = (bytes[at]! & 0x3f) - (negative ? 0x40 : 0);
   for (let index = at + 1; index < at + length; index += 1) value = value * 256 + bytes[index]!;
   if (value > Number.MAX_SAFE_INTEGER) return Infinity;
   return value < Number.MIN_SAFE_INTEGER ? -Infinity : value;
 }
 
-/** Whether an octal or base-256 field holds nothing at all: NULs and spaces. */
+/** True when an octal or base-256 field contains only NULs and spaces. */
 export function isBlank(bytes: Uint8Array, at: number, length: number): boolean {
   for (let index = at; index < at + length; index += 1) if (bytes[index] !== 0 && bytes[index] !== 0x20) return false;
   return true;
 }
 
-/** Sum of the 512 bytes from `at`, a multiple of 4, of the memory that `words` views. */
+/** The sum of the 512 bytes from `at` (a multiple of 4) in the memory of `words`. */
 export function sumOfBlock(words: Uint32Array, at: number): number {
   let even = 0;
   let odd = 0;
@@ -103,8 +103,8 @@ export function sumOfBlock(words: Uint32Array, at: number): number {
 }
 
 /**
- * Whether the checksum of the block at `at` is right; `sum` is that of all its bytes. The field itself counts as
- * spaces; historic archives summed signed bytes.
+ * True when the checksum of the block at `at` is right. `sum` is the sum of all its bytes. The checksum field itself
+ * counts as spaces; historic archives summed signed bytes.
  */
 export function isChecksumRight(bytes: Uint8Array, at: number, sum: number): boolean {
   const field = at + FIELD.checksum[0];
@@ -118,7 +118,7 @@ export function isChecksumRight(bytes: Uint8Array, at: number, sum: number): boo
   return signed === expected;
 }
 
-/** Whether `block` (at least 512 bytes) could begin a tar archive: a header with a right checksum, or zeros. */
+/** True when `block` (at least 512 bytes) could start a tar archive: a header with the right checksum, or zeros. */
 export function isHeaderBlock(block: Uint8Array): boolean {
   if (block.length < BLOCK_BYTES) return false;
   let sum = 0;

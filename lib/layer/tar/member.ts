@@ -1,20 +1,20 @@
-/** An extended attribute as carried by the archive: name as the kernel spells it, binary value. */
+/** An extended attribute in an archive: name as in the kernel, binary value. */
 export interface MemberXattr {
   readonly name: Buffer;
   readonly value: Buffer;
 }
 
-/** Where the data of a sparse file lies: pairs of offset and length in bytes, ascending; all else is a hole. */
+/** The data regions of a sparse file: pairs of offset and length in bytes, ascending. The rest are holes. */
 export type SparseMap = readonly number[];
 
 export const NO_XATTRS: readonly MemberXattr[] = [];
 
 /**
- * One member, reused by the reader for the next. `name` and `linkName` are ranges of byte arrays that stay valid until
- * the reader is asked for data or for the next member.
+ * One member. The reader reuses the object for the next one. `name` and `linkName` are ranges of byte arrays that stay
+ * valid until data or the next member is read.
  */
 export class TarMember {
-  /** A value of TYPE; `oldFile` and `contiguous` have become `file`, `gnuSparse` too. */
+  /** A value of TYPE. `oldFile`, `contiguous` and `gnuSparse` are reported as `file`. */
   type = 0;
   nameBytes: Uint8Array = new Uint8Array(0);
   nameStart = 0;
@@ -22,30 +22,30 @@ export class TarMember {
   linkBytes: Uint8Array = new Uint8Array(0);
   linkStart = 0;
   linkEnd = 0;
-  /** Permission bits only, octal 07777. */
+  /** Permission bits (octal 07777). */
   mode = 0;
   uid = 0;
   gid = 0;
-  /** Bytes of data in the archive. */
+  /** Size of the data in the archive. Bytes. */
   size = 0;
-  /** Bytes of the file: differs from `size` for sparse files. */
+  /** Size of the file, which is larger than `size` for sparse files. Bytes. */
   realSize = 0;
-  /** Seconds since 1970, floor; with `mtimeNanos` to add. */
+  /** Seconds since 1970, rounded down; `mtimeNanos` is added. */
   mtimeSeconds = 0;
   mtimeNanos = 0;
   devMajor = 0;
   devMinor = 0;
   xattrs: readonly MemberXattr[] = NO_XATTRS;
-  /** Names of attributes that the archive has in a form without meaning here. */
+  /** Names of attributes whose archived form has no meaning on this machine. */
   lostXattrs: readonly string[] = [];
   sparse: SparseMap | undefined;
 
-  /** The name as bytes, copied. */
+  /** A copy of the name's bytes. */
   name(): Buffer {
     return Buffer.from(this.nameBytes.subarray(this.nameStart, this.nameEnd));
   }
 
-  /** The link target as bytes, copied. */
+  /** A copy of the link target's bytes. */
   linkName(): Buffer {
     return Buffer.from(this.linkBytes.subarray(this.linkStart, this.linkEnd));
   }

@@ -1,15 +1,15 @@
-/** One record of a PAX header; values may be binary. */
+/** One record of a PAX header; the value may be binary. */
 export interface PaxRecord {
   readonly key: string | Buffer;
   readonly value: string | Buffer;
 }
 
-/** Body of a PAX extended header: `LENGTH key=value\n` for each record (POSIX pax, "Extended Header"). */
+/** The body of a PAX extended header: `LENGTH key=value\n` per record (POSIX pax, "Extended Header"). */
 export function encodePax(records: readonly PaxRecord[]): Buffer {
   return Buffer.concat(records.map(encodeRecord));
 }
 
-/** Time as PAX writes it: decimal seconds since 1970, up to nine digits of fraction, none trailing. */
+/** A PAX time: decimal seconds since 1970 with up to nine digits of fraction and no trailing zeros. */
 export function paxTime(ns: bigint): string {
   const size = ns < 0n ? -ns : ns;
   const fraction = String(size % 1_000_000_000n)
@@ -26,7 +26,7 @@ function encodeRecord({ key, value }: PaxRecord): Buffer {
     Buffer.from(value),
     Buffer.from('\n'),
   ]);
-  // The length counts its own digits.
+  // The length includes its own digits.
   let length = body.length + String(body.length).length;
   length = body.length + String(length).length;
   return Buffer.concat([Buffer.from(String(length)), body]);

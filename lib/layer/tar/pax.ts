@@ -1,11 +1,11 @@
 import { LayerFormatError } from '../../errors.js';
 
-/** One `key=value` of an extended header (POSIX.1-2001 pax, "pax Extended Header"). `value` is a view, not a copy. */
+/** Receives one `key=value` of an extended header (POSIX.1-2001 pax, "pax Extended Header"). `value` is a view, not a copy. */
 export type PaxVisitor = (key: string, value: Buffer) => void;
 
 /**
- * Walks the records `LENGTH KEY=VALUE\n` of an extended header. Throws LayerFormatError on anything that is not
- * exactly that; values may hold any byte.
+ * Visits the records `LENGTH KEY=VALUE\n` of an extended header. Values may contain any byte. Throws LayerFormatError
+ * for any other format.
  */
 export function forEachPaxRecord(data: Buffer, visit: PaxVisitor): void {
   let at = 0;
@@ -30,7 +30,7 @@ export function forEachPaxRecord(data: Buffer, visit: PaxVisitor): void {
   }
 }
 
-/** A PAX time: seconds (floor) and nanoseconds; further digits are cut off, towards minus infinity. */
+/** Parses a PAX time into seconds (rounded down) and nanoseconds; further digits are dropped, towards minus infinity. */
 export function parsePaxTime(value: Buffer): { readonly seconds: number; readonly nanos: number } | undefined {
   const match = /^([+-]?)(\d{1,15})(?:\.(\d*))?$/.exec(value.toString('latin1', 0, 80));
   if (match === null || value.length > 80) return undefined;
@@ -43,7 +43,7 @@ export function parsePaxTime(value: Buffer): { readonly seconds: number; readonl
   return below === 0 ? { seconds: 0 - seconds, nanos: 0 } : { seconds: -seconds - 1, nanos: 1_000_000_000 - below };
 }
 
-/** A PAX decimal number, exact up to 2^53; undefined when it is none. A `+` before it is taken, as Go takes it. */
+/** Parses a PAX decimal number, exact up to 2^53; undefined when invalid. Like Go, accepts a leading `+`. */
 export function parsePaxNumber(value: Buffer): number | undefined {
   const first = value[0] === 0x2b ? 1 : 0;
   if (value.length === first || value.length > 20) return undefined;

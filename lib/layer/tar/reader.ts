@@ -8,17 +8,17 @@ import { BLOCK_BYTES, FIELD, GNU_SPARSE, isChecksumRight, parseNumber, sumOfBloc
 import { checkSparseMap, readGnuRegions } from './sparse.js';
 
 /**
- * Reads the members of a tar stream, synchronously and without garbage for plain ones. Accepts what GNU tar accepts
- * and reads the same members from it, or throws LayerFormatError.
+ * Reads the members of a tar stream synchronously, without allocations for plain ones. Accepts what GNU tar accepts and
+ * reads the same members from it, or throws LayerFormatError.
  */
 export class TarReader {
   readonly #decoder = new HeaderDecoder();
   readonly entry = this.#decoder.entry;
   #windows: ByteWindows;
-  /** Data of the current member not read yet, and the padding after it. */
+  /** Unread data of the current member, and its padding. */
   #left = 0;
   #padding = 0;
-  /** Bytes that may follow the hard link just read. */
+  /** Data that may follow the hard link just read. Bytes. */
   #linkData = 0;
   #scratch = Buffer.alloc(4096);
   #global: PaxValues = {};
@@ -35,7 +35,7 @@ export class TarReader {
     this.#windows = windows;
   }
 
-  /** Moves on to the next member, described by `entry`; false at the end of the archive. */
+  /** Advances to the next member, described by `entry`. Returns false at the end of the archive. */
   next(): boolean {
     this.#skip(this.#left);
     this.#skipPadding(this.#padding);
@@ -79,13 +79,13 @@ export class TarReader {
   }
 
   /**
-   * Next piece of the data of the current member: up to `length` bytes at `windows.start`, which the caller reads
-   * before the next call. Returns the length, 0 when there is no more.
+   * The next piece of the current member's data: up to `max` bytes at `windows.start`, which the caller must read
+   * before the next call. Returns its length, or 0 at the end of the data.
    */
   data(max = Infinity): number {
     return this.entry.type === TYPE.file ? this.#take(max) : 0;
   }
-  /** Bytes at `windows.start` that the caller still looks at. */
+  /** Number of bytes at `windows.start` that the caller is still reading. */
   #piece = 0;
 
   #take(max = Infinity): number {
@@ -100,7 +100,7 @@ export class TarReader {
     return length;
   }
 
-  /** Reads the stream to its end after the last member; returns the bytes skipped and how many were not zero. */
+  /** Reads the rest of the stream after the last member. Returns the number of bytes skipped, and whether any of them was not zero. */
   drain(limit: number): { readonly skipped: number; readonly nonZero: boolean } {
     const windows = this.#windows;
     let skipped = 0;
@@ -114,7 +114,7 @@ export class TarReader {
     }
   }
 
-  /** Position in `windows.bytes` of the next 512 bytes, consumed; -1 at the end of the stream. */
+  /** Consumes the next 512 bytes and returns their position in `windows.bytes`; -1 at the end of the stream. */
   #block(): number {
     const windows = this.#windows;
     windows.start += this.#piece;
@@ -127,8 +127,8 @@ export class TarReader {
   }
 
   /**
-   * GNU tar and Go read no data after a hard link, whatever its size says; POSIX allows some. So data is what follows
-   * only if it is no header.
+   * GNU tar and Go read no data after a hard link, whatever its size field; POSIX permits data. The next block
+   * therefore counts as data only if it is not a header.
    */
   #skipLinkData(): boolean {
     if (this.#linkData === 0) return false;
@@ -142,7 +142,7 @@ export class TarReader {
     if (this.#skipUpTo(count) > 0) this.#truncated();
   }
 
-  /** An archive may end with the last byte of its last member: padding that is missing counts as read. */
+  /** Missing padding counts as read, because an archive may end with the last byte of its last member. */
   #skipPadding(count: number): void {
     this.#skipUpTo(count);
   }
@@ -162,7 +162,7 @@ export class TarReader {
     return 0;
   }
 
-  /** The name of a tape says nothing about files. */
+  /** Skips a volume label: the name of a tape is irrelevant to files. */
   #skipLabel(at: number): void {
     const size = parseNumber(this.#windows.bytes, at + FIELD.size[0], FIELD.size[1]);
     if (size > 0) this.#refuse('a volume label with data');
@@ -188,7 +188,7 @@ export class TarReader {
     if (type === TYPE.paxGlobal) {
       readPaxRecords(data, this.#global);
     } else {
-      // Of two headers the later takes the place of the earlier as a whole: so GNU tar and Go have it.
+      // As in GNU tar and Go, a second header replaces the first as a whole.
       this.#pax = {};
       readPaxRecords(data, this.#pax);
     }
@@ -198,13 +198,13 @@ export class TarReader {
     const data = this.#collect(size + paddingOf(size));
     const nul = data.indexOf(0);
     const end = nul < 0 ? data.length : nul;
-    // GNU tar goes on to the next NUL, other readers stop at the size.
+    // GNU tar reads to the next NUL, other readers stop at the size.
     if (end > size) this.#refuse('a GNU long name that is longer than its size');
     if (end === 0) this.#refuse('an empty GNU long name');
     return Buffer.from(data.subarray(0, end));
   }
 
-  /** Reads `size` bytes and their padding; the view is valid until the next call. */
+  /** Reads `size` bytes and their padding. The view is valid until the next call. */
   #collect(size: number): Buffer {
     if (this.#scratch.length < size) this.#scratch = Buffer.alloc(size);
     this.#left = size;
@@ -227,7 +227,7 @@ export class TarReader {
     said.longName = this.#longName;
     said.longLink = this.#longLink;
     const size = this.#decoder.decode(this.#windows.bytes, at, said);
-    // What a dump says of a directory is data that belongs to no file.
+    // The data of a GNU dump directory belongs to no file.
     this.#left = this.#windows.bytes[at + FIELD.type[0]] === TYPE.gnuDumpDir ? size : entry.size;
     this.#padding = paddingOf(this.#left);
     this.#linkData = entry.type === TYPE.hardLink ? size : 0;
@@ -244,7 +244,7 @@ export class TarReader {
     entry.realSize = parseNumber(bytes, at + GNU_SPARSE.realSize, 12);
     if (!(entry.realSize >= 0 && entry.realSize <= Number.MAX_SAFE_INTEGER)) this.#refuse('the size is not a number');
     let extended = bytes[at + GNU_SPARSE.extended] !== 0;
-    // The name must outlive the blocks that follow: the window may move on.
+    // The name must outlive the following blocks, because the window may move.
     if (extended) this.#keepNames();
     while (extended) {
       const block = this.#block();
@@ -253,7 +253,7 @@ export class TarReader {
       const before = map.length;
       readGnuRegions(bytes, block, GNU_SPARSE.regionsInExtension, map);
       extended = bytes[block + GNU_SPARSE.extensionExtended] !== 0;
-      if (extended && map.length === before) this.#refuse('the map of a sparse file makes no sense');
+      if (extended && map.length === before) this.#refuse('the map of a sparse file is invalid');
     }
     checkSparseMap(map, entry.size, entry.realSize);
     entry.sparse = map;
@@ -274,7 +274,7 @@ export class TarReader {
     entry.sparse = map;
   }
 
-  /** Format 1.0: the count of regions, then offset and length of each, one decimal number a line, padded to a block. */
+  /** Format 1.0: the number of regions, then offset and length of each, one decimal number per line, padded to a block. */
   #readSparseMapInData(): number[] {
     const map: number[] = [];
     let wanted = -1;
@@ -282,7 +282,7 @@ export class TarReader {
     let digits = 0;
     while (wanted < 0 || map.length < wanted) {
       const length = this.data(BLOCK_BYTES);
-      if (length < BLOCK_BYTES) this.#refuse('the map of a sparse file makes no sense');
+      if (length < BLOCK_BYTES) this.#refuse('the map of a sparse file is invalid');
       const { bytes, start } = this.#windows;
       for (let index = start; index < start + length && (wanted < 0 || map.length < wanted); index += 1) {
         const byte = bytes[index]!;
@@ -295,7 +295,7 @@ export class TarReader {
           if (wanted > 2 * MAX_SPARSE_REGIONS) this.#refuse('a sparse file has too many regions');
           number = digits = 0;
         } else {
-          this.#refuse('the map of a sparse file makes no sense');
+          this.#refuse('the map of a sparse file is invalid');
         }
       }
     }
@@ -303,7 +303,7 @@ export class TarReader {
     return map;
   }
 
-  /** Copies names that lie in the window, before the window moves on. */
+  /** Copies names that lie in the window before it moves. */
   #keepNames(): void {
     const entry = this.entry;
     const name = entry.name();
@@ -318,7 +318,7 @@ export class TarReader {
 
   #lastName(): string | undefined {
     const { nameBytes, nameStart, nameEnd } = this.entry;
-    // A name inside a window has been overwritten by now.
+    // A name in the window has been overwritten by now.
     return nameBytes === this.#windows.bytes || nameEnd === 0
       ? undefined
       : displayPath(nameBytes.subarray(nameStart, nameEnd));

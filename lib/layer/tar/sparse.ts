@@ -2,7 +2,7 @@ import { LayerFormatError } from '../../errors.js';
 import { MAX_SPARSE_REGIONS } from '../limits.js';
 import { GNU_SPARSE, parseNumber } from './header.js';
 
-/** Reads `count` regions of an old GNU sparse header or extension at `at`; an empty offset ends the list. */
+/** Reads up to `count` regions of an old GNU sparse header or extension at `at`. An empty offset ends the list. */
 export function readGnuRegions(bytes: Uint8Array, at: number, count: number, map: number[]): void {
   for (let index = 0; index < count; index += 1) {
     const place = at + index * GNU_SPARSE.regionBytes;
@@ -12,12 +12,12 @@ export function readGnuRegions(bytes: Uint8Array, at: number, count: number, map
   }
 }
 
-/** Throws LayerFormatError unless the regions ascend without overlap, fit the file and sum up to the data stored. */
+/** Throws LayerFormatError unless the regions ascend without overlap, fit into the file and add up to the stored data. */
 export function checkSparseMap(map: readonly number[], stored: number, realSize: number): void {
   let end = 0;
   let sum = 0;
   const bad = (): never => {
-    throw new LayerFormatError('the map of a sparse file makes no sense');
+    throw new LayerFormatError('the map of a sparse file is invalid');
   };
   if (map.length % 2 !== 0) bad();
   for (let index = 0; index < map.length; index += 2) {

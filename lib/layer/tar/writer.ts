@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { encodePax, paxTime } from './pax-writer.js';
 
-/** Bytes of a tar block: headers and padding come in multiples of it. */
+/** Size of a tar block; headers and padding are multiples of it. Bytes. */
 export const TAR_BLOCK = 512;
 
-/** What one header says; names are bytes, `name` of a directory ends with a slash. */
+/** The contents of one header. Names are bytes; the name of a directory ends with a slash. */
 export interface TarEntry {
   readonly name: Buffer;
   /** ustar type flag: `0` file, `1` hard link, `2` symbolic link, `3` and `4` devices, `5` directory, `6` fifo. */
@@ -13,7 +13,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of data that follow the header. */
+  /** Size of the data after the header. Bytes. */
   readonly size: number;
   readonly mtimeNs: bigint;
   readonly linkName?: Buffer;
@@ -30,8 +30,8 @@ const SECOND = 1_000_000_000n;
 const EMPTY = Buffer.alloc(0);
 
 /**
- * All header blocks of an entry: a PAX header when ustar cannot say it all, then the ustar header. A long name that is
- * not UTF-8 goes into a GNU `L` or `K` header, since PAX names are UTF-8 by definition.
+ * All header blocks of an entry: a PAX header when ustar is not sufficient, then the ustar header. A long name that is
+ * not UTF-8 is written as a GNU `L` or `K` header, because PAX names are UTF-8 by definition.
  */
 export function encodeHeader(entry: TarEntry): Buffer {
   const records: { key: string | Buffer; value: string | Buffer }[] = [];
@@ -58,8 +58,8 @@ export function encodeHeader(entry: TarEntry): Buffer {
 }
 
 /**
- * A name as part of a PAX keyword, which holds no `=`: as GNU tar, `=` becomes %3D. A `%` becomes %25 only where it would be
- * read as one of the two codes, since Go's programs do not decode them.
+ * An attribute name as part of a PAX keyword, which cannot contain `=`: like GNU tar, writes `=` as %3D. Writes `%` as
+ * %25 only where it would be read as one of these codes, because Go programs do not decode them.
  */
 function encodeXattrName(name: Buffer): Buffer {
   return Buffer.from(
@@ -71,7 +71,7 @@ function encodeXattrName(name: Buffer): Buffer {
   );
 }
 
-/** Zero bytes needed after `size` bytes of data to reach the next block. */
+/** The number of zero bytes after `size` bytes of data up to the next block. */
 export function paddingOf(size: number): number {
   return (TAR_BLOCK - (size % TAR_BLOCK)) % TAR_BLOCK;
 }
@@ -89,7 +89,7 @@ interface Place {
 
 function splitName(name: Buffer): Place | undefined {
   if (name.length <= NAME_BYTES) return { prefix: EMPTY, name };
-  // The slash that joins both halves is not stored, and the second half must not be empty.
+  // The slash between both parts is not stored, and the second part must not be empty.
   const slash = name.indexOf(0x2f, Math.max(1, name.length - NAME_BYTES - 1));
   if (slash < 0 || slash > PREFIX_BYTES || slash === name.length - 1) return undefined;
   return { prefix: name.subarray(0, slash), name: name.subarray(slash + 1) };
@@ -102,7 +102,7 @@ function ustarHeader(entry: HeaderFields, place: Place | undefined, linkName: Bu
   const octal = (value: number, offset: number, digits: number): void => {
     out.write(value.toString(8).padStart(digits, '0'), offset, 'latin1');
   };
-  // A name that lives in an extended header is cut here: readers without PAX still get something to show.
+  // A name in an extended header is truncated here, so that readers without PAX still show something.
   const longName = place?.name ?? Buffer.from('@LongName');
   longName.copy(out, 0, 0, NAME_BYTES);
   octal(entry.mode, 100, 7);

@@ -30,15 +30,15 @@ const ACCESS_ACL = Buffer.from('system.posix_acl_access\0');
 const DEFAULT_ACL = Buffer.from('system.posix_acl_default\0');
 const ACCESS_ACL_ADDRESS = addressOf(ACCESS_ACL);
 const DEFAULT_ACL_ADDRESS = addressOf(DEFAULT_ACL);
-/** btrfs answers ENOSPC to a value that does not fit a node. */
+/** btrfs answers ENOSPC to a value that does not fit into a node. Bytes. */
 const LARGE_VALUE_BYTES = 3800;
 
-/** A path that is only made into bytes for a message or a call by name. */
+/** A path that is converted to bytes only for messages and calls by name. */
 type EntryPath = Pick<RelativePath, 'toBuffer' | 'nameStart'>;
 
 /**
- * Sets owner, mode, extended attributes and times, in the order that keeps all of them: a change of owner clears
- * setuid bits and capabilities, a change of anything touches no mtime but a write does.
+ * Sets owner, mode, extended attributes and times in an order that preserves all of them: changing the owner clears
+ * setuid bits and capabilities, and writing changes the modification time.
  */
 export class AttributeSetter {
   readonly #exactModes: boolean;
@@ -46,13 +46,13 @@ export class AttributeSetter {
   readonly #gid = process.getegid!();
   readonly #note: (text: string) => void;
 
-  /** `exactModes`: this thread creates with umask 0. `note` is told what the kernel refused. */
+  /** `exactModes`: this thread creates files with umask 0. `note` receives a line for each attribute that the kernel refuses. */
   constructor(exactModes: boolean, note: (text: string) => void) {
     this.#exactModes = exactModes;
     this.#note = note;
   }
 
-  /** All of a regular file just made in `dir` and written; its times last. */
+  /** Sets all attributes of a regular file that was just created and written in `dir`; its times last. */
   file(fd: number, dir: DirHandle, member: TarMember, path: EntryPath): void {
     const chowned = this.#owns(dir, member) ? false : this.#chown(fd, member, path);
     if (dir.inheritsAcl) directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
@@ -63,7 +63,7 @@ export class AttributeSetter {
       throw unpackError('futimens', path.toBuffer());
   }
 
-  /** All but the times of a directory just made in `dir`. */
+  /** Sets all attributes except times of a new directory in `dir`. */
   newDirectory(fd: number, dir: DirHandle, member: TarMember, path: EntryPath): void {
     if (!this.#owns(dir, member)) this.#chown(fd, member, path);
     if (dir.inheritsAcl) {
@@ -75,7 +75,7 @@ export class AttributeSetter {
     if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
   }
 
-  /** All but the times of a directory that was there: what it had is replaced (image-spec layer.md, "Applying"). */
+  /** Replaces all attributes except times of an existing directory (image-spec layer.md, "Applying"). */
   existingDirectory(fd: number, member: TarMember, path: EntryPath): void {
     this.#chown(fd, member, path);
     const self = fdPath(fd, '.');
@@ -84,7 +84,7 @@ export class AttributeSetter {
       try {
         removeXattr(self, name);
       } catch (error) {
-        // Labels that the host's security module owns stay.
+        // Keeps labels owned by the host's security module.
         if (!isErrno(error, 'EPERM', 'EACCES', 'ENOTSUP', 'ENODATA', 'EINVAL')) throw error;
       }
     }
@@ -92,7 +92,7 @@ export class AttributeSetter {
     if (member.xattrs.length > 0) this.#xattrs(fd, member.xattrs, path);
   }
 
-  /** All of what cannot be opened harmlessly: links, devices, fifos. `name`: address of the last component. */
+  /** Sets all attributes of a file that cannot safely be opened: a link, device or fifo. `name`: address of the last component. */
   special(dir: DirHandle, name: number, member: TarMember, path: EntryPath): void {
     const isLink = member.type === TYPE.symlink;
     const chowned = !this.#owns(dir, member);
@@ -112,7 +112,7 @@ export class AttributeSetter {
     if (directSetTimes(dir.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0) throw unpackError('utimensat', path.toBuffer());
   }
 
-  /** By a descriptor, since fchmodat would follow a link that took the name's place meanwhile. */
+  /** Uses a descriptor, because fchmodat would follow a link that has taken the name meanwhile. */
   #chmodSpecial(dir: DirHandle, mode: number, path: EntryPath): void {
     const fd = openAt(dir.fd, path.toBuffer().subarray(path.nameStart), O_PATH | constants.O_NOFOLLOW);
     try {
@@ -130,7 +130,7 @@ export class AttributeSetter {
     }
   }
 
-  /** Whether what is made in `dir` has the right owner already. */
+  /** True when a new file in `dir` already has the right owner. */
   #owns(dir: DirHandle, member: TarMember): boolean {
     return member.uid === this.#uid && member.gid === this.#gid && !dir.setgid;
   }
@@ -144,7 +144,7 @@ export class AttributeSetter {
     for (const { name, value } of xattrs) this.#tolerate(path, name, value, () => setXattrFd(fd, name, value));
   }
 
-  /** An attribute that the kernel or the file system cannot keep is left out with a note, as podman does. */
+  /** Like podman, omits an attribute that the kernel or the file system cannot store, with a note. */
   #tolerate(path: EntryPath, name: Uint8Array, value: Uint8Array, set: () => void): void {
     try {
       set();

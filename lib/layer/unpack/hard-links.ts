@@ -13,12 +13,12 @@ import { PATH_LIMITS } from '../limits.js';
 import type { TarMember } from '../tar/member.js';
 import { pathError, unpackError } from './unpack-error.js';
 
-/** Makes hard links; keeps the directory of the last target open, since links to it come in a row. */
+/** Creates hard links. Keeps the directory of the last target open, because links to one directory often follow each other. */
 export class HardLinker {
   readonly #rootFd: number;
   readonly #chain: DirChain;
   readonly #target = new RelativePath(PATH_LIMITS);
-  /** Directory of the last target, when it is not on the way to the entry in work. */
+  /** Directory of the last target, when it is not a parent of the current entry. */
   #kept: { readonly fd: number; readonly path: Buffer } | undefined;
 
   constructor(rootFd: number, chain: DirChain) {
@@ -27,15 +27,15 @@ export class HardLinker {
   }
 
   /**
-   * Makes the entry `member` at `path` in `dir`, in the place of whatever is there. Its owner, mode and times are those
-   * of its target. Throws LayerFormatError, PathEscapeError, SyscallError.
+   * Creates the entry `member` at `path` in `dir`, replacing an existing file. Owner, mode and times are those of the
+   * target. Throws LayerFormatError, PathEscapeError, SyscallError.
    */
   make(member: TarMember, path: RelativePath, dir: DirHandle): void {
     const target = this.#target;
     const problem = target.assign(member.linkBytes, member.linkStart, member.linkEnd);
     if (problem !== undefined) throw pathError(problem, member.linkName(), 'a hard link');
     const from = target.isRoot ? undefined : this.#targetDir();
-    if (from === undefined) throw this.#linkError(path, 'leads to nothing');
+    if (from === undefined) throw this.#linkError(path, 'points to a missing file');
     const fromName = target.address + target.nameStart;
     const toName = path.address + path.nameStart;
     if (directLinkAt(from, fromName, dir.fd, toName, 0) === 0) return;
@@ -46,16 +46,16 @@ export class HardLinker {
       removeTree(dir.fd, name);
       const linked = directLinkAt(from, fromName, dir.fd, toName, 0) === 0;
       errno = linked ? undefined : lastErrno();
-      // The name that was replaced may be a link which the kept directory was reached through.
+      // The replaced name may be a link in the path of the kept directory.
       this.forget();
       if (errno === undefined) return;
     }
-    if (errno === 'ENOENT') throw this.#linkError(path, 'leads to nothing');
-    if (errno === 'EPERM') throw this.#linkError(path, 'leads to a directory');
+    if (errno === 'ENOENT') throw this.#linkError(path, 'points to a missing file');
+    if (errno === 'EPERM') throw this.#linkError(path, 'points to a directory');
     throw unpackError('linkat', path.toBuffer(), errno);
   }
 
-  /** Closes the directory kept: before anything is removed that it may be reached through, and at the end. */
+  /** Closes the kept directory: before removing anything that may be part of its path, and at the end. */
   forget(): void {
     if (this.#kept !== undefined) closeSync(this.#kept.fd);
     this.#kept = undefined;
@@ -67,7 +67,7 @@ export class HardLinker {
     return new LayerFormatError(`the layer has a hard link that ${reason}: ${entry} to ${to}`, { entry });
   }
 
-  /** The open directory of a hard link's target; its last component is never followed. */
+  /** Opens the directory of a hard link's target. The last component is never followed. */
   #targetDir(): number | undefined {
     const { bytes, parentEnd } = this.#target;
     const handle = this.#chain.find(bytes, parentEnd);

@@ -2,26 +2,26 @@ import { DiskSpaceError, LayerFormatError, PathEscapeError, SyscallError } from 
 import type { PathProblem } from '../../rootfs/index.js';
 import { displayPath, isErrno, lastErrno, syscallError } from '../../sys/index.js';
 
-/** The error for a call that just failed on the entry `path`; read before anything else is called. */
+/** The error for a system call that just failed on the entry `path`. Must be called before any other system call. */
 export function unpackError(syscall: string, path: Uint8Array, errno: string = lastErrno()): Error {
   return asUnpackError(syscallError(syscall, path, errno), path) as Error;
 }
 
-/** What a failed call means for a layer: no room, a path the layer made impossible, or the call's own error. */
+/** Converts an error of a system call: no space left, an impossible path in the layer, or the call's own error. */
 export function asUnpackError(error: unknown, path: Uint8Array): unknown {
   if (!(error instanceof SyscallError)) return error;
   const entry = displayPath(path);
   if (isErrno(error, 'ENOSPC', 'EDQUOT'))
-    return new DiskSpaceError(`no room to unpack ${entry}`, {
+    return new DiskSpaceError(`no space left to unpack ${entry}`, {
       cause: error,
-      hint: 'imgtool store gc frees what no image uses',
+      hint: 'free unused space with: imgtool store gc',
     });
   if (isErrno(error, 'ENAMETOOLONG', 'ENOTDIR', 'ELOOP', 'EISDIR', 'EFBIG'))
-    return new LayerFormatError(`the layer has an entry that cannot be: ${error.message}`, { entry, cause: error });
+    return new LayerFormatError(`the layer has an impossible entry: ${error.message}`, { entry, cause: error });
   return error;
 }
 
-/** The error for an entry or link target whose path is refused. */
+/** The error for an entry or link target with an invalid path. */
 export function pathError(problem: PathProblem, path: Uint8Array, what: string): Error {
   const entry = displayPath(path.subarray(0, 300));
   if (problem === 'escapes')

@@ -27,19 +27,18 @@ import { HardLinker } from './hard-links.js';
 import { AUFS_LINK_STORE, hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
 import { writeData } from './write-data.js';
 
-/** How a layer is unpacked. */
 export interface UnpackOptions {
   /** Absolute path of the root directory. */
   readonly root: string;
-  /** Names that mean whiteouts are names. */
+  /** Treat whiteout names as ordinary names. */
   readonly plainNames: boolean;
   /** This thread creates files with umask 0. */
   readonly exactModes: boolean;
-  /** Asked between entries. */
+  /** Checked between entries; true stops the unpacking. */
   readonly stopped: () => boolean;
 }
 
-/** What was unpacked. */
+/** The result of unpacking. */
 export interface UnpackOutcome {
   readonly entries: number;
   readonly notes: readonly string[];
@@ -54,8 +53,8 @@ const FILE_TYPE_BITS: Readonly<Record<number, number>> = {
 };
 
 /**
- * Unpacks the tar stream of one layer onto a root, entry by entry, whiteouts applied, then reads the stream to its end.
- * Synchronous. Throws LayerFormatError, PathEscapeError, DiskSpaceError, SyscallError, StoppedError.
+ * Unpacks the tar stream of one layer onto a root, entry by entry, with whiteouts applied; then reads the stream to its
+ * end. Synchronous. Throws LayerFormatError, PathEscapeError, DiskSpaceError, SyscallError, StoppedError.
  */
 export function unpackLayer(windows: ByteWindows, options: UnpackOptions): UnpackOutcome {
   const rootFd = openAt(AT_FDCWD, options.root, OPEN_DIRECTORY);
@@ -88,7 +87,7 @@ class Unpacker {
   readonly #notes: string[] = [];
   #moreNotes = 0;
   #openFile = -1;
-  /** Files that only hard links will name are kept at AUFS_LINK_STORE until the end. */
+  /** Files that are only named by hard links are in AUFS_LINK_STORE until the end. */
   #usesLinkStore = false;
   readonly #hardLinks: HardLinker;
 
@@ -114,12 +113,12 @@ class Unpacker {
     if (this.#usesLinkStore) this.#removeLinkStore();
     this.#chain.close();
     const { nonZero } = this.#reader.drain(MAX_TRAILING_BYTES);
-    if (nonZero) this.#note('ignored what follows the end of the tar archive');
+    if (nonZero) this.#note('ignored data after the end of the tar archive');
     if (this.#moreNotes > 0) this.#notes.push(`and ${this.#moreNotes} more`);
     return { entries, notes: this.#notes };
   }
 
-  /** Closes what a failure left open. */
+  /** Closes everything that a failure left open. */
   close(): void {
     if (this.#openFile >= 0) directClose(this.#openFile);
     this.#openFile = -1;
@@ -168,7 +167,7 @@ class Unpacker {
   #root(): void {
     const member = this.#member;
     if (member.type !== TYPE.directory)
-      throw new LayerFormatError('the layer has an entry that would replace the root by something else', {
+      throw new LayerFormatError('the layer has an entry that would replace the root with a non-directory', {
         entry: displayPath(member.name()),
       });
     this.#attributes.existingDirectory(this.#rootFd, member, this.#path);
@@ -203,7 +202,7 @@ class Unpacker {
     }
     dir.touched = true;
     for (const name of member.lostXattrs)
-      this.#note(`${displayPath(path.toBuffer())}: attribute ${name} left out: it names users without their numbers`);
+      this.#note(`${displayPath(path.toBuffer())}: attribute ${name} left out: it refers to users by name`);
     this.#mentioned.add(this.#hash.from(dir.hash).child(path.bytes, path.nameStart, path.end));
     switch (member.type) {
       case TYPE.file:
@@ -293,7 +292,7 @@ class Unpacker {
     this.#attributes.special(dir, name, member, this.#path);
   }
 
-  /** After `syscall` failed because the name is taken: removes what has it. Any other failure is thrown. */
+  /** Called after `syscall` failed because the name exists: removes the file of that name. Throws for any other failure. */
   #clear(dir: DirHandle, syscall: string): void {
     const errno = lastErrno();
     if (errno !== 'EEXIST') throw unpackError(syscall, this.#path.toBuffer(), errno);
@@ -301,7 +300,7 @@ class Unpacker {
   }
 
   #remove(dir: DirHandle): void {
-    // A directory kept for hard links may be what goes, or be reached through a link that goes.
+    // The directory kept for hard links may be the one removed, or be reached through a removed link.
     this.#hardLinks.forget();
     removeTree(dir.fd, this.#path.bytes.subarray(this.#path.nameStart, this.#path.end));
   }
@@ -314,7 +313,7 @@ class Unpacker {
 
 const DEFAULT_ACL = Buffer.from('system.posix_acl_default');
 
-/** As makedev(3) has it, for the ranges the reader lets through. */
+/** makedev(3), for the ranges that the reader accepts. */
 function deviceNumber(major: number, minor: number): number {
   return major * 0x100 + (minor & 0xff) + Math.floor(minor / 0x100) * 0x10_0000;
 }

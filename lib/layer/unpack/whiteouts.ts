@@ -9,18 +9,18 @@ const META_PREFIX = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`);
 const OPAQUE = Buffer.from(OPAQUE_MARKER);
 
 /**
- * Directory at the root where AUFS kept files with several names: layers of its time have them there, and hard links to
- * them. It is no part of the tree.
+ * Directory at the root in which AUFS stored files with several names. Old layers contain it and hard links into it. It
+ * is not part of the rootfs.
  */
 export const AUFS_LINK_STORE: Buffer = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
 
 /**
- * What an entry's path means: a thing itself, a whiteout, an opaque marker, something in AUFS_LINK_STORE, or another
- * leftover of AUFS to be skipped.
+ * The meaning of an entry's path: an ordinary file, a whiteout, an opaque marker, a file in AUFS_LINK_STORE, or another
+ * AUFS remnant to skip.
  */
 export type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'link store' | 'skip';
 
-/** Reads the meaning off the names (image-spec layer.md, "Whiteouts"). Throws LayerFormatError on names without one. */
+/** Determines the meaning from the names (image-spec layer.md, "Whiteouts"). Throws LayerFormatError for an invalid whiteout. */
 export function meaningOf(path: RelativePath): PathMeaning {
   const { bytes, end } = path;
   for (let start = 0; start < end;) {
@@ -37,7 +37,7 @@ export function meaningOf(path: RelativePath): PathMeaning {
         if (end !== hidden && !isDots) return 'whiteout';
       }
       const entry = displayPath(path.toBuffer());
-      throw new LayerFormatError(`the layer has a whiteout without meaning: ${entry}`, { entry });
+      throw new LayerFormatError(`the layer has an invalid whiteout: ${entry}`, { entry });
     }
     while (start < end && bytes[start] !== 0x2f) start += 1;
     start += 1;
@@ -45,14 +45,14 @@ export function meaningOf(path: RelativePath): PathMeaning {
   return 'plain';
 }
 
-/** The name that a whiteout hides, NUL excluded. */
+/** The name that a whiteout hides, without NUL. */
 export function hiddenName(path: RelativePath): Buffer {
   return Buffer.from(path.bytes.subarray(path.nameStart + PREFIX.length, path.end));
 }
 
 /**
- * Removes `name` in `dir` as far as it came from lower layers: what this layer mentioned stays, in it only what it did
- * not mention goes. `dirHash` is that of `dir`.
+ * Removes `name` in `dir` as far as it comes from lower layers: files of this layer and directories that contain them
+ * stay. `dirHash` is the hash of `dir`.
  */
 export function hideLower(dir: number, name: Uint8Array, dirHash: PathHash, mentioned: PathHashSet): void {
   const hash = new PathHash().from(dirHash).child(name, 0, name.length);
@@ -76,7 +76,7 @@ export function hideLower(dir: number, name: Uint8Array, dirHash: PathHash, ment
   }
 }
 
-/** `hideLower` for all that is in `dir`. */
+/** `hideLower` for everything in `dir`. */
 export function hideLowerChildren(dir: number, dirHash: PathHash, mentioned: PathHashSet): void {
   for (const name of listNames(dir)) hideLower(dir, name, dirHash, mentioned);
 }

@@ -5,7 +5,7 @@ import type { TarReader } from '../tar/reader.js';
 import { unpackError } from './unpack-error.js';
 
 /**
- * Writes the data of the reader's current member, seen through `windows`, into the new file `fd`. `path` is for
+ * Writes the data of the reader's current member, read through `windows`, into the new file `fd`. `path` is for
  * messages. Throws DiskSpaceError, LayerFormatError, SyscallError, StoppedError.
  */
 export function writeData(fd: number, reader: TarReader, windows: ByteWindows, path: RelativePath): void {

@@ -2,13 +2,13 @@ const MAX_COOKIES = 50;
 const MAX_COOKIE_BYTES = 4096;
 
 /**
- * Cookies of one client, by origin: v1 registries keep sessions in them. They go back to exactly the origin they came from;
- * paths and dates are not looked at, as no cookie lives longer than a command.
+ * The cookies of one client by origin; v1 registries keep sessions in them. A cookie is sent only to the origin that
+ * set it. Paths and expiry dates are ignored, because no cookie outlives a command.
  */
 export class CookieJar {
   readonly #byOrigin = new Map<string, Map<string, string>>();
 
-  /** Takes the `Set-Cookie` lines of an answer from `url`. */
+  /** Stores the `Set-Cookie` lines of a response from `url`. */
   take(url: string, lines: readonly string[] | undefined): void {
     if (lines === undefined) return;
     const { origin } = new URL(url);
@@ -24,7 +24,7 @@ export class CookieJar {
     }
   }
 
-  /** The `Cookie` header for a request to `url`, or undefined for none. */
+  /** The `Cookie` header for a request to `url`, or undefined. */
   header(url: string): string | undefined {
     const cookies = this.#byOrigin.get(new URL(url).origin);
     return cookies === undefined || cookies.size === 0 ? undefined : [...cookies.values()].join('; ');

@@ -4,37 +4,40 @@ import { baseMediaType } from '../../spec/index.js';
 import { candidateOrigins } from '../candidate-origins.js';
 import { CookieJar } from './cookie-jar.js';
 
-/** User and password for one host. */
+/** User name and password for one host. */
 export interface V1Credentials {
   readonly username: string;
   readonly password: string;
 }
 
-/** What the parts of the v1 client share. */
+/** Settings shared by the parts of the v1 client. */
 export interface V1HostOptions {
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
-  /** For layers: its limit for each host is that of transfers. */
+  /** For layers; its per-host limit is the limit of concurrent transfers. */
   readonly transfers: HttpClient;
-  /** For documents, so that they need not wait until layers have come. */
+  /** For documents, which so need not wait for layers. */
   readonly documents: HttpClient;
-  /** False: any certificate, and plain http where https does not answer. */
+  /** False accepts any certificate, and plain HTTP when HTTPS does not answer. */
   readonly tlsVerify: boolean;
   readonly credentials: (request: {
     readonly repository?: string;
     readonly signal: AbortSignal;
   }) => Promise<V1Credentials | undefined>;
-  /** Wait before the first retry, doubled for each further one. Milliseconds. */
+  /** Delay before the first retry; it doubles with each further one. Milliseconds. */
   readonly backoffBaseMs: number | undefined;
 }
 
 const DOCKER_HUB = 'docker.io';
 const DOCKER_HUB_INDEX = 'index.docker.io';
 const MAX_PING_BYTES = 64 * 1024;
-/** Servers of before and after 0.9 tell what checksum to expect by this name (docker-registry toolkit.py DockerVersion). */
+/**
+ * Servers before and after 0.9 derive the kind of checksum from the Docker version in this header (docker-registry
+ * toolkit.py DockerVersion).
+ */
 export const V1_USER_AGENT = 'docker/1.12.0 imgtool';
 
-/** A host that speaks (or may speak) protocol v1: where it is, and the cookies it has given. */
+/** A host that speaks or may speak protocol v1. Holds its origin and its cookies. */
 export class V1Host {
   readonly options: V1HostOptions;
   readonly cookies = new CookieJar();
@@ -48,8 +51,8 @@ export class V1Host {
   }
 
   /**
-   * Origin of the index, without a slash at its end. Where only one scheme can be, nothing is sent. Throws TransportError,
-   * RegistryError when no v1 registry answers there.
+   * The origin of the index, without a trailing slash. Sends nothing when only one scheme is possible. Throws
+   * TransportError, and RegistryError when no v1 registry answers there.
    */
   base(signal: AbortSignal): Promise<string> {
     this.#base ??= (this.#candidates.length === 1 ? Promise.resolve(this.#candidates[0]!) : this.#find(signal)).catch(
@@ -61,7 +64,7 @@ export class V1Host {
     return this.#base;
   }
 
-  /** Whether `GET /v1/_ping` is answered as a v1 registry does, and `GET /v2/` not as a v2 one. Throws AbortError. */
+  /** True when the host answers `GET /v1/_ping` like a v1 registry and `GET /v2/` not like a v2 one. Throws AbortError. */
   async isV1(signal: AbortSignal): Promise<boolean> {
     for (const base of this.#candidates) {
       try {
@@ -102,12 +105,12 @@ export class V1Host {
     });
   }
 
-  /** Some answer with JSON, some with text; a page is another kind of server. */
+  /** Servers answer with JSON or text; an HTML page means another kind of server. */
   async #pings(base: string, signal: AbortSignal): Promise<boolean> {
     const { status, headers } = await this.#get(`${base}/v1/_ping`, signal);
     const registry = 'x-docker-registry-version' in headers || 'x-docker-registry-standalone' in headers;
     const type = baseMediaType(headers['content-type']);
-    // Some want a login for the ping too.
+    // Some servers require a login even for the ping.
     if (status === 401) return registry || /^(basic|token)\b/i.test(text(headers, 'www-authenticate'));
     return status === 200 && (registry || !/html/.test(type));
   }

@@ -5,15 +5,15 @@ import { V1Session } from './session.js';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Has the index check user and password, where there are some (docker registry/auth.go). Throws as RegistryClient.ping. */
+/** Makes the index verify the credentials, if there are any (docker registry/auth.go). Throws as RegistryClient.ping. */
 export async function pingUsers(v1: V1Host, signal: AbortSignal): Promise<void> {
   const { host } = v1.options;
   const response = await new V1Session(v1).index({ method: 'GET', path: 'users/', signal }, MAX_ANSWER_BYTES);
   if (response.status === 200 || response.status === 201) return;
   if (response.status === 403) {
-    throw new AuthenticationError(`${host} says that the account is not active`, {
+    throw new AuthenticationError(`${host} reports that the account is not active`, {
       host,
-      hint: 'its owner has to confirm the e-mail address, or ask the administrator',
+      hint: 'confirm the e-mail address of the account, or ask the administrator',
     });
   }
   throw v1Error(response, { method: 'GET', host, kind: 'repository', subject: 'its users' });

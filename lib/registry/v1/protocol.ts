@@ -7,13 +7,13 @@ import { pingUsers } from './ping.js';
 import { openV1Repository } from './repository.js';
 import { searchIndex } from './search.js';
 
-/** Which protocol to speak: `auto` is v2, and v1 where nothing else is spoken. */
+/** The protocol to use. `auto`: v2, or v1 when the host supports nothing else. */
 export type RegistryVersion = 'auto' | '1' | '2';
 
 /** Options of `createV1Protocol`. */
 export interface V1ProtocolOptions {
   readonly http: HttpClient;
-  /** What `http` was made with: documents get a client of their own. */
+  /** The options `http` was created with; documents use a client of their own. */
   readonly httpOptions: HttpClientOptions;
   readonly registryVersion: RegistryVersion;
   readonly tlsVerify: (host: string) => boolean;
@@ -23,17 +23,17 @@ export interface V1ProtocolOptions {
   ) => ReturnType<V1HostOptions['credentials']>;
 }
 
-/** The v1 part of a registry client. */
+/** The part of a registry client that speaks v1. */
 export interface V1Protocol {
   readonly open: RegistryClient['openV1'];
   readonly search: RegistryClient['search'];
-  /** As RegistryClient.ping, by v1; false where v1 is not spoken. `after`: as `open` has it. */
+  /** RegistryClient.ping over v1; false when the host does not speak v1. `after`: see `open`. */
   ping(host: string, options: { readonly signal: AbortSignal; readonly after?: unknown }): Promise<boolean>;
   readonly statistics: HttpClient['statistics'];
   close(): Promise<void>;
 }
 
-/** Makes the v1 part of a registry client; nothing is sent before its first request. */
+/** Creates the v1 part of a registry client. It sends nothing before its first request. */
 export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
   const { registryVersion } = options;
   const documents = createHttpClient(options.httpOptions);
@@ -68,7 +68,7 @@ export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
   return {
     open: async ({ host, repository, registryVersion: forced }, { signal, after }) => {
       signal.throwIfAborted();
-      // The name becomes part of a URL path: a caller that did not parse it must not reach another one.
+      // The name becomes part of a URL path, so an unparsed one could address another repository.
       if (!isRepositoryName(repository)) {
         throw new InvalidReferenceError(`${JSON.stringify(repository.slice(0, 300))} is not a repository name`, {
           input: repository,
@@ -90,7 +90,7 @@ export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
   };
 }
 
-/** Whether looking up an image by protocol v2 failed in a way that a registry of protocol v1 makes it fail. */
+/** True when a v2 request failed as it does at a v1 registry. */
 function mayBeV1(error: unknown): boolean {
   if (error instanceof NotFoundError) return error.kind !== 'blob';
   return (

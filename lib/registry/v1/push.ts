@@ -11,12 +11,12 @@ import type { V1PushOptions, V1Upload } from './types.js';
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/json' };
-/** Images asked for at the same time whether they are there. */
+/** Concurrent requests for the existence of images. */
 const PARALLEL_PROBES = 6;
-/** Uploads of one image that may break: a new one starts over. */
+/** Attempts to upload one image; each starts over. */
 const UPLOAD_TRIES = 3;
 
-/** Uploads images as V1Repository.push says (docker distribution/push_v1.go). */
+/** Implements V1Repository.push (docker distribution/push_v1.go). */
 export async function pushImages(
   place: V1Place,
   images: readonly V1Upload[],
@@ -43,7 +43,7 @@ export async function pushImages(
   return new Set(uploaded.keys());
 }
 
-/** Tells the index what comes; resolves with the endpoints to push to. */
+/** Announces the images to the index. Resolves with the endpoints to push to. */
 async function announce(place: V1Place, images: readonly V1Upload[], signal: AbortSignal): Promise<readonly string[]> {
   const { session, repository, path } = place;
   const { host } = session.host.options;
@@ -53,15 +53,15 @@ async function announce(place: V1Place, images: readonly V1Upload[], signal: Abo
   const response = await session.index(request, MAX_ANSWER_BYTES);
   if (response.status !== 200 && response.status !== 201) throw v1Error(response, asked);
   if (session.namedEndpoints !== undefined) return session.namedEndpoints;
-  throw new RegistryError(`${host} does not say where to push ${repository} to: it names no endpoints`, {
+  throw new RegistryError(`${host} names no endpoints to push ${repository} to`, {
     status: response.status,
     method: 'PUT',
     url: redactUrl(response.url),
-    hint: 'the index is not set up for pushing: its administrator has to give it X-Docker-Endpoints',
+    hint: 'the index is not configured for pushing: its administrator must set X-Docker-Endpoints',
   });
 }
 
-/** The IDs that an endpoint has. With a token to write it may not say, which means: unknown, so send it. */
+/** Finds the images that an endpoint has. A write token may not grant this; then the result is unknown and the images are sent. */
 export async function probe(
   { session }: V1Place,
   endpoint: string,
@@ -84,7 +84,7 @@ function isImage(body: Buffer, id: string): boolean {
   }
 }
 
-/** Uploads one image, or finds that it is there; resolves with its payload checksum in the first case. */
+/** Uploads one image unless the endpoint has it. Resolves with its payload checksum, or undefined when nothing was sent. */
 async function uploadImage(
   place: V1Place,
   endpoint: string,
@@ -102,17 +102,17 @@ async function uploadImage(
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof RegistryError) || attempt >= UPLOAD_TRIES || !isRepeatable(error)) throw error;
-      onRetry?.(`${error.message}; sending the image again`);
+      onRetry?.(`${error.message}; uploading the image again`);
     }
   }
 }
 
-/** A layer that arrived broken is worth another try; what the server does not let us do is not. */
+/** A layer that arrived damaged is worth a retry; a refusal is not. */
 function isRepeatable({ status }: RegistryError): boolean {
   return status === 400 || status >= 500;
 }
 
-/** False when the image is there already. */
+/** Resolves with false when the endpoint already has the image. */
 async function putJson(place: V1Place, endpoint: string, { image }: V1Upload, signal: AbortSignal): Promise<boolean> {
   const path = `images/${image.id}/json`;
   const request = { method: 'PUT', path, headers: JSON_TYPE, body: image.bytes, signal } as const;
@@ -122,7 +122,7 @@ async function putJson(place: V1Place, endpoint: string, { image }: V1Upload, si
   throw v1Error(response, imageAsked(place, image.id, 'PUT'));
 }
 
-/** Uploads a layer; resolves with the checksums of what was sent. */
+/** Uploads a layer. Resolves with the checksums of the bytes sent. */
 async function putLayer(
   place: V1Place,
   endpoint: string,
@@ -139,20 +139,23 @@ async function putLayer(
     return Readable.from(bytesOf(upload, options, { sums, failure }), { objectMode: false });
   };
   try {
-    // One try: another one begins with the JSON.
+    // A single attempt, because a retry starts with the JSON again.
     const request = { method: 'PUT', path: `images/${id}/layer`, headers, body, signal, retries: 0 } as const;
     const response = await place.session.request(endpoint, request, MAX_ANSWER_BYTES);
     if (!isDone(response)) throw v1Error(response, imageAsked(place, id, 'PUT'));
     return await sums!.end();
   } catch (error) {
-    // HTTP makes an error of its own of what breaks the source.
+    // HTTP wraps an error of the source; the original is more useful.
     throw (failure.error ?? error) as Error;
   } finally {
     sums?.close();
   }
 }
 
-/** The layer from its start, summed; what fails here, and not at the connection, is told in `failure`. */
+/**
+ * Streams the layer from its start and updates the checksums. Errors of the source, unlike those of the connection, are
+ * recorded in `failure`.
+ */
 async function* bytesOf(
   upload: V1Upload,
   { signal, onImage }: V1PushOptions,
@@ -214,7 +217,7 @@ async function putTag(
   throw v1Error(response, { method: 'PUT', host, kind: 'tag', subject: `${host}/${repository}:${tag}` });
 }
 
-/** Tells the index what is there now: all of it, as some servers replace their list by this one. */
+/** Reports the complete list of images to the index, because some servers replace their list with it. */
 async function conclude(
   place: V1Place,
   images: readonly V1Upload[],
@@ -248,7 +251,7 @@ interface Checksums {
   readonly tarSum: string | undefined;
 }
 
-/** Both checksums of a layer on its way out. */
+/** Computes both checksums of a layer while it is sent. */
 class UploadSums {
   readonly #payload: ReturnType<typeof createHash>;
   readonly #tarSum: TarSumCheck;

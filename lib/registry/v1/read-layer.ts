@@ -8,14 +8,14 @@ import { isUploading, v1StreamError } from './responses.js';
 import { TarSumCheck } from './tar-sum-check.js';
 import type { LayerPart, ReadLayer, ReadLayerOptions, V1RemoteImage } from './types.js';
 
-/** Breaks in a row that may bring nothing. */
+/** Consecutive interruptions without progress before a read fails. */
 const RETRIES = 5;
-/** A connection that brought this much was worth it: the count of failures starts again. Bytes. */
+/** After this much progress on one connection, the count of failures restarts. Bytes. */
 const PROGRESS_BYTES = 64 * 1024;
 
-/** Reads a layer as V1Repository.readLayer says. */
+/** Implements V1Repository.readLayer. */
 export async function readLayer<T>(place: V1Place, id: string, options: ReadLayerOptions<T>): Promise<ReadLayer<T>> {
-  // Whoever awaits it here sees its failure; a failure before that is no crash.
+  // Avoids an unhandled rejection when the promise fails before it is awaited.
   options.image.catch(() => undefined);
   return place.session.atAny(options.signal, async (endpoint, last) => {
     for (let again = false; ; again = true) {
@@ -47,20 +47,20 @@ async function readOnce<T>(place: V1Place, id: string, options: Reading<T>): Pro
     const result = await options.consume(Readable.from(layer.bytes, { objectMode: false }), layer.converted);
     return { result, payloadChecksum: outcome.checksum!, converted: layer.converted };
   } catch (error) {
-    // What the consumer makes of a broken stream says less than what broke it.
+    // The consumer's error about a broken stream says less than the cause.
     throw (outcome.failure ?? error) as Error;
   } finally {
     await layer.close();
   }
 }
 
-/** The bytes as sent; ends only when they fit what the registry says of them. Returns the payload checksum. */
+/** The bytes as sent. Ends without an error only when they match the registry's checksums. Returns the payload checksum. */
 async function* checked<T>(place: V1Place, id: string, options: Reading<T>): AsyncGenerator<Buffer, Digest> {
   const { part } = options;
   const from = part === undefined ? 0 : await bytesToKeep(part, options.image);
   const isWhole = from > 0 && from === (await options.image).layerSize;
   const received = isWhole ? nothing() : receive(place, id, options, from);
-  // The first bytes are on their way while the JSON is.
+  // Requests the layer while the JSON is still being fetched.
   const first = received.next();
   first.catch(() => undefined);
   const image = await options.image.catch(async (error: unknown) => {
@@ -98,8 +98,8 @@ async function* checked<T>(place: V1Place, id: string, options: Reading<T>): Asy
 }
 
 /**
- * How much of what an earlier try has left can be gone on with. Without a checksum of the registry nothing would tell that the
- * layer has become another one since.
+ * The number of bytes of an earlier attempt that can be reused. Without a checksum from the registry, a layer replaced
+ * since then would go unnoticed.
  */
 async function bytesToKeep(part: LayerPart, image: Promise<V1RemoteImage>): Promise<number> {
   if (part.offset === 0) return 0;
@@ -116,21 +116,21 @@ async function* nothing(): AsyncGenerator<Buffer> {
 
 function layerDigestError(place: V1Place, id: string, expected: string, actual: string): DigestMismatchError {
   return new DigestMismatchError(
-    `the layer of v1 image ${id} has the checksum ${actual}, the registry says ${expected}`,
-    { expected, actual, hint: `the image is damaged at ${place.session.host.options.host}: push it there again` },
+    `the layer of v1 image ${id} has the checksum ${actual}, but the registry states ${expected}`,
+    { expected, actual, hint: `the image is damaged at ${place.session.host.options.host}: push it again` },
   );
 }
 
-/** The bytes as sent, from byte `from` to the last, over as many connections as it takes. */
+/** The bytes as sent from byte `from` on, over as many connections as needed. */
 async function* receive<T>(place: V1Place, id: string, options: Reading<T>, from: number): AsyncGenerator<Buffer> {
   const { signal, onProgress, onRetry } = options;
   const { backoffBaseMs } = place.session.host.options;
   let received = from;
   let failures = 0;
-  // What another process began is asked for on trial: the answer tells.
+  // After an earlier process, range support is unknown; the response shows it.
   let ranges = from > 0;
   let announced: number | undefined;
-  /** What the registry says of the layer counts for more than the length of one answer. */
+  /** The size stated by the registry takes precedence over the length of one response. */
   const size = async (): Promise<number | undefined> => (await options.image).layerSize ?? announced;
   for (;;) {
     const start = received;
@@ -163,24 +163,24 @@ async function* receive<T>(place: V1Place, id: string, options: Reading<T>, from
       signal.throwIfAborted();
       failures = received - start >= PROGRESS_BYTES ? 1 : failures + 1;
       if (isUploading(error) && failures <= RETRIES) {
-        // The JSON is there when the image is.
+        // The JSON becomes available when the upload of the image is complete.
         await options.image;
         await delay(backoffMs(failures, backoffBaseMs), signal);
         continue;
       }
       if (!(error instanceof TransportError) || error.phase !== 'body') throw error;
-      // A length that was announced too large ends in an error after the last byte.
+      // If the announced length was too large, the transfer fails after the last byte.
       if (received === (await size())) return;
       if (failures > RETRIES) throw error;
-      onRetry?.(`${error.message}; going on at byte ${received}`);
+      onRetry?.(`${error.message}; resuming at byte ${received}`);
       await delay(backoffMs(failures, backoffBaseMs), signal);
     }
   }
 }
 
 /**
- * The range that brings what follows `offset`: its end is the last byte, one more stalls the Python server, and a range of
- * one byte is 416 there. Undefined when there is nothing to ask a range for.
+ * The range that starts at `offset`. Its end is the last byte, because the Python server stalls when it is one more;
+ * the server answers a range of one byte with 416. Undefined when no range can be requested.
  */
 function rangeAfter(offset: number, size: number | undefined): { start: number; end: number } | undefined {
   if (size === undefined || size < 2 || offset >= size) return undefined;
@@ -209,7 +209,7 @@ async function get<T>(
     if (Number(from) === range.start) return { response, skip: start - range.start };
     response.body.destroy();
     throw new RegistryError(
-      `${session.host.options.host} sent another range of the layer of ${id} than the one asked for`,
+      `${session.host.options.host} sent a different range of the layer of ${id} than requested`,
       {
         status: response.status,
         method: 'GET',
@@ -221,7 +221,7 @@ async function get<T>(
     response.body.destroy();
     return get(place, id, { ...options, range: undefined });
   }
-  // The Python server has no answer of zero bytes.
+  // The Python server cannot send an empty body with status 200.
   if (response.status === 416 && start === 0 && (await options.image).layerSize === 0) {
     response.body.destroy();
     return undefined;

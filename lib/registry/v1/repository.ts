@@ -21,15 +21,15 @@ import type { V1RemoteImage, V1Repository } from './types.js';
 
 const MAX_LIST_BYTES = 32 * 1024 * 1024;
 const MAX_TAGS = 100_000;
-/** An image that is being uploaded is asked for this often. */
+/** Attempts to read an image that is still being uploaded. */
 const UPLOADING_TRIES = 4;
 
-/** A repository at a v1 registry. Opening sends nothing. */
+/** Opens a repository of a v1 registry. Sends nothing. */
 export function openV1Repository(host: V1Host, repository: string): V1Repository {
   const session = new V1Session(host, repository);
   const place: V1Place = { session, repository, path: repository.includes('/') ? repository : `library/${repository}` };
   let begun: Promise<void> | undefined;
-  /** The first request of every use: it brings the token, the cookies and the endpoints. */
+  /** The first request of every operation; its response carries the token, the cookies and the endpoints. */
   const begin = (signal: AbortSignal): Promise<void> => {
     begun ??= askIndex(place, signal).catch((error: unknown) => {
       begun = undefined;
@@ -62,7 +62,7 @@ export function openV1Repository(host: V1Host, repository: string): V1Repository
       return readLayer(place, checkId(id), options);
     },
     missing: async (ids, { signal }) => {
-      // A repository that is not there yet may well be made of images that are.
+      // A new repository may still consist of images that the endpoints have.
       await begin(signal).catch((error: unknown) => {
         if (!(error instanceof NotFoundError)) throw error;
       });
@@ -81,7 +81,7 @@ export function openV1Repository(host: V1Host, repository: string): V1Repository
   };
 }
 
-/** The ID becomes part of a URL path. Throws InvalidManifestError. */
+/** Checks an ID, which becomes part of a URL path. Throws InvalidManifestError. */
 function checkId(id: string): string {
   const isValid: boolean = isV1Id(id);
   if (isValid) return id;
@@ -103,7 +103,7 @@ async function resolveTag(place: V1Place, tag: string, signal: AbortSignal): Pro
   const asked: Asked = { method: 'GET', host, kind: 'tag', subject: `${host}/${repository}:${tag}` };
   const response = await getAtAny(place, { path: `repositories/${path}/tags/${tag}`, signal }, asked);
   const answer = parseAnswer(response, asked);
-  // Servers that do not look at the tag answer with the list of all.
+  // Servers that ignore the tag return all tags.
   const id = typeof answer === 'string' ? answer : tagMap(answer)?.get(tag);
   if (isV1Id(id)) return id;
   if (id === undefined && tagMap(answer) !== undefined) {
@@ -114,7 +114,7 @@ async function resolveTag(place: V1Place, tag: string, signal: AbortSignal): Pro
     });
   }
   throw new InvalidManifestError(
-    `${asked.subject} leads to ${JSON.stringify(id)?.slice(0, 100)}, which is not an image ID`,
+    `${asked.subject} points to ${JSON.stringify(id)?.slice(0, 100)}, which is not an image ID`,
     {
       where: asked.subject,
     },
@@ -129,15 +129,15 @@ async function listTags(place: V1Place, signal: AbortSignal): Promise<ReadonlyMa
   const tags = tagMap(parseAnswer(response, asked));
   const odd = tags === undefined || tags.size > MAX_TAGS ? '' : [...tags.keys()].find((tag) => !isTag(tag));
   if (tags !== undefined && odd === undefined) return tags;
-  const why = odd === '' || odd === undefined ? '' : `: ${JSON.stringify(odd.slice(0, 140))} cannot be a tag`;
-  throw new RegistryError(`the tag list of ${asked.subject} makes no sense${why}`, {
+  const why = odd === '' || odd === undefined ? '' : `: ${JSON.stringify(odd.slice(0, 140))} is not a valid tag`;
+  throw new RegistryError(`the tag list of ${asked.subject} is invalid${why}`, {
     status: response.status,
     method: 'GET',
     url: redactUrl(response.url),
   });
 }
 
-/** At every endpoint: each keeps its own tags. */
+/** Deletes a tag at every endpoint, because each keeps its own tags. */
 async function deleteTag({ session, repository, path }: V1Place, tag: string, signal: AbortSignal): Promise<void> {
   const { host } = session.host.options;
   const asked: Asked = { method: 'DELETE', host, kind: 'tag', subject: `${host}/${repository}:${tag}` };
@@ -148,7 +148,7 @@ async function deleteTag({ session, repository, path }: V1Place, tag: string, si
   }
 }
 
-/** `{"tag": "ID"}`, or the oldest form `[{"name": "tag", "layer": "ID"}]`; undefined when it is neither. */
+/** Parses `{"tag": "ID"}` or the oldest form `[{"name": "tag", "layer": "ID"}]`. Undefined for anything else. */
 function tagMap(answer: unknown): Map<string, string> | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined;
   const pairs: (readonly [unknown, unknown])[] = Array.isArray(answer)
@@ -160,7 +160,7 @@ function tagMap(answer: unknown): Map<string, string> | undefined {
 }
 
 function parseAnswer(response: BufferedResponse, asked: Asked): unknown {
-  return parseJson(response.body, `what ${asked.host} says of ${asked.subject}`);
+  return parseJson(response.body, `the response of ${asked.host} for ${asked.subject}`);
 }
 
 async function getImage(place: V1Place, id: string, signal: AbortSignal): Promise<V1RemoteImage> {
@@ -190,7 +190,7 @@ function checksumsOf(headers: HttpHeaders): Pick<V1RemoteImage, 'payloadChecksum
   };
 }
 
-/** GET of a document at the first endpoint that has it. */
+/** GET of a document from the first endpoint that has it. */
 async function getAtAny(
   { session }: V1Place,
   request: Omit<V1Request, 'method'>,

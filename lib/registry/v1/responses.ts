@@ -2,25 +2,25 @@ import { AuthenticationError, NotFoundError, RegistryError, type ImgtoolError, t
 import { readCapped, redactText, redactUrl, type BufferedResponse, type StreamedResponse } from '../../http/index.js';
 import { escapeText } from '../../util/index.js';
 
-/** What was asked for, for the message of an error. */
+/** Describes the request, for error messages. */
 export interface Asked {
   readonly method: string;
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
   readonly kind: ThingKind;
-  /** What people call it: `host/repo:tag`, an ID. */
+  /** Its name for users: `host/repo:tag`, an ID. */
   readonly subject: string;
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_MESSAGE_LENGTH = 300;
 
-/** As `v1Error`, for a streamed response: reads a part of its body and closes it. */
+/** Like `v1Error`, for a streamed response. Reads part of its body and closes it. */
 export async function v1StreamError(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
   return v1Error({ ...response, ...(await readCapped(response.body, MAX_ERROR_BYTES)) }, asked);
 }
 
-/** The error for an answer of a v1 registry that is not what was hoped for. */
+/** Creates the error for an unsuccessful response of a v1 registry. */
 export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError {
   const { host, kind, subject, method } = asked;
   const { status } = response;
@@ -45,17 +45,17 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
     hint: /being uploaded/i.test(text)
       ? 'a push of this image is in progress or was interrupted: try again later, or push it again'
       : status >= 500
-        ? 'the fault is at the registry: try again later'
+        ? 'the problem is on the side of the registry: try again later'
         : undefined,
   });
 }
 
-/** Whether a read failed because the image is being uploaded (docker-registry images.py). */
+/** True when a read failed because the image is still being uploaded (docker-registry images.py). */
 export function isUploading(error: unknown): boolean {
   return error instanceof RegistryError && error.status === 400 && /being uploaded/i.test(error.message);
 }
 
-/** The text of `{"error": "text"}`; of anything else nothing, it is a proxy's page. */
+/** The text of `{"error": "text"}`. Empty for anything else, such as a proxy's page. */
 export function v1ErrorText(body: Buffer): string {
   try {
     const text = (JSON.parse(body.toString('utf8')) as { error?: unknown } | null)?.error;

@@ -9,7 +9,10 @@ const PAGE_SIZE = 100;
 const MAX_PAGES = 10;
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
-/** Searches an index, page by page, up to `limit` results. Throws RegistryError, NotFoundError (it has no search), TransportError, AbortError. */
+/**
+ * Searches an index, page by page, up to `limit` results. Throws NotFoundError when it has no search, RegistryError,
+ * TransportError, AbortError.
+ */
 export async function searchIndex(
   host: V1Host,
   term: string,
@@ -24,12 +27,12 @@ export async function searchIndex(
     const name = host.options.host;
     if (response.status !== 200)
       throw v1Error(response, { method: 'GET', host: name, kind: 'repository', subject: 'search' });
-    const answer = parseJson(response.body, `the search of ${name}`) as {
+    const answer = parseJson(response.body, `the search results of ${name}`) as {
       results?: unknown;
       num_pages?: unknown;
     } | null;
     if (!Array.isArray(answer?.results)) {
-      throw new InvalidManifestError(`the search of ${name} gave no list of results`, { where: 'results' });
+      throw new InvalidManifestError(`the search results of ${name} contain no list`, { where: 'results' });
     }
     const results = (answer.results as unknown[]).flatMap((entry) => resultOf(entry) ?? []);
     const before = found.length;

@@ -16,7 +16,7 @@ import {
 } from '../../http/index.js';
 import { V1_USER_AGENT, type V1Credentials, type V1Host } from './host.js';
 
-/** A request of this protocol: `path` follows `/v1/`. */
+/** A request of this protocol; `path` is relative to `/v1/`. */
 export type V1Request = Omit<HttpRequest, 'url'> & { readonly path: string };
 
 const MAX_ENDPOINTS = 20;
@@ -24,8 +24,9 @@ const MAX_REDIRECTS = 3;
 const PUT_REDIRECT: ReadonlySet<number> = new Set([301, 302, 303]);
 
 /**
- * What one use of a repository has to remember: the newest token, the endpoints that the index named. Requests to the index
- * carry user and password and ask for a token; those to an endpoint carry the token. A password goes to the index alone.
+ * The state of one operation on a repository: the latest token and the endpoints named by the index. Requests to the
+ * index carry user and password and ask for a token; requests to an endpoint carry the token. The password is sent only
+ * to the index.
  */
 export class V1Session {
   readonly host: V1Host;
@@ -33,9 +34,9 @@ export class V1Session {
   #credentials: Promise<V1Credentials | undefined> | undefined;
   #token: string | undefined;
   #endpoints: readonly string[] | undefined;
-  /** The index asks for the password where it holds images too, though it gives tokens. */
+  /** The index also stores images and requires the password for them, even though it issues tokens. */
   #wantsPassword = false;
-  /** The endpoint that worked last; those before it did not. */
+  /** The index of the last endpoint that worked; the endpoints before it failed. */
   #preferred = 0;
 
   constructor(host: V1Host, repository?: string) {
@@ -43,19 +44,19 @@ export class V1Session {
     this.#repository = repository;
   }
 
-  /** Origins that hold the images: those the index has named, or undefined when it named none. */
+  /** Origins that store the images, as named by the index; undefined when it named none. */
   get namedEndpoints(): readonly string[] | undefined {
     return this.#endpoints;
   }
 
-  /** Sends to the index. A PUT that is redirected is repeated there. Any status resolves. Throws TransportError, AbortError. */
+  /** Sends a request to the index. Repeats a PUT that is redirected. Resolves for any status. Throws TransportError, AbortError. */
   async index(request: V1Request, maxBytes: number): Promise<BufferedResponse> {
     const base = await this.host.base(request.signal);
     const { path, ...rest } = request;
     const basic = await this.#basic(request.signal);
     let url = new URL(`${base}/v1/${path}`);
     for (let hops = 0; ; hops++) {
-      // Elsewhere nobody is entitled to the password.
+      // Another host must not receive the password.
       const own = url.origin === base && basic !== undefined ? { authorization: basic } : {};
       const headers = { 'x-docker-token': 'true', ...request.headers, ...own };
       const sent = this.#headers(url.href, headers);
@@ -63,7 +64,7 @@ export class V1Session {
         { ...rest, url: url.href, headers: sent },
         { maxBytes },
       );
-      // Wherever it sends us, it is the index that answers.
+      // The response is the index's own, even after a redirect.
       await this.#learn(base, response, { isIndex: true });
       const location = PUT_REDIRECT.has(response.status) ? response.headers.location : undefined;
       const next = location === undefined ? undefined : resolveLocation(location, url);
@@ -74,14 +75,17 @@ export class V1Session {
     }
   }
 
-  /** Sends to an endpoint and reads the body into memory. A body that is a function may be opened twice. Throws as `index`. */
+  /**
+   * Sends a request to an endpoint and reads the body into memory. A body that is a function may be opened twice.
+   * Throws as `index`.
+   */
   async request(endpoint: string, request: V1Request, maxBytes: number): Promise<BufferedResponse> {
     return this.#authorized(endpoint, request, (sent) =>
       this.host.options.documents.request(sent, { maxBytes }).then((response) => ({ response })),
     );
   }
 
-  /** Sends to an endpoint and hands over the body as it comes. Throws as `index`. */
+  /** Sends a request to an endpoint and returns the body as a stream. Throws as `index`. */
   async stream(endpoint: string, request: V1Request): Promise<StreamedResponse> {
     return this.#authorized(endpoint, request, (sent) =>
       this.host.options.transfers
@@ -90,14 +94,14 @@ export class V1Session {
     );
   }
 
-  /** Origins to read from: those that were named, else the index itself. */
+  /** Origins to read from: those named by the index, or the index itself. */
   async endpoints(signal: AbortSignal): Promise<readonly string[]> {
     return this.#endpoints ?? [await this.host.base(signal)];
   }
 
   /**
-   * Does `work` at the first endpoint where it works, and remembers that one. `last` tells whether there is another one.
-   * Throws the first NotFoundError, or else what the first endpoint's `work` threw.
+   * Runs `work` at one endpoint after another until one succeeds, and remembers that one. `last` is true for the last
+   * endpoint. Throws the first NotFoundError, or else the error of the first endpoint.
    */
   async atAny<T>(signal: AbortSignal, work: (endpoint: string, last: boolean) => Promise<T>): Promise<T> {
     const all = await this.endpoints(signal);
@@ -124,7 +128,7 @@ export class V1Session {
     const base = await this.host.base(request.signal);
     const url = `${endpoint}/v1/${path}`;
     const basic = endpoint === base ? await this.#basic(request.signal) : undefined;
-    // A registry that is its own index takes the password with every request, over https.
+    // A registry that is its own index gets the password with every request over HTTPS.
     const free = this.#token ?? (url.startsWith('https:') ? basic : undefined);
     const first = this.#wantsPassword ? (basic ?? free) : free;
     const attempt = async (authorization: string | undefined): Promise<{ response: R; close?: () => void }> => {
@@ -154,10 +158,10 @@ export class V1Session {
   ): Promise<void> {
     this.host.cookies.take(url, headers['set-cookie']);
     const { origin } = new URL(url);
-    // A storage service behind a redirect has nothing to say about access.
+    // A storage service behind a redirect cannot issue tokens or name endpoints.
     if (!isIndex && origin !== base && this.#endpoints?.includes(origin) !== true) return;
     const token = [headers['x-docker-token'] ?? []].flat().join(',').trim();
-    // What is not plain text could break out of the header.
+    // Other characters could break out of the header.
     if (token !== '' && /^[\x20-\x7e]+$/.test(token) && token.toLowerCase() !== 'true') {
       this.#token = `Token ${token.replace(/^token\s+/i, '')}`;
     }
@@ -193,12 +197,12 @@ const ENDPOINT_FAILURES = [
   DigestMismatchError,
 ];
 
-/** Whether another endpoint may do better. */
+/** True when another endpoint may succeed. */
 function isEndpointFailure(error: unknown): boolean {
   return ENDPOINT_FAILURES.some((kind) => error instanceof kind);
 }
 
-/** `host[:port]` of `X-Docker-Endpoints`, by the scheme of the index; undefined for what is no host. */
+/** The origin of an entry `host[:port]` of `X-Docker-Endpoints`, with the scheme of the index. Undefined for an invalid host. */
 function originOf(entry: string, base: string): string | undefined {
   if (!/^[A-Za-z0-9.:[\]-]+$/.test(entry)) return undefined;
   try {

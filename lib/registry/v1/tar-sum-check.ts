@@ -4,8 +4,8 @@ import { LayerFormatError } from '../../errors.js';
 import { TarSum } from '../../spec/index.js';
 
 /**
- * TarSum of a layer that comes as sent: gzip or a plain tar. What cannot be summed (another compression, a sparse file) is
- * not judged: `end` gives undefined then.
+ * Computes the TarSum of a layer as sent (gzip or plain tar). Layers that it cannot sum (other compressions, sparse
+ * files) are not checked: `end` then returns undefined.
  */
 export class TarSumCheck {
   readonly #version: 'v0' | 'v1';
@@ -15,13 +15,13 @@ export class TarSumCheck {
   #begun = false;
   #failed = false;
 
-  /** `wanted`: the labelled sum, which tells the version; `json`: the image's own. */
+  /** `wanted`: the expected sum with its label, which determines the version. `json`: the image's JSON. */
   constructor(wanted: string, json: Buffer) {
     this.#version = wanted.startsWith('tarsum.v1+') ? 'v1' : 'v0';
     this.#json = json;
   }
 
-  /** Takes the next bytes; resolves when there is room for more. */
+  /** Takes the next bytes. Resolves when there is room for more. */
   async write(bytes: Buffer): Promise<void> {
     if (this.#failed) return;
     if (!this.#begun) this.#begin(bytes);
@@ -31,7 +31,7 @@ export class TarSumCheck {
     }
   }
 
-  /** The sum, labelled; undefined when there is none. */
+  /** The sum with its label, or undefined. */
   async end(): Promise<string | undefined> {
     if (this.#gunzip !== undefined && !this.#gunzip.destroyed) {
       const ended = once(this.#gunzip, 'end').catch(() => undefined);
@@ -47,12 +47,12 @@ export class TarSumCheck {
     }
   }
 
-  /** Whether another sum than `end` gave may be right too (see TarSum). */
+  /** True when a sum other than the result of `end` may also be right (see TarSum). */
   get isDoubtful(): boolean {
     return this.#sum.isDoubtful(this.#version);
   }
 
-  /** Frees what decompresses. */
+  /** Frees the decompressor. */
   close(): void {
     this.#gunzip?.destroy();
   }
@@ -62,7 +62,7 @@ export class TarSumCheck {
     if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return;
     this.#gunzip = createGunzip();
     this.#gunzip.on('data', (tar: Buffer) => this.#update(tar));
-    // Corrupt layers are found by who unpacks them.
+    // Unpacking detects corrupt layers.
     this.#gunzip.on('error', () => (this.#failed = true));
   }
 

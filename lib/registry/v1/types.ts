@@ -3,19 +3,19 @@ import type { Digest, V1Image } from '../../spec/index.js';
 
 /** An image as a v1 registry describes it. */
 export interface V1RemoteImage extends V1Image {
-  /** What the registry says of JSON and layer together; the layer must fit one of them. Empty: it says nothing. */
+  /** The registry's checksums over JSON and layer; the layer must match one of them. Empty when it states none. */
   readonly payloadChecksums: readonly Digest[];
-  /** TarSum of the layer, if the registry has one. */
+  /** TarSum of the layer, if the registry states one. */
   readonly tarSum: string | undefined;
-  /** Bytes of the layer as stored, if the registry says so. */
+  /** Size of the stored layer, if the registry states it. Bytes. */
   readonly layerSize: number | undefined;
 }
 
-/** Where the bytes of a layer are kept as sent, so that a later try goes on behind them. */
+/** A local copy of a layer's bytes as sent, so that a later attempt can resume. */
 export interface LayerPart {
-  /** Bytes that are here. */
+  /** Number of bytes stored. */
   readonly offset: number;
-  /** Those bytes, from the first on. */
+  /** Reads the stored bytes from the first on. */
   read(): AsyncIterable<Buffer>;
   write(chunk: Buffer): Promise<void>;
   restart(): Promise<void>;
@@ -23,87 +23,88 @@ export interface LayerPart {
 
 /** Options of `V1Repository.readLayer`. */
 export interface ReadLayerOptions<T> {
-  /** The image, or that it is on its way: JSON and layer are asked for at the same time. */
+  /** The image, or a promise while it is being fetched: JSON and layer are requested concurrently. */
   readonly image: Promise<V1RemoteImage>;
   readonly signal: AbortSignal;
-  /** Higher starts first within the host's limit. */
+  /** Layers with a higher priority start first within the host's limit. */
   readonly priority?: number;
   /**
-   * Takes the layer: gzip, zstd or a plain tar. It ends only after the bytes were found to be right. Called again, with the
-   * layer from its start, when they were not, or when the endpoint failed and there is another one. `converted`: it is handed on
-   * in another form than the registry has it in.
+   * Consumes the layer (gzip, zstd or a plain tar). The stream ends only after its bytes were verified. Called again
+   * with the layer from its start when verification fails, or when the endpoint fails and there is another one.
+   * `converted`: the compression differs from that of the registry.
    */
   readonly consume: (body: Readable, converted: boolean) => Promise<T>;
   /**
-   * Takes the bytes as sent too. Those it has already are not asked for, if the registry says what the layer must be and so
-   * can tell that they belong to it; else they are thrown away.
+   * Also receives the bytes as sent. Bytes that it already has are not requested again if the registry states a
+   * checksum to verify them; otherwise they are discarded.
    */
   readonly part?: LayerPart;
-  /** Told how many bytes are here, as sent. */
+  /** Called with the number of bytes received so far, as sent. */
   readonly onProgress?: (transferred: number) => void;
-  /** Told once for each break, with a line for people. */
+  /** Called with a message for users on each interruption. */
   readonly onRetry?: (message: string) => void;
 }
 
-/** A layer that was read. */
+/** The result of reading a layer. */
 export interface ReadLayer<T> {
   readonly result: T;
-  /** `sha256:…` over JSON and layer as sent: what a registry calls `X-Docker-Checksum-Payload`. */
+  /** `sha256:…` over JSON and layer as sent; registries call it `X-Docker-Checksum-Payload`. */
   readonly payloadChecksum: Digest;
-  /** It was empty or compressed in a way that OCI and Docker images do not allow (xz, bzip2); passed on as gzip. */
+  /** The layer was empty or had a compression that OCI and Docker images do not allow (xz, bzip2), and was passed on as gzip. */
   readonly converted: boolean;
 }
 
 /** One v1 image to upload. */
 export interface V1Upload {
   readonly image: V1Image;
-  /** Bytes of the layer. */
+  /** Size of the layer. Bytes. */
   readonly size: number;
-  /** Streams the layer from its start; called again for each endpoint and try. */
+  /** Streams the layer from its start. Called again for each endpoint and attempt. */
   readonly open: (options: { readonly signal: AbortSignal }) => Promise<Readable>;
 }
 
 /** Options of `V1Repository.push`. */
 export interface V1PushOptions {
   readonly signal: AbortSignal;
-  /** Tags to set, and the ID each is to have. */
+  /** The tags to set, with their IDs. */
   readonly tags: Readonly<Record<string, string>>;
   readonly onImage?: (id: string, state: 'skipped' | 'active' | 'done', transferred?: number) => void;
   readonly onRetry?: (message: string) => void;
 }
 
 /**
- * One repository at a registry of protocol v1. All methods throw NotFoundError, AuthenticationError, RegistryError,
- * TransportError, InvalidManifestError (what came makes no sense), AbortError.
+ * One repository of a v1 registry. All methods throw NotFoundError, AuthenticationError, RegistryError, TransportError,
+ * InvalidManifestError (for invalid responses), AbortError.
  */
 export interface V1Repository {
   readonly host: string;
   readonly repository: string;
-  /** The ID that a tag has. */
+  /** Resolves a tag to an image ID. */
   resolve(tag: string, options: { readonly signal: AbortSignal }): Promise<string>;
-  /** All tags with their IDs, in the order of the server. */
+  /** All tags with their IDs, in the server's order. */
   tags(options: { readonly signal: AbortSignal }): Promise<ReadonlyMap<string, string>>;
-  /** The image and all it stands on, root first; checked for loops and for what is no ID. */
+  /** The image and its ancestors, root first. Rejects loops and invalid IDs. */
   ancestry(id: string, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
-  /** An image's JSON, its ID checked. */
+  /** An image's JSON. Its ID is verified. */
   image(id: string, options: { readonly signal: AbortSignal }): Promise<V1RemoteImage>;
   /**
-   * Reads an image's layer, going on where a connection broke. Throws DigestMismatchError when it is another than the registry
-   * says itself, CommandError when the program that decompresses it is missing, and what `consume` throws.
+   * Reads an image's layer and resumes after a broken connection. Throws DigestMismatchError when the layer does not
+   * match the registry's checksum, CommandError when the program that decompresses it is missing, and the errors of
+   * `consume`.
    */
   readLayer<T>(id: string, options: ReadLayerOptions<T>): Promise<ReadLayer<T>>;
-  /** Which of these images an endpoint lacks, or does not tell of. */
+  /** The images that an endpoint lacks or does not report. */
   missing(ids: readonly string[], options: { readonly signal: AbortSignal }): Promise<ReadonlySet<string>>;
-  /** Removes a tag; images stay. Throws NotFoundError. */
+  /** Removes a tag; its images remain. Throws NotFoundError. */
   deleteTag(tag: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
-   * Uploads images, given root first: what an endpoint has is skipped. Then tags are set and the index is told. Resolves with
-   * the IDs that were uploaded somewhere.
+   * Uploads images, given root first, and skips those that an endpoint has. Then sets the tags and notifies the index.
+   * Resolves with the IDs that were uploaded to at least one endpoint.
    */
   push(images: readonly V1Upload[], options: V1PushOptions): Promise<ReadonlySet<string>>;
 }
 
-/** One entry of a search. */
+/** One result of a search. */
 export interface V1SearchResult {
   readonly name: string;
   readonly description: string;

@@ -13,7 +13,7 @@ import {
   type Asked,
 } from './responses.js';
 
-/** A blob of a repository, to open at any offset. Opening throws as BlobSource.open says. */
+/** A blob of a repository, readable from any offset. Opening throws as BlobSource.open does. */
 export function blobSource(place: Place, descriptor: Descriptor, priority: number): BlobSource {
   const { endpoint, repository, scope } = place;
   const path = `/v2/${repository}/blobs/${descriptor.digest}`;
@@ -31,16 +31,16 @@ export function blobSource(place: Place, descriptor: Descriptor, priority: numbe
   };
 }
 
-/** HEAD of a blob. Throws as RepositoryWriter says. */
+/** HEAD of a blob. Throws as RepositoryWriter does. */
 export async function hasBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
   const response = await headBlob(place, digest, signal);
   if (response.status === 200) return true;
-  // Where HEAD is refused, the upload shows whether the blob exists.
+  // Where HEAD is refused, the upload will show whether the blob exists.
   if (response.status === 404 || isHeadUnreliable(response, place.endpoint.facts)) return false;
   throw responseError(response, askedFor(place, 'HEAD', digest));
 }
 
-/** Size of a blob by HEAD, or by GET where HEAD is refused. Throws as RepositoryReader says. */
+/** The size of a blob by HEAD, or by GET where HEAD is refused. Bytes. Throws as RepositoryReader does. */
 export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSignal): Promise<number> {
   const { endpoint, repository, scope } = place;
   let response: HttpResponse = await headBlob(place, digest, signal);
@@ -59,7 +59,7 @@ export async function sizeOfBlob(place: Place, digest: Digest, signal: AbortSign
   }
   const size = Number(response.headers['content-length'] ?? NaN);
   if (Number.isSafeInteger(size) && size >= 0) return size;
-  throw new RegistryError(`${host} does not tell the size of blob ${digest}`, {
+  throw new RegistryError(`${host} does not report the size of blob ${digest}`, {
     status: 200,
     method: 'HEAD',
     url: `/v2/${place.repository}/blobs/${digest}`,
@@ -70,7 +70,7 @@ async function headBlob(place: Place, digest: Digest, signal: AbortSignal): Prom
   const { endpoint, repository, scope } = place;
   const path = `/v2/${repository}/blobs/${digest}`;
   const response = await endpoint.request({ method: 'HEAD', path, scope, signal }, 0);
-  // A web server has a page for everything.
+  // A web server may answer any path with a page.
   const isPage = isForeign(response) && response.headers['docker-content-digest'] !== digest;
   if (isPage) throw notARegistryError(response, askedFor(place, 'HEAD', digest));
   return response;
@@ -88,7 +88,7 @@ async function get(
   const response = await how.ranges.get(how.piece);
   const asked = askedFor(place, 'GET', descriptor.digest);
   const length = response.headers['content-length'];
-  // Some servers call everything a page: what it is, its digest shows.
+  // Some servers label everything as HTML; the digest header still identifies a blob.
   const isBlob =
     response.status < 300 && (length === undefined || response.status === 206 || Number(length) === descriptor.size);
   if (isForeign(response) && !isBlob) {
@@ -111,10 +111,10 @@ function checkContentRange(
   const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range);
   if (match !== null && Number(match[1]) === offset) return;
   response.body.destroy();
-  throw new RegistryError(`${asked.host} sent another range of ${asked.subject} than the one asked for`, {
+  throw new RegistryError(`${asked.host} sent a different range of ${asked.subject} than requested`, {
     status: response.status,
     method: 'GET',
     url: redactUrl(response.url),
-    hint: 'the registry, or a proxy before it, does not handle Range requests right',
+    hint: 'the registry or a proxy in front of it handles Range requests incorrectly',
   });
 }

@@ -14,13 +14,13 @@ import { backoffMs, delay } from '../../util/index.js';
 import { candidateOrigins } from '../candidate-origins.js';
 import { refusalHint } from './responses.js';
 
-/** A request to one host: `path` begins with `/v2/`, or is an absolute URL that the host itself named. */
+/** A request to one host. `path` begins with `/v2/` or is an absolute URL given by the host. */
 export interface EndpointRequest extends Omit<HttpRequest, 'url'> {
   readonly path: string;
   readonly scope: AuthScope;
-  /** What is sent to those who have not logged in may be a part only: with a login it is used from the start. */
+  /** Log in for the first request already, because the response without a login may be incomplete. */
   readonly withLogin?: boolean;
-  /** Cannot do without the rights for `mountFrom` of the scope. */
+  /** The request requires the rights for the scope's `mountFrom`. */
   readonly needsSources?: boolean;
 }
 
@@ -30,44 +30,43 @@ export interface EndpointOptions {
   readonly authorizer: Authorizer;
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
-  /** How often a request whose body was cut is sent again at most. */
+  /** How often a request is repeated when its response body was cut off. */
   readonly retries?: number | undefined;
-  /** Parts of one blob to fetch at once. Default `auto`. */
+  /** Parts of one blob to fetch concurrently. Default `auto`. */
   readonly connections?: number | 'auto' | undefined;
-  /** False: any certificate, and plain http where https does not answer. */
+  /** False accepts any certificate, and plain HTTP when HTTPS does not answer. */
   readonly tlsVerify: boolean;
-  /** Takes a line for people about an oddity that is tolerated. */
+  /** Called with a warning for users about a tolerated defect. */
   readonly warn?: ((line: string) => void) | undefined;
-  /** Further headers for requests to the host itself; asked once. */
+  /** Additional headers for requests to the host itself. Called once. */
   readonly requestHeaders?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
-/** An answer, and where the login that was sent comes from, when access was refused all the same. */
+/** A response, with the source of the credentials if access was refused despite them. */
 export type Answered<Response> = Response & { readonly refusedLogin?: string | undefined };
 
-/** Answers that a registry may give to those who have not logged in, of what it shows to others. */
+/** Statuses by which a registry may hide content from clients without a login. */
 const MAY_BE_HIDDEN: ReadonlySet<number> = new Set([403, 404]);
 const MAX_ERROR_BYTES = 64 * 1024;
 const BODY_RETRIES = 3;
-/** How often one request is given another token. */
+/** The most tokens that one request may use. */
 const MAX_ANSWERS = 4;
 const DOCKER_HUB = 'docker.io';
 const DOCKER_HUB_API = 'registry-1.docker.io';
 
 /**
- * One registry host: finds out whether it speaks https or plain http with the first real request (no ping), and answers
- * its 401s. Loopback hosts are tried by plain http first, as nearly all of them speak it; other hosts by plain http only
- * when `tlsVerify` is off, and then last.
+ * One registry host. Detects HTTPS or plain HTTP with the first real request (there is no ping) and answers its 401
+ * challenges. Loopback hosts are tried over plain HTTP first, as nearly all of them use it; other hosts over plain HTTP
+ * only when `tlsVerify` is false, and then last.
  */
 export class Endpoint {
   readonly host: string;
-  /** What was learned about the host. */
   readonly facts: HostFacts;
   readonly #options: EndpointOptions;
   readonly #candidates: readonly string[];
   #base: string | undefined;
   #finding: Promise<unknown> | undefined;
-  /** What the API's base asks those for who have not logged in. */
+  /** The challenge of the API's base for clients without a login. */
   #challenge: Refusal | 'none' | undefined;
   #headers: Promise<Readonly<Record<string, string>>> | undefined;
 
@@ -80,20 +79,21 @@ export class Endpoint {
     if (this.#candidates.length === 1) this.#base = this.#candidates[0];
   }
 
-  /** Parts of one blob to fetch at once. */
+  /** Parts of one blob to fetch concurrently. */
   get connections(): number | 'auto' {
     return this.#options.connections ?? 'auto';
   }
 
-  /** Tells people about an oddity that is tolerated. */
+  /** Warns users about a tolerated defect. */
   warn(line: string): void {
     this.#options.warn?.(`warning: ${line}`);
   }
 
   /**
-   * Sends; a 401 is answered once, and again where the token ran out while the request waited for its turn, or was for one
-   * of several repositories only. What is refused or missing without a login is asked for with it, where there is one.
-   * Any other status resolves. Throws AuthenticationError, TransportError, AbortError.
+   * Sends a request and answers a 401 once. Answers it again when the token expired while the request was queued, or
+   * covered only one of several repositories. When access is refused or the resource is missing without a login,
+   * repeats the request with one if available. Resolves for any other status. Throws AuthenticationError,
+   * TransportError, AbortError.
    */
   async stream(request: EndpointRequest): Promise<Answered<StreamedResponse>> {
     const { authorizer } = this.#options;
@@ -111,7 +111,7 @@ export class Endpoint {
         if (header !== undefined || !MAY_BE_HIDDEN.has(response.status) || typeof request.body === 'function')
           return response;
         if ((await authorizer.credentialSource(scope, signal)) === undefined) return response;
-        // Read first: the request for the challenge may have to wait for its connection.
+        // Must be read first: the request for the challenge may have to wait for this connection.
         const { body } = await readCapped(response.body, MAX_ERROR_BYTES);
         header = await this.#logIn(scope, signal);
         if (header === undefined) return { ...response, body: Readable.from([body]) };
@@ -119,7 +119,7 @@ export class Endpoint {
       }
       response.body.destroy();
       const challenge = response.headers['www-authenticate'];
-      // The authorizer tells a password that was refused.
+      // The authorizer reports a refused password itself.
       const isWorthAnother = header?.startsWith('Basic ') === true || authorizer.hasExpired(header ?? '');
       const mayHelp = answers === 0 || (answers < MAX_ANSWERS && isWorthAnother);
       if (!mayHelp) {
@@ -135,8 +135,8 @@ export class Endpoint {
   }
 
   /**
-   * Sends and reads the body into memory, at most `maxBytes` of it (64 KiB when the status is an error); a cut body is
-   * asked for again. Throws as `stream`.
+   * Sends a request and reads the response body into memory, at most `maxBytes` of it (64 KiB for an error status).
+   * Repeats it when the body was cut off. Throws as `stream`.
    */
   async request(request: EndpointRequest, maxBytes: number): Promise<Answered<BufferedResponse>> {
     const retries = request.retries ?? Math.min(BODY_RETRIES, this.#options.retries ?? BODY_RETRIES);
@@ -152,19 +152,20 @@ export class Endpoint {
     }
   }
 
-  /** Absolute URL of `path` at this host; only after a first response. */
+  /** The absolute URL of `path` at this host. Requires a previous response. */
   url(path: string): URL {
     return new URL(path, this.#base ?? this.#candidates[0]);
   }
 
-  /** Whether a token for the repository alone may do: some services put one of several scopes into a token. */
+  /** True when a token for the repository alone may suffice: some services grant only one of several scopes per token. */
   #mayNarrow({ needsSources = false }: EndpointRequest, scope: AuthScope, header: string | undefined): boolean {
     return !needsSources && (scope.mountFrom?.length ?? 0) > 0 && header?.startsWith('Bearer ') === true;
   }
 
   /**
-   * The header for what the API's base asks for, where the user has a login for the host: some registries hide from those
-   * without one what others would ask a login for. Undefined where there is no login or none is asked for.
+   * The authorization header for the challenge of the API's base, when the user has a login for the host. Some
+   * registries hide repositories from clients without a login instead of asking for one. Undefined without a login or a
+   * challenge.
    */
   async #logIn(scope: AuthScope, signal: AbortSignal): Promise<string | undefined> {
     const { authorizer } = this.#options;
@@ -203,7 +204,7 @@ export class Endpoint {
     return this.#sendTo(this.#base, request, authorization);
   }
 
-  /** Sends the request by each scheme in turn until one of them is understood. */
+  /** Tries the request with each scheme until one works. */
   async #findScheme(request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
     let first: TransportError | undefined;
     for (const [index, base] of this.#candidates.entries()) {
@@ -220,18 +221,18 @@ export class Endpoint {
         if (!(error instanceof TransportError)) throw error;
         first ??= error;
         if (speaksTls(error)) throw error;
-        // Where nobody listens, the other scheme finds nobody either.
+        // If the host cannot be resolved, the other scheme fails too.
         if (error.phase === 'lookup') break;
       }
     }
-    // Neither was understood: the fault may pass, so the first one gets its retries.
+    // Both schemes failed; the fault may be temporary, so the first scheme gets its retries.
     if (first !== undefined && (first.phase === 'lookup' || first.phase === 'tls')) throw first;
     const response = await this.#sendTo(this.#candidates[0]!, request, authorization);
     this.#base = this.#candidates[0];
     return response;
   }
 
-  /** Servers of https answer a plain http request with 400: then https must work. */
+  /** HTTPS servers answer plain HTTP requests with 400. True when the same request works over HTTPS. */
   async #wantsOther(
     base: string,
     response: StreamedResponse,
@@ -245,7 +246,7 @@ export class Endpoint {
       probe.body.destroy();
       return true;
     } catch (error) {
-      // A certificate that cannot be trusted is https all the same, and the better message.
+      // An untrusted certificate shows that the host speaks HTTPS, and its error message is better.
       if (error instanceof TransportError) return speaksTls(error);
       throw error;
     }
@@ -254,16 +255,16 @@ export class Endpoint {
   async #sendTo(base: string, request: EndpointRequest, authorization: string | undefined): Promise<StreamedResponse> {
     const { path, scope: _scope, withLogin: _login, needsSources: _sources, headers, ...rest } = request;
     const url = new URL(path, base);
-    // Only the host itself gets them: an upload location elsewhere does not.
+    // Only the host itself receives these headers, not an upload location elsewhere.
     const own = url.origin === base ? await (this.#headers ??= this.#options.requestHeaders?.()) : undefined;
     const secret = url.origin === base && authorization !== undefined ? { authorization } : {};
     return this.#options.http.stream({ ...rest, url: url.href, headers: { ...own, ...headers, ...secret } });
   }
 }
 
-/** Whether a failure shows that the other side speaks TLS, only not so that we can go on. */
+/** True when a failure shows that the host speaks TLS. */
 function speaksTls(error: TransportError): boolean {
-  return error.phase === 'tls' && !/plain http/.test(error.message);
+  return error.phase === 'tls' && !/plain HTTP/.test(error.message);
 }
 
 function describeScope({ repository, actions }: AuthScope): string {

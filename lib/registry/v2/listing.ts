@@ -4,27 +4,27 @@ import type { Place } from './manifests.js';
 import { nextPage } from './next-page.js';
 import { responseError, isForeign, notARegistryError, type Asked } from './responses.js';
 
-/** Entries asked for in a page. */
+/** Entries requested per page. */
 const PAGE_SIZE = 1000;
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const MAX_PAGES = 10_000;
-/** Pages in a row without a new name: registries that filter by permission send some. */
+/** The most consecutive pages without a new name; registries that filter by permission send such pages. */
 const MAX_IDLE_PAGES = 1000;
 const MAX_NAMES = 2_000_000;
 
-/** A list of names that comes in pages (distribution-spec, "Listing Tags"). */
+/** A paginated list of names (distribution-spec, "Listing Tags"). */
 export interface Listing {
-  /** Of the first page, without a query. */
+  /** Path of the first page, without a query. */
   readonly path: string;
-  /** Member of the document that holds the names. */
+  /** The member of the document that contains the names. */
   readonly member: 'tags' | 'repositories';
   readonly isName: (name: string) => boolean;
   readonly asked: Asked;
 }
 
 /**
- * All names, page by page, each once; bounded. A name that cannot be one is left out with a warning. Throws RegistryError
- * also where a list is not understood to its end, NotFoundError, AuthenticationError, TransportError, AbortError.
+ * All names, page by page, without duplicates, up to a limit. Skips invalid names with a warning. Throws RegistryError
+ * also when a list is not understood to its end, NotFoundError, AuthenticationError, TransportError, AbortError.
  */
 export async function* listNames(
   { endpoint, scope }: Pick<Place, 'endpoint' | 'scope'>,
@@ -68,7 +68,7 @@ export async function* listNames(
     }
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) break;
-    if (next === 'unclear') return fail('its Link header to the next page cannot be understood');
+    if (next === 'unclear') return fail('its Link header for the next page is invalid');
     idlePages = seen.size === before ? idlePages + 1 : 0;
     ({ path } = next);
     if (visited.has(path)) fail('its pages form a loop');
@@ -77,7 +77,7 @@ export async function* listNames(
   if (skipped.count > 0) endpoint.warn(`${what} holds ${skipped.describe(member)}`);
 }
 
-/** Names of a list that cannot be names: the first few for the message, the rest counted. */
+/** The invalid names of a list; the message shows the first few and the number of the others. */
 class SkippedNames {
   count = 0;
   readonly #first: string[] = [];
@@ -94,7 +94,7 @@ class SkippedNames {
   }
 }
 
-/** Names of one page; undefined when it is not of the right shape. Some registries send null for none. */
+/** The names of one page; undefined for a document of another shape. Some registries send null for an empty list. */
 function parsePage(body: Buffer, member: Listing['member']): string[] | undefined {
   let page: unknown;
   try {

@@ -26,14 +26,14 @@ import type { TagOrDigest } from '../types.js';
 import type { Endpoint, EndpointRequest } from './endpoint.js';
 import { responseError, isForeign, isHeadUnreliable, isPage, notARegistryError, type Asked } from './responses.js';
 
-/** Where a repository is and what is wanted there. */
+/** A repository at its endpoint, and the scope required there. */
 export interface Place {
   readonly endpoint: Endpoint;
   readonly repository: string;
   readonly scope: AuthScope;
 }
 
-/** Schema 1 last: a registry that has nothing else shall say so, not answer 404. */
+/** Schema 1 comes last, so that a registry that has nothing else reports it instead of answering 404. */
 const ACCEPT = [
   ...MANIFEST_ACCEPT,
   `${MEDIA_TYPE.dockerSchema1Signed};q=0.5`,
@@ -42,7 +42,7 @@ const ACCEPT = [
 const MAX_ANSWER_BYTES = 64 * 1024;
 const OCI_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex]);
 
-/** HEAD of a manifest; asks by GET where HEAD does not tell digest and size. Throws as RepositoryReader.resolve. */
+/** HEAD of a manifest. Falls back to GET when HEAD lacks the digest or the size. Throws as RepositoryReader.resolve. */
 export async function resolveManifest(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<Descriptor> {
   const response = await send(place, 'HEAD', reference, signal);
   const { facts } = place.endpoint;
@@ -51,7 +51,7 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   facts.headWorks = !isForeign(response);
   const mediaType = baseMediaType(response.headers['content-type']);
   const digest = reference.digest ?? response.headers['docker-content-digest'];
-  // The length of something packed is not that of the manifest.
+  // The length of a compressed body is not that of the manifest.
   const isPacked = (response.headers['content-encoding'] ?? 'identity') !== 'identity';
   const size = isPacked ? NaN : Number(response.headers['content-length'] ?? NaN);
   if (!isDigest(digest) || !isKnownType(mediaType) || !Number.isSafeInteger(size) || size <= 0) {
@@ -61,7 +61,7 @@ export async function resolveManifest(place: Place, reference: TagOrDigest, sign
   return { mediaType, digest, size };
 }
 
-/** GET after a HEAD that may be wrong; where both say that there is none, HEAD is believed from then on. */
+/** GET after a HEAD that may be wrong. When both answer 404, later 404s to HEAD are trusted. */
 async function getInstead(place: Place, reference: TagOrDigest, signal: AbortSignal): Promise<RawManifest> {
   try {
     return await fetchManifest(place, reference, { signal });
@@ -72,8 +72,8 @@ async function getInstead(place: Place, reference: TagOrDigest, signal: AbortSig
 }
 
 /**
- * GET of a manifest, bytes as sent. Under a tag they decide, whatever the header says or HEAD has `claimed`. Throws as
- * RepositoryReader.manifest.
+ * GET of a manifest, bytes as sent. For a tag, the bytes determine the digest, whatever the header or HEAD (`claimed`)
+ * stated. Throws as RepositoryReader.manifest.
  */
 export async function fetchManifest(
   place: Place,
@@ -89,12 +89,12 @@ export async function fetchManifest(
     if (truncated)
       throw manifestTooLargeError(place, reference, `${response.headers['content-length'] ?? 'many'} bytes`);
     const stated = response.headers['docker-content-digest'];
-    // A pin is what the caller trusts; without one, the header at least tells a damaged transfer (GO-2024-3038).
+    // The caller trusts a pinned digest; without one, the header still detects a damaged transfer (GO-2024-3038).
     const expected = reference.digest ?? (isDigest(stated) ? stated : undefined);
     const mediaType = documentType(baseMediaType(response.headers['content-type']), bytes);
     const actual = manifestDigest(bytes, mediaType, expected === undefined ? 'sha256' : digestAlgorithm(expected));
     const isExpected = expected === undefined || actual === expected;
-    // The same bytes twice: no damage on the way, it is the header that is wrong.
+    // The same bytes twice: the transfer is fine and the header is wrong.
     if (isExpected || (reference.digest === undefined && actual === before)) {
       const wrong = isExpected ? claimed : expected;
       if (wrong !== undefined && wrong !== actual) warnOf(place, reference, { claimed: wrong, actual });
@@ -111,10 +111,10 @@ function warnOf(
   { claimed, actual }: { readonly claimed: Digest; readonly actual: Digest },
 ): void {
   const name = nameOf(endpoint.host, repository, reference);
-  endpoint.warn(`${endpoint.host} says that ${name} is ${claimed}, but its bytes are ${actual}`);
+  endpoint.warn(`${endpoint.host} reports digest ${claimed} for ${name}, but its bytes have ${actual}`);
 }
 
-/** HEAD of a manifest by digest. Throws as RepositoryWriter says. */
+/** HEAD of a manifest by digest. Throws as RepositoryWriter does. */
 export async function hasManifest(place: Place, digest: Digest, signal: AbortSignal): Promise<boolean> {
   const response = await send(place, 'HEAD', { digest }, signal);
   if (response.status === 200 && !isForeign(response)) return true;
@@ -122,7 +122,7 @@ export async function hasManifest(place: Place, digest: Digest, signal: AbortSig
   throw responseError(response, asked(place, 'HEAD', { digest }));
 }
 
-/** PUT of a manifest. Throws as RepositoryWriter says. */
+/** PUT of a manifest. Throws as RepositoryWriter does. */
 export async function putManifest(
   place: Place,
   { bytes, descriptor }: RawManifest,
@@ -184,7 +184,7 @@ function isKnownType(mediaType: string): boolean {
   return isIndexType(mediaType) || isManifestType(mediaType) || isSchema1Type(mediaType);
 }
 
-/** Static file servers and some proxies send manifests as plain JSON or bytes: then the document says what it is. */
+/** Static file servers and some proxies serve manifests as generic JSON or bytes; the document then states its type. */
 function documentType(served: string, bytes: Buffer): string {
   if (isKnownType(served)) return served;
   try {
@@ -194,7 +194,7 @@ function documentType(served: string, bytes: Buffer): string {
     if (document?.schemaVersion === 1)
       return document.signatures === undefined ? MEDIA_TYPE.dockerSchema1 : MEDIA_TYPE.dockerSchema1Signed;
   } catch {
-    // Not JSON: whoever parses it says so.
+    // Not JSON; the parser will report it.
   }
   return served;
 }
@@ -218,22 +218,22 @@ function manifestTooLargeError({ endpoint, repository }: Place, reference: TagOr
   return new InvalidManifestError(`manifest ${where} is ${what}, over the limit of ${MAX_MANIFEST_BYTES}`, { where });
 }
 
-/** docker-registry says 500 where it is not set up for it. */
+/** docker-registry answers 500 when schema 1 is not enabled. */
 function schema1RefusedError(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
   const hint =
-    'it may not take Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
+    'it may not accept Docker schema 1 (docker-registry does with compatibility.schema1.enabled: true): use another --format';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
-/** Registries from before OCI say that they do not know the type, or that they cannot read the manifest. */
+/** Registries older than OCI report an unknown type or an unreadable manifest. */
 function isTypeRefused({ status, diagnostics }: RegistryError): boolean {
   return status === 415 || (status === 400 && diagnostics.some(({ code }) => code === 'MANIFEST_INVALID'));
 }
 
 function ociRefusedError(cause: RegistryError): RegistryError {
   const { message, status, method, url, diagnostics } = cause;
-  const hint = 'it may not take OCI manifests: use --format v2s2';
+  const hint = 'it may not accept OCI manifests: use --format v2s2';
   return new RegistryError(message, { status, method, url, diagnostics, hint, cause });
 }
 
@@ -245,6 +245,6 @@ function manifestDigestError(
   const what = `manifest ${nameOf(endpoint.host, repository, reference)}`;
   return new DigestMismatchError(`${what} came with digest ${digests.actual}, not ${digests.expected}`, {
     ...digests,
-    hint: 'the registry or something on the way changes what it sends: nothing of it was used',
+    hint: 'the registry or a proxy altered the data; none of it was used',
   });
 }

@@ -3,10 +3,10 @@ import { resolveLocation } from '../../http/index.js';
 const MAX_HEADER_LENGTH = 65536;
 
 /**
- * Where a list continues according to its `Link` header (RFC 8288): the target of `rel="next"`, as a path and query at
- * the registry's own host, since registries behind a proxy name a host or scheme that only they can reach. Also taken:
- * targets without angle brackets or without `rel`, which some registries send. `unclear`: the header has a target but
- * cannot be understood; a list must then not be taken for complete. Undefined: the list ends here.
+ * The next page of a list according to the `Link` header (RFC 8288): the target of `rel="next"`, as path and query at
+ * the registry's own host, since registries behind a proxy name a host or scheme that only they can reach. Also accepts
+ * targets without angle brackets or without `rel`, which some registries send. Returns `unclear` for a target that
+ * cannot be understood; the list must then not be taken as complete. Undefined: this is the last page.
  */
 export function nextPage(
   link: string | string[] | undefined,
@@ -26,7 +26,7 @@ export function nextPage(
   return isUnclear ? 'unclear' : undefined;
 }
 
-/** The link values of a header. A comma separates them only outside `<…>` and quotes, and where no `<…>` is used, never. */
+/** Splits a header into link values. Commas separate values only outside `<…>` and quotes, and never when there is no `<…>`. */
 function splitValues(header: string): { readonly target: string; readonly parameters: string }[] {
   const text = header.trim();
   if (text === '') return [];
@@ -40,7 +40,7 @@ function splitValues(header: string): { readonly target: string; readonly parame
   }));
 }
 
-/** The relation types of a link value in lower case; undefined without a `rel`. */
+/** The relation types of a link value in lower case. Undefined without a `rel`. */
 function relationsOf(parameters: string): string[] | undefined {
   const match = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))/i.exec(parameters);
   return (match?.[1] ?? match?.[2])?.toLowerCase().split(/\s+/);

@@ -15,10 +15,10 @@ import { responseError, isForeign } from './responses.js';
 
 const MAX_PAGES = 1000;
 const MAX_REFERRERS = 10_000;
-/** Answers of registries that do not know the referrers API. */
+/** Statuses of registries without the referrers API. */
 const NO_API: ReadonlySet<number> = new Set([400, 404, 405, 406, 501]);
 
-/** What refers to a manifest. Throws as RepositoryReader.referrers. */
+/** The referrers of a manifest. Throws as RepositoryReader.referrers. */
 export async function listReferrers(place: Place, digest: Digest, signal: AbortSignal): Promise<Referrers> {
   const listed = place.endpoint.facts.hasReferrersApi === false ? undefined : await askApi(place, digest, signal);
   if (listed !== undefined) return { via: 'api', descriptors: listed };
@@ -32,7 +32,7 @@ export async function listReferrers(place: Place, digest: Digest, signal: AbortS
   }
 }
 
-/** Undefined: the registry does not know the API. */
+/** Undefined: the registry does not support the API. */
 async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promise<Descriptor[] | undefined> {
   const { endpoint, repository, scope } = place;
   const found: Descriptor[] = [];
@@ -53,7 +53,7 @@ async function askApi(place: Place, digest: Digest, signal: AbortSignal): Promis
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) return found;
     if (next === 'unclear')
-      throw new InvalidManifestError(`the ${subject} continue at a page that cannot be understood`, { where: digest });
+      throw new InvalidManifestError(`the link to the next page of the ${subject} is invalid`, { where: digest });
     ({ path } = next);
   }
   throw new InvalidManifestError(`the referrers of ${repository}@${digest} do not end`, { where: digest });

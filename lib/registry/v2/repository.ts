@@ -7,7 +7,7 @@ import { listReferrers } from './referrers.js';
 import { listTags } from './tags.js';
 import { cancelUpload, mountBlob, uploadBlob } from './uploads.js';
 
-/** The read side of a repository at a v2 registry (distribution-spec 1.1). Opening sends nothing. */
+/** Opens a repository of a v2 registry (distribution-spec 1.1) for reading. Sends nothing. */
 export function openReader(endpoint: Endpoint, repository: string): RepositoryReader {
   const place: Place = { endpoint, repository, scope: { host: endpoint.host, repository, actions: 'pull' } };
   return {
@@ -22,7 +22,10 @@ export function openReader(endpoint: Endpoint, repository: string): RepositoryRe
   };
 }
 
-/** The write side of a repository at a v2 registry. Opening sends nothing. `retries`: breaks of an upload that bring nothing. */
+/**
+ * Opens a repository of a v2 registry for writing. Sends nothing. `retries`: interruptions without progress before an
+ * upload fails.
+ */
 export function openWriter(
   endpoint: Endpoint,
   repository: string,

@@ -21,30 +21,30 @@ const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_DIAGNOSTICS = 20;
 const MAX_MESSAGE_LENGTH = 300;
 const HEAD_REFUSED: ReadonlySet<number> = new Set([400, 403, 405, 501]);
-/** Refusals that proxies before a registry answer with a page. */
+/** Refusals that proxies in front of a registry answer with an HTML page. */
 const OF_PROXIES: ReadonlySet<number> = new Set([413, 429]);
 
-/** What was asked for, for the message of an error. */
+/** Describes the request, for error messages. */
 export interface Asked {
   readonly method: string;
   /** `host[:port]` as the user wrote it. */
   readonly host: string;
   readonly repository: string;
   readonly kind: ThingKind;
-  /** What people call it: `host/repo:tag`, a digest. */
+  /** Its name for users: `host/repo:tag`, a digest. */
   readonly subject: string;
-  /** The host is known to be a registry: a page comes from a proxy before it, and 404 is not about the repository. */
+  /** The host is known to be a registry, so a page comes from a proxy, and 404 does not concern the repository. */
   readonly isRegistry?: boolean;
   /** Length of the request body. Bytes. */
   readonly sentBytes?: number;
 }
 
-/** As `errorFrom`, for a streamed response: reads a part of its body and closes it. */
+/** Like `responseError`, for a streamed response. Reads part of its body and closes it. */
 export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
   return responseError({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 
-/** The error for a response that is not what was hoped for; `refusedLogin`: where the login that was sent comes from. */
+/** Creates the error for an unsuccessful response. `refusedLogin`: the source of the credentials that were sent. */
 export function responseError(
   response: BufferedResponse & { readonly refusedLogin?: string | undefined },
   asked: Asked,
@@ -69,9 +69,9 @@ export function responseError(
     status === 429
       ? (retryAfterHint(response) ?? `${asked.host} limits requests: wait, or log in with: imgtool login ${asked.host}`)
       : status === 507 || (status >= 500 && /no space left|quota exceeded/i.test(said))
-        ? `${asked.host} has no room left: make some there and run it again`
+        ? `${asked.host} has no space left: free some there and run the command again`
         : status >= 500
-          ? 'the fault is at the registry: try again later'
+          ? 'the problem is on the side of the registry: try again later'
           : undefined;
   return new RegistryError(`${asked.host} answered ${status} for ${asked.subject}${why}`, {
     status,
@@ -82,7 +82,7 @@ export function responseError(
   });
 }
 
-/** What to do when access is refused; `login`: where the login that was sent comes from. */
+/** The hint for a refused access. `login`: the source of the credentials that were sent. */
 export function refusalHint(host: string, login: string | undefined): string {
   const how = `log in with: imgtool login ${host}`;
   return login === undefined ? `check the name, or ${how}` : `check the name and the credentials, or ${how}`;
@@ -90,15 +90,15 @@ export function refusalHint(host: string, login: string | undefined): string {
 
 function tooLargeError({ url }: HttpResponse, { host, method, subject, sentBytes }: Asked, why: string): RegistryError {
   const what = sentBytes === undefined ? 'a body of that size' : `${sentBytes} bytes in one request`;
-  return new RegistryError(`${host} does not take ${what} (status 413): ${subject}${why}`, {
+  return new RegistryError(`${host} does not accept ${what} (status 413): ${subject}${why}`, {
     status: 413,
     method,
     url: redactUrl(url),
-    hint: 'the registry, or a proxy before it, limits request bodies: raise the limit (nginx: client_max_body_size)',
+    hint: 'the registry or a proxy in front of it limits request bodies: raise the limit (nginx: client_max_body_size)',
   });
 }
 
-/** The error for an answer that no registry gives. */
+/** Creates the error for a response that no registry would send. */
 export function notARegistryError(response: HttpResponse, asked: Asked): RegistryError {
   const what = baseMediaType(response.headers['content-type']) || 'no content type';
   return new RegistryError(`${asked.host} does not answer as a registry (status ${response.status}, ${what})`, {
@@ -109,7 +109,7 @@ export function notARegistryError(response: HttpResponse, asked: Asked): Registr
   });
 }
 
-/** Whether an answer looks like that of a web server which is no registry: a page instead of a document. */
+/** True when a response looks like that of an ordinary web server: an HTML page instead of a document. */
 export function isForeign(response: HttpResponse): boolean {
   const { status, headers } = response;
   if ('docker-distribution-api-version' in headers || status >= 500 || OF_PROXIES.has(status)) return false;
@@ -117,12 +117,12 @@ export function isForeign(response: HttpResponse): boolean {
   return type === 'text/html' || type === 'application/xhtml+xml';
 }
 
-/** As `isForeign`, of a response whose body is here: a document is no page, whatever its type says. */
+/** Like `isForeign`, for a response whose body is in memory: a JSON document is not a page, whatever its content type. */
 export function isPage(response: BufferedResponse): boolean {
   return isForeign(response) && !/^\s*\{/.test(response.body.toString('latin1', 0, 100));
 }
 
-/** Whether GET may be answered although HEAD was refused: some registries, proxies and storages do HEAD wrong. */
+/** True when GET may succeed although HEAD was refused: some registries, proxies and storage services handle HEAD incorrectly. */
 export function isHeadUnreliable({ status, headers }: HttpResponse, { headWorks }: HostFacts): boolean {
   if (status === 404) return headWorks !== true && !('docker-distribution-api-version' in headers);
   return HEAD_REFUSED.has(status);
@@ -147,18 +147,16 @@ function notFoundError(
     });
   }
   const hint =
-    kind === 'blob'
-      ? 'the registry has lost it, or it was never there'
-      : `list the tags: imgtool tags ${host}/${repository}`;
+    kind === 'blob' ? 'the registry has lost it or never had it' : `list the tags: imgtool tags ${host}/${repository}`;
   return new NotFoundError(`${host} has no ${kind} ${subject}`, { kind, subject, hint });
 }
 
 function retryAfterHint(response: HttpResponse): string | undefined {
   const value = response.headers['retry-after'];
-  return value === undefined ? undefined : `the registry asks to come back later (Retry-After: ${clean(value)})`;
+  return value === undefined ? undefined : `the registry asks to retry later (Retry-After: ${clean(value)})`;
 }
 
-/** Reads the `errors` of distribution-spec "Error Codes"; what is not of that shape is no diagnostic. */
+/** Parses the `errors` of distribution-spec "Error Codes". Ignores anything of another shape. */
 function parseDiagnostics(body: Buffer): RegistryDiagnostic[] {
   let errors: unknown;
   try {
@@ -170,13 +168,13 @@ function parseDiagnostics(body: Buffer): RegistryDiagnostic[] {
   return (errors as unknown[]).slice(0, MAX_DIAGNOSTICS).flatMap((entry) => {
     const { code, message, detail } = (entry ?? {}) as { code?: unknown; message?: unknown; detail?: unknown };
     if (typeof code !== 'string' && typeof message !== 'string') return [];
-    // distribution says what it is there, and the same of everything in the message.
+    // For UNKNOWN, distribution puts the reason into the detail and the same text into every message.
     const said = code === 'UNKNOWN' && typeof detail === 'string' && detail !== '' ? detail : message;
     return [{ code: clean(code), message: clean(said) }];
   });
 }
 
-/** Text from a server, fit for a terminal and a log. */
+/** Text from a server, made safe for terminals and logs. */
 function clean(text: unknown): string {
   if (typeof text !== 'string') return '';
   const line = text

@@ -3,7 +3,7 @@ import type { Endpoint } from './endpoint.js';
 import { listNames } from './listing.js';
 import type { Place } from './manifests.js';
 
-/** All tags of a repository, page by page (distribution-spec, "Listing Tags"); bounded. Throws as RepositoryReader.tags. */
+/** All tags of a repository, page by page (distribution-spec, "Listing Tags"), up to a limit. Throws as RepositoryReader.tags. */
 export function listTags(place: Place, signal: AbortSignal): AsyncGenerator<string> {
   const { endpoint, repository } = place;
   return listNames(

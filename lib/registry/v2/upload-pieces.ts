@@ -9,8 +9,8 @@ export interface UploadPiece {
 }
 
 /**
- * Streams a piece of a source. What fails is told to `onError` too, as HTTP makes another error of it: SizeMismatchError
- * where the source is too short, or what it throws.
+ * Streams a piece of a source. Also passes errors of the source to `onError`, because HTTP wraps them:
+ * SizeMismatchError when the source is too short, or the source's own error.
  */
 export function pieceStream(
   source: UploadSource,
@@ -46,7 +46,7 @@ async function* piecesOf(
     const actual = offset + length - left;
     throw new SizeMismatchError(`blob ${digest} has ${actual} bytes, not ${size}`, { expected: size, actual });
   } catch (error) {
-    // What breaks the loop from outside is the connection's failure.
+    // An interruption from outside is the connection's failure.
     if (failing) onError(error);
     throw error;
   }

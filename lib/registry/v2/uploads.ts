@@ -12,19 +12,19 @@ import { pieceStream, type UploadPiece } from './upload-pieces.js';
 import { UploadWays, WHOLE_BYTES } from './upload-ways.js';
 
 const DEFAULT_RETRIES = 5;
-/** More, and the registry is taken at its word: the bytes are not where they belong. */
+/** How often the registry's reported offset is asked for again after it refuses the bytes that follow. */
 const MAX_DISPUTES = 2;
 /** How often a lost session is replaced by a new one. */
 const MAX_ANEW = 3;
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** Answers about a session that mean it cannot be gone on with. */
+/** Responses after which a session cannot be resumed. */
 const LOST: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 416, 501]);
-/** Those that say that the session is not there any more. */
+/** Responses that say that the session no longer exists. */
 const GONE: ReadonlySet<number> = new Set([404, 410]);
-/** Answers to a PATCH that was taken; 202 is the one of the specification. */
+/** Responses to an accepted PATCH; the specification uses 202. */
 const TAKEN: ReadonlySet<number> = new Set([200, 201, 202, 204]);
 
-/** POST that mounts a blob (distribution-spec, "Mounting a blob from another repository"). Throws as RepositoryWriter says. */
+/** POST that mounts a blob (distribution-spec, "Mounting a blob from another repository"). Throws as RepositoryWriter does. */
 export async function mountBlob(
   place: Place,
   { digest, from, signal }: { readonly digest: Digest; readonly from: string; readonly signal: AbortSignal },
@@ -47,7 +47,7 @@ export async function mountBlob(
     const location = await uploadLocation(response, asked);
     return location === undefined ? { mounted: false } : { mounted: false, session: { location, offset: 0 } };
   }
-  // A source that is not there or not ours to read is no reason to fail: the blob can be uploaded.
+  // A missing or unreadable source is not an error: the blob can be uploaded.
   if (response.status < 500 && response.status !== 429 && !isForeign(response)) return { mounted: false };
   throw responseError(response, asked);
 }
@@ -61,7 +61,7 @@ export async function uploadBlob(
   await new Upload(place, source, options).run();
 }
 
-/** DELETE of a session. Throws AbortError only. */
+/** DELETE of a session. Throws only AbortError. */
 export async function cancelUpload(place: Place, { location }: UploadSession, signal: AbortSignal): Promise<void> {
   const { endpoint, scope } = place;
   try {
@@ -71,7 +71,7 @@ export async function cancelUpload(place: Place, { location }: UploadSession, si
   }
 }
 
-/** The registry has lost what was sent, for `reason`; `refused`: it may not like the way in which it was sent. */
+/** The registry has lost the bytes sent, for `reason`. `refused`: it may have rejected the upload method. */
 class SessionLost extends Error {
   readonly reason: Error;
   readonly refused: boolean;
@@ -90,15 +90,15 @@ class Upload {
   readonly #asked: Asked;
   readonly #ways: UploadWays;
   #session: UploadSession | undefined;
-  /** Whether `#session.offset` is what the registry has now. */
+  /** True when `#session.offset` is the registry's current offset. */
   #certain = false;
-  /** A request that ends the upload is on its way or was answered by nobody knows what. */
+  /** A request that completes the upload was sent, and its outcome is unknown. */
   #closing = false;
-  /** The most that the registry has had of this session. */
+  /** The largest offset that the registry has reported for this session. */
   #farthest = 0;
-  /** How often, with nothing new there, the registry did not want what followed the bytes that it said to have. */
+  /** How often the registry refused the bytes that follow its own offset, without any progress. */
   #disputes = 0;
-  /** Whether a session with bytes in it was gone once. */
+  /** True when a session with bytes in it has been lost before. */
   #wasGone = false;
 
   constructor(place: Place, source: UploadSource, options: UploadOptions & { readonly retries: number | undefined }) {
@@ -106,7 +106,7 @@ class Upload {
     this.#source = source;
     this.#options = options;
     this.#retries = options.retries ?? DEFAULT_RETRIES;
-    // A session exists only once the registry has opened it.
+    // The registry opened the session, so a later page comes from a proxy.
     this.#asked = { ...askedFor(place, 'PUT', source.descriptor.digest), isRegistry: true };
     this.#ways = new UploadWays(place.endpoint.facts, source.descriptor.size);
     this.#session = options.session;
@@ -132,7 +132,7 @@ class Upload {
         if (error instanceof SessionLost) {
           await this.#forget();
           const wrong = saysWrongDigest(error.reason);
-          // The answer may have been lost, not the blob.
+          // Perhaps only the response was lost, not the blob.
           if (this.#closing && !wrong && (await hasBlob(this.#place, this.#source.descriptor.digest, signal))) return;
           this.#closing = false;
           if (error.refused) this.#ways.refuseCurrent();
@@ -145,13 +145,13 @@ class Upload {
         failures = this.#farthest > before ? 1 : failures + 1;
         if (failures > this.#retries) throw error;
         this.#certain = false;
-        onRetry?.(`${(error as Error).message}; going on`);
+        onRetry?.(`${(error as Error).message}; resuming`);
         await delay(backoffMs(failures), signal);
       }
     }
   }
 
-  /** A session whose offset is certain: begun, or asked for how far it is. */
+  /** A session with a certain offset: a new one, or one whose offset was requested. */
   async #position(): Promise<UploadSession> {
     if (this.#session !== undefined && !this.#certain) {
       const response = await this.#request('GET', this.#session.location);
@@ -165,7 +165,7 @@ class Upload {
           offset,
         });
       }
-      // Next to nothing is there, what cannot be ours, or what cannot be continued.
+      // The session holds next to nothing, holds foreign bytes, or cannot be continued.
       await cancelUpload(this.#place, this.#session, this.#options.signal);
       this.#session = undefined;
       this.#farthest = 0;
@@ -174,14 +174,13 @@ class Upload {
     this.#ways.begin();
     const response = await post(this.#place, '', this.#options.signal);
     if (response.status !== 202) throw responseError(response, { ...this.#asked, isRegistry: false });
-    const location =
-      (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'does not say where to upload to');
+    const location = (await uploadLocation(response, this.#asked)) ?? this.#fail(response, 'names no upload location');
     const least = Number(response.headers['oci-chunk-min-length'] ?? 0);
     if (Number.isSafeInteger(least)) this.#ways.atLeast(least);
     return this.#remember({ location, offset: 0 });
   }
 
-  /** Sends the next piece; true when the blob is complete at the registry. */
+  /** Sends the next piece. Resolves with true when the blob is complete at the registry. */
   async #send(session: UploadSession): Promise<boolean> {
     const { size, digest } = this.#source.descriptor;
     const way = this.#ways.current;
@@ -197,23 +196,23 @@ class Upload {
     const response = await this.#request('PATCH', session.location, { offset: session.offset, length });
     if (response.status === 413) return this.#shorten(response, length);
     if (response.status === 416 && session.offset > 0 && ++this.#disputes <= MAX_DISPUTES) {
-      // What a broken connection had brought may have been stored only after it was asked: it has more by now.
+      // Bytes of a broken connection may have been stored after the offset was requested.
       this.#certain = false;
       return false;
     }
     if (!TAKEN.has(response.status)) throw this.#refusedError(response, session);
     if (response.status === 200 && isForeign(response)) throw notARegistryError(response, this.#asked);
-    // Of a blob sent in one piece the range says nothing that its end does not say better.
+    // For a blob sent in one piece, the final response is more reliable than the range.
     const offset = way === 'patch' ? size : (uploadedBytes(response) ?? session.offset + length);
     if (offset > session.offset + length) this.#fail(response, `claims to have ${offset} bytes of it`);
     const next = { location: (await uploadLocation(response, this.#asked)) ?? session.location, offset };
     await this.#remember(next);
     if (offset > session.offset) return false;
     await cancelUpload(this.#place, next, this.#options.signal);
-    throw new SessionLost(this.#uploadError(response, 'has taken nothing of what was sent'), { refused: true });
+    throw new SessionLost(this.#uploadError(response, 'has accepted none of the data'), { refused: true });
   }
 
-  /** The body was too long: shorter ones are tried next. Throws RegistryError where there are none. */
+  /** The body was too large: tries smaller ones next. Throws RegistryError when none are left. */
   #shorten(response: BufferedResponse, length: number): false {
     if (!this.#ways.shrink(length)) throw responseError(response, { ...this.#asked, sentBytes: length });
     this.#certain = false;
@@ -224,7 +223,7 @@ class Upload {
     const error = responseError(response, this.#asked);
     if (!LOST.has(response.status)) return error;
     if (saysWrongDigest(error)) return new SessionLost(error, { refused: this.#farthest > this.#ways.chunkBytes });
-    // A session that had taken bytes may really be gone; when the next one goes the same way, it is how they were sent.
+    // A session that had accepted bytes may really have expired. If the next one is lost too, the upload method is the cause.
     const isGone = GONE.has(response.status) && offset > 0 && !this.#wasGone;
     this.#wasGone ||= isGone;
     return new SessionLost(error, { refused: !isGone });
@@ -245,7 +244,7 @@ class Upload {
     await this.#options.onSession?.(undefined);
   }
 
-  /** Sent once: what is sent twice may be appended twice. */
+  /** Sends a request once, because the registry might append repeated bytes twice. */
   async #request(method: 'GET' | 'PUT' | 'PATCH', location: string, piece?: UploadPiece): Promise<BufferedResponse> {
     const { endpoint, scope } = this.#place;
     const { signal } = this.#options;
@@ -289,7 +288,7 @@ class Upload {
   }
 }
 
-/** The registry got other bytes than were meant: once may be an accident on the way. */
+/** True when the registry received wrong bytes, which may be a transmission error if it happens once. */
 function saysWrongDigest(error: Error): boolean {
   return error instanceof RegistryError && error.diagnostics.some(({ code }) => code === 'DIGEST_INVALID');
 }

@@ -9,12 +9,12 @@ import { inspectLayer } from './inspect-layer.js';
 import type { StoredV1Image, V1Layer, V1Storage, V1Writer } from './types.js';
 import type { OpenBlob } from '../open-blob.js';
 
-/** Moves a file to its place as a shared blob and links it to `link`. */
+/** Publishes a file as a shared blob and links it to `link`. */
 type Publish = (file: string, digest: Digest, link: string) => Promise<void>;
 
 /**
- * v1 images of a registry directory, a directory each: `json`, `layer` (a hard link to the blob), `layer.json` (what is known
- * of it), `complete` (an empty file, last).
+ * The v1 images of a registry directory, one directory each: `json`, `layer` (a hard link to the blob), `layer.json`
+ * (facts about it), `complete` (an empty file, written last).
  */
 export class DirectoryV1 implements V1Storage {
   readonly #layout: DirectoryLayout;
@@ -80,7 +80,7 @@ class DirectoryV1Writer implements V1Writer {
       const layer: V1Layer = { digest: digestFrom(blob), size, ...inspected, payloadChecksum: digestFrom(payload) };
       return await this.#images.run(id, async () => {
         const now = await this.#reader.find(id);
-        // Begun anew meanwhile: this layer was summed with another JSON.
+        // Restarted meanwhile: this layer's checksum includes another JSON.
         if (now === undefined || now.complete || !now.json.equals(begun.json)) return false;
         const directory = this.#layout.v1Image(id);
         await rm(join(directory, 'layer'), { force: true });
@@ -111,7 +111,7 @@ class DirectoryV1Writer implements V1Writer {
   }
 }
 
-/** Removes the images that nobody has gone on with since `deadlineMs` (ms since 1970). */
+/** Removes the unfinished images that have been idle since `deadlineMs` (ms since 1970). */
 export async function expireV1Images(layout: DirectoryLayout, deadlineMs: number): Promise<void> {
   for (const id of await namesIn(layout.v1Images)) {
     const directory = layout.v1Image(id);
@@ -126,7 +126,7 @@ async function writeAll(file: FileHandle, source: AsyncIterable<Buffer>, hashes:
   let size = 0;
   for await (const chunk of source) {
     for (const hash of hashes) hash.update(chunk);
-    // A single write may take less than it was given.
+    // A single write may be incomplete.
     await file.writeFile(chunk);
     size += chunk.length;
   }

@@ -15,12 +15,12 @@ import { parseV1Target, type V1Route } from './route.js';
 import type { V1Tokens } from './tokens.js';
 import { v1Error } from './v1-error.js';
 
-/** What the index half answers: it gives tokens, and wants none. */
+/** The routes of the index half, which issues tokens and requires none. */
 const INDEX: ReadonlySet<V1Route['kind']> = new Set(['ping', 'users', 'search', 'repository', 'index', 'access']);
 
 type Handler = () => Promise<void> | void;
 
-/** What the last Python server told of a repository that no docker had pushed to. */
+/** The last Python server's answer for a repository to which no docker client had pushed. */
 const NO_DETAILS = {
   last_update: null,
   docker_version: null,
@@ -31,8 +31,8 @@ const NO_DETAILS = {
 };
 
 /**
- * Serves one request of Docker's registry protocol v1, as a standalone registry: index and registry in one. The registry half
- * wants the tokens that the index half gives, where they are required. Throws RequestError.
+ * Serves one request of Docker's registry protocol v1 as a standalone registry: index and registry in one. If tokens
+ * are required, the registry half accepts those that the index half issued. Throws RequestError.
  */
 export async function dispatchV1(exchange: Exchange, images: V1Images, tokens: V1Tokens): Promise<void> {
   const { route, query } = parseV1Target(exchange.request.url ?? '');
@@ -57,7 +57,7 @@ function methodsOf(
     case 'ping':
       return { GET: () => exchange.json(true) };
     case 'users':
-      // Whoever asks may come in: there are no accounts.
+      // Accepts everybody, because there are no accounts.
       return { GET: () => exchange.json('OK'), POST: () => exchange.answer(201, {}, 'User created') };
     case 'search':
       return { GET: () => search(exchange) };

@@ -8,7 +8,7 @@ import type { V1Images } from './images.js';
 import type { ServedV1Image, V1Storage, V1Writer } from './types.js';
 import { v1Error } from './v1-error.js';
 
-/** GET images/ID/json: the very bytes that were pushed; the size and checksum of the layer in headers. */
+/** GET images/ID/json: the exact bytes that were pushed, with size and checksum of the layer in headers. */
 export async function getJson(exchange: Exchange, images: V1Images, id: string): Promise<void> {
   const { json, layer, payloadChecksum } = await found(images, id);
   exchange.answer(
@@ -30,7 +30,7 @@ export async function getAncestry(exchange: Exchange, images: V1Images, id: stri
   exchange.json(chain.map((image) => image.id).reverse());
 }
 
-/** GET images/ID/layer, whole or one range. */
+/** GET images/ID/layer, complete or one range. */
 export async function getLayer(exchange: Exchange, images: V1Images, id: string): Promise<void> {
   const { layer } = await found(images, id);
   const headers = { 'Accept-Ranges': 'bytes', 'Content-Type': 'application/octet-stream' };
@@ -54,7 +54,7 @@ export async function getLayer(exchange: Exchange, images: V1Images, id: string)
   }
 }
 
-/** PUT images/ID/json: begins the image, or begins it anew. Its parent must be there. */
+/** PUT images/ID/json: starts or restarts the image. Its parent must exist. */
 export async function putJson(exchange: Exchange, images: V1Images, id: string): Promise<void> {
   const writer = writerOf(exchange);
   const bytes = await readBody(exchange, MAX_V1_JSON_BYTES);
@@ -68,7 +68,7 @@ export async function putJson(exchange: Exchange, images: V1Images, id: string):
   exchange.json(true);
 }
 
-/** PUT images/ID/layer: the bytes are kept as they come. */
+/** PUT images/ID/layer: stores the bytes unchanged. */
 export async function putLayer(exchange: Exchange, id: string): Promise<void> {
   const writer = writerOf(exchange);
   const now = await storageOf(exchange).find(id);
@@ -84,7 +84,7 @@ export async function putLayer(exchange: Exchange, id: string): Promise<void> {
   exchange.json(true);
 }
 
-/** PUT images/ID/checksum: the image is complete when the client has sent what arrived. */
+/** PUT images/ID/checksum: completes the image if the checksum matches the received data. */
 export async function putChecksum(exchange: Exchange, id: string): Promise<void> {
   const writer = writerOf(exchange);
   const stated = exchange.request.headers['x-docker-checksum-payload'];
@@ -116,7 +116,7 @@ function parse(bytes: Buffer, id: string): { readonly parent: string | undefined
   }
 }
 
-/** The body; that nothing more comes while the layer is read once more is no idleness. */
+/** The body, without an idle timeout, because no data arrives while the layer is read again. */
 async function* undisturbed(exchange: Exchange): AsyncGenerator<Buffer> {
   yield* exchange.body();
   exchange.request.socket.setTimeout(0);
@@ -128,7 +128,7 @@ function storageOf({ storage }: Exchange): V1Storage {
 }
 
 function writerOf(exchange: Exchange): V1Writer {
-  // A read-only registry says so first.
+  // Reports a read-only registry first.
   void exchange.writer;
   const { writer } = storageOf(exchange);
   if (writer === undefined) throw v1Error(405, 'This registry is read-only');

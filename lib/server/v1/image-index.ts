@@ -3,53 +3,52 @@ import { mapLimited } from '../../util/index.js';
 import type { RegistryStorage } from '../types.js';
 import { readV2Image, v1IdsOf } from './v2-image.js';
 
-/** Where a v2 image is. */
+/** The location of a v2 image. */
 export interface Place {
   readonly repository: string;
-  /** Of one platform. */
+  /** The manifest of one platform. */
   readonly manifest: Digest;
-  /** The ID of its top over v1. */
+  /** The v1 ID of its top layer. */
   readonly top: string;
 }
 
-/** `isGone`: its manifest is not there any more. */
+/** `isGone`: its manifest no longer exists. */
 interface Found extends Place {
   readonly key: string;
   isGone: boolean;
 }
 
-/** IDs that are held in memory, about 200 bytes each. More are searched for in the storage, each time. */
+/** The most IDs held in memory, about 200 bytes each. Further ones are searched in the storage each time. */
 const MAX_IDS = 250_000;
-/** Images that are remembered of those with one and the same layer. */
+/** The most images recorded for one layer. */
 const MAX_SAME = 4;
-/** Tags that were set since the last look-up. */
+/** The most tags recorded since the last lookup. */
 const MAX_PENDING = 1000;
-/** Manifests read at the same time. */
+/** Manifests read concurrently. */
 const PARALLEL_READS = 8;
 
 /**
- * Which v2 image has a layer that v1 calls by some ID. All tags are read once, when first an ID is asked for; then
- * the storage tells of each new one. Where it cannot, as others may write to it, only the repositories that have changed are
- * read again.
+ * Finds the v2 image with a layer that has a given v1 ID. Reads all tags once, on the first lookup; the storage then
+ * reports each new tag. If it cannot, because others may write to it, only changed repositories are read again.
  */
 export class ImageIndex {
   readonly #storage: RegistryStorage;
   readonly #maxIds: number;
-  /** The images that have a layer of an ID, at most MAX_SAME of them. */
+  /** The images with a layer of each ID, at most MAX_SAME. */
   #ids = new Map<string, Found[]>();
-  /** Entries of `#ids`. */
+  /** Number of entries in `#ids`. */
   #size = 0;
-  /** What each manifest that was read is, by repository and digest. */
+  /** The image of each manifest read so far, by repository and digest. */
   #known = new Map<string, Place | 'no image'>();
-  /** Of repositories that were read. */
+  /** Versions of the repositories read so far. */
   #versions = new Map<string, string>();
   #pending: { readonly repository: string; readonly digest: Digest }[] = [];
-  /** All tags are to be read. */
+  /** All tags must be read. */
   #stale = true;
-  /** What is known is to be forgotten before that. */
+  /** The recorded facts must be dropped first. */
   #outgrown = false;
   #tooLarge = false;
-  /** Tags whose image could not be read so far. */
+  /** Number of tags whose image could not be read so far. */
   #missed = 0;
   #updating: Promise<void> | undefined;
 
@@ -57,14 +56,14 @@ export class ImageIndex {
     this.#storage = storage;
     this.#maxIds = maxIds;
     storage.onTag?.((repository, manifest) => {
-      // Who never asks is not read for.
+      // Reads nothing if no lookup has taken place yet.
       if (this.#stale || this.#tooLarge) return;
       this.#pending.push({ repository, digest: manifest.descriptor.digest });
       if (this.#pending.length > MAX_PENDING) this.#stale = true;
     });
   }
 
-  /** Images that may have a layer of this ID; when nothing comes there is none. */
+  /** Yields images that may have a layer with this ID; none when there is no such image. */
   async *find(id: string): AsyncGenerator<Place> {
     await this.#update();
     const places = this.#ids.get(id) ?? [];
@@ -81,19 +80,19 @@ export class ImageIndex {
     }
     if (this.#tooLarge) yield* this.#search(id);
     else if (alive === 0 && places.length === MAX_SAME) {
-      // There may be more than those that were remembered.
+      // There may be more images than recorded.
       this.#stale = this.#outgrown = true;
       yield* this.find(id);
     }
   }
 
-  /** Where the image of a manifest is; undefined when it is none. */
+  /** The location of a manifest's image; undefined when it is not an image. */
   async placeOf(repository: string, digest: Digest): Promise<Place | undefined> {
     const key = `${repository}@${digest}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known === 'no image' ? undefined : known;
     const image = await readV2Image(this.#storage, repository, digest);
-    // What is not all here yet may come.
+    // Missing parts may be pushed later.
     if (image === undefined) {
       this.#missed += 1;
       return undefined;
@@ -104,7 +103,7 @@ export class ImageIndex {
     }
     const ids = v1IdsOf(image);
     const place: Found = { repository, manifest: image.digest, top: ids.at(-1)!, key, isGone: false };
-    // Another request may have read it meanwhile.
+    // A concurrent request may have read it meanwhile.
     if (this.#tooLarge || this.#known.has(key)) return place;
     if (this.#size + ids.length > this.#maxIds) {
       if (this.#updating === undefined) this.#stale = this.#outgrown = true;
@@ -152,7 +151,7 @@ export class ImageIndex {
 
   async #readChanged(): Promise<void> {
     for (const repository of await this.#storage.repositories()) {
-      // Before the tags: one that is set meanwhile makes for another version.
+      // Read before the tags, so that a tag set meanwhile changes the version.
       const version = await this.#storage.tagsVersion?.(repository);
       if (version !== undefined && version === this.#versions.get(repository)) continue;
       const before = this.#missed;
@@ -161,7 +160,7 @@ export class ImageIndex {
     }
   }
 
-  /** Each manifest once, however many tags lead to it. */
+  /** Visits each manifest once, however many tags it has. */
   async #eachTagged(repository: string, work: (digest: Digest) => Promise<unknown>): Promise<void> {
     const digests = await tagDigests(this.#storage, repository, (await this.#storage.tags(repository)) ?? []);
     const distinct = new Set(digests.filter((digest) => digest !== undefined));
@@ -169,7 +168,7 @@ export class ImageIndex {
     await mapLimited([...distinct], PARALLEL_READS, work);
   }
 
-  /** Goes through all that is stored. */
+  /** Searches the whole storage. */
   async *#search(id: string): AsyncGenerator<Place> {
     for (const repository of await this.#storage.repositories()) {
       const found: Place[] = [];
@@ -184,7 +183,7 @@ export class ImageIndex {
   }
 }
 
-/** What tags lead to, parallel to `tags`; undefined for one that is gone. */
+/** The digests of `tags`, in the same order; undefined for a tag that was deleted. */
 export function tagDigests(
   storage: Pick<RegistryStorage, 'tagDigest'>,
   repository: string,

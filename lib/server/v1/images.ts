@@ -9,37 +9,37 @@ const LAYER_TYPE = {
   gzip: MEDIA_TYPE.ociLayerGzip,
   zstd: MEDIA_TYPE.ociLayerZstd,
   none: MEDIA_TYPE.ociLayer,
-  // Unknown to manifests: created again when the image becomes a v2 image.
+  // Not valid in manifests: converted when the image becomes a v2 image.
   xz: 'application/x-xz',
   bzip2: 'application/x-bzip2',
 } as const;
 
-/** Manifests and images read at the same time for one answer. */
+/** Manifests and images read concurrently for one response. */
 const PARALLEL_READS = 8;
-/** Of the JSONs that are kept for what is asked next. */
+/** Maximum size of the cached JSONs. Bytes. */
 const MAX_KEPT_BYTES = 16 * 1024 * 1024;
-/** Of the JSONs of one image and all below it. */
+/** Maximum size of the JSONs of one image and its ancestors. Bytes. */
 const MAX_CHAIN_BYTES = 16 * 1024 * 1024;
-/** What an image takes besides its JSON, roughly. Bytes. */
+/** Approximate memory of an image besides its JSON. Bytes. */
 const IMAGE_BYTES = 1024;
 
 /** An image in the list of a repository. */
 export type ListedV1Image = Pick<ServedV1Image, 'id' | 'payloadChecksum'>;
 
 interface Composed {
-  /** Root first; none for what is no image. */
+  /** Root first; empty when it is not an image. */
   readonly images: readonly ServedV1Image[];
   readonly bytes: number;
 }
 
 /**
- * Everything in a storage as images of protocol v1: those that were pushed so, and the layers of v2 images, which get
+ * Presents everything in a storage as images of protocol v1: images pushed over v1, and the layers of v2 images with
  * the IDs that Docker gives them.
  */
 export class V1Images {
   readonly #storage: RegistryStorage;
   readonly #index: ImageIndex;
-  /** By repository and digest; those that were used last, last. */
+  /** By repository and digest; the least recently used first. */
   readonly #composed = new Map<string, Composed>();
   #keptBytes = 0;
 
@@ -55,8 +55,8 @@ export class V1Images {
   }
 
   /**
-   * An image and all below it, root first; undefined when one is missing or incomplete, and for more images or JSON than any
-   * client makes.
+   * An image and its ancestors, root first. Undefined when one is missing or incomplete, or when there are more images
+   * or JSON than any client creates.
    */
   async chain(id: string): Promise<readonly ServedV1Image[] | undefined> {
     const chain: ServedV1Image[] = [];
@@ -69,7 +69,7 @@ export class V1Images {
     return chain.reverse();
   }
 
-  /** Images and all below them, each once and behind its parent, without their JSON; what is missing or incomplete is left out. */
+  /** Images and their ancestors without JSON, each once and after its parent. Omits missing and incomplete ones. */
   async withAncestors(ids: readonly string[]): Promise<readonly ListedV1Image[]> {
     const seen = new Set<string>();
     const found: ListedV1Image[] = [];
@@ -86,7 +86,7 @@ export class V1Images {
     return found;
   }
 
-  /** The tags of a repository that lead to images, each with its ID; undefined when it holds no manifest. */
+  /** The tags of a repository that point to images, with their IDs; undefined when it has no manifest. */
   async tags(repository: string): Promise<ReadonlyMap<string, string> | undefined> {
     const tags = await this.#storage.tags(repository);
     if (tags === undefined) return undefined;
@@ -103,7 +103,7 @@ export class V1Images {
     );
   }
 
-  /** The image that a tag leads to: the one that was pushed so, or the top of a v2 image. */
+  /** The image of a tag: one pushed over v1, or the top layer of a v2 image. */
   async tag(repository: string, tag: string): Promise<string | undefined> {
     const digest = await this.#storage.tagDigest(repository, tag);
     return digest && this.#idOf(repository, digest);
@@ -115,7 +115,7 @@ export class V1Images {
     return (await this.#index.placeOf(repository, manifest))?.top;
   }
 
-  /** An image, then those below it; undefined where one is missing or incomplete. Ends when IDs repeat. */
+  /** An image, then its ancestors; undefined for a missing or incomplete one. Ends when an ID repeats. */
   async *#downFrom(id: string): AsyncGenerator<ServedV1Image | undefined> {
     const seen = new Set<string>();
     for (let next: string | undefined = id; next !== undefined && !seen.has(next);) {
@@ -130,7 +130,7 @@ export class V1Images {
     }
   }
 
-  /** A complete image, with those below it as far as they are layers of the same v2 image. */
+  /** A complete image, and its ancestors as far as they are layers of the same v2 image. */
   async #find(id: string): Promise<ServedV1Image[] | 'in progress' | undefined> {
     const stored = await this.#storage.v1?.find(id);
     if (stored?.complete === true) return [this.#served(id, stored)];
@@ -181,7 +181,7 @@ export class V1Images {
 
   #keep(key: string, images: readonly ServedV1Image[]): void {
     const bytes = images.reduce((sum, { json }) => sum + json.length + IMAGE_BYTES, 0);
-    // Another request may have composed it meanwhile.
+    // A concurrent request may have composed it meanwhile.
     this.#keptBytes += bytes - (this.#composed.get(key)?.bytes ?? 0);
     this.#composed.set(key, { images, bytes });
     for (const [oldest, { bytes: freed }] of this.#composed) {

@@ -8,15 +8,18 @@ import { filterProcess, Semaphore } from '../../util/index.js';
 import type { V1Layer } from './types.js';
 
 const BLOCK_BYTES = 1024 * 1024;
-/** A layer may expand to this, and beyond it by MAX_EXPANSION times its size: each byte costs a hash, and a request must end. */
+/**
+ * A layer may always expand to this size, and beyond it to MAX_EXPANSION times its size: each byte is hashed, and
+ * requests must end. Bytes.
+ */
 const EXPANSION_FLOOR = 64 * 1024 * 1024;
 const MAX_EXPANSION = 100;
-/** Layers that are read at the same time; others wait. */
+/** Limits the layers read concurrently. */
 const inspections = new Semaphore(2);
 
 /**
- * Finds out how a layer is compressed, by its first bytes, and the diffID of its tar. Throws LayerFormatError when it cannot be
- * decompressed or expands to far more than its size, CommandError when the program for it is missing.
+ * Detects a layer's compression from its first bytes and computes the diffID of its tar. Throws LayerFormatError when
+ * it cannot be decompressed or expands too much, CommandError when the decompression program is missing.
  */
 export function inspectLayer(file: FileHandle, signal: AbortSignal): Promise<Pick<V1Layer, 'compression' | 'diffId'>> {
   return inspections.run(() => inspect(file, signal));
@@ -26,7 +29,7 @@ async function inspect(file: FileHandle, signal: AbortSignal): Promise<Pick<V1La
   const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
   await file.read(head, 0, head.length, 0);
   const found = compressionOfBytes(head);
-  // No client packs layers so: they are kept as they come.
+  // No client compresses layers this way, so they are stored unchanged.
   const compression = found === undefined || found === 'lz4' ? 'none' : found;
   const hash = createHash('sha256');
   const limit = Math.max(EXPANSION_FLOOR, MAX_EXPANSION * (await file.stat()).size);
@@ -35,7 +38,7 @@ async function inspect(file: FileHandle, signal: AbortSignal): Promise<Pick<V1La
     for await (const chunk of tarOf(file, compression, signal)) {
       size += chunk.length;
       if (size > limit)
-        throw new LayerFormatError(`the ${compression} layer expands to more than ${limit} bytes, which is too much`);
+        throw new LayerFormatError(`the ${compression} layer expands to more than the limit of ${limit} bytes`);
       hash.update(chunk);
     }
   } catch (cause) {
@@ -46,7 +49,7 @@ async function inspect(file: FileHandle, signal: AbortSignal): Promise<Pick<V1La
   return { compression, diffId: digestFrom(hash) as DiffId };
 }
 
-/** The tar of a stored layer. Throws what its decompressor throws. */
+/** The tar of a stored layer. Throws the errors of its decompressor. */
 export function tarOf(
   file: FileHandle,
   compression: V1Layer['compression'],

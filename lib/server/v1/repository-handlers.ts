@@ -23,13 +23,13 @@ export async function getIndex(exchange: Exchange, images: V1Images, name: strin
   );
 }
 
-/** PUT repositories/R/ and repositories/R/images: what is about to be pushed, or was. A registry that is its own index checks it only. */
+/** PUT repositories/R/ and repositories/R/images: announces or concludes a push. As its own index, the registry only validates it. */
 export async function putIndex(
   exchange: Exchange,
   status: 200 | 204,
   onList: (ids: readonly string[]) => void,
 ): Promise<void> {
-  // A read-only registry says so before anything is sent.
+  // Reports a read-only registry before anything is sent.
   void exchange.writer;
   const list = await readJson(exchange);
   if (!Array.isArray(list) || !list.every((entry) => isLooseV1Id((entry as { id?: unknown } | null)?.id)))
@@ -55,7 +55,7 @@ export async function getTag(exchange: Exchange, images: V1Images, name: string,
   throw v1Error(404, 'Tag not found');
 }
 
-/** PUT repositories/R/tags/T: the image becomes readable over v2 too. */
+/** PUT repositories/R/tags/T: also makes the image readable over v2. */
 export async function putTag(exchange: Exchange, images: V1Images, name: string, tag: string): Promise<void> {
   void exchange.writer;
   const id = await readJson(exchange);
@@ -75,7 +75,7 @@ export async function deleteTag(exchange: Exchange, name: string, tag: string): 
   throw v1Error(404, 'Tag not found');
 }
 
-/** DELETE repositories/R/ and repositories/R/tags: tags and manifests; blobs and v1 images stay. */
+/** DELETE repositories/R/ and repositories/R/tags: removes tags and manifests; blobs and v1 images stay. */
 export async function deleteRepository(exchange: Exchange, images: V1Images, name: string): Promise<void> {
   const { storage, writer } = exchange;
   const { repository } = await tagsOf(images, name);
@@ -87,7 +87,7 @@ export async function deleteRepository(exchange: Exchange, images: V1Images, nam
   exchange.json(true, endpoints(exchange));
 }
 
-/** GET search?q=&n=&page=: repositories whose name holds the term. */
+/** GET search?q=&n=&page=: repositories whose name contains the term. */
 export async function search(exchange: Exchange): Promise<void> {
   const query = exchange.query.get('q') ?? '';
   const size = number(exchange.query.get('n'), 25, MAX_RESULTS);
@@ -105,9 +105,7 @@ export async function search(exchange: Exchange): Promise<void> {
   exchange.json({ query, num_results: all.length, num_pages: pages, page, page_size: size, results });
 }
 
-/**
- * v1 clients write a name of one part as it is in one place and as `library/NAME` in another: both mean the same repository.
- */
+/** v1 clients write a name of one component sometimes as it is and sometimes as `library/NAME`; both mean the same repository. */
 function candidates(name: string): string[] {
   if (!name.includes('/')) return [name, `library/${name}`];
   const [first, second, ...more] = name.split('/');
@@ -117,7 +115,7 @@ function candidates(name: string): string[] {
 async function writable(storage: RegistryStorage, name: string): Promise<string> {
   const names = candidates(name);
   for (const candidate of names) if ((await storage.tags(candidate)) !== undefined) return candidate;
-  // The name that the same image has over v2.
+  // The name of the same image over v2.
   return names.find((candidate) => !candidate.startsWith('library/')) ?? name;
 }
 
@@ -132,7 +130,7 @@ async function tagsOf(
   throw v1Error(404, 'Repository not found');
 }
 
-/** This registry is its own index: images are where the list of them is. */
+/** The registry is its own index, so the endpoint is the host of the request. */
 function endpoints({ request }: Exchange): Record<string, string> {
   const { host } = request.headers;
   return host !== undefined && /^[\w.:[\]-]+$/.test(host) ? { 'X-Docker-Endpoints': host } : {};

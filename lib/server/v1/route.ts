@@ -1,7 +1,7 @@
 import { isLooseV1Id, isRepositoryName, isTag } from '../../spec/index.js';
 import { v1Error } from './v1-error.js';
 
-/** What a request over protocol v1 is about; names, tags and IDs in it are valid. */
+/** The target of a v1 request. Its names, tags and IDs are valid. */
 export type V1Route =
   | { readonly kind: 'ping' }
   | { readonly kind: 'users' }
@@ -11,14 +11,14 @@ export type V1Route =
   | { readonly kind: 'access'; readonly repository: string; readonly id: string }
   | { readonly kind: 'json' | 'layer' | 'checksum' | 'ancestry'; readonly id: string };
 
-/** Whether a request is one of protocol v1. */
+/** True for the URL of a v1 request. */
 export function isV1Url(url: string): boolean {
   return /^\/v1(\/|$|\?)/.test(url);
 }
 
 /**
- * Parses the path and query of a request over v1. Throws RequestError for what is no endpoint, and for names, tags and IDs that
- * are none: nothing else gets through, so nothing that comes from outside can act as a path.
+ * Parses the path and query of a v1 request. Throws RequestError for unknown endpoints and invalid names, tags and IDs,
+ * so that no external input can act as a file path.
  */
 export function parseV1Target(url: string): { readonly route: V1Route; readonly query: URLSearchParams } {
   const mark = url.indexOf('?');

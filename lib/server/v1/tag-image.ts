@@ -19,7 +19,7 @@ import { tarOf } from './inspect-layer.js';
 import type { ServedLayer, ServedV1Image } from './types.js';
 import { v1Error } from './v1-error.js';
 
-/** What to tag: a chain of images, root first. */
+/** The image to tag: its chain of images, root first. */
 export interface TagJob {
   readonly repository: string;
   readonly tag: string;
@@ -27,8 +27,8 @@ export interface TagJob {
 }
 
 /**
- * Tags a v1 image. That makes it a v2 image: it gets a config and a manifest, and is readable over v2 from then on. One that
- * is a v2 image already keeps its manifest. Throws RequestError.
+ * Tags a v1 image, which turns it into a v2 image with a config and a manifest, readable over v2 from then on. An image
+ * that is already a v2 image keeps its manifest. Throws RequestError.
  */
 export async function tagImage(exchange: Exchange, { repository, tag, chain }: TagJob): Promise<void> {
   const { storage, writer } = exchange;
@@ -54,7 +54,7 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
   await writer.putManifest(repository, { manifest: { bytes, descriptor }, tag });
 }
 
-/** The image as it is, under one more tag or in one more repository. */
+/** Adds a tag, or adds the unchanged image to another repository. */
 async function copyManifest(
   storage: RegistryStorage,
   writer: RegistryWriter,
@@ -67,7 +67,7 @@ async function copyManifest(
   await writer.putManifest(to, { manifest, tag });
 }
 
-/** Makes a layer part of the repository, in a form that manifests know. */
+/** Adds a layer to the repository, in a form that is valid in manifests. */
 async function bringLayer(
   writer: RegistryWriter,
   repository: string,

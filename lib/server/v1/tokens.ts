@@ -8,33 +8,33 @@ type Access = 'read' | 'write' | 'delete';
 interface Grant {
   readonly repository: string;
   readonly access: Access;
-  /** Images that may be pushed with it: those that were listed. */
+  /** The announced images, which may be pushed with this token. */
   readonly ids: ReadonlySet<string>;
 }
 
 const ACCESS: Readonly<Record<string, Access>> = { GET: 'read', PUT: 'write', POST: 'write', DELETE: 'delete' };
-/** Older tokens are forgotten. */
+/** The most tokens remembered; older ones are dropped. */
 const MAX_GRANTS = 10_000;
-/** Images listed for all tokens together; about 100 bytes each. */
+/** The most images announced for all tokens together; about 100 bytes each. */
 const MAX_LISTED = 500_000;
 
 /**
- * The tokens that the index half of protocol v1 gives to each client: docker 0.6 to 1.6 cannot push without one. Where they are
- * required, the registry half lets in what comes with one (docker-registry toolkit.py): one repository, one kind of access, one
- * method.
+ * The tokens that the index half of protocol v1 issues: docker 0.6 to 1.6 cannot push without one. If they are
+ * required, the registry half accepts a token (docker-registry toolkit.py) for one repository, one kind of access and
+ * one method.
  */
 export class V1Tokens {
   readonly #isRequired: boolean;
-  /** Oldest first; empty where none is required. */
+  /** Oldest first; empty when tokens are not required. */
   readonly #grants = new Map<string, Grant>();
-  /** Images of all grants. */
+  /** Number of images in all grants. */
   #listed = 0;
 
   constructor({ required }: { readonly required: boolean }) {
     this.#isRequired = required;
   }
 
-  /** Puts a token into the answer, when the request asks for one with `X-Docker-Token`. `ids`: what is to be pushed. */
+  /** Adds a token to the response if the request asks for one with `X-Docker-Token`. `ids`: the images to push. */
   give({ request, response }: Exchange, repository: string, ids: readonly string[] = []): void {
     const access = ACCESS[request.method ?? ''];
     if (request.headers['x-docker-token'] !== 'true' || access === undefined) return;
@@ -45,10 +45,10 @@ export class V1Tokens {
     response.setHeader('WWW-Authenticate', token);
   }
 
-  /** Lets a request to the registry half pass only with a token for it. Throws RequestError 401, or 400 for an image not listed. */
+  /** Checks that a request to the registry half has a matching token. Throws RequestError 401, or 400 for an unannounced image. */
   require({ request }: Exchange, route: V1Route): void {
     if (!this.#isRequired) return;
-    // Clients put `Token ` before what came with it already.
+    // Some clients prepend `Token ` to a value that already has it.
     const text = /^(?:Token\s+)+(.*)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
     const match = /^signature=([0-9a-f]{32}),repository="([^"]*)",access=(\w+)$/.exec(text.trim());
     const grant = this.#grants.get(match?.[1] ?? '');
@@ -56,7 +56,7 @@ export class V1Tokens {
       grant !== undefined &&
       grant.repository === match?.[2] &&
       grant.access === match[3] &&
-      // HEAD has no kind of access: so it is with the Python server.
+      // HEAD has no kind of access, as in the Python server.
       grant.access === ACCESS[request.method ?? ''] &&
       (!('repository' in route) || route.repository === grant.repository);
     if (!isFor) throw v1Error(401, 'Requires authorization', { 'WWW-Authenticate': 'Token' });

@@ -18,16 +18,19 @@ import {
 } from '../../spec/index.js';
 import type { RegistryStorage } from '../types.js';
 
-/** A v2 image as v1 can show it; `layers` and `diffIds` are parallel. */
+/** A v2 image that can be shown over v1. `layers` and `diffIds` are parallel. */
 export interface V2Image {
-  /** Of the manifest of one platform: of an index, this machine's, else the first there is. */
+  /** The digest of one platform's manifest: in an index, this machine's platform, else the first. */
   readonly digest: Digest;
   readonly layers: readonly Descriptor[];
   readonly diffIds: readonly DiffId[];
   readonly config: Buffer;
 }
 
-/** Reads the image that a tagged manifest leads to; undefined: it is not all here, and may come; `'no image'`: nothing that v1 could show. */
+/**
+ * Reads the image of a tagged manifest. Undefined: parts are missing and may be pushed later. `'no image'`: it cannot
+ * be shown over v1.
+ */
 export async function readV2Image(
   storage: RegistryStorage,
   repository: string,
@@ -52,7 +55,7 @@ export async function readV2Image(
   }
 }
 
-/** The IDs that `composeV1Images` gives, root first. */
+/** The IDs assigned by `composeV1Images`, root first. */
 export function v1IdsOf({ diffIds, config }: V2Image): string[] {
   return [...chainIds(diffIds).slice(0, -1), digestOf(config)].map(digestHex);
 }

@@ -1,4 +1,4 @@
-/** Command numbers of send streams (enum btrfs_send_cmd of fs/btrfs/send.h). */
+/** Command numbers of send streams (enum btrfs_send_cmd in fs/btrfs/send.h). */
 export const COMMAND = {
   snapshot: 2,
   mkfile: 3,
@@ -27,5 +27,5 @@ export const COMMAND = {
   enableVerity: 26,
 } as const;
 
-/** Attribute numbers used here (same file). */
+/** The attribute numbers in use (same file). */
 export const ATTRIBUTE = { size: 4, path: 15, pathTo: 16, pathLink: 17, fileOffset: 18 } as const;

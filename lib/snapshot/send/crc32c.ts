@@ -4,7 +4,7 @@ const TABLE = new Uint32Array(256).map((_, index) => {
   return value >>> 0;
 });
 
-/** CRC32C of `bytes` as the kernel's crc32c(seed, …): neither seed nor result are inverted. */
+/** CRC32C of `bytes` as computed by the kernel's crc32c(seed, …), which inverts neither seed nor result. */
 export function crc32c(seed: number, bytes: Uint8Array): number {
   let crc = seed;
   for (const byte of bytes) crc = (TABLE[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);

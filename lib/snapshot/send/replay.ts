@@ -2,17 +2,17 @@ import { pathComponents, Suspects, toByteString, type ByteString, type DataHint 
 import { ATTRIBUTE, COMMAND } from './commands.js';
 import { SendSurprise, type SendCommand } from './stream.js';
 
-/** A name on its way through the stream. */
+/** A name as tracked through the stream. */
 interface Node {
-  /** Path in the lower tree; undefined for what the stream made. */
+  /** Path in the lower tree; undefined for names created by the stream. */
   readonly lower: ByteString | undefined;
-  /** Where it is now; undefined once its name is gone. */
+  /** Current parent; undefined once the name is deleted. */
   parent: Node | undefined;
   name: ByteString;
-  /** Made or moved: everything below may differ. */
+  /** Created or moved: everything below may differ. */
   deep: boolean;
   data: DataHint;
-  /** Names that the stream has dealt with; null: not there any more. */
+  /** Names that the stream has touched; null for a deleted one. */
   readonly children: Map<ByteString, Node | null>;
 }
 
@@ -40,13 +40,13 @@ const DATA: ReadonlySet<number> = new Set([
   COMMAND.encodedWrite,
   COMMAND.enableVerity,
 ]);
-/** More ranges than this of one file are kept as "anywhere". */
+/** The most ranges recorded for one file; with more, its content may differ anywhere. */
 const MAX_RANGES = 4096;
 
 /**
- * Follows the names of a send stream: `send` goes by inode, moves what stands in its way to names of its own and delays
- * renames, so that a path means something only at its place in the stream. A tree of nodes keeps what each name was in the
- * lower tree and where it ends up. Throws SendSurprise on a command it does not know or a name that is gone.
+ * Tracks names through a send stream. `send` works by inode: it moves obstacles to temporary names and delays renames,
+ * so the meaning of a path depends on the position in the stream. A tree of nodes records each name's path in the lower
+ * tree and its final path. Throws SendSurprise for an unknown command or name.
  */
 export class SendReplay {
   readonly #root: Node = newNode('', undefined, '');
@@ -79,7 +79,7 @@ export class SendReplay {
     else throw new SendSurprise(`send command ${command}`);
   }
 
-  /** Every path, old and new, that the stream touched. Throws SendSurprise when its end has not come. */
+  /** All paths, old and new, that the stream touched. Throws SendSurprise before the end of the stream. */
   suspects(): Suspects {
     if (!this.#ended) throw new SendSurprise('the stream ends early');
     const suspects = new Suspects();
@@ -104,7 +104,7 @@ export class SendReplay {
       let next = node.children.get(name);
       if (next === undefined && node.lower !== undefined)
         node.children.set(name, (next = newNode(`${node.lower}/${name}`, node, name)));
-      if (next === undefined || next === null) throw new SendSurprise('a name that is not there');
+      if (next === undefined || next === null) throw new SendSurprise('an unknown name');
       node = next;
     }
     return node;
@@ -141,7 +141,7 @@ export class SendReplay {
   #place(path: ByteString): { parent: Node; name: ByteString } {
     const names = pathComponents(path);
     const name = names.pop();
-    if (name === undefined || name === '..') throw new SendSurprise('a name that cannot be');
+    if (name === undefined || name === '..') throw new SendSurprise('an impossible name');
     const place = { parent: this.#resolve(names.join('/')), name };
     this.#places.push(place);
     return place;

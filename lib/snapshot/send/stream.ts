@@ -1,11 +1,11 @@
 import { crc32c } from './crc32c.js';
 
-/** Something in a send stream, or in the trees, that this code does not know how to handle: walk both trees instead. */
+/** A send stream or a tree has a feature that this code does not handle. The caller walks both trees instead. */
 export class SendSurprise extends Error {
   override readonly name = 'SendSurprise';
 }
 
-/** One command of a send stream: its number and its attributes by number. Valid until the next one is asked for. */
+/** One command of a send stream: its number, and its attributes by number. Valid until the next command is read. */
 export interface SendCommand {
   readonly command: number;
   readonly attributes: ReadonlyMap<number, Buffer>;
@@ -14,20 +14,20 @@ export interface SendCommand {
 const MAGIC = Buffer.from('btrfs-stream\0');
 const STREAM_HEADER = MAGIC.length + 4;
 const COMMAND_HEADER = 10;
-/** Attribute A_DATA has no length field since version 2: it reaches to the end of its command. */
+/** Since version 2, the attribute A_DATA has no length field and extends to the end of its command. */
 const A_DATA = 19;
-/** Longest command taken, bytes; without file data they stay below 64 KiB (xattr values). */
+/** The longest command accepted; without file data, commands stay below 64 KiB (xattr values). Bytes. */
 const MAX_COMMAND = 1 << 20;
 
 /**
- * Parser of btrfs send streams, versions 1 and 2 (fs/btrfs/send.h). Feed it with `push`; it keeps at most one command.
- * Throws SendSurprise on anything that is not such a stream or whose checksum is wrong.
+ * Parses btrfs send streams, versions 1 and 2 (fs/btrfs/send.h). Receives data through `push` and buffers at most one
+ * command. Throws SendSurprise for an invalid stream or a wrong checksum.
  */
 export class SendStreamParser {
   #rest: Buffer = Buffer.alloc(0);
   #version = 0;
 
-  /** The commands that are complete with `chunk`. */
+  /** Yields the commands completed by `chunk`. */
   *push(chunk: Buffer): Generator<SendCommand, void> {
     let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     if (this.#version === 0 && data.length >= STREAM_HEADER) {
@@ -46,7 +46,7 @@ export class SendStreamParser {
     this.#rest = Buffer.from(data);
   }
 
-  /** Whether everything pushed was whole commands. */
+  /** True when the data so far consists of whole commands. */
   get atBoundary(): boolean {
     return this.#version !== 0 && this.#rest.length === 0;
   }
@@ -56,13 +56,13 @@ export class SendStreamParser {
     if (sum !== bytes.readUInt32LE(6)) throw new SendSurprise('a command with a wrong checksum');
     const attributes = new Map<number, Buffer>();
     for (let at = COMMAND_HEADER; at < bytes.length;) {
-      if (at + 2 > bytes.length) throw new SendSurprise('an attribute that is cut off');
+      if (at + 2 > bytes.length) throw new SendSurprise('a truncated attribute');
       const type = bytes.readUInt16LE(at);
       const open = type === A_DATA && this.#version >= 2;
-      if (!open && at + 4 > bytes.length) throw new SendSurprise('an attribute that is cut off');
+      if (!open && at + 4 > bytes.length) throw new SendSurprise('a truncated attribute');
       const start = at + (open ? 2 : 4);
       const end = open ? bytes.length : start + bytes.readUInt16LE(at + 2);
-      if (end > bytes.length) throw new SendSurprise('an attribute that is cut off');
+      if (end > bytes.length) throw new SendSurprise('a truncated attribute');
       attributes.set(type, bytes.subarray(start, end));
       at = end;
     }

@@ -2,12 +2,12 @@ import { InvalidManifestError } from '../../errors.js';
 import { parseJson } from '../parse-json.js';
 import { isV1Id, type V1Image } from './v1-image.js';
 
-/** More images on top of one another than any engine stacks. */
+/** Longer chains than any engine supports. */
 export const MAX_V1_ANCESTRY = 1024;
 
 /**
- * Parses the reply to `GET images/ID/ancestry`: the image first, its root last; returned root first. Throws
- * InvalidManifestError for what is no such list, for a repeated ID and for IDs that are no hex.
+ * Parses the response to `GET images/ID/ancestry` (the image first, its root last) and returns it root first. Throws
+ * InvalidManifestError for any other document, a repeated ID and invalid IDs.
  */
 export function parseAncestry(bytes: Uint8Array, id: string): string[] {
   const where = `the ancestry of ${id}`;
@@ -31,7 +31,7 @@ export function checkV1Chain(images: readonly Pick<V1Image, 'id' | 'parent'>[]):
     if (parent === below) return;
     const where = `v1 image ${id}`;
     throw new InvalidManifestError(
-      `${where} has the parent ${parent ?? '(none)'}, its place in the ancestry is on ${below ?? '(nothing)'}`,
+      `${where} has the parent ${parent ?? '(none)'}, but the ancestry has ${below ?? '(none)'}`,
       { where },
     );
   });

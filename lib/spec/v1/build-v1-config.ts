@@ -3,12 +3,12 @@ import type { DiffId } from '../digest.js';
 import { sortedJson } from './sorted-json.js';
 import type { V1Document, V1Image } from './v1-image.js';
 
-/** Fields of a v1 JSON that a config does not have (docker image/v1/imagev1.go, MakeConfigFromV1Config). */
+/** Fields of a v1 JSON that configs lack (docker image/v1/imagev1.go, MakeConfigFromV1Config). */
 const NOT_IN_CONFIG: ReadonlySet<string> = new Set(['id', 'parent', 'Size', 'parent_id', 'layer_id', 'throwaway']);
 
 /**
- * The config of a chain of v1 images (root first) whose layers turned out to have `diffIds`, as bytes: the leaf's JSON with
- * rootfs and history. An image with `throwaway` has no layer when `skipThrowaway` says so (schema1), else each has one.
+ * The config, as bytes, for a chain of v1 images (root first) whose layers have `diffIds`: the leaf's JSON with rootfs
+ * and history. With `skipThrowaway` (schema 1), images with `throwaway` have no layer; otherwise each image has one.
  */
 export function buildV1Config(
   images: readonly V1Document[],
@@ -21,9 +21,9 @@ export function buildV1Config(
   return Buffer.from(sortedJson(document));
 }
 
-/** The config that a chain of v1 images (root first), each with a layer, is given here, as bytes. */
+/** The config, as bytes, for a chain of v1 images (root first), each with a layer. */
 export function configOfV1(images: readonly Pick<V1Image, 'document'>[], diffIds: readonly DiffId[]): Buffer {
-  // Images of 2013 do not say what they are for: there was one kind.
+  // Images of 2013 state no platform: there was only one.
   const documents = images.map(({ document }) => ({ os: 'linux', architecture: 'amd64', ...document }));
   return buildV1Config(documents, diffIds);
 }

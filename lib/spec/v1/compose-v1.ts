@@ -6,13 +6,13 @@ import { sortedJson } from './sorted-json.js';
 import type { V1Image } from './v1-image.js';
 import { parseV1Image } from './v1-image.js';
 
-/** Fields of a config that a v1 image does not have (docker image/v1/imagev1.go, MakeV1ConfigFromConfig). */
+/** Fields of a config that v1 images lack (docker image/v1/imagev1.go, MakeV1ConfigFromConfig). */
 const NOT_IN_V1: ReadonlySet<string> = new Set(['rootfs', 'history', 'os.version', 'os.features']);
 
 /**
- * The v1 images of a v2 image, root first, one a layer (docker distribution/push_v1.go): named after the ChainIDs, the
- * top one after the image. An image without layers gives one, for which an empty tar has to serve as layer.
- * Throws InvalidManifestError.
+ * The v1 images of a v2 image, root first, one per layer (docker distribution/push_v1.go). Their IDs derive from the
+ * ChainIDs, and the top one has the ID of the image. An image without layers yields one v1 image, which requires an
+ * empty tar as its layer. Throws InvalidManifestError.
  */
 export function composeV1Images(config: Uint8Array): V1Image[] {
   const { rootfs } = parseImageConfig(config, 'the config');
@@ -26,7 +26,7 @@ export function lowerV1Image(id: string, parent: string | undefined): V1Image {
   return parseV1Image(Buffer.from(JSON.stringify({ id, ...(parent === undefined ? {} : { parent }) })), id);
 }
 
-/** The v1 image that carries the config: its ID is the image's, so the same config has the same one. */
+/** The v1 image with the config. Its ID is the ID of the image, so the same config gives the same v1 ID. */
 export function topV1Image(config: Uint8Array, parent: string | undefined): V1Image {
   const id = digestHex(digestOf(config));
   parseImageConfig(config, 'the config');

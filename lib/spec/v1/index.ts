@@ -1,5 +1,5 @@
 /**
- * Images of Docker's first format (image/spec/v1.md): one JSON and one layer each, chained by `parent`; their IDs, their
+ * Images in Docker's first format (image/spec/v1.md): one JSON and one layer each, chained by `parent`; their IDs,
  * checksums, and conversion to and from v2 configs. Pure: no I/O, no state.
  */
 export * from './ancestry.js';

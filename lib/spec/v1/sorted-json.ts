@@ -1,4 +1,4 @@
-/** JSON without blanks, the keys of all objects sorted, as Docker writes configs. */
+/** JSON without whitespace and with sorted keys, as Docker writes configs. */
 export function sortedJson(value: unknown): string {
   return JSON.stringify(value, (_key, entry: unknown) =>
     typeof entry === 'object' && entry !== null && !Array.isArray(entry)

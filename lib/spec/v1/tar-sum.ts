@@ -3,23 +3,23 @@ import { LayerFormatError } from '../../errors.js';
 import { digestFrom } from '../digest.js';
 import { TarWalk, type TarHeader } from './tar-walk.js';
 
-/** The two versions that registries and schema1 manifests name (docker pkg/tarsum/versioning.go). */
+/** The two versions in use by registries and schema 1 manifests (docker pkg/tarsum/versioning.go). */
 export type TarSumVersion = 'v0' | 'v1';
 
-/** Members of a layer: of each the sums are held until the end. */
+/** Maximum number of members, whose sums are kept until the end. */
 const MAX_ENTRIES = 500_000;
-/** Bytes of all their paths. */
+/** Maximum total length of their paths. Bytes. */
 const MAX_PATHS_BYTES = 64 * 1024 * 1024;
 
 interface Entry {
-  /** Cleaned, to find entries of the same path. */
+  /** Normalized, to find entries with the same path. */
   readonly path: string;
   readonly sums: Readonly<Record<TarSumVersion, string>>;
 }
 
 /**
- * TarSum of an uncompressed tar, fed in pieces (docker pkg/tarsum/tarsum_spec.md): a sum over headers and files that does not
- * depend on the order of the members. Both versions are made in one pass.
+ * TarSum of an uncompressed tar, which arrives in pieces (docker pkg/tarsum/tarsum_spec.md): a sum over headers and
+ * files that is independent of the order of the members. Computes both versions in one pass.
  */
 export class TarSum {
   readonly #walk: TarWalk;
@@ -37,12 +37,18 @@ export class TarSum {
     });
   }
 
-  /** Takes the next piece of the tar. Throws LayerFormatError when it is no tar, one of a kind that has no TarSum (sparse), or one of too many members. */
+  /**
+   * Takes the next piece of the tar. Throws LayerFormatError for an invalid tar, one without a TarSum (sparse), or one
+   * with too many members.
+   */
   update(piece: Uint8Array): void {
     this.#walk.update(piece);
   }
 
-  /** Ends the tar; gives the labelled sums, with `extra` (the image's JSON) before the entries. Throws LayerFormatError when it is cut. */
+  /**
+   * Ends the tar. Returns the labelled sums with `extra` (the image's JSON) before the entries. Throws LayerFormatError
+   * when the tar is truncated.
+   */
   end(extra: Uint8Array): Readonly<Record<TarSumVersion, string>> {
     this.#walk.end();
     this.#finish();
@@ -50,8 +56,8 @@ export class TarSum {
   }
 
   /**
-   * Whether the sum depends on how its maker sorts: two members of one path keep their order, which may contradict the order of
-   * the sums, and then no order is right.
+   * True when the sum depends on the sorting algorithm: two members with the same path keep their order, which may
+   * contradict the order of the sums, so that no order is right.
    */
   isDoubtful(version: TarSumVersion): boolean {
     const last = new Map<string, string>();
@@ -81,7 +87,7 @@ export class TarSum {
     const path = cleanPath(header.name.toString('latin1'));
     this.#pathsBytes += path.length;
     if (this.#entries.length === MAX_ENTRIES || this.#pathsBytes > MAX_PATHS_BYTES)
-      throw new LayerFormatError('the layer has too many members to sum');
+      throw new LayerFormatError('the layer has too many members for a TarSum');
     this.#current = { path, hashes };
   }
 

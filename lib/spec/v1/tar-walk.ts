@@ -1,6 +1,6 @@
 import { LayerFormatError } from '../../errors.js';
 
-/** A member's header as TarSum sees it: PAX and GNU extensions applied, names as they are in the archive. */
+/** A member's header for TarSum: with PAX and GNU extensions applied, and names as in the archive. */
 export interface TarHeader {
   readonly name: Buffer;
   readonly linkName: Buffer;
@@ -20,20 +20,20 @@ export interface TarHeader {
 }
 
 const BLOCK = 512;
-/** Of all extended headers of one member. */
+/** Limit for all extended headers of one member. Bytes. */
 const MAX_EXTENSION_BYTES = 1024 * 1024;
 const XATTR = 'SCHILY.xattr.';
 const [PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK, SPARSE] = [0x78, 0x67, 0x4c, 0x4b, 0x53];
-/** Links, devices, directories, FIFOs: whatever their size field says, no data follows (Go's archive/tar). */
+/** Links, devices, directories, FIFOs: no data follows them, whatever their size field says (Go's archive/tar). */
 const WITHOUT_DATA = new Set([0x31, 0x32, 0x33, 0x34, 0x35, 0x36]);
 
 /**
- * Walks over the members of a tar that comes in pieces, and hands on headers and data. Much less than the layer room's reader,
- * which unpacks: it checks no path and makes nothing, so that rooms below can sum a layer.
+ * Reads the members of a tar in pieces, and passes on headers and data. Simpler than the reader of the layer room: it
+ * validates no paths and creates no files, so that lower rooms can sum layers.
  */
 export class TarWalk {
   readonly #on: { readonly header: (header: TarHeader) => void; readonly data: (piece: Uint8Array) => void };
-  /** Bytes of a block or an extension that are here so far. */
+  /** The part of a block or an extension received so far. */
   #held: Buffer = Buffer.alloc(0);
   #want = BLOCK;
   #extension: number | undefined;
@@ -70,7 +70,7 @@ export class TarWalk {
     }
   }
 
-  /** Says that nothing more comes. Throws LayerFormatError when the archive is cut in the middle of a member. */
+  /** Marks the end of the input. Throws LayerFormatError when it is inside a member. */
   end(): void {
     if (!this.#ended && (this.#data > 0 || this.#padding > 0 || this.#held.length > 0 || this.#extension !== undefined))
       throw new LayerFormatError('the layer is truncated');
@@ -190,7 +190,7 @@ function untilNul(bytes: Buffer): Buffer {
   return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** Octal text, or base-256 after a byte with its high bit set; an empty field is 0. */
+/** Octal text, or base-256 after a byte with its high bit set; 0 for an empty field. */
 function numberAt(block: Buffer, at: number, length: number): number {
   const first = block[at]!;
   if (first >= 0x80) {

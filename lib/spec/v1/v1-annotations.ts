@@ -3,13 +3,13 @@ import type { Descriptor } from '../descriptor.js';
 import { parseV1Image, type V1Image } from './v1-image.js';
 
 /**
- * Annotations of a layer that came from a v1 registry: they stand in the manifest, so that they go where the image goes and it
- * can be pushed to a v1 registry again as what it was.
+ * Annotations of a layer from a v1 registry. They are part of the manifest, so they accompany the image, which can be
+ * pushed to a v1 registry again in its original form.
  */
 const V1_ANNOTATION = {
   /** The JSON of the v1 image, byte for byte. */
   json: 'dev.imgtool.v1.json',
-  /** Its payload checksum: over JSON and layer as they were sent. */
+  /** Its payload checksum, over JSON and layer as transferred. */
   payload: 'dev.imgtool.v1.payload-checksum',
 } as const;
 
@@ -19,8 +19,8 @@ export function annotateV1(image: Pick<V1Image, 'bytes'>, payload: Digest): Reco
 }
 
 /**
- * The v1 image that a layer was, if its annotations say so in earnest. They come from whoever made the manifest: the payload
- * checksum is a claim, to be checked against the blob before anything rests on it.
+ * The original v1 image of a layer, if its annotations are valid. The author of the manifest is not trusted: the
+ * payload checksum is only a claim, to be verified against the blob before use.
  */
 export function v1ImageOf({
   annotations,

@@ -3,7 +3,7 @@ import { checkExecution } from '../execution-config.js';
 import { flag, membersOf, text, words } from '../json-checks.js';
 import { parseJson } from '../parse-json.js';
 
-/** The JSON of one v1 image; unknown fields are kept as they came (docker image/spec/v1.md). */
+/** The JSON of one v1 image. Unknown fields are preserved (docker image/spec/v1.md). */
 export interface V1Document {
   readonly id: string;
   readonly parent?: string;
@@ -17,7 +17,7 @@ export interface V1Document {
   readonly config?: Readonly<Record<string, unknown>> | null;
 }
 
-/** A v1 image's JSON: its bytes as received or built, never serialised again, and what they say. */
+/** A v1 image's JSON: its bytes as received or built, which are never serialised again, and their content. */
 export interface V1Image {
   readonly id: string;
   readonly parent: string | undefined;
@@ -25,10 +25,10 @@ export interface V1Image {
   readonly document: V1Document;
 }
 
-/** The largest JSON of a v1 image that is read into memory. Bytes. */
+/** Maximum size of a v1 image's JSON. Bytes. */
 export const MAX_V1_JSON_BYTES = 4 * 1024 * 1024;
 
-/** Checks the members of a v1 image's JSON that programs here read. The document stays as it came: its bytes have a digest. */
+/** Checks the members of a v1 image's JSON that this program reads. The document stays unchanged, because its bytes have a digest. */
 export const checkV1Members = membersOf({
   created: text,
   author: text,
@@ -40,20 +40,17 @@ export const checkV1Members = membersOf({
   config: checkExecution,
 });
 
-/** Whether `input` is a v1 image ID: 64 lower-case hex digits, as Docker takes them. It is a name and proves nothing. */
+/** True for a v1 image ID: 64 lower-case hex digits, as in Docker. It is a name and proves nothing. */
 export function isV1Id(input: unknown): input is string {
   return typeof input === 'string' && /^[0-9a-f]{64}$/.test(input);
 }
 
-/** Whether a registry may take `input` as an image ID: that of 2013's images, 16 hex digits, as well. */
+/** True for an image ID that a registry may accept, including the 16 hex digits of images from 2013. */
 export function isLooseV1Id(input: unknown): input is string {
   return isV1Id(input) || (typeof input === 'string' && /^[0-9a-f]{16}$/.test(input));
 }
 
-/**
- * Parses and checks the JSON of the image that was asked for as `id`; `id` undefined takes the one it names. Throws
- * InvalidManifestError.
- */
+/** Parses and checks the JSON of the requested image `id`; undefined accepts any ID. Throws InvalidManifestError. */
 export function parseV1Image(bytes: Uint8Array, id?: string): V1Image {
   const where = id === undefined ? 'the v1 image' : `v1 image ${id}`;
   const fail = (why: string): never => {
@@ -64,8 +61,8 @@ export function parseV1Image(bytes: Uint8Array, id?: string): V1Image {
   checkV1Members(document, { where, path: '' });
   const named: unknown = document.id;
   if (!isLooseV1Id(named)) return fail('has no valid id');
-  if (id !== undefined && named !== id) fail(`says that it is ${named}`);
-  // Some writers say that there is no parent with an empty one.
+  if (id !== undefined && named !== id) fail(`has the id ${named}`);
+  // Some writers use an empty string for no parent.
   const parent: unknown = document.parent === '' ? undefined : (document.parent ?? undefined);
   if (parent !== undefined && !isLooseV1Id(parent)) return fail('has a parent that is not an image ID');
   if (parent === named) fail('is its own parent');

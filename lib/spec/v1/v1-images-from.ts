@@ -12,19 +12,19 @@ export interface V1ImageOfLayer {
   readonly layer: Descriptor | undefined;
 }
 
-/** An image to be taken apart; `layers`, `diffIds` and `chainIds` are parallel. */
+/** An image to convert. `layers`, `diffIds` and `chainIds` are parallel. */
 export interface ImageParts {
   readonly layers: readonly Descriptor[];
   readonly diffIds: readonly DiffId[];
   readonly chainIds: readonly ChainId[];
-  /** Its config's bytes. */
+  /** The bytes of its config. */
   readonly config: Buffer;
 }
 
 /**
- * An image as v1 images, root first. What came from a v1 registry is what it was there, under its own ID; what was committed on
- * top is new. Layers of v2 images get the IDs that Docker gave them (docker distribution/push_v1.go). `configOf`: the
- * config of an image that ends at a layer: it was the top of what was pushed then. Throws what `configOf` throws.
+ * Converts an image to v1 images, root first. Layers from a v1 registry get their original images and IDs; those
+ * committed on top get new ones. Layers of v2 images get Docker's IDs (docker distribution/push_v1.go). `configOf`: the
+ * config of an image that ended at a layer when it was pushed. Throws the errors of `configOf`.
  */
 export async function v1ImagesFrom(
   image: ImageParts,
@@ -43,11 +43,11 @@ export async function v1ImagesFrom(
     chain.push({ image: v1, layer: layers[index] });
   }
   const top = topV1Image(config, chain.at(-1)?.image.id);
-  // Where only the config has changed there is one more image, and no more layer.
+  // When only the config has changed, there is one more image but no further layer.
   return [...chain, { image: top, layer: layers[chain.length] }];
 }
 
-/** The v1 images that the layers at the bottom were, as far as they are a chain. */
+/** The original v1 images of the bottom layers, as far as they form a chain. */
 function originalImages({ layers }: ImageParts): V1Image[] {
   const images: V1Image[] = [];
   for (const layer of layers) {

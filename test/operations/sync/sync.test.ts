@@ -529,8 +529,8 @@ describe('operations/sync', () => {
           const { tags } = await mirror([rule], { dryRun }, { warn });
           const state = dryRun ? 'planned-copy' : 'copied';
           expect(tags.map((tag) => [tag.state, tag.digest])).to.deep.equal([[state, right]]);
-          const what = `${rule.host} says that ${rule.host}/false/app:1`;
-          expect(warnings.splice(0)).to.deep.equal([`warning: ${what} is ${wrong}, but its bytes are ${right}`]);
+          const what = `reports digest ${wrong} for ${rule.host}/false/app:1`;
+          expect(warnings.splice(0)).to.deep.equal([`warning: ${rule.host} ${what}, but its bytes have ${right}`]);
         }
         expect((await digestsOf(target.url, `false/${name}`)).get('1')).to.equal(right);
         await target.forget();
