@@ -9,7 +9,7 @@ import { expect } from 'chai';
 import { makeBtrfsLoop, type BtrfsLoop } from '../helpers/btrfs-loop.js';
 import { startCountingProxy, type BlobTransfer, type CountingProxy } from '../helpers/counting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
-import { IMGTOOL, imgtool } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, imgtoolProcess } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { bytesUnderWay } from '../helpers/tcp-queue.js';
@@ -109,7 +109,7 @@ describe('pull: killed, out of space, twice at once', () => {
     const root = join(btrfs.path, 'shared');
     const proxy = await startCountingProxy(registry.host, 5);
     try {
-      const ids = await Promise.all([1, 2].map(() => imgtool(root, 'pull', `${proxy.host}/parts:1`)));
+      const ids = await Promise.all([1, 2].map(() => imgtoolProcess(root, 'pull', `${proxy.host}/parts:1`)));
       expect(ids[0]).to.equal(ids[1]);
       const digests = proxy.transfers.map((transfer) => transfer.digest);
       expect(digests).to.have.length(new Set(digests).size);
