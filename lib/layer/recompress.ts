@@ -59,6 +59,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
     // A tar is never smaller than what it is compressed to, but for a few bytes.
     const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
     await pipeline(compress(tar(fd), { ...input, pool, large }), output, { signal });
+    pool.close();
   } catch (error) {
     if (!output.destroyed) output.destroy(error as Error);
     throw error;

@@ -15,6 +15,8 @@ export interface CommandWorld {
   readonly env?: NodeJS.ProcessEnv;
   /** Standard input; default: empty. */
   readonly input?: string | Uint8Array;
+  /** How the bytes of the outputs become text; default: UTF-8. */
+  readonly encoding?: BufferEncoding;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface CommandWorld {
  */
 export async function commandLine(
   args: readonly string[],
-  { env = process.env, input = '' }: CommandWorld = {},
+  { env = process.env, input = '', encoding = 'utf8' }: CommandWorld = {},
 ): Promise<CommandOutcome> {
   const stdout = new Collected();
   const stderr = new Collected();
@@ -32,7 +34,7 @@ export async function commandLine(
     stdin: () => Readable.from([Buffer.from(input)]),
     signal: new AbortController().signal,
   });
-  return { code, stdout: stdout.text(), stderr: stderr.text() };
+  return { code, stdout: stdout.text(encoding), stderr: stderr.text(encoding) };
 }
 
 class Collected {
@@ -43,7 +45,7 @@ class Collected {
     done?.();
   }
 
-  text(): string {
-    return Buffer.concat(this.#chunks).toString();
+  text(encoding: BufferEncoding): string {
+    return Buffer.concat(this.#chunks).toString(encoding);
   }
 }
