@@ -35,7 +35,7 @@ describe('pull: killed, out of space, twice at once', () => {
         ...Array.from({ length: 50 }, (_, n) => ({ path: `${name}/${n}`, content: `${name} ${n}` })),
       ],
     }));
-    const zeros = [{ entries: [{ path: 'zeros', content: Buffer.alloc(700 << 20) }] }];
+    const zeros = [{ entries: [{ path: 'zeros', content: Buffer.alloc(300 << 20) }] }];
     await writeOciLayout(join(directory, 'layout'), [
       { tag: 'parts', layers },
       { tag: 'zeros', layers: zeros },
@@ -82,7 +82,7 @@ describe('pull: killed, out of space, twice at once', () => {
   });
 
   it('ENOSPC in the middle: exit code 8, rolled back, and the store works on', async () => {
-    const small = await makeBtrfsLoop(512 << 20);
+    const small = await makeBtrfsLoop(256 << 20);
     try {
       const root = join(small.path, 'store');
       expect(await exitOfPull(root, `${registry.host}/zeros:1`)).to.equal(8);
