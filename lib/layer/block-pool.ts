@@ -1,6 +1,10 @@
 /** The amount of tar that is compressed as one piece. Part of the format, because it affects the compressed bytes. */
 export const COMPRESS_BLOCK = 1 << 20;
 
+/** Blocks of pools that have ended, for the next ones: to make new ones takes longer than to pack a small layer. */
+const spare: ArrayBufferLike[] = [];
+const MAX_SPARE = 4;
+
 /**
  * Reusable blocks of COMPRESS_BLOCK bytes. Allocating a new block for each megabyte costs more in page faults and
  * garbage collection than reading the megabyte.
@@ -19,7 +23,7 @@ export class BlockPool {
 
   /** A whole block with arbitrary content, in shared memory if threads need it. */
   take(): Buffer {
-    const memory = this.#free.pop();
+    const memory = this.#free.pop() ?? (this.#shared ? spare.pop() : undefined);
     if (memory !== undefined) return Buffer.from(memory);
     return this.#shared ? Buffer.from(new SharedArrayBuffer(COMPRESS_BLOCK)) : Buffer.allocUnsafeSlow(COMPRESS_BLOCK);
   }
@@ -27,5 +31,10 @@ export class BlockPool {
   /** Returns a block, or its first part, to the pool. The caller must not use it afterwards. */
   give(block: Buffer): void {
     this.#free.push(block.buffer);
+  }
+
+  /** Leaves the blocks that came back to later pools; after this the pool is not used any more. */
+  close(): void {
+    if (this.#shared) spare.push(...this.#free.splice(0, MAX_SPARE - spare.length));
   }
 }

@@ -105,7 +105,9 @@ async function* compressInThreads(
     if (first.done === true) return;
     let next = await jobs.next();
     if (next.done === true) {
-      yield asBuffer(compressBlock(first.value));
+      const compressed = compressBlock(first.value);
+      pool.give(first.value.block as Buffer);
+      yield asBuffer(compressed);
       return;
     }
     startThreads();

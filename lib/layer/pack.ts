@@ -84,6 +84,8 @@ async function pack(input: PackJob): Promise<PackedLayer> {
     const blob = compress(packer.run(), { ...input, pool: packer.blocks.pool });
     await pipeline(blob, input.output, { signal: input.signal });
     const { entries, blocks, notes } = packer;
+    // Not after a failure: a block may still be written to.
+    blocks.close();
     return { diffId: digestFrom(blocks.hash) as DiffId, tarSize: blocks.size, entries, notes };
   } catch (error) {
     if (!input.output.destroyed) input.output.destroy(error as Error);

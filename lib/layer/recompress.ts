@@ -59,6 +59,7 @@ export async function recompressLayer(input: RecompressInput): Promise<Recompres
     // A tar is, apart from a few bytes, never smaller than its compressed form.
     const large = fstatSync(fd).size > 2 * COMPRESS_BLOCK;
     await pipeline(compress(tar(fd), { ...input, pool, large }), output, { signal });
+    pool.close();
   } catch (error) {
     if (!output.destroyed) output.destroy(error as Error);
     throw error;

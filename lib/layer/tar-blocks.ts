@@ -50,6 +50,12 @@ export class TarBlocks {
     if (this.#used > 0) yield this.#finishBlock();
   }
 
+  /** Gives its memory back; only when all blocks have been read and no more bytes come. */
+  close(): void {
+    this.pool.give(this.#block);
+    this.pool.close();
+  }
+
   #finishBlock(): Buffer {
     const block = this.#block.subarray(0, this.#used);
     this.#block = this.pool.take();

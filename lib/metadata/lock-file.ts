@@ -85,7 +85,11 @@ function heldLock(fd: number, path: string, mode: Mode): HeldLock {
     release() {
       if (released) return;
       released = true;
-      if (mode === 'exclusive' && !LASTING.has(basename(path))) rmSync(path, { force: true });
+      try {
+        if (mode === 'exclusive' && !LASTING.has(basename(path))) rmSync(path, { force: true });
+      } catch {
+        // The disk has turned read-only: the file stays as after a kill, and is free all the same.
+      }
       closeSync(fd);
     },
   };

@@ -32,7 +32,7 @@ export interface OperationDeps {
   readonly packLayer: (input: PackInput) => Promise<PackedLayer>;
   /** Writes files as a plain tar (`packTree` of the room layer). */
   readonly packTree: (input: PackTreeInput) => Promise<PackedLayer>;
-  /** Safe access inside containers (`createRootfsAccess` of the room rootfs). */
+  /** Safe access inside containers. */
   readonly rootfs: RootfsAccess;
   /** Writes a layer blob compressed in another way (`recompressLayer` of the room layer). */
   readonly recompressLayer: (input: RecompressInput) => Promise<RecompressedLayer>;

@@ -134,7 +134,7 @@ describe('build, compared with buildah', function () {
       await podman.buildah(
         'bud',
         '-q',
-        '--layers',
+        '--layers=false',
         '--format',
         'docker',
         '--isolation',
@@ -148,11 +148,20 @@ describe('build, compared with buildah', function () {
         context,
       )
     ).trim();
-    const document = JSON.parse(
-      await podman.buildah('inspect', '--type', 'image', '--format', '{{.Config}}', id),
-    ) as ConfigDocument;
-    return { tree: treeOf(await podman.mountImage(id)), config: configOf(document), history: historyOf(document) };
+    const { tree, config } = await podman.readImage(id);
+    const document = JSON.parse(config) as ConfigDocument;
+    return { tree: treeOf(tree), config: configOf(document), history: historyOf(document) };
   }
+
+  it("reads of buildah's images what buildah and podman tell of them", async () => {
+    const file = join(directory, 'Dockerfile.read');
+    writeFileSync(file, 'FROM localhost/base:1\nLABEL a=b\nCOPY a /a\n');
+    const id = (await podman.buildah('bud', '-q', '--format', 'docker', '-f', file, context)).trim();
+    const { tree, config } = await podman.readImage(id);
+    expect(tree).to.equal(await podman.mountImage(id));
+    const inspected = await podman.buildah('inspect', '--type', 'image', '--format', '{{.Config}}', id);
+    expect(JSON.parse(config)).to.deep.equal(JSON.parse(inspected));
+  });
 
   it('has at least 60 Dockerfiles', () => {
     expect(ROWS.length).to.be.at.least(60);

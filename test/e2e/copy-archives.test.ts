@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { commandLine } from '../helpers/command-line.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
-import { IMGTOOL } from '../helpers/imgtool.js';
+import { imgtool } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
@@ -16,8 +16,7 @@ describe('copy: to and from archives', () => {
   let index: string;
 
   const at = (name: string): string => join(directory, name);
-  const copy = async (...args: string[]): Promise<string> =>
-    (await run(IMGTOOL, ['--progress', 'none', '--root', at('no-store'), 'copy', ...args])).trim();
+  const copy = (...args: string[]): Promise<string> => imgtool(at('no-store'), 'copy', ...args);
   const digestOf = async (name: string): Promise<string> =>
     (await run('skopeo', ['inspect', '--tls-verify=false', '--format', '{{.Digest}}', name])).trim();
 
@@ -79,8 +78,7 @@ describe('copy: to and from archives', () => {
   });
 
   it('registry → store → docker-archive → store → registry: the digest stays, the image is unpacked', async () => {
-    const inStore = async (...args: string[]): Promise<string> =>
-      (await run(IMGTOOL, ['--progress', 'none', '--root', at('root'), ...args])).trim();
+    const inStore = (...args: string[]): Promise<string> => imgtool(at('root'), ...args);
     try {
       expect(await inStore('copy', `docker://${registry.host}/app:1`, 'store:example.com/app:1')).to.equal(digest);
       expect(await inStore('copy', 'store:example.com/app:1', `docker-archive:${at('s.tar')}:b:1`)).to.equal(digest);
@@ -100,15 +98,15 @@ describe('copy: to and from archives', () => {
 
   it('what cannot be: said, with the right exit code, and nothing is left', async () => {
     const before = await readdir(directory);
-    const status = (...args: string[]): number | null => spawnSync(IMGTOOL, ['copy', ...args]).status;
+    const status = async (...args: string[]): Promise<number> => (await commandLine(['copy', ...args])).code;
     const target = `oci-archive:${at('never.tar')}`;
-    expect(status(`oci:${at('layout')}:nobody`, target)).to.equal(3);
-    expect(status(`oci:${at('layout')}`, target)).to.equal(3);
-    expect(status(`oci:${at('nothing')}`, target)).to.equal(2);
-    expect(status(`docker://${registry.host}/nobody:1`, target)).to.equal(3);
-    expect(status(`oci:${at('layout')}:app`, `docker-archive:${at('never.tar')}:A B`)).to.equal(2);
+    expect(await status(`oci:${at('layout')}:nobody`, target)).to.equal(3);
+    expect(await status(`oci:${at('layout')}`, target)).to.equal(3);
+    expect(await status(`oci:${at('nothing')}`, target)).to.equal(2);
+    expect(await status(`docker://${registry.host}/nobody:1`, target)).to.equal(3);
+    expect(await status(`oci:${at('layout')}:app`, `docker-archive:${at('never.tar')}:A B`)).to.equal(2);
     await writeFile(at('text'), 'no archive');
-    expect(status(`docker-archive:${at('text')}`, target)).to.equal(6);
+    expect(await status(`docker-archive:${at('text')}`, target)).to.equal(6);
     await rm(at('text'));
     expect(await readdir(directory)).to.deep.equal(before);
   });

@@ -6,17 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { commandLine, type CommandOutcome } from '../helpers/command-line.js';
 import { copyProgram, IMGTOOL, type Served } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
 import { SMALL_IMAGE_TAG } from '../helpers/small-image.js';
 import { expectSameTree, listTree } from '../helpers/tree-listing.js';
 import { makeWorkspace, type Workspace } from '../helpers/workspace.js';
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 describe('imgtool on a store of its own', () => {
   let workspace: Workspace;
@@ -36,15 +31,10 @@ describe('imgtool on a store of its own', () => {
 
   after(() => workspace.remove());
 
-  async function imgtool(...args: string[]): Promise<Outcome> {
-    const env = { ...process.env, XDG_CONFIG_HOME: home, IMGTOOL_ROOT: root, IMGTOOL_RETRY: '0' };
-    const child = spawn(IMGTOOL, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const out = { stdout: '', stderr: '' };
-    child.stdout.on('data', (data: Buffer) => (out.stdout += data.toString()));
-    child.stderr.on('data', (data: Buffer) => (out.stderr += data.toString()));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, ...out };
-  }
+  const imgtool = (...args: string[]): Promise<CommandOutcome> =>
+    commandLine(args, {
+      env: { ...process.env, XDG_CONFIG_HOME: home, IMGTOOL_ROOT: root, IMGTOOL_RETRY: '0' },
+    });
 
   async function ok(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await imgtool(...args);
@@ -234,7 +224,7 @@ describe('imgtool on a store of its own', () => {
   });
 
   /** Runs as another user. */
-  async function imgtoolAs(user: string, ...args: string[]): Promise<Outcome> {
+  async function imgtoolAs(user: string, ...args: string[]): Promise<CommandOutcome> {
     const place = await mkdtemp(join(tmpdir(), 'imgtool-program-'));
     const program = await copyProgram(place);
     const child = spawn('setpriv', ['--reuid', user, '--clear-groups', process.execPath, program, ...args], {
@@ -244,7 +234,7 @@ describe('imgtool on a store of its own', () => {
     const out = { stdout: '', stderr: '' };
     child.stdout.on('data', (data: Buffer) => (out.stdout += data.toString()));
     child.stderr.on('data', (data: Buffer) => (out.stderr += data.toString()));
-    const [code] = (await once(child, 'close')) as [number | null];
+    const [code] = (await once(child, 'close')) as [number];
     await rm(place, { recursive: true });
     return { code, ...out };
   }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { commandLine, type CommandOutcome } from '../helpers/command-line.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { makeHelpers, type FakeHelpers } from '../helpers/fake-credential-helper.js';
 import { IMGTOOL } from '../helpers/imgtool.js';
@@ -14,12 +15,6 @@ const USER = 'me';
 const PASSWORD = 'se:cret wörd';
 /** Made with `htpasswd -nbBC 4 me 'se:cret wörd'` (package apache2-utils). */
 const HTPASSWD = 'me:$2y$04$hbtSuwHm6vlvwWW07s.x1.l.6I8MfHE0wrictnltBVAY94b7Rjxta\n';
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 describe('imgtool login and logout', () => {
   let workspace: Workspace;
@@ -60,9 +55,14 @@ describe('imgtool login and logout', () => {
   beforeEach(() => rm(join(directory, 'docker'), { recursive: true, force: true }));
 
   /** Runs imgtool with a home of its own; checks that no secret is in what it prints. */
-  const imgtool = async (args: readonly string[], input = '', env: Record<string, string> = {}): Promise<Outcome> => {
+  const imgtool = async (
+    args: readonly string[],
+    input = '',
+    env: Record<string, string> = {},
+  ): Promise<CommandOutcome> => {
     const common = ['--root', join(directory, 'root'), '--cert-dir', join(directory, 'certs')];
-    const child = spawn(IMGTOOL, ['--log-level', 'debug', ...common, ...args], {
+    const out = await commandLine(['--log-level', 'debug', ...common, ...args], {
+      input,
       env: {
         ...process.env,
         HOME: directory,
@@ -73,18 +73,12 @@ describe('imgtool login and logout', () => {
         ...env,
       },
     });
-    const out = { stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (out.stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (out.stderr += text));
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
     expect(out.stdout + out.stderr).to.not.include('cret');
-    return { code, ...out };
+    return out;
   };
-  const login = (password = PASSWORD, ...more: string[]): Promise<Outcome> =>
+  const login = (password = PASSWORD, ...more: string[]): Promise<CommandOutcome> =>
     imgtool(['login', registry.host, '-u', USER, '--password-stdin', ...more], `${password}\n`);
-  const digestOf = (env: Record<string, string> = {}): Promise<Outcome> => imgtool(['digest', image], '', env);
+  const digestOf = (env: Record<string, string> = {}): Promise<CommandOutcome> => imgtool(['digest', image], '', env);
 
   it('pull, push and logout work with what login keeps; nothing works without', async () => {
     const before = await imgtool(['pull', image]);

@@ -1,23 +1,17 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { digestsOf, putArtifact, putImage } from '../helpers/artifacts.js';
+import { commandLine, type CommandOutcome } from '../helpers/command-line.js';
 import { startCountingProxy } from '../helpers/counting-proxy.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { IMGTOOL, startServe } from '../helpers/imgtool.js';
 import { run } from '../helpers/run.js';
-
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 describe('imgtool copy, sync and what looks into registries', () => {
   let directory: string;
@@ -38,14 +32,8 @@ describe('imgtool copy, sync and what looks into registries', () => {
     ...{ HOME: directory, XDG_CACHE_HOME: join(directory, 'cache'), XDG_STATE_HOME: join(directory, 'state') },
     ...{ XDG_CONFIG_HOME: join(directory, 'config'), IMGTOOL_ROOT: join(directory, 'no-store') },
   });
-  const call = async (...args: string[]): Promise<Ended> => {
-    const options = { env: environment(), encoding: 'latin1', maxBuffer: 2 ** 26 } as const;
-    try {
-      return { code: 0, ...(await promisify(execFile)(IMGTOOL, ['--progress', 'none', ...args], options)) };
-    } catch (error) {
-      return error as Ended;
-    }
-  };
+  const call = (...args: string[]): Promise<CommandOutcome> =>
+    commandLine(['--progress', 'none', ...args], { env: environment(), encoding: 'latin1' });
 
   it('copies to two places without a store, and says which one failed', async () => {
     const { digest } = await putImage(source.url, 'cli/app', '1', { layers: ['one'] });

@@ -100,11 +100,12 @@ describe('the package', () => {
         env: { ...env, LC_ALL: 'C' },
       });
       expect(manual).to.include('imgtool-pull - pull image');
+      // No ID of a container begins so.
       const completed = await run(
         'bash',
         [
           '-c',
-          `source <("$0" completion bash); COMP_LINE='imgtool rm b' COMP_POINT=12 COMP_WORDS=(imgtool rm b) COMP_CWORD=2; PATH=$(dirname "$0"):$PATH; _imgtool; echo "\${COMPREPLY[@]}"`,
+          `source <("$0" completion bash); COMP_LINE='imgtool rm bo' COMP_POINT=13 COMP_WORDS=(imgtool rm bo) COMP_CWORD=2; PATH=$(dirname "$0"):$PATH; _imgtool; echo "\${COMPREPLY[@]}"`,
           program,
         ],
         { env },

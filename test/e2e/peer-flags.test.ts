@@ -1,9 +1,12 @@
 /** The flags of podman, docker and skopeo, typed as their manuals show them: what they print and write is compared. */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
+import { commandLine, type CommandOutcome } from '../helpers/command-line.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
 import { IMGTOOL } from '../helpers/imgtool.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
@@ -11,12 +14,6 @@ import { makePodman, type Podman } from '../helpers/podman.js';
 import { run } from '../helpers/run.js';
 import { skopeoCopy } from '../helpers/skopeo.js';
 import { BUSYBOX, smallImage } from '../helpers/small-image.js';
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 const SALT = '$2y$04$abcdefghijklmnopqrstuu';
 /** Password `pw-a`, by crypt(3). */
@@ -46,8 +43,8 @@ describe('flags of peers', () => {
     for (const tag of ['1.9', '1.10', 'latest', '1.2'])
       await skopeoCopy(`docker://${image}`, `docker://${registry.host}/some/tags:${tag}`);
     await podman.pull(image);
-    ours('pull', image);
-    ours('create', '--name', 'box', image);
+    await ours('pull', image);
+    await ours('create', '--name', 'box', image);
     await podman.podman('create', '--name', 'box', image);
   });
   after(async () => {
@@ -58,16 +55,28 @@ describe('flags of peers', () => {
     await run('rm', ['-rf', directory]);
   });
 
-  function imgtool(...args: string[]): Outcome {
-    const env = { ...process.env, HOME: at('home'), XDG_CONFIG_HOME: at('home'), IMGTOOL_RETRY: '0' };
-    const flags = ['--root', at('root'), '--progress', 'none'];
-    const { status, stdout, stderr } = spawnSync(IMGTOOL, [...flags, ...args], { env, encoding: 'utf8', input: '' });
-    return { code: status, stdout, stderr };
+  const env = (): NodeJS.ProcessEnv => ({
+    ...process.env,
+    HOME: at('home'),
+    XDG_CONFIG_HOME: at('home'),
+    IMGTOOL_RETRY: '0',
+  });
+  const common = (): string[] => ['--root', at('root'), '--progress', 'none'];
+
+  const imgtool = (...args: string[]): Promise<CommandOutcome> =>
+    args[0] === 'run' ? running(...args) : commandLine([...common(), ...args], { env: env() });
+
+  /** As a process of its own: what the container writes goes to the streams of the program. */
+  async function running(...args: string[]): Promise<CommandOutcome> {
+    const child = spawn(IMGTOOL, [...common(), ...args], { env: env(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = once(child, 'close') as Promise<[number]>;
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    return { code: (await ended)[0], stdout, stderr };
   }
 
   /** What imgtool prints; it must not fail. */
-  function ours(...args: string[]): string {
-    const { code, stdout, stderr } = imgtool(...args);
+  async function ours(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await imgtool(...args);
     expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
     return stdout;
   }
@@ -117,7 +126,7 @@ describe('flags of peers', () => {
     for (const command of commands)
       it(command.join(' '), async () => {
         const args = command.map((word) => word.replace('IMAGE', image));
-        expect(lines(ours(...args))).to.deep.equal(lines(await theirs(...args)));
+        expect(lines(await ours(...args))).to.deep.equal(lines(await theirs(...args)));
       });
 
     it('rm -f, rm -i and rmi -i of what does not exist', async () => {
@@ -126,11 +135,11 @@ describe('flags of peers', () => {
         ['rm', '--ignore', 'nosuch'],
         ['rmi', '--ignore', 'nosuch'],
       ]) {
-        expect(imgtool(...args).code, args.join(' ')).to.equal(0);
+        expect((await imgtool(...args)).code, args.join(' ')).to.equal(0);
         await theirs(...args).catch((error: Error) => expect(error.message).to.include('nosuch'));
       }
-      expect(imgtool('rm', 'nosuch').code).to.equal(3);
-      expect(imgtool('rm').stderr).to.include('--all');
+      expect((await imgtool('rm', 'nosuch')).code).to.equal(3);
+      expect((await imgtool('rm')).stderr).to.include('--all');
     });
   });
 
@@ -143,27 +152,29 @@ describe('flags of peers', () => {
     ])
       it(`inspect --format '${template}'`, async () => {
         const args = ['inspect', '--tls-verify=false', '--format', template, `docker://${image}`];
-        expect(lines(ours(...args))).to.deep.equal(lines(await skopeo(...args)));
+        expect(lines(await ours(...args))).to.deep.equal(lines(await skopeo(...args)));
       });
 
-    it('a wrong template is a usage error that names the place', () => {
-      const { code, stderr } = imgtool('images', '--format', '{{.Nmae}}');
+    it('a wrong template is a usage error that names the place', async () => {
+      const { code, stderr } = await imgtool('images', '--format', '{{.Nmae}}');
       expect(code).to.equal(2);
       expect(stderr).to.match(/column 3: there is no field \.Nmae\nhint: did you mean \.Names\?/);
     });
   });
 
   describe('run as docker does', () => {
-    const inBox = (flags: readonly string[], script: string): Outcome =>
+    const inBox = (flags: readonly string[], script: string): Promise<CommandOutcome> =>
       imgtool('run', '--rm', ...flags, image, 'sh', '-c', script);
 
-    it('--env-file: lines of variables, --env over them', () => {
+    it('--env-file: lines of variables, --env over them', async () => {
       writeFileSync(at('env'), '# comment\nA=file\nB=two words\nHOME\n');
-      expect(inBox(['--env-file', at('env'), '-e', 'A=flag'], 'echo "$A|$B"').stdout).to.equal('flag|two words\n');
+      expect((await inBox(['--env-file', at('env'), '-e', 'A=flag'], 'echo "$A|$B"')).stdout).to.equal(
+        'flag|two words\n',
+      );
     });
 
-    it('--hostname, --add-host', () => {
-      const { stdout } = inBox(
+    it('--hostname, --add-host', async () => {
+      const { stdout } = await inBox(
         ['--hostname', 'web', '--add-host', 'db:10.1.2.3'],
         'cat /proc/sys/kernel/hostname /etc/hosts',
       );
@@ -172,31 +183,33 @@ describe('flags of peers', () => {
         .and.to.match(/^10\.1\.2\.3\s+db$/m);
     });
 
-    it('--read-only with --tmpfs and --mount', () => {
+    it('--read-only with --tmpfs and --mount', async () => {
       mkdirSync(at('data'));
       const mount = ['--mount', `type=bind,src=${at('data')},dst=/data,readonly`, '--mount', 'type=tmpfs,dst=/w'];
       const script = 'for f in /x /data/x /tmp/x /w/x; do touch $f 2>/dev/null && echo $f; done; :';
-      expect(inBox(['--read-only', '--tmpfs', '/tmp:size=1m', ...mount], script).stdout).to.equal('/tmp/x\n/w/x\n');
-      const { code, stderr } = imgtool('run', '--mount', 'type=volume,src=a,dst=/b', image);
+      expect((await inBox(['--read-only', '--tmpfs', '/tmp:size=1m', ...mount], script)).stdout).to.equal(
+        '/tmp/x\n/w/x\n',
+      );
+      const { code, stderr } = await imgtool('run', '--mount', 'type=volume,src=a,dst=/b', image);
       expect([code, stderr]).to.deep.equal([2, stderr]);
       expect(stderr).to.include('there are no named volumes');
     });
 
-    it('--cap-drop, --cap-add and --privileged', () => {
-      const status = (...flags: string[]): string => {
-        const found = inBox(flags, 'cat /proc/self/status').stdout;
+    it('--cap-drop, --cap-add and --privileged', async () => {
+      const status = async (...flags: string[]): Promise<string> => {
+        const found = (await inBox(flags, 'cat /proc/self/status')).stdout;
         return `${/CapEff:\s*(\w+)/.exec(found)?.[1]} ${/Seccomp:\s*(\d)/.exec(found)?.[1]}`;
       };
-      expect(status('--cap-drop', 'ALL')).to.match(/^0{16} /);
-      expect(status('--cap-drop=all', '--cap-add=CHOWN,kill')).to.match(/^0{14}21 /);
-      expect(status('--privileged')).to.match(/^0000\w*f\w* 0$/);
-      expect(inBox(['--cap-add', 'CHWON'], ':').stderr).to.include('did you mean CAP_CHOWN?');
+      expect(await status('--cap-drop', 'ALL')).to.match(/^0{16} /);
+      expect(await status('--cap-drop=all', '--cap-add=CHOWN,kill')).to.match(/^0{14}21 /);
+      expect(await status('--privileged')).to.match(/^0000\w*f\w* 0$/);
+      expect((await inBox(['--cap-add', 'CHWON'], ':')).stderr).to.include('did you mean CAP_CHOWN?');
     });
 
-    it('--ulimit, --memory, --pids-limit', function () {
-      const limits = inBox(['--ulimit', 'nofile=100:200'], 'cat /proc/self/limits').stdout;
+    it('--ulimit, --memory, --pids-limit', async function () {
+      const limits = (await inBox(['--ulimit', 'nofile=100:200'], 'cat /proc/self/limits')).stdout;
       expect(limits).to.match(/^Max open files\s+100\s+200\s/m);
-      const { code, stdout, stderr } = inBox(
+      const { code, stdout, stderr } = await inBox(
         ['--memory', '64m', '--pids-limit', '5', '--cpus', '0.5'],
         'cat /proc/self/cgroup',
       );
@@ -205,15 +218,15 @@ describe('flags of peers', () => {
       return expect(stdout).to.include('imgtool-');
     });
 
-    it('--entrypoint with a JSON list, --init', () => {
-      expect(imgtool('run', '--rm', '--entrypoint', '["sh","-c"]', image, 'echo hi').stdout).to.equal('hi\n');
-      const { code, stdout } = inBox(['--init'], 'cat /proc/1/cmdline; exit 3');
+    it('--entrypoint with a JSON list, --init', async () => {
+      expect((await imgtool('run', '--rm', '--entrypoint', '["sh","-c"]', image, 'echo hi')).stdout).to.equal('hi\n');
+      const { code, stdout } = await inBox(['--init'], 'cat /proc/1/cmdline; exit 3');
       expect(code).to.equal(3);
       expect(stdout).to.match(/^\/dev\/init\0/);
     });
 
-    it('--platform and --pull never of an image for another machine', () => {
-      const { code, stderr } = imgtool('create', '--platform', 'linux/riscv64', '--pull', 'never', image);
+    it('--platform and --pull never of an image for another machine', async () => {
+      const { code, stderr } = await imgtool('create', '--platform', 'linux/riscv64', '--pull', 'never', image);
       expect(code).to.equal(3);
       expect(stderr).to.include('not for linux/riscv64').and.include('imgtool pull --platform');
     });
@@ -224,8 +237,8 @@ describe('flags of peers', () => {
       [['create', '-e', 'A=1'], 'imgtool run CONTAINER'],
       [['create', '--publish', '80:80'], 'network of this machine'],
     ] as const)
-      it(`${flags.join(' ')} is refused with what to do instead`, () => {
-        const { code, stderr } = imgtool(...flags, image);
+      it(`${flags.join(' ')} is refused with what to do instead`, async () => {
+        const { code, stderr } = await imgtool(...flags, image);
         expect(code).to.equal(2);
         expect(stderr.split('\n')[1])
           .to.match(/^hint: /)
@@ -233,45 +246,64 @@ describe('flags of peers', () => {
       });
 
     it('rm -f ends a command that runs', async () => {
-      const { spawn } = await import('node:child_process');
-      ours('create', '--name', 'busy', image);
+      await ours('create', '--name', 'busy', image);
       const child = spawn(IMGTOOL, ['--root', at('root'), 'run', 'busy', 'sh', '-c', 'echo up; sleep 100'], {
         stdio: ['ignore', 'pipe', 'ignore'],
       });
       const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
       await new Promise((resolve) => child.stdout.once('data', resolve));
-      expect(imgtool('rm', 'busy').code).to.equal(3);
-      expect(ours('ps', '-q', '--filter', 'status=running', '--filter', 'name=busy')).to.not.equal('');
-      ours('rm', '-f', 'busy');
+      expect((await imgtool('rm', 'busy')).code).to.equal(3);
+      expect(await ours('ps', '-q', '--filter', 'status=running', '--filter', 'name=busy')).to.not.equal('');
+      await ours('rm', '-f', 'busy');
       expect(await ended).to.equal(137);
-      expect(ours('ps', '-aq', '--filter', 'name=busy')).to.equal('');
+      expect(await ours('ps', '-aq', '--filter', 'name=busy')).to.equal('');
     });
   });
 
   describe('pull, push, commit, config, tags, diff', () => {
-    it('pull --arch and several references; push --all-tags, --compression-format', () => {
+    it('pull --arch and several references; push --all-tags, --compression-format', async () => {
       const multi = `${registry.host}/some/multi:2`;
-      const [first, second] = lines(ours('pull', '-q', '--arch', 'riscv64', multi, multi));
+      const [first, second] = lines(await ours('pull', '-q', '--arch', 'riscv64', multi, multi));
       expect(first).to.equal(second);
-      expect(ours('inspect', '-f', '{{.Architecture}}', multi)).to.equal('riscv64\n');
-      expect(imgtool('pull', '--arch', 'arm64', '--platform', 'linux/amd64', multi).code).to.equal(2);
-      for (const tag of ['a', 'b']) ours('tag', image, `${registry.host}/pushed/app:${tag}`);
+      expect(await ours('inspect', '-f', '{{.Architecture}}', multi)).to.equal('riscv64\n');
+      expect((await imgtool('pull', '--arch', 'arm64', '--platform', 'linux/amd64', multi)).code).to.equal(2);
+      for (const tag of ['a', 'b']) await ours('tag', image, `${registry.host}/pushed/app:${tag}`);
       expect(
         lines(
-          ours('push', '--all-tags', '--compression-format', 'zstd', '--format', 'oci', `${registry.host}/pushed/app`),
+          await ours(
+            'push',
+            '--all-tags',
+            '--compression-format',
+            'zstd',
+            '--format',
+            'oci',
+            `${registry.host}/pushed/app`,
+          ),
         ),
       ).to.have.length(2);
       expect(
-        ours('inspect', '-f', '{{(index .LayersData 0).MIMEType}}', `docker://${registry.host}/pushed/app:b`),
+        await ours('inspect', '-f', '{{(index .LayersData 0).MIMEType}}', `docker://${registry.host}/pushed/app:b`),
       ).to.include('zstd');
     });
 
-    it('commit --iidfile --format docker; config --env, --unset-env, --unset-label', () => {
-      ours('run', 'box', 'touch', '/new');
-      const id = ours('commit', '-q', '--iidfile', at('iid'), '--format', 'docker', '--pause', 'box', 'local/made:1');
+    it('commit --iidfile --format docker; config --env, --unset-env, --unset-label', async () => {
+      await ours('run', 'box', 'touch', '/new');
+      const id = await ours(
+        'commit',
+        '-q',
+        '--iidfile',
+        at('iid'),
+        '--format',
+        'docker',
+        '--pause',
+        'box',
+        'local/made:1',
+      );
       expect(readFileSync(at('iid'), 'utf8')).to.equal(id.trim());
-      expect(ours('inspect', '-f', '{{.ManifestType}}', 'local/made:1')).to.include('docker.distribution.manifest.v2');
-      ours(
+      expect(await ours('inspect', '-f', '{{.ManifestType}}', 'local/made:1')).to.include(
+        'docker.distribution.manifest.v2',
+      );
+      await ours(
         'mutate',
         'local/made:1',
         '--env',
@@ -285,17 +317,17 @@ describe('flags of peers', () => {
         '-t',
         'local/made:2',
       );
-      expect(ours('inspect', '-f', '{{json .Config.Env}} {{json .Labels}}', 'local/made:2')).to.equal(
+      expect(await ours('inspect', '-f', '{{json .Config.Env}} {{json .Labels}}', 'local/made:2')).to.equal(
         '["X=a $b \\"c\\""] {"k":"v"}\n',
       );
-      expect(lines(ours('diff', 'box', '--path', '/ne*'))).to.deep.equal(['A /new']);
-      expect(ours('diff', 'box', '--path', '/etc')).to.equal('');
+      expect(lines(await ours('diff', 'box', '--path', '/ne*'))).to.deep.equal(['A /new']);
+      expect(await ours('diff', 'box', '--path', '/etc')).to.equal('');
     });
 
-    it('tags --sort version --limit', () => {
+    it('tags --sort version --limit', async () => {
       const name = `${registry.host}/some/tags`;
-      expect(lines(ours('tags', '--sort', 'version', name))).to.deep.equal(['1.10', '1.9', '1.2', 'latest']);
-      expect(lines(ours('tags', '--sort', 'version', '--limit', '2', name))).to.deep.equal(['1.10', '1.9']);
+      expect(lines(await ours('tags', '--sort', 'version', name))).to.deep.equal(['1.10', '1.9', '1.2', 'latest']);
+      expect(lines(await ours('tags', '--sort', 'version', '--limit', '2', name))).to.deep.equal(['1.10', '1.9']);
     });
   });
 
@@ -320,32 +352,32 @@ describe('flags of peers', () => {
           source,
           `dir:${at(`${name}-theirs`)}`,
         );
-        ours('copy', ...flags, '--digestfile', at(`${name}.ours`), source, `dir:${at(`${name}-ours`)}`);
+        await ours('copy', ...flags, '--digestfile', at(`${name}.ours`), source, `dir:${at(`${name}-ours`)}`);
         await same(`${name}-ours`, `${name}-theirs`);
         expect(readFileSync(at(`${name}.ours`), 'utf8')).to.equal(readFileSync(at(`${name}.theirs`), 'utf8'));
         await skopeo('copy', '-q', ...flags, `dir:${at(`${name}-ours`)}`, `dir:${at(`${name}-again`)}`);
-        ours('copy', ...flags, `dir:${at(`${name}-theirs`)}`, `dir:${at(`${name}-back`)}`);
+        await ours('copy', ...flags, `dir:${at(`${name}-theirs`)}`, `dir:${at(`${name}-back`)}`);
         await same(`${name}-again`, `${name}-back`);
       });
 
     it('load reads one, save writes one; a full directory is refused', async () => {
-      const [loaded] = lines(ours('load', at('one-theirs'), '-q'));
-      expect(loaded).to.equal(lines(ours('images', '-q', '--filter', `id=${loaded}`))[0]);
-      ours('save', '--format', 'docker-dir', '-o', at('saved'), image);
+      const [loaded] = lines(await ours('load', at('one-theirs'), '-q'));
+      expect(loaded).to.equal(lines(await ours('images', '-q', '--filter', `id=${loaded}`))[0]);
+      await ours('save', '--format', 'docker-dir', '-o', at('saved'), image);
       await same('saved', 'one-theirs');
-      expect(imgtool('copy', `dir:${at('one-theirs')}`, `dir:${at('layout')}`).stderr).to.include(
+      expect((await imgtool('copy', `dir:${at('one-theirs')}`, `dir:${at('layout')}`)).stderr).to.include(
         'contains other files',
       );
     });
 
     it('another image takes the place of the one before; a damaged blob is found', async () => {
-      ours('copy', '--multi-arch', 'all', `dir:${at('all-theirs')}`, `dir:${at('one-ours')}`);
+      await ours('copy', '--multi-arch', 'all', `dir:${at('all-theirs')}`, `dir:${at('one-ours')}`);
       await same('one-ours', 'all-theirs');
       const [blob] = lines(await run('sh', ['-c', `ls ${at('one-again')} | grep -E '^[0-9a-f]{64}$'`]));
       const bytes = readFileSync(join(at('one-again'), blob!));
       bytes[0]! ^= 1;
       writeFileSync(join(at('one-again'), blob!), bytes);
-      expect(imgtool('copy', `dir:${at('one-again')}`, `oci:${at('damaged')}:1`).code).to.equal(6);
+      expect((await imgtool('copy', `dir:${at('one-again')}`, `oci:${at('damaged')}:1`)).code).to.equal(6);
     });
 
     it('sync --src docker --dest dir, and back, as skopeo sync', async () => {
@@ -353,34 +385,34 @@ describe('flags of peers', () => {
       const insecure = ['--src-tls-verify=false', '--dest-tls-verify=false'];
       const flags = (...more: string[]): string[] => ['sync', ...more];
       await skopeo(...flags('--src', 'docker', '--dest', 'dir'), ...insecure, source, at('sync-theirs'));
-      ours(...flags('--src', 'docker', '--dest', 'dir'), source, at('sync-ours'));
+      await ours(...flags('--src', 'docker', '--dest', 'dir'), source, at('sync-ours'));
       await same('sync-ours', 'sync-theirs');
-      ours(...flags('-s', 'dir', '-d', 'docker'), at('sync-theirs'), `${registry.host}/back`);
-      expect(lines(ours('tags', '--sort', 'name', `${registry.host}/back/tags`))).to.deep.equal([
+      await ours(...flags('-s', 'dir', '-d', 'docker'), at('sync-theirs'), `${registry.host}/back`);
+      expect(lines(await ours('tags', '--sort', 'name', `${registry.host}/back/tags`))).to.deep.equal([
         '1.10',
         '1.2',
         '1.9',
         'latest',
       ]);
-      ours(...flags('--src', 'docker', '--dest', 'docker'), source, `${registry.host}/mirror`);
-      expect(ours('digest', `${registry.host}/mirror/tags:1.9`)).to.equal(ours('digest', `${source}:1.9`));
-      ours(...flags('--src', 'docker', '--dest', 'dir', '--scoped', '--dry-run'), source, at('scoped'));
+      await ours(...flags('--src', 'docker', '--dest', 'docker'), source, `${registry.host}/mirror`);
+      expect(await ours('digest', `${registry.host}/mirror/tags:1.9`)).to.equal(await ours('digest', `${source}:1.9`));
+      await ours(...flags('--src', 'docker', '--dest', 'dir', '--scoped', '--dry-run'), source, at('scoped'));
       expect(existsSync(at('scoped'))).to.equal(false);
     });
   });
 
   describe('copy between registries', () => {
-    it('--multi-arch index-only copies the index where the images are; --dry-run changes nothing', () => {
+    it('--multi-arch index-only copies the index where the images are; --dry-run changes nothing', async () => {
       const [source, target] = [`${registry.host}/some/multi:2`, `${registry.host}/some/multi:only`];
-      const digest = ours('digest', source);
+      const digest = await ours('digest', source);
       const plan = JSON.parse(
-        ours('copy', '--dry-run', '--all', '--json', source, `${registry.host}/new/multi:1`),
+        await ours('copy', '--dry-run', '--all', '--json', source, `${registry.host}/new/multi:1`),
       ) as object;
       expect(plan).to.deep.include({ digest: digest.trim() });
-      expect(imgtool('digest', `${registry.host}/new/multi:1`).code).to.equal(3);
-      expect(ours('copy', '--multi-arch', 'index-only', source, target)).to.equal(digest);
-      expect(ours('digest', target)).to.equal(digest);
-      expect(imgtool('copy', '--multi-arch', 'index-only', source, `dir:${at('x')}`).code).to.equal(2);
+      expect((await imgtool('digest', `${registry.host}/new/multi:1`)).code).to.equal(3);
+      expect(await ours('copy', '--multi-arch', 'index-only', source, target)).to.equal(digest);
+      expect(await ours('digest', target)).to.equal(digest);
+      expect((await imgtool('copy', '--multi-arch', 'index-only', source, `dir:${at('x')}`)).code).to.equal(2);
     });
 
     it('logins of one side: user and password, a token, none; login -p warns; logout --all', async () => {
@@ -390,19 +422,19 @@ describe('flags of peers', () => {
       });
       try {
         const target = `${closed.host}/app:1`;
-        ours('copy', '--dest-username', 'a', '--dest-password', 'pw-a', image, target);
-        expect(imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(4);
-        expect(imgtool('copy', '--src-registry-token', 'abc', target, `dir:${at('closed')}`).code).to.equal(4);
-        expect(imgtool('copy', '--src-creds', 'a:pw-a', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(
-          2,
-        );
-        const { code, stderr } = imgtool('login', '-u', 'a', '-p', 'pw-a', closed.host);
+        await ours('copy', '--dest-username', 'a', '--dest-password', 'pw-a', image, target);
+        expect((await imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`)).code).to.equal(4);
+        expect((await imgtool('copy', '--src-registry-token', 'abc', target, `dir:${at('closed')}`)).code).to.equal(4);
+        expect(
+          (await imgtool('copy', '--src-creds', 'a:pw-a', '--src-no-creds', target, `dir:${at('closed')}`)).code,
+        ).to.equal(2);
+        const { code, stderr } = await imgtool('login', '-u', 'a', '-p', 'pw-a', closed.host);
         expect([code, stderr.includes('--password-stdin')]).to.deep.equal([0, true]);
-        ours('copy', target, `dir:${at('closed')}`);
-        expect(imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`).code).to.equal(4);
-        expect(imgtool('logout', '--all').stderr).to.include(`logged out of ${closed.host}`);
-        expect(imgtool('copy', target, `dir:${at('closed')}`).code).to.equal(4);
-        expect(imgtool('logout').code).to.equal(2);
+        await ours('copy', target, `dir:${at('closed')}`);
+        expect((await imgtool('copy', '--src-no-creds', target, `dir:${at('closed')}`)).code).to.equal(4);
+        expect((await imgtool('logout', '--all')).stderr).to.include(`logged out of ${closed.host}`);
+        expect((await imgtool('copy', target, `dir:${at('closed')}`)).code).to.equal(4);
+        expect((await imgtool('logout')).code).to.equal(2);
       } finally {
         await closed.stop();
       }

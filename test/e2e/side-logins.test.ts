@@ -3,8 +3,8 @@ import { createServer, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { commandLine } from '../helpers/command-line.js';
 import { startDockerRegistry, type DockerRegistry } from '../helpers/docker-registry.js';
-import { IMGTOOL } from '../helpers/imgtool.js';
 import { listenOnLoopback } from '../helpers/loopback-server.js';
 import { rejection } from '../helpers/rejection.js';
 import { run } from '../helpers/run.js';
@@ -85,9 +85,11 @@ describe('a login for each side of copy and sync', () => {
   const imgtool = async (args: readonly string[], env: Record<string, string> = {}): Promise<string> => {
     const home = { HOME: directory, XDG_RUNTIME_DIR: directory, XDG_CONFIG_HOME: directory, DOCKER_CONFIG: directory };
     const state = { XDG_CACHE_HOME: path('cache'), XDG_STATE_HOME: path('state') };
-    return (
-      await run(IMGTOOL, ['--progress', 'none', ...args], { env: { ...process.env, ...home, ...state, ...env } })
-    ).trim();
+    const outcome = await commandLine(['--progress', 'none', ...args], {
+      env: { ...process.env, ...home, ...state, ...env },
+    });
+    if (outcome.code !== 0) throw new Error(outcome.stderr);
+    return outcome.stdout.trim();
   };
   const users = ({ seen }: Watched): string[] => [...seen].filter((line) => !line.startsWith('-')).sort();
 

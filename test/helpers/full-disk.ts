@@ -1,34 +1,20 @@
 /** Disks that are full, and the program on them. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { systemErrorName } from '../../lib/errors.js';
 import { setXattrFd } from '../../lib/sys/index.js';
 import { makeBtrfsLoop, type BtrfsLoop } from './btrfs-loop.js';
-import { IMGTOOL } from './imgtool.js';
+import { commandLine, type CommandOutcome } from './command-line.js';
 
-/** How the program ended. */
-export interface Attempt {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs `bin/imgtool` without throwing. */
-export function attempt(root: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Attempt> {
-  return new Promise((resolve) => {
-    execFile(
-      IMGTOOL,
-      ['--root', root, '--progress', 'none', ...args],
-      { env: { ...process.env, ...env }, maxBuffer: 1 << 28 },
-      (error, stdout, stderr) => resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-    );
-  });
+/** Runs `imgtool` without throwing, in this process. */
+export function attempt(root: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CommandOutcome> {
+  return commandLine(['--root', root, '--progress', 'none', ...args], { env: { ...process.env, ...env } });
 }
 
 /** Runs the program and expects it to succeed. */
-export async function expectSuccess(root: string, ...args: readonly string[]): Promise<Attempt> {
+export async function expectSuccess(root: string, ...args: readonly string[]): Promise<CommandOutcome> {
   const ended = await attempt(root, args);
   expect(ended.code, `${args.join(' ')}: ${ended.stderr}`).to.equal(0);
   return ended;

@@ -1,16 +1,28 @@
-/** Runs the built program as users do, on a store of its own. */
+/** Runs the program as users do, on a store of its own. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, cp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { commandLine } from './command-line.js';
 import { stopChild } from './docker-registry.js';
 import { run } from './run.js';
 
 /** Path of the launcher. */
 export const IMGTOOL = resolve('bin/imgtool');
 
-/** Runs `bin/imgtool --root ROOT --progress none ARGS…`; resolves with its stdout, trimmed. Throws with its stderr. */
+/**
+ * Runs `imgtool --root ROOT --progress none ARGS…` in this process (see `commandLine`); `run` as a process. Resolves with
+ * its stdout, trimmed. Throws with its stderr.
+ */
 export async function imgtool(root: string, ...args: string[]): Promise<string> {
+  if (args[0] === 'run') return imgtoolProcess(root, ...args);
+  const { code, stdout, stderr } = await commandLine(['--root', root, '--progress', 'none', ...args]);
+  if (code !== 0) throw new Error(`imgtool ${args.join(' ')} failed (${code}): ${stderr.trim()}`);
+  return stdout.trim();
+}
+
+/** Runs `bin/imgtool --root ROOT --progress none ARGS…` as a process of its own; otherwise as `imgtool`. */
+export async function imgtoolProcess(root: string, ...args: string[]): Promise<string> {
   return (await run(IMGTOOL, ['--root', root, '--progress', 'none', ...args])).trim();
 }
 

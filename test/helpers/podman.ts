@@ -1,5 +1,5 @@
 /** podman and buildah with a store of their own on btrfs: a judge of trees, and a peer to measure against. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeBtrfsLoop } from './btrfs-loop.js';
 import { run } from './run.js';
@@ -18,6 +18,8 @@ export interface Podman {
   pull(reference: string, ...flags: string[]): Promise<string>;
   /** Mounts a pulled image read-only; resolves with the directory. */
   mountImage(image: string): Promise<string>;
+  /** Reads the files of the store, without a process: the tree and the config of an image by its ID. */
+  readImage(id: string): Promise<{ readonly tree: string; readonly config: string }>;
   remove(): Promise<void>;
 }
 
@@ -50,6 +52,15 @@ export async function makePodman(): Promise<Podman> {
     buildah,
     pull: async (reference, ...flags) => (await podman('pull', '-q', '--tls-verify=false', ...flags, reference)).trim(),
     mountImage: async (image) => (await podman('image', 'mount', image)).trim(),
+    readImage: async (id) => {
+      const images = join(btrfs.path, 'storage/btrfs-images');
+      const list = JSON.parse(await readFile(join(images, 'images.json'), 'utf8')) as { id: string; layer: string }[];
+      const { layer } = list.find((image) => image.id === id)!;
+      return {
+        tree: join(btrfs.path, 'storage/btrfs/subvolumes', layer),
+        config: await readFile(join(images, id, `=${Buffer.from(`sha256:${id}`).toString('base64')}`), 'utf8'),
+      };
+    },
     remove: async () => {
       const storageThere = (await readdir(btrfs.path)).includes('storage');
       if (storageThere) {

@@ -87,8 +87,11 @@ async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: A
   const workKey = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
   const release = async (): Promise<void> => {
-    await deps.snapshots.removeWork(workKey);
-    alive.release();
+    try {
+      await deps.snapshots.removeWork(workKey);
+    } finally {
+      alive.release();
+    }
   };
   try {
     return { volume: await volumeOf(deps, await deps.snapshots.copyCache(workKey, key), mount), release };

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   formatOf,
   layerMediaType,
@@ -10,7 +9,7 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { packIntoStore, type StoredLayer } from '../layers/index.js';
-import { isRecorded } from '../store/index.js';
+import { isRecorded, withWorkKey } from '../store/index.js';
 import type { StepCache } from './step-cache.js';
 import type { BuildRequest, StageLayer, StepTree } from './types.js';
 
@@ -155,7 +154,7 @@ export class LayerPacker {
     readonly below: StepTree | undefined;
     readonly chain: ChainId | undefined;
   }): Promise<StoredLayer> {
-    const { snapshots, metadata, progress } = this.#deps;
+    const { snapshots, progress } = this.#deps;
     const { sourceDateEpoch, signal } = this.#request;
     const upper = snapshots.layerPath(tree.subvolume);
     const changes = await this.#deps.compareTrees({
@@ -164,20 +163,12 @@ export class LayerPacker {
       signal,
       onNote: (line) => progress.note(line),
     });
-    const key = randomBytes(16).toString('hex');
-    const alive = await metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-    try {
+    return withWorkKey(this.#deps, signal, async (key) => {
       await snapshots.prepare(key, tree.subvolume);
       const job = { below: chain, upper, key, changes, format: formatOf(this.#manifestType), subject: tree.key };
       // A step tells of its layer itself.
       const quiet = { event: () => undefined, note: (line: string) => progress.note(line) };
-      return await packIntoStore(
-        { ...this.#deps, progress: quiet },
-        { ...job, clampParents: true, sourceDateEpoch, signal },
-      );
-    } finally {
-      await snapshots.removeWork(key);
-      alive.release();
-    }
+      return packIntoStore({ ...this.#deps, progress: quiet }, { ...job, clampParents: true, sourceDateEpoch, signal });
+    });
   }
 }

@@ -242,8 +242,11 @@ async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, 
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal: request.signal });
   opening.releases.push(async () => {
-    await deps.snapshots.removeWork(key);
-    alive.release();
+    try {
+      await deps.snapshots.removeWork(key);
+    } finally {
+      alive.release();
+    }
   });
   return deps.snapshots.prepare(key, tree?.subvolume);
 }

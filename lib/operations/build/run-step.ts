@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { StepRecord } from '../../metadata/index.js';
 import type { Semaphore } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
+import { withWorkKey } from '../store/index.js';
 import type { CachedStep, StepCache } from './step-cache.js';
 import type { LoggedStep } from './step-log.js';
 import type { BuildRequest } from './types.js';
@@ -48,19 +48,16 @@ export async function runStep(
     return await slots.run(async () => {
       signal.throwIfAborted();
       log.run(missed);
-      const workKey = randomBytes(16).toString('hex');
-      const alive = await deps.metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
-      try {
-        const record = await perform(workKey, (size) => cache.add(step, { workKey, size }));
-        log.done();
-        return record;
-      } catch (error) {
-        log.failed();
-        throw error;
-      } finally {
-        await deps.snapshots.removeWork(workKey);
-        alive.release();
-      }
+      return withWorkKey(deps, signal, async (workKey) => {
+        try {
+          const record = await perform(workKey, (size) => cache.add(step, { workKey, size }));
+          log.done();
+          return record;
+        } catch (error) {
+          log.failed();
+          throw error;
+        }
+      });
     });
   } finally {
     lock.release();

@@ -44,7 +44,10 @@ export async function withWorkKey<T>(
   try {
     return await work(key);
   } finally {
-    await snapshots.removeWork(key);
-    alive.release();
+    try {
+      await snapshots.removeWork(key);
+    } finally {
+      alive.release();
+    }
   }
 }
