@@ -4,12 +4,28 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { lint, lintError, parseDockerfile, type Dockerfile, type LintWarning } from '../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../errors.js';
+import type { RemoteCache } from '../operations/build-remote/index.js';
 import type { BuildRequest, BuildResult, BuildSources } from '../operations/index.js';
-import { hostPlatform, parsePlatform, parseReference, type Platform } from '../spec/index.js';
+import {
+  formatPlatform,
+  hostPlatform,
+  normalPlatform,
+  parsePlatform,
+  parseReference,
+  type Platform,
+} from '../spec/index.js';
 import { parseAge } from '../util/index.js';
 import { buildDrivers } from './build-drivers.js';
 import { parsePairs, parseSecret, parseSsh } from './build-options.js';
-import { parseOutput, pushNames, writeOutputs, type BuildOutput } from './build-outputs.js';
+import {
+  checkHoldsIndex,
+  deliverIndex,
+  destinationsOf,
+  parseOutput,
+  pushNames,
+  writeOutputs,
+  type BuildOutput,
+} from './build-outputs.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import {
   RESERVING,
@@ -21,7 +37,7 @@ import {
   type Stoppable,
 } from './common.js';
 import type { Drivers } from './drivers.js';
-import { buildRemote, keepSteps, lacksStore, openRemoteCache, remoteDestinations, userCache } from './remote-build.js';
+import { buildRemote, keepSteps, openRemoteCache, userCache } from './remote-build.js';
 import { parseAddHost, parseUlimit } from './run-arguments.js';
 
 export interface BuildOptions extends Stoppable, BuildReserving {
@@ -45,8 +61,8 @@ export interface BuildOptions extends Stoppable, BuildReserving {
   readonly labels?: readonly string[] | undefined;
   /** `NAME=VALUE`, for the manifest. */
   readonly annotations?: readonly string[] | undefined;
-  /** `OS/ARCH[/VARIANT]`. Default: that of this machine. */
-  readonly platform?: string | undefined;
+  /** `OS/ARCH[/VARIANT]`; several give an index. Default: that of this machine. */
+  readonly platforms?: readonly string[] | undefined;
   /** True: no step is taken from the cache. Names of stages: none of theirs is. */
   readonly noCache?: boolean | readonly string[] | undefined;
   /** Steps that were built longer ago are built again: `24h`, `14d`. */
@@ -99,7 +115,14 @@ export interface BuildCheck {
 const BUILD: OptionKinds<BuildOptions> = {
   ...{ ...STOPPABLE, ...RESERVING, file: 'text', dockerfile: 'any', tags: 'texts', target: 'text' },
   ...{ buildArgs: 'texts', buildContexts: 'texts', secrets: 'texts', ssh: 'texts', labels: 'texts' },
-  ...{ annotations: 'texts', platform: 'text', noCache: 'any', cacheTtl: 'text', cacheFrom: 'texts', cacheTo: 'texts' },
+  ...{
+    annotations: 'texts',
+    platforms: 'texts',
+    noCache: 'any',
+    cacheTtl: 'text',
+    cacheFrom: 'texts',
+    cacheTo: 'texts',
+  },
   ...{ pull: ['missing', 'always', 'newer', 'never'], jobs: 'count', network: ['host', 'none'], addHosts: 'texts' },
   ...{ ulimits: 'texts', shmSize: 'size', squash: 'flag', format: ['oci', 'docker'], keepFailed: 'flag' },
   ...{ explain: 'flag', runtime: 'text', stdin: 'any', outputs: 'texts', push: 'flag' },
@@ -113,6 +136,7 @@ export async function build(drivers: Drivers, context: string | undefined, given
   const outputs = (given.outputs ?? []).map(parseOutput);
   if (given.push === true && (given.tags ?? []).length === 0)
     throw new UsageError('there is no name to push the image to', { hint: 'give one with --tag HOST/REPOSITORY:TAG' });
+  if (platformsOf(given).length > 1) checkHoldsIndex(outputs);
   const prepared = await prepare(drivers, context, given);
   try {
     const { warnings, dockerfile } = prepared;
@@ -126,34 +150,64 @@ export async function build(drivers: Drivers, context: string | undefined, given
   }
 }
 
+/** What to build for one platform. */
+interface BuildOrder {
+  readonly request: BuildRequest;
+  readonly cache: RemoteCache | undefined;
+}
+
 /** Builds in the way that does least: from the remote cache, without a store, in the store. */
 async function buildPrepared(
   drivers: Drivers,
-  { request, sources }: Pick<Awaited<ReturnType<typeof prepare>>, 'request' | 'sources'>,
+  { requests, sources }: Pick<Awaited<ReturnType<typeof prepare>>, 'requests' | 'sources'>,
   { given, outputs }: { readonly given: BuildOptions; readonly outputs: readonly BuildOutput[] },
 ): Promise<BuildResult> {
   const isPushed = given.push === true;
-  const destinations = remoteDestinations(request, { outputs, push: isPushed });
+  const destinations = destinationsOf(requests[0]!, { outputs, push: isPushed });
   const repositories = { from: given.cacheFrom ?? [], to: given.cacheTo ?? [] };
-  const cache = await openRemoteCache(drivers, sources, { request, destinations, repositories });
+  const orders: BuildOrder[] = [];
   try {
-    const delivered = await cache?.deliver();
-    if (delivered !== undefined) return delivered;
-    if (destinations !== undefined && (await lacksStore(drivers))) {
-      const built = await buildRemote(drivers, sources, { request, destinations, cache });
-      if (built !== undefined) return built;
-    }
-    const { buildImage } = await import('../operations/build/index.js');
-    const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
-    const imports = await cache?.imports(unpacking.createApplier);
-    const result = await buildImage({ ...unpacking, ...remote }, sources, { ...request, ...imports });
+    for (const request of requests)
+      orders.push({ request, cache: await openRemoteCache(drivers, sources, { request, repositories }) });
+    const built =
+      destinations === undefined ? undefined : await buildRemote(drivers, sources, { orders, destinations });
+    return built ?? (await buildInStore(drivers, sources, { orders, outputs, isPushed }));
+  } finally {
+    for (const { cache } of orders) await cache?.close();
+  }
+}
+
+async function buildInStore(
+  drivers: Drivers,
+  sources: BuildSources,
+  {
+    orders,
+    outputs,
+    isPushed,
+  }: {
+    readonly orders: readonly BuildOrder[];
+    readonly outputs: readonly BuildOutput[];
+    readonly isPushed: boolean;
+  },
+): Promise<BuildResult> {
+  const { buildImages } = await import('../operations/build/index.js');
+  const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
+  const requests: BuildRequest[] = [];
+  for (const { request, cache } of orders)
+    requests.push({ ...request, ...(await cache?.imports(unpacking.createApplier)) });
+  const result = await buildImages({ ...unpacking, ...remote }, sources, requests);
+  const { request } = orders[0]!;
+  if (result.images !== undefined) {
+    await deliverIndex(drivers, result, { request, outputs, isPushed });
+  } else {
     await writeOutputs(drivers, result, { outputs, signal: request.signal });
     if (isPushed) await pushNames(drivers, request);
-    if (cache !== undefined) await keepSteps(drivers, cache, { result, request, isPushed });
-    return result;
-  } finally {
-    await cache?.close();
   }
+  for (const [i, image] of (result.images ?? [result]).entries()) {
+    const { cache } = orders[i]!;
+    if (cache !== undefined) await keepSteps(drivers, cache, { result: image, request, isPushed });
+  }
+  return result;
 }
 
 /** What the lint rules say of a Dockerfile; nothing is built. */
@@ -194,15 +248,30 @@ async function prepare(drivers: Drivers, context: string | undefined, given: Bui
   try {
     const { bytes, name, origin } = await readDockerfile(sources, context, options);
     const dockerfile = parseDockerfile(bytes, { file: name });
-    const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-    const request = requestOf(drivers, { options, dockerfile, origin, buildArgs, platform, epoch, signal });
-    const inputs = { buildArgs, buildPlatform: hostPlatform(), targetPlatform: platform, target: options.target };
+    const platforms = platformsOf(options);
+    const requests = platforms.map((platform) =>
+      requestOf(drivers, {
+        ...{ options, dockerfile, buildArgs, platform, epoch, signal },
+        origin: platforms.length === 1 ? origin : `${origin} ${formatPlatform(platform)}`,
+      }),
+    );
+    const inputs = {
+      ...{ buildArgs, buildPlatform: hostPlatform(), target: options.target },
+      targetPlatform: platforms[0]!,
+    };
     const ignore = context === undefined ? undefined : await sources.ignorePatterns();
-    return { sources, request, dockerfile, warnings: lint(dockerfile, { inputs, ignore }), close };
+    return { sources, requests, dockerfile, warnings: lint(dockerfile, { inputs, ignore }), close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** The platforms to build for, each once. Throws UsageError. */
+function platformsOf({ platforms = [] }: BuildOptions): Platform[] {
+  const named = platforms.flatMap((text) => text.split(',')).map((text) => normalPlatform(parsePlatform(text.trim())));
+  if (named.length === 0) return [normalPlatform(hostPlatform())];
+  return [...new Map(named.map((platform) => [formatPlatform(platform), platform])).values()];
 }
 
 function requestOf(

@@ -56,6 +56,12 @@ export function parsePlatform(input: string): Platform {
   return variant === undefined ? { os, architecture: arch } : { os, architecture: arch, variant };
 }
 
+/** As BuildKit and containerd write it in images and variables: `v8` goes without saying for arm64. */
+export function normalPlatform(platform: Platform): Platform {
+  const { variant, ...rest } = platform;
+  return platform.architecture === 'arm64' && (variant === 'v8' || variant === '8') ? rest : platform;
+}
+
 /** `os/arch[/variant]`. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform;

@@ -33,7 +33,12 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'label', value: 'K=V', repeat: true, summary: 'label of the image' },
   { name: 'annotation', value: 'K=V', repeat: true, summary: 'annotation of the manifest' },
-  { name: 'platform', value: 'OS/ARCH[/VARIANT]', summary: 'platform to build for; default: that of this machine' },
+  {
+    name: 'platform',
+    value: 'OS/ARCH[/VARIANT]',
+    repeat: true,
+    summary: 'platform to build for; several, between commas too, give an index; default: that of this machine',
+  },
   { name: 'no-cache', default: false, summary: 'run every step again' },
   { name: 'no-cache-filter', value: 'STAGE', repeat: true, summary: 'run the steps of this stage again' },
   {
@@ -69,7 +74,8 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     short: 'o',
     value: 'SPEC',
     repeat: true,
-    summary: 'also write the result: type=oci|docker|tar|local,dest=PATH; a PATH alone is a directory of its files',
+    summary:
+      'also write the result: type=oci|docker|tar|local,dest=PATH; type=oci,tar=false is a layout; a PATH alone is a directory of its files',
   },
   { name: 'push', default: false, summary: 'push the image to each of its names' },
   { name: 'iidfile', value: 'FILE', summary: 'write the image ID to a file' },

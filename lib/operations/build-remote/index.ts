@@ -3,5 +3,5 @@
  * written straight from the context.
  */
 export type * from './types.js';
-export { buildWithoutStore, canBuildWithoutStore } from './build-without-store.js';
-export { RemoteCache, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';
+export { buildWithoutStore, canBuildWithoutStore, type RemoteImageOrder } from './build-without-store.js';
+export { RemoteCache, type CachedSteps, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';

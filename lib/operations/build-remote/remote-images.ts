@@ -27,6 +27,8 @@ export interface RemoteImage {
   readonly config: ImageConfig;
   /** Oldest first. */
   readonly layers: readonly LayerPlan[];
+  /** Parallel to `layers`. */
+  readonly blobs: readonly RemoteLayer[];
   /** Its files; each layer that no index is kept of is streamed once. */
   tree(): Promise<FileTree>;
 }
@@ -66,6 +68,22 @@ export class RemoteImages {
     return image;
   }
 
+  /** The tree that layers make, lowest first. Throws what reading them throws. */
+  async treeOf(layers: readonly RemoteLayer[]): Promise<FileTree> {
+    const { signal } = this.#request;
+    const indexes = await Promise.all(layers.map((layer) => this.#indexes.index(layer, signal)));
+    return this.#deps.openLayers(
+      layers.map((layer, i) => ({ index: indexes[i]!, data: () => this.#indexes.contents(layer, signal) })),
+    );
+  }
+
+  /** Keeps the indexes of layers that are at hand for later builds. Throws what reading them throws. */
+  async keepIndexes(layers: readonly RemoteLayer[]): Promise<void> {
+    if (this.#deps.cacheDirectory === undefined) return;
+    const { signal } = this.#request;
+    for (const layer of layers) await this.#indexes.index(layer, signal);
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled(this.#found.values());
     await this.#indexes.close();
@@ -84,8 +102,9 @@ export class RemoteImages {
       readConfig: (descriptor) => readConfig(source.blob(descriptor), signal),
       onNote: (line) => this.#deps.progress.note(line),
     });
+    const blobs = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
     let tree: Promise<FileTree> | undefined;
-    return { name, source, config, layers: steps, tree: () => (tree ??= this.#tree(source, steps)) };
+    return { name, source, config, layers: steps, blobs, tree: () => (tree ??= this.treeOf(blobs)) };
   }
 
   async #open(name: string): Promise<{
@@ -104,14 +123,5 @@ export class RemoteImages {
     const registry = this.#deps.sourceRegistry ?? this.#deps.registry;
     const source = await openRegistrySource(registry, reference, { signal });
     return { source, selector: { tag: reference.tag, digest: reference.digest }, reference };
-  }
-
-  async #tree(source: ImageSource, steps: readonly LayerPlan[]): Promise<FileTree> {
-    const { signal } = this.#request;
-    const layers = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
-    const indexes = await Promise.all(layers.map((layer) => this.#indexes.index(layer, signal)));
-    return this.#deps.openLayers(
-      layers.map((layer, i) => ({ index: indexes[i]!, data: () => this.#indexes.contents(layer, signal) })),
-    );
   }
 }

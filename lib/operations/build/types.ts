@@ -77,15 +77,27 @@ export interface StepReport {
   readonly missed?: readonly string[];
 }
 
+/** A layer of a result; size in bytes. */
+export interface ReportedLayer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly state: 'packed' | 'present';
+}
+
+/** The image that was built; of several platforms, their index. */
 export interface BuildResult {
+  /** Digest of the config, or of the index. */
   readonly id: Digest;
   readonly names: readonly string[];
-  /** Digest of the manifest. */
+  /** Digest of the manifest or index. */
   readonly digest: Digest;
+  /** `OS/ARCH[/VARIANT]`; several between commas. */
   readonly platform: string;
-  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly state: 'packed' | 'present' }[];
+  readonly layers: readonly ReportedLayer[];
   readonly steps: readonly StepReport[];
   readonly seconds: number;
+  /** The images of an index. */
+  readonly images?: readonly Pick<BuildResult, 'id' | 'digest' | 'platform' | 'layers'>[];
 }
 
 /** What makes a step what it is: two steps with the same key give the same files. */
