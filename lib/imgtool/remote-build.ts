@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ImgtoolError } from '../errors.js';
-import type { BuildRequest, BuildResult, BuildSources, RemoteBuildDeps } from '../operations/index.js';
+import type { BuildRequest, BuildResult, BuildSources, RemoteChangeDeps } from '../operations/index.js';
 import type { RemoteCache, RemoteImageOrder } from '../operations/build-remote/index.js';
 import { parseReference } from '../spec/index.js';
 import { homeDirectory } from '../util/index.js';
@@ -122,7 +122,8 @@ export async function keepSteps(
   }
 }
 
-async function remoteDeps(drivers: Drivers): Promise<RemoteBuildDeps> {
+/** What working without a store needs. */
+export async function remoteDeps(drivers: Drivers): Promise<RemoteChangeDeps> {
   return {
     ...(await drivers.transports()),
     ...remoteBuildDrivers(),

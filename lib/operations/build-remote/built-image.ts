@@ -30,7 +30,7 @@ export interface BuiltStage {
 }
 
 /** A layer in a temporary file, to read. */
-export function spooledBlob({ blob, file }: BuiltLayer): ReopenableBlob {
+export function spooledBlob({ blob, file }: Pick<BuiltLayer, 'blob' | 'file'>): ReopenableBlob {
   const open: ReopenableBlob['open'] = ({ offset }) =>
     Promise.resolve(Readable.from(bytesOf({ fd: file.fd, offset, size: file.size - offset }), { objectMode: false }));
   return { descriptor: blob, open };

@@ -5,3 +5,5 @@
 export type * from './types.js';
 export { buildWithoutStore, canBuildWithoutStore, type RemoteImageOrder } from './build-without-store.js';
 export { RemoteCache, type CachedSteps, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';
+export { RemoteImages, type RemoteImage } from './remote-images.js';
+export { spooledBlob } from './built-image.js';

@@ -24,6 +24,8 @@ import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 export interface RemoteImage {
   readonly name: string;
   readonly source: ImageSource;
+  /** Media type of the manifest. */
+  readonly mediaType: string;
   readonly config: ImageConfig;
   /** Oldest first. */
   readonly layers: readonly LayerPlan[];
@@ -33,6 +35,9 @@ export interface RemoteImage {
   tree(): Promise<FileTree>;
 }
 
+/** Images that are not at a registry. */
+const FILES = /^(?:oci|oci-archive|docker-archive):/;
+
 async function readConfig(blob: ReopenableBlob, signal: AbortSignal): Promise<Buffer> {
   const open = async (): Promise<{ readonly body: Readable; readonly restarted: boolean }> => ({
     body: await blob.open({ signal, offset: 0 }),
@@ -41,15 +46,21 @@ async function readConfig(blob: ReopenableBlob, signal: AbortSignal): Promise<Bu
   return readBlob({ descriptor: blob.descriptor, open }, { maxBytes: MAX_CONFIG_BYTES, signal });
 }
 
+/** What images are looked up for. */
+interface ImagesRequest extends Pick<RemoteBuildRequest, 'platform' | 'signal'> {
+  /** False: an image for another platform is a remark, no error. Default: true. */
+  readonly platformGiven?: boolean;
+}
+
 /** The images that stages begin with or copy from, each looked up once. */
 export class RemoteImages {
   readonly #deps: RemoteBuildDeps;
-  readonly #request: Pick<RemoteBuildRequest, 'platform' | 'signal'>;
+  readonly #request: ImagesRequest;
   readonly #indexes: LayerIndexes;
   readonly #found = new Map<string, Promise<RemoteImage>>();
   readonly #sources: ImageSource[] = [];
 
-  constructor(deps: RemoteBuildDeps, request: Pick<RemoteBuildRequest, 'platform' | 'signal'>) {
+  constructor(deps: RemoteBuildDeps, request: ImagesRequest) {
     this.#deps = deps;
     this.#request = request;
     this.#indexes = new LayerIndexes(deps);
@@ -91,20 +102,23 @@ export class RemoteImages {
   }
 
   async #look(name: string, platform: Platform): Promise<RemoteImage> {
-    const { signal } = this.#request;
+    const { platformGiven = true, signal } = this.#request;
     const { source, selector, reference } = await this.#open(name);
     this.#sources.push(source);
     const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
     // An empty selector is the only image of a layout.
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
-    const query = { reference, platform, platformGiven: true, signal };
+    const query = { reference, platform, platformGiven, signal };
     const { config, steps } = await describeImage(resolved, query, {
       readConfig: (descriptor) => readConfig(source.blob(descriptor), signal),
       onNote: (line) => this.#deps.progress.note(line),
     });
     const blobs = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
     let tree: Promise<FileTree> | undefined;
-    return { name, source, config, layers: steps, blobs, tree: () => (tree ??= this.treeOf(blobs)) };
+    return {
+      ...{ name, source, mediaType: resolved.raw.descriptor.mediaType, config, layers: steps, blobs },
+      tree: () => (tree ??= this.treeOf(blobs)),
+    };
   }
 
   async #open(name: string): Promise<{
@@ -113,9 +127,9 @@ export class RemoteImages {
     readonly reference: Reference;
   }> {
     const { signal } = this.#request;
-    if (name.startsWith('oci:')) {
+    if (FILES.test(name)) {
       const place = parseTransportName(name);
-      if (place.transport !== 'oci') throw new UsageError(`${name} is no OCI layout`);
+      if (!('path' in place)) throw new UsageError(`${name} is no layout and no archive`);
       const source = await this.#deps.openSource(place, { signal });
       return { source, selector: { tag: place.tag }, reference: parseReference('localhost/layout') };
     }

@@ -4,3 +4,4 @@
 export * from './change-image.js';
 export * from './commit.js';
 export * from './import-image.js';
+export { derivedConfig, inFormat } from './derive-image.js';
