@@ -191,11 +191,15 @@ async function buildInStore(
   },
 ): Promise<BuildResult> {
   const { buildImages } = await import('../operations/build/index.js');
-  const [unpacking, remote] = await Promise.all([drivers.unpacking(), drivers.remote()]);
+  const [unpacking, remote, { openSource }] = await Promise.all([
+    drivers.unpacking(),
+    drivers.remote(),
+    drivers.transports(),
+  ]);
   const requests: BuildRequest[] = [];
   for (const { request, cache } of orders)
     requests.push({ ...request, ...(await cache?.imports(unpacking.createApplier)) });
-  const result = await buildImages({ ...unpacking, ...remote }, sources, requests);
+  const result = await buildImages({ ...unpacking, ...remote, openSource }, sources, requests);
   const { request } = orders[0]!;
   if (result.images !== undefined) {
     await deliverIndex(drivers, result, { request, outputs, isPushed });

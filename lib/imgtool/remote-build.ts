@@ -15,13 +15,21 @@ async function lacksStore(drivers: Drivers): Promise<boolean> {
 
 /**
  * Builds without a store, when the remote cache has all steps or there is no store to be used. Resolves with undefined when it
- * cannot be: a step that the cache lacks has a RUN, or layers are to be squashed. Throws as `buildWithoutStore`.
+ * cannot be: a step that the cache lacks has a RUN, layers are to be squashed, or bases may only be those of the store. Throws as
+ * `buildWithoutStore`.
  */
 export async function buildRemote(
   drivers: Drivers,
   sources: BuildSources,
-  { orders, destinations }: { readonly orders: readonly RemoteImageOrder[]; readonly destinations: readonly string[] },
+  {
+    orders,
+    destinations,
+  }: {
+    readonly orders: readonly (RemoteImageOrder & { readonly request: Pick<BuildRequest, 'pull'> })[];
+    readonly destinations: readonly string[];
+  },
 ): Promise<BuildResult | undefined> {
+  if (orders.some(({ request }) => request.pull === 'never')) return undefined;
   const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
   if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
   const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');

@@ -49,7 +49,12 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'cache-to', value: 'REPO', repeat: true, summary: 'keep the steps of this build in this repository' },
   { name: 'cache-ttl', value: 'AGE', summary: 'run steps again that were built longer ago, such as 24h' },
-  { name: 'pull', default: false, summary: 'ask the registries for newer base images' },
+  {
+    name: 'pull',
+    words: ['always', 'missing', 'newer', 'never'],
+    default: 'missing',
+    summary: 'when base images are fetched; alone: always',
+  },
   { name: 'squash', default: false, summary: 'one layer for all steps' },
   { name: 'jobs', value: 'N', parse: wholeNumber(1), summary: 'steps to run at the same time; default: 4' },
   {

@@ -30,7 +30,7 @@ export const build: CommandSpec = {
     const { options, imgtool } = context;
     const place = contextOf(context);
     const how = await optionsOf(context, place);
-    if (options.flag('check')) return checked(await imgtool.checkBuild(place, how));
+    if (options.flag('check')) return checked(context, await imgtool.checkBuild(place, how));
     const result = await imgtool.build(place, how);
     await writeFiles(context, result);
     return { json: result, text: [result.id] };
@@ -73,7 +73,8 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     cacheTtl: options.text('cache-ttl'),
     cacheFrom: [...options.list('cache-from'), ...options.list('cache-repo')],
     cacheTo: [...options.list('cache-to'), ...options.list('cache-repo')],
-    pull: options.flag('pull') ? 'always' : 'missing',
+    // Alone it is true.
+    pull: (options.word('pull') ?? (options.flag('pull') ? 'always' : 'missing')) as BuildOptions['pull'],
     jobs: options.number('jobs'),
     network: network === 'none' ? 'none' : 'host',
     addHosts: options.list('add-host'),
@@ -120,8 +121,10 @@ async function writeResult(path: string | undefined, text: string): Promise<void
 }
 
 /** As docker: warnings are no failure, unless the Dockerfile says so. */
-function checked({ warnings, failed }: BuildCheck): CommandResult | CommandExit {
-  if (failed) return { exitCode: EXIT.usage };
+function checked({ print }: CommandContext, { warnings, failed }: BuildCheck): CommandResult | CommandExit {
   const lines = warnings.map(({ file, line, rule, message }) => `${file}:${line}: ${rule}: ${message}`);
-  return { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines };
+  const result = { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines };
+  if (!failed) return result;
+  print(result);
+  return { exitCode: EXIT.usage };
 }

@@ -10,7 +10,6 @@ import {
 import { formatOf, formatPlatform, formatReference, hostPlatform } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
-import type { OperationDeps } from '../deps.js';
 import { keepingReserve } from '../layers/index.js';
 import { lockStore, sweepStore } from '../store/index.js';
 import { BaseImages } from './base-images.js';
@@ -22,7 +21,7 @@ import type { MountSource } from './run-mounts.js';
 import { StageState, type StageBase } from './stage-state.js';
 import { StepCache } from './step-cache.js';
 import { StepLog } from './step-log.js';
-import type { BuildRequest, BuildResult, ReportedLayer } from './types.js';
+import type { BuildDeps, BuildRequest, BuildResult, ReportedLayer } from './types.js';
 import { manifestTypeOf, writeImage } from './write-image.js';
 
 /**
@@ -32,7 +31,7 @@ import { manifestTypeOf, writeImage } from './write-image.js';
  * fetching a base, running and packing throw, AbortError.
  */
 export async function buildImages(
-  deps: OperationDeps,
+  deps: BuildDeps,
   sources: BuildSources,
   requests: readonly BuildRequest[],
 ): Promise<BuildResult> {
@@ -69,7 +68,7 @@ interface BuiltStage extends PlatformImage {
 }
 
 class Build {
-  readonly #deps: OperationDeps;
+  readonly #deps: BuildDeps;
   readonly #sources: BuildSources;
   readonly #request: BuildRequest;
   readonly #inputs: BuildInputs;
@@ -83,7 +82,7 @@ class Build {
   readonly #failed = new AbortController();
   readonly #stages = new Map<number, Promise<StageState>>();
 
-  constructor(deps: OperationDeps, sources: BuildSources, given: BuildRequest, log: StepLog) {
+  constructor(deps: BuildDeps, sources: BuildSources, given: BuildRequest, log: StepLog) {
     const request = { ...given, signal: AbortSignal.any([given.signal, this.#failed.signal]) };
     const { dockerfile, buildArgs, platform, target, cacheTtlMs } = request;
     this.#deps = deps;

@@ -2,7 +2,15 @@ import type { KeyPart } from '../../metadata/index.js';
 import type { Dockerfile } from '../../dockerfile/index.js';
 import type { RunInput } from '../../runtime/index.js';
 import type { ChainId, Descriptor, DiffId, Digest, Platform, Reference } from '../../spec/index.js';
+import type { CopyTransports } from '../copy/index.js';
+import type { OperationDeps } from '../deps.js';
 import type { PullPolicy } from '../pull/index.js';
+
+/** What building works with. */
+export interface BuildDeps extends OperationDeps {
+  /** Opens the layouts that build contexts name. */
+  readonly openSource: CopyTransports['openSource'];
+}
 
 /** A secret or an SSH agent that RUN may mount. */
 export interface BuildSecret {
