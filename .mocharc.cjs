@@ -5,8 +5,12 @@ const { join } = require('node:path');
 // What takes more than about 15 s, longest first. The order is all that this list decides: every file runs.
 const LONG = [
   'e2e/build-cache-random',
+  'e2e/build-cache-random-run',
   'e2e/build-peers',
   'e2e/build',
+  'e2e/change-remote-image',
+  'e2e/build-options',
+  'e2e/build-platforms',
   'e2e/kill-pull',
   'e2e/commit',
   'e2e/completion',
