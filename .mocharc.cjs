@@ -10,6 +10,7 @@ const LONG = [
   'e2e/build',
   'e2e/change-remote-image',
   'e2e/build-options',
+  'e2e/build-cache-mounts',
   'e2e/build-platforms',
   'e2e/kill-pull',
   'e2e/commit',

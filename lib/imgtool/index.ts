@@ -6,7 +6,8 @@
 export { Imgtool } from './imgtool.js';
 export { DEFAULTS, type HostSettings, type ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
-export type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
+export type { BuildCheck, BuiltImage } from './build.js';
+export type { BuildOptions } from './build-request.js';
 export type { Stoppable } from './common.js';
 export type { ListContainersOptions, ListedContainer } from './container-list.js';
 export type {

@@ -2,10 +2,16 @@ import { lstatSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ImgtoolError } from '../errors.js';
 import type { BuildRequest, BuildResult, BuildSources, RemoteChangeDeps } from '../operations/index.js';
-import type { RemoteCache, RemoteImageOrder } from '../operations/build-remote/index.js';
+import type {
+  CacheMountArtifacts,
+  CacheMountDeps,
+  RemoteCache,
+  RemoteImageOrder,
+} from '../operations/build-remote/index.js';
 import { parseReference } from '../spec/index.js';
 import { homeDirectory } from '../util/index.js';
 import { remoteBuildDrivers } from './build-drivers.js';
+import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
 
 /** Whether there is no store that a build could use. */
@@ -91,6 +97,24 @@ export async function openRemoteCache(
     drivers.progress.note(`warning: the remote cache is not used: ${error.message}`);
     return undefined;
   }
+}
+
+/** Keeps cache mounts at the repositories; to be closed. Throws InvalidReferenceError. */
+export async function openCacheMounts(
+  drivers: Drivers,
+  deps: Omit<CacheMountDeps, 'temporaryDirectory'>,
+  { repositories, signal }: { readonly repositories: CacheRepositories; readonly signal: AbortSignal },
+): Promise<CacheMountArtifacts> {
+  const { CacheMountArtifacts } = await import('../operations/build-remote/index.js');
+  const temporaryDirectory = spoolDirectory(drivers.settings.env);
+  return new CacheMountArtifacts(
+    { ...deps, temporaryDirectory },
+    {
+      from: repositories.from.map((name) => parseReference(name)),
+      to: repositories.to.map((name) => parseReference(name)),
+      signal,
+    },
+  );
 }
 
 /** Keeps the steps of an image that was built in the store. Throws AbortError. */

@@ -48,6 +48,7 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     summary: 'take steps that another machine kept in this repository',
   },
   { name: 'cache-to', value: 'REPO', repeat: true, summary: 'keep the steps of this build in this repository' },
+  { name: 'cache-mounts', default: false, summary: 'take cache mounts from --cache-from and keep them in --cache-to' },
   { name: 'cache-ttl', value: 'AGE', summary: 'run steps again that were built longer ago, such as 24h' },
   {
     name: 'pull',

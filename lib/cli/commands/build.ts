@@ -73,6 +73,7 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     cacheTtl: options.text('cache-ttl'),
     cacheFrom: [...options.list('cache-from'), ...options.list('cache-repo')],
     cacheTo: [...options.list('cache-to'), ...options.list('cache-repo')],
+    cacheMounts: options.flag('cache-mounts'),
     // Alone it is true.
     pull: (options.word('pull') ?? (options.flag('pull') ? 'always' : 'missing')) as BuildOptions['pull'],
     jobs: options.number('jobs'),

@@ -7,3 +7,4 @@ export { buildWithoutStore, canBuildWithoutStore, type RemoteImageOrder } from '
 export { RemoteCache, type CachedSteps, type LayersToKeep, type RemoteCacheOptions } from './remote-cache.js';
 export { RemoteImages, type RemoteImage } from './remote-images.js';
 export { spooledBlob } from './built-image.js';
+export { CacheMountArtifacts, type CacheMountDeps } from './cache-mount-artifacts.js';

@@ -20,4 +20,7 @@ export interface RemoteBuildDeps extends CopyTransports {
 }
 
 /** What to build. */
-export type RemoteBuildRequest = Omit<BuildRequest, 'pull' | 'reserveBytes' | 'isSkipped' | 'importStep'>;
+export type RemoteBuildRequest = Omit<
+  BuildRequest,
+  'pull' | 'reserveBytes' | 'isSkipped' | 'importStep' | 'cacheMounts'
+>;

@@ -63,7 +63,17 @@ export interface BuildRequest {
   readonly isSkipped?: (stage: number) => boolean;
   /** A step that need not be run, by its stage and the number of its instruction, from 1. Default: none. */
   readonly importStep?: (stage: number, number: number) => ImportedStep | undefined;
+  /** Where cache mounts are kept besides the store. Default: nowhere. */
+  readonly cacheMounts?: CacheMountKeeper | undefined;
   readonly signal: AbortSignal;
+}
+
+/** Keeps cache mounts for builds on other machines. `key`: that of the store. */
+export interface CacheMountKeeper {
+  /** Told of each cache mount that a command is given. */
+  used(key: string, id: string): void;
+  /** Fills a new one. `none`: there is nothing to fill it with; `broken`: it failed and left some files. Throws AbortError. */
+  restore(key: string, cache: { readonly id: string; readonly directory: string }): Promise<'done' | 'none' | 'broken'>;
 }
 
 /** A step whose files are in a layer that is at hand. */
