@@ -3,13 +3,17 @@
  * returns. Only `terminal.ts` writes to stdout and stderr. May import the rooms that hold no drivers, and `imgtool`; nothing
  * imports it but `main.ts` and tests.
  */
+export * from './ci/code-quality.js';
+export * from './ci/github.js';
+export * from './ci/junit.js';
+export * from './ci/open-metrics.js';
+export * from './ci/outcome.js';
 export * from './command.js';
 export * from './completes.js';
 export * from './completion/script.js';
 export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';
-export * from './github.js';
 export * from './global-options.js';
 export * from './json-text.js';
 export * from './man-page.js';

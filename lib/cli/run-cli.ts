@@ -1,14 +1,14 @@
 import type { Writable } from 'node:stream';
-import { UsageError } from '../errors.js';
+import { UsageError, withoutLogins } from '../errors.js';
 import { ask as askUser, type TerminalInput } from './ask.js';
-import type { CommandContext, CommandResult, CommandSpec } from './command.js';
+import type { CommandContext, CommandResult, CommandSpec, TextResult } from './command.js';
 import { COMMANDS } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
-import { tellGitHub } from './github.js';
+import { tellGitHub } from './ci/github.js';
 import { imgtoolFor } from './imgtool-for.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
 import { checkConfigFile } from './config-keys.js';
-import { reportError } from './error-report.js';
+import { reportError, type ErrorReport } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 import { Options, resolveOption, type OptionSources } from './options.js';
@@ -54,6 +54,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   });
   let what = 'imgtool';
   let resumes = false;
+  const told: Told = { command: '', reports: [], result: undefined, errors: [] };
+  const started = performance.now();
+  let exitCode: number;
   try {
     const invocation = parseArguments(argv, COMMANDS, terminal.helpWidth);
     if (invocation.kind === 'print') {
@@ -78,7 +81,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     }
     checkChoices(command, args);
     for (const line of misspeltVariables(io.env, COMMANDS)) terminal.progress().note(line);
-    return await runCommand(command, args, options, files, io, terminal);
+    told.command = command.path.join(' ');
+    told.reports = options.list('report');
+    exitCode = await runCommand(command, args, options, files, io, terminal, told);
   } catch (error) {
     terminal.endProgress();
     if (io.signal.reason === READER_GONE) return EXIT.readerGone;
@@ -88,7 +93,36 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       { resumes },
     );
     terminal.error(report, error);
-    return report.exitCode;
+    told.errors.push(report);
+    exitCode = report.exitCode;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  return writeReports(terminal, told, { title: withoutLogins(what), exitCode, seconds });
+}
+
+/** What a command told its user, for `--report`. */
+interface Told {
+  command: string;
+  reports: readonly string[];
+  result: TextResult | undefined;
+  readonly errors: ErrorReport[];
+}
+
+/** Resolves with the exit code of the command; with that of a report that cannot be written, where the command succeeded. */
+async function writeReports(
+  terminal: Terminal,
+  { reports, ...told }: Told,
+  end: { readonly title: string; readonly exitCode: number; readonly seconds: number },
+): Promise<number> {
+  if (reports.length === 0) return end.exitCode;
+  const reporting = await import('./ci/reports.js');
+  try {
+    await reporting.writeReports(reports, { ...told, ...end });
+    return end.exitCode;
+  } catch (error) {
+    const report = reportError(error, end.title);
+    terminal.error(report, error);
+    return end.exitCode === EXIT.success ? report.exitCode : end.exitCode;
   }
 }
 
@@ -99,12 +133,14 @@ async function runCommand(
   files: readonly ConfigFile[],
   { signal, stdin, stderr, env, takeSignals = () => () => undefined }: ProcessIo,
   terminal: Terminal,
+  told: Told,
 ): Promise<number> {
   const progress = terminal.progress();
   const imgtool = imgtoolFor(options, { files, progress, env });
   try {
     const print = (result: CommandResult): void => {
       terminal.result(result);
+      if ('text' in result) told.result = result;
       if (options.text('output-format') === 'github' && 'made' in result)
         tellGitHub(command.path.join(' '), result.made ?? [], env);
     };
@@ -112,6 +148,7 @@ async function runCommand(
       const cause = signal.aborted ? (signal.reason as unknown) : await imgtool.explained(error);
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
       terminal.error(report, cause);
+      told.errors.push(report);
       return report.exitCode;
     };
     const input = (): TerminalInput => byteInput(stdin);

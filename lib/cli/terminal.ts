@@ -6,7 +6,7 @@ import type { CommandResult, TextResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
 import type { OutputStream } from './output-stream.js';
 import { createProgressSink, type ProgressMode } from './progress-sink.js';
-import { gitHubError } from './github.js';
+import { gitHubError, gitHubWarning } from './ci/github.js';
 import { jsonText } from './json-text.js';
 import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
@@ -20,7 +20,7 @@ export interface TerminalOptions {
   readonly quiet: boolean;
   readonly progress: ProgressMode;
   readonly logLevel: LogLevel;
-  /** Whether errors are told as annotations too. */
+  /** Whether errors and findings are told as annotations too. */
   readonly github: boolean;
 }
 
@@ -77,6 +77,8 @@ export class Terminal {
       const lines = this.#options.quiet && result.quiet !== undefined ? result.quiet : result.text;
       this.#print(isTable(lines) ? formatTable(lines) : this.#painted(lines, result.colourOf));
     }
+    if (this.#options.github && 'findings' in result)
+      for (const finding of result.findings ?? []) this.#stderr.write(`${gitHubWarning(finding)}\n`);
   }
 
   /** Standard output for bytes as they are. Throws UsageError when it is a terminal. */

@@ -1,4 +1,4 @@
-import { lintError, type LintWarning } from '../dockerfile/index.js';
+import { lintError, unusedArgs, type LintWarning } from '../dockerfile/index.js';
 import { UsageError } from '../errors.js';
 import type { RemoteCache } from '../operations/build-remote/index.js';
 import type { BuildRequest, BuildResult, BuildSources } from '../operations/index.js';
@@ -43,6 +43,8 @@ export async function build(drivers: Drivers, context: string | undefined, given
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
     const error = lintError(dockerfile, warnings);
     if (error !== undefined) throw error;
+    for (const name of unusedArgs(dockerfile, prepared.requests[0]!.buildArgs.keys()))
+      drivers.progress.note(`warning: --build-arg ${name} has no effect: ${dockerfile.file} has no ARG ${name}`);
     return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
   } finally {
     await prepared.close();

@@ -2,12 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreError, UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
-import type { CommandContext, CommandExit, CommandResult, CommandSpec } from '../command.js';
+import type { CommandContext, CommandExit, CommandResult, CommandSpec, MadeImage } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { sizeOf } from '../ci/size-of.js';
 import { BUILD_OPTIONS, KANIKO_OPTIONS } from './build-options.js';
 
 export const build: CommandSpec = {
   path: ['build'],
+  resumes: true,
   aliases: ['bud'],
   group: 'Images',
   summary: 'build an image from a Dockerfile',
@@ -33,9 +35,20 @@ export const build: CommandSpec = {
     if (options.flag('check')) return checked(context, await imgtool.checkBuild(place, how));
     const result = await imgtool.build(place, how);
     await writeFiles(context, result);
-    return { json: result, text: [result.id] };
+    return {
+      json: result,
+      text: [result.id],
+      made: madeOf(result, options.flag('push')),
+      steps: result.steps.map(({ text, cached, ...step }) => ({ ...step, name: text, isCached: cached })),
+      findings: result.warnings,
+    };
   },
 };
+
+function madeOf({ id, digest, names, layers }: BuiltImage, isPushed: boolean): MadeImage[] {
+  const did = isPushed ? 'built and pushed' : 'built';
+  return (names.length === 0 ? [id] : names).map((image) => ({ image, digest, did, size: sizeOf(layers) }));
+}
 
 function contextOf({ args, options }: CommandContext): string | undefined {
   const kaniko = options.text('context');
@@ -124,7 +137,7 @@ async function writeResult(path: string | undefined, text: string): Promise<void
 /** As docker: warnings are no failure, unless the Dockerfile says so. */
 function checked({ print }: CommandContext, { warnings, failed }: BuildCheck): CommandResult | CommandExit {
   const lines = warnings.map(({ file, line, rule, message }) => `${file}:${line}: ${rule}: ${message}`);
-  const result = { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines };
+  const result = { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines, findings: warnings };
   if (!failed) return result;
   print(result);
   return { exitCode: EXIT.usage };

@@ -15,6 +15,7 @@ import {
   type Reference,
   type ReopenableBlob,
 } from '../../spec/index.js';
+import { withSubject } from '../../util/index.js';
 import { describeImage, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
@@ -72,7 +73,9 @@ export class RemoteImages {
     const key = `${formatPlatform(wanted)} ${name}`;
     let image = this.#found.get(key);
     if (image === undefined) {
-      image = this.#look(name, wanted);
+      image = this.#look(name, wanted).catch((error: unknown) => {
+        throw withSubject(error, 'image', name);
+      });
       this.#found.set(key, image);
       image.catch(() => undefined);
     }

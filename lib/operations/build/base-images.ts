@@ -11,6 +11,7 @@ import {
   type ImageSelector,
   type Platform,
 } from '../../spec/index.js';
+import { withSubject } from '../../util/index.js';
 import { withStoreDestination } from '../copy/index.js';
 import { restoreLayers } from '../layers/index.js';
 import type { TagOrDigest } from '../../registry/index.js';
@@ -45,7 +46,9 @@ export class BaseImages {
     const key = `${formatPlatform(wanted)} ${reference}`;
     let base = this.#found.get(key);
     if (base === undefined) {
-      base = this.#resolve(reference, wanted);
+      base = this.#resolve(reference, wanted).catch((error: unknown) => {
+        throw withSubject(error, 'image', reference);
+      });
       this.#found.set(key, base);
       // Awaited by the stages that need it, which may come later.
       base.catch(() => undefined);
