@@ -5,7 +5,12 @@ const { join } = require('node:path');
 // What takes more than about 10 s, longest first. The order is all that this list decides: every file runs.
 const LONG = [
   'e2e/build-cache-random',
+  'e2e/build-cache-random-run',
   'e2e/build-peers',
+  'e2e/change-remote-image',
+  'e2e/build-options',
+  'e2e/build-cache-mounts',
+  'e2e/build-platforms',
   'e2e/kill-pull',
   'snapshot/changes',
   'e2e/completion',

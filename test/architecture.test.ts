@@ -75,6 +75,7 @@ const OPERATIONS: readonly (readonly string[])[] = [
   ['build-context'],
   ['build', 'sync'],
   ['build-remote'],
+  ['mutate-remote'],
 ];
 /** Files that a room inside `lib/operations` may hold, its door included. */
 const MOST_FILES = 16;

@@ -100,8 +100,9 @@ function page(name: string, summary: string, body: readonly string[]): ManPage {
 
 function optionItems(options: readonly OptionSpec[], path: readonly string[]): string[] {
   return options.flatMap((option) => {
-    const { name, short, value } = option;
-    const flag = `${short === undefined ? '' : `${bold(`-${short}`)}, `}${bold(`--${name}`)}`;
+    const { name, short, value, words } = option;
+    const choice = words === undefined ? '' : `[=${words.map(italic).join('|')}]`;
+    const flag = `${short === undefined ? '' : `${bold(`-${short}`)}, `}${bold(`--${name}`)}${choice}`;
     const term =
       value === undefined ? (option.default === true ? `${flag}${bold('=false')}` : flag) : `${flag} ${italic(value)}`;
     return [

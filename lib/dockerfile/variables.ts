@@ -1,4 +1,4 @@
-import { formatPlatform, type Platform } from '../spec/index.js';
+import { formatPlatform, normalPlatform, type Platform } from '../spec/index.js';
 import type { Dockerfile } from './instructions.js';
 import { expand, type Environment } from './lexer.js';
 import { inInstruction } from './problem.js';
@@ -36,7 +36,7 @@ export function unusedArgs({ globalArgs, stages }: Dockerfile, buildArgs: Iterab
 
 /** The platform variables, overridden by build args of the same name. */
 function platformVariables(dockerfile: Dockerfile, inputs: BuildInputs): Map<string, string> {
-  const { buildPlatform: build, targetPlatform: target } = inputs;
+  const [build, target] = [normalPlatform(inputs.buildPlatform), normalPlatform(inputs.targetPlatform)];
   const variables = new Map([
     ['BUILDPLATFORM', formatPlatform(build)],
     ['BUILDOS', build.os],

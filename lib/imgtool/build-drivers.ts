@@ -1,5 +1,5 @@
 import type { BuildContextDeps } from '../operations/build-context/index.js';
-import type { RemoteBuildDeps } from '../operations/build-remote/index.js';
+import type { RemoteChangeDeps } from '../operations/mutate-remote/index.js';
 import type { HttpClient } from '../http/index.js';
 import { clientOptions } from './client-options.js';
 import type { Settings } from './settings.js';
@@ -35,14 +35,18 @@ export function buildDrivers(settings: Settings): BuildContextDeps & { close(): 
   };
 }
 
-/** What building without a store needs besides transports. */
-export function remoteBuildDrivers(): Pick<RemoteBuildDeps, 'createIndexer' | 'openLayers' | 'createLayerBuilder'> {
+/** What building and changing images without a store needs besides transports. */
+export function remoteBuildDrivers(): Pick<
+  RemoteChangeDeps,
+  'createIndexer' | 'openLayers' | 'createLayerBuilder' | 'packFileTree'
+> {
   return {
     createIndexer: async () => (await import('../layer/index.js')).createLayerIndexer(),
     openLayers: async (layers) => {
       const { LayerIndex, LayeredTree } = await import('../layer/index.js');
       return new LayeredTree(layers.map(({ index, data }) => ({ index: new LayerIndex(index), data })));
     },
+    packFileTree: async (tree, output) => (await import('../layer/index.js')).packFileTree(tree, output),
     createLayerBuilder: async (base) => (await import('../layer/index.js')).createLayerBuilder(base),
   };
 }

@@ -14,14 +14,19 @@ export interface BuildOutput {
   readonly type: 'image' | 'oci' | 'docker' | 'tar' | 'local';
   /** Undefined for `image`. */
   readonly path: string | undefined;
+  /** An OCI layout in a directory, not in an archive. */
+  readonly isLayout: boolean;
 }
 
 const TYPES = ['image', 'oci', 'docker', 'tar', 'local'] as const;
 
-/** `type=oci|docker|tar|local,dest=PATH`, or a path alone: a directory for the files. Throws UsageError. */
+/**
+ * `type=oci|docker|tar|local,dest=PATH`, with `tar=false` a layout of type oci is a directory; or a path alone: a directory for the
+ * files. Throws UsageError.
+ */
 export function parseOutput(text: string): BuildOutput {
-  if (text !== '' && !text.includes('=')) return { type: 'local', path: text };
-  const fields = parseFields('--output', text, ['type', 'dest', 'name', 'push']);
+  if (text !== '' && !text.includes('=')) return { type: 'local', path: text, isLayout: false };
+  const fields = parseFields('--output', text, ['type', 'dest', 'name', 'push', 'tar']);
   const type = TYPES.find((name) => name === fields.get('type'));
   if (type === undefined)
     throw new UsageError(`--output has no type ${JSON.stringify(fields.get('type') ?? '')}`, {
@@ -32,7 +37,44 @@ export function parseOutput(text: string): BuildOutput {
     throw new UsageError(`--output type=${type} has no dest`, { hint: `write --output type=${type},dest=PATH` });
   if (fields.has('name') || fields.has('push'))
     throw new UsageError('--output takes no name and no push', { hint: 'use --tag and --push' });
-  return { type, path };
+  const tar = fields.get('tar');
+  if (tar !== undefined && (type !== 'oci' || (tar !== 'true' && tar !== 'false')))
+    throw new UsageError('--output takes tar=true or tar=false, for type=oci', {
+      hint: 'write --output type=oci,tar=false,dest=DIRECTORY',
+    });
+  return { type, path, isLayout: tar === 'false' };
+}
+
+/** Throws UsageError for an output that holds one platform only. */
+export function checkHoldsIndex(outputs: readonly BuildOutput[]): void {
+  const single = outputs.find(({ type }) => type !== 'image' && type !== 'oci');
+  if (single === undefined) return;
+  throw new UsageError(`--output type=${single.type} holds one platform only`, {
+    hint: 'use type=oci or --push, or give one --platform',
+  });
+}
+
+/**
+ * Where the result of a build goes, when it goes to registries, layouts and archives only: `docker://REF`, …; undefined: it is to be
+ * in the store.
+ */
+export function destinationsOf(
+  { references }: Pick<BuildRequest, 'references'>,
+  { outputs, push: isPushed }: { readonly outputs: readonly BuildOutput[]; readonly push: boolean },
+): string[] | undefined {
+  const names = references.map(formatReference);
+  const pushed = isPushed ? names.map((name) => `docker://${name}`) : [];
+  const all = [...pushed, ...outputs.map((output) => archiveOf(output, names[0]))];
+  return all.length > 0 && all.every((destination) => destination !== undefined) ? all : undefined;
+}
+
+/** An archive or layout as a destination, with the image's name; undefined for other outputs. */
+function archiveOf({ type, path, isLayout }: BuildOutput, name: string | undefined): string | undefined {
+  if (type === 'oci') {
+    const tag = name === undefined ? '' : `:${/:([^:/]+)$/.exec(name)?.[1] ?? 'latest'}`;
+    return `${isLayout ? 'oci' : 'oci-archive'}:${path}${tag}`;
+  }
+  return type === 'docker' ? `docker-archive:${path}${name === undefined ? '' : `:${name}`}` : undefined;
 }
 
 /** Writes a built image to its outputs. Throws what copying, exporting and writing throw. */
@@ -41,14 +83,12 @@ export async function writeOutputs(
   result: BuildResult,
   { outputs, signal }: { readonly outputs: readonly BuildOutput[]; readonly signal: AbortSignal },
 ): Promise<void> {
-  for (const { type, path } of outputs) {
-    if (type === 'image' || path === undefined) continue;
-    if (type === 'oci' || type === 'docker') {
-      // A name with a tag is what the archive calls the image.
-      const name = result.names[0];
-      const tag = name === undefined ? '' : `:${type === 'docker' ? name : (/:([^:/]+)$/.exec(name)?.[1] ?? 'latest')}`;
-      await copy(drivers, `store:${result.id}`, [`${type}-archive:${path}${tag}`], { signal });
-    } else await writeFiles(drivers, result, { type, path, signal });
+  for (const output of outputs) {
+    const { type, path } = output;
+    const archive = archiveOf(output, result.names[0]);
+    if (archive !== undefined) await copy(drivers, `store:${result.id}`, [archive], { signal });
+    else if ((type === 'tar' || type === 'local') && path !== undefined)
+      await writeFiles(drivers, result, { type, path, signal });
   }
 }
 
@@ -87,5 +127,47 @@ export async function pushNames(
   for (const reference of references) {
     const to = formatReference(reference);
     await push(drivers, to, { to, signal });
+  }
+}
+
+/** Writes an index of the store to its outputs and pushes it to its names. Throws as copying and pushing do. */
+export async function deliverIndex(
+  drivers: Drivers,
+  result: BuildResult,
+  {
+    request,
+    outputs,
+    isPushed,
+  }: { readonly request: BuildRequest; readonly outputs: readonly BuildOutput[]; readonly isPushed: boolean },
+): Promise<void> {
+  const { references, signal } = request;
+  const archives = destinationsOf(request, { outputs: outputs.filter(({ type }) => type !== 'image'), push: false });
+  const local = await drivers.local();
+  const { deliverImage, openStoreIndex } = await import('../operations/copy/index.js');
+  if (archives !== undefined) {
+    const source = await openStoreIndex({ ...local, ...drivers.lazyRemote() }, result.digest, { signal });
+    try {
+      await deliverImage(await drivers.transports(), source, { destinations: archives, signal });
+    } finally {
+      await source.close();
+    }
+  }
+  for (const reference of isPushed ? references : []) {
+    const remote = await drivers.remote(reference);
+    const { pushImage } = await import('../operations/push/index.js');
+    const { publishManifest } = await import('../operations/registry/index.js');
+    for (const { id, digest } of result.images ?? []) {
+      const record = (await local.metadata.images.ofImage(id)).find(({ manifest }) => manifest.digest === digest)!;
+      const { host, repository } = reference;
+      const to = {
+        record,
+        reference: { host, repository, digest },
+        tags: [],
+        format: undefined,
+        compression: undefined,
+      };
+      await pushImage({ ...local, ...remote }, { ...to, signal });
+    }
+    await publishManifest(remote, reference, { bytes: await local.content.read(result.digest), signal });
   }
 }

@@ -22,7 +22,8 @@ import type {
 import type { CopyTotals } from '../rootfs/index.js';
 import type { SpaceReport, StoreRoot } from '../snapshot/index.js';
 import type { LoadOptions, SaveOptions } from './archives.js';
-import type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
+import type { BuildCheck, BuiltImage } from './build.js';
+import type { BuildOptions } from './build-request.js';
 import type { Stoppable } from './common.js';
 import type { ListContainersOptions, ListedContainer } from './container-list.js';
 import type {

@@ -10,7 +10,8 @@ export * from './split-credentials.js';
 export * from './tag-limits.js';
 export type { HostSettings, ImgtoolOptions } from './settings.js';
 export type { SaveOptions, LoadOptions } from './archives.js';
-export type { BuildCheck, BuildOptions, BuiltImage } from './build.js';
+export type { BuildCheck, BuiltImage } from './build.js';
+export type { BuildOptions } from './build-request.js';
 export type { Stoppable } from './common.js';
 export type { ListContainersOptions, ListedContainer } from './container-list.js';
 export type {

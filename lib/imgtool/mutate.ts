@@ -1,15 +1,29 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import type { ChangedImage, ImageChangeRequest } from '../operations/index.js';
+import type { ChangedImage, ImageChangeRequest, RemoteChangeRequest } from '../operations/index.js';
 import { parseReference } from '../spec/index.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
-import { RESERVING, signalOf, sourceDateEpoch, STOPPABLE, type BuildReserving, type Stoppable } from './common.js';
+import {
+  FOR_PLATFORM,
+  platformOf,
+  RESERVING,
+  signalOf,
+  sourceDateEpoch,
+  STOPPABLE,
+  type BuildReserving,
+  type ForPlatform,
+  type Stoppable,
+} from './common.js';
 import type { Drivers } from './drivers.js';
 import { openFile } from './files.js';
+import { remoteDeps } from './remote-build.js';
 
-export interface ChangeOptions extends Stoppable, BuildReserving {
-  /** Name of the new image. Default: it has an ID only. */
+export interface ChangeOptions extends Stoppable, BuildReserving, ForPlatform {
+  /**
+   * Name of the new image; default: it has an ID only. Of an image `docker://REF`, `oci:DIR[:TAG]`, …: where the new one goes, in
+   * the same form; needed then.
+   */
   readonly tag?: string | undefined;
   /** Comment for the history. */
   readonly message?: string | undefined;
@@ -19,9 +33,9 @@ export interface ChangeOptions extends Stoppable, BuildReserving {
 }
 
 export interface RebaseOptions extends ChangeOptions {
-  /** Image of the store that becomes the base. */
+  /** Image that becomes the base. */
   readonly onto: string;
-  /** Image of the store that is the base now. Default: the one that shares most layers. */
+  /** Image that is the base now. Default: the one of the store that shares most layers. */
   readonly from?: string | undefined;
 }
 
@@ -29,7 +43,7 @@ export interface RebaseOptions extends ChangeOptions {
 export type AppendedTar = string | { readonly name: string; readonly open: () => Readable | Promise<Readable> };
 
 const CHANGE: OptionKinds<ChangeOptions> = {
-  ...{ ...STOPPABLE, ...RESERVING },
+  ...{ ...STOPPABLE, ...RESERVING, ...FOR_PLATFORM },
   ...{ tag: 'text', message: 'text', author: 'text', changes: 'texts' },
 };
 const REBASE: OptionKinds<RebaseOptions> = { ...CHANGE, onto: 'text', from: 'text' };
@@ -40,6 +54,9 @@ export async function mutateImage(drivers: Drivers, image: string, given: Change
   if ((options.changes ?? []).length === 0 && options.author === undefined) {
     throw new UsageError('nothing is to be changed', { hint: `say what: --change 'CMD ["serve"]'` });
   }
+  const remote = remoteRequest(drivers, image, options);
+  if (remote !== undefined)
+    return (await import('../operations/mutate-remote/index.js')).configRemoteImage(await remoteDeps(drivers), remote);
   const operations = await import('../operations/mutate/index.js');
   return operations.mutateImage(await drivers.local(), requestOf(drivers, image, options));
 }
@@ -60,6 +77,12 @@ export async function appendToImage(
       ? { name: basename(file), open: () => openFile(file) }
       : { name: file.name, open: () => Promise.resolve(file.open()) },
   );
+  const remote = remoteRequest(drivers, image, options);
+  if (remote !== undefined)
+    return (await import('../operations/mutate-remote/index.js')).appendToRemoteImage(await remoteDeps(drivers), {
+      ...remote,
+      tars,
+    });
   const operations = await import('../operations/mutate/index.js');
   const request = { ...requestOf(drivers, image, options), tars };
   return operations.appendToImage(await drivers.local(), request);
@@ -68,6 +91,9 @@ export async function appendToImage(
 export async function flattenImage(drivers: Drivers, image: string, given: ChangeOptions): Promise<ChangedImage> {
   checkText('flatten', 'the image', image);
   const options = checkOptions('flatten', given, CHANGE);
+  const remote = remoteRequest(drivers, image, options);
+  if (remote !== undefined)
+    return (await import('../operations/mutate-remote/index.js')).flattenRemoteImage(await remoteDeps(drivers), remote);
   const operations = await import('../operations/mutate/index.js');
   return operations.flattenImage(await drivers.local(), requestOf(drivers, image, options));
 }
@@ -76,6 +102,17 @@ export async function rebaseImage(drivers: Drivers, image: string, given: Rebase
   checkText('rebase', 'the image', image);
   const options = checkOptions('rebase', given, REBASE);
   checkText('rebase', 'the option onto', options.onto);
+  const remote = remoteRequest(drivers, image, options);
+  if (remote !== undefined) {
+    const { onto, from } = options;
+    if (from === undefined)
+      throw new UsageError('the base that the image has now is not named', { hint: 'name it with --from REF' });
+    return (await import('../operations/mutate-remote/index.js')).rebaseRemoteImage(await remoteDeps(drivers), {
+      ...remote,
+      onto,
+      from,
+    });
+  }
   const operations = await import('../operations/mutate/index.js');
   const request = { ...requestOf(drivers, image, options), onto: options.onto, from: options.from };
   return operations.rebaseImage(await drivers.local(), request);
@@ -95,5 +132,32 @@ function requestOf(drivers: Drivers, image: string, options: ChangeOptions): Ima
     sourceDateEpoch: sourceDateEpoch(drivers.settings.env),
     reserveBytes: bytesOf(options.reserve, undefined),
     signal: signalOf(options),
+  };
+}
+
+/** Images that are in no store. */
+const ELSEWHERE = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive):[^/]*\/)/;
+
+/** The request for an image that is not in the store; undefined: it is. Throws UsageError. */
+function remoteRequest(drivers: Drivers, image: string, options: ChangeOptions): RemoteChangeRequest | undefined {
+  const { tag } = options;
+  const [isElsewhere, goesElsewhere] = [ELSEWHERE.test(image), tag !== undefined && ELSEWHERE.test(tag)];
+  if (!isElsewhere && !goesElsewhere) {
+    if (options.platform === undefined) return undefined;
+    throw new UsageError('an image of the store has one platform', { hint: 'leave out --platform' });
+  }
+  if (!isElsewhere)
+    throw new UsageError(`${image} is in the store, but the new image is to be elsewhere`, {
+      hint: 'write docker://REF for an image at a registry; or give the new image a name and push it',
+    });
+  if (tag === undefined || !goesElsewhere)
+    throw new UsageError('the new image has no place to go to', {
+      hint: 'name one with --tag: docker://REF, oci:./DIR[:TAG] or oci-archive:./FILE[:TAG]; or pull the image first',
+    });
+  const { message, author, changes = [] } = options;
+  const epoch = sourceDateEpoch(drivers.settings.env);
+  return {
+    ...{ image, destination: tag, message, author, changes, sourceDateEpoch: epoch, signal: signalOf(options) },
+    ...platformOf(options),
   };
 }

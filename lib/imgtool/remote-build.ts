@@ -1,65 +1,46 @@
 import { lstatSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ImgtoolError } from '../errors.js';
+import type { BuildRequest, BuildResult, BuildSources, RemoteChangeDeps } from '../operations/index.js';
 import type {
-  BuildRequest,
-  BuildResult,
-  BuildSources,
-  RemoteBuildDeps,
-  RemoteBuildResult,
-} from '../operations/index.js';
-import type { RemoteCache } from '../operations/build-remote/index.js';
-import { formatReference, parseReference } from '../spec/index.js';
+  CacheMountArtifacts,
+  CacheMountDeps,
+  RemoteCache,
+  RemoteImageOrder,
+} from '../operations/build-remote/index.js';
+import { parseReference } from '../spec/index.js';
 import { homeDirectory } from '../util/index.js';
 import { remoteBuildDrivers } from './build-drivers.js';
-import type { BuildOutput } from './build-outputs.js';
+import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
 
-/**
- * Where the result of a build goes, when it goes to registries, layouts and archives only: `docker://REF`, …; undefined: it is to be
- * in the store.
- */
-export function remoteDestinations(
-  request: Pick<BuildRequest, 'references'>,
-  { outputs, push }: { readonly outputs: readonly BuildOutput[]; readonly push: boolean },
-): string[] | undefined {
-  const pushed = push ? request.references.map((reference) => `docker://${formatReference(reference)}`) : [];
-  const [name] = request.references.map(formatReference);
-  const written = outputs.map(({ type, path }) => {
-    if (type === 'oci')
-      return `oci-archive:${path}${name === undefined ? '' : `:${/:([^:/]+)$/.exec(name)?.[1] ?? 'latest'}`}`;
-    return type === 'docker' ? `docker-archive:${path}${name === undefined ? '' : `:${name}`}` : undefined;
-  });
-  const all = [...pushed, ...written];
-  return all.length > 0 && all.every((destination) => destination !== undefined) ? all : undefined;
-}
-
-/** Whether a build can do without a store, because there is none that it could use. */
-export async function lacksStore(drivers: Drivers): Promise<boolean> {
+/** Whether there is no store that a build could use. */
+async function lacksStore(drivers: Drivers): Promise<boolean> {
   return process.geteuid!() !== 0 || (await drivers.localIfThere()) === undefined;
 }
 
 /**
- * Builds without a store. Resolves with undefined when a stage that is needed has a RUN, or layers are to be squashed. Throws as
+ * Builds without a store, when the remote cache has all steps or there is no store to be used. Resolves with undefined when it
+ * cannot be: a step that the cache lacks has a RUN, layers are to be squashed, or bases may only be those of the store. Throws as
  * `buildWithoutStore`.
  */
 export async function buildRemote(
   drivers: Drivers,
   sources: BuildSources,
   {
-    request,
+    orders,
     destinations,
-    cache,
   }: {
-    readonly request: BuildRequest;
+    readonly orders: readonly (RemoteImageOrder & { readonly request: Pick<BuildRequest, 'pull'> })[];
     readonly destinations: readonly string[];
-    readonly cache: RemoteCache | undefined;
   },
-): Promise<RemoteBuildResult | undefined> {
+): Promise<BuildResult | undefined> {
+  if (orders.some(({ request }) => request.pull === 'never')) return undefined;
+  const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
+  if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
   const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');
-  if (!canBuildWithoutStore(request, sources.names)) return undefined;
-  const deps = await remoteDeps(drivers);
-  return buildWithoutStore(deps, sources, { request: { ...request, destinations }, cache });
+  if (!orders.every(({ request }, i) => canBuildWithoutStore(request, sources.names, found[i]))) return undefined;
+  return buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
 }
 
 /** The user's cache directory for imgtool; undefined: there is none that only this user can write. */
@@ -93,11 +74,9 @@ export async function openRemoteCache(
   sources: BuildSources,
   {
     request,
-    destinations,
     repositories,
   }: {
     readonly request: BuildRequest;
-    readonly destinations: readonly string[] | undefined;
     readonly repositories: CacheRepositories;
   },
 ): Promise<RemoteCache | undefined> {
@@ -105,7 +84,7 @@ export async function openRemoteCache(
   if (from!.length + to!.length === 0) return undefined;
   const { RemoteCache } = await import('../operations/build-remote/index.js');
   const cache = new RemoteCache(await remoteDeps(drivers), sources, {
-    request: { ...request, destinations: destinations ?? [] },
+    request,
     options: { from: from!, to: to!, ttlMs: request.cacheTtlMs },
   });
   try {
@@ -120,6 +99,24 @@ export async function openRemoteCache(
   }
 }
 
+/** Keeps cache mounts at the repositories; to be closed. Throws InvalidReferenceError. */
+export async function openCacheMounts(
+  drivers: Drivers,
+  deps: Omit<CacheMountDeps, 'temporaryDirectory'>,
+  { repositories, signal }: { readonly repositories: CacheRepositories; readonly signal: AbortSignal },
+): Promise<CacheMountArtifacts> {
+  const { CacheMountArtifacts } = await import('../operations/build-remote/index.js');
+  const temporaryDirectory = spoolDirectory(drivers.settings.env);
+  return new CacheMountArtifacts(
+    { ...deps, temporaryDirectory },
+    {
+      from: repositories.from.map((name) => parseReference(name)),
+      to: repositories.to.map((name) => parseReference(name)),
+      signal,
+    },
+  );
+}
+
 /** Keeps the steps of an image that was built in the store. Throws AbortError. */
 export async function keepSteps(
   drivers: Drivers,
@@ -128,7 +125,11 @@ export async function keepSteps(
     result,
     request,
     isPushed,
-  }: { readonly result: BuildResult; readonly request: BuildRequest; readonly isPushed: boolean },
+  }: {
+    readonly result: Pick<BuildResult, 'id' | 'digest'>;
+    readonly request: BuildRequest;
+    readonly isPushed: boolean;
+  },
 ): Promise<void> {
   const { signal } = request;
   const [deps, { openSource }] = await Promise.all([drivers.local(), drivers.transports()]);
@@ -153,7 +154,8 @@ export async function keepSteps(
   }
 }
 
-async function remoteDeps(drivers: Drivers): Promise<RemoteBuildDeps> {
+/** What working without a store needs. */
+export async function remoteDeps(drivers: Drivers): Promise<RemoteChangeDeps> {
   return {
     ...(await drivers.transports()),
     ...remoteBuildDrivers(),

@@ -17,6 +17,7 @@ export * from './images/index.js';
 export * from './layers/index.js';
 export * from './maintain/index.js';
 export * from './mutate/index.js';
+export type * from './mutate-remote/index.js';
 export * from './pull/index.js';
 export * from './push/index.js';
 export * from './registry/index.js';

@@ -123,7 +123,7 @@ function checkFormat(
       throw format.kind === 'foreign'
         ? new ContainerStartError(`${what} is a program for ${format.architecture}, which this machine cannot run`, {
             exitCode: 126,
-            hint: 'pull the image for this machine, or install qemu-user-static',
+            hint: 'use an image for this machine, or install qemu-user-static, which registers emulators (binfmt_misc)',
           })
         : new ContainerStartError(`${what} is neither a binary nor a script that starts with #!`, { exitCode: 126 });
     }

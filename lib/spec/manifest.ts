@@ -1,5 +1,6 @@
 import { InvalidManifestError, UnsupportedMediaTypeError } from '../errors.js';
-import { parseDescriptor, type Descriptor } from './descriptor.js';
+import { parseDescriptor, type Descriptor, type RawManifest } from './descriptor.js';
+import { digestOf } from './digest.js';
 import { listOf, membersOf, recordOf, text } from './json-checks.js';
 import { parseJson } from './parse-json.js';
 import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
@@ -79,6 +80,12 @@ export function parseManifest(bytes: Uint8Array, contentType: string, where: str
     config: parseDescriptor(fields.config, `${where} config`, { isTypeOptional: true }),
     layers: parseDescriptors(fields.layers, `${where} layers`, MAX_LAYERS),
   };
+}
+
+/** Writes a manifest or index. */
+export function rawManifest(document: { readonly mediaType: string; readonly [member: string]: unknown }): RawManifest {
+  const bytes = Buffer.from(JSON.stringify(document));
+  return { bytes, descriptor: { mediaType: document.mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 
 function agreedMediaType(fields: Record<string, unknown>, served: string, where: string): string {

@@ -59,6 +59,12 @@ export function parsePlatform(input: string): Platform {
   return variant === undefined ? { os, architecture: arch } : { os, architecture: arch, variant };
 }
 
+/** The platform as BuildKit and containerd write it in images and variables: without the variant v8 of arm64. */
+export function normalPlatform(platform: Platform): Platform {
+  const { variant, ...rest } = platform;
+  return platform.architecture === 'arm64' && (variant === 'v8' || variant === '8') ? rest : platform;
+}
+
 /** Formats a platform as `os/arch[/variant]`. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform;

@@ -79,6 +79,8 @@ describe('build with a remote cache', () => {
   it('what changed is built, what is before it is taken, stages that are not needed are left out', async () => {
     writeFileSync(join(context, 'last'), 'three');
     const root = btrfsDirectory('cache-c');
+    // There is a store, which the image is to be in.
+    await imgtool(root, 'pull', `${proxy.host}/base:1`);
     const id = await build(root, 'app:2', '--cache-from', cache(), '--cache-to', cache());
     const mountOf = async (store: string, image: string): Promise<string> => {
       await imgtool(store, 'create', image, '--name', 'look');
@@ -96,6 +98,40 @@ describe('build with a remote cache', () => {
     proxy.requests.length = 0;
     expect(await build(join(base, 'cold'), 'app:3', '--cache-from', cache())).to.equal(id);
     expect(asked('HEAD', '/manifests/ic-').every(({ status }) => status === 200)).to.equal(true);
+  });
+
+  it('steps with RUN that are kept need neither root nor a store: only what comes after is built', async () => {
+    writeFileSync(join(context, 'last'), 'four');
+    const cold = join(base, 'cold');
+    const id = await build(cold, 'app:6', '--cache-from', cache());
+    expect(existsSync(cold)).to.equal(false);
+    const root = btrfsDirectory('cache-g');
+    expect(await imgtool(root, 'pull', `${proxy.host}/app:6`)).to.equal(id);
+    await imgtool(root, 'create', id, '--name', 'look');
+    const files = await imgtool(root, 'mount', 'look');
+    expect(readFileSync(join(files, 'work/last'), 'utf8')).to.equal('four');
+    await imgtool(root, 'pull', `${proxy.host}/app:2`);
+    await imgtool(root, 'create', `${proxy.host}/app:2`, '--name', 'old');
+    const old = await imgtool(root, 'mount', 'old');
+    for (const path of ['random', 'helped'])
+      expect(readFileSync(join(files, path)).equals(readFileSync(join(old, path))), path).to.equal(true);
+  });
+
+  it('what is older than --cache-ttl is built again and kept in its place', async () => {
+    const repository = `${proxy.host}/old`;
+    const file = join(base, 'Dockerfile-ttl');
+    writeFileSync(file, `FROM ${proxy.host}/base:1\nRUN /bin/busybox head -c 16 /dev/urandom > /random\n`);
+    const aged = (ttl: string): Promise<string> =>
+      imgtool(
+        btrfsDirectory('cache-h'),
+        ...['build', '-f', file, '-t', `${proxy.host}/aged:1`, '--push', '--cache-ttl', ttl],
+        ...['--cache-from', repository, '--cache-to', repository, context],
+      );
+    const first = await aged('1h');
+    expect(await aged('1h')).to.equal(first);
+    const second = await aged('1s');
+    expect(second).not.to.equal(first);
+    expect(await aged('1h')).to.equal(second);
   });
 
   it('a registry that does not answer is a remark', async () => {

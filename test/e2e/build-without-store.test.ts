@@ -195,6 +195,56 @@ describe('build without a store, as a user without rights', () => {
     expect(sent, 'the layer of COPY and the config').to.be.below(5000);
   });
 
+  it('takes the steps before the first change from the remote cache, without fetching or sending their layers', async () => {
+    const file = dockerfile(`FROM ${proxy.host}/base:1\nCOPY app /x/app/\nCOPY f /x/app/conf/\n`);
+    const cached = (tag: string, ...args: readonly string[]): ReturnType<typeof asyncBuild> =>
+      asyncBuild('-f', file, '-t', `${proxy.host}/${tag}`, '--push', ...args);
+    const cache = ['--cache-from', `${proxy.host}/cache`, '--cache-to', `${proxy.host}/cache`];
+    const layersOf = async (tag: string): Promise<readonly string[]> => {
+      const { layers } = JSON.parse(
+        await imgtool(join(base, 'none'), 'manifest', 'get', `docker://${proxy.host}/${tag}`),
+      ) as {
+        layers: { digest: string }[];
+      };
+      return layers.map(({ digest }) => digest);
+    };
+    const moved = (digest: string): string[] =>
+      proxy.requests
+        .filter(({ method, path }) =>
+          method === 'GET'
+            ? path.endsWith(digest)
+            : path.includes(encodeURIComponent(digest)) && !path.includes('mount='),
+        )
+        .map(({ method, path }) => `${method} ${path}`);
+    const first = await cached('part:1', ...cache);
+    expect([first.stderr, first.status]).to.deep.equal(['', 0]);
+    writeFileSync(join(context, 'f'), 'changed');
+    proxy.requests.length = 0;
+    const second = await cached('other:1', ...cache);
+    expect([second.stderr, second.status]).to.deep.equal(['', 0]);
+    const [before, after] = [await layersOf('part:1'), await layersOf('other:1')];
+    expect(after.slice(0, -1)).to.deep.equal(before.slice(0, -1));
+    expect(after.at(-1)).not.to.equal(before.at(-1));
+    const copied = before.at(-2)!;
+    expect(moved(copied)).to.deep.equal([]);
+    // The file system of the step below it was known: the same digest as from scratch.
+    expect((await cached('none:1')).stdout).to.equal(second.stdout);
+    expect(await layersOf('none:1')).to.deep.equal(after);
+    // A machine that never saw the layer reads it once, as those of the base.
+    await rm(join(base, 'home/.cache'), { recursive: true, force: true });
+    writeFileSync(join(context, 'f'), 'content');
+    proxy.requests.length = 0;
+    expect((await cached('cold:1', ...cache)).stdout).to.equal(first.stdout);
+    expect(moved(copied), 'all steps are kept').to.deep.equal([]);
+    writeFileSync(join(context, 'f'), 'other');
+    proxy.requests.length = 0;
+    const last = await cached('cold:2', ...cache);
+    expect([last.stderr, last.status]).to.deep.equal(['', 0]);
+    expect(moved(copied)).to.have.lengthOf(1);
+    writeFileSync(join(context, 'f'), 'content');
+    utimesSync(join(context, 'f'), 1.6e9, 1.6e9);
+  });
+
   it('writes archives', () => {
     const file = dockerfile(`FROM ${served.host}/base:1\nCOPY f /x/\n`);
     for (const type of ['oci', 'docker']) {

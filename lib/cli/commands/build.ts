@@ -13,12 +13,16 @@ export const build: CommandTable = {
   summary: 'build an image from a Dockerfile',
   description:
     'Each step is a snapshot, and is taken from the cache if its instruction, its files and the steps before are the same. ' +
-    'Prints the image ID. CONTEXT is a directory, a tar, the URL of one, a git repository, or - for a tar on standard ' +
+    'Prints the image ID; of several platforms, the digest of their index. CONTEXT is a directory, a tar, the URL of one, a git repository, or - for a tar on standard ' +
     'input. With SOURCE_DATE_EPOCH set, the same files give the same image everywhere.',
   arguments: [{ name: 'CONTEXT', summary: 'the files that COPY takes', optional: true, completes: 'directory' }],
   options: [...BUILD_OPTIONS, ...KANIKO_OPTIONS],
   examples: [
     { command: 'imgtool build -t localhost:5000/app:2 --push .', does: 'build and push' },
+    {
+      command: 'imgtool build --platform linux/amd64,linux/arm64 -t localhost:5000/app:2 --push .',
+      does: 'build for two platforms and push their index',
+    },
     { command: 'imgtool build --target test --build-arg VERSION=2 .', does: 'build a stage with an argument' },
     { command: 'imgtool build --secret id=npmrc,src=$HOME/.npmrc -t app .', does: 'with a secret that no layer holds' },
   ],
@@ -75,12 +79,14 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     ssh: options.list('ssh'),
     labels: options.list('label'),
     annotations: options.list('annotation'),
-    platform: options.text('platform'),
+    platforms: options.list('platform'),
     noCache: noCache || (filter.length > 0 ? filter : false),
     cacheTtl: options.text('cache-ttl'),
     cacheFrom: [...options.list('cache-from'), ...options.list('cache-repo')],
     cacheTo: [...options.list('cache-to'), ...options.list('cache-repo')],
-    pull: options.flag('pull') ? 'always' : 'missing',
+    cacheMounts: options.flag('cache-mounts'),
+    // Alone it is true.
+    pull: (options.word('pull') ?? (options.flag('pull') ? 'always' : 'missing')) as BuildOptions['pull'],
     jobs: options.number('jobs'),
     network: network === 'none' ? 'none' : 'host',
     addHosts: options.list('add-host'),
@@ -108,7 +114,8 @@ async function writeFiles({ options }: CommandContext, result: BuiltImage): Prom
   await writeResult(options.text('iidfile'), result.id);
   await writeResult(options.text('digest-file'), result.digest);
   const metadata = {
-    'containerimage.config.digest': result.id,
+    // An index has no config.
+    ...(result.images === undefined ? { 'containerimage.config.digest': result.id } : {}),
     'containerimage.digest': result.digest,
     ...(result.names.length === 0 ? {} : { 'image.name': result.names.join(',') }),
   };

@@ -6,13 +6,27 @@ import type { OptionSpec } from '../options/option.js';
 import { CHANGE } from '../options/common.js';
 import { BUILD_RESERVE } from '../options/reserve.js';
 
-const IMAGE = { name: 'IMAGE', summary: 'name, ID or unique ID prefix', completes: 'image' } as const;
+const IMAGE = {
+  name: 'IMAGE',
+  summary: 'name, ID or unique ID prefix; or docker://REF, oci:PATH, oci-archive:PATH: no store is used then',
+  completes: 'image',
+} as const;
 
 const OPTIONS: readonly OptionSpec[] = [
-  { name: 'tag', short: 't', value: 'REF', summary: 'name of the new image; default: none, only an ID' },
+  {
+    name: 'tag',
+    short: 't',
+    value: 'REF',
+    summary: 'name of the new image, default: none, only an ID; docker://REF, oci:PATH for an IMAGE elsewhere',
+  },
   { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
   { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
   CHANGE,
+  {
+    name: 'platform',
+    value: 'OS/ARCH[/VARIANT]',
+    summary: 'image to take from an index elsewhere; default: that of this machine',
+  },
   BUILD_RESERVE,
 ];
 
@@ -138,11 +152,12 @@ export const rebase: CommandTable = {
     'checked. Prints the image ID.',
   arguments: [IMAGE],
   options: [
-    { name: 'onto', value: 'REF', summary: 'new base image, in the store' },
+    { name: 'onto', aliases: ['new-base'], value: 'REF', summary: 'new base image, where IMAGE is' },
     {
       name: 'from',
+      aliases: ['old-base'],
       value: 'REF',
-      summary: 'old base image, in the store; default: the image that shares most layers with it',
+      summary: 'old base image, where IMAGE is; default: the image of the store that shares most layers with it',
     },
     ...OPTIONS,
   ],
@@ -186,6 +201,7 @@ function changeOptions({ options, signal }: CommandContext): ChangeOptions {
     message: options.text('message'),
     author: options.text('author'),
     changes: options.list('change'),
+    platform: options.text('platform'),
     reserve: options.number('reserve'),
     signal,
   };

@@ -33,7 +33,12 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'label', value: 'K=V', repeat: true, summary: 'label of the image' },
   { name: 'annotation', value: 'K=V', repeat: true, summary: 'annotation of the manifest' },
-  { name: 'platform', value: 'OS/ARCH[/VARIANT]', summary: 'platform to build for; default: that of this machine' },
+  {
+    name: 'platform',
+    value: 'OS/ARCH[/VARIANT]',
+    repeat: true,
+    summary: 'platform to build for; several, between commas too, give an index; default: that of this machine',
+  },
   { name: 'no-cache', default: false, summary: 'run every step again' },
   { name: 'no-cache-filter', value: 'STAGE', repeat: true, summary: 'run the steps of this stage again' },
   {
@@ -43,8 +48,14 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     summary: 'take steps that another machine kept in this repository',
   },
   { name: 'cache-to', value: 'REPO', repeat: true, summary: 'keep the steps of this build in this repository' },
+  { name: 'cache-mounts', default: false, summary: 'take cache mounts from --cache-from and keep them in --cache-to' },
   { name: 'cache-ttl', value: 'AGE', summary: 'run steps again that were built longer ago, such as 24h' },
-  { name: 'pull', default: false, summary: 'ask the registries for newer base images' },
+  {
+    name: 'pull',
+    words: ['always', 'missing', 'newer', 'never'],
+    default: 'missing',
+    summary: 'when base images are fetched; alone: always',
+  },
   { name: 'squash', default: false, summary: 'one layer for all steps' },
   { name: 'jobs', value: 'N', parse: wholeNumber(1), summary: 'steps to run at the same time; default: 4' },
   {
@@ -69,7 +80,8 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     short: 'o',
     value: 'SPEC',
     repeat: true,
-    summary: 'also write the result: type=oci|docker|tar|local,dest=PATH; a PATH alone is a directory of its files',
+    summary:
+      'also write the result: type=oci|docker|tar|local,dest=PATH; type=oci,tar=false is a layout; a PATH alone is a directory of its files',
   },
   { name: 'push', default: false, summary: 'push the image to each of its names' },
   { name: 'iidfile', value: 'FILE', summary: 'write the image ID to a file' },

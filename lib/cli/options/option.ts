@@ -15,6 +15,8 @@ export interface OptionSpec extends Completable {
   /** Name of the value in help (`DIR`); an option without takes none and is true or false. */
   readonly value?: string;
   readonly default?: OptionValue;
+  /** Texts that an option without a value takes besides true and false: `--pull=never`. */
+  readonly words?: readonly string[];
   readonly summary: string;
   /** May be given several times; the value is a list. */
   readonly repeat?: boolean;
@@ -57,14 +59,16 @@ export function configPathsOf(option: OptionSpec, commands: readonly (readonly s
 
 /** The flag as help and docs show it: `-q, --quiet`, `--root DIR`. */
 export function flagTerm(option: OptionSpec): string {
-  const long = `--${option.name}${option.value === undefined ? '' : ` ${option.value}`}`;
+  const words = option.words === undefined ? '' : `[=${option.words.join('|')}]`;
+  const long = `--${option.name}${option.value === undefined ? words : ` ${option.value}`}`;
   const term = option.short === undefined ? long : `-${option.short}, ${long}`;
   return option.value === undefined && option.default === true ? `${term}=false` : term;
 }
 
 /** Parses text from a flag, a variable or a file; `source` is what messages call it. Throws UsageError. */
 export function parseOption(option: OptionSpec, text: string, source: string): OptionValue {
-  if (option.value === undefined) return parseBoolean(text, source);
+  if (option.value === undefined)
+    return option.words?.includes(text) === true ? text : parseBoolean(option, text, source);
   if (option.choices !== undefined && !option.choices.includes(text)) {
     throw new UsageError(`${source} does not take ${JSON.stringify(text.slice(0, 100))}`, {
       hint: `choose one of ${option.choices.join(', ')}`,
@@ -105,11 +109,11 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
   '0': false,
 };
 
-function parseBoolean(text: string, source: string): boolean {
+function parseBoolean({ words = [] }: OptionSpec, text: string, source: string): boolean {
   const value = Object.hasOwn(BOOLEANS, text.toLowerCase()) ? BOOLEANS[text.toLowerCase()] : undefined;
   if (value === undefined)
     throw new UsageError(`${source} does not take ${JSON.stringify(text.slice(0, 100))}`, {
-      hint: 'write true or false',
+      hint: words.length === 0 ? 'write true or false' : `choose one of ${words.join(', ')}`,
     });
   return value;
 }

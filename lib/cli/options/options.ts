@@ -106,6 +106,12 @@ export class Options {
     return this.#get<boolean>(name, 'boolean') ?? false;
   }
 
+  /** The word of an option that takes some besides true and false: see `OptionSpec.words`; undefined: it has none. */
+  word(name: string): string | undefined {
+    const { value } = this.#find(name);
+    return typeof value === 'string' ? value : undefined;
+  }
+
   /** Values of an option that may be repeated, in order. */
   list(name: string): readonly string[] {
     return this.#get<readonly string[]>(name, 'object') ?? [];

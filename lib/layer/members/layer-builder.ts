@@ -1,19 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
-import type { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { LayerFormatError } from '../../errors.js';
 import type { FileContent, FileTree, OpenContent, TreeAttributes, TreeNode, WritableTree } from '../../rootfs/index.js';
-import { digestFrom, type DiffId } from '../../spec/index.js';
-import { compress } from '../compress.js';
-import type { PackedLayer, PackInput } from '../pack.js';
-import { MemberPacker, type PlannedMember } from './member-packer.js';
-
-/** Options of writing a built layer. */
-export type BuildLayerOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
-  /** Receives the blob. Ended on success, destroyed with the error on failure. */
-  readonly output: Writable;
-};
+import type { PackedLayer } from '../pack.js';
+import type { PlannedMember } from './member-packer.js';
+import { writeLayer, type MembersOutput } from './write-layer.js';
 
 /** Builds a layer from files instead of a directory: changes to a file tree that need not be unpacked. */
 export interface LayerBuilder extends FileTree, WritableTree {
@@ -24,7 +15,7 @@ export interface LayerBuilder extends FileTree, WritableTree {
    * LayerFormatError (a file that a tar cannot contain, or one that changed while it was read), AbortError and the
    * errors of opening files.
    */
-  pack(options: BuildLayerOutput): Promise<PackedLayer>;
+  pack(options: MembersOutput): Promise<PackedLayer>;
 }
 
 /**
@@ -125,17 +116,8 @@ class TreeLayerBuilder implements LayerBuilder {
     return (await entries.next()).done === true;
   }
 
-  async pack({ output, ...options }: BuildLayerOutput): Promise<PackedLayer> {
-    const packer = new MemberPacker(options);
-    try {
-      const blob = compress(packer.run(this.#plan(options.signal)), { ...options, pool: packer.blocks.pool });
-      await pipeline(blob, output, { signal: options.signal });
-    } catch (error) {
-      if (!output.destroyed) output.destroy(error as Error);
-      throw error;
-    }
-    const { blocks, entries } = packer;
-    return { diffId: digestFrom(blocks.hash) as DiffId, tarSize: blocks.size, entries, notes: [] };
+  pack(options: MembersOutput): Promise<PackedLayer> {
+    return writeLayer(this.#plan(options.signal), options);
   }
 
   #baseNode(path: string): TreeNode | undefined {

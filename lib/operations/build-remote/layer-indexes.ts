@@ -219,11 +219,17 @@ export async function fetchLayer(
 ): Promise<SpooledFile> {
   const { digest, size } = blob.descriptor;
   const event = { v: 1, kind: 'layer', action: 'fetch', digest, total: size } as const;
-  const onProgress = (transferred: number): void => progress.event({ ...event, state: 'active', transferred });
-  const file = await spool.take(resumed(blob, onProgress, signal), signal);
+  // A blob of this machine is read, not fetched.
+  const tell = (state: 'active' | 'done', transferred: number): void => {
+    if (blob.download !== undefined) progress.event({ ...event, state, transferred });
+  };
+  const file = await spool.take(
+    resumed(blob, (transferred) => tell('active', transferred), signal),
+    signal,
+  );
   const actual = `sha256:${file.hash}`;
   if (file.size === size && actual === digest) {
-    progress.event({ ...event, state: 'done', transferred: size });
+    tell('done', size);
     return file;
   }
   spool.drop(file.fd);

@@ -104,18 +104,24 @@ export class BuildPlan {
     return this.#stage(this.graph.target(this.#request.target).stage.index);
   }
 
-  /** Stages that still have to be built when some steps need not be run: `has` tells which. */
-  async needed(target: PlannedStage, has: (step: PlannedStep) => boolean): Promise<ReadonlySet<number>> {
-    const needed = new Set<number>();
+  /** What still has to be done when some steps need not be run: `has` tells which. */
+  async remaining(
+    target: PlannedStage,
+    has: (step: PlannedStep) => boolean,
+  ): Promise<{ readonly stages: ReadonlySet<number>; readonly steps: readonly PlannedStep[] }> {
+    const stages = new Set<number>();
+    const lacking: PlannedStep[] = [];
     const visit = async (index: number): Promise<void> => {
-      if (needed.has(index)) return;
-      needed.add(index);
+      if (stages.has(index)) return;
+      stages.add(index);
       const { resolved, steps } = await this.#stage(index);
-      for (const step of steps) if (step.stage === index && !has(step)) for (const used of step.uses) await visit(used);
+      const own = steps.filter((step) => step.stage === index && !has(step));
+      lacking.push(...own);
+      for (const used of own.flatMap(({ uses }) => uses)) await visit(used);
       if (resolved.base.kind === 'stage') await visit(resolved.base.index);
     };
     await visit(target.resolved.stage.index);
-    return needed;
+    return { stages, steps: lacking };
   }
 
   #stage(index: number): Promise<PlannedStage> {

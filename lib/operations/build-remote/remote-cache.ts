@@ -1,16 +1,15 @@
 import { ImgtoolError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
-import type { BuildRequest, ImportedStep, StepReport } from '../build/index.js';
+import type { BuildRequest, ImportedStep } from '../build/index.js';
 import { Spool, type BuildSources } from '../build-context/index.js';
 import { reopenable } from '../registry/index.js';
 import { GrowingFile } from '../../util/index.js';
 import type { Descriptor, DiffId, Reference, ReopenableBlob } from '../../spec/index.js';
-import { deliver } from './built-image.js';
 import { diffIdError, fetchLayer } from './layer-indexes.js';
-import { BuildPlan, NOT_MADE, type PlannedStage, type PlannedStep } from './plan-build.js';
+import { BuildPlan, type PlannedStage, type PlannedStep } from './plan-build.js';
 import { RemoteImages } from './remote-images.js';
 import { StepArtifacts, type CachedLayer } from './step-artifacts.js';
-import type { RemoteBuildDeps, RemoteBuildRequest, RemoteBuildResult } from './types.js';
+import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
 type Repository = Pick<Reference, 'host' | 'repository'>;
 
@@ -20,6 +19,26 @@ export interface RemoteCacheOptions {
   readonly to: readonly Repository[];
   /** Steps older than this are not taken, milliseconds. */
   readonly ttlMs?: number | undefined;
+}
+
+/** A step that a registry has. */
+export interface CachedStep extends CachedLayer {
+  readonly key: string;
+  /** Where. */
+  readonly place: Repository;
+  readonly open: () => Promise<ReopenableBlob>;
+}
+
+/** What of a build need not be done, since a registry has it. */
+export interface CachedSteps {
+  /** Whether it has all steps of the target. */
+  readonly isWhole: boolean;
+  /** Whether a RUN is among the steps that it lacks. */
+  readonly hasRun: boolean;
+  /** Whether only steps that it has use the stage. */
+  readonly isSkipped: (stage: number) => boolean;
+  /** A step by its stage and the number of its instruction, from 1; undefined: it has to be run. */
+  readonly step: (stage: number, number: number) => CachedStep | undefined;
 }
 
 /** Steps that were found: those of the target up to some point. */
@@ -47,9 +66,12 @@ export class RemoteCache {
   readonly #deps: RemoteBuildDeps;
   readonly #request: RemoteBuildRequest;
   readonly #options: RemoteCacheOptions;
-  readonly #images: RemoteImages;
+  /** The images that the build begins with or copies from; closed with the cache. */
+  readonly images: RemoteImages;
   readonly #plan: BuildPlan;
   readonly #spool: Spool;
+  /** Keys that repositories were found to have. */
+  readonly #kept = new Map<string, ReadonlySet<string>>();
   #target: PlannedStage | undefined;
   #found: FoundSteps | undefined;
 
@@ -61,8 +83,8 @@ export class RemoteCache {
     this.#deps = deps;
     this.#request = request;
     this.#options = options;
-    this.#images = new RemoteImages(deps, request);
-    this.#plan = new BuildPlan(request, sources, this.#images);
+    this.images = new RemoteImages(deps, request);
+    this.#plan = new BuildPlan(request, sources, this.images);
     this.#spool = new Spool(deps.temporaryDirectory);
   }
 
@@ -86,28 +108,23 @@ export class RemoteCache {
     }
   }
 
-  /** The image when all its steps were found, copied to the destinations without fetching a layer; undefined: some were not. */
-  async deliver(): Promise<RemoteBuildResult | undefined> {
-    const started = performance.now();
+  /** The steps that were found; undefined: none was. */
+  async found(): Promise<CachedSteps | undefined> {
     const [target, found] = [this.#target!, this.#found];
-    const { destinations, squash } = this.#request;
-    if (found?.layers.length !== target.steps.length || destinations.length === 0 || squash) return undefined;
-    const { state, image } = target;
-    const dates = found.layers.map(({ created }) => created);
-    for (const [index, { entry, isNew }] of state.history.entries())
-      if (entry.created === NOT_MADE) state.history[index] = { isNew, entry: { ...entry, created: dates.shift()! } };
-    const sources = new Map<Descriptor['digest'], ReopenableBlob>();
-    for (const { blob, diffId } of found.layers) {
-      state.layers.push({ kind: 'base', blob, diffId });
-      sources.set(blob.digest, reopenable(await found.artifacts.blob(blob)));
-    }
-    const known = found.layers.map(({ blob }) => ({ place: found.artifacts.reference, digest: blob.digest }));
-    const result = await deliver(this.#deps, { state, base: image?.source, sources, known }, this.#request);
+    if (found === undefined) return undefined;
+    const layers = new Map(
+      found.layers.map((layer, index): [string, CachedStep] => {
+        const { key } = target.steps[index]!;
+        const blob = async (): Promise<ReopenableBlob> => reopenable(await found.artifacts.blob(layer.blob));
+        return [placeOf(target.steps[index]!), { ...layer, key: key!, place: found.artifacts.reference, open: blob }];
+      }),
+    );
+    const { stages, steps } = await this.#plan.remaining(target, (step) => layers.has(placeOf(step)));
     return {
-      ...result,
-      layers: result.layers.map((layer) => ({ ...layer, state: 'present' as const })),
-      steps: target.steps.map((step): StepReport => reportOf(step)),
-      seconds: (performance.now() - started) / 1000,
+      isWhole: steps.length === 0,
+      hasRun: steps.some(({ instruction }) => instruction.keyword === 'RUN'),
+      isSkipped: (stage) => !stages.has(stage),
+      step: (stage, number) => layers.get(placeOf({ stage, number })),
     };
   }
 
@@ -118,24 +135,16 @@ export class RemoteCache {
   async imports(
     createApplier: () => LayerApplier | Promise<LayerApplier>,
   ): Promise<Pick<BuildRequest, 'importStep' | 'isSkipped'>> {
-    const [target, found] = [this.#target!, this.#found];
+    const found = await this.found();
     if (found === undefined) return {};
-    const layers = new Map(
-      found.layers.map((layer, index) => [placeOf(target.steps[index]!), { layer, step: target.steps[index]! }]),
-    );
-    const needed = await this.#plan.needed(target, (step) => layers.has(placeOf(step)));
     return {
-      isSkipped: (stage) => !needed.has(stage),
+      isSkipped: found.isSkipped,
       importStep: (stage, number): ImportedStep | undefined => {
-        const known = layers.get(placeOf({ stage, number }));
-        if (known === undefined) return undefined;
-        const { blob } = known.layer;
+        const step = found.step(stage, number);
+        if (step === undefined) return undefined;
         return {
-          key: known.step.key!,
-          write: async (directory) => {
-            const source = reopenable(await found.artifacts.blob(blob));
-            await this.#unpack(source, { ...known.layer, directory, createApplier });
-          },
+          key: step.key,
+          write: async (directory) => this.#unpack(await step.open(), { ...step, directory, createApplier }),
         };
       },
     };
@@ -156,8 +165,8 @@ export class RemoteCache {
     for (const place of this.#options.to) {
       await this.#tolerated(place, async () => {
         const artifacts = new StepArtifacts(this.#deps.registry, { reference: place, signal });
-        const kept = await artifacts.find(known.map(({ key }) => key!));
-        const mountFrom = pushedTo
+        const kept = await this.#keptAt(place, artifacts, known);
+        const mountFrom = [...pushedTo, ...(this.#found === undefined ? [] : [this.#found.artifacts.reference])]
           .filter(({ host, repository }) => host === place.host && repository !== place.repository)
           .map(({ repository }) => repository);
         for (const [index, { key }] of known.entries()) {
@@ -169,14 +178,25 @@ export class RemoteCache {
   }
 
   async close(): Promise<void> {
-    await this.#images.close();
+    await this.images.close();
     this.#spool.close();
+  }
+
+  /** Keys of steps that need not be kept again. */
+  async #keptAt(
+    place: Repository,
+    artifacts: StepArtifacts,
+    steps: readonly PlannedStep[],
+  ): Promise<ReadonlySet<string>> {
+    if (this.#request.noCache === true) return new Set();
+    return this.#kept.get(nameOf(place)) ?? artifacts.find(steps.map(({ key }) => key!));
   }
 
   async #lookIn(reference: Repository, steps: readonly PlannedStep[]): Promise<FoundSteps | undefined> {
     const { signal } = this.#request;
     const artifacts = new StepArtifacts(this.#deps.registry, { reference, signal });
-    const kept = await artifacts.find(steps.map(({ key }) => key!));
+    const kept = new Set(await artifacts.find(steps.map(({ key }) => key!)));
+    this.#kept.set(nameOf(reference), kept);
     for (let count = steps.length; count > 0; count -= 1) {
       const { key } = steps[count - 1]!;
       if (!kept.has(key!)) continue;
@@ -184,18 +204,20 @@ export class RemoteCache {
       if (layers.length !== count) continue;
       const { ttlMs = Infinity } = this.#options;
       const fresh = countWhile(layers, ({ created }) => Date.now() - Date.parse(created) <= ttlMs);
+      // What is too old is built again, and kept in its place.
+      for (const old of steps.slice(fresh)) kept.delete(old.key!);
       return fresh === 0 ? undefined : { artifacts, layers: layers.slice(0, fresh) };
     }
     return undefined;
   }
 
-  async #tolerated<T>({ host, repository }: Repository, work: () => Promise<T>): Promise<T | undefined> {
+  async #tolerated<T>(place: Repository, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
     } catch (error) {
       this.#request.signal.throwIfAborted();
       if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the remote cache ${host}/${repository} is not used: ${error.message}`);
+      this.#deps.progress.note(`warning: the remote cache ${nameOf(place)} is not used: ${error.message}`);
       return undefined;
     }
   }
@@ -227,9 +249,8 @@ export class RemoteCache {
   }
 }
 
-function reportOf({ instruction, stage }: PlannedStep): StepReport {
-  const { file, start, text } = instruction;
-  return { stage: `stage-${stage}`, file, line: start.line, text, cached: true, seconds: 0 };
+function nameOf({ host, repository }: Repository): string {
+  return `${host}/${repository}`;
 }
 
 function placeOf({ stage, number }: Pick<PlannedStep, 'stage' | 'number'>): string {

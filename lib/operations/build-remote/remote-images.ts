@@ -14,7 +14,6 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import { withSubject } from '../../util/index.js';
-
 import { describeImage, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
@@ -24,22 +23,35 @@ import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 export interface RemoteImage {
   readonly name: string;
   readonly source: ImageSource;
+  /** Media type of the manifest. */
+  readonly mediaType: string;
   readonly config: ImageConfig;
   /** Oldest first. */
   readonly layers: readonly LayerPlan[];
+  /** Parallel to `layers`. */
+  readonly blobs: readonly RemoteLayer[];
   /** Its files; each layer that no index is kept of is streamed once. */
   tree(): Promise<FileTree>;
+}
+
+/** Images that are not at a registry. */
+const FILES = /^(?:oci|oci-archive|docker-archive):/;
+
+/** What images are looked up for. */
+interface ImagesRequest extends Pick<RemoteBuildRequest, 'platform' | 'signal'> {
+  /** False: an image for another platform is a remark, no error. Default: true. */
+  readonly platformGiven?: boolean;
 }
 
 /** The images that stages begin with or copy from, each looked up once. */
 export class RemoteImages {
   readonly #deps: RemoteBuildDeps;
-  readonly #request: Pick<RemoteBuildRequest, 'platform' | 'signal'>;
+  readonly #request: ImagesRequest;
   readonly #indexes: LayerIndexes;
   readonly #found = new Map<string, Promise<RemoteImage>>();
   readonly #sources: ImageSource[] = [];
 
-  constructor(deps: RemoteBuildDeps, request: Pick<RemoteBuildRequest, 'platform' | 'signal'>) {
+  constructor(deps: RemoteBuildDeps, request: ImagesRequest) {
     this.#deps = deps;
     this.#request = request;
     this.#indexes = new LayerIndexes(deps);
@@ -60,6 +72,22 @@ export class RemoteImages {
     return image;
   }
 
+  /** The tree that layers make, lowest first. Throws what reading them throws. */
+  async treeOf(layers: readonly RemoteLayer[]): Promise<FileTree> {
+    const { signal } = this.#request;
+    const indexes = await Promise.all(layers.map((layer) => this.#indexes.index(layer, signal)));
+    return this.#deps.openLayers(
+      layers.map((layer, i) => ({ index: indexes[i]!, data: () => this.#indexes.contents(layer, signal) })),
+    );
+  }
+
+  /** Keeps the indexes of layers that are at hand for later builds. Throws what reading them throws. */
+  async keepIndexes(layers: readonly RemoteLayer[]): Promise<void> {
+    if (this.#deps.cacheDirectory === undefined) return;
+    const { signal } = this.#request;
+    for (const layer of layers) await this.#indexes.index(layer, signal);
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled(this.#found.values());
     await this.#indexes.close();
@@ -67,19 +95,23 @@ export class RemoteImages {
   }
 
   async #look(name: string, platform: Platform): Promise<RemoteImage> {
-    const { signal } = this.#request;
+    const { platformGiven = true, signal } = this.#request;
     const { source, selector, reference } = await this.#open(name);
     this.#sources.push(source);
     const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
     // An empty selector is the only image of a layout.
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
-    const query = { reference, platform, platformGiven: true, signal };
+    const query = { reference, platform, platformGiven, signal };
     const { config, steps } = await describeImage(resolved, query, {
       readConfig: (descriptor) => readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
       onNote: (line) => this.#deps.progress.note(line),
     });
+    const blobs = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
     let tree: Promise<FileTree> | undefined;
-    return { name, source, config, layers: steps, tree: () => (tree ??= this.#tree(source, steps)) };
+    return {
+      ...{ name, source, mediaType: resolved.raw.descriptor.mediaType, config, layers: steps, blobs },
+      tree: () => (tree ??= this.treeOf(blobs)),
+    };
   }
 
   async #open(name: string): Promise<{
@@ -88,9 +120,9 @@ export class RemoteImages {
     readonly reference: Reference;
   }> {
     const { signal } = this.#request;
-    if (name.startsWith('oci:')) {
+    if (FILES.test(name)) {
       const place = parseTransportName(name);
-      if (place.transport !== 'oci') throw new UsageError(`${name} is no OCI layout`);
+      if (!('path' in place)) throw new UsageError(`${name} is no layout and no archive`);
       const source = await this.#deps.openSource(place, { signal });
       return { source, selector: { tag: place.tag }, reference: parseReference('localhost/layout') };
     }
@@ -98,14 +130,5 @@ export class RemoteImages {
     const registry = this.#deps.sourceRegistry ?? this.#deps.registry;
     const source = await openRegistrySource(registry, reference, { signal });
     return { source, selector: { tag: reference.tag, digest: reference.digest }, reference };
-  }
-
-  async #tree(source: ImageSource, steps: readonly LayerPlan[]): Promise<FileTree> {
-    const { signal } = this.#request;
-    const layers = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
-    const indexes = await Promise.all(layers.map((layer) => this.#indexes.index(layer, signal)));
-    return this.#deps.openLayers(
-      layers.map((layer, i) => ({ index: indexes[i]!, data: () => this.#indexes.contents(layer, signal) })),
-    );
   }
 }

@@ -4,6 +4,7 @@ import { formatOf, layerMediaType, parseDigest, type Descriptor, type DiffId } f
 import { bothOrFirstError } from '../../util/index.js';
 import type { Spool, SpooledFile } from '../build-context/index.js';
 import type { StageTree } from '../build-context/index.js';
+import type { RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps } from './types.js';
 
 /** A layer that this build made. */
@@ -18,35 +19,47 @@ export interface StageFilesOptions {
   readonly spool: Spool;
   readonly manifestType: string;
   readonly sourceDateEpoch: number | undefined;
+  /** The tree that layers at registries make, by their indexes. */
+  readonly treeOf: (layers: readonly RemoteLayer[]) => Promise<FileTree>;
   readonly signal: AbortSignal;
 }
 
-/** The files of a stage that lies in no directory: those of its base, and layers made on them. */
+/** The files of a stage that lies in no directory: those of its base, of layers at registries, and layers made on them. */
 export class StageFiles {
   readonly #deps: Pick<RemoteBuildDeps, 'createLayerBuilder' | 'progress'>;
   readonly #options: StageFilesOptions;
-  #tree: () => Promise<FileTree | undefined>;
+  readonly #layers: RemoteLayer[];
+  /** Made when a step needs to know it. */
+  #tree: Promise<FileTree> | undefined;
 
-  /** `base`: read when a step needs to know it; undefined: there is none. */
+  /** `base`: the files of another stage, or layers at registries, oldest first. */
   constructor(
     deps: Pick<RemoteBuildDeps, 'createLayerBuilder' | 'progress'>,
-    base: () => Promise<FileTree | undefined>,
+    base: StageFiles | readonly RemoteLayer[],
     options: StageFilesOptions,
   ) {
     this.#deps = deps;
-    this.#tree = base;
     this.#options = options;
+    this.#layers = base instanceof StageFiles ? [...base.#layers] : [...base];
+    this.#tree = base instanceof StageFiles ? base.#tree : undefined;
   }
 
   /** The files; undefined: there are none yet. */
   tree(): Promise<FileTree | undefined> {
-    return this.#tree();
+    if (this.#tree === undefined && this.#layers.length > 0) this.#tree = this.#options.treeOf([...this.#layers]);
+    return this.#tree ?? Promise.resolve(undefined);
+  }
+
+  /** A layer at a registry comes on top, before any is made. */
+  put(layer: RemoteLayer): void {
+    this.#layers.push(layer);
+    this.#tree = undefined;
   }
 
   /** Makes a layer of what `change` writes. Throws what it throws, and what packing throws. */
   async add(change: (stage: StageTree) => Promise<void>): Promise<BuiltLayer> {
     const { spool, manifestType, sourceDateEpoch, signal } = this.#options;
-    const builder = await this.#deps.createLayerBuilder(await this.#tree());
+    const builder = await this.#deps.createLayerBuilder(await this.tree());
     await change(builder);
     const output = new PassThrough();
     const epoch = sourceDateEpoch === undefined ? {} : { sourceDateEpoch };
@@ -55,7 +68,7 @@ export class StageFiles {
       spool.take(output as AsyncIterable<Buffer>, signal),
     );
     for (const note of notes) this.#deps.progress.note(note);
-    this.#tree = () => Promise.resolve(builder);
+    this.#tree = Promise.resolve(builder);
     const mediaType = layerMediaType(formatOf(manifestType), 'gzip', '');
     return { blob: { mediaType, digest: parseDigest(`sha256:${file.hash}`), size: file.size }, diffId, file };
   }

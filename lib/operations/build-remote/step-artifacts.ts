@@ -6,6 +6,7 @@ import {
   MEDIA_TYPE,
   parseDigest,
   parseManifest,
+  rawManifest,
   type Descriptor,
   type DiffId,
   type ImageManifest,
@@ -129,10 +130,7 @@ function tagOf(key: string): string {
 
 function manifestOf(config: Descriptor, layer: Descriptor): RawManifest {
   const mediaType = MEDIA_TYPE.ociManifest;
-  const bytes = Buffer.from(
-    JSON.stringify({ schemaVersion: 2, mediaType, artifactType: STEP_RECORD_TYPE, config, layers: [layer] }),
-  );
-  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  return rawManifest({ schemaVersion: 2, mediaType, artifactType: STEP_RECORD_TYPE, config, layers: [layer] });
 }
 
 function parseRecord(bytes: Buffer, key: string, where: string): readonly CachedLayer[] {

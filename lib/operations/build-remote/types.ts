@@ -1,8 +1,7 @@
 import type { LayerBuilder, LayerIndexer } from '../../layer/index.js';
 import type { FileTree } from '../../rootfs/index.js';
-import type { BuildRequest, StepReport } from '../build/index.js';
+import type { BuildRequest } from '../build/index.js';
 import type { CopyTransports } from '../copy/index.js';
-import type { Digest } from '../../spec/index.js';
 
 /** What building without a store works with. */
 export interface RemoteBuildDeps extends CopyTransports {
@@ -20,20 +19,8 @@ export interface RemoteBuildDeps extends CopyTransports {
   readonly cacheDirectory: string | undefined;
 }
 
-/** What to build, and where the image goes: `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`. */
-export interface RemoteBuildRequest extends Omit<BuildRequest, 'pull' | 'bootId' | 'reserveBytes'> {
-  readonly destinations: readonly string[];
-}
-
-/** The image that was built. Bytes. */
-export interface RemoteBuildResult {
-  /** Digest of the config. */
-  readonly id: Digest;
-  /** Digest of the manifest. */
-  readonly digest: Digest;
-  readonly names: readonly string[];
-  readonly platform: string;
-  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly state: 'packed' | 'present' }[];
-  readonly steps: readonly StepReport[];
-  readonly seconds: number;
-}
+/** What to build. */
+export type RemoteBuildRequest = Omit<
+  BuildRequest,
+  'pull' | 'reserveBytes' | 'isSkipped' | 'importStep' | 'cacheMounts'
+>;

@@ -5,18 +5,21 @@ import {
   formatReference,
   parsePlatform,
   parseReference,
+  parseTransportName,
   platformScore,
   type ImageConfig,
+  type ImageSelector,
   type Platform,
 } from '../../spec/index.js';
 import { withSubject } from '../../util/index.js';
-import type { OperationDeps } from '../deps.js';
+import { withStoreDestination } from '../copy/index.js';
 import { restoreLayers } from '../layers/index.js';
+import type { TagOrDigest } from '../../registry/index.js';
 import { pullImage } from '../pull/index.js';
+import { resolveImage } from '../registry/index.js';
 import { findImage, readImageConfig } from '../store/index.js';
-
 import type { StageBase } from './stage-state.js';
-import type { BuildRequest } from './types.js';
+import type { BuildDeps, BuildRequest } from './types.js';
 
 /** What a build without `--reserve` leaves free when it fetches a base. */
 const RESERVE = 2 ** 30;
@@ -25,11 +28,11 @@ type BaseRequest = Pick<BuildRequest, 'platform' | 'pull' | 'reserveBytes' | 'si
 
 /** The images that stages begin with or copy from; each is looked up once. */
 export class BaseImages {
-  readonly #deps: OperationDeps;
+  readonly #deps: BuildDeps;
   readonly #request: BaseRequest;
   readonly #found = new Map<string, Promise<StageBase>>();
 
-  constructor(deps: OperationDeps, request: BaseRequest) {
+  constructor(deps: BuildDeps, request: BaseRequest) {
     this.#deps = deps;
     this.#request = request;
   }
@@ -55,7 +58,9 @@ export class BaseImages {
 
   async #resolve(reference: string, platform: Platform): Promise<StageBase> {
     const { signal } = this.#request;
-    const record = (await this.#inStore(reference, platform)) ?? (await this.#fetch(reference, platform));
+    const record = isLayout(reference)
+      ? await this.#fromLayout(reference, platform)
+      : ((await this.#inStore(reference, platform)) ?? (await this.#fetch(reference, platform)));
     await restoreLayers(this.#deps, record, { signal });
     const config = await readImageConfig(this.#deps, record);
     const top = record.chainIds.at(-1);
@@ -82,6 +87,30 @@ export class BaseImages {
     }
   }
 
+  /** Takes an image of an OCI layout into the store, without a name. */
+  async #fromLayout(name: string, platform: Platform): Promise<ImageRecord> {
+    const { reserveBytes = RESERVE, signal } = this.#request;
+    const place = parseTransportName(name);
+    if (place.transport !== 'oci') throw new UsageError(`${name} is no OCI layout`);
+    const source = await this.#deps.openSource(place, { signal });
+    try {
+      const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
+      // An empty selector is the only image of a layout.
+      const selector = { tag: place.tag } as TagOrDigest;
+      const document = await resolveImage(reader, selector, { platform, signal });
+      return await withStoreDestination(this.#deps, { reserveBytes, signal }, async (store) => {
+        await store.begin();
+        const how = { platform, platformGiven: true, keepBlobs: true };
+        const { image } = await store.fetch(source, document, how);
+        // The layout may be gone when power comes back.
+        await this.#deps.snapshots.sync();
+        return store.record(image);
+      });
+    } finally {
+      await source.close();
+    }
+  }
+
   async #fetch(name: string, platform: Platform): Promise<ImageRecord> {
     const { pull, reserveBytes = RESERVE, signal } = this.#request;
     const reference = parseReference((await this.#deps.fullName?.(name)) ?? name);
@@ -94,6 +123,11 @@ export class BaseImages {
       subject: name,
     });
   }
+}
+
+/** Whether it is what a build context of type `oci:` stands for; no reference begins so. */
+function isLayout(reference: string): boolean {
+  return reference.startsWith('oci:');
 }
 
 function platformOf({ os, architecture, variant }: ImageConfig): Platform {

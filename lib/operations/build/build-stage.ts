@@ -17,8 +17,7 @@ import { runCommand } from './run-command.js';
 import { planMounts, type MountSource } from './run-mounts.js';
 import { runStep, type KeepStep, type StepDeps } from './run-step.js';
 import type { StageState } from './stage-state.js';
-import { treeOf } from './step-cache.js';
-import { stepKey } from './step-key.js';
+import { stepKey, treeOf } from './step-cache.js';
 import type { LoggedStep, StepLog } from './step-log.js';
 import type { BuildRequest, ImportedStep, StageLayer, StepKey, StepTree } from './types.js';
 

@@ -7,49 +7,68 @@ import {
   type StageInstruction,
   type StageSource,
 } from '../../dockerfile/index.js';
-import { hostPlatform, formatPlatform } from '../../spec/index.js';
+import { formatOf, formatPlatform, formatReference, hostPlatform } from '../../spec/index.js';
 import { Semaphore } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
-import type { OperationDeps } from '../deps.js';
 import { keepingReserve } from '../layers/index.js';
 import { lockStore, sweepStore } from '../store/index.js';
 import { BaseImages } from './base-images.js';
 import { buildStage, type StageContext } from './build-stage.js';
 import { keepFailed } from './keep-failed.js';
 import { LayerPacker } from './layer-packer.js';
+import { composeIndexResult, type PlatformImage, recordIndex, recordNames } from './platform-index.js';
 import type { MountSource } from './run-mounts.js';
 import { StageState, type StageBase } from './stage-state.js';
 import { StepCache } from './step-cache.js';
 import { StepLog } from './step-log.js';
-import type { BuildRequest, BuildResult } from './types.js';
+import type { BuildDeps, BuildRequest, BuildResult, ReportedLayer } from './types.js';
 import { manifestTypeOf, writeImage } from './write-image.js';
 
 /**
  * Builds the image of a Dockerfile's stage: only the stages that it needs, those that do not need each other at the same time.
- * Finished steps stay in the cache whatever becomes of the build; the image's records are written last. Throws DockerfileError,
- * BuildStepError, NotFoundError, UsageError, what fetching a base, running and packing throw, AbortError.
+ * Several requests are for one platform each, one after the other, and give an index. Finished steps stay in the cache whatever
+ * becomes of the build; records of images are written last. Throws DockerfileError, BuildStepError, NotFoundError, UsageError, what
+ * fetching a base, running and packing throw, AbortError.
  */
-export async function buildImage(
-  deps: OperationDeps,
+export async function buildImages(
+  deps: BuildDeps,
   sources: BuildSources,
-  request: BuildRequest,
+  requests: readonly BuildRequest[],
 ): Promise<BuildResult> {
   const started = performance.now();
-  const lock = await lockStore(deps, request);
+  const first = requests[0]!;
+  const lock = await lockStore(deps, first);
   try {
     await sweepStore(deps);
-    return await keepingReserve(deps, request, async (signal) => {
-      const build = new Build(deps, sources, { ...request, signal });
-      const result = await build.run();
-      return { ...result, seconds: (performance.now() - started) / 1000 };
+    return await keepingReserve(deps, first, async (signal) => {
+      const log = new StepLog(deps.progress);
+      const built: BuiltStage[] = [];
+      for (const request of requests) {
+        const label = requests.length === 1 ? undefined : formatPlatform(request.platform);
+        built.push(await new Build(deps, sources, { ...request, signal }, log.labelled(label)).run());
+      }
+      const names = first.references.map(formatReference);
+      const seconds = (): number => (performance.now() - started) / 1000;
+      if (built.length === 1) {
+        const { image, result } = built[0]!;
+        return { ...result, names: await recordNames(deps, image, { names, signal }), seconds: seconds() };
+      }
+      const index = await recordIndex(deps, built, { names, format: formatOf(manifestTypeOf(first)), signal });
+      const results = built.map(({ result }) => result);
+      return { ...composeIndexResult(results, index), seconds: seconds() };
     });
   } finally {
     lock.release();
   }
 }
 
+/** An image that is built, but not recorded. */
+interface BuiltStage extends PlatformImage {
+  readonly result: Omit<BuildResult, 'seconds'>;
+}
+
 class Build {
-  readonly #deps: OperationDeps;
+  readonly #deps: BuildDeps;
   readonly #sources: BuildSources;
   readonly #request: BuildRequest;
   readonly #inputs: BuildInputs;
@@ -63,7 +82,7 @@ class Build {
   readonly #failed = new AbortController();
   readonly #stages = new Map<number, Promise<StageState>>();
 
-  constructor(deps: OperationDeps, sources: BuildSources, given: BuildRequest) {
+  constructor(deps: BuildDeps, sources: BuildSources, given: BuildRequest, log: StepLog) {
     const request = { ...given, signal: AbortSignal.any([given.signal, this.#failed.signal]) };
     const { dockerfile, buildArgs, platform, target, cacheTtlMs } = request;
     this.#deps = deps;
@@ -75,11 +94,11 @@ class Build {
     this.#images = new BaseImages(deps, request);
     this.#cache = new StepCache(deps, { ttlMs: cacheTtlMs });
     this.#packer = this.#newPacker();
-    this.#log = new StepLog(deps.progress);
+    this.#log = log;
     this.#slots = new Semaphore(request.jobs);
   }
 
-  async run(): Promise<Omit<BuildResult, 'seconds'>> {
+  async run(): Promise<BuiltStage> {
     const target = this.#graph.target(this.#request.target);
     const isSkipped = this.#request.isSkipped ?? (() => false);
     const needed = this.#graph.needed(target).filter(({ stage }) => !isSkipped(stage.index));
@@ -91,19 +110,20 @@ class Build {
       const states = await Promise.all(needed.map(({ stage }) => this.#stages.get(stage.index)!));
       const state = states.at(-1)!;
       const layers = await this.#layersOf(state);
-      const record = await writeImage(this.#deps, state, { layers, request: this.#request });
-      return {
-        id: record.id,
-        names: record.names,
-        digest: record.manifest.digest,
+      const image = await writeImage(this.#deps, state, { layers, request: this.#request });
+      const result = {
+        id: image.id,
+        names: [],
+        digest: image.manifest.digest,
         platform: formatPlatform(state.platform),
-        layers: layers.blobs.map(({ digest, size }) => ({
+        layers: layers.blobs.map(({ digest, size }): ReportedLayer => ({
           digest,
           size,
           state: layers.packed.has(digest) ? 'packed' : 'present',
         })),
         steps: this.#log.reports,
       };
+      return { image, platform: state.platform, result };
     } catch (error) {
       this.#failed.abort(error);
       throw error;

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { RunMount } from '../../dockerfile/index.js';
 import type { VolumeMount } from '../../runtime/index.js';
 import type { OperationDeps } from '../deps.js';
+import type { CacheMountKeeper } from './types.js';
 
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs'>;
 
@@ -39,10 +40,19 @@ function cacheKey(id: string): string {
 export async function mountCache(
   deps: CacheDeps,
   mount: CacheMount,
-  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: () => void },
+  {
+    keeper,
+    signal,
+    onWait,
+  }: {
+    readonly keeper: CacheMountKeeper | undefined;
+    readonly signal: AbortSignal;
+    readonly onWait: () => void;
+  },
 ): Promise<MountedCache> {
   const key = cacheKey(mount.id);
-  const directory = await openCache(deps, key, mount, signal);
+  const directory = await openCache(deps, key, mount, { keeper, signal });
+  if (!mount.readOnly) keeper?.used(key, mount.id);
   const name = `cache-${key}`;
   const sharing = mount.sharing ?? 'shared';
   const { metadata } = deps;
@@ -66,7 +76,7 @@ async function openCache(
   { metadata, snapshots }: CacheDeps,
   key: string,
   { id, fill, mode, uid, gid }: CacheMount,
-  signal: AbortSignal,
+  { keeper, signal }: { readonly keeper: CacheMountKeeper | undefined; readonly signal: AbortSignal },
 ): Promise<string> {
   const making = await metadata.lock(`cache-made-${key}`, { mode: 'exclusive', signal });
   try {
@@ -74,8 +84,14 @@ async function openCache(
     const record = await metadata.caches.get(key);
     // Without a record it was not filled to its end.
     if (record === undefined) await snapshots.removeCache(key);
-    const directory = await snapshots.openCache(key, { mode: mode ?? 0o755, uid: uid ?? 0, gid: gid ?? 0 });
-    if (record === undefined) await fill?.(directory);
+    const open = (): Promise<string> => snapshots.openCache(key, { mode: mode ?? 0o755, uid: uid ?? 0, gid: gid ?? 0 });
+    let directory = await open();
+    const restored = record === undefined ? await keeper?.restore(key, { id, directory }) : undefined;
+    if (restored === 'broken') {
+      await snapshots.removeCache(key);
+      directory = await open();
+    }
+    if (record === undefined && restored !== 'done') await fill?.(directory);
     await metadata.caches.put(key, { version: 1, key, id, created: record?.created ?? now, used: now });
     return directory;
   } finally {

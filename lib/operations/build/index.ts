@@ -8,4 +8,5 @@ export { StageState, type StageBase } from './stage-state.js';
 export { StepLog, type LoggedStep } from './step-log.js';
 export { imageConfigOf, manifestTypeOf } from './write-image.js';
 export { copyText } from './build-stage.js';
-export { stepKey } from './step-key.js';
+export { composeIndexResult } from './platform-index.js';
+export { stepKey } from './step-cache.js';

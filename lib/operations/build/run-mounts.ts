@@ -195,6 +195,7 @@ function planCache(
         deps,
         { id, target, sharing, mode, uid, gid, readOnly, fill, source: from === undefined ? source : undefined },
         {
+          keeper: request.cacheMounts,
           signal: request.signal,
           onWait: () => deps.progress.note(`waiting for another build that uses the cache ${id}`),
         },

@@ -1,11 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import type { HeldLock, StepLayer, StepRecord } from '../../metadata/index.js';
+import { createHash, randomBytes } from 'node:crypto';
+import type { HeldLock, KeyPart, StepLayer, StepRecord } from '../../metadata/index.js';
 import type { OperationDeps } from '../deps.js';
 import { stepSubvolume } from '../store/index.js';
-import { differentParts } from './step-key.js';
 import type { StepKey, StepTree } from './types.js';
 
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
+
+/** Longer values are kept as digests. */
+const LONGEST_VALUE = 200;
+/** Of keys that mean something else than those before. */
+const VERSION = '1';
 
 /** Use is noted once in this time: writing waits for the disk. */
 const USED_MS = 10 * 60 * 1000;
@@ -139,4 +143,35 @@ export class StepCache {
 /** The files of a step. */
 export function treeOf({ id, key }: StepRecord): StepTree {
   return { subvolume: stepSubvolume({ id }), key, step: id };
+}
+
+/**
+ * The key of a step: the hash of its parts, names and values. Parts with the value undefined are left out. `secret` parts (an
+ * environment may hold a password) are recorded as digests only.
+ */
+export function stepKey(
+  parts: readonly { readonly name: string; readonly value: string | undefined; readonly secret?: boolean }[],
+): StepKey {
+  const given = parts.flatMap(({ name, value, secret }) => (value === undefined ? [] : [{ name, value, secret }]));
+  // As JSON, so that no two lists of parts read the same.
+  const text = JSON.stringify([VERSION, ...given.map(({ name, value }) => [name, value])]);
+  return {
+    key: hash(text),
+    parts: given.map(({ name, value, secret }): KeyPart => ({
+      name,
+      value: secret === true || value.length > LONGEST_VALUE ? `sha256:${hash(value)}` : value,
+    })),
+  };
+}
+
+/** Names of the parts that differ between two steps at the same place, in order. */
+function differentParts(now: readonly KeyPart[], before: readonly KeyPart[]): string[] {
+  const names = new Set([...now, ...before].map(({ name }) => name));
+  const valuesOf = (parts: readonly KeyPart[], name: string): string =>
+    JSON.stringify(parts.filter((part) => part.name === name).map(({ value }) => value));
+  return [...names].filter((name) => valuesOf(now, name) !== valuesOf(before, name));
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

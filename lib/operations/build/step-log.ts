@@ -26,20 +26,38 @@ export interface StepPlace {
 export class StepLog {
   readonly reports: StepReport[] = [];
   readonly #progress: ProgressSink;
-  #steps = 0;
+  readonly #label: string | undefined;
+  /** Steps begun, those of other labels included. */
+  readonly #begun: { count: number };
 
-  constructor(progress: ProgressSink) {
+  constructor(progress: ProgressSink, { label, begun = { count: 0 } }: StepLogOptions = {}) {
     this.#progress = progress;
+    this.#label = label;
+    this.#begun = begun;
+  }
+
+  /** A log of its own that shows `label` before the names of stages. */
+  labelled(label: string | undefined): StepLog {
+    return new StepLog(this.#progress, { label, begun: this.#begun });
   }
 
   begin(place: StepPlace): LoggedStep {
-    this.#steps += 1;
-    return new LoggedStep(place, {
-      id: String(this.#steps),
-      progress: this.#progress,
-      report: (report) => this.reports.push(report),
-    });
+    this.#begun.count += 1;
+    const stage = this.#label === undefined ? place.stage : `${this.#label} ${place.stage}`;
+    return new LoggedStep(
+      { ...place, stage },
+      {
+        id: String(this.#begun.count),
+        progress: this.#progress,
+        report: (report) => this.reports.push(report),
+      },
+    );
   }
+}
+
+interface StepLogOptions {
+  readonly label?: string | undefined;
+  readonly begun?: { count: number };
 }
 
 /** Where the events of a step go. */

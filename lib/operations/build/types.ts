@@ -2,7 +2,15 @@ import type { KeyPart } from '../../metadata/index.js';
 import type { Dockerfile } from '../../dockerfile/index.js';
 import type { RunInput } from '../../runtime/index.js';
 import type { ChainId, Descriptor, DiffId, Digest, Platform, Reference } from '../../spec/index.js';
+import type { CopyTransports } from '../copy/index.js';
+import type { OperationDeps } from '../deps.js';
 import type { PullPolicy } from '../pull/index.js';
+
+/** What building works with. */
+export interface BuildDeps extends OperationDeps {
+  /** Opens the layouts that build contexts name. */
+  readonly openSource: CopyTransports['openSource'];
+}
 
 /** A secret or an SSH agent that RUN may mount. */
 export interface BuildSecret {
@@ -55,7 +63,17 @@ export interface BuildRequest {
   readonly isSkipped?: (stage: number) => boolean;
   /** A step that need not be run, by its stage and the number of its instruction, from 1. Default: none. */
   readonly importStep?: (stage: number, number: number) => ImportedStep | undefined;
+  /** Where cache mounts are kept besides the store. Default: nowhere. */
+  readonly cacheMounts?: CacheMountKeeper | undefined;
   readonly signal: AbortSignal;
+}
+
+/** Keeps cache mounts for builds on other machines. `key`: that of the store. */
+export interface CacheMountKeeper {
+  /** Told of each cache mount that a command is given. */
+  used(key: string, id: string): void;
+  /** Fills a new one. `none`: there is nothing to fill it with; `broken`: it failed and left some files. Throws AbortError. */
+  restore(key: string, cache: { readonly id: string; readonly directory: string }): Promise<'done' | 'none' | 'broken'>;
 }
 
 /** A step whose files are in a layer that is at hand. */
@@ -79,15 +97,27 @@ export interface StepReport {
   readonly missed?: readonly string[];
 }
 
+/** A layer of a result; size in bytes. */
+export interface ReportedLayer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly state: 'packed' | 'present';
+}
+
+/** The image that was built; of several platforms, their index. */
 export interface BuildResult {
+  /** Digest of the config, or of the index. */
   readonly id: Digest;
   readonly names: readonly string[];
-  /** Digest of the manifest. */
+  /** Digest of the manifest or index. */
   readonly digest: Digest;
+  /** `OS/ARCH[/VARIANT]`; several between commas. */
   readonly platform: string;
-  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly state: 'packed' | 'present' }[];
+  readonly layers: readonly ReportedLayer[];
   readonly steps: readonly StepReport[];
   readonly seconds: number;
+  /** The images of an index. */
+  readonly images?: readonly Pick<BuildResult, 'id' | 'digest' | 'platform' | 'layers'>[];
 }
 
 /** What makes a step what it is: two steps with the same key give the same files. */

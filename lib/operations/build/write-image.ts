@@ -1,40 +1,32 @@
-import type { ImageRecord } from '../../metadata/index.js';
 import {
   chainIds,
   formatPlatform,
-  formatReference,
   MEDIA_TYPE,
   type ExecutionConfig,
   type HistoryEntry,
   type ImageConfig,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { createdAt, putDocument, recordImage, type NewImage } from '../store/index.js';
+import { createdAt, putDocument, type NewImage } from '../store/index.js';
 import type { PackedLayers } from './layer-packer.js';
 import type { StageHistory, StageState } from './stage-state.js';
 import type { BuildRequest } from './types.js';
 
-type WriteDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>;
-type WriteRequest = Pick<
-  BuildRequest,
-  'labels' | 'annotations' | 'references' | 'format' | 'squash' | 'sourceDateEpoch' | 'signal'
->;
+type WriteDeps = Pick<OperationDeps, 'content' | 'snapshots'>;
+type WriteRequest = Pick<BuildRequest, 'labels' | 'annotations' | 'format' | 'squash' | 'sourceDateEpoch'>;
 
 /** Media type of the manifest. */
 export function manifestTypeOf({ format }: Pick<BuildRequest, 'format'>): string {
   return format === 'docker' ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
 }
 
-/**
- * Writes config and manifest of a built stage, and its records last, one for each name. All is on disk before. Resolves with the
- * record.
- */
+/** Writes config and manifest of a built stage; all is on disk then. Resolves with the image, to be recorded. */
 export async function writeImage(
   deps: WriteDeps,
   state: StageState,
   { layers, request }: { readonly layers: PackedLayers; readonly request: WriteRequest },
-): Promise<ImageRecord> {
-  const { annotations, references, format, signal } = request;
+): Promise<NewImage> {
+  const { annotations, format } = request;
   const document = imageConfigOf(state, layers, request);
   const config = await putDocument(
     deps,
@@ -55,7 +47,7 @@ export async function writeImage(
   );
   // Layers that were here before are on disk.
   if (layers.packed.size > 0) await deps.snapshots.sync();
-  const image: NewImage = {
+  return {
     id: config.digest,
     manifest,
     config,
@@ -65,10 +57,6 @@ export async function writeImage(
     ...(document.created === undefined ? {} : { created: document.created }),
     platform: formatPlatform(state.platform),
   };
-  const [first, ...rest] = references.map(formatReference);
-  let record = await recordImage(deps, image, { name: first, signal });
-  for (const name of rest) record = await recordImage(deps, image, { name, signal });
-  return record;
 }
 
 /** The config document of a built stage. */

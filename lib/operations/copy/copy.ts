@@ -1,4 +1,4 @@
-import { InvalidReferenceError, UsageError } from '../../errors.js';
+import { InvalidReferenceError, PartialError, UsageError } from '../../errors.js';
 import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import type { ProgressSink } from '../../progress/index.js';
 import {
@@ -13,6 +13,7 @@ import {
 import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
 import { BlobPlaces } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
+import type { BlobPlace } from './composed-image.js';
 import { copyImage, type CopyRequest, planImageCopy } from './copy-image.js';
 import { type CopiedBlob, type CopyDeps, CopyLimits, type CopyTarget } from './copy-tree.js';
 import { openRegistryDestination } from './registry-destination.js';
@@ -124,6 +125,46 @@ export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<
   }
 }
 
+/**
+ * Copies an image or index that was made here, whole and as it is, to `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * `docker-archive:FILE[:REF]`. `known`: blobs that repositories have. Throws what destinations throw, PartialError when only some of
+ * them have it, AbortError.
+ */
+export async function deliverImage(
+  deps: CopyTransports,
+  image: ImageSource,
+  {
+    destinations,
+    known = [],
+    signal,
+  }: { readonly destinations: readonly string[]; readonly known?: readonly BlobPlace[]; readonly signal: AbortSignal },
+): Promise<void> {
+  const places = new BlobPlaces();
+  for (const { place, digest } of known) places.add(place, { digest });
+  const targets: CopyTarget[] = [];
+  try {
+    for (const name of destinations.map(parseTransportName))
+      targets.push({
+        destination: await openDestination(deps, name, { source: image, known: places, signal }),
+        tags: tagsOf(name, name, []),
+      });
+    const copied = await copyImage(copyDepsOf(deps), {
+      ...{ source: image, selector: {}, targets, preserveDigests: true, referrers: false, signal },
+      selection: { kind: 'all' },
+    });
+    const failures = copied.targets.flatMap(({ name, error }) =>
+      error === undefined ? [] : `${name}: ${error.message}`,
+    );
+    if (failures.length === 0) return;
+    throw new PartialError(
+      `${failures.length} of ${targets.length} destinations do not have the image: ${failures.join('; ')}`,
+      { failures, hint: 'the others have it; running it again copies what is missing' },
+    );
+  } finally {
+    for (const { destination } of targets) await destination.close();
+  }
+}
+
 /** An order with its ends opened. */
 interface Trip {
   readonly deps: CopyDeps;
@@ -155,12 +196,7 @@ async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
       targets.push({ destination, tags: tagsOf(name, from, order.tags) });
     }
     return {
-      deps: {
-        progress: deps.progress,
-        limits: new CopyLimits(deps.parallel),
-        convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
-        foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
-      },
+      deps: copyDepsOf(deps),
       request: {
         ...{ ...order, source, selector: selectorOf(from), targets, rename: !order.preserveDigests },
         isLayout: to.every(({ transport }) => transport === 'oci' || transport === 'oci-archive'),
@@ -174,6 +210,16 @@ async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
     await close();
     throw error;
   }
+}
+
+/** What one copy works with. */
+function copyDepsOf(deps: CopyTransports): CopyDeps {
+  return {
+    progress: deps.progress,
+    limits: new CopyLimits(deps.parallel),
+    convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
+    foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
+  };
 }
 
 function traffic({ registry, sourceRegistry = registry }: CopyTransports): { bytesSent: number; requests: number } {

@@ -1,6 +1,7 @@
 /**
  * Sources and destinations of images (registry, store, protocol v1) and the trip of an image between them.
  */
+export * from './composed-image.js';
 export * from './copy.js';
 export * from './copy-blob.js';
 export * from './copy-image.js';

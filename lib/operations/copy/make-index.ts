@@ -3,7 +3,6 @@ import type { ProgressSink } from '../../progress/index.js';
 import {
   type Descriptor,
   type Digest,
-  digestOf,
   formatPlatform,
   formatReference,
   type ImageIndex,
@@ -13,6 +12,7 @@ import {
   parseImageConfig,
   parseManifest,
   type Platform,
+  rawManifest,
   type RawManifest,
   type Reference,
   tagOrDigest,
@@ -153,15 +153,13 @@ function buildIndex(
   if (hasAnnotations && mediaType === MEDIA_TYPE.dockerManifestList) {
     throw new UsageError("Docker's manifest lists hold no annotations", { hint: 'use --format oci' });
   }
-  const document = {
+  return rawManifest({
     ...{ schemaVersion: 2, mediaType },
     ...(base?.artifactType === undefined ? {} : { artifactType: base.artifactType }),
     manifests,
     ...(base?.subject === undefined ? {} : { subject: base.subject }),
     ...(hasAnnotations ? { annotations: all } : {}),
-  };
-  const bytes = Buffer.from(JSON.stringify(document));
-  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  });
 }
 
 /** Entries of one key replace each other; attestations, which all have the platform `unknown`, never do. */

@@ -6,6 +6,7 @@ import { readVerified } from '../convert/index.js';
 import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
+import { ComposedIndex } from './composed-image.js';
 import { type StoredLayerDeps, StoredLayers } from './stored-layers.js';
 
 interface Signal {
@@ -85,6 +86,36 @@ export class StoreSource implements ImageSource {
     });
     if (stream === undefined) throw blobNotFoundError(descriptor);
     return stream;
+  }
+}
+
+/**
+ * Opens an index whose images are all in the store, to copy from, and locks the store. Throws NotFoundError: the store has no image
+ * of it.
+ */
+export async function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
+  const made: Digest[] = [];
+  const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
+  const close = async (): Promise<void> => {
+    lock.release();
+    await dropUnusedBlobs(deps, made.splice(0));
+  };
+  try {
+    const images = await deps.metadata.images.list();
+    const own = images.filter((image) => image.index?.digest === index);
+    const descriptor = own[0]?.index;
+    if (descriptor === undefined)
+      throw new NotFoundError(`the store has no image of the index ${index}`, { kind: 'manifest', subject: index });
+    const members = await Promise.all(
+      own.map(async (record) => {
+        const manifest = { bytes: await deps.content.read(record.manifest.digest), descriptor: record.manifest };
+        return { manifest, source: new StoreSource(deps, record, { images, made }) };
+      }),
+    );
+    return new ComposedIndex({ bytes: await deps.content.read(index), descriptor }, members, close);
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 

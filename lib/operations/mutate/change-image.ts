@@ -9,6 +9,7 @@ import {
   type Descriptor,
   type DiffId,
   type Digest,
+  type ExecutionConfig,
   formatOf,
   formatReference,
   type HistoryEntry,
@@ -179,6 +180,34 @@ async function appendTars(
   return { layers, diffIds };
 }
 
+/** What a change makes of a config, and the history entry of a step of it. Throws UsageError. */
+export function describeChange(
+  config: ImageConfig,
+  {
+    changes,
+    author,
+    message,
+    sourceDateEpoch,
+  }: Pick<ImageChangeRequest, 'changes' | 'author' | 'message' | 'sourceDateEpoch'>,
+): {
+  readonly execution: ExecutionConfig;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly step: (createdBy: string) => HistoryEntry;
+} {
+  const created = createdAt(sourceDateEpoch);
+  return {
+    created,
+    execution: applyConfigChanges(config.config ?? {}, changes),
+    step: (createdBy) => ({
+      created,
+      created_by: [createdBy, ...changes].join('; '),
+      ...(author === undefined ? {} : { author }),
+      ...(message === undefined ? {} : { comment: message }),
+    }),
+  };
+}
+
 /** Finds the image, applies the config changes, and records the image with the layers that `make` returns. */
 async function changeImage(
   deps: ChangeDeps,
@@ -192,7 +221,7 @@ async function changeImage(
     readonly signal: AbortSignal;
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
-  const { reference, author, message, signal } = request;
+  const { reference, author, signal } = request;
   checkNewName(reference);
   const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
@@ -200,14 +229,7 @@ async function changeImage(
     await sweepStore(deps);
     const { record: base } = await findImage(deps, request.image);
     const config = await readImageConfig(deps, base);
-    const execution = applyConfigChanges(config.config ?? {}, request.changes);
-    const created = createdAt(request.sourceDateEpoch);
-    const step = (createdBy: string): HistoryEntry => ({
-      created,
-      created_by: [createdBy, ...request.changes].join('; '),
-      ...(author === undefined ? {} : { author }),
-      ...(message === undefined ? {} : { comment: message }),
-    });
+    const { execution, created, step } = describeChange(config, request);
     const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
       make({ base, config, step, blobs, signal: guarded }),
     );

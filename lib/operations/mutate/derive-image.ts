@@ -47,15 +47,8 @@ export async function deriveImage(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
   image: DerivedImage,
 ): Promise<ImageRecord> {
-  const { base, created, author, diffIds, reference, signal } = image;
-  const document = {
-    ...withoutBuildState(image.config),
-    created,
-    ...(author === undefined ? {} : { author }),
-    config: image.execution,
-    rootfs: { type: 'layers', diff_ids: diffIds },
-    history: image.history,
-  };
+  const { base, created, diffIds, reference, signal } = image;
+  const document = derivedConfig(image);
   const format = image.format ?? formatOf(base.manifest.mediaType);
   const isDocker = format === 'v2s2';
   const mediaType = isDocker ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
@@ -72,7 +65,27 @@ export async function deriveImage(
   );
 }
 
-function inFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
+/** The config document of an image that comes from another. */
+export function derivedConfig({
+  config,
+  execution,
+  created,
+  author,
+  diffIds,
+  history,
+}: Pick<DerivedImage, 'config' | 'execution' | 'created' | 'author' | 'diffIds' | 'history'>): ImageConfig {
+  return {
+    ...withoutBuildState(config),
+    created,
+    ...(author === undefined ? {} : { author }),
+    config: execution,
+    rootfs: { type: 'layers', diff_ids: diffIds },
+    history,
+  };
+}
+
+/** A layer with the media type that it has in a format. */
+export function inFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
   const isDocker = layer.mediaType.startsWith('application/vnd.docker.');
   if (isDocker === (format === 'v2s2')) return layer;
   return { ...layer, mediaType: layerMediaType(format, compressionOfType(layer.mediaType), layer.mediaType) };

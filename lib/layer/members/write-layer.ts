@@ -1,0 +1,48 @@
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { FileTree } from '../../rootfs/index.js';
+import { digestFrom, type DiffId } from '../../spec/index.js';
+import { compress } from '../compress.js';
+import type { PackedLayer, PackInput } from '../pack.js';
+import { MemberPacker, type PlannedMember } from './member-packer.js';
+
+/** Where and how a layer of members is written. */
+export type MembersOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
+  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  readonly output: Writable;
+};
+
+/** Writes planned members as a layer. Throws LayerFormatError, what opening a file throws, AbortError. */
+export async function writeLayer(
+  plan: AsyncGenerator<PlannedMember>,
+  { output, ...options }: MembersOutput,
+): Promise<PackedLayer> {
+  const packer = new MemberPacker(options);
+  try {
+    const blob = compress(packer.run(plan), { ...options, pool: packer.blocks.pool });
+    await pipeline(blob, output, { signal: options.signal });
+  } catch (error) {
+    if (!output.destroyed) output.destroy(error as Error);
+    throw error;
+  }
+  const { blocks, entries } = packer;
+  return { diffId: digestFrom(blocks.hash) as DiffId, tarSize: blocks.size, entries, notes: [] };
+}
+
+/**
+ * Writes a whole tree as one layer, byte for byte as `packLayer` writes the same tree in a directory. Memory: the names of one
+ * directory on each level, and of files with several names. Throws as `writeLayer`.
+ */
+export function packFileTree(tree: FileTree, output: MembersOutput): Promise<PackedLayer> {
+  return writeLayer(planned(tree, '', output.signal), output);
+}
+
+async function* planned(tree: FileTree, path: string, signal: AbortSignal): AsyncGenerator<PlannedMember> {
+  signal.throwIfAborted();
+  const node = tree.node(path);
+  if (node === undefined) return;
+  const content = node.type === 'file' ? { size: node.size, open: () => tree.open(path, node) } : undefined;
+  yield { kind: 'entry', path, node, content, changed: true };
+  if (node.type !== 'directory') return;
+  for (const name of tree.names(path)) yield* planned(tree, path === '' ? name : `${path}/${name}`, signal);
+}

@@ -1,0 +1,244 @@
+import { randomBytes } from 'node:crypto';
+import { PassThrough, Readable } from 'node:stream';
+import { DiskSpaceError, ImgtoolError, InvalidManifestError, NotFoundError } from '../../errors.js';
+import type { RepositoryReader } from '../../registry/index.js';
+import {
+  digestOf,
+  layerMediaType,
+  MEDIA_TYPE,
+  parseDigest,
+  parseManifest,
+  rawManifest,
+  type Descriptor,
+  type ImageManifest,
+  type Reference,
+} from '../../spec/index.js';
+import { bothOrFirstError, formatSize, GrowingFile } from '../../util/index.js';
+import type { CacheMountKeeper } from '../build/index.js';
+import { Spool, type SpooledFile } from '../build-context/index.js';
+import type { OperationDeps } from '../deps.js';
+import { readBlob, reopenable } from '../registry/index.js';
+import { spooledBlob } from './built-image.js';
+import { fetchLayer } from './layer-indexes.js';
+
+type Repository = Pick<Reference, 'host' | 'repository'>;
+
+/** Media type of the config of a cache mount's artifact. */
+export const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
+const MAX_RECORD_BYTES = 64 * 1024;
+/** Larger cache mounts are neither kept nor taken: bytes, compressed. */
+const MAX_BYTES = 4 * 2 ** 30;
+
+export type CacheMountDeps = Pick<
+  OperationDeps,
+  'registry' | 'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'createApplier' | 'progress'
+> & {
+  /** Directory for temporary files. */
+  readonly temporaryDirectory: string;
+};
+
+/**
+ * Cache mounts of builds at registries: an artifact for each, tagged with the hash of its ID, whose layer holds its files. Registries
+ * that fail are a remark only. To be closed.
+ */
+export class CacheMountArtifacts implements CacheMountKeeper {
+  readonly #deps: CacheMountDeps;
+  readonly #options: {
+    readonly from: readonly Repository[];
+    readonly to: readonly Repository[];
+    readonly signal: AbortSignal;
+  };
+  readonly #spool: Spool;
+  /** IDs by their keys in the store. */
+  readonly #used = new Map<string, string>();
+
+  constructor(
+    deps: CacheMountDeps,
+    options: { readonly from: readonly Repository[]; readonly to: readonly Repository[]; readonly signal: AbortSignal },
+  ) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#spool = new Spool(deps.temporaryDirectory);
+  }
+
+  used(key: string, id: string): void {
+    this.#used.set(key, id);
+  }
+
+  async restore(
+    key: string,
+    { id, directory }: { readonly id: string; readonly directory: string },
+  ): ReturnType<CacheMountKeeper['restore']> {
+    const { signal } = this.#options;
+    for (const place of this.#options.from) {
+      const file = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
+        this.#fetch(place, key, id),
+      );
+      if (file === undefined) continue;
+      const applier = await this.#deps.createApplier();
+      try {
+        const job = { fd: file.fd, growing: GrowingFile.complete(file.size), root: directory, signal };
+        const applied = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
+          applier.apply(job),
+        );
+        return applied === undefined ? 'broken' : 'done';
+      } finally {
+        await applier.close();
+        this.#spool.drop(file.fd);
+      }
+    }
+    return 'none';
+  }
+
+  /** Keeps the cache mounts that the build used, each where it is not kept as it is. Throws AbortError. */
+  async keep(): Promise<void> {
+    const { metadata } = this.#deps;
+    const { to, signal } = this.#options;
+    if (to.length === 0) return;
+    const lock = await metadata.lock('store', { mode: 'shared', signal });
+    try {
+      for (const [key, id] of this.#used)
+        await this.#tolerated(`the cache mount ${id} is not kept`, async () => {
+          const { blob, file } = await this.#pack(key);
+          try {
+            for (const place of to)
+              await this.#tolerated(`the cache mount ${id} is not kept at ${nameOf(place)}`, () =>
+                this.#put(place, { key, id, blob, file }),
+              );
+          } finally {
+            this.#spool.drop(file.fd);
+          }
+        });
+    } finally {
+      lock.release();
+    }
+  }
+
+  close(): void {
+    this.#spool.close();
+  }
+
+  /** The files of a cache mount as a layer in a temporary file; undefined: the repository has none. */
+  async #fetch(place: Repository, key: string, id: string): Promise<SpooledFile | undefined> {
+    const { registry, progress } = this.#deps;
+    const { signal } = this.#options;
+    const reader = await registry.open(place, { signal, mirrors: false });
+    const layer = await findLayer(reader, key, { id, signal });
+    if (layer === undefined) return undefined;
+    if (layer.size > MAX_BYTES) throw tooLargeError();
+    return fetchLayer(reopenable(reader.blob(layer)), { spool: this.#spool, progress, signal });
+  }
+
+  /** Packs a snapshot of a cache mount. */
+  async #pack(key: string): Promise<{ readonly blob: Descriptor; readonly file: SpooledFile }> {
+    const { metadata, snapshots, compareTrees, packLayer, progress } = this.#deps;
+    const { signal } = this.#options;
+    const workKey = randomBytes(16).toString('hex');
+    const alive = await metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
+    try {
+      const upper = await snapshots.copyCache(workKey, key);
+      const changes = await compareTrees({ lower: undefined, upper, signal });
+      const output = new PassThrough();
+      const [{ notes }, file] = await bothOrFirstError(
+        packLayer({
+          ...{ lower: undefined, upper, compression: 'gzip', output, signal },
+          changes: [{ kind: 'C', path: Buffer.from('/') }, ...changes],
+        }),
+        this.#spool.take(limited(output as AsyncIterable<Buffer>), signal),
+      );
+      for (const note of notes) progress.note(note);
+      const digest = parseDigest(`sha256:${file.hash}`);
+      return { blob: { mediaType: layerMediaType('oci', 'gzip', ''), digest, size: file.size }, file };
+    } finally {
+      await snapshots.removeWork(workKey);
+      alive.release();
+    }
+  }
+
+  async #put(
+    place: Repository,
+    {
+      key,
+      id,
+      blob,
+      file,
+    }: { readonly key: string; readonly id: string; readonly blob: Descriptor; readonly file: SpooledFile },
+  ): Promise<void> {
+    const { signal } = this.#options;
+    const { registry } = this.#deps;
+    const record = Buffer.from(JSON.stringify({ version: 1, id }));
+    const config = { mediaType: CACHE_MOUNT_TYPE, digest: digestOf(record), size: record.length };
+    const mediaType = MEDIA_TYPE.ociManifest;
+    const manifest = rawManifest({
+      ...{ schemaVersion: 2, mediaType, artifactType: CACHE_MOUNT_TYPE, config, layers: [blob] },
+    });
+    const reader = await registry.open(place, { signal, mirrors: false });
+    const kept = await reader.resolve({ tag: tagOf(key) }, { signal }).catch((error: unknown) => {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    });
+    if (kept?.digest === manifest.descriptor.digest) return;
+    const writer = await registry.openWriter(place, { signal });
+    if (!(await writer.hasBlob(blob.digest, { signal })))
+      await writer.uploadBlob(spooledBlob({ blob, file }), { signal });
+    const open = ({ offset }: { readonly offset: number }): Promise<Readable> =>
+      Promise.resolve(Readable.from([record.subarray(offset)]));
+    await writer.uploadBlob({ descriptor: config, open }, { signal });
+    await writer.putManifest(manifest, { tag: tagOf(key) }, { signal });
+  }
+
+  async #tolerated<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      if (!(error instanceof ImgtoolError)) throw error;
+      this.#deps.progress.note(`warning: ${what}: ${error.message}`);
+      return undefined;
+    }
+  }
+}
+
+async function findLayer(
+  reader: RepositoryReader,
+  key: string,
+  { id, signal }: { readonly id: string; readonly signal: AbortSignal },
+): Promise<Descriptor | undefined> {
+  try {
+    await reader.resolve({ tag: tagOf(key) }, { signal });
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+  const where = `cache mount ${tagOf(key)}`;
+  const raw = await reader.manifest({ tag: tagOf(key) }, { signal });
+  const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, where) as ImageManifest;
+  const [layer, ...more] = manifest.layers ?? [];
+  if (manifest.config?.mediaType !== CACHE_MOUNT_TYPE || layer === undefined || more.length > 0)
+    throw new InvalidManifestError(`${where} is no cache mount`, { where });
+  const record = await readBlob(reader.blob(manifest.config), { maxBytes: MAX_RECORD_BYTES, signal });
+  if (JSON.stringify({ version: 1, id }) !== record.toString())
+    throw new InvalidManifestError(`${where} is another cache mount`, { where });
+  return layer;
+}
+
+async function* limited(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let size = 0;
+  for await (const chunk of source) {
+    size += chunk.length;
+    if (size > MAX_BYTES) throw tooLargeError();
+    yield chunk;
+  }
+}
+
+function tooLargeError(): DiskSpaceError {
+  return new DiskSpaceError(`it is larger than ${formatSize(MAX_BYTES)}`);
+}
+
+function tagOf(key: string): string {
+  return `cm-${key}`;
+}
+
+function nameOf({ host, repository }: Repository): string {
+  return `${host}/${repository}`;
+}

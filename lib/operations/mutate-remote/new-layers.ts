@@ -1,0 +1,91 @@
+import { PassThrough } from 'node:stream';
+import { LayerFormatError, UnsupportedMediaTypeError } from '../../errors.js';
+import type { AppliedLayer, LayerIndexer } from '../../layer/index.js';
+import type { FileTree } from '../../rootfs/index.js';
+import { layerMediaType, type ManifestFormat, parseDigest } from '../../spec/index.js';
+import { bothOrFirstError, GrowingFile, gzipUnsupported } from '../../util/index.js';
+import type { Spool, SpooledFile } from '../build-context/index.js';
+import { spooledBlob } from '../build-remote/index.js';
+import type { TarToAppend } from '../mutate/index.js';
+import type { NewLayer, RemoteChangeDeps } from './types.js';
+
+/**
+ * Takes a tar as a layer, as it came (xz and bzip2 become gzip), and reads it through to see that it is one. Throws LayerFormatError,
+ * PathEscapeError, UnsupportedMediaTypeError, CommandError, DiskSpaceError, AbortError.
+ */
+export async function takeTar(
+  { indexer, spool }: { readonly indexer: LayerIndexer; readonly spool: Spool },
+  { name, open }: TarToAppend,
+  { format, signal }: { readonly format: ManifestFormat; readonly signal: AbortSignal },
+): Promise<NewLayer> {
+  const file = await spoolTar(await open(), { name, spool, signal });
+  const index = spool.make();
+  let read: AppliedLayer;
+  try {
+    read = await indexer.index({ fd: file.fd, growing: GrowingFile.complete(file.size), index, signal });
+  } catch (error) {
+    if (!(error instanceof UnsupportedMediaTypeError)) throw error;
+    throw new UnsupportedMediaTypeError(`${name} is no tar, or compressed in a way that layers do not use`, {
+      mediaType: error.mediaType,
+      hint: 'give a tar, plain or compressed with gzip, zstd, xz or bzip2',
+      cause: error,
+    });
+  } finally {
+    spool.drop(index);
+  }
+  return newLayer(file, { diffId: read.diffId, mediaType: layerMediaType(format, read.compression, '') });
+}
+
+/** Packs a whole tree as one layer. Throws what opening its files throws, LayerFormatError, DiskSpaceError, AbortError. */
+export async function packFlat(
+  { packFileTree, progress }: Pick<RemoteChangeDeps, 'packFileTree' | 'progress'>,
+  tree: FileTree,
+  {
+    spool,
+    format,
+    sourceDateEpoch,
+    signal,
+  }: {
+    readonly spool: Spool;
+    readonly format: ManifestFormat;
+    readonly sourceDateEpoch: number | undefined;
+    readonly signal: AbortSignal;
+  },
+): Promise<NewLayer> {
+  const output = new PassThrough();
+  const epoch = sourceDateEpoch === undefined ? {} : { sourceDateEpoch };
+  const [{ diffId, notes }, file] = await bothOrFirstError(
+    packFileTree(tree, { compression: 'gzip', ...epoch, output, signal }),
+    spool.take(output as AsyncIterable<Buffer>, signal),
+  );
+  for (const note of notes) progress.note(note);
+  return newLayer(file, { diffId, mediaType: layerMediaType(format, 'gzip', '') });
+}
+
+function newLayer(
+  file: SpooledFile,
+  { diffId, mediaType }: Pick<NewLayer, 'diffId'> & { readonly mediaType: string },
+): NewLayer {
+  const blob = { mediaType, digest: parseDigest(`sha256:${file.hash}`), size: file.size };
+  return { blob, diffId, source: spooledBlob({ blob, file }), place: undefined };
+}
+
+async function spoolTar(
+  source: AsyncIterable<Buffer>,
+  { name, spool, signal }: { readonly name: string; readonly spool: Spool; readonly signal: AbortSignal },
+): Promise<SpooledFile> {
+  let received = 0;
+  const counted = async function* (): AsyncGenerator<Buffer> {
+    for await (const chunk of source) {
+      received += chunk.length;
+      yield chunk;
+    }
+  };
+  const { bytes, close } = await gzipUnsupported(counted(), signal);
+  try {
+    if (received === 0) throw new LayerFormatError(`${name} is empty`, { hint: 'give a tar of files' });
+    return await spool.take(bytes, signal);
+  } finally {
+    await close();
+  }
+}
