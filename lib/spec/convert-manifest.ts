@@ -35,7 +35,7 @@ export function layerMediaType(format: ManifestFormat, compression: LayerCompres
   const isForeign = /nondistributable|foreign/.test(like);
   const suffix = SUFFIX[format][compression];
   if (!allowsCompression(format, compression)) {
-    throw new UnsupportedMediaTypeError('Docker manifests (v2s2) cannot contain layers compressed with zstd', {
+    throw new UnsupportedMediaTypeError('Docker manifests (v2s2) cannot hold layers compressed with zstd', {
       mediaType: like,
       hint: 'use --compression gzip, or --format oci',
     });

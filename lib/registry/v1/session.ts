@@ -36,7 +36,7 @@ export class V1Session {
   #endpoints: readonly string[] | undefined;
   /** The index also stores images and requires the password for them, even though it issues tokens. */
   #wantsPassword = false;
-  /** The index of the last endpoint that worked; the endpoints before it failed. */
+  /** Position of the endpoint that worked last; the endpoints before it failed. */
   #preferred = 0;
 
   constructor(host: V1Host, repository?: string) {

@@ -130,7 +130,7 @@ docker.io:
     {
       name: 'a form that cannot be',
       text: `${rule}    format: v2s2\n    compression: zstd\n`,
-      want: 'line 4: sync[0].format: Docker manifests (v2s2) cannot contain',
+      want: 'line 4: sync[0].format: Docker manifests (v2s2) cannot hold',
     },
     { name: 'an unknown compression', text: `${rule}    compression: xz\n`, want: 'line 4: sync[0].compression: ' },
     {
