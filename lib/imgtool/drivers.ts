@@ -235,7 +235,7 @@ export class Drivers {
       parallel: this.settings.parallel,
       temporaryDirectory: spoolDirectory(this.settings.env),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
-      openSource: (name, { signal }) => this.#openSource(name, signal),
+      openSource: (name, options) => this.#openSource(name, options),
       openDestination: (name, { signal }) => this.#openDestination(name, signal),
     };
   }
@@ -270,17 +270,17 @@ export class Drivers {
     for (const client of clients) if (client.status === 'fulfilled') await client.value.close();
   }
 
-  async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
+  async #openSource(name: OtherTransport, options: SourceOptions): Promise<ImageSource> {
     if (name.transport === 'store') {
       const [{ openStoreSource }, local] = await Promise.all([import('../operations/copy/index.js'), this.local()]);
-      return openStoreSource({ ...local, ...this.lazyRemote() }, name.name, { signal });
+      return openStoreSource({ ...local, ...this.lazyRemote() }, name.name, options);
     }
     const { openArchiveSource } = await import('../archive/index.js');
     return openArchiveSource({
       name: archiveName(name),
       path: name.path,
       temporaryDirectory: spoolDirectory(this.settings.env),
-      signal,
+      signal: options.signal,
     });
   }
 
@@ -341,6 +341,8 @@ export class Drivers {
     throw new UsageError('no queue is set', { hint: 'give new Imgtool the option queue, such as redis://HOST' });
   }
 }
+
+type SourceOptions = Parameters<CopyTransports['openSource']>[1];
 
 /** What transports write. */
 const FORMATS = {
