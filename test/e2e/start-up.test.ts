@@ -94,7 +94,7 @@ describe('start-up', () => {
     }
   });
 
-  it('reads the command line with less than 430 kB of code, and none that speaks to registries or stores', async () => {
+  it('reads the command line with less than 435 kB of code, and none that speaks to registries or stores', async () => {
     const files = new Map<string, string>();
     const load = async (name: string): Promise<void> => {
       if (files.has(name)) return;
@@ -106,7 +106,7 @@ describe('start-up', () => {
     await load('imgtool.js');
     const text = [...files.values()].join('');
     expect(files.size).to.be.greaterThan(1);
-    expect(text.length).to.be.lessThan(430_000);
+    expect(text.length).to.be.lessThan(435_000);
     expect(text).to.include('// lib/cli/main.ts');
     for (const unused of ['node_modules/got/', 'node_modules/yaml/', 'lib/http/', 'lib/operations/', 'lib/sys/btrfs'])
       expect(text, unused).to.not.match(new RegExp(`^// (?:\\S*/)?${unused}`, 'm'));
