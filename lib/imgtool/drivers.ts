@@ -116,7 +116,7 @@ export class Drivers extends RegistryDrivers {
       parallel: this.settings.parallel,
       temporaryDirectory: spoolDirectory(this.settings.env),
       recompressLayer: async (input) => (await import('../layer/index.js')).recompressLayer(input),
-      openSource: (name, { signal }) => this.#openSource(name, signal),
+      openSource: (name, options) => this.#openSource(name, options),
       openDestination: (name, { signal }) => this.#openDestination(name, signal),
     };
   }
@@ -139,17 +139,17 @@ export class Drivers extends RegistryDrivers {
     return (await import('../queue/index.js')).parseRate(text);
   }
 
-  async #openSource(name: OtherTransport, signal: AbortSignal): Promise<ImageSource> {
+  async #openSource(name: OtherTransport, options: SourceOptions): Promise<ImageSource> {
     if (name.transport === 'store') {
       const [{ openStoreSource }, local] = await Promise.all([import('../operations/copy/index.js'), this.local()]);
-      return openStoreSource({ ...local, ...this.lazyRemote() }, name.name, { signal });
+      return openStoreSource({ ...local, ...this.lazyRemote() }, name.name, options);
     }
     const { openArchiveSource } = await import('../archive/index.js');
     return openArchiveSource({
       name: archiveName(name),
       path: name.path,
       temporaryDirectory: spoolDirectory(this.settings.env),
-      signal,
+      signal: options.signal,
     });
   }
 
@@ -199,6 +199,8 @@ export class Drivers extends RegistryDrivers {
     throw new UsageError('no queue is set', { hint: 'give new Imgtool the option queue, such as redis://HOST' });
   }
 }
+
+type SourceOptions = Parameters<CopyTransports['openSource']>[1];
 
 /** What transports write. */
 const FORMATS = {

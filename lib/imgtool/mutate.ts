@@ -21,8 +21,8 @@ import { remoteDeps } from './remote-build.js';
 
 export interface ChangeOptions extends Stoppable, BuildReserving, ForPlatform {
   /**
-   * Name of the new image; default: it has an ID only. Of an image `docker://REF`, `oci:DIR[:TAG]`, …: where the new one goes, in
-   * the same form; needed then.
+   * Name of the new image. Default: none, only an ID. For an image that is not in the store (`docker://REF`, `oci:PATH[:TAG]`, …):
+   * where to put the new one, in the same form; required then.
    */
   readonly tag?: string | undefined;
   /** Comment for the history. */
@@ -105,8 +105,7 @@ export async function rebaseImage(drivers: Drivers, image: string, given: Rebase
   const remote = remoteRequest(drivers, image, options);
   if (remote !== undefined) {
     const { onto, from } = options;
-    if (from === undefined)
-      throw new UsageError('the base that the image has now is not named', { hint: 'name it with --from REF' });
+    if (from === undefined) throw new UsageError('the current base is not given', { hint: 'name it with --from REF' });
     return (await import('../operations/mutate-remote/index.js')).rebaseRemoteImage(await remoteDeps(drivers), {
       ...remote,
       onto,
@@ -135,7 +134,7 @@ function requestOf(drivers: Drivers, image: string, options: ChangeOptions): Ima
   };
 }
 
-/** Images that are in no store. */
+/** Names of images that are not in the store. */
 const ELSEWHERE = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive):[^/]*\/)/;
 
 /** The request for an image that is not in the store; undefined: it is. Throws UsageError. */
@@ -147,12 +146,12 @@ function remoteRequest(drivers: Drivers, image: string, options: ChangeOptions):
     throw new UsageError('an image of the store has one platform', { hint: 'leave out --platform' });
   }
   if (!isElsewhere)
-    throw new UsageError(`${image} is in the store, but the new image is to be elsewhere`, {
-      hint: 'write docker://REF for an image at a registry; or give the new image a name and push it',
+    throw new UsageError(`${image} is an image of the store, but ${tag} is not`, {
+      hint: 'write docker://REF for an image at a registry, or name the new image and push it',
     });
   if (tag === undefined || !goesElsewhere)
-    throw new UsageError('the new image has no place to go to', {
-      hint: 'name one with --tag: docker://REF, oci:./DIR[:TAG] or oci-archive:./FILE[:TAG]; or pull the image first',
+    throw new UsageError('no destination is given for the new image', {
+      hint: 'give --tag docker://REF, oci:./DIR[:TAG] or oci-archive:./FILE[:TAG], or pull the image first',
     });
   const { message, author, changes = [] } = options;
   const epoch = sourceDateEpoch(drivers.settings.env);

@@ -176,6 +176,10 @@ describe('build for several platforms', function () {
     expect(
       (JSON.parse(await imgtool(root, 'store', 'fsck', '--json')) as { findings: unknown[] }).findings,
     ).to.deep.equal([]);
+    await imgtool(root, 'copy', '--all', `store:${proxy.host}/app:2`, `docker://${proxy.host}/copied:1`);
+    expect(await raw(`docker://${proxy.host}/copied:1`)).to.equal(text);
+    await imgtool(root, 'copy', `store:${proxy.host}/app:2`, `docker://${proxy.host}/copied:2`);
+    expect(await raw(`docker://${proxy.host}/copied:2`)).to.include('"config"');
     // Nothing changed: nothing is done.
     expect(await imgtool(root, 'build', '-f', withoutRun(), ...both, context)).to.equal(id);
   });

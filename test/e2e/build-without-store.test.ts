@@ -228,8 +228,8 @@ describe('build without a store, as a user without rights', () => {
     const copied = before.at(-2)!;
     expect(moved(copied)).to.deep.equal([]);
     // The file system of the step below it was known: the same digest as from scratch.
-    expect((await cached('none:1')).stdout).to.equal(second.stdout);
-    expect(await layersOf('none:1')).to.deep.equal(after);
+    expect((await cached('whole:1')).stdout).to.equal(second.stdout);
+    expect(await layersOf('whole:1')).to.deep.equal(after);
     // A machine that never saw the layer reads it once, as those of the base.
     await rm(join(base, 'home/.cache'), { recursive: true, force: true });
     writeFileSync(join(context, 'f'), 'content');
@@ -274,6 +274,10 @@ describe('build without a store, as a user without rights', () => {
     expect(failing('FROM BASE\nCOPY none /\n').stderr).to.include(':2: none is not in the build context');
     expect(failing('FROM BASE\nCOPY --chown=ghost f /\n').stderr).to.include('the stage has no user "ghost"');
     expect(failing(`FROM ${served.host}/none:1\nCOPY f /\n`).status).to.equal(3);
+    const names = ['-t', `${served.host}/part:9`, '-t', '127.0.0.1:1/none:1'];
+    const some = build('-f', dockerfile('FROM scratch\nCOPY f /\n'), ...names, '--push', '--retry', '0');
+    expect(some.stderr).to.include('1 of 2 destinations do not have the image');
+    expect(some.status).to.equal(10);
     expect(readdirSync(join(base, 'tmp'))).to.deep.equal([]);
   });
 });

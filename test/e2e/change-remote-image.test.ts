@@ -200,18 +200,18 @@ describe('config, append, rebase and flatten without a store, as a user without 
   });
 
   for (const [name, args, status, said] of [
-    ['no place for the new image', ['config', 'docker://HOST/app:1', '-c', 'USER x'], 2, 'no place to go to'],
+    ['no place for the new image', ['config', 'docker://HOST/app:1', '-c', 'USER x'], 2, 'no destination is given'],
     [
       'a plain name for it',
       ['config', 'docker://HOST/app:1', '-c', 'USER x', '-t', 'HOST/x:1'],
       2,
-      'no place to go to',
+      'no destination is given',
     ],
     [
       'an image of the store',
       ['config', 'HOST/app:1', '-c', 'USER x', '-t', 'docker://HOST/x:1'],
       2,
-      'is in the store',
+      'is an image of the store',
     ],
     ['an unknown image', ['config', 'docker://HOST/none:1', '-c', 'USER x', '-t', 'docker://HOST/x:1'], 3, 'none:1'],
     ['a wrong instruction', ['config', 'docker://HOST/app:1', '-c', 'USRE x', '-t', 'docker://HOST/x:1'], 2, 'USRE'],

@@ -14,9 +14,7 @@ export interface RemoteImageOrder {
   readonly cache: RemoteCache | undefined;
 }
 
-/**
- * Whether the stages that have to be built can be without a store: none has a RUN that the cache lacks. Throws DockerfileError.
- */
+/** Whether the steps that the cache lacks can run without a store: none is a RUN. Throws DockerfileError. */
 export function canBuildWithoutStore(
   request: Pick<RemoteBuildRequest, 'dockerfile' | 'buildArgs' | 'platform' | 'target' | 'squash'>,
   contexts: ReadonlySet<string>,
@@ -30,10 +28,10 @@ export function canBuildWithoutStore(
 }
 
 /**
- * Builds images whose steps that the cache lacks have no RUN, and copies them to their destinations: the image, or, of several, an
- * index. Keeps their steps in the cache. Nothing is unpacked and nothing needs root: layers of the base are mounted or copied as they
- * are, and what COPY has to know of them is read from their headers. Digests are those of the same build in a store. Throws
- * DockerfileError, what reading the base throws, what copying throws, AbortError.
+ * Builds without a store, copies the image (or an index of several) to its destinations and keeps the steps in the cache. Nothing is
+ * unpacked and nothing needs root: layers of the base are mounted or copied unchanged, and COPY finds what it has to know in their
+ * headers. The digest is that of the same build in a store. Throws DockerfileError, what reading the base throws, what copying throws,
+ * AbortError.
  */
 export async function buildWithoutStore(
   deps: RemoteBuildDeps,

@@ -36,7 +36,7 @@ export function spooledBlob({ blob, file }: Pick<BuiltLayer, 'blob' | 'file'>): 
   return { descriptor: blob, open };
 }
 
-/** The image of a built stage, to copy, and what is reported of it. */
+/** The image of a built stage as the source of a copy, and its report. */
 export function composeStage(
   { state, base, made, found, places, steps }: BuiltStage,
   request: RemoteBuildRequest,

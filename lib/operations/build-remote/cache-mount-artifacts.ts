@@ -38,8 +38,8 @@ export type CacheMountDeps = Pick<
 };
 
 /**
- * Cache mounts of builds at registries: an artifact for each, tagged with the hash of its ID, whose layer holds its files. Registries
- * that fail are a remark only. To be closed.
+ * Keeps cache mounts at registries: one artifact each, tagged with the hash of its ID, with its files as the only layer. A registry
+ * that fails is a warning. To be closed.
  */
 export class CacheMountArtifacts implements CacheMountKeeper {
   readonly #deps: CacheMountDeps;
@@ -90,7 +90,7 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     return 'none';
   }
 
-  /** Keeps the cache mounts that the build used, each where it is not kept as it is. Throws AbortError. */
+  /** Uploads the cache mounts that the build used, unless the repository has the same files already. Throws AbortError. */
   async keep(): Promise<void> {
     const { metadata } = this.#deps;
     const { to, signal } = this.#options;

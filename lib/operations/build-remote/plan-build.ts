@@ -104,7 +104,7 @@ export class BuildPlan {
     return this.#stage(this.graph.target(this.#request.target).stage.index);
   }
 
-  /** What still has to be done when some steps need not be run: `has` tells which. */
+  /** The steps that still have to be run and the stages that still have to be built. `has`: whether a step need not be run. */
   async remaining(
     target: PlannedStage,
     has: (step: PlannedStep) => boolean,

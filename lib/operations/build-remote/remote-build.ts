@@ -19,13 +19,13 @@ import { RemoteImages, type RemoteImage } from './remote-images.js';
 import { StageFiles, type BuiltLayer } from './stage-files.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
-/** A stage while the build goes on. */
+/** A stage during the build. */
 interface StageInProgress {
   readonly state: StageState;
   readonly files: StageFiles;
-  /** Layers that this build made, its base stages' included. */
+  /** Layers that this build made, including those of its base stages. */
   readonly made: readonly BuiltLayer[];
-  /** Layers of the cache, its base stages' included. */
+  /** Layers of the remote cache, including those of its base stages. */
   readonly found: readonly { readonly blob: ReopenableBlob; readonly place: BlobPlace['place'] }[];
   readonly image: RemoteImage | undefined;
 }
@@ -58,7 +58,7 @@ export class RemoteBuild {
     this.#request = request;
     this.#cache = cache;
     this.#parts = graphOf(request, sources.names);
-    // What the cache has looked up is not looked up again.
+    // The cache has looked up images already.
     this.#images = cache?.images ?? new RemoteImages(deps, request);
     this.#spool = new Spool(deps.temporaryDirectory);
     this.#log = log;
@@ -104,7 +104,7 @@ export class RemoteBuild {
     } catch (error) {
       this.#request.signal.throwIfAborted();
       if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the next build has to read the layers of this one: ${error.message}`);
+      this.#deps.progress.note(`warning: the next build has to fetch the layers of this one: ${error.message}`);
     }
   }
 

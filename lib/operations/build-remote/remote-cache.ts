@@ -21,21 +21,21 @@ export interface RemoteCacheOptions {
   readonly ttlMs?: number | undefined;
 }
 
-/** A step that a registry has. */
+/** A step that was found at a registry. */
 export interface CachedStep extends CachedLayer {
   readonly key: string;
-  /** Where. */
+  /** The repository that has it. */
   readonly place: Repository;
   readonly open: () => Promise<ReopenableBlob>;
 }
 
-/** What of a build need not be done, since a registry has it. */
+/** The steps of a build that need not be run because a registry has their layers. */
 export interface CachedSteps {
-  /** Whether it has all steps of the target. */
+  /** Whether these are all steps of the target. */
   readonly isWhole: boolean;
-  /** Whether a RUN is among the steps that it lacks. */
+  /** Whether one of the other steps is a RUN. */
   readonly hasRun: boolean;
-  /** Whether only steps that it has use the stage. */
+  /** Whether the stage is needed by these steps only. */
   readonly isSkipped: (stage: number) => boolean;
   /** A step by its stage and the number of its instruction, from 1; undefined: it has to be run. */
   readonly step: (stage: number, number: number) => CachedStep | undefined;
@@ -66,7 +66,7 @@ export class RemoteCache {
   readonly #deps: RemoteBuildDeps;
   readonly #request: RemoteBuildRequest;
   readonly #options: RemoteCacheOptions;
-  /** The images that the build begins with or copies from; closed with the cache. */
+  /** Images that stages begin with or copy from; closed with the cache. */
   readonly images: RemoteImages;
   readonly #plan: BuildPlan;
   readonly #spool: Spool;
@@ -182,7 +182,7 @@ export class RemoteCache {
     this.#spool.close();
   }
 
-  /** Keys of steps that need not be kept again. */
+  /** Keys of the steps that the repository has already. */
   async #keptAt(
     place: Repository,
     artifacts: StepArtifacts,
@@ -204,7 +204,7 @@ export class RemoteCache {
       if (layers.length !== count) continue;
       const { ttlMs = Infinity } = this.#options;
       const fresh = countWhile(layers, ({ created }) => Date.now() - Date.parse(created) <= ttlMs);
-      // What is too old is built again, and kept in its place.
+      // A step that is too old is run again and replaced.
       for (const old of steps.slice(fresh)) kept.delete(old.key!);
       return fresh === 0 ? undefined : { artifacts, layers: layers.slice(0, fresh) };
     }

@@ -24,12 +24,12 @@ export interface StageFilesOptions {
   readonly signal: AbortSignal;
 }
 
-/** The files of a stage that lies in no directory: those of its base, of layers at registries, and layers made on them. */
+/** The files of a stage that is not unpacked: layers at registries, and layers that this build made on top. */
 export class StageFiles {
   readonly #deps: Pick<RemoteBuildDeps, 'createLayerBuilder' | 'progress'>;
   readonly #options: StageFilesOptions;
   readonly #layers: RemoteLayer[];
-  /** Made when a step needs to know it. */
+  /** Opened when a step needs it. */
   #tree: Promise<FileTree> | undefined;
 
   /** `base`: the files of another stage, or layers at registries, oldest first. */
@@ -50,7 +50,7 @@ export class StageFiles {
     return this.#tree ?? Promise.resolve(undefined);
   }
 
-  /** A layer at a registry comes on top, before any is made. */
+  /** Puts a layer at a registry on top; to be called before the first `add`. */
   put(layer: RemoteLayer): void {
     this.#layers.push(layer);
     this.#tree = undefined;

@@ -18,7 +18,7 @@ import {
   type ReopenableBlob,
 } from '../../spec/index.js';
 
-/** The documents of an image that was made here. */
+/** Config and manifest of a new image. */
 export interface ImageDocuments {
   readonly manifest: RawManifest;
   readonly config: Descriptor;
@@ -53,7 +53,7 @@ export function imageDocuments(
   return { manifest, config: described, configBytes };
 }
 
-/** An index of images, one for each platform; of images that are the same, the first. */
+/** An index of images, one for each platform; an image that occurs twice is listed once. */
 export function indexOf(
   images: readonly { readonly manifest: Descriptor; readonly platform: Platform }[],
   { format }: { readonly format: ManifestFormat },
@@ -68,20 +68,20 @@ export function indexOf(
   return rawManifest({ schemaVersion: 2, mediaType, manifests: [...entries.values()] });
 }
 
-/** That a repository has a blob. */
+/** A repository that has a blob. */
 export interface BlobPlace {
   readonly place: RepositoryName;
   readonly digest: Digest;
 }
 
-/** An image that was made here, to copy: its documents, and where the blobs of its layers are. */
+/** A new image as the source of a copy. */
 export class ComposedImage implements ImageSource {
   readonly name = 'the new image';
   readonly documents: ImageDocuments;
   readonly #blobs: ReadonlyMap<Digest, ReopenableBlob>;
   readonly #places: readonly BlobPlace[];
 
-  /** `places`: repositories to mount layers from. */
+  /** `blobs`: those of the layers. `places`: repositories to mount them from. */
   constructor(
     documents: ImageDocuments,
     { blobs, places }: { readonly blobs: ReadonlyMap<Digest, ReopenableBlob>; readonly places: readonly BlobPlace[] },
@@ -115,7 +115,7 @@ export class ComposedImage implements ImageSource {
   }
 
   async *tags(): AsyncGenerator<string> {
-    // It has no name of its own.
+    // A new image has no tags.
   }
 
   close(): Promise<void> {
@@ -123,7 +123,7 @@ export class ComposedImage implements ImageSource {
   }
 }
 
-/** An index that was made here, to copy. */
+/** A new index as the source of a copy. */
 export class ComposedIndex implements ImageSource {
   readonly name = 'the new index';
   readonly #index: RawManifest;
@@ -169,7 +169,7 @@ export class ComposedIndex implements ImageSource {
   }
 
   async *tags(): AsyncGenerator<string> {
-    // It has no name of its own.
+    // A new image has no tags.
   }
 
   close(): Promise<void> {

@@ -31,8 +31,14 @@ export interface CopyTransports extends Pick<ConvertDeps, 'recompressLayer' | 't
   readonly progress: ProgressSink;
   /** Blobs under way at the same time. */
   readonly parallel: number;
-  /** Opens what is no registry, to read. Throws NotFoundError, UsageError. */
-  readonly openSource: (name: OtherTransport, options: { readonly signal: AbortSignal }) => Promise<ImageSource>;
+  /**
+   * Opens what is no registry, to read. `all`: of the store, the whole index that the image was chosen from, if it is there. Throws
+   * NotFoundError, UsageError.
+   */
+  readonly openSource: (
+    name: OtherTransport,
+    options: { readonly signal: AbortSignal; readonly all?: boolean },
+  ) => Promise<ImageSource>;
   /** Opens what is no registry, to write. Throws AlreadyExistsError, UsageError. */
   readonly openDestination: (
     name: OtherTransport,
@@ -126,9 +132,9 @@ export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<
 }
 
 /**
- * Copies an image or index that was made here, whole and as it is, to `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
- * `docker-archive:FILE[:REF]`. `known`: blobs that repositories have. Throws what destinations throw, PartialError when only some of
- * them have it, AbortError.
+ * Copies a new image or index, complete and unchanged, to `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * `docker-archive:FILE[:REF]`. `known`: blobs that repositories have. Throws what destinations throw, PartialError when some of
+ * several failed, AbortError.
  */
 export async function deliverImage(
   deps: CopyTransports,
@@ -187,7 +193,7 @@ async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
     for (const end of opened) await end.close();
   };
   try {
-    const source = await openSource(deps, from, signal);
+    const source = await openSource(deps, from, { all: order.selection.kind !== 'one', signal });
     opened.push(source);
     const targets: CopyTarget[] = [];
     for (const name of to) {
@@ -231,10 +237,14 @@ function traffic({ registry, sourceRegistry = registry }: CopyTransports): { byt
   return sum;
 }
 
-async function openSource(deps: CopyTransports, name: TransportName, signal: AbortSignal): Promise<ImageSource> {
+async function openSource(
+  deps: CopyTransports,
+  name: TransportName,
+  { all, signal }: { readonly all: boolean; readonly signal: AbortSignal },
+): Promise<ImageSource> {
   const registry = deps.sourceRegistry ?? deps.registry;
   if (name.transport === 'docker-v1') return new V1Source(deps, await openV1(registry, name.reference, signal));
-  if (name.transport !== 'docker') return deps.openSource(name, { signal });
+  if (name.transport !== 'docker') return deps.openSource(name, { all, signal });
   return openRegistrySource(registry, name.reference, { signal });
 }
 

@@ -1,7 +1,16 @@
 import type { Readable } from 'node:stream';
 import { NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
+import {
+  parseManifest,
+  type Descriptor,
+  type Digest,
+  type ImageIndex,
+  type ImageSelector,
+  type ImageSource,
+  type RawManifest,
+  type ReopenableBlob,
+} from '../../spec/index.js';
 import { readVerified } from '../convert/index.js';
 import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
@@ -89,38 +98,46 @@ export class StoreSource implements ImageSource {
   }
 }
 
-/**
- * Opens an index whose images are all in the store, to copy from, and locks the store. Throws NotFoundError: the store has no image
- * of it.
- */
-export async function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
-  const made: Digest[] = [];
-  const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
-  const close = async (): Promise<void> => {
-    lock.release();
-    await dropUnusedBlobs(deps, made.splice(0));
-  };
-  try {
-    const images = await deps.metadata.images.list();
-    const own = images.filter((image) => image.index?.digest === index);
-    const descriptor = own[0]?.index;
-    if (descriptor === undefined)
-      throw new NotFoundError(`the store has no image of the index ${index}`, { kind: 'manifest', subject: index });
-    const members = await Promise.all(
-      own.map(async (record) => {
-        const manifest = { bytes: await deps.content.read(record.manifest.digest), descriptor: record.manifest };
-        return { manifest, source: new StoreSource(deps, record, { images, made }) };
-      }),
-    );
-    return new ComposedIndex({ bytes: await deps.content.read(index), descriptor }, members, close);
-  } catch (error) {
-    await close();
-    throw error;
-  }
+/** Opens an index of the store to copy from, and locks the store. Throws NotFoundError when images of it are missing. */
+export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
+  return opened(deps, signal, async (parts) => {
+    const source = await indexSource(deps, index, parts);
+    if (source !== undefined) return source;
+    throw new NotFoundError(`the store does not have all images of the index ${index}`, {
+      kind: 'manifest',
+      subject: index,
+    });
+  });
 }
 
-/** Opens an image of the store (name, ID or prefix of one) to copy from, and locks the store. Throws NotFoundError, UsageError. */
-export async function openStoreSource(deps: StoredLayerDeps, image: string, { signal }: Signal): Promise<ImageSource> {
+/**
+ * Opens an image of the store (name, ID or prefix of one) to copy from, and locks the store. `all`: the index that the image was
+ * chosen from, if the store has all images of it. Throws NotFoundError, UsageError.
+ */
+export function openStoreSource(
+  deps: StoredLayerDeps,
+  image: string,
+  { all = false, signal }: Signal & { readonly all?: boolean },
+): Promise<ImageSource> {
+  return opened(deps, signal, async (parts) => {
+    const { record } = findAmong(parts.images, image);
+    const whole = all && record.index !== undefined ? await indexSource(deps, record.index.digest, parts) : undefined;
+    return whole ?? new StoreSource(deps, record, { name: `store:${image}`, ...parts });
+  });
+}
+
+/** What sources of one opening share. */
+interface OpenedStore {
+  readonly images: readonly ImageRecord[];
+  readonly made: Digest[];
+  readonly onClose: () => Promise<void>;
+}
+
+async function opened(
+  deps: StoredLayerDeps,
+  signal: AbortSignal,
+  open: (parts: OpenedStore) => Promise<ImageSource>,
+): Promise<ImageSource> {
   const made: Digest[] = [];
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   const onClose = async (): Promise<void> => {
@@ -128,10 +145,30 @@ export async function openStoreSource(deps: StoredLayerDeps, image: string, { si
     await dropUnusedBlobs(deps, made.splice(0));
   };
   try {
-    const images = await deps.metadata.images.list();
-    return new StoreSource(deps, findAmong(images, image).record, { name: `store:${image}`, images, made, onClose });
+    return await open({ images: await deps.metadata.images.list(), made, onClose });
   } catch (error) {
     await onClose();
     throw error;
   }
+}
+
+/** An index with the images that it was recorded with; undefined: some of them are not in the store. */
+async function indexSource(
+  deps: StoredLayerDeps,
+  index: Digest,
+  { images, made, onClose }: OpenedStore,
+): Promise<ImageSource | undefined> {
+  const own = images.filter((image) => image.index?.digest === index);
+  const descriptor = own[0]?.index;
+  if (descriptor === undefined) return undefined;
+  const bytes = await deps.content.read(index);
+  const { manifests } = parseManifest(bytes, descriptor.mediaType, `index ${index}`) as ImageIndex;
+  const members: { readonly manifest: RawManifest; readonly source: ImageSource }[] = [];
+  for (const { digest } of manifests) {
+    const record = own.find(({ manifest }) => manifest.digest === digest);
+    if (record === undefined) return undefined;
+    const manifest = { bytes: await deps.content.read(digest), descriptor: record.manifest };
+    members.push({ manifest, source: new StoreSource(deps, record, { images, made }) });
+  }
+  return new ComposedIndex({ bytes, descriptor }, members, onClose);
 }

@@ -81,7 +81,7 @@ export function rebaseRemoteImage(
 }
 
 /**
- * Creates an image with all files in a single layer. Layers are read twice: their headers, and then the files that are left. Throws
+ * Creates an image with all files in a single layer. Layers are read twice: first their headers, then the files that remain. Throws
  * NotFoundError, UsageError, LayerFormatError, DiskSpaceError, what copying throws.
  */
 export function flattenRemoteImage(deps: RemoteChangeDeps, request: RemoteChangeRequest): Promise<ChangedImage> {

@@ -5,7 +5,7 @@ import type { RemoteBuildDeps } from '../build-remote/index.js';
 import type { BlobPlace } from '../copy/index.js';
 import type { ImageChangeRequest } from '../mutate/index.js';
 
-/** The image to start from, what to change, and where the new image goes. */
+/** The image to start from, the changes, and the destination of the new image. */
 export interface RemoteChangeRequest extends Pick<
   ImageChangeRequest,
   'message' | 'author' | 'changes' | 'sourceDateEpoch' | 'signal'
