@@ -5,6 +5,7 @@ import ts from 'typescript';
 import { btrfsDirectory } from './helpers/btrfs.js';
 import { startDockerRegistry, type DockerRegistry } from './helpers/docker-registry.js';
 import { writeOciLayout } from './helpers/oci-layout.js';
+import { oldestTypeScript } from './helpers/oldest-typescript.js';
 import { run } from './helpers/run.js';
 import { skopeoCopy } from './helpers/skopeo.js';
 
@@ -39,31 +40,36 @@ describe('the programs of docs/examples', () => {
   });
   after(() => registry.stop());
 
-  for (const [kind, options] of [
-    ['nodenext', { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }],
-    ['bundler', { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }],
+  const oldest = oldestTypeScript();
+  for (const [kind, compiler, options] of [
+    [`nodenext, TypeScript ${oldest.version}`, oldest, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
+    [`nodenext, TypeScript ${ts.version}`, ts, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
+    [`bundler, TypeScript ${ts.version}`, ts, { module: 'ESNext', moduleResolution: 'Bundler' }],
   ] as const) {
     it(`compile strictly, declarations of the library included (${kind})`, () => {
-      const program = ts.createProgram(
-        names.map((name) => join(SOURCES, name)),
+      const { options: parsed, errors } = compiler.convertCompilerOptionsFromJson(
         {
           ...options,
-          target: ts.ScriptTarget.ES2023,
-          lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+          target: 'ES2023',
+          lib: ['ES2023', 'ESNext.Disposable'],
           types: ['node'],
           strict: true,
           noUncheckedIndexedAccess: true,
           exactOptionalPropertyTypes: true,
           noUnusedLocals: true,
           skipLibCheck: false,
-          rootDir: SOURCES,
-          outDir: COMPILED,
         },
+        resolve(),
       );
-      const problems = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
+      expect(errors).to.deep.equal([]);
+      const program = compiler.createProgram(
+        names.map((name) => join(SOURCES, name)),
+        { ...parsed, rootDir: SOURCES, outDir: COMPILED },
+      );
+      const problems = [...compiler.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
       expect(
         problems.map(
-          ({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
+          ({ file, messageText }) => `${file?.fileName}: ${compiler.flattenDiagnosticMessageText(messageText, ' ')}`,
         ),
       ).to.deep.equal([]);
     });

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Offline demo: makes a small image, serves it on loopback, pulls, changes, commits, pushes and copies it,
-// over protocol v1 too. Leaves nothing.
+// Offline demo: makes a small image, serves it on loopback, pulls, changes, commits, pushes, builds on and
+// copies it, over protocol v1 too. Leaves nothing.
 // Run through `npm run demo`: it needs the build and busybox-static.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,7 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -122,6 +123,23 @@ imgtool('images');
 say('Pushed: one layer, a config and a manifest; the rest is at the registry already');
 imgtool('push', reference.replace(/:1$/, ':2'));
 imgtool('tags', reference.replace(/:1$/, ''));
+
+say('Built from a Dockerfile: each step is a snapshot; after a change only the last step is done again, and pushed');
+const context = join(directory, 'context');
+mkdirSync(context);
+writeFileSync(
+  join(context, 'Dockerfile'),
+  `FROM ${reference.replace(/:1$/, ':2')}
+RUN ["/bin/busybox", "sh", "-c", "echo by a step > /srv/step"]
+COPY app /srv/app
+`,
+);
+const built = reference.replace('/small:1', '/built:1');
+for (const version of ['1', '2']) {
+  writeFileSync(join(context, 'app'), `version ${version}\n`);
+  imgtool('build', '--tag', built, '--push', '--network', 'none', context);
+}
+imgtool('history', built);
 
 say('Copied between repositories: blobs are mounted, not sent; then saved as one file');
 imgtool('copy', `docker://${reference.replace(/:1$/, ':2')}`, `docker://${reference.replace('/small:1', '/mirror:2')}`);

@@ -28,7 +28,7 @@ import { SynthesizedArchive } from './synthesized-archive.js';
 import type { ImageArchive } from './types.js';
 
 /** The layer of an image that changes metadata only: a tar of nothing. */
-export const EMPTY_TAR = Buffer.alloc(1024);
+export const EMPTY_TAR: Buffer = Buffer.alloc(1024);
 
 /** A v1 layer: its blob as it is, and what it is uncompressed. */
 interface V1Layer {

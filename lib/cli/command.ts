@@ -99,6 +99,28 @@ export interface MadeImage {
   readonly did: string;
   /** Bytes sent or received. */
   readonly bytes?: number;
+  /** Bytes of its layers, compressed. */
+  readonly size?: number;
+  /** Why it failed. */
+  readonly error?: string | undefined;
+}
+
+/** A step of a build. */
+export interface FinishedStep {
+  readonly stage: string;
+  readonly name: string;
+  readonly file: string;
+  readonly line: number;
+  readonly isCached: boolean;
+  readonly seconds: number;
+}
+
+/** A remark of a rule on a line of a file. */
+export interface Finding {
+  readonly rule: string;
+  readonly message: string;
+  readonly file: string;
+  readonly line: number;
 }
 
 /** A result for people and for programs. */
@@ -109,8 +131,12 @@ export interface TextResult {
   readonly text: readonly string[] | Table;
   /** Lines with `--quiet`; as `text` when absent. */
   readonly quiet?: readonly string[];
-  /** What the command made, for CI systems (`--output-format github`). */
+  /** What the command made, for CI systems (`--output-format github`, `--report`). */
   readonly made?: readonly MadeImage[];
+  /** The same of its steps. */
+  readonly steps?: readonly FinishedStep[];
+  /** The same of what it found in files. */
+  readonly findings?: readonly Finding[];
   /** The colour of a line on a terminal. */
   readonly colourOf?: (line: string) => Colour | undefined;
 }

@@ -4,6 +4,11 @@
  * imports it but `main.ts` and tests.
  */
 export * from './bad-command-line.js';
+export * from './ci/code-quality.js';
+export * from './ci/github.js';
+export * from './ci/junit.js';
+export * from './ci/open-metrics.js';
+export * from './ci/outcome.js';
 export * from './command.js';
 export * from './completes.js';
 export * from './completion/script.js';
@@ -11,7 +16,6 @@ export * from './docs.js';
 export * from './error-report.js';
 export * from './exit-codes.js';
 export * from './exit-of-error.js';
-export * from './github.js';
 export * from './options/global.js';
 export * from './json-text.js';
 export * from './man-page.js';

@@ -1,11 +1,12 @@
 import type { Writable } from 'node:stream';
-import { UsageError } from '../errors.js';
+import { UsageError, withoutLogins } from '../errors.js';
 import type { TerminalInput } from './ask.js';
 import { BadCommandLineError } from './bad-command-line.js';
-import { namesOf, type CommandContext, type CommandResult, type CommandSpec } from './command.js';
+import { namesOf, type CommandContext, type CommandResult, type CommandSpec, type TextResult } from './command.js';
 import { allCommands } from './commands/index.js';
 import { COMPLETION_REQUEST } from './completion/script.js';
 import { configPaths, readConfigFiles, type ConfigFile } from './config-file.js';
+import type { ErrorReport } from './error-report.js';
 import { EXIT } from './exit-codes.js';
 import { GLOBAL_OPTIONS } from './options/global.js';
 import { Options, resolveOption, type OptionSources } from './options/options.js';
@@ -50,6 +51,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
   });
   let what = 'imgtool';
   let resumes = false;
+  const told: Told = { command: '', reports: [], result: undefined, errors: [] };
+  const started = performance.now();
+  let exitCode: number;
   try {
     const invocation = await parseArguments(argv, terminal.helpWidth);
     if (invocation.kind === 'print') {
@@ -81,7 +85,9 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       const { misspeltVariables } = await import('./unknown-variables.js');
       for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
     }
-    return await runCommand(command, args, options, files, io, terminal);
+    told.command = command.path.join(' ');
+    told.reports = options.list('report');
+    exitCode = await runCommand(command, args, options, files, io, terminal, told);
   } catch (error) {
     await terminal.endProgress();
     if (io.signal.reason === READER_GONE) return EXIT.readerGone;
@@ -92,7 +98,37 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       { resumes },
     );
     await terminal.error(report, error);
-    return report.exitCode;
+    told.errors.push(report);
+    exitCode = report.exitCode;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  return writeReports(terminal, told, { title: withoutLogins(what), exitCode, seconds });
+}
+
+/** What a command told its user, for `--report`. */
+interface Told {
+  command: string;
+  reports: readonly string[];
+  result: TextResult | undefined;
+  readonly errors: ErrorReport[];
+}
+
+/** Resolves with the exit code of the command; with that of a report that cannot be written, where the command succeeded. */
+async function writeReports(
+  terminal: Terminal,
+  { reports, ...told }: Told,
+  end: { readonly title: string; readonly exitCode: number; readonly seconds: number },
+): Promise<number> {
+  if (reports.length === 0) return end.exitCode;
+  const reporting = await import('./ci/reports.js');
+  try {
+    await reporting.writeReports(reports, { ...told, ...end });
+    return end.exitCode;
+  } catch (error) {
+    const { reportError } = await import('./error-report.js');
+    const report = reportError(error, end.title);
+    await terminal.error(report, error);
+    return end.exitCode === EXIT.success ? report.exitCode : end.exitCode;
   }
 }
 
@@ -103,21 +139,26 @@ async function runCommand(
   files: readonly ConfigFile[],
   { signal, stdin, stderr, env, takeSignals = () => () => undefined }: ProcessIo,
   terminal: Terminal,
+  told: Told,
 ): Promise<number> {
   const progress = terminal.progress();
   const { imgtoolFor } = await import('./imgtool-for.js');
   const imgtool = imgtoolFor(options, { files, progress, env });
   try {
-    const github = options.text('output-format') === 'github' ? await import('./github.js') : undefined;
+    const github = options.text('output-format') === 'github' ? await import('./ci/github.js') : undefined;
     const print = (result: CommandResult): void => {
       terminal.result(result);
-      if ('made' in result) github?.tellGitHub(command.path.join(' '), result.made ?? [], env);
+      if ('text' in result) told.result = result;
+      if (github === undefined || !('text' in result)) return;
+      terminal.commands((result.findings ?? []).map(github.gitHubWarning));
+      if (result.made !== undefined) github.tellGitHub(command.path.join(' '), result.made, env);
     };
     const fail: CommandContext['fail'] = async (argument, error) => {
       const cause = signal.aborted ? (signal.reason as unknown) : await imgtool.explained(error);
       const { reportError } = await import('./error-report.js');
       const report = reportError(cause, [...command.path, argument.slice(0, 200)].join(' '), command);
       await terminal.error(report, cause);
+      told.errors.push(report);
       return report.exitCode;
     };
     const input = (): TerminalInput => byteInput(stdin);

@@ -78,6 +78,11 @@ export class Terminal {
     }
   }
 
+  /** Tells a CI system what is meant for it. */
+  commands(lines: readonly string[]): void {
+    for (const line of lines) this.#stderr.write(`${line}\n`);
+  }
+
   /** Standard output for bytes as they are. Throws UsageError when it is a terminal. */
   byteStream(): Writable {
     if (this.#stdout.isTTY === true) {
@@ -95,10 +100,7 @@ export class Terminal {
   async error(report: ErrorReport, cause: unknown): Promise<void> {
     await this.#sink?.written();
     this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${this.#alarming(report.text)}\n`);
-    if (this.#options.github) {
-      const { gitHubError } = await import('./github.js');
-      this.#stderr.write(`${gitHubError(report)}\n`);
-    }
+    if (this.#options.github) this.commands([(await import('./ci/github.js')).gitHubError(report)]);
     if (this.#options.logLevel === 'debug' && cause instanceof Error && cause.stack !== undefined) {
       this.#stderr.write(`${cause.stack.split('\n').map(escapeText).join('\n')}\n`);
     }

@@ -20,5 +20,5 @@ export { inInstruction, instructionError, SyntaxProblem } from './problem.js';
 export { commandWords, DEFAULT_SHELL, runScript, type RunScript } from './run-script.js';
 export { StageGraph, type ResolvedStage, type StageGraphOptions, type StageSource } from './stages.js';
 export { StageScope, type ArgValue, type StageScopeOptions } from './stage-scope.js';
-export { globalVariables, type BuildInputs } from './variables.js';
+export { globalVariables, unusedArgs, type BuildInputs } from './variables.js';
 export { resolveWorkdir } from './workdir.js';

@@ -22,6 +22,18 @@ export function isProxy(name: string): boolean {
   return PROXIES.includes(name.toUpperCase());
 }
 
+/** Names that a build takes without an ARG in the Dockerfile. */
+const TAKEN = /^(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)$|^TARGETSTAGE$|^SOURCE_DATE_EPOCH$|^BUILDKIT_/;
+
+/** Build args that change nothing: no ARG declares them. */
+export function unusedArgs({ globalArgs, stages }: Dockerfile, buildArgs: Iterable<string>): string[] {
+  const instructions = [...globalArgs, ...stages.flatMap((stage) => stage.instructions)];
+  const declared = instructions.flatMap((one) => (one.keyword === 'ARG' ? one.args.map(({ name }) => name) : []));
+  // A name that is made of variables may be any of them.
+  if (declared.some((name) => name.includes('$'))) return [];
+  return [...buildArgs].filter((name) => !declared.includes(name) && !isProxy(name) && !TAKEN.test(name));
+}
+
 /** The platform variables, overridden by build args of the same name. */
 function platformVariables(dockerfile: Dockerfile, inputs: BuildInputs): Map<string, string> {
   const { buildPlatform: build, targetPlatform: target } = inputs;

@@ -1,8 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { lint, lintError, parseDockerfile, type Dockerfile, type LintWarning } from '../dockerfile/index.js';
+import {
+  lint,
+  lintError,
+  parseDockerfile,
+  unusedArgs,
+  type Dockerfile,
+  type LintWarning,
+} from '../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../errors.js';
 import type { BuildRequest, BuildResult, BuildSources } from '../operations/index.js';
 import { hostPlatform, parsePlatform, parseReference, type Platform } from '../spec/index.js';
@@ -120,6 +127,8 @@ export async function build(drivers: Drivers, context: string | undefined, given
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
     const error = lintError(dockerfile, warnings);
     if (error !== undefined) throw error;
+    for (const name of unusedArgs(dockerfile, prepared.request.buildArgs.keys()))
+      drivers.progress.note(`warning: --build-arg ${name} has no effect: ${dockerfile.file} has no ARG ${name}`);
     return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
   } finally {
     await prepared.close();
@@ -269,15 +278,22 @@ async function readDockerfile(
       (await readIfThere(file)) ??
       (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
     if (bytes === undefined) throw noDockerfileError(file);
-    return { bytes, name: file, origin: resolve(file) };
+    return { bytes, name: fromHere(file), origin: resolve(file) };
   }
   if (context === undefined) throw noDockerfileError('Dockerfile');
   for (const name of DOCKERFILES) {
     const bytes = await sources.readFile(name);
-    if (bytes !== undefined)
-      return { bytes, name, origin: isDirectory ? resolve(context, name) : `${context} ${name}` };
+    if (bytes === undefined) continue;
+    if (!isDirectory) return { bytes, name, origin: `${context} ${name}` };
+    return { bytes, name: fromHere(join(context, name)), origin: resolve(context, name) };
   }
   throw noDockerfileError(join(context, 'Dockerfile'));
+}
+
+/** The path as messages name it, from the working directory for what lies below it: editors and CI systems find it so. */
+function fromHere(path: string): string {
+  const relativePath = relative(process.cwd(), path);
+  return relativePath.startsWith('../') ? path : relativePath;
 }
 
 function noDockerfileError(path: string): NotFoundError {

@@ -5,7 +5,7 @@ import { signDocument } from './schema1-signature.js';
 import { sortedJson } from './v1/sorted-json.js';
 
 /** The layer that stands for a step without one: an empty tar, gzipped by Docker once and for all. */
-export const EMPTY_LAYER = Buffer.from('1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000', 'hex');
+export const EMPTY_LAYER: Buffer = Buffer.from('1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000', 'hex');
 
 /** A schema 1 manifest that was built. */
 export interface BuiltSchema1 {

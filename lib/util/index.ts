@@ -28,4 +28,5 @@ export * from './resume.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';
+export * from './with-subject.js';
 export * from './without-byte-order-mark.js';

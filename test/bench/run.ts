@@ -11,6 +11,7 @@ import { drawChart } from './chart.js';
 import { serveBenchImage } from './image.js';
 import { describeRun, withFigures, type BenchReport, type RowResult } from './report.js';
 import { measureRow, type BenchRow, type ParticipantResult } from './row.js';
+import { buildCached, buildLastCopy, buildRuns, scaleBuildCached, scaleBuildRuns } from './rows/build.js';
 import { coldPull } from './rows/cold-pull.js';
 import { commitLarge, commitSmall } from './rows/commit.js';
 import { diff } from './rows/diff.js';
@@ -32,16 +33,30 @@ const ROWS: readonly BenchRow[] = [
   diff,
   commitSmall,
   commitLarge,
+  buildRuns,
+  buildCached,
+  buildLastCopy,
   pushSmall,
   scaleDiff,
   scaleCommit,
+  scaleBuildRuns,
+  scaleBuildCached,
   startUp,
   throttledPull,
   peakMemory,
 ];
 
 /** The rows of the chart. */
-const CHARTED: readonly BenchRow[] = [coldPull, diff, commitSmall, pushSmall, coldCopy, noopSync];
+const CHARTED: readonly BenchRow[] = [
+  coldPull,
+  diff,
+  commitSmall,
+  buildRuns,
+  buildCached,
+  pushSmall,
+  coldCopy,
+  noopSync,
+];
 const RESULTS = 'bench-results.json';
 const CHART = 'docs/benchmarks.svg';
 const PAGE = 'docs/benchmarks.md';

@@ -63,6 +63,29 @@ describe('the recipes of docs/ci that build', () => {
       expect(layers[1]).to.deep.equal(layers[0]);
     });
 
+  it('GitLab: build; the reports show lint warnings, steps and size', async () => {
+    const machine = await newCheckout(`COPY site /srv/site\nRUN ["/bin/sh", "-c", "exit 3"]\nMAINTAINER me\n`);
+    const [script] = world.recipe('gitlab.md: build').scripts;
+    const env = { ...world.gitLabEnvironment(), ...machine.env };
+    const report = (name: string): Promise<string> => readFile(join(machine.cwd, name), 'utf8');
+    const failed = await world.runRecipe(machine, script!, { env });
+    expect(failed.code).to.equal(1);
+    expect(await report('junit.xml')).to.match(/tests="1" failures="1"[^]* file="Dockerfile" line="3"><failure /);
+    const issues = JSON.parse(await report('codequality.json')) as Record<string, unknown>[];
+    expect(issues).to.have.lengthOf(1);
+    expect(issues[0]).to.deep.include({ severity: 'blocker', location: { path: 'Dockerfile', lines: { begin: 3 } } });
+    expect(await report('metrics.txt')).to.match(/^imgtool_success\{command="build"\} 0\n/m);
+
+    const dockerfile = await report('Dockerfile');
+    await writeFile(join(machine.cwd, 'Dockerfile'), dockerfile.replace('exit 3', 'exit 0'));
+    await world.succeed(machine, script!, { env });
+    expect(await report('junit.xml')).to.match(/tests="2" failures="0"[^]* name="COPY site \/srv\/site"/);
+    expect(await report('codequality.json')).to.match(/"check_name": "MaintainerDeprecated"/);
+    expect(await report('metrics.txt')).to.match(
+      /^imgtool_image_size_bytes\{.*repository="[^"]*team\/app"\} \d{4,}\n/m,
+    );
+  });
+
   it('GitLab: build with the options of kaniko', async () => {
     const machine = await newCheckout(WITH_RUN);
     const [script] = world.recipe('gitlab.md: build-as-with-kaniko').scripts;
@@ -75,9 +98,10 @@ describe('the recipes of docs/ci that build', () => {
     const machine = await newCheckout(WITH_RUN);
     const build = world.recipe('github.md: build');
     const scripts = build.scripts.map((script) => ({ ...script, env: { ...machine.env, ...script.env } }));
-    const { outcomes, outputs } = await world.runGitHubJob(machine, { ...build, scripts });
+    const { outcomes, outputs, summary } = await world.runGitHubJob(machine, { ...build, scripts });
     expect(outcomes.map(({ code, stderr }) => (code === 0 ? '' : stderr))).to.deep.equal(outcomes.map(() => ''));
     const digest = outputs.get('steps.build.outputs.digest');
+    expect(summary).to.include(`team/app:${COMMIT}\` | built and pushed | \`${digest}\` |`);
     const image = `docker://${registries.staging.open.host}/team/app:${COMMIT}`;
     const inspected = JSON.parse(await run('skopeo', ['inspect', '--tls-verify=false', image])) as {
       readonly Digest: string;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, createWriteStream, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,8 @@ describe('full disks', () => {
   let medium: string;
   let other: string;
   let layout: string;
+  /** A build context with a file of 6 MB. */
+  let context: string;
   let served: Served;
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'imgtool-full-'));
@@ -42,6 +44,11 @@ describe('full disks', () => {
     [medium, other] = [join(directory, 'medium.tar'), join(directory, 'other.tar')];
     const entries = (): TarEntry[] => [{ path: 'file', content: randomBytes(6 << 20) }];
     for (const path of [medium, other]) writeFileSync(path, writeTar(entries()));
+    context = join(directory, 'context');
+    mkdirSync(context);
+    writeFileSync(join(context, 'big'), randomBytes(6 << 20));
+    copyFileSync('/bin/busybox', join(context, 'busybox'));
+    writeFileSync(join(context, 'Dockerfile'), 'FROM localhost/a:1\nCOPY big /\n');
     layout = join(directory, 'layout');
     await writeOciLayout(layout, [{ tag: 'localhost/loaded:1', layers: [{ entries: entries() }] }]);
     const pushed = join(directory, 'pushed');
@@ -114,7 +121,7 @@ describe('full disks', () => {
         await expectFreed(root);
       })).timeout(120_000);
 
-    it(`data full: commit, flatten, import, load and pull end with exit 8 and leave a sound store; with room they work (${round})`, () => {
+    it(`data full: commit, flatten, import, load, pull and build end with exit 8 and leave a sound store; with room they work (${round})`, () => {
       const random = randomSource();
       const leave = round === 0 ? 2 << 20 : random.below(40 << 20);
       return onDisk(256 << 20, async (disk, root) => {
@@ -128,6 +135,7 @@ describe('full disks', () => {
           ['import', '--reserve', '0', other, 'localhost/e:1'],
           ['load', '--reserve', '0', '-i', layout],
           ['pull', '--reserve', '0', `${served.host}/pushed:1`],
+          ['build', '--reserve', '0', '-t', 'localhost/f:1', context],
         ];
         const where = `seed ${random.seed}, ${leave} bytes left`;
         for (const args of commands) {
@@ -153,6 +161,29 @@ describe('full disks', () => {
         await imgtool(root, 'import', tar, 'localhost/b:1');
       })).timeout(120_000);
   }
+
+  it('a command of a build that fills the disk fails with a hint, and its room is back; the steps before it are kept', () =>
+    onDisk(256 << 20, async (_disk, root) => {
+      await imgtool(root, 'import', '--reserve', '0', tar, 'localhost/a:1');
+      const shell = (script: string): string => `RUN ["/busybox", "sh", "-c", ${JSON.stringify(script)}]`;
+      const lines = (script: string): string =>
+        ['FROM localhost/a:1', 'COPY busybox /', shell('echo kept >/kept'), shell(script)].join('\n');
+      const build = async (script: string) => {
+        const dockerfile = join(directory, 'Dockerfile.full');
+        writeFileSync(dockerfile, lines(script));
+        return attempt(root, ['build', '--reserve', '0', '--json', '--network', 'none', '-f', dockerfile, context]);
+      };
+      const before = freeBytes(root);
+      const full = await build('/busybox dd if=/dev/zero of=/big bs=1M count=1000');
+      expect(full.code, full.stderr).to.equal(1);
+      expect(full.stderr).to.match(/"hint":"the store is full: /);
+      await expectSuccess(root, 'store', 'gc');
+      expect(freeBytes(root)).to.be.above(before - (16 << 20));
+      const { code, stdout, stderr } = await build('echo small >/small');
+      expect(code, stderr).to.equal(0);
+      const { steps } = JSON.parse(stdout) as { steps: { cached: boolean }[] };
+      expect(steps.map(({ cached }) => cached)).to.deep.equal([true, true, false]);
+    })).timeout(60_000);
 
   it('a read-only store: images, inspect, diff, export, save and fsck work, commit says why not', () =>
     onDisk(512 << 20, async (disk, root) => {

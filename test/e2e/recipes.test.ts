@@ -90,7 +90,7 @@ describe('the recipes of docs/ci', () => {
     const { jobs } = promote.document as { jobs: { promote: { outputs: { digest: string } } } };
     const [, name] = /^\$\{\{ (.*) \}\}$/.exec(jobs.promote.outputs.digest) ?? [];
     expect(outputs.get(name ?? '')).to.equal(registries.built);
-    expect(summary).to.include(`team/app:github\` as \`${registries.built}\``);
+    expect(summary).to.include(`team/app:github\` | copied | \`${registries.built}\` |`);
   });
 
   it('GitHub: mirror, whole, in part and not at all', async () => {

@@ -2,11 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreError, UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
-import type { CommandContext, CommandExit, CommandResult, CommandTable } from '../command.js';
+import type { CommandContext, CommandExit, CommandResult, CommandTable, MadeImage } from '../command.js';
 import { EXIT } from '../exit-codes.js';
+import { sizeOf } from '../ci/size-of.js';
 import { BUILD_OPTIONS, KANIKO_OPTIONS } from '../options/build.js';
 
 export const build: CommandTable = {
+  resumes: true,
   group: 'Images',
   summary: 'build an image from a Dockerfile',
   description:
@@ -24,12 +26,23 @@ export const build: CommandTable = {
     const { options, imgtool } = context;
     const place = contextOf(context);
     const how = await optionsOf(context, place);
-    if (options.flag('check')) return checked(await imgtool.checkBuild(place, how));
+    if (options.flag('check')) return checked(context, await imgtool.checkBuild(place, how));
     const result = await imgtool.build(place, how);
     await writeFiles(context, result);
-    return { json: result, text: [result.id] };
+    return {
+      json: result,
+      text: [result.id],
+      made: madeOf(result, options.flag('push')),
+      steps: result.steps.map(({ text, cached, ...step }) => ({ ...step, name: text, isCached: cached })),
+      findings: result.warnings,
+    };
   },
 };
+
+function madeOf({ id, digest, names, layers }: BuiltImage, isPushed: boolean): MadeImage[] {
+  const did = isPushed ? 'built and pushed' : 'built';
+  return (names.length === 0 ? [id] : names).map((image) => ({ image, digest, did, size: sizeOf(layers) }));
+}
 
 function contextOf({ args, options }: CommandContext): string | undefined {
   const kaniko = options.text('context');
@@ -113,8 +126,10 @@ async function writeResult(path: string | undefined, text: string): Promise<void
 }
 
 /** As docker: warnings are no failure, unless the Dockerfile says so. */
-function checked({ warnings, failed }: BuildCheck): CommandResult | CommandExit {
-  if (failed) return { exitCode: EXIT.usage };
+function checked({ print }: CommandContext, { warnings, failed }: BuildCheck): CommandResult | CommandExit {
   const lines = warnings.map(({ file, line, rule, message }) => `${file}:${line}: ${rule}: ${message}`);
-  return { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines };
+  const result = { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines, findings: warnings };
+  if (!failed) return result;
+  print(result);
+  return { exitCode: EXIT.usage };
 }

@@ -2,6 +2,7 @@ import { UsageError } from '../../errors.js';
 import type { CopyOptions } from '../../imgtool/index.js';
 import type { CopyPlan } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
+import { sizeOf } from '../ci/size-of.js';
 import type { CommandResult, CommandTable } from '../command.js';
 import { SIDE_OPTIONS, sideOptions } from '../options/sides.js';
 import { COMPRESSION, compressionText } from '../options/compression.js';
@@ -98,12 +99,13 @@ export const copy: CommandTable = {
     const result = await imgtool.copy(source, destinations, how);
     const file = options.text('digestfile');
     if (file !== undefined) await writeResultFile(file, result.digest, 'the image is copied, but its digest');
-    const { digest, bytes } = result;
+    const { digest, bytes, layers } = result;
     const made = destinations.map((name) => ({
       image: name.replace(/^docker:\/\//, ''),
       digest,
       did: 'copied',
       bytes,
+      size: sizeOf(layers),
     }));
     return { json: result, text: [digest], made };
   },

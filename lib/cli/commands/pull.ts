@@ -1,6 +1,7 @@
 import type { PullOptions } from '../../imgtool/index.js';
 import type { PullPlan, PullResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
+import { sizeOf } from '../ci/size-of.js';
 import type { CommandTable, MadeImage } from '../command.js';
 import { shortDigest } from '../short-digest.js';
 import { PLATFORM, PLATFORM_PARTS, platformText } from '../options/platform.js';
@@ -75,8 +76,8 @@ interface Pulled {
   readonly made: readonly MadeImage[];
 }
 
-function madeOf({ name, digest, bytes }: PullResult): MadeImage {
-  return { image: name, digest, did: 'pulled', bytes };
+function madeOf({ name, digest, bytes, layers }: PullResult): MadeImage {
+  return { image: name, digest, did: 'pulled', bytes, size: sizeOf(layers) };
 }
 
 function planLines(result: PullPlan): string[] {

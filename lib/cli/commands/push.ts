@@ -2,6 +2,7 @@ import { UsageError } from '../../errors.js';
 import type { PushOptions } from '../../imgtool/index.js';
 import type { PushPlan, PushResult } from '../../operations/index.js';
 import { formatSize } from '../../util/index.js';
+import { sizeOf } from '../ci/size-of.js';
 import type { CommandContext, CommandResult, CommandTable, MadeImage } from '../command.js';
 import { shortDigest } from '../short-digest.js';
 import { COMPRESSION, compressionText } from '../options/compression.js';
@@ -79,8 +80,8 @@ async function pushed({ options }: CommandContext, result: PushResult): Promise<
   return { json: result, text: [result.digest], made: [madeOf(result)] };
 }
 
-function madeOf({ name, digest, bytes }: PushResult): MadeImage {
-  return { image: name, digest, did: 'pushed', bytes };
+function madeOf({ name, digest, bytes, layers }: PushResult): MadeImage {
+  return { image: name, digest, did: 'pushed', bytes, size: sizeOf(layers) };
 }
 
 function planned(plan: PushPlan): CommandResult {

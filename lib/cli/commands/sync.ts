@@ -191,9 +191,10 @@ const DID = {
 } as const;
 
 function madeOf(report: SyncReport): MadeImage[] {
-  return report.tags.map(({ state, target, tag, digest }) => ({
+  return report.tags.map(({ state, target, tag, digest, error }) => ({
     image: `${target}:${tag}`,
     digest,
+    error,
     did: DID[state].replace(/:$/, ''),
   }));
 }

@@ -1,5 +1,6 @@
 import { DEFAULTS } from '../../imgtool/index.js';
 import { parseSize } from '../../util/index.js';
+import { REPORT_OPTION } from '../ci/report-option.js';
 import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 
 /** The options every command takes, before and after the verb. */
@@ -14,6 +15,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
       default: 'text',
       summary: 'github: also write outputs, summary and error annotations of GitHub Actions',
     },
+    REPORT_OPTION,
     {
       name: 'progress',
       value: 'MODE',

@@ -12,7 +12,7 @@ const OPAQUE = Buffer.from(OPAQUE_MARKER);
  * Directory at the root where AUFS kept files with several names: layers of its time have them there, and hard links to
  * them. It is no part of the tree.
  */
-export const AUFS_LINK_STORE = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
+export const AUFS_LINK_STORE: Buffer = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}plnk`);
 
 /**
  * What an entry's path means: a thing itself, a whiteout, an opaque marker, something in AUFS_LINK_STORE, or another

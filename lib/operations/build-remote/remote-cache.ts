@@ -228,7 +228,8 @@ export class RemoteCache {
 }
 
 function reportOf({ instruction, stage }: PlannedStep): StepReport {
-  return { stage: `stage-${stage}`, line: instruction.start.line, text: instruction.text, cached: true, seconds: 0 };
+  const { file, start, text } = instruction;
+  return { stage: `stage-${stage}`, file, line: start.line, text, cached: true, seconds: 0 };
 }
 
 function placeOf({ stage, number }: Pick<PlannedStep, 'stage' | 'number'>): string {

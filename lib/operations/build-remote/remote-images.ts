@@ -13,6 +13,8 @@ import {
   type Platform,
   type Reference,
 } from '../../spec/index.js';
+import { withSubject } from '../../util/index.js';
+
 import { describeImage, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
@@ -49,7 +51,9 @@ export class RemoteImages {
     const key = `${formatPlatform(wanted)} ${name}`;
     let image = this.#found.get(key);
     if (image === undefined) {
-      image = this.#look(name, wanted);
+      image = this.#look(name, wanted).catch((error: unknown) => {
+        throw withSubject(error, 'image', name);
+      });
       this.#found.set(key, image);
       image.catch(() => undefined);
     }

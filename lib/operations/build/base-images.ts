@@ -9,10 +9,12 @@ import {
   type ImageConfig,
   type Platform,
 } from '../../spec/index.js';
+import { withSubject } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { restoreLayers } from '../layers/index.js';
 import { pullImage } from '../pull/index.js';
 import { findImage, readImageConfig } from '../store/index.js';
+
 import type { StageBase } from './stage-state.js';
 import type { BuildRequest } from './types.js';
 
@@ -41,7 +43,9 @@ export class BaseImages {
     const key = `${formatPlatform(wanted)} ${reference}`;
     let base = this.#found.get(key);
     if (base === undefined) {
-      base = this.#resolve(reference, wanted);
+      base = this.#resolve(reference, wanted).catch((error: unknown) => {
+        throw withSubject(error, 'image', reference);
+      });
       this.#found.set(key, base);
       // Awaited by the stages that need it, which may come later.
       base.catch(() => undefined);

@@ -54,14 +54,16 @@ export class LayerPacker {
   }
 
   /**
-   * Begins to pack the last of `layers` behind those that are being packed. `onPacked` is told the bytes of its blob. A failure
-   * is for who calls `finish`.
+   * Begins to pack the last of `layers` after those that are being packed. `onPacked` gets the size of its blob, unless an earlier
+   * build packed it. Failures surface in `finish`.
    */
   add(layers: readonly StageLayer[], onPacked: (bytes: number) => void): void {
     const layer = layers.at(-1);
     if (layer?.kind !== 'step') return;
     this.#chain(layers).then(
-      ({ blob }) => onPacked(blob.size),
+      ({ blob }) => {
+        if (this.#packed.has(blob.digest)) onPacked(blob.size);
+      },
       () => undefined,
     );
   }

@@ -7,6 +7,9 @@ import type { RunInstruction } from '../../dockerfile/index.js';
 import type { LoggedStep } from './step-log.js';
 import type { BuildRequest, StepTree } from './types.js';
 
+/** A store with less free space than this counts as full. */
+const FULL_BYTES = 2 ** 20;
+
 /** As BuildKit calls it, so that a host name in a file is the same everywhere. */
 const HOST_NAME = 'buildkitsandbox';
 
@@ -61,7 +64,7 @@ export async function runCommand<T>(
     try {
       const status = await runtime.run(inputOf(command, { request, log, id, rootfs }));
       signal.throwIfAborted();
-      if (status !== 0) throw failedError(command, status, log);
+      if (status !== 0) throw failedError(command, { status, output: log.lines, hint: await fullHint(snapshots) });
     } catch (error) {
       if (error instanceof ContainerStartError) {
         throw startError(command, error);
@@ -131,15 +134,27 @@ function inputOf(
   };
 }
 
-function failedError({ instruction }: CommandToRun, status: number, log: LoggedStep): BuildStepError {
+/** What to do when a command may have failed because the store is full. */
+async function fullHint(snapshots: OperationDeps['snapshots']): Promise<string | undefined> {
+  const { dataFree } = await snapshots.space();
+  return dataFree > FULL_BYTES ? undefined : 'the store is full: free space with imgtool store gc or imgtool rmi';
+}
+
+function failedError(
+  { instruction }: CommandToRun,
+  {
+    status,
+    output,
+    hint,
+  }: { readonly status: number; readonly output: readonly string[]; readonly hint: string | undefined },
+): BuildStepError {
   const { file, start, text } = instruction;
   const what = status === 137 ? 'was killed (exit code 137): by the kernel for want of memory?' : `exit code ${status}`;
   return new BuildStepError(status === 137 ? `the command ${what}` : `the command failed with ${what}`, {
     file,
     line: start.line,
     text,
-    status,
-    output: log.lines,
+    ...{ status, output, hint },
   });
 }
 

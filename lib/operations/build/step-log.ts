@@ -137,6 +137,7 @@ export class LoggedStep {
     const { stage, instruction } = this.#place;
     this.#sink.report({
       stage,
+      file: instruction.file,
       line: instruction.start.line,
       text: instruction.text,
       cached,

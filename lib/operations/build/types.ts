@@ -69,6 +69,8 @@ export interface ImportedStep {
 /** What became of one step. */
 export interface StepReport {
   readonly stage: string;
+  /** The Dockerfile, as messages name it. */
+  readonly file: string;
   readonly line: number;
   readonly text: string;
   readonly cached: boolean;

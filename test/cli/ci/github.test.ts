@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { gitHubError, reportError, tellGitHub } from '../../lib/cli/index.js';
-import { DockerfileError, NotFoundError } from '../../lib/errors.js';
+import { gitHubError, reportError, tellGitHub } from '../../../lib/cli/index.js';
+import { DockerfileError, NotFoundError } from '../../../lib/errors.js';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
 

@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
-import { fileError, formatSize } from '../util/index.js';
-import type { MadeImage } from './command.js';
-import type { ErrorReport } from './error-report.js';
+import { fileError, formatSize } from '../../util/index.js';
+import type { Finding, MadeImage } from '../command.js';
+import type { ErrorReport } from '../error-report.js';
 
 /**
  * Tells GitHub Actions what a command made: `image` and `digest` as outputs of the step (a digest that all images share, and
@@ -30,6 +30,11 @@ export function gitHubError({ json: { error } }: ErrorReport): string {
   const hint = typeof error.hint === 'string' ? `\nhint: ${error.hint}` : '';
   const title = `title=${propertyText(`imgtool ${String(error.command)}`)}`;
   return `::error ${[...properties, title].join(',')}::${messageText(`${String(error.message)}${hint}`)}`;
+}
+
+/** A finding as a workflow command that marks its line. */
+export function gitHubWarning({ file, line, rule, message }: Finding): string {
+  return `::warning file=${propertyText(file)},line=${line},title=${propertyText(rule)}::${messageText(message)}`;
 }
 
 function outputsOf([first, ...others]: readonly MadeImage[]): string {

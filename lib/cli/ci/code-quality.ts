@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { relative, resolve } from 'node:path';
+import type { Finding } from '../command.js';
+import type { Outcome } from './outcome.js';
+
+/**
+ * Findings in files, and errors that are about a line of one, as GitLab's code quality report shows them in a merge request. Paths
+ * are relative to `directory`. The fingerprint of a finding stays the same when its line moves.
+ */
+export function codeQualityText({ result, errors }: Outcome, directory: string): string {
+  const failures = errors.flatMap(({ json: { error } }): Finding[] => {
+    const { file, line, code, message } = error;
+    if (typeof file !== 'string' || typeof line !== 'number') return [];
+    return [{ file, line, rule: String(code), message: String(message) }];
+  });
+  const seen = new Map<string, number>();
+  const issue = ({ file, line, rule, message }: Finding, severity: string) => {
+    const path = relative(directory, resolve(directory, file));
+    const kind = JSON.stringify([path, rule, message]);
+    const count = seen.get(kind) ?? 0;
+    seen.set(kind, count + 1);
+    return {
+      description: message,
+      check_name: rule,
+      fingerprint: createHash('sha256').update(`${kind}${count}`).digest('hex'),
+      severity,
+      location: { path, lines: { begin: line } },
+    };
+  };
+  const issues = [
+    ...(result?.findings ?? []).map((finding) => issue(finding, 'minor')),
+    ...failures.map((failure) => issue(failure, 'blocker')),
+  ];
+  return `${JSON.stringify(issues, undefined, 2)}\n`;
+}
