@@ -54,46 +54,63 @@ const OWN_DOORS = {
 };
 
 /**
- * Puts what every command line loads into one file, which loads faster than thirty. esbuild keeps files apart that are not
- * loaded together in all cases, so each part that is loaded later imports all of them, although they are there by then.
+ * Puts files that are mostly loaded together into one, which loads faster than thirty: what every command line needs, what
+ * `imgtool images` needs besides, and the rest of the low rooms. esbuild keeps files apart that are not loaded together in all
+ * cases, so each part that needs one file of a group imports all of them.
  */
-function inOneFile({ outputs }) {
-  const atStart = filesAtStart(outputs);
-  const later = new Set(Object.values(outputs).flatMap(({ entryPoint = '' }) => resolve(entryPoint.split('?')[0])));
-  later.delete(LIBRARY);
+function inFewFiles({ outputs }) {
+  const parts = new Map(
+    Object.entries(outputs).flatMap(([output, { entryPoint }]) =>
+      entryPoint === undefined ? [] : [[resolve(entryPoint.split('?')[0]), filesOf(outputs, output)]],
+    ),
+  );
+  const start = parts.get(resolve(PROGRAM));
+  const images = ['cli/imgtool-for', 'imgtool/drivers', 'imgtool/image-list', 'metadata/index', 'cli/commands/images'];
+  const groups = [
+    start,
+    images.flatMap((name) => parts.get(resolve(`lib/${name}.ts`))),
+    [...parts.values()].flat().filter((file) => /^lib\/(?:errors|spec|util)\//.test(file)),
+  ].map((files, index, all) => [...new Set(files)].filter((file) => !all.slice(0, index).flat().includes(file)));
+  parts.delete(LIBRARY);
   return {
-    name: 'in-one-file',
+    name: 'in-few-files',
     setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^at-start$/ }, ({ path }) => ({ path, namespace: 'at-start', sideEffects: true }));
+      onResolve({ filter: /^group:/ }, ({ path }) => ({ path, namespace: 'group', sideEffects: true }));
       onResolve({ filter: /^\// }, ({ path, namespace }) =>
-        namespace === 'at-start' ? { path, sideEffects: true } : undefined,
+        namespace === 'group' ? { path, sideEffects: true } : undefined,
       );
-      onLoad({ filter: /.*/, namespace: 'at-start' }, () => ({
-        contents: atStart.map((file) => `import ${JSON.stringify(resolve(file))};`).join('\n'),
+      onLoad({ filter: /.*/, namespace: 'group' }, ({ path }) => ({
+        contents: importsOf(groups[path.slice('group:'.length)].map((file) => resolve(file))),
         resolveDir: '.',
       }));
-      onLoad({ filter: /\.ts$/ }, ({ path }) =>
-        later.has(path) ? { contents: `import 'at-start';\n${readFileSync(path, 'utf8')}`, loader: 'ts' } : undefined,
-      );
+      onLoad({ filter: /\.ts$/ }, ({ path }) => {
+        const files = parts.get(path);
+        if (files === undefined) return undefined;
+        const needed = groups.flatMap((group, index) => (files.some((file) => group.includes(file)) ? index : []));
+        const contents = importsOf(needed.map((index) => `group:${index}`)) + readFileSync(path, 'utf8');
+        return { contents, loader: 'ts' };
+      });
     },
   };
 }
 
-/** The files that `imgtool.js` imports, those of the files that it imports included. */
-function filesAtStart(outputs) {
+function importsOf(paths) {
+  return paths.map((path) => `import ${JSON.stringify(path)};\n`).join('');
+}
+
+/** The files of ours whose code is in an output, and in those that it imports. */
+function filesOf(outputs, output) {
   const loaded = new Set();
   const load = (path) => {
-    if (loaded.has(path)) return;
+    if (loaded.has(path) || outputs[path] === undefined) return;
     loaded.add(path);
-    outputs[path].imports
-      .filter(({ kind }) => kind === 'import-statement')
-      .forEach((other) => outputs[other.path] && load(other.path));
+    for (const { kind, path: other } of outputs[path].imports) if (kind === 'import-statement') load(other);
   };
-  load(`${OUT}/imgtool.js`);
+  load(output);
   return [...loaded]
     .flatMap((path) => Object.entries(outputs[path].inputs))
     .filter(([file, { bytesInOutput }]) => bytesInOutput > 0 && file !== PROGRAM && file.startsWith('lib/'))
-    .map(([file]) => file);
+    .map(([file]) => file.split('?')[0]);
 }
 
 rmSync(OUT, { recursive: true, force: true });
@@ -109,8 +126,8 @@ const OPTIONS = {
 const { metafile } = await build(OPTIONS);
 const program = await build({
   ...OPTIONS,
-  plugins: [...OPTIONS.plugins, inOneFile(metafile)],
-  // Those of `inOneFile`, which are there for their place alone.
+  plugins: [...OPTIONS.plugins, inFewFiles(metafile)],
+  // Those of `inFewFiles`, which are there for their place alone.
   logOverride: { 'ignored-bare-import': 'silent' },
 });
 mkdirSync(OUT, { recursive: true });

@@ -20,7 +20,7 @@ export interface TerminalOptions {
   readonly quiet: boolean;
   readonly progress: ProgressMode;
   readonly logLevel: LogLevel;
-  /** Whether errors and findings are told as annotations too. */
+  /** Whether errors are told as annotations too. */
   readonly github: boolean;
 }
 
