@@ -22,7 +22,7 @@ const BASES = ['one', 'two', 'three'] as const;
 const COMMANDS = [
   'RUN echo $K $L $M >/env',
   'RUN cat /mark /t/* /w/* >/sum 2>/dev/null; true',
-  'RUN find / -xdev -type f ! -path "/proc/*" | /bin/busybox sort >/tmp/list',
+  'RUN find / -xdev -type f ! -path "/proc/*" ! -path /tmp/list | /bin/busybox sort >/tmp/list',
   'RUN rm -rf /t/x /t/y /a; true',
   'RUN cp -a /t /copied 2>/dev/null; true',
   'RUN pwd >>/tmp/where; id -u >>/tmp/where',
