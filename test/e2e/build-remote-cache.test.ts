@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { makeFiles } from '../imgtool/copy-stage.js';
@@ -129,6 +130,7 @@ describe('build with a remote cache', () => {
       );
     const first = await aged('1h');
     expect(await aged('1h')).to.equal(first);
+    await sleep(1100);
     const second = await aged('1s');
     expect(second).not.to.equal(first);
     expect(await aged('1h')).to.equal(second);

