@@ -59,6 +59,8 @@ function exception(archive: Buffer, members: readonly ListedMember[], errors: st
   if (members.some(({ idleSize }) => idleSize === 'other'))
     return 'data of what has none: GNU tar lists it and does not unpack it';
   if (archive.includes('size=') && members.some(({ type }) => type !== 0x30)) return 'the same, by PAX';
+  if (members.some(({ name, type }) => name.endsWith('/') && type !== 0x35))
+    return 'a file whose name ends with a slash: GNU tar takes it for a directory';
   if (archive.length === 0) return 'a layer of no byte is an empty one';
   if (archive.length % 512 > 0 && /^tar: Unexpected EOF in archive$/m.test(errors))
     return 'the padding of its last member is missing, as umoci and Go allow';
@@ -74,6 +76,7 @@ const COMPLAINTS = [
   /where numeric (time|uid|gid|off)_t value expected$/,
   /is out of \S+ range.*$/,
   /Malformed extended header: invalid [ac]time=/,
+  /Archive contains obsolescent base-64 headers$/,
   /A lone zero block at/,
   /Exiting with failure status/,
 ];

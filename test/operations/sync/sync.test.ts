@@ -474,7 +474,7 @@ describe('operations/sync', () => {
     for (const tag of ['1', '2', '3']) await putImage(source.url, 'slow/app', tag, { layers: ['shared', tag] });
     const busy = await startFlakyProxy(target.host, (n) => (n % 7 > 3 ? 429 : undefined));
     try {
-      const report = await mirror([ruleFor('slow/app', { targets: [busy.host] })], {}, { retries: 5 });
+      const report = await mirror([ruleFor('slow/app', { targets: [busy.host] })], {}, { retries: 15 });
       expect(report).to.include({ copied: 3, failed: 0 });
       expect(report.targets[0]).to.include({ uploaded: 7 });
       expect(busy.refused).to.be.greaterThan(5);
