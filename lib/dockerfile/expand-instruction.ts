@@ -8,7 +8,7 @@ import { checkSignal } from './signals.js';
 /**
  * The instruction with its unexpanded strings expanded: quotes removed, variables replaced. Left as they are: the commands of
  * RUN, CMD, ENTRYPOINT and HEALTHCHECK, `RUN --mount` (see `mountsOf`), ARG (see `StageScope`) and ONBUILD. EXPOSE lists single
- * ports afterwards, and STOPSIGNAL is a signal. Throws DockerfileError. `onWord` is told of each word that was expanded.
+ * ports afterwards, and STOPSIGNAL is a signal. Throws DockerfileError. `onWord` is called with each expanded word.
  */
 export function expandInstruction<I extends Instruction>(
   instruction: I,

@@ -126,7 +126,7 @@ function parseFrom(base: InstructionBase, rest: string, flagWords: readonly stri
   if (stageName !== undefined && !STAGE_NAME.test(stageName))
     throw new SyntaxProblem(
       `${JSON.stringify(writtenName)} is an invalid name for a stage`,
-      'a name starts with a letter and goes on with letters, digits, -, _ and .',
+      'start a name with a letter, then use letters, digits, -, _ and .',
     );
   const flags = new Flags(flagWords, { platform: 'text' });
   return {

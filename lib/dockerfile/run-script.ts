@@ -4,7 +4,7 @@ import type { Command, RunInstruction } from './instructions.js';
 /** The shell of RUN, CMD and ENTRYPOINT where neither SHELL nor the base names one. */
 export const DEFAULT_SHELL: readonly string[] = ['/bin/sh', '-c'];
 
-/** Where the file of a heredoc that is a script of its own is mounted while RUN executes it. */
+/** Mount point of a heredoc that RUN executes as a script. */
 const SCRIPT_DIRECTORY = '/dev/pipes';
 
 /** What RUN executes. */

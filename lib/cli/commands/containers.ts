@@ -38,7 +38,7 @@ export const create: CommandTable = {
       ['-p', '--publish', '-P', '--publish-all'],
       'commands have the network of this machine: see imgtool run',
     ),
-    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool mutate IMAGE --change "LABEL K=V"'),
+    ...refusing(['-l', '--label'], 'labels belong to images: imgtool mutate IMAGE --label K=V'),
   },
   examples: [{ command: 'imgtool create --name box alpine:3.20', does: 'create a container named box' }],
   async run({ args, options, signal, imgtool }) {

@@ -32,7 +32,7 @@ export const run: CommandTable = {
       'there are only the network of this machine and none: --network host|none',
     ),
     ...refusing(['--device'], 'mount it: --volume /dev/X:/dev/X needs --privileged to be used'),
-    ...refusing(['-l', '--label'], 'a container has no labels of its own: imgtool mutate IMAGE --change "LABEL K=V"'),
+    ...refusing(['-l', '--label'], 'labels belong to images: imgtool mutate IMAGE --label K=V'),
     ...refusing(['--volumes-from'], 'give the same --volume again'),
     ...refusing(
       ['--memory-swap', '--cpu-shares', '--cpuset-cpus'],

@@ -11,7 +11,7 @@ export const IMAGE_HEADINGS: Readonly<Record<string, string>> = {
   CreatedSince: 'CREATED',
 };
 
-/** A line of `images` with the field names of docker and podman; a name of an image is a line of its own, as there. */
+/** A line of `images` with the field names of docker and podman: one line for each name of an image. */
 export function imageRows(image: ImageSummary, { noTrunc }: { readonly noTrunc: boolean }): object[] {
   const names = image.names.length === 0 ? [undefined] : image.names;
   const labels = new Map(Object.entries(image.labels ?? {}));
