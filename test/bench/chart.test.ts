@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { run } from '../helpers/run.js';
 import { drawChart, reportOfChart } from './chart.js';
-import type { BenchReport, RowResult } from './report.js';
+import { withFigures, type BenchReport, type RowResult } from './report.js';
 
 function row(name: string, ...participants: readonly (readonly [string, number | undefined])[]): RowResult {
   return {
@@ -55,5 +56,17 @@ describe('the chart of the benchmark', () => {
 
   it('holds the report that it was drawn from', () => {
     expect(reportOfChart(svg)).to.deep.equal(JSON.parse(JSON.stringify(REPORT)));
+  });
+
+  it('that docs/ shows, and its table, are what is drawn from their report today', async () => {
+    const [chart, page] = await Promise.all(['svg', 'md'].map((kind) => readFile(`docs/benchmarks.${kind}`, 'utf8')));
+    const report = reportOfChart(chart!);
+    expect(drawChart(report)).to.equal(chart);
+    expect(withFigures(page!, report)).to.equal(page);
+    for (const { row, participants } of report.results)
+      for (const { name, values, error } of participants)
+        expect(values.length, `runs of ${name} in "${row}"${error === undefined ? '' : `: ${error}`}`).to.be.at.least(
+          3,
+        );
   });
 });
