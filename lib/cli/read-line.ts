@@ -90,8 +90,9 @@ function refusal(problem: LineProblem, { refuses = {} }: Partial<CommandTable> =
 function ownOptionsFollow(argv: readonly string[], from: number, known: KnownOptions): boolean {
   let at = from;
   while (at < argv.length && argv[at] !== '--') {
+    if (!isOption(argv[at]!)) return false;
     const { words, problem } = readOption(argv, at, known);
-    if (!isOption(argv[at]!) || problem !== undefined) return false;
+    if (problem !== undefined) return false;
     at += words;
   }
   return at < argv.length;
