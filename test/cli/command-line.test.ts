@@ -162,6 +162,12 @@ describe('command line', () => {
     });
   });
 
+  it('a report tells of an argument that the command does not take', async () => {
+    const report = join(home, 'report.xml');
+    expect(await imgtool(['completion', 'csh', '--report', `junit=${report}`])).to.include({ code: 2 });
+    expect(readFileSync(report, 'utf8')).to.match(/failures="1"[^]*SHELL cannot be/);
+  });
+
   it('an error before any command is understood names the program once', async () => {
     expect((await imgtool(['--nosuch'])).stderr).to.match(/^imgtool: (?!imgtool)/);
   });
