@@ -8,6 +8,7 @@ export class LateSink implements ProgressSink {
   #sink: ClosableSink | undefined;
   #loading: Promise<void> | undefined;
 
+  /** `load` must not reject. */
   constructor(load: () => Promise<ClosableSink>) {
     this.#load = load;
   }
@@ -43,7 +44,7 @@ export class LateSink implements ProgressSink {
 
   async #start(): Promise<void> {
     const sink = await this.#load();
-    for (const say of this.#waiting) say(sink);
+    for (const say of this.#waiting.splice(0)) say(sink);
     this.#sink = sink;
   }
 }

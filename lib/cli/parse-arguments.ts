@@ -1,4 +1,4 @@
-import type { CommandEntry, CommandSpec } from './command.js';
+import { namesOf, type CommandEntry, type CommandSpec } from './command.js';
 import { allCommands, COMMANDS } from './commands/index.js';
 import { knownOptions, nextWord, readLine, type LineProblem } from './read-line.js';
 import { VERSION } from './version.js';
@@ -34,7 +34,7 @@ export async function parseArguments(given: readonly string[], width: number): P
 /** `help COMMAND`, as other tools take it, in terms of `--help`. */
 function withHelpFlag(argv: readonly string[]): readonly string[] {
   const at = nextWord(argv, 0, knownOptions());
-  return argv[at] === 'help' ? [...argv.slice(0, at), ...argv.slice(at + 1), '--help'] : argv;
+  return argv[at] === 'help' ? argv.with(at, '--help') : argv;
 }
 
 /** The words of a command line that name its command. */
@@ -57,9 +57,7 @@ function findVerb(argv: readonly string[]): Verb {
   const group = COMMANDS.filter(({ path }) => path.length > 1 && path[0] === word);
   const member = group.find(({ path }) => path[1] === argv[second]);
   if (member !== undefined) return { word, isGroup: false, at: [first, second], entry: member };
-  const entry = COMMANDS.find(
-    ({ path, aliases }) => word !== undefined && (path.join(' ') === word || aliases.includes(word)),
-  );
+  const entry = COMMANDS.find((one) => namesOf(one).some((name) => name.length === 1 && name[0] === word));
   return { word, isGroup: group.length > 0 && entry === undefined, at: [first], entry };
 }
 

@@ -90,21 +90,25 @@ function refusal(problem: LineProblem, { refuses = {} }: Partial<CommandTable> =
 function ownOptionsFollow(argv: readonly string[], from: number, known: KnownOptions): boolean {
   let at = from;
   while (at < argv.length && argv[at] !== '--') {
+    if (!isOption(argv[at]!)) return false;
     const { words, problem } = readOption(argv, at, known);
-    if (!isOption(argv[at]!) || problem !== undefined) return false;
+    if (problem !== undefined) return false;
     at += words;
   }
   return at < argv.length;
 }
 
 /** What one word that begins with a dash says; `words`: how many it takes, with its value. */
-interface ReadOptions {
+export interface ReadOptions {
   readonly given: readonly (readonly [OptionSpec, string])[];
   readonly words: 1 | 2;
+  /** An option whose value is missing. */
+  readonly lacking?: OptionSpec;
   readonly problem?: LineProblem;
 }
 
-function readOption(argv: readonly string[], at: number, known: KnownOptions): ReadOptions {
+/** Reads the option at `at`, which `isOption` says is one. */
+export function readOption(argv: readonly string[], at: number, known: KnownOptions): ReadOptions {
   const [arg, following] = [argv[at]!, argv[at + 1]];
   return arg.startsWith('--') ? readLong(arg, following, known) : readLetters(arg, following, known);
 }
@@ -140,13 +144,14 @@ function readLetters(arg: string, following: string | undefined, known: KnownOpt
 
 function withValue(option: OptionSpec, flag: string, following: string | undefined): ReadOptions {
   if (following !== undefined) return { given: [[option, following]], words: 2 };
-  return { given: [], words: 1, problem: { message: `option '${flag}' needs a value` } };
+  return { given: [], words: 1, lacking: option, problem: { message: `option '${flag}' needs a value` } };
 }
 
 function unknownOption(flag: string): ReadOptions {
   return { given: [], words: 1, problem: { message: `unknown option '${flag}'`, unknown: flag } };
 }
 
-function isOption(arg: string): boolean {
+/** Whether a word names options: `-` alone is an argument. */
+export function isOption(arg: string): boolean {
   return arg.startsWith('-') && arg !== '-';
 }

@@ -70,6 +70,8 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       for (const file of files) checkConfigFile(file, commands);
     }
     const options = resolveOptions(command, { flags, env: io.env, files });
+    told.command = command.path.join(' ');
+    told.reports = options.list('report');
     terminal.configure({
       json: options.flag('json'),
       quiet: options.flag('quiet'),
@@ -85,22 +87,24 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       const { misspeltVariables } = await import('./unknown-variables.js');
       for (const line of await misspeltVariables(io.env, command)) terminal.progress().note(line);
     }
-    told.command = command.path.join(' ');
-    told.reports = options.list('report');
     exitCode = await runCommand(command, args, options, files, io, terminal, told);
   } catch (error) {
     await terminal.endProgress();
-    if (io.signal.reason === READER_GONE) return EXIT.readerGone;
-    const { reportError } = await import('./error-report.js');
-    const report = reportError(
-      io.signal.aborted ? io.signal.reason : error,
-      error instanceof BadCommandLineError ? error.what : what,
-      { resumes },
-    );
-    await terminal.error(report, error);
-    told.errors.push(report);
-    exitCode = report.exitCode;
+    if (io.signal.reason === READER_GONE) exitCode = EXIT.readerGone;
+    else {
+      const { reportError } = await import('./error-report.js');
+      const report = reportError(
+        io.signal.aborted ? io.signal.reason : error,
+        error instanceof BadCommandLineError ? error.what : what,
+        { resumes },
+      );
+      await terminal.error(report, error);
+      told.errors.push(report);
+      exitCode = report.exitCode;
+    }
   }
+  // Closing connections and the store may have had something to say.
+  await terminal.endProgress();
   const seconds = (performance.now() - started) / 1000;
   return writeReports(terminal, told, { title: withoutLogins(what), exitCode, seconds });
 }

@@ -1,12 +1,12 @@
 import { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
-import type { ProgressSink } from '../progress/index.js';
+import { SILENT, type ProgressSink } from '../progress/index.js';
 import { escapeText } from '../util/index.js';
 import type { CommandResult, TextResult } from './command.js';
 import type { ErrorReport } from './error-report.js';
 import type { OutputStream } from './output-stream.js';
 import { LateSink } from './late-sink.js';
-import type { ProgressMode } from './progress-sink.js';
+import type { ClosableSink, ProgressMode } from './progress-sink.js';
 import { jsonText } from './json-text.js';
 import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
@@ -53,11 +53,8 @@ export class Terminal {
 
   /** Where work tells its progress; the same one on every call. */
   progress(): ProgressSink {
-    const { progress: mode, quiet, logLevel } = this.#options;
-    const notes = logLevel === 'info' || logLevel === 'debug';
-    this.#sink ??= new LateSink(async () =>
-      (await import('./progress-sink.js')).createProgressSink(this.#stderr, { mode, quiet, notes }),
-    );
+    const options = this.#options;
+    this.#sink ??= new LateSink(() => this.#loadSink(options));
     return this.#sink;
   }
 
@@ -93,7 +90,7 @@ export class Terminal {
 
   /** Writes workflow commands of a CI system to stderr. */
   annotate(lines: readonly string[]): void {
-    for (const line of lines) this.#stderr.write(`${line}\n`);
+    for (const line of lines) this.#stderr.write(`${escapeText(line)}\n`);
   }
 
   /** Tells a failure on stderr; the stack only when debugging. */
@@ -106,6 +103,18 @@ export class Terminal {
     }
     if (this.#options.logLevel === 'debug' && cause instanceof Error && cause.stack !== undefined) {
       this.#stderr.write(`${cause.stack.split('\n').map(escapeText).join('\n')}\n`);
+    }
+  }
+
+  async #loadSink({ progress: mode, quiet, logLevel }: TerminalOptions): Promise<ClosableSink> {
+    const notes = logLevel === 'info' || logLevel === 'debug';
+    try {
+      const { createProgressSink } = await import('./progress-sink.js');
+      return createProgressSink(this.#stderr, { mode, quiet, notes });
+    } catch (error) {
+      // An upgrade may have replaced the program's files while it ran; the work goes on.
+      this.#stderr.write(`imgtool: warning: progress cannot be shown: ${escapeText((error as Error).message)}\n`);
+      return { ...SILENT, close: () => undefined };
     }
   }
 

@@ -16,7 +16,7 @@ import {
 import { parseAge } from '../util/index.js';
 import { buildDrivers } from './build-drivers.js';
 import { parsePairs, parseSecret, parseSsh } from './build-options.js';
-import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
+import { bytesOf, checkText, type OptionKinds } from './check-options.js';
 import {
   RESERVING,
   signalOf,
@@ -93,7 +93,7 @@ export interface BuildOptions extends Stoppable, BuildReserving {
   readonly stdin?: Readable | undefined;
 }
 
-const BUILD: OptionKinds<BuildOptions> = {
+export const BUILD: OptionKinds<BuildOptions> = {
   ...{ ...STOPPABLE, ...RESERVING, file: 'text', dockerfile: 'any', tags: 'texts', target: 'text' },
   ...{ buildArgs: 'texts', buildContexts: 'texts', secrets: 'texts', ssh: 'texts', labels: 'texts' },
   ...{
@@ -123,14 +123,13 @@ export interface PreparedBuild {
   close(): Promise<void>;
 }
 
-/** Reads and checks the Dockerfile and the options. Throws DockerfileError, UsageError, NotFoundError. */
+/** Reads and checks the Dockerfile and the texts of the options, whose kinds are as `BUILD` says. Throws DockerfileError, UsageError, NotFoundError. */
 export async function prepareBuild(
   drivers: Drivers,
   context: string | undefined,
-  given: BuildOptions,
+  options: BuildOptions,
 ): Promise<PreparedBuild> {
   if (context !== undefined) checkText('build', 'the context', context);
-  const options = checkOptions('build', given, BUILD);
   const signal = signalOf(options);
   const { env } = drivers.settings;
   const buildArgs = parsePairs('--build-arg', options.buildArgs ?? [], env);

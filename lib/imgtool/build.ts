@@ -11,7 +11,8 @@ import {
   writeOutputs,
   type BuildOutput,
 } from './build-outputs.js';
-import { platformsOf, prepareBuild, type BuildOptions, type PreparedBuild } from './build-request.js';
+import { BUILD, platformsOf, prepareBuild, type BuildOptions, type PreparedBuild } from './build-request.js';
+import { checkOptions } from './check-options.js';
 import type { Drivers } from './drivers.js';
 import { buildRemote, keepSteps, openCacheMounts, openRemoteCache, type CacheRepositories } from './remote-build.js';
 
@@ -28,6 +29,7 @@ export interface BuildCheck {
 
 /** Builds an image of a Dockerfile. `context`: undefined for a Dockerfile that copies nothing from it. */
 export async function build(drivers: Drivers, context: string | undefined, given: BuildOptions): Promise<BuiltImage> {
+  checkOptions('build', given, BUILD);
   const outputs = (given.outputs ?? []).map(parseOutput);
   if (given.push === true && (given.tags ?? []).length === 0)
     throw new UsageError('there is no name to push the image to', { hint: 'give one with --tag HOST/REPOSITORY:TAG' });
@@ -134,7 +136,7 @@ export async function checkBuild(
   context: string | undefined,
   given: BuildOptions,
 ): Promise<BuildCheck> {
-  const prepared = await prepareBuild(drivers, context, given);
+  const prepared = await prepareBuild(drivers, context, checkOptions('build', given, BUILD));
   await prepared.close();
   const { warnings, dockerfile } = prepared;
   return { warnings, failed: lintError(dockerfile, warnings) !== undefined };

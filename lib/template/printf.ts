@@ -2,13 +2,15 @@ import { printValue, sortedEntries } from './value.js';
 
 const VERB = /%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?(\p{L}|%)/gu;
 const MAX_WIDTH = 10_000;
+/** Digits after the point: JavaScript gives no more. */
+const MAX_DIGITS = 100;
 
 /** Go's fmt.Sprintf for the values of a template. Mistakes are told in the text, as Go does it: `%!d(string=x)`. */
 export function sprintf(format: string, args: readonly unknown[]): string {
   let next = 0;
   const number = (text: string | undefined): number | undefined => {
     if (text === undefined) return undefined;
-    return Math.min(Number(text === '*' ? args[next++] : text) || 0, MAX_WIDTH);
+    return Math.min(Math.max(Number(text === '*' ? args[next++] : text) || 0, 0), MAX_WIDTH);
   };
   const text = format.replace(
     VERB,
@@ -53,18 +55,24 @@ function formatOne(verb: string, value: unknown, shape: Shape): string {
   if (typeof value === 'boolean' && verb === 't') return String(value);
   if (isNumber && Number.isInteger(value)) {
     if (verb === 'd') return signed(value, String(Math.abs(value)), shape);
-    if (verb === 'c') return String.fromCodePoint(value);
-    if (verb === 'q') return `'${String.fromCodePoint(value)}'`;
+    if (verb === 'c') return characterOf(value);
+    if (verb === 'q') return `'${characterOf(value)}'`;
     const base = { b: 2, o: 8, x: 16, X: 16 }[verb];
     if (base !== undefined) return signed(value, inCase(verb, Math.abs(value).toString(base)), shape);
   }
   if (isNumber && (verb === 'f' || verb === 'F'))
-    return signed(value, Math.abs(value).toFixed(Math.min(precision ?? 6, 100)), shape);
+    return signed(value, Math.abs(value).toFixed(Math.min(precision ?? 6, MAX_DIGITS)), shape);
   if (isNumber && (verb === 'e' || verb === 'g')) {
-    const text = verb === 'e' ? Math.abs(value).toExponential(precision ?? 6) : String(Math.abs(value));
+    const text =
+      verb === 'e' ? Math.abs(value).toExponential(Math.min(precision ?? 6, MAX_DIGITS)) : String(Math.abs(value));
     return signed(value, text.replace(/e([-+])(\d)$/, 'e$10$2'), shape);
   }
   return `%!${verb}(${typeName(value)}=${printValue(value)})`;
+}
+
+/** As Go does it, U+FFFD stands for what is no character. */
+function characterOf(code: number): string {
+  return code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\u{FFFD}';
 }
 
 function signed(value: number, digits: string, { flags }: Shape): string {

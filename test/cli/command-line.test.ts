@@ -105,6 +105,7 @@ describe('command line', () => {
     { args: ['images', '--filter'], hint: 'imgtool images --help' },
     { args: ['images', '-qxf', 'a'], hint: 'imgtool images --help' },
     { args: ['store'], hint: 'imgtool store --help' },
+    { args: ['store df'], hint: 'did you mean' },
     { args: ['nosuch', '--help'], hint: 'imgtool --help' },
     { args: ['store', 'nosuch', '--help'], hint: 'did you mean' },
     { args: ['help', 'nosuch'], hint: 'imgtool --help' },
@@ -149,6 +150,7 @@ describe('command line', () => {
 
   it('help, version and -v are understood as by other tools', async () => {
     expect(await imgtool(['help', 'store', 'df'])).to.deep.equal(await imgtool(['store', 'df', '--help']));
+    expect(await imgtool(['help', 'run', 'box', 'ls'])).to.deep.equal(await imgtool(['run', '--help']));
     for (const word of ['version', '-v', '--version'])
       expect((await imgtool([word])).stdout, word).to.match(/^\d+\.\d+\.\d+\n$/);
     const { stdout, stderr } = await imgtool(['version', '--json']);
@@ -158,6 +160,12 @@ describe('command line', () => {
       node: process.versions.node,
       platform: `${process.platform}/${process.arch}`,
     });
+  });
+
+  it('a report tells of an argument that the command does not take', async () => {
+    const report = join(home, 'report.xml');
+    expect(await imgtool(['completion', 'csh', '--report', `junit=${report}`])).to.include({ code: 2 });
+    expect(readFileSync(report, 'utf8')).to.match(/failures="1"[^]*SHELL cannot be/);
   });
 
   it('an error before any command is understood names the program once', async () => {

@@ -157,6 +157,8 @@ describe('completion', () => {
     expect(await answer(['--root', ''])).to.deep.equal(['directories']);
     expect(await answer(['pull', '--platform', 'linux/arm6'])).to.deep.equal(['nothing', 'linux/arm64']);
     expect(await answer(['run', 'boxer', ''])).to.deep.equal(['nothing']);
+    expect(await answer(['run', '--net', 'host', '-it', 'box'])).to.deep.equal(['nothing', 'boxer']);
+    expect(await answer(['build', '--pull=n'])).to.deep.equal(['nothing', '--pull=never', '--pull=newer']);
     expect(await answer(['pull', '--policy', 'always', '--pol'])).to.deep.equal(['nothing']);
     expect(await answer(['-q', '--tls-verify=f'])).to.deep.equal(['nothing', '--tls-verify=false']);
     expect(await answer(['config', ''])).to.deep.equal(['nothing', 'localhost:5000/quark:3.7', 'show']);

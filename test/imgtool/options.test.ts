@@ -40,6 +40,8 @@ describe('Imgtool', () => {
     ['copy to a number', (imgtool) => imgtool.copy('a', untyped(1)), /the list of destinations is not an array/],
     ['commit with text for changes', (imgtool) => imgtool.commit('a', 'b', untyped({ changes: 'ENV A=1' })), /changes/],
     ['export into an object', (imgtool) => imgtool.export('a', untyped({})), /export: the output is neither/],
+    ['build with an output of none', (imgtool) => imgtool.build('.', untyped({ outputs: 5 })), /the option outputs/],
+    ['build with null', (imgtool) => imgtool.build('.', untyped(null)), /build: the options are not an object/],
     ['null for options', (imgtool) => imgtool.rmi('a', untyped(null)), /rmi: the options are not an object/],
     ['login without a password', (imgtool) => imgtool.login('a', untyped({ username: 'u' })), /the option password/],
     ['serve at no address', (imgtool) => imgtool.serve({ listen: 'here' }), /is not an address/],

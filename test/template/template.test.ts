@@ -46,6 +46,7 @@ const RENDERED: readonly (readonly [string, string])[] = [
     '{{printf "%s %d %q %v %5d|%-5s|%05d" .ID .Size .ID .Names 7 "x" 42}}',
     'sha256:abc 1234 "sha256:abc" [a:1 b:2]     7|x    |00042',
   ],
+  ['{{printf "%c%c %q" -1 99999999 -1}} {{printf "%.1000e" 1.5 | len}}', "\u{FFFD}\u{FFFD} '\u{FFFD}' 106"],
   ['{{printf "%.3s %x %t %6.2f %%" .ID 255 true 3.14159}}', 'sha ff true   3.14 %'],
   ['{{println .ID "x"}}', 'sha256:abc x\n'],
   ['a {{- "b" -}} c', 'abc'],

@@ -2,6 +2,7 @@ import type { CommandSpec } from '../command.js';
 import { completesOf, type Completable, type Completes } from '../completes.js';
 import { GLOBAL_OPTIONS } from '../options/global.js';
 import type { OptionSpec } from '../options/option.js';
+import { isOption, knownOptions, readOption, type KnownOptions, type ReadOptions } from '../read-line.js';
 
 /** What the word at the cursor is to become. */
 export type Cursor =
@@ -31,15 +32,14 @@ const NOTHING: ValueCursor = { kind: 'value', choices: [], completes: [], prefix
 export function readWords(words: readonly string[], commands: readonly CommandSpec[]): PartialLine {
   const reader = new WordReader(commands);
   const before = words.slice(0, -1);
-  let pending: OptionSpec | undefined;
-  for (const word of before) {
-    if (pending !== undefined) {
-      reader.give(pending, word);
-      pending = undefined;
-    } else pending = reader.read(word);
+  let lacking: OptionSpec | undefined;
+  for (let at = 0; at < before.length;) {
+    const read = reader.read(before, at);
+    lacking = read.lacking;
+    at += read.words;
   }
   const text = words.at(-1) ?? '';
-  return { cursor: pending === undefined ? reader.cursorAt(text) : valueOf(pending), flags: reader.flags };
+  return { cursor: lacking === undefined ? reader.cursorAt(text) : valueOf(lacking), flags: reader.flags };
 }
 
 class WordReader {
@@ -55,20 +55,20 @@ class WordReader {
     this.#commands = commands;
   }
 
-  /** Takes one word; returns the option whose value is the next one. */
-  read(word: string): OptionSpec | undefined {
+  /** Takes the word at `at`, an option with its value; `lacking`: the option whose value is still to come. */
+  read(words: readonly string[], at: number): Pick<ReadOptions, 'words' | 'lacking'> {
+    const word = words[at]!;
     if (!this.#optionsEnded && word === '--') this.#optionsEnded = true;
-    else if (!this.#optionsEnded && word.startsWith('-') && word !== '-') return this.#readFlag(word);
-    else this.#readArgument(word);
-    return undefined;
-  }
-
-  give({ name }: OptionSpec, value: string): void {
-    this.flags.set(name, [...(this.flags.get(name) ?? []), value]);
+    else if (!this.#optionsEnded && isOption(word)) {
+      const read = readOption(words, at, this.#known());
+      for (const [{ name }, value] of read.given) this.flags.set(name, [...(this.flags.get(name) ?? []), value]);
+      return read;
+    } else this.#readArgument(word);
+    return { words: 1 };
   }
 
   cursorAt(text: string): Cursor {
-    if (!this.#optionsEnded && text.startsWith('-') && text !== '-') return this.#flagAt(text);
+    if (!this.#optionsEnded && isOption(text)) return this.#flagAt(text);
     if (this.#command === undefined) return this.#verbs();
     const { arguments: specs, optionsFirst } = this.#command;
     if (this.#isHelp || (optionsFirst === true && this.#args > 0)) return NOTHING;
@@ -86,36 +86,14 @@ class WordReader {
   }
 
   #flagAt(text: string): Cursor {
-    const option = text.includes('=') ? this.#find(text.slice(2, text.indexOf('='))) : undefined;
+    const option = text.includes('=') ? this.#known().get(text.slice(0, text.indexOf('='))) : undefined;
     if (option !== undefined) {
-      const value = option.value === undefined ? { ...NOTHING, choices: ['true', 'false'] } : valueOf(option);
+      const value =
+        option.value === undefined ? { ...NOTHING, choices: option.words ?? ['true', 'false'] } : valueOf(option);
       return { ...value, prefix: text.slice(0, text.indexOf('=') + 1) };
     }
     const options = this.#options().filter(({ name, repeat }) => repeat === true || !this.flags.has(name));
     return { kind: 'flag', options };
-  }
-
-  #readFlag(word: string): OptionSpec | undefined {
-    if (word.startsWith('--')) {
-      const [name = '', ...values] = word.slice(2).split('=');
-      const option = this.#find(name);
-      if (option === undefined) return undefined;
-      if (option.value !== undefined && values.length === 0) return option;
-      this.give(option, values.length === 0 ? 'true' : values.join('='));
-      return undefined;
-    }
-    for (const [index, letter] of [...word].entries()) {
-      const option = this.#options().find(({ short }) => short === letter);
-      if (option === undefined) continue;
-      const rest = word.slice(index + 1);
-      if (option.value === undefined) this.give(option, 'true');
-      else if (rest === '') return option;
-      else {
-        this.give(option, rest);
-        break;
-      }
-    }
-    return undefined;
   }
 
   #readArgument(word: string): void {
@@ -144,8 +122,8 @@ class WordReader {
     return [...(this.#command?.options ?? []), ...GLOBAL_OPTIONS];
   }
 
-  #find(name: string): OptionSpec | undefined {
-    return this.#options().find((option) => option.name === name);
+  #known(): KnownOptions {
+    return knownOptions(this.#command?.options);
   }
 }
 
