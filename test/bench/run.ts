@@ -75,6 +75,13 @@ const runs = options.runs === undefined ? undefined : Number(options.runs);
 if (runs !== undefined && !(Number.isInteger(runs) && runs > 0)) fail(`--runs ${options.runs} is no number above 0`);
 if (options.from !== undefined && !options.chart) fail('--from needs --chart');
 
+// What is mounted and what runs is given back when the process exits, which a signal alone does not do.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.once(signal, () => process.exit(code));
+
 const report =
   options.from === undefined ? await measure() : (JSON.parse(await readFile(options.from, 'utf8')) as BenchReport);
 if (options.chart) {

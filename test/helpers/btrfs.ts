@@ -39,11 +39,11 @@ export function makeBtrfs(directory: string, sizeBytes: number): string {
   return mountPoint;
 }
 
-/** Unmounts what `makeBtrfs` made, and everything mounted inside; its loop device goes with it. */
+/** Unmounts everything below `directory`, a file system that `makeBtrfs` made included, and deletes it; loop devices go with it. */
 export function unmakeBtrfs(directory: string): void {
   const inside = execFileSync('findmnt', ['-rno', 'TARGET'], { encoding: 'utf8' })
     .split('\n')
-    .filter((target) => target === join(directory, 'mnt') || target.startsWith(`${directory}/`))
+    .filter((target) => target.startsWith(`${directory}/`))
     .reverse();
   for (const target of inside) execFileSync('umount', ['-l', target]);
   rmSync(directory, { recursive: true, force: true });

@@ -35,7 +35,7 @@ export async function recordIndex(
   return { digest: descriptor.digest, names: given };
 }
 
-/** Records an image with its names; resolves with all that it has. */
+/** Records an image under `names`. Resolves with all names that it then has. */
 export async function recordNames(
   deps: Pick<OperationDeps, 'metadata'>,
   image: NewImage,

@@ -36,7 +36,7 @@ export class StepLog {
     this.#begun = begun;
   }
 
-  /** A log of its own that shows `label` before the names of stages. */
+  /** Creates a log that puts `label` before the names of stages; steps are numbered across both logs. */
   labelled(label: string | undefined): StepLog {
     return new StepLog(this.#progress, { label, begun: this.#begun });
   }
