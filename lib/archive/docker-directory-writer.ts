@@ -91,8 +91,14 @@ export class DockerDirectoryWriter implements ImageArchiveWriter {
     const { path } = this.#directory;
     const top = this.#top!;
     await this.#directory.locked(async () => {
-      await writeFileAtomic(join(path, MANIFEST_FILE), top.bytes, 0o644);
       this.#files.delete(manifestFile(top.descriptor.digest));
+      const present = new Set(await readdir(path));
+      if ([...this.#files].some((name) => !present.has(name))) {
+        throw new UsageError(`another process has written a different image to ${path}`, {
+          hint: 'use a separate directory for each image, then run the command again',
+        });
+      }
+      await writeFileAtomic(join(path, MANIFEST_FILE), top.bytes, 0o644);
       for (const name of await readdir(path))
         if (OLD_FILE.test(name) && !this.#files.has(name)) await unlink(join(path, name));
     });

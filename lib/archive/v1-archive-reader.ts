@@ -13,6 +13,7 @@ import {
   MEDIA_TYPE,
   parseJson,
   parseV1Image,
+  rawManifest,
   type Descriptor,
   type Digest,
   type DiffId,
@@ -170,14 +171,10 @@ function buildManifest(
   );
   const digest = digestOf(config);
   archive.addBytes(digest, config);
-  const mediaType = MEDIA_TYPE.ociManifest;
-  const bytes = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType,
-      config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
-      layers: own.map(({ blob, payload }, i) => ({ ...blob, annotations: annotateV1(chain[i]!, payload) })),
-    }),
-  );
-  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  return rawManifest({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
+    layers: own.map(({ blob, payload }, i) => ({ ...blob, annotations: annotateV1(chain[i]!, payload) })),
+  });
 }

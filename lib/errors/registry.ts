@@ -59,9 +59,15 @@ export class TransportError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_TRANSPORT';
   readonly host: string;
   readonly phase: TransportPhase;
-  constructor(message: string, options: ErrorOptions & { readonly host: string; readonly phase: TransportPhase }) {
+  /** True when the host answered a TLS handshake with plain HTTP. */
+  readonly isPlainHttp: boolean;
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly host: string; readonly phase: TransportPhase; readonly isPlainHttp?: boolean },
+  ) {
     super(message, options);
     this.host = options.host;
     this.phase = options.phase;
+    this.isPlainHttp = options.isPlainHttp ?? false;
   }
 }

@@ -91,7 +91,7 @@ class Client implements HttpClient {
     return Promise.resolve();
   }
 
-  /** One attempt: the request and its redirects, each in the queue of its own host. */
+  /** Makes one attempt. The request and each redirect wait in the queue of the host they go to. */
   async #try(request: HttpRequest, mayRetry: boolean): Promise<Tried> {
     const visited = new Set([`${request.method} ${request.url}`]);
     let hop: Hop | undefined = {

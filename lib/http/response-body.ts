@@ -10,7 +10,7 @@ export interface BodyOwner {
   readonly limiter: RateLimiter | undefined;
   received(bytes: number): void;
   /** Converts an error of the source into the error for the reader. */
-  failure(raw: unknown): Error;
+  readerError(raw: unknown): Error;
   /** Called once, when the body has ended or was destroyed. */
   closed(): void;
 }
@@ -38,9 +38,9 @@ export class ResponseBody extends Readable {
     source.pause();
     source.on('data', (chunk: Buffer) => this.#pass(chunk));
     source.once('end', () => this.push(null));
-    source.once('error', (error) => this.destroy(this.#owner.failure(error)));
+    source.once('error', (error) => this.destroy(this.#owner.readerError(error)));
     source.once('close', () => {
-      if (!this.readableEnded && !source.readableEnded) this.destroy(this.#owner.failure(new StreamClosedError()));
+      if (!this.readableEnded && !source.readableEnded) this.destroy(this.#owner.readerError(new StreamClosedError()));
     });
     this.#watch = setInterval(() => this.#checkStall(), Math.max(1, owner.stallMs / CHECKS));
     const abort = (): void => void this.destroy(owner.signal.reason as Error);
@@ -80,7 +80,7 @@ export class ResponseBody extends Readable {
 
   #checkStall(): void {
     if (!this.#waiting || this.#paused) this.#idleChecks = 0;
-    else if (++this.#idleChecks > CHECKS) this.destroy(this.#owner.failure(new StallError(this.#owner.stallMs)));
+    else if (++this.#idleChecks > CHECKS) this.destroy(this.#owner.readerError(new StallError(this.#owner.stallMs)));
   }
 }
 

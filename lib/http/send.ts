@@ -105,7 +105,7 @@ export class Sender {
         stallMs: this.#options.timeouts?.stallMs ?? STALL_MS,
         limiter: this.#limiter,
         received: (bytes) => (this.statistics.bytesReceived += bytes),
-        failure: (raw) => describeFailure(raw, { ...facts, answered: true }).error,
+        readerError: (raw) => describeFailure(raw, { ...facts, answered: true }).error,
         closed: options.closed,
       });
       return { status: response.statusCode ?? 0, headers: response.headers, body };

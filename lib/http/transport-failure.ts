@@ -44,6 +44,7 @@ interface Diagnosis {
   readonly phase: TransportPhase;
   readonly message: string;
   readonly hint?: string;
+  readonly isPlainHttp?: boolean;
 }
 
 const CERTIFICATE: Readonly<Record<string, string>> = {
@@ -64,8 +65,8 @@ const UNREACHABLE: ReadonlySet<string> = new Set(['ENETUNREACH', 'EHOSTUNREACH',
 export function describeFailure(raw: unknown, exchange: Exchange): Failure {
   const error = innermostError(raw);
   const code = error.code === undefined || error.code === '' ? undefined : error.code;
-  const { phase, message, hint } = diagnose(error, code, exchange);
-  return { code, error: new TransportError(message, { host: exchange.host, phase, hint, cause: raw }) };
+  const { message, ...diagnosis } = diagnose(error, code, exchange);
+  return { code, error: new TransportError(message, { host: exchange.host, ...diagnosis, cause: raw }) };
 }
 
 interface NodeError extends Error {
@@ -115,7 +116,8 @@ function diagnose(error: NodeError, code: string | undefined, exchange: Exchange
   }
   if (secure && !answered && /wrong version number|packet length too long|record layer/i.test(error.message)) {
     const hint = 'to allow plain HTTP, use --tls-verify=false';
-    return { phase: 'tls', message: `${host} does not speak HTTPS; it seems to use plain HTTP`, hint };
+    const message = `${host} does not speak HTTPS; it seems to use plain HTTP`;
+    return { phase: 'tls', message, hint, isPlainHttp: true };
   }
   if (code === 'EPROTO' || code?.startsWith('ERR_SSL') === true || code?.startsWith('ERR_TLS') === true) {
     return { phase: 'tls', message: `TLS with ${host} failed: ${oneLine(error.message)}` };

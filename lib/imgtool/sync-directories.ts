@@ -13,7 +13,7 @@ import { SIDES, type SideOptions } from './sides.js';
 interface OwnSyncDirectoriesOptions extends Stoppable {
   /** Keeps host and path of the source in names, not only the last part. */
   readonly scoped?: boolean | undefined;
-  /** Goes on after a failure. */
+  /** Continue with the other images after a failure. */
   readonly keepGoing?: boolean | undefined;
   /** Changes nothing: the result says what would be copied. */
   readonly dryRun?: boolean | undefined;

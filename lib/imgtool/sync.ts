@@ -11,7 +11,7 @@ import { openTagQueue } from './tag-queue.js';
 export interface SyncOptions extends Stoppable {
   /** Changes nothing: the report says what a run would do. */
   readonly dryRun?: boolean | undefined;
-  /** Goes on after a failure. */
+  /** Continue with the other tags after a failure. */
   readonly keepGoing?: boolean | undefined;
   /** With a queue: `[HOST=]N/TIME`, the tags that workers begin. */
   readonly rate?: readonly string[] | undefined;

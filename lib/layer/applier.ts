@@ -4,7 +4,7 @@ import { JobThread } from './job-thread.js';
 import { allocateRing, RingControl } from './ring.js';
 import type { AppliedLayer, IndexInput, LayerApplier, LayerIndexer, LayerInput } from './types.js';
 import {
-  errorFromWorker,
+  workerError,
   type InflateJob,
   type InflateResult,
   type UnpackJob,
@@ -95,7 +95,7 @@ class ThreadedApplier implements LayerApplier, LayerIndexer {
       for (const job of jobs)
         job.then(
           (reply) => {
-            if (reply.kind === 'failed') failures.push(errorFromWorker(reply.failure));
+            if (reply.kind === 'failed') failures.push(workerError(reply.failure));
             if (reply.kind !== 'done') stop();
           },
           (error: Error) => {

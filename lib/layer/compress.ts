@@ -6,7 +6,7 @@ import type { BlockPool } from './block-pool.js';
 import { compressBlock } from './compress-block.js';
 import { JobThread } from './job-thread.js';
 import { StoppedError } from './stopped-error.js';
-import { errorFromWorker, type CompressJob } from './worker-protocol.js';
+import { workerError, type CompressJob } from './worker-protocol.js';
 
 /** Blocks of a pool; all are full except the last. */
 export type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
@@ -94,7 +94,7 @@ async function* compressInThreads(
     const reply = await thread.run(job);
     pool.give(job.block as Buffer);
     if (reply.kind === 'done') return asBuffer(reply.result);
-    throw reply.kind === 'failed' ? errorFromWorker(reply.failure) : new StoppedError();
+    throw reply.kind === 'failed' ? workerError(reply.failure) : new StoppedError();
   };
   const startThreads = (): void => {
     while (threads.length < wanted) threads.push(new JobThread('./compress-worker.js'));

@@ -103,7 +103,7 @@ function toFailure(error: unknown): Failure {
 }
 
 /** Restores an error of the original class from `failure`. */
-export function errorFromWorker(failure: Failure): Error {
+export function workerError(failure: Failure): Error {
   const { message, hint, entry } = failure;
   switch (failure.name) {
     case 'LayerFormatError':

@@ -138,7 +138,7 @@ export async function runContainer(
     if (existsSync(pidFile)) return code ?? 128 + constants.signals[signal!];
     if (interruptions > 0) throw new DOMException('interrupted before the command was started', 'AbortError');
     if (!existsSync(begun)) throw noNamespaceError();
-    throw await notStarted(log, signal === null ? undefined : `the runtime was terminated by ${signal}`);
+    throw await notStartedError(log, signal === null ? undefined : `the runtime was terminated by ${signal}`);
   } finally {
     clearTimeout(grace);
     giveBack();
@@ -198,7 +198,7 @@ function noNamespaceError(): ContainerStartError {
 }
 
 /** The error for a container that did not start, with the runtime's message. */
-async function notStarted(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
+async function notStartedError(log: string, otherwise: string | undefined): Promise<ContainerStartError> {
   const lines = (await readFile(log, 'utf8').catch(() => '')).trim().split('\n');
   // crun writes `TIME: MESSAGE`, runc `time="…" level=error msg="…"`.
   const messages = lines.map(

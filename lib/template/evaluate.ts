@@ -34,8 +34,8 @@ class Variables {
 }
 
 /** Runs a parsed template on data. Throws UsageError that names the position. */
-export function evaluate(body: Body, data: unknown, errorAt: TemplateErrorOf): string {
-  const run = new Evaluation(errorAt);
+export function evaluate(body: Body, data: unknown, templateError: TemplateErrorOf): string {
+  const run = new Evaluation(templateError);
   const variables = new Variables();
   variables.declare('', data);
   run.body(body, data, variables);
@@ -44,10 +44,10 @@ export function evaluate(body: Body, data: unknown, errorAt: TemplateErrorOf): s
 
 class Evaluation {
   readonly output: string[] = [];
-  readonly #errorAt: TemplateErrorOf;
+  readonly #templateError: TemplateErrorOf;
 
-  constructor(errorAt: TemplateErrorOf) {
-    this.#errorAt = errorAt;
+  constructor(templateError: TemplateErrorOf) {
+    this.#templateError = templateError;
   }
 
   body(body: Body, dot: unknown, variables: Variables): Leave {
@@ -92,7 +92,7 @@ class Evaluation {
     if (value === undefined || value === null) return [];
     if (Array.isArray(value)) return value.map((element, index) => [index, element]);
     if (value instanceof Map) return sortedEntries(value);
-    throw this.#errorAt(at, `range goes over lists and maps, and this is ${kindOf(value)}`);
+    throw this.#templateError(at, `range goes over lists and maps, and this is ${kindOf(value)}`);
   }
 
   #assign({ variables: names, declares }: Pipe, values: readonly unknown[], variables: Variables): void {
@@ -119,7 +119,8 @@ class Evaluation {
     if (first.kind === 'function') return this.#call(first, first.name, args());
     const value = this.#operand(first, place, { mayBeMethod: true });
     if (typeof value === 'function') return this.#method(first, value as TemplateMethod, args());
-    if (rest.length > 0 || hasPiped) throw this.#errorAt(first.at, `this is ${kindOf(value)}, which takes no values`);
+    if (rest.length > 0 || hasPiped)
+      throw this.#templateError(first.at, `this is ${kindOf(value)}, which takes no values`);
     return value;
   }
 
@@ -134,7 +135,7 @@ class Evaluation {
       ...rest.map((operand) => () => this.#operand(operand, place)),
       ...piped.map((value) => () => value),
     ];
-    if (values.length === 0) throw this.#errorAt(first.at, `${first.name} takes at least 1 value`);
+    if (values.length === 0) throw this.#templateError(first.at, `${first.name} takes at least 1 value`);
     let value: unknown;
     for (const read of values) {
       value = read();
@@ -147,13 +148,13 @@ class Evaluation {
     try {
       return callFunction(name, args);
     } catch (error) {
-      throw error instanceof BadArgumentError ? this.#errorAt(at, error.message) : error;
+      throw error instanceof BadArgumentError ? this.#templateError(at, error.message) : error;
     }
   }
 
   #method({ at }: Operand, method: TemplateMethod, args: readonly unknown[]): unknown {
     if (args.length === method.length) return method(...args);
-    throw this.#errorAt(
+    throw this.#templateError(
       at,
       `this takes ${method.length} ${method.length === 1 ? 'value' : 'values'}, not ${args.length}`,
     );
@@ -179,7 +180,7 @@ class Evaluation {
   #fields(start: unknown, fields: readonly Field[], mayBeMethod: boolean): unknown {
     const value = fields.reduce((holder, field) => this.#field(holder, field), start);
     if (typeof value !== 'function' || mayBeMethod) return value;
-    throw this.#errorAt(
+    throw this.#templateError(
       fields.at(-1)!.at,
       `.${fields.at(-1)!.name} takes a value, such as .${fields.at(-1)!.name} "x"`,
     );
@@ -188,13 +189,13 @@ class Evaluation {
   #field(holder: unknown, { at, name }: Field): unknown {
     if (holder instanceof Map) return holder.get(name) as unknown;
     if (typeof holder !== 'object' || holder === null || Array.isArray(holder))
-      throw this.#errorAt(at, `there is no field .${name} in ${kindOf(holder)}`);
+      throw this.#templateError(at, `there is no field .${name} in ${kindOf(holder)}`);
     const field = findField(holder, name);
     if (field !== undefined) return (holder as Record<string, unknown>)[field];
     const names = fieldNames(holder);
     const near = closest(name, names);
     const hint = near === undefined ? `the fields are ${names.join(', ')}` : `did you mean .${near}?`;
-    throw this.#errorAt(at, `there is no field .${name}`, hint);
+    throw this.#templateError(at, `there is no field .${name}`, hint);
   }
 }
 

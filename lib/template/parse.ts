@@ -11,11 +11,11 @@ type Action = Extract<Piece, { readonly kind: 'action' }>;
 type Ending = { readonly word: 'end' | 'else'; readonly action: Action; readonly rest: Tokens } | undefined;
 
 /** Parses a template. `isFunction`: whether a name is one of a function. Throws UsageError. */
-export function parseNodes(text: string, errorAt: TemplateErrorOf, isFunction: (name: string) => boolean): Body {
-  const parser = new Parser(splitTemplate(text, errorAt), errorAt, isFunction);
+export function parseNodes(text: string, templateError: TemplateErrorOf, isFunction: (name: string) => boolean): Body {
+  const parser = new Parser(splitTemplate(text, templateError), templateError, isFunction);
   const { body, ending } = parser.body({ inRange: false, variables: [''] });
   if (ending === undefined) return body;
-  throw errorAt(ending.action.at, `this ${ending.word} belongs to no if, with or range`);
+  throw templateError(ending.action.at, `this ${ending.word} belongs to no if, with or range`);
 }
 
 interface Scope {
@@ -26,13 +26,13 @@ interface Scope {
 
 class Parser {
   readonly #pieces: readonly Piece[];
-  readonly #errorAt: TemplateErrorOf;
+  readonly #templateError: TemplateErrorOf;
   readonly #isFunction: (name: string) => boolean;
   #next = 0;
 
-  constructor(pieces: readonly Piece[], errorAt: TemplateErrorOf, isFunction: (name: string) => boolean) {
+  constructor(pieces: readonly Piece[], templateError: TemplateErrorOf, isFunction: (name: string) => boolean) {
     this.#pieces = pieces;
-    this.#errorAt = errorAt;
+    this.#templateError = templateError;
     this.#isFunction = isFunction;
   }
 
@@ -45,7 +45,7 @@ class Parser {
         body.push(piece);
         continue;
       }
-      const tokens = new Tokens(piece.tokens, piece.at, this.#errorAt);
+      const tokens = new Tokens(piece.tokens, piece.at, this.#templateError);
       const word = tokens.peek()?.kind === 'word' ? tokens.peek()!.text : '';
       if (word === 'end' || word === 'else') {
         tokens.take();
@@ -64,11 +64,11 @@ class Parser {
     if (word === 'break' || word === 'continue') {
       tokens.take();
       tokens.finish();
-      if (!scope.inRange) throw this.#errorAt(piece.at, `${word} is outside of a range`);
+      if (!scope.inRange) throw this.#templateError(piece.at, `${word} is outside of a range`);
       return { kind: word };
     }
     if (NOT_SUPPORTED.includes(word)) {
-      throw this.#errorAt(piece.at, `${word} is not supported`, 'write the template in one piece');
+      throw this.#templateError(piece.at, `${word} is not supported`, 'write the template in one piece');
     }
     const pipe = this.#pipe(tokens, scope, 1);
     tokens.finish();
@@ -81,7 +81,7 @@ class Parser {
     const pipe = this.#pipe(tokens, scope, kind === 'range' ? 2 : 1);
     tokens.finish();
     const { body, ending } = this.body(scope);
-    if (ending === undefined) throw this.#errorAt(piece.at, `this ${kind} has no end`);
+    if (ending === undefined) throw this.#templateError(piece.at, `this ${kind} has no end`);
     if (ending.word === 'end') return { kind, pipe, body, otherwise: [] };
     const next = ending.rest.peek();
     // `else if` and `else with` need no end of their own.
@@ -91,8 +91,8 @@ class Parser {
     }
     ending.rest.finish();
     const last = this.body({ inRange: outer.inRange, variables: [...scope.variables] });
-    if (last.ending === undefined) throw this.#errorAt(piece.at, `this ${kind} has no end`);
-    if (last.ending.word === 'else') throw this.#errorAt(last.ending.action.at, `a second else for one ${kind}`);
+    if (last.ending === undefined) throw this.#templateError(piece.at, `this ${kind} has no end`);
+    if (last.ending.word === 'else') throw this.#templateError(last.ending.action.at, `a second else for one ${kind}`);
     return { kind, pipe, body, otherwise: last.body };
   }
 
@@ -120,7 +120,7 @@ class Parser {
     } while (tokens.takeSign(','));
     const declares = tokens.takeSign(':=');
     if (names.length > 0 && (declares || tokens.takeSign('='))) {
-      if (names.length > max) throw this.#errorAt(names[max]!.at, 'too many variables for one value');
+      if (names.length > max) throw this.#templateError(names[max]!.at, 'too many variables for one value');
       if (!declares) for (const name of names) this.#checkKnown(name, scope);
       return { at, variables: names.map(({ text }) => text), declares };
     }
@@ -133,7 +133,7 @@ class Parser {
     while (!tokens.isAtEnd && !tokens.isAtSign('|') && !tokens.isAtSign(')'))
       operands.push(this.#operand(tokens, scope));
     const [first, ...rest] = operands;
-    if (first === undefined) throw this.#errorAt(tokens.at, 'a value is missing');
+    if (first === undefined) throw this.#templateError(tokens.at, 'a value is missing');
     return [first, ...rest];
   }
 
@@ -153,9 +153,9 @@ class Parser {
       case 'word':
         return this.#word(token);
       case 'sign': {
-        if (text !== '(') throw this.#errorAt(at, `${text} has no meaning here`);
+        if (text !== '(') throw this.#templateError(at, `${text} has no meaning here`);
         const pipe = this.#pipe(tokens, scope, 0);
-        if (!tokens.takeSign(')')) throw this.#errorAt(at, 'this ( has no )');
+        if (!tokens.takeSign(')')) throw this.#templateError(at, 'this ( has no )');
         return { kind: 'pipe', at, pipe, fields: this.#fields(tokens) };
       }
     }
@@ -165,7 +165,11 @@ class Parser {
     if (text === 'true' || text === 'false') return { kind: 'literal', at, value: text === 'true' };
     if (text === 'nil') return { kind: 'literal', at, value: null };
     if (this.#isFunction(text)) return { kind: 'function', at, name: text };
-    throw this.#errorAt(at, `there is no function ${JSON.stringify(text)}`, `write .${text} for a field of that name`);
+    throw this.#templateError(
+      at,
+      `there is no function ${JSON.stringify(text)}`,
+      `write .${text} for a field of that name`,
+    );
   }
 
   #fields(tokens: Tokens): Field[] {
@@ -176,7 +180,7 @@ class Parser {
   }
 
   #checkKnown({ at, text }: Token, { variables }: Scope): void {
-    if (!variables.includes(text)) throw this.#errorAt(at, `there is no variable $${text}`);
+    if (!variables.includes(text)) throw this.#templateError(at, `there is no variable $${text}`);
   }
 }
 
@@ -184,13 +188,13 @@ class Parser {
 class Tokens {
   readonly #tokens: readonly Token[];
   readonly #start: number;
-  readonly #errorAt: TemplateErrorOf;
+  readonly #templateError: TemplateErrorOf;
   position = 0;
 
-  constructor(tokens: readonly Token[], start: number, errorAt: TemplateErrorOf) {
+  constructor(tokens: readonly Token[], start: number, templateError: TemplateErrorOf) {
     this.#tokens = tokens;
     this.#start = start;
-    this.#errorAt = errorAt;
+    this.#templateError = templateError;
   }
 
   /** Where the next token is, or the action where there is none. */
@@ -208,7 +212,7 @@ class Tokens {
 
   take(): Token {
     const token = this.#tokens[this.position];
-    if (token === undefined) throw this.#errorAt(this.#start, 'a value is missing');
+    if (token === undefined) throw this.#templateError(this.#start, 'a value is missing');
     this.position += 1;
     return token;
   }
@@ -227,6 +231,6 @@ class Tokens {
   /** Throws UsageError when something is left. */
   finish(): void {
     const token = this.peek();
-    if (token !== undefined) throw this.#errorAt(token.at, `${token.text} has no meaning here`);
+    if (token !== undefined) throw this.#templateError(token.at, `${token.text} has no meaning here`);
   }
 }

@@ -19,13 +19,13 @@ export interface Template {
 
 /** Parses a template. Throws UsageError that names the position of what is wrong or not supported. */
 export function parseTemplate(text: string): Template {
-  const errorAt = templateErrorsOf(text);
+  const templateError = templateErrorsOf(text);
   const isFunction = (name: string): boolean => name === 'and' || name === 'or' || Object.hasOwn(FUNCTIONS, name);
-  const body = parseNodes(text, errorAt, isFunction);
+  const body = parseNodes(text, templateError, isFunction);
   return {
     fields: new Set(fieldsOf(body)),
     takesList: takesList(body),
-    execute: (data) => evaluate(body, data, errorAt),
+    execute: (data) => evaluate(body, data, templateError),
   };
 }
 

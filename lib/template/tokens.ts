@@ -25,7 +25,7 @@ const RUNE = /'(?:[^'\\\n]|\\.[0-9a-fA-F]*)'/uy;
 const SIGNS = [':=', '(', ')', '|', '=', ','] as const;
 
 /** Splits a template into texts and actions; `{{- ` and ` -}}` take the blanks beside them away, comments are left out. */
-export function splitTemplate(text: string, errorAt: TemplateErrorOf): Piece[] {
+export function splitTemplate(text: string, templateError: TemplateErrorOf): Piece[] {
   const pieces: Piece[] = [];
   let [at, trimsNext] = [0, false];
   for (;;) {
@@ -43,8 +43,8 @@ export function splitTemplate(text: string, errorAt: TemplateErrorOf): Piece[] {
       [at, trimsNext] = [start + comment[0].length, comment[1] !== undefined];
       continue;
     }
-    const action = readAction(text, start, errorAt);
-    if (action === undefined) throw errorAt(open, 'this {{ has no }}');
+    const action = readAction(text, start, templateError);
+    if (action === undefined) throw templateError(open, 'this {{ has no }}');
     pieces.push({ kind: 'action', at: open, tokens: action.tokens });
     [at, trimsNext] = [action.end, action.trims];
   }
@@ -54,7 +54,7 @@ export function splitTemplate(text: string, errorAt: TemplateErrorOf): Piece[] {
 function readAction(
   text: string,
   start: number,
-  errorAt: TemplateErrorOf,
+  templateError: TemplateErrorOf,
 ): { readonly tokens: Token[]; readonly end: number; readonly trims: boolean } | undefined {
   const tokens: Token[] = [];
   let [at, isGlued] = [start, false];
@@ -66,7 +66,7 @@ function readAction(
       [at, isGlued] = [at + 1, false];
       continue;
     }
-    const { length, ...token } = readToken(text, at, errorAt);
+    const { length, ...token } = readToken(text, at, templateError);
     tokens.push({ ...token, at, isGlued });
     [at, isGlued] = [at + length, true];
   }
@@ -75,7 +75,7 @@ function readAction(
 
 type NewToken = Omit<Token, 'at' | 'isGlued'> & { readonly length: number };
 
-function readToken(text: string, at: number, errorAt: TemplateErrorOf): NewToken {
+function readToken(text: string, at: number, templateError: TemplateErrorOf): NewToken {
   const match = (pattern: RegExp, from = at): string | undefined => {
     pattern.lastIndex = from;
     return pattern.exec(text)?.[0];
@@ -94,12 +94,13 @@ function readToken(text: string, at: number, errorAt: TemplateErrorOf): NewToken
   const raw = match(RAW);
   if (raw !== undefined) return literal(raw, raw.slice(1, -1));
   const quoted = match(QUOTED);
-  if (quoted !== undefined) return literal(quoted, unquote(quoted.slice(1, -1), at, errorAt));
+  if (quoted !== undefined) return literal(quoted, unquote(quoted.slice(1, -1), at, templateError));
   const rune = match(RUNE);
-  if (rune !== undefined) return literal(rune, unquote(rune.slice(1, -1), at, errorAt).codePointAt(0)!);
-  if (char === '"' || char === '`' || char === "'") throw errorAt(at, `the text that begins with ${char} does not end`);
+  if (rune !== undefined) return literal(rune, unquote(rune.slice(1, -1), at, templateError).codePointAt(0)!);
+  if (char === '"' || char === '`' || char === "'")
+    throw templateError(at, `the text that begins with ${char} does not end`);
   const sign = SIGNS.find((known) => text.startsWith(known, at));
-  if (sign === undefined) throw errorAt(at, `${JSON.stringify(char)} has no meaning here`);
+  if (sign === undefined) throw templateError(at, `${JSON.stringify(char)} has no meaning here`);
   return { kind: 'sign', text: sign, length: sign.length };
 }
 
@@ -113,7 +114,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** What a quoted text of Go stands for. */
-function unquote(text: string, at: number, errorAt: TemplateErrorOf): string {
+function unquote(text: string, at: number, templateError: TemplateErrorOf): string {
   return text.replace(
     /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))/g,
     (all: string, x?: string, u?: string, long?: string, octal?: string, char?: string) => {
@@ -121,7 +122,7 @@ function unquote(text: string, at: number, errorAt: TemplateErrorOf): string {
       const code = hex === undefined ? (octal === undefined ? undefined : parseInt(octal, 8)) : parseInt(hex, 16);
       if (code !== undefined && code <= 0x10ffff) return String.fromCodePoint(code);
       const plain = char === undefined || !Object.hasOwn(ESCAPES, char) ? undefined : ESCAPES[char];
-      if (plain === undefined) throw errorAt(at, `${all} is no escape that a quoted text may hold`);
+      if (plain === undefined) throw templateError(at, `${all} is no escape that a quoted text may hold`);
       return plain;
     },
   );

@@ -49,6 +49,35 @@ async function write(archive: ImageArchiveWriter, image: TestImage, name: string
   await archive.addImage(image.manifest, { name });
 }
 
+describe('archive: a dir: directory written by two at once', () => {
+  let directory: string;
+  beforeEach(async () => void (directory = await mkdtemp(join(tmpdir(), 'imgtool-dir-'))));
+  afterEach(() => rm(directory, { recursive: true }));
+  const open = (): Promise<ImageArchiveWriter> =>
+    createImageArchive({ format: 'docker-dir', directory, signal: new AbortController().signal });
+
+  it('has the first image whole, and the second writer of another image fails', async () => {
+    const [one, two] = [imageOf(Buffer.from('one')), imageOf(Buffer.from('two'))];
+    const [first, second] = [await open(), await open()];
+    await write(second, two, 'two');
+    await write(first, one, 'one');
+    await first.finish();
+    expect((await rejection(second.finish())).message).to.include('another process has written a different image');
+    expect(await readFile(join(directory, 'manifest.json'))).to.deep.equal(one.manifest.bytes);
+    const blobs = one.blobs.map(({ descriptor }) => descriptor.digest.replace('sha256:', ''));
+    expect(await readdir(directory)).to.have.members(['manifest.json', 'version', ...blobs]);
+  });
+
+  it('takes the same image from both', async () => {
+    const image = imageOf(Buffer.from('one'));
+    const [first, second] = [await open(), await open()];
+    for (const writer of [first, second]) await write(writer, image, 'one');
+    await first.finish();
+    await second.finish();
+    expect(await readFile(join(directory, 'manifest.json'))).to.deep.equal(image.manifest.bytes);
+  });
+});
+
 describe('archive: an OCI layout written by many at once', () => {
   let directory: string;
   beforeEach(async () => void (directory = await mkdtemp(join(tmpdir(), 'imgtool-layout-'))));

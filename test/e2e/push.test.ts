@@ -137,7 +137,7 @@ describe('imgtool push', () => {
     }
   });
 
-  it('packs a layer anew whose blob is nowhere any more, and says that digests change', async () => {
+  it('repacks a layer of which no copy is left, and says that digests change', async () => {
     const tar = join(directory, 'root.tar');
     const files = await imgtool(root, 'mount', 'changed');
     await run('tar', ['-C', files, '--format=gnu', '-cf', tar, '.']);
@@ -147,7 +147,7 @@ describe('imgtool push', () => {
     const name = `${registry.host}/packed/anew:1`;
     const { stdout, stderr } = await promisify(execFile)(IMGTOOL, ['--root', root, 'push', 'local/imported:1', name]);
     expect(stdout.trim()).to.equal(await remoteDigest(name));
-    expect(stderr).to.include(`layer ${layers[0]!.digest} is nowhere any more: packed anew`).and.include(id);
+    expect(stderr).to.include(`no copy of layer ${layers[0]!.digest} is left; repacked from its files`).and.include(id);
     const mounted = await podman.mountImage(await podman.pull(name));
     const imported = await imgtool(root, 'mount', await imgtool(root, 'create', id));
     expectSameTree(listTree(imported, { withoutRoot: true }), listTree(mounted, { withoutRoot: true }));
@@ -165,7 +165,7 @@ describe('imgtool push', () => {
     expect(gone.status).to.equal(202);
     const name = `${registry.host}/finds/layers:1`;
     const { stdout, stderr } = await promisify(execFile)(IMGTOOL, ['--root', root, 'push', 'local/lost:1', name]);
-    expect(stderr).to.include(`layer ${digest} is nowhere any more: packed anew`);
+    expect(stderr).to.include(`no copy of layer ${digest} is left; repacked from its files`);
     expect(stdout.trim()).to.equal(await remoteDigest(name));
   });
 

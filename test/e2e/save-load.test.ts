@@ -182,7 +182,7 @@ describe('save and load', () => {
     expect(await leftovers(store)).to.deep.equal([]);
   });
 
-  it('a layer whose blob is nowhere any more is packed anew from its files', async () => {
+  it('a layer of which no copy is left is repacked from its files', async () => {
     const store = fresh('gone');
     await imgtool(store, 'load', '-i', at('layout'));
     const [layer] = (

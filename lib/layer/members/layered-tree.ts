@@ -87,7 +87,7 @@ export class LayeredTree implements FileTree {
     return { ...found, entry: { ...found.entry, first: found.entry.first ?? found.entry.path } };
   }
 
-  /** True when a layer hides a path of the layers below for which it has no entry of its own. */
+  /** True when a layer removes or replaces a path of the layers below. Its own entry for the path is not considered. */
   #hides(layer: number, path: string): boolean {
     const { index } = this.#layers[layer]!;
     const names = path === '' ? [] : path.split('/');

@@ -21,6 +21,7 @@ export async function writeLayer(
   try {
     const blob = compress(packer.run(plan), { ...options, pool: packer.blocks.pool });
     await pipeline(blob, output, { signal: options.signal });
+    packer.blocks.close();
   } catch (error) {
     if (!output.destroyed) output.destroy(error as Error);
     throw error;

@@ -116,7 +116,7 @@ class ItemWriter {
       const what = isArchive
         ? 'an archive is unpacked into directories'
         : `${pathText(name) || 'the source'} is a directory`;
-      throw this.#problem(`/${pathText(path)} is a ${node.type} in the stage, and ${what}`);
+      throw this.#itemError(`/${pathText(path)} is a ${node.type} in the stage, and ${what}`);
     }
     this.#makeDirectories(path);
     return { path, isDirectory: true };
@@ -165,7 +165,7 @@ class ItemWriter {
     }
     if (before !== undefined) {
       if (!this.#replaces(item)) {
-        throw this.#problem(`/${pathText(path)} is a ${before.type} in the stage, and a directory in the source`);
+        throw this.#itemError(`/${pathText(path)} is a ${before.type} in the stage, and a directory in the source`);
       }
       stage.remove(path);
     }
@@ -181,7 +181,7 @@ class ItemWriter {
     const { node } = entry;
     if (stage.node(path)?.type === 'directory') {
       if (!this.#replaces(item)) {
-        throw this.#problem(`/${pathText(path)} is a directory in the stage, and a ${node.type} in the source`);
+        throw this.#itemError(`/${pathText(path)} is a directory in the stage, and a ${node.type} in the source`);
       }
       stage.remove(path);
     }
@@ -214,7 +214,7 @@ class ItemWriter {
     return inInstruction(this.#options.instruction, body);
   }
 
-  #problem(message: string): Error {
+  #itemError(message: string): Error {
     return instructionError(this.#options.instruction, message);
   }
 }

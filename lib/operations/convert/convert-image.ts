@@ -28,6 +28,7 @@ import {
   parseImageConfig,
   parseManifest,
   parseSchema1,
+  rawManifest,
   type RawManifest,
 } from '../../spec/index.js';
 import { configOfSchema1 } from '../registry/index.js';
@@ -214,12 +215,11 @@ class ImageConverter {
   ): RawManifest {
     const { mediaType, document, lost } = convertManifest(manifest, to);
     if (lost.length > 0) this.#deps.progress.note(`Docker manifests cannot hold ${lost.join(' and ')}`);
-    return this.#add(mediaType, document);
+    return this.#add({ ...document, mediaType });
   }
 
-  #add(mediaType: string, document: object): RawManifest {
-    const bytes = Buffer.from(JSON.stringify(document));
-    const raw = { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  #add(document: Parameters<typeof rawManifest>[0]): RawManifest {
+    const raw = rawManifest(document);
     this.#made.addManifest(raw);
     return raw;
   }
@@ -262,7 +262,7 @@ class ImageConverter {
         mediaType: _before,
         ...more
       } = JSON.parse(raw.bytes.toString('utf8')) as Record<string, unknown>;
-      return this.#add(mediaType, { schemaVersion, mediaType, ...more, manifests });
+      return this.#add({ schemaVersion, mediaType, ...more, manifests });
     }
     if ([index, ...manifests].some(({ annotations }) => annotations !== undefined)) {
       this.#deps.progress.note('Docker manifest lists cannot hold annotations');
@@ -271,7 +271,7 @@ class ImageConverter {
       ...{ mediaType: type, size, digest },
       ...(platform === undefined ? {} : { platform }),
     }));
-    return this.#add(mediaType, { schemaVersion: 2, mediaType, manifests: plain });
+    return this.#add({ schemaVersion: 2, mediaType, manifests: plain });
   }
 
   /** Gives an image of schema 1 the config that it came without: for that, its layers are read. */

@@ -177,7 +177,7 @@ export class LayerConverter {
     );
     for (const note of written.notes) progress.note(note);
     const same = taken.digest === digest ? 'with the same digest' : `as ${taken.digest}`;
-    progress.note(`layer ${digest} is nowhere any more: packed anew from its files ${same}`);
+    progress.note(`no copy of layer ${digest} is left; repacked from its files ${same}`);
     return { digest: taken.digest, size: taken.size, diffId: written.diffId, spooled: taken, isPacked: true };
   }
 
@@ -196,7 +196,7 @@ export class LayerConverter {
   }
 }
 
-/** What writing a layer anew needs. */
+/** Dependencies of `repackLayer`. */
 export type WriteLayerDeps = Pick<ConvertDeps, 'recompressLayer' | 'progress'>;
 
 /** Compresses what is here in another way; without a form only its diffID is found out. One call at a time. */

@@ -5,12 +5,12 @@ import { digestFrom, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { LayerSpool, SpooledBlob } from './spool.js';
 
-/** Keeps converted layers in the local store, where a later process finds them: an upload of one can be resumed. */
+/** Stores converted layers in the local store, so that a later process can resume the upload of one. */
 export class StoreSpool implements LayerSpool {
   readonly #content: OperationDeps['content'];
   readonly #made: Digest[];
 
-  /** `made` is told of the blobs; the caller removes them when all is done. */
+  /** Appends the digest of each blob to `made`; the caller removes the blobs at the end. */
   constructor({ content }: Pick<OperationDeps, 'content'>, made: Digest[]) {
     this.#content = content;
     this.#made = made;
@@ -32,7 +32,7 @@ export class StoreSpool implements LayerSpool {
   }
 }
 
-/** Keeps nothing: for plans, which only want digests and sizes. */
+/** Stores nothing: dry runs need only digests and sizes. */
 export class HashSpool implements LayerSpool {
   async take(body: Readable): Promise<SpooledBlob> {
     const hash = createHash('sha256');

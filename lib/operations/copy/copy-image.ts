@@ -223,7 +223,7 @@ function renamerFor(
     made.set(place, renamed);
     const [before, now] = [raw.descriptor.digest, renamed.descriptor.digest];
     if (now !== before)
-      progress.note(`schema 1 names its image: signed anew as ${place}, its digest is ${now}, not ${before}`);
+      progress.note(`schema 1 names its image: re-signed as ${place}, with digest ${now} instead of ${before}`);
     return renamed;
   };
 }

@@ -1,10 +1,10 @@
 import { NotFoundError } from '../../errors.js';
 import {
   digestHex,
-  digestOf,
   isIndexType,
   isManifestType,
   MEDIA_TYPE,
+  rawManifest,
   referrersTag,
   type Descriptor,
   type Digest,
@@ -105,7 +105,5 @@ async function keepAccount(
 }
 
 function indexOf(manifests: readonly Descriptor[]): RawManifest {
-  const mediaType = MEDIA_TYPE.ociIndex;
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
-  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  return rawManifest({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests });
 }

@@ -249,6 +249,6 @@ function blobMissingError(name: string, blob: Descriptor): NotFoundError {
   }
   return new NotFoundError(`${name}: blob ${digest} was damaged in the store and has been deleted`, {
     ...facts,
-    hint: 'run it again: the blob is then copied anew',
+    hint: 'run the command again to copy the blob again',
   });
 }

@@ -31,7 +31,7 @@ export class StoreSource implements ImageSource {
   readonly #places: BlobPlaces;
   readonly #onClose: () => Promise<void>;
 
-  /** `images`: all records of the store, which tell where blobs are. `made` is told of blobs that are fetched into the store. */
+  /** `images`: all records of the store, which tell where blobs are. Appends to `made` the digests of blobs that are fetched into the store. */
   constructor(
     deps: StoredLayerDeps,
     record: ImageRecord,

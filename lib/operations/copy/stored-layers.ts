@@ -19,7 +19,7 @@ export class StoredLayers implements LayerFiles {
   readonly #made: Digest[];
   readonly #lost = new Set<Digest>();
 
-  /** `made` is told of blobs that are fetched into the store. */
+  /** Appends to `made` the digests of blobs that are fetched into the store. */
   constructor(
     deps: StoredLayerDeps,
     record: ImageRecord,

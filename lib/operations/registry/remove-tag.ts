@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { ImgtoolError, RegistryError, NotFoundError } from '../../errors.js';
 import type { RepositoryWriter } from '../../registry/index.js';
-import { digestOf, MEDIA_TYPE, type RawManifest } from '../../spec/index.js';
+import { digestOf, MEDIA_TYPE, rawManifest, type RawManifest } from '../../spec/index.js';
 
 /** Answers of registries that do not let a tag alone be removed. */
 const NO_TAG_DELETE: ReadonlySet<number> = new Set([400, 404, 405, 501]);
@@ -69,12 +69,8 @@ async function makePlaceholder(writer: RepositoryWriter, signal: AbortSignal): P
     { descriptor: config, open: () => Promise.resolve(Readable.from([EMPTY], { objectMode: false })) },
     { signal },
   );
-  const mediaType = MEDIA_TYPE.ociManifest;
-  const bytes = Buffer.from(
-    JSON.stringify({
-      ...{ schemaVersion: 2, mediaType, artifactType: 'application/vnd.imgtool.removed' },
-      ...{ config, layers: [config], annotations: { nonce: randomBytes(16).toString('hex') } },
-    }),
-  );
-  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+  return rawManifest({
+    ...{ schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, artifactType: 'application/vnd.imgtool.removed' },
+    ...{ config, layers: [config], annotations: { nonce: randomBytes(16).toString('hex') } },
+  });
 }

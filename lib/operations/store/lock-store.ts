@@ -21,7 +21,9 @@ export async function lockStore(
     try {
       const { length } = await dropUnsealedLayers({ metadata, snapshots });
       if (length > 0)
-        progress.note(`${length === 1 ? 'a layer' : `${length} layers`} written just before a restart: unpacked anew`);
+        progress.note(
+          `dropped ${length === 1 ? 'a layer' : `${length} layers`} written just before a restart and possibly incomplete`,
+        );
     } finally {
       alone.release();
     }

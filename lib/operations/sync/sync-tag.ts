@@ -76,11 +76,16 @@ export class TagSync {
     for (const destination of same) this.#upToDate(destination, tag, wanted!);
     try {
       if (stale.length > 0) await this.#copy(tag, { found, wanted, there, stale });
+    } catch (error) {
+      for (const destination of stale) mirror.fail(destination, tag, error);
+      return;
+    }
+    try {
       const { digest } = found;
       if (same.length > 0 && digest !== undefined && (await this.#mayHaveReferrers(digest)))
         await this.#copyReferrers(digest, same);
     } catch (error) {
-      for (const destination of stale.length > 0 ? stale : same) mirror.fail(destination, tag, error);
+      for (const destination of same) mirror.fail(destination, tag, error);
     }
   }
 

@@ -53,7 +53,7 @@ export interface SyncRequest {
   readonly rules: readonly SyncRule[];
   /** Plans only: nothing is changed anywhere. */
   readonly dryRun: boolean;
-  /** Goes on after a failure. */
+  /** Continue with the other tags after a failure. */
   readonly keepGoing: boolean;
   readonly signal: AbortSignal;
 }

@@ -6,7 +6,7 @@ import type { BlobSource } from '../types.js';
 import type { Place } from './manifests.js';
 import {
   responseError,
-  errorFromStream,
+  streamedResponseError,
   isForeign,
   isHeadUnreliable,
   notARegistryError,
@@ -100,7 +100,7 @@ async function get(
     return response;
   }
   if (response.status === 200) return response;
-  throw await errorFromStream(response, asked);
+  throw await streamedResponseError(response, asked);
 }
 
 function checkContentRange(

@@ -264,7 +264,7 @@ export class Endpoint {
 
 /** True when a failure shows that the host speaks TLS. */
 function speaksTls(error: TransportError): boolean {
-  return error.phase === 'tls' && !/plain HTTP/.test(error.message);
+  return error.phase === 'tls' && !error.isPlainHttp;
 }
 
 function describeScope({ repository, actions }: AuthScope): string {

@@ -49,14 +49,12 @@ export async function* listNames(
       continue;
     }
     if (response.status !== 200) throw responseError(response, asked);
-    const fail = (why: string): never => {
-      throw badListError(response, asked, what, why);
-    };
-    if (response.truncated) fail(`a page is over ${MAX_PAGE_BYTES} bytes`);
+    const listError = (why: string): RegistryError => badListError(response, asked, what, why);
+    if (response.truncated) throw listError(`a page is over ${MAX_PAGE_BYTES} bytes`);
     const before = seen.size;
     const names = parsePage(response.body, member);
     if (names === undefined)
-      throw isForeign(response) ? notARegistryError(response, asked) : fail(`it is not a list of ${member}`);
+      throw isForeign(response) ? notARegistryError(response, asked) : listError(`it is not a list of ${member}`);
     for (const name of names) {
       if (seen.has(name)) continue;
       if (!isName(name)) {
@@ -68,11 +66,12 @@ export async function* listNames(
     }
     const next = nextPage(response.headers.link, response.url);
     if (next === undefined) break;
-    if (next === 'unclear') return fail('its Link header for the next page is invalid');
+    if (next === 'unclear') throw listError('its Link header for the next page is invalid');
     idlePages = seen.size === before ? idlePages + 1 : 0;
     ({ path } = next);
-    if (visited.has(path)) fail('its pages form a loop');
-    if (visited.size >= MAX_PAGES || seen.size > MAX_NAMES || idlePages > MAX_IDLE_PAGES) fail('it does not end');
+    if (visited.has(path)) throw listError('its pages form a loop');
+    if (visited.size >= MAX_PAGES || seen.size > MAX_NAMES || idlePages > MAX_IDLE_PAGES)
+      throw listError('it does not end');
   }
   if (skipped.count > 0) endpoint.warn(`${what} holds ${skipped.describe(member)}`);
 }

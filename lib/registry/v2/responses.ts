@@ -40,7 +40,7 @@ export interface Asked {
 }
 
 /** Like `responseError`, for a streamed response. Reads part of its body and closes it. */
-export async function errorFromStream(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
+export async function streamedResponseError(response: StreamedResponse, asked: Asked): Promise<ImgtoolError> {
   return responseError({ ...response, ...(await readDocument(response, MAX_ERROR_BYTES)) }, asked);
 }
 

@@ -223,7 +223,7 @@ describe('operations/copy: conversion', () => {
     it('it gets the name that it is copied to, unless digests are to stay', async () => {
       const { digest } = await convert('old', 'team/new:1', { tags: ['2'] });
       const kept = await convert('old', 'team/kept:1', { preserveDigests: true });
-      expect(notes.filter((note) => note.includes('signed anew as team/new:1'))).to.have.length(1);
+      expect(notes.filter((note) => note.includes('re-signed as team/new:1'))).to.have.length(1);
       const names = async (place: string): Promise<unknown[]> => {
         const { name, tag, fsLayers } = JSON.parse(await raw(`${to.host}/team/${place}`)) as Record<string, unknown>;
         return [name, tag, fsLayers];

@@ -108,7 +108,7 @@ describe('operations/copy: into the store', () => {
     const failure = await rejection(finish(manifest));
     expect(failure).to.be.instanceOf(NotFoundError);
     expect(failure).to.include({ kind: 'blob', subject: digestOf(layer) });
-    expect((failure as NotFoundError).hint).to.include('run it again');
+    expect((failure as NotFoundError).hint).to.include('run the command again');
     expect(await content.stat(digestOf(layer))).to.equal(undefined);
     await content.put(layer);
     await finish(manifest);
