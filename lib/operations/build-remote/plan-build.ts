@@ -9,9 +9,8 @@ import {
   type RunInstruction,
 } from '../../dockerfile/index.js';
 import { chainIds, hostPlatform, type Platform } from '../../spec/index.js';
-import { copyText, StageState, stepKey, type StageBase } from '../build/index.js';
+import { copyText, executeStage, StageState, stepKey, type LayerInstruction, type StageBase } from '../build/index.js';
 import type { BuildSources } from '../build-context/index.js';
-import { executeStage, type LayerInstruction } from './execute-stage.js';
 import type { RemoteImage, RemoteImages } from './remote-images.js';
 import type { RemoteBuildRequest } from './types.js';
 

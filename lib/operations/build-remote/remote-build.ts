@@ -6,12 +6,11 @@ import {
 } from '../../dockerfile/index.js';
 import { ImgtoolError } from '../../errors.js';
 import type { Digest, Reference, ReopenableBlob } from '../../spec/index.js';
-import { manifestTypeOf, StageState, type StageBase, type StepLog } from '../build/index.js';
+import { executeStage, manifestTypeOf, StageState, type StageBase, type StepLog } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
 import type { BlobPlace } from '../copy/index.js';
 import { createdAt } from '../store/index.js';
 import { type BuiltStage, spooledBlob } from './built-image.js';
-import { executeStage } from './execute-stage.js';
 import { makeLayer, type LayerJob } from './layer-step.js';
 import { baseOf, graphOf, imageBaseOf } from './plan-build.js';
 import type { CachedSteps, RemoteCache } from './remote-cache.js';

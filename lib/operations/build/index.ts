@@ -4,7 +4,7 @@
  */
 export * from './build.js';
 export type * from './types.js';
-export { StageState, type StageBase } from './stage-state.js';
+export * from './stage-state.js';
 export { StepLog, type LoggedStep } from './step-log.js';
 export { imageConfigOf, manifestTypeOf } from './write-image.js';
 export { copyText } from './build-stage.js';
