@@ -119,24 +119,13 @@ class StepRun {
       instruction,
       { environment: scope.environment, workdir },
     );
-    const network = instruction.network === 'default' ? request.network : instruction.network;
+    const network = networkOf(instruction, request);
     const user = state.config.User ?? '';
     const variables = [...scope.environment].map(([name, value]) => `${name}=${value}`);
     const log = this.#begin(instruction);
     return this.#step({
       log,
-      key: this.#key(below, [
-        { name: 'command', value: JSON.stringify(script.argv) },
-        { name: 'script', value: script.file?.text },
-        ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
-        { name: 'workdir', value: workdir },
-        { name: 'user', value: user },
-        { name: 'network', value: network },
-        { name: 'mounts', value: mounts.key },
-        { name: 'hosts', value: listed(request.addHosts) },
-        { name: 'limits', value: listed(request.processLimits) },
-        { name: 'shm-size', value: request.shmSize?.toString() },
-      ]),
+      key: this.#key(below, runParts(instruction, { state, request, mounts: mounts.key })),
       perform: async (workKey, keep) => {
         const open = await mounts.open();
         log.hide(open.secrets);
@@ -270,6 +259,38 @@ export function copyText(instruction: CopyInstruction | AddInstruction, workdir:
     excludes,
     options,
   ]);
+}
+
+/** What of a RUN decides its result besides the files below. `mounts`: what of its mounts does. */
+export function runParts(
+  instruction: RunInstruction,
+  {
+    state: { scope, workdir, config },
+    request,
+    mounts,
+  }: {
+    readonly state: StageState;
+    readonly request: Pick<BuildRequest, 'network' | 'addHosts' | 'processLimits' | 'shmSize'>;
+    readonly mounts: string | undefined;
+  },
+): Parameters<typeof stepKey>[0] {
+  const script = runScript(instruction, config.Shell);
+  return [
+    { name: 'command', value: JSON.stringify(script.argv) },
+    { name: 'script', value: script.file?.text },
+    ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
+    { name: 'workdir', value: workdir },
+    { name: 'user', value: config.User ?? '' },
+    { name: 'network', value: networkOf(instruction, request) },
+    { name: 'mounts', value: mounts },
+    { name: 'hosts', value: listed(request.addHosts) },
+    { name: 'limits', value: listed(request.processLimits) },
+    { name: 'shm-size', value: request.shmSize?.toString() },
+  ];
+}
+
+function networkOf({ network }: RunInstruction, request: Pick<BuildRequest, 'network'>): BuildRequest['network'] {
+  return network === 'default' ? request.network : network;
 }
 
 function listed(values: readonly unknown[]): string | undefined {

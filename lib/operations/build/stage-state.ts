@@ -35,6 +35,11 @@ export interface StageBase {
   readonly scope?: StageScope | undefined;
 }
 
+/** FROM scratch. */
+export function scratchBase(platform: Platform): StageBase {
+  return { config: undefined, platform, tree: undefined, layers: [], history: [] };
+}
+
 /** A history entry; the date of one with a layer is known when the step was run. */
 export interface StageHistory {
   readonly entry: HistoryEntry;
