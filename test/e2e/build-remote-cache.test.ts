@@ -136,6 +136,29 @@ describe('build with a remote cache', () => {
     expect(await aged('1h')).to.equal(second);
   });
 
+  it('SOURCE_DATE_EPOCH makes no step older', async () => {
+    const repository = `${proxy.host}/dated`;
+    const file = join(base, 'Dockerfile-dated');
+    writeFileSync(file, `FROM ${proxy.host}/base:1\nRUN /bin/busybox head -c 16 /dev/urandom > /random\n`);
+    const dated = (root: string): Promise<string> =>
+      imgtool(
+        root,
+        ...[
+          'build',
+          '-f',
+          file,
+          '-t',
+          `${proxy.host}/dated:1`,
+          '--push',
+          '--build-arg',
+          'SOURCE_DATE_EPOCH=1000000000',
+        ],
+        ...['--cache-ttl', '1h', '--cache-from', repository, '--cache-to', repository, context],
+      );
+    const first = await dated(btrfsDirectory('cache-m'));
+    expect(await dated(join(base, 'cold'))).to.equal(first);
+  });
+
   it('a step is kept with the layers below it, though the repository has others of the same key', async () => {
     const repository = `${proxy.host}/mixed`;
     const file = join(base, 'Dockerfile-mixed');

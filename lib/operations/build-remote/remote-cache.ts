@@ -158,7 +158,9 @@ export class RemoteCache {
     if (layers.length < steps.length || dates.length !== layers.length) return;
     const below = layers.length - steps.length;
     const [own, created] = [layers.slice(below), dates.slice(below)];
-    const made = own.map(({ blob, diffId }, i): CachedLayer => ({ blob: plain(blob), diffId, created: created[i]! }));
+    const made = own.map(({ blob, diffId }, i): CachedLayer => {
+      return { blob: plain(blob), diffId, created: this.#madeAt(i, created[i]!) };
+    });
     const known = steps.slice(
       0,
       countWhile(steps, ({ key }) => key !== undefined),
@@ -184,6 +186,12 @@ export class RemoteCache {
   async close(): Promise<void> {
     await this.images.close();
     this.#spool.close();
+  }
+
+  /** When a step was made. SOURCE_DATE_EPOCH dates its layer; --cache-ttl counts from when it was kept then. */
+  #madeAt(index: number, date: string): string {
+    if (this.#request.sourceDateEpoch === undefined) return date;
+    return this.#found?.layers[index]?.created ?? new Date().toISOString();
   }
 
   /**
