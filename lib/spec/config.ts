@@ -53,3 +53,10 @@ export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig 
   if (document.rootfs === undefined) throw new InvalidManifestError(`${where} has no rootfs.diff_ids`, { where });
   return { ...document, rootfs: { ...document.rootfs, diff_ids: document.rootfs.diff_ids ?? [] } } as ImageConfig;
 }
+
+/** The config without what Docker records about the build of an image: it does not apply to an image made from it. */
+export function withoutBuildState<C extends Partial<ImageConfig>>(config: C): C {
+  const copy: Record<string, unknown> = { ...config };
+  for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
+  return copy as C;
+}

@@ -45,6 +45,13 @@ export function layerMediaType(format: ManifestFormat, compression: LayerCompres
     : `application/vnd.docker.image.rootfs.${isForeign ? 'foreign.' : ''}diff.tar${suffix}`;
 }
 
+/** A layer with the media type that it has in a format. Throws UnsupportedMediaTypeError for zstd in v2s2. */
+export function layerInFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
+  const isDocker = layer.mediaType.startsWith('application/vnd.docker.');
+  if (isDocker === (format === 'v2s2')) return layer;
+  return { ...layer, mediaType: layerMediaType(format, compressionOfType(layer.mediaType), layer.mediaType) };
+}
+
 /**
  * Converts a manifest to other layers, another config and another format, as a document to serialise. `lost`: parts
  * that the format cannot represent. Of the config, only the media type changes, because both formats use the same

@@ -136,6 +136,67 @@ describe('build with a remote cache', () => {
     expect(await aged('1h')).to.equal(second);
   });
 
+  it('SOURCE_DATE_EPOCH makes no step older', async () => {
+    const repository = `${proxy.host}/dated`;
+    const file = join(base, 'Dockerfile-dated');
+    writeFileSync(file, `FROM ${proxy.host}/base:1\nRUN /bin/busybox head -c 16 /dev/urandom > /random\n`);
+    const dated = (root: string): Promise<string> =>
+      imgtool(
+        root,
+        ...[
+          'build',
+          '-f',
+          file,
+          '-t',
+          `${proxy.host}/dated:1`,
+          '--push',
+          '--build-arg',
+          'SOURCE_DATE_EPOCH=1000000000',
+        ],
+        ...['--cache-ttl', '1h', '--cache-from', repository, '--cache-to', repository, context],
+      );
+    const first = await dated(btrfsDirectory('cache-m'));
+    expect(await dated(join(base, 'cold'))).to.equal(first);
+  });
+
+  it('a step is kept with the layers below it, though the repository has others of the same key', async () => {
+    const repository = `${proxy.host}/mixed`;
+    const file = join(base, 'Dockerfile-mixed');
+    writeFileSync(
+      file,
+      `FROM ${proxy.host}/base:1\nRUN /bin/busybox head -c 16 /dev/urandom > /random\nCOPY mixed .\n`,
+    );
+    const mixed = (root: string, ...args: readonly string[]): Promise<string> =>
+      imgtool(root, 'build', '-f', file, ...args, context);
+    writeFileSync(join(context, 'mixed'), 'one');
+    await mixed(btrfsDirectory('cache-i'), '--cache-to', repository);
+    writeFileSync(join(context, 'mixed'), 'two');
+    const id = await mixed(btrfsDirectory('cache-j'), '--cache-to', repository);
+    const cold = join(base, 'cold');
+    const args = ['-t', `${proxy.host}/app:7`, '--push', '--cache-from', repository];
+    expect(await mixed(cold, ...args)).to.equal(id);
+    expect(existsSync(cold)).to.equal(false);
+  });
+
+  it('a file that changes before it is copied is not kept under the key of the old one', async () => {
+    const repository = `${proxy.host}/changed`;
+    const file = join(base, 'Dockerfile-changed');
+    writeFileSync(file, `FROM ${proxy.host}/base:1\nRUN /bin/busybox sleep 3\nCOPY changed /changed\n`);
+    const changed = (root: string): Promise<string> =>
+      imgtool(root, 'build', '-f', file, '--cache-from', repository, '--cache-to', repository, context);
+    writeFileSync(join(context, 'changed'), 'old');
+    proxy.requests.length = 0;
+    const building = changed(btrfsDirectory('cache-k'));
+    while (asked('HEAD', '/manifests/ic-').length < 2) await sleep(20);
+    writeFileSync(join(context, 'changed'), 'new');
+    await building;
+    writeFileSync(join(context, 'changed'), 'old');
+    const root = btrfsDirectory('cache-l');
+    const id = await changed(root);
+    await imgtool(root, 'create', id, '--name', 'look');
+    expect(readFileSync(join(await imgtool(root, 'mount', 'look'), 'changed'), 'utf8')).to.equal('old');
+  });
+
   it('a registry that does not answer is a remark', async () => {
     const root = btrfsDirectory('cache-e');
     const id = await build(root, 'app:4', '--cache-from', '127.0.0.1:1/none', '--retry', '0');

@@ -1,17 +1,17 @@
 import { Readable } from 'node:stream';
 import {
-  compressionOfType,
   formatOf,
   formatPlatform,
   formatReference,
-  layerMediaType,
+  layerInFormat,
   type Digest,
   type ImageSource,
   type ReopenableBlob,
 } from '../../spec/index.js';
 import { imageConfigOf, manifestTypeOf, type BuildResult, type StageState, type StepReport } from '../build/index.js';
 import { bytesOf } from '../build-context/index.js';
-import { type BlobPlace, ComposedImage, imageDocuments } from '../copy/index.js';
+import { type BlobPlace, ComposedImage } from '../copy/index.js';
+import { imageDocuments } from '../store/index.js';
 import type { BuiltLayer } from './stage-files.js';
 import type { RemoteBuildRequest } from './types.js';
 
@@ -43,10 +43,7 @@ export function composeStage(
 ): { readonly image: ComposedImage; readonly result: Omit<BuildResult, 'seconds'> } {
   const format = formatOf(manifestTypeOf(request));
   const layers = state.layers.flatMap((layer) => (layer.kind === 'base' ? [layer] : []));
-  const described = layers.map(({ blob }) => ({
-    ...blob,
-    mediaType: layerMediaType(format, compressionOfType(blob.mediaType), blob.mediaType),
-  }));
+  const described = layers.map(({ blob }) => layerInFormat(blob, format));
   const config = imageConfigOf(state, { diffIds: layers.map(({ diffId }) => diffId) }, request);
   const documents = imageDocuments(config, { layers: described, format, annotations: request.annotations });
   const blobs = new Map([...found, ...made]);

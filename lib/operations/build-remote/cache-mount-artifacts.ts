@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { PassThrough, Readable } from 'node:stream';
 import { DiskSpaceError, ImgtoolError, InvalidManifestError, NotFoundError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
@@ -18,6 +17,7 @@ import type { CacheMountKeeper } from '../build/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { OperationDeps } from '../deps.js';
 import { readBlob, reopenable } from '../registry/index.js';
+import { withWorkKey } from '../store/index.js';
 import { spooledBlob } from './built-image.js';
 import { fetchLayer } from './layer-indexes.js';
 
@@ -130,12 +130,10 @@ export class CacheMountArtifacts implements CacheMountKeeper {
   }
 
   /** Packs a snapshot of a cache mount. */
-  async #pack(key: string): Promise<{ readonly blob: Descriptor; readonly file: SpooledFile }> {
-    const { metadata, snapshots, compareTrees, packLayer, progress } = this.#deps;
+  #pack(key: string): Promise<{ readonly blob: Descriptor; readonly file: SpooledFile }> {
+    const { snapshots, compareTrees, packLayer, progress } = this.#deps;
     const { signal } = this.#options;
-    const workKey = randomBytes(16).toString('hex');
-    const alive = await metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
-    try {
+    return withWorkKey(this.#deps, signal, async (workKey) => {
       const upper = await snapshots.copyCache(workKey, key);
       const changes = await compareTrees({ lower: undefined, upper, signal });
       const output = new PassThrough();
@@ -149,10 +147,7 @@ export class CacheMountArtifacts implements CacheMountKeeper {
       for (const note of notes) progress.note(note);
       const digest = parseDigest(`sha256:${file.hash}`);
       return { blob: { mediaType: layerMediaType('oci', 'gzip', ''), digest, size: file.size }, file };
-    } finally {
-      await snapshots.removeWork(workKey);
-      alive.release();
-    }
+    });
   }
 
   async #put(

@@ -1,7 +1,6 @@
 import { instructionError, type StageInstruction } from '../../dockerfile/index.js';
-import type { StageState, StepLog } from '../build/index.js';
+import type { InstructionPlace, LayerInstruction, StageState, StepLog } from '../build/index.js';
 import { findUserOwner, makeDirectories, type BuildContext, type BuildSources } from '../build-context/index.js';
-import type { InstructionPlace, LayerInstruction } from './execute-stage.js';
 import type { BuiltLayer, StageFiles } from './stage-files.js';
 
 /** What making the layer of an instruction needs. */

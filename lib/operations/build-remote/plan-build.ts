@@ -1,17 +1,24 @@
 import {
   globalVariables,
-  instructionError,
   mountsOf,
-  runScript,
   StageGraph,
   type BuildInputs,
   type ResolvedStage,
   type RunInstruction,
 } from '../../dockerfile/index.js';
 import { chainIds, hostPlatform, type Platform } from '../../spec/index.js';
-import { copyText, StageState, stepKey, type StageBase } from '../build/index.js';
+import {
+  copyText,
+  executeStage,
+  imageBaseOf,
+  runParts,
+  scratchBase,
+  StageState,
+  stepKey,
+  type LayerInstruction,
+  type StageBase,
+} from '../build/index.js';
 import type { BuildSources } from '../build-context/index.js';
-import { executeStage, type LayerInstruction } from './execute-stage.js';
 import type { RemoteImage, RemoteImages } from './remote-images.js';
 import type { RemoteBuildRequest } from './types.js';
 
@@ -64,22 +71,6 @@ export function baseOf({ config, layers }: RemoteImage): StageBase {
     layers: layers.map(({ blob, diffId }) => ({ kind: 'base', blob, diffId })),
     history: (config.history ?? []).map((entry) => ({ entry, isNew: false })),
   };
-}
-
-/** The image that a stage begins with; undefined: another stage, or nothing. Throws DockerfileError and what finding it throws. */
-export async function imageBaseOf(
-  { base, platform, stage }: ResolvedStage,
-  { images, sources }: { readonly images: RemoteImages; readonly sources: BuildSources },
-): Promise<RemoteImage | undefined> {
-  if (base.kind === 'image') return images.find(base.reference, platform);
-  if (base.kind !== 'context') return undefined;
-  const image = sources.imageOf(base.name);
-  if (image !== undefined) return images.find(image, platform);
-  throw instructionError(
-    stage.from,
-    `the build context ${base.name} is a directory, not an image`,
-    `give an image: --build-context ${base.name}=docker-image://REF`,
-  );
 }
 
 /** Goes through the stages of a build without running anything. One for each build. */
@@ -139,7 +130,7 @@ export class BuildPlan {
     const { inputs, globals } = this.#parts;
     const below = base.kind === 'stage' ? await this.#stage(base.index) : undefined;
     const image = below?.image ?? (await imageBaseOf(resolved, { images: this.#images, sources: this.#sources }));
-    const begun = below?.state.asBase() ?? (image === undefined ? this.#scratch() : baseOf(image));
+    const begun = below?.state.asBase() ?? (image === undefined ? scratchBase(this.#request.platform) : baseOf(image));
     const state = new StageState(begun, { inputs, globals });
     const steps = [...(below?.steps ?? [])];
     let key = below === undefined ? keyOf(image) : below.key;
@@ -158,10 +149,6 @@ export class BuildPlan {
       },
     });
     return { resolved, state, key, steps, image };
-  }
-
-  #scratch(): StageBase {
-    return { config: undefined, platform: this.#request.platform, tree: undefined, layers: [], history: [] };
   }
 
   #key(parent: string, parts: readonly Part[]): string {
@@ -209,28 +196,14 @@ export class BuildPlan {
     state: StageState,
     { stage }: ResolvedStage,
   ): { readonly parts: readonly Part[] | undefined; readonly uses: readonly number[] } {
-    const { scope, workdir, config } = state;
-    const { network, addHosts, processLimits, shmSize } = this.#request;
-    const mounts = mountsOf(instruction, scope.environment);
+    const mounts = mountsOf(instruction, state.scope.environment);
     const uses = mounts.flatMap(({ from }) => {
       const source = from === undefined ? undefined : this.graph.source(from, stage, instruction);
       return source?.kind === 'stage' ? [source.index] : [];
     });
     // What they hold is not known here.
     if (mounts.some(({ type, from }) => type === 'bind' || from !== undefined)) return { parts: undefined, uses };
-    const script = runScript(instruction, config.Shell);
-    const parts = [
-      { name: 'command', value: JSON.stringify(script.argv) },
-      { name: 'script', value: script.file?.text },
-      ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value })),
-      { name: 'workdir', value: workdir },
-      { name: 'user', value: config.User ?? '' },
-      { name: 'network', value: instruction.network === 'default' ? network : instruction.network },
-      { name: 'mounts', value: JSON.stringify(mounts) },
-      { name: 'hosts', value: JSON.stringify(addHosts) },
-      { name: 'limits', value: JSON.stringify(processLimits) },
-      { name: 'shm-size', value: shmSize?.toString() },
-    ];
+    const parts = runParts(instruction, { state, request: this.#request, mounts: JSON.stringify(mounts) });
     return { parts, uses };
   }
 }

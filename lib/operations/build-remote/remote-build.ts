@@ -6,14 +6,13 @@ import {
 } from '../../dockerfile/index.js';
 import { ImgtoolError } from '../../errors.js';
 import type { Digest, Reference, ReopenableBlob } from '../../spec/index.js';
-import { manifestTypeOf, StageState, type StageBase, type StepLog } from '../build/index.js';
+import { executeStage, imageBaseOf, manifestTypeOf, scratchBase, StageState, type StepLog } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
 import type { BlobPlace } from '../copy/index.js';
 import { createdAt } from '../store/index.js';
 import { type BuiltStage, spooledBlob } from './built-image.js';
-import { executeStage } from './execute-stage.js';
 import { makeLayer, type LayerJob } from './layer-step.js';
-import { baseOf, graphOf, imageBaseOf } from './plan-build.js';
+import { baseOf, graphOf } from './plan-build.js';
 import type { CachedSteps, RemoteCache } from './remote-cache.js';
 import { RemoteImages, type RemoteImage } from './remote-images.js';
 import { StageFiles, type BuiltLayer } from './stage-files.js';
@@ -129,7 +128,7 @@ export class RemoteBuild {
     const { base } = resolved;
     const below = base.kind === 'stage' ? await this.#stage(base.index) : undefined;
     const image = below === undefined ? await this.#imageBase(resolved) : below.image;
-    const begun = below?.state.asBase() ?? (image === undefined ? this.#scratch() : baseOf(image));
+    const begun = below?.state.asBase() ?? (image === undefined ? scratchBase(this.#request.platform) : baseOf(image));
     const state = new StageState(begun, { inputs, globals });
     const { sourceDateEpoch, signal } = this.#request;
     const files = new StageFiles(this.#deps, below?.files ?? image?.blobs ?? [], {
@@ -169,10 +168,6 @@ export class RemoteBuild {
 
   #imageBase(stage: ResolvedStage): Promise<RemoteImage | undefined> {
     return imageBaseOf(stage, { images: this.#images, sources: this.#sources });
-  }
-
-  #scratch(): StageBase {
-    return { config: undefined, platform: this.#request.platform, tree: undefined, layers: [], history: [] };
   }
 
   async #source(

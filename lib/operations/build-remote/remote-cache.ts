@@ -64,6 +64,7 @@ export interface LayersToKeep {
  */
 export class RemoteCache {
   readonly #deps: RemoteBuildDeps;
+  readonly #sources: BuildSources;
   readonly #request: RemoteBuildRequest;
   readonly #options: RemoteCacheOptions;
   /** Images that stages begin with or copy from; closed with the cache. */
@@ -84,6 +85,7 @@ export class RemoteCache {
     this.#request = request;
     this.#options = options;
     this.images = new RemoteImages(deps, request);
+    this.#sources = sources;
     this.#plan = new BuildPlan(request, sources, this.images);
     this.#spool = new Spool(deps.temporaryDirectory);
   }
@@ -156,7 +158,9 @@ export class RemoteCache {
     if (layers.length < steps.length || dates.length !== layers.length) return;
     const below = layers.length - steps.length;
     const [own, created] = [layers.slice(below), dates.slice(below)];
-    const made = own.map(({ blob, diffId }, i): CachedLayer => ({ blob: plain(blob), diffId, created: created[i]! }));
+    const made = own.map(({ blob, diffId }, i): CachedLayer => {
+      return { blob: plain(blob), diffId, created: this.#madeAt(i, created[i]!) };
+    });
     const known = steps.slice(
       0,
       countWhile(steps, ({ key }) => key !== undefined),
@@ -166,12 +170,14 @@ export class RemoteCache {
       await this.#tolerated(place, async () => {
         const artifacts = new StepArtifacts(this.#deps.registry, { reference: place, signal });
         const kept = await this.#keptAt(place, artifacts, known);
+        if (known.every(({ key }) => kept.has(key!))) return;
+        const unchanged = await this.#countUnchanged();
         const mountFrom = [...pushedTo, ...(this.#found === undefined ? [] : [this.#found.artifacts.reference])]
           .filter(({ host, repository }) => host === place.host && repository !== place.repository)
           .map(({ repository }) => repository);
-        for (const [index, { key }] of known.entries()) {
+        for (const [index, { key }] of known.slice(0, unchanged).entries()) {
           if (kept.has(key!)) continue;
-          await artifacts.add(key!, { layers: made.slice(0, index + 1), blob: open(made[index]!.blob), mountFrom });
+          await artifacts.add(key!, { layers: made.slice(0, index + 1), open, mountFrom });
         }
       });
     }
@@ -180,6 +186,21 @@ export class RemoteCache {
   async close(): Promise<void> {
     await this.images.close();
     this.#spool.close();
+  }
+
+  /** When a step was made. SOURCE_DATE_EPOCH dates its layer; --cache-ttl counts from when it was kept then. */
+  #madeAt(index: number, date: string): string {
+    if (this.#request.sourceDateEpoch === undefined) return date;
+    return this.#found?.layers[index]?.created ?? new Date().toISOString();
+  }
+
+  /**
+   * How many steps have the key that they had before the build. Others copied files of a context that changed in between: the key does
+   * not stand for their layers.
+   */
+  async #countUnchanged(): Promise<number> {
+    const { steps } = await new BuildPlan(this.#request, this.#sources, this.images).target();
+    return countWhile(this.#target!.steps, ({ key }, index) => key !== undefined && key === steps[index]?.key);
   }
 
   /** Keys of the steps that the repository has already. */
@@ -261,7 +282,7 @@ function plain({ mediaType, digest, size }: Descriptor): Descriptor {
   return { mediaType, digest, size };
 }
 
-function countWhile<T>(values: readonly T[], holds: (value: T) => boolean): number {
-  const end = values.findIndex((value) => !holds(value));
+function countWhile<T>(values: readonly T[], holds: (value: T, index: number) => boolean): number {
+  const end = values.findIndex((value, index) => !holds(value, index));
   return end < 0 ? values.length : end;
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { InvalidManifestError, NotFoundError } from '../../errors.js';
-import type { RegistryClient, RepositoryReader } from '../../registry/index.js';
+import type { RegistryClient, RepositoryReader, RepositoryWriter } from '../../registry/index.js';
 import {
   digestOf,
   MEDIA_TYPE,
@@ -9,6 +9,7 @@ import {
   rawManifest,
   type Descriptor,
   type DiffId,
+  type Digest,
   type ImageManifest,
   type RawManifest,
   type Reference,
@@ -28,12 +29,14 @@ export interface CachedLayer {
   readonly created: string;
 }
 
-/** Steps of builds kept at a registry: an artifact a step, tagged with the step's key, that holds the step's layer. */
+/** Steps of builds kept at a registry: an artifact a step, tagged with the step's key, that holds the layers up to the step. */
 export class StepArtifacts {
   readonly reference: Pick<Reference, 'host' | 'repository'>;
   readonly #registry: RegistryClient;
   readonly #signal: AbortSignal;
   #reader: Promise<RepositoryReader> | undefined;
+  /** Digests of layers that the repository is known to have. */
+  readonly #present = new Set<Digest>();
 
   constructor(
     registry: RegistryClient,
@@ -81,32 +84,27 @@ export class StepArtifacts {
   }
 
   /**
-   * Keeps a step. `layers`: its own, last, and those before; `blob` reads its own where the repository neither has it nor can mount
-   * it from one of `mountFrom`. Throws what the registry throws.
+   * Keeps a step. `layers`: its own, last, and those before; `open` reads those that the repository neither has nor can mount from one
+   * of `mountFrom`. Throws what the registry throws.
    */
   async add(
     key: string,
     {
       layers,
-      blob,
+      open,
       mountFrom,
     }: {
       readonly layers: readonly CachedLayer[];
-      readonly blob: ReopenableBlob;
+      readonly open: (blob: Descriptor) => ReopenableBlob;
       readonly mountFrom: readonly string[];
     },
   ): Promise<void> {
     const signal = this.#signal;
     const writer = await this.#registry.openWriter(this.reference, { signal, mountFrom });
-    const own = layers.at(-1)!;
-    if (!(await writer.hasBlob(own.blob.digest, { signal }))) {
-      let done = false;
-      for (const place of mountFrom) {
-        const { mounted, session } = await writer.mountBlob(own.blob.digest, place, { signal });
-        if (session !== undefined) await writer.cancelUpload(session, { signal });
-        if ((done = mounted)) break;
-      }
-      if (!done) await writer.uploadBlob(blob, { signal });
+    for (const { blob } of layers) {
+      if (this.#present.has(blob.digest)) continue;
+      await putLayer(writer, { blob, open, mountFrom, signal });
+      this.#present.add(blob.digest);
     }
     const record = Buffer.from(JSON.stringify({ version: 1, key, layers }));
     const config = { mediaType: STEP_RECORD_TYPE, digest: digestOf(record), size: record.length };
@@ -114,7 +112,8 @@ export class StepArtifacts {
       { descriptor: config, open: ({ offset }) => Promise.resolve(Readable.from([record.subarray(offset)])) },
       { signal },
     );
-    await writer.putManifest(manifestOf(config, own.blob), { tag: tagOf(key) }, { signal });
+    const blobs = layers.map(({ blob }) => blob);
+    await writer.putManifest(manifestOf(config, blobs), { tag: tagOf(key) }, { signal });
   }
 
   #open(): Promise<RepositoryReader> {
@@ -128,9 +127,34 @@ function tagOf(key: string): string {
   return `ic-${key}`;
 }
 
-function manifestOf(config: Descriptor, layer: Descriptor): RawManifest {
+/** Uploads a layer, unless the repository has it or can mount it. */
+async function putLayer(
+  writer: RepositoryWriter,
+  {
+    blob,
+    open,
+    mountFrom,
+    signal,
+  }: {
+    readonly blob: Descriptor;
+    readonly open: (blob: Descriptor) => ReopenableBlob;
+    readonly mountFrom: readonly string[];
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  if (await writer.hasBlob(blob.digest, { signal })) return;
+  for (const place of mountFrom) {
+    const { mounted, session } = await writer.mountBlob(blob.digest, place, { signal });
+    if (session !== undefined) await writer.cancelUpload(session, { signal });
+    if (mounted) return;
+  }
+  await writer.uploadBlob(open(blob), { signal });
+}
+
+/** Names all layers of the record: the registry must not collect those of earlier steps, whose tags may move to other layers. */
+function manifestOf(config: Descriptor, layers: readonly Descriptor[]): RawManifest {
   const mediaType = MEDIA_TYPE.ociManifest;
-  return rawManifest({ schemaVersion: 2, mediaType, artifactType: STEP_RECORD_TYPE, config, layers: [layer] });
+  return rawManifest({ schemaVersion: 2, mediaType, artifactType: STEP_RECORD_TYPE, config, layers });
 }
 
 function parseRecord(bytes: Buffer, key: string, where: string): readonly CachedLayer[] {

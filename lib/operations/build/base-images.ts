@@ -1,3 +1,4 @@
+import { instructionError, type ResolvedStage } from '../../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import {
@@ -12,6 +13,7 @@ import {
   type Platform,
 } from '../../spec/index.js';
 import { withSubject } from '../../util/index.js';
+import type { BuildSources } from '../build-context/index.js';
 import { withStoreDestination } from '../copy/index.js';
 import { restoreLayers } from '../layers/index.js';
 import type { TagOrDigest } from '../../registry/index.js';
@@ -123,6 +125,28 @@ export class BaseImages {
       subject: name,
     });
   }
+}
+
+/** The image that a stage begins with; undefined: another stage, or nothing. Throws DockerfileError and what finding it throws. */
+export async function imageBaseOf<Image>(
+  { base, platform, stage }: ResolvedStage,
+  {
+    images,
+    sources,
+  }: {
+    readonly images: { find(reference: string, platform?: string): Promise<Image> };
+    readonly sources: Pick<BuildSources, 'imageOf'>;
+  },
+): Promise<Image | undefined> {
+  if (base.kind === 'image') return images.find(base.reference, platform);
+  if (base.kind !== 'context') return undefined;
+  const image = sources.imageOf(base.name);
+  if (image !== undefined) return images.find(image, platform);
+  throw instructionError(
+    stage.from,
+    `the build context ${base.name} is a directory, not an image`,
+    `give an image: --build-context ${base.name}=docker-image://REF`,
+  );
 }
 
 /** Whether it is what a build context of type `oci:` stands for; no reference begins so. */

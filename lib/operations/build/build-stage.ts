@@ -1,7 +1,5 @@
 import {
-  expandInstruction,
   instructionError,
-  parseTrigger,
   runScript,
   type AddInstruction,
   type CopyInstruction,
@@ -16,7 +14,7 @@ import type { OperationDeps } from '../deps.js';
 import { runCommand } from './run-command.js';
 import { planMounts, type MountSource } from './run-mounts.js';
 import { runStep, type KeepStep, type StepDeps } from './run-step.js';
-import type { StageState } from './stage-state.js';
+import { executeStage, type InstructionPlace, type LayerInstruction, type StageState } from './stage-state.js';
 import { stepKey, treeOf } from './step-cache.js';
 import type { LoggedStep, StepLog } from './step-log.js';
 import type { BuildRequest, ImportedStep, StageLayer, StepKey, StepTree } from './types.js';
@@ -38,59 +36,49 @@ export interface StageContext extends StepDeps {
 /** Executes the instructions of a stage, triggers of its base first. Throws DockerfileError, BuildStepError and what steps throw. */
 export async function buildStage(
   context: StageContext,
-  stage: ResolvedStage,
+  { stage }: ResolvedStage,
   state: StageState,
   triggers: readonly string[],
 ): Promise<void> {
-  const { name, index, from, instructions } = stage.stage;
-  const all = [...triggers.map((text) => parseTrigger(text, { base: from.base })), ...instructions];
-  const stageName = name ?? `stage-${index}`;
-  const { noCache } = context.request;
+  const { name, index, from } = stage;
+  const { noCache, signal } = context.request;
   const useCache = typeof noCache === 'boolean' ? !noCache : !noCache.includes(name ?? String(index));
-  const run = new StageRun(context, state, { stageName, stageIndex: index, useCache, count: all.length });
-  for (const [i, instruction] of all.entries()) {
-    context.request.signal.throwIfAborted();
-    await run.execute(instruction, i + 1);
-  }
+  const stageName = name ?? `stage-${index}`;
+  await executeStage(stage, {
+    ...{ state, baseName: from.base, triggers, signal },
+    step: (instruction, place) =>
+      new StepRun(context, state, { ...place, stageName, stageIndex: index, useCache }).execute(instruction),
+  });
 }
 
 /** A step before it is run. */
 interface StepToRun {
-  readonly instruction: StageInstruction;
   readonly log: LoggedStep;
   readonly key: StepKey;
   readonly perform: (workKey: string, keep: KeepStep) => Promise<StepRecord>;
 }
 
-interface RunOptions {
+interface StepOptions extends InstructionPlace {
   readonly stageName: string;
   readonly stageIndex: number;
   readonly useCache: boolean;
-  /** Instructions of the stage. */
-  readonly count: number;
 }
 
-class StageRun {
+/** Finds or makes the files of one instruction; `execute` resolves with their date. */
+class StepRun {
   readonly #context: StageContext;
   readonly #state: StageState;
-  readonly #options: RunOptions;
-  #number = 0;
+  readonly #options: StepOptions;
 
-  constructor(context: StageContext, state: StageState, options: RunOptions) {
+  constructor(context: StageContext, state: StageState, options: StepOptions) {
     this.#context = context;
     this.#state = state;
     this.#options = options;
   }
 
-  async execute(unexpanded: StageInstruction, number: number): Promise<void> {
-    const state = this.#state;
-    this.#number = number;
-    if (unexpanded.keyword === 'ARG') {
-      state.remember(state.scope.declare(unexpanded), undefined);
-      return;
-    }
-    const instruction = expandInstruction(unexpanded, state.scope.environment);
-    const imported = this.#context.request.importStep?.(this.#options.stageIndex, number);
+  execute(instruction: LayerInstruction): Promise<string> {
+    const { stageIndex, number } = this.#options;
+    const imported = this.#context.request.importStep?.(stageIndex, number);
     if (imported !== undefined) return this.#import(instruction, imported);
     switch (instruction.keyword) {
       case 'RUN':
@@ -99,21 +87,15 @@ class StageRun {
       case 'ADD':
         return this.#copy(instruction);
       case 'WORKDIR':
-        state.configure(instruction);
         return this.#workdir(instruction);
-      default:
-        state.configure(instruction);
-        state.remember(instruction, undefined);
     }
   }
 
-  async #import(instruction: StageInstruction, { key, write }: ImportedStep): Promise<void> {
+  #import(instruction: LayerInstruction, { key, write }: ImportedStep): Promise<string> {
     const { deps } = this.#context;
     const { tree: below } = this.#state;
-    this.#state.configure(instruction);
     const log = this.#begin(instruction);
-    await this.#step({
-      instruction,
+    return this.#step({
       log,
       key: this.#key(below, [{ name: 'imported', value: key }]),
       perform: async (workKey, keep) => {
@@ -123,7 +105,7 @@ class StageRun {
     });
   }
 
-  async #run(instruction: RunInstruction): Promise<void> {
+  async #run(instruction: RunInstruction): Promise<string> {
     const { deps, request, sources, findSource, onFailure } = this.#context;
     const state = this.#state;
     if (instruction.security === 'insecure')
@@ -137,25 +119,13 @@ class StageRun {
       instruction,
       { environment: scope.environment, workdir },
     );
-    const network = instruction.network === 'default' ? request.network : instruction.network;
+    const network = networkOf(instruction, request);
     const user = state.config.User ?? '';
     const variables = [...scope.environment].map(([name, value]) => `${name}=${value}`);
     const log = this.#begin(instruction);
-    await this.#step({
-      instruction,
+    return this.#step({
       log,
-      key: this.#key(below, [
-        { name: 'command', value: JSON.stringify(script.argv) },
-        { name: 'script', value: script.file?.text },
-        ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
-        { name: 'workdir', value: workdir },
-        { name: 'user', value: user },
-        { name: 'network', value: network },
-        { name: 'mounts', value: mounts.key },
-        { name: 'hosts', value: listed(request.addHosts) },
-        { name: 'limits', value: listed(request.processLimits) },
-        { name: 'shm-size', value: request.shmSize?.toString() },
-      ]),
+      key: this.#key(below, runParts(instruction, { state, request, mounts: mounts.key })),
       perform: async (workKey, keep) => {
         const open = await mounts.open();
         log.hide(open.secrets);
@@ -191,7 +161,7 @@ class StageRun {
     });
   }
 
-  async #copy(instruction: CopyInstruction | AddInstruction): Promise<void> {
+  async #copy(instruction: CopyInstruction | AddInstruction): Promise<string> {
     const { deps, request, sources, findSource } = this.#context;
     const { workdir, tree: below } = this.#state;
     const { signal } = request;
@@ -200,8 +170,7 @@ class StageRun {
     const selection = await sources.select({ instruction, context, workdir, signal });
     try {
       const log = this.#begin(instruction);
-      await this.#step({
-        instruction,
+      return await this.#step({
         log,
         key: this.#key(below, [
           { name: 'instruction', value: copyText(instruction, workdir) },
@@ -218,17 +187,12 @@ class StageRun {
     }
   }
 
-  async #workdir(instruction: WorkdirInstruction): Promise<void> {
+  #workdir(instruction: WorkdirInstruction): Promise<string> {
     const { deps } = this.#context;
     const { workdir, tree: below, config } = this.#state;
-    if (workdir === '/') {
-      this.#state.remember(instruction, undefined);
-      return;
-    }
     const user = config.User ?? '';
     const log = this.#begin(instruction);
-    await this.#step({
-      instruction,
+    return this.#step({
       log,
       key: this.#key(below, [
         { name: 'workdir', value: workdir },
@@ -243,21 +207,21 @@ class StageRun {
     });
   }
 
-  #begin(instruction: StageInstruction): LoggedStep {
-    const { stageName: stage, count } = this.#options;
-    return this.#context.log.begin({ stage, number: this.#number, count, instruction });
+  #begin(instruction: LayerInstruction): LoggedStep {
+    const { stageName: stage, number, count } = this.#options;
+    return this.#context.log.begin({ stage, number, count, instruction });
   }
 
-  async #step({ instruction, log, key, perform }: StepToRun): Promise<void> {
+  async #step({ log, key, perform }: StepToRun): Promise<string> {
     const state = this.#state;
-    const { stageName, useCache } = this.#options;
+    const { stageName, number, useCache } = this.#options;
     const below = state.tree;
-    const place = `${this.#context.request.origin} ${stageName} ${this.#number}`;
+    const place = `${this.#context.request.origin} ${stageName} ${number}`;
     const record = await runStep(this.#context, { stepKey: key, below, place }, { log, useCache, perform });
     state.tree = treeOf(record);
     state.layers.push({ kind: 'step', tree: state.tree, below, created: record.created });
-    state.remember(instruction, record.created);
     this.#context.onLayer([...state.layers], log);
+    return record.created;
   }
 
   /** Steps dated by SOURCE_DATE_EPOCH are others than those that keep their times. */
@@ -295,6 +259,38 @@ export function copyText(instruction: CopyInstruction | AddInstruction, workdir:
     excludes,
     options,
   ]);
+}
+
+/** What of a RUN decides its result besides the files below. `mounts`: what of its mounts does. */
+export function runParts(
+  instruction: RunInstruction,
+  {
+    state: { scope, workdir, config },
+    request,
+    mounts,
+  }: {
+    readonly state: StageState;
+    readonly request: Pick<BuildRequest, 'network' | 'addHosts' | 'processLimits' | 'shmSize'>;
+    readonly mounts: string | undefined;
+  },
+): Parameters<typeof stepKey>[0] {
+  const script = runScript(instruction, config.Shell);
+  return [
+    { name: 'command', value: JSON.stringify(script.argv) },
+    { name: 'script', value: script.file?.text },
+    ...[...scope.environment].map(([name, value]) => ({ name: `env ${name}`, value, secret: true })),
+    { name: 'workdir', value: workdir },
+    { name: 'user', value: config.User ?? '' },
+    { name: 'network', value: networkOf(instruction, request) },
+    { name: 'mounts', value: mounts },
+    { name: 'hosts', value: listed(request.addHosts) },
+    { name: 'limits', value: listed(request.processLimits) },
+    { name: 'shm-size', value: request.shmSize?.toString() },
+  ];
+}
+
+function networkOf({ network }: RunInstruction, request: Pick<BuildRequest, 'network'>): BuildRequest['network'] {
+  return network === 'default' ? request.network : network;
 }
 
 function listed(values: readonly unknown[]): string | undefined {

@@ -12,13 +12,13 @@ import { Semaphore } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import { keepingReserve } from '../layers/index.js';
 import { lockStore, sweepStore } from '../store/index.js';
-import { BaseImages } from './base-images.js';
+import { BaseImages, imageBaseOf } from './base-images.js';
 import { buildStage, type StageContext } from './build-stage.js';
 import { keepFailed } from './keep-failed.js';
 import { LayerPacker } from './layer-packer.js';
 import { composeIndexResult, type PlatformImage, recordIndex, recordNames } from './platform-index.js';
 import type { MountSource } from './run-mounts.js';
-import { StageState, type StageBase } from './stage-state.js';
+import { scratchBase, StageState, type StageBase } from './stage-state.js';
 import { StepCache } from './step-cache.js';
 import { StepLog } from './step-log.js';
 import type { BuildDeps, BuildRequest, BuildResult, ReportedLayer } from './types.js';
@@ -187,7 +187,10 @@ class Build {
   async #build(resolved: ResolvedStage, isPacked: boolean): Promise<StageState> {
     const { base } = resolved;
     const begun = base.kind === 'stage' ? (await this.#stage(base.index)).asBase() : await this.#imageBase(resolved);
-    const state = new StageState(begun ?? this.#scratch(), { inputs: this.#inputs, globals: this.#globals });
+    const state = new StageState(begun ?? scratchBase(this.#request.platform), {
+      inputs: this.#inputs,
+      globals: this.#globals,
+    });
     const context: StageContext = {
       deps: this.#deps,
       request: this.#request,
@@ -206,20 +209,8 @@ class Build {
   }
 
   /** The image that a stage begins with; undefined: another stage, or nothing. */
-  async #imageBase({ base, platform, stage }: ResolvedStage): Promise<StageBase | undefined> {
-    if (base.kind === 'image') return this.#images.find(base.reference, platform);
-    if (base.kind !== 'context') return undefined;
-    const image = this.#sources.imageOf(base.name);
-    if (image !== undefined) return this.#images.find(image, platform);
-    throw instructionError(
-      stage.from,
-      `the build context ${base.name} is a directory, not an image`,
-      `give an image: --build-context ${base.name}=docker-image://REF`,
-    );
-  }
-
-  #scratch(): StageBase {
-    return { config: undefined, platform: this.#request.platform, tree: undefined, layers: [], history: [] };
+  #imageBase(stage: ResolvedStage): Promise<StageBase | undefined> {
+    return imageBaseOf(stage, { images: this.#images, sources: this.#sources });
   }
 
   async #source(

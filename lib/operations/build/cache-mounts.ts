@@ -56,13 +56,10 @@ export async function mountCache(
   const name = `cache-${key}`;
   const sharing = mount.sharing ?? 'shared';
   const { metadata } = deps;
-  if (sharing === 'private') {
-    const own = await metadata.tryLock(name, 'exclusive');
-    if (own === undefined) return copyOf(deps, key, mount, signal);
-    return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve(own.release()) };
-  }
-  const mode = sharing === 'locked' ? 'exclusive' : 'shared';
-  const lock = await metadata.lock(name, { mode, signal, onWait });
+  const mode = sharing === 'shared' ? 'shared' : 'exclusive';
+  const lock =
+    sharing === 'private' ? await metadata.tryLock(name, mode) : await metadata.lock(name, { mode, signal, onWait });
+  if (lock === undefined) return copyOf(deps, key, mount, signal);
   try {
     return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve(lock.release()) };
   } catch (error) {

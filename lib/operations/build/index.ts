@@ -4,9 +4,10 @@
  */
 export * from './build.js';
 export type * from './types.js';
-export { StageState, type StageBase } from './stage-state.js';
+export * from './stage-state.js';
 export { StepLog, type LoggedStep } from './step-log.js';
 export { imageConfigOf, manifestTypeOf } from './write-image.js';
-export { copyText } from './build-stage.js';
+export { imageBaseOf } from './base-images.js';
+export { copyText, runParts } from './build-stage.js';
 export { composeIndexResult } from './platform-index.js';
 export { stepKey } from './step-cache.js';

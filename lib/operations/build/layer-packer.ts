@@ -1,8 +1,8 @@
 import {
   formatOf,
+  layerInFormat,
   layerMediaType,
   nextChainId,
-  compressionOfType,
   type ChainId,
   type Descriptor,
   type DiffId,
@@ -110,14 +110,11 @@ export class LayerPacker {
 
   async #make(layer: StageLayer, below: Promise<ChainedLayer> | undefined): Promise<ChainedLayer> {
     const chain = (await below)?.chainId;
-    const stored = layer.kind === 'base' ? this.#ofBase(layer) : await this.#ofStep(layer, chain);
+    const stored =
+      layer.kind === 'base'
+        ? { blob: layerInFormat(layer.blob, formatOf(this.#manifestType)), diffId: layer.diffId }
+        : await this.#ofStep(layer, chain);
     return { ...stored, chainId: nextChainId(chain, stored.diffId) };
-  }
-
-  #ofBase({ blob, diffId }: Extract<StageLayer, { kind: 'base' }>): StoredLayer {
-    const format = formatOf(this.#manifestType);
-    const mediaType = layerMediaType(format, compressionOfType(blob.mediaType), blob.mediaType);
-    return { blob: { ...blob, mediaType }, diffId };
   }
 
   /** The layer of a step on the layers below: packed before, or now. */

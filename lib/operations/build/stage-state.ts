@@ -1,13 +1,20 @@
 import {
   commandWords,
+  expandInstruction,
   healthConfig,
   HISTORY_COMMENT,
   historyText,
+  parseTrigger,
   resolveWorkdir,
   StageScope,
+  type AddInstruction,
   type BuildInputs,
+  type CopyInstruction,
   type Environment,
+  type RunInstruction,
+  type Stage,
   type StageInstruction,
+  type WorkdirInstruction,
 } from '../../dockerfile/index.js';
 import type { ExecutionConfig, HistoryEntry, ImageConfig, Platform } from '../../spec/index.js';
 import type { StageLayer, StepTree } from './types.js';
@@ -26,6 +33,11 @@ export interface StageBase {
   readonly history: readonly StageHistory[];
   /** Scope of the stage that it is. */
   readonly scope?: StageScope | undefined;
+}
+
+/** FROM scratch. */
+export function scratchBase(platform: Platform): StageBase {
+  return { config: undefined, platform, tree: undefined, layers: [], history: [] };
 }
 
 /** A history entry; the date of one with a layer is known when the step was run. */
@@ -164,6 +176,53 @@ export class StageState {
     const { platform, tree, layers, history, scope } = this;
     return { config: document, platform, tree, layers, history, scope };
   }
+}
+
+/** An instruction that makes a layer. */
+export type LayerInstruction = AddInstruction | CopyInstruction | RunInstruction | WorkdirInstruction;
+
+/** Where an instruction is in its stage: triggers of the base count. */
+export interface InstructionPlace {
+  /** From 1. */
+  readonly number: number;
+  readonly count: number;
+}
+
+/** How the instructions of a stage are executed. */
+export interface StageExecution {
+  readonly state: StageState;
+  /** What FROM says, for messages. */
+  readonly baseName: string;
+  /** `OnBuild` of the base. */
+  readonly triggers: readonly string[];
+  /** Takes an instruction that makes a layer, expanded; WORKDIR has changed the config by then. The date of the layer. */
+  readonly step: (instruction: LayerInstruction, place: InstructionPlace) => Promise<string>;
+  readonly signal: AbortSignal;
+}
+
+/** Goes through the instructions of a stage: those that change the config only are done here. Throws DockerfileError, what `step` throws. */
+export async function executeStage(stage: Stage, execution: StageExecution): Promise<void> {
+  const { state, baseName: base, triggers, step, signal } = execution;
+  const all = [...triggers.map((text) => parseTrigger(text, { base })), ...stage.instructions];
+  for (const [index, unexpanded] of all.entries()) {
+    signal.throwIfAborted();
+    if (unexpanded.keyword === 'ARG') {
+      state.remember(state.scope.declare(unexpanded), undefined);
+      continue;
+    }
+    const instruction = expandInstruction(unexpanded, state.scope.environment);
+    state.configure(instruction);
+    const created = makesLayer(instruction, state)
+      ? await step(instruction, { number: index + 1, count: all.length })
+      : undefined;
+    state.remember(instruction, created);
+  }
+}
+
+function makesLayer(instruction: StageInstruction, state: StageState): instruction is LayerInstruction {
+  const { keyword } = instruction;
+  if (keyword === 'WORKDIR') return state.workdir !== '/';
+  return keyword === 'RUN' || keyword === 'COPY' || keyword === 'ADD';
 }
 
 const ARGS_ESCAPED: object = { ArgsEscaped: true };

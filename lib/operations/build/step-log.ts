@@ -9,8 +9,7 @@ const LONGEST_LINE = 500;
 
 /** Shorter texts are found everywhere. */
 const SHORTEST_SECRET = 4;
-/** What terminals obey. */
-
+/** Escape sequences of terminals. */
 const CONTROL_SEQUENCE = /\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)/g;
 
 /** Where a step is in its Dockerfile. */

@@ -1,13 +1,15 @@
 import {
   chainIds,
+  formatOf,
   formatPlatform,
   MEDIA_TYPE,
   type ExecutionConfig,
   type HistoryEntry,
   type ImageConfig,
+  withoutBuildState,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { createdAt, putDocument, type NewImage } from '../store/index.js';
+import { createdAt, imageDocuments, putDocuments, type NewImage } from '../store/index.js';
 import type { PackedLayers } from './layer-packer.js';
 import type { StageHistory, StageState } from './stage-state.js';
 import type { BuildRequest } from './types.js';
@@ -26,30 +28,17 @@ export async function writeImage(
   state: StageState,
   { layers, request }: { readonly layers: PackedLayers; readonly request: WriteRequest },
 ): Promise<NewImage> {
-  const { annotations, format } = request;
+  const { annotations } = request;
   const document = imageConfigOf(state, layers, request);
-  const config = await putDocument(
-    deps,
-    document,
-    format === 'docker' ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig,
-  );
-  const mediaType = manifestTypeOf(request);
-  const manifest = await putDocument(
-    deps,
-    {
-      schemaVersion: 2,
-      mediaType,
-      config,
-      layers: layers.blobs,
-      ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
-    },
-    mediaType,
-  );
+  const format = formatOf(manifestTypeOf(request));
+  const documents = imageDocuments(document, { layers: layers.blobs, format, annotations });
+  await putDocuments(deps, documents);
+  const { config, manifest } = documents;
   // Layers that were here before are on disk.
   if (layers.packed.size > 0) await deps.snapshots.sync();
   return {
     id: config.digest,
-    manifest,
+    manifest: manifest.descriptor,
     config,
     layers: layers.blobs,
     diffIds: layers.diffIds,
@@ -70,7 +59,7 @@ export function imageConfigOf(
   const dated = withDates(history, request.sourceDateEpoch);
   const created = dated.at(-1)?.created ?? createdAt(request.sourceDateEpoch);
   return {
-    ...withoutBuildState(document),
+    ...withoutBuildState(document ?? {}),
     created,
     ...(author === undefined ? {} : { author }),
     architecture: platform.architecture,
@@ -113,11 +102,4 @@ function squashed(history: readonly StageHistory[]): StageHistory[] {
 
 function withLabels(config: ExecutionConfig, labels: ReadonlyMap<string, string>): ExecutionConfig {
   return labels.size === 0 ? config : { ...config, Labels: { ...config.Labels, ...Object.fromEntries(labels) } };
-}
-
-/** What Docker keeps of the build that made an image does not hold for the new one. */
-function withoutBuildState(config: ImageConfig | undefined): Partial<ImageConfig> {
-  const copy: Record<string, unknown> = { ...config };
-  for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
-  return copy;
 }

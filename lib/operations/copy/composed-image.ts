@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import { NotFoundError } from '../../errors.js';
 import {
-  digestOf,
   formatPlatform,
   type Descriptor,
   type Digest,
@@ -17,41 +16,7 @@ import {
   type RepositoryName,
   type ReopenableBlob,
 } from '../../spec/index.js';
-
-/** Config and manifest of a new image. */
-export interface ImageDocuments {
-  readonly manifest: RawManifest;
-  readonly config: Descriptor;
-  readonly configBytes: Buffer;
-}
-
-/** Writes config and manifest of an image. `layers`: oldest first, with media types of the format. */
-export function imageDocuments(
-  config: object,
-  {
-    layers,
-    format,
-    annotations = new Map(),
-  }: {
-    readonly layers: readonly Descriptor[];
-    readonly format: ManifestFormat;
-    readonly annotations?: ReadonlyMap<string, string>;
-  },
-): ImageDocuments {
-  const configBytes = Buffer.from(JSON.stringify(config));
-  const isDocker = format === 'v2s2';
-  const described: Descriptor = {
-    mediaType: isDocker ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig,
-    digest: digestOf(configBytes),
-    size: configBytes.length,
-  };
-  const manifest = rawManifest({
-    ...{ schemaVersion: 2, mediaType: isDocker ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest },
-    ...{ config: described, layers },
-    ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
-  });
-  return { manifest, config: described, configBytes };
-}
+import type { ImageDocuments } from '../store/index.js';
 
 /** An index of images, one for each platform; an image that occurs twice is listed once. */
 export function indexOf(

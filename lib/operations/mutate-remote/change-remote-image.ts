@@ -1,17 +1,17 @@
 import { UsageError } from '../../errors.js';
 import {
-  compressionOfType,
   type Digest,
   formatOf,
   type HistoryEntry,
-  layerMediaType,
+  layerInFormat,
   parseTransportName,
   type ReopenableBlob,
 } from '../../spec/index.js';
 import { Spool } from '../build-context/index.js';
 import { RemoteImages, type RemoteImage } from '../build-remote/index.js';
-import { ComposedImage, deliverImage, imageDocuments } from '../copy/index.js';
-import { type ChangedImage, derivedConfig, describeChange, inFormat, type TarToAppend } from '../mutate/index.js';
+import { ComposedImage, deliverImage } from '../copy/index.js';
+import { type ChangedImage, derivedConfig, describeChange, type TarToAppend } from '../mutate/index.js';
+import { imageDocuments } from '../store/index.js';
 import { packFlat, takeTar } from './new-layers.js';
 import type { NewLayer, RemoteChangeDeps, RemoteChangeRequest } from './types.js';
 
@@ -63,18 +63,13 @@ export function rebaseRemoteImage(
     const depth = below.layers.length;
     const isBelow =
       depth < base.layers.length && below.layers.every(({ diffId }, i) => diffId === base.layers[i]!.diffId);
-    if (!isBelow) throw new UsageError(`the image is not based on ${request.from}`);
-    const format = formatOf(base.mediaType);
-    const moved = layersOf(onto).map((layer) => {
-      const { mediaType } = layer.blob;
-      return {
-        ...layer,
-        blob: { ...layer.blob, mediaType: layerMediaType(format, compressionOfType(mediaType), mediaType) },
-      };
-    });
+    if (!isBelow)
+      throw new UsageError(`the image is not based on ${request.from}`, {
+        hint: 'compare the layers of both: imgtool inspect docker://REF --config',
+      });
     const own = historyOf(base).slice(historyOf(below).length);
     return {
-      layers: [...moved, ...layersOf(base).slice(depth)],
+      layers: [...layersOf(onto), ...layersOf(base).slice(depth)],
       history: [...historyOf(onto), ...own, { ...step('imgtool rebase'), empty_layer: true }],
     };
   });
@@ -122,7 +117,7 @@ async function changeRemoteImage(
     const { layers, history } = await make({ base, images, spool, step });
     const format = formatOf(base.mediaType);
     const diffIds = layers.map(({ diffId }) => diffId);
-    const described = layers.map(({ blob }) => inFormat(blob, format));
+    const described = layers.map(({ blob }) => layerInFormat(blob, format));
     const document = derivedConfig({ config, execution, created, author, diffIds, history });
     const documents = imageDocuments(document, { layers: described, format });
     const image = new ComposedImage(documents, {

@@ -104,8 +104,7 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
 
 /**
  * Moves the layers that `image` added to its base onto another base image. The old base is `from`, or the image of the store
- * that has the most layers in common. Throws NotFoundError, UsageError (no such
- * image), StoreError (a blob is missing), what unpacking throws.
+ * that has the most layers in common. Throws NotFoundError, UsageError (no such image), StoreError (a blob is missing), what unpacking throws.
  */
 export function rebaseImage(
   deps: ChangeDeps,
@@ -115,12 +114,7 @@ export function rebaseImage(
     const below = await lowerImage(deps, base, request.from);
     const { record: onto } = await findImage(deps, request.onto);
     const depth = below.chainIds.length;
-    const format = formatOf(base.manifest.mediaType);
-    const inFormat = (blob: Descriptor): Descriptor => ({
-      ...blob,
-      mediaType: layerMediaType(format, compressionOfType(blob.mediaType), blob.mediaType),
-    });
-    const layers = [...onto.layers.map(inFormat), ...base.layers.slice(depth)];
+    const layers = [...onto.layers, ...base.layers.slice(depth)];
     const diffIds = [...onto.diffIds, ...base.diffIds.slice(depth)];
     const chain: ChainId[] = [];
     for (const diffId of diffIds) chain.push(nextChainId(chain.at(-1), diffId));

@@ -3,20 +3,19 @@ import type { ImageRecord } from '../../metadata/index.js';
 import {
   chainIds,
   formatReference,
-  MEDIA_TYPE,
   type Descriptor,
   type DiffId,
   type ExecutionConfig,
   type HistoryEntry,
   type ImageConfig,
   type Reference,
-  compressionOfType,
   formatOf,
-  layerMediaType,
+  layerInFormat,
   type ManifestFormat,
+  withoutBuildState,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { putDocument, recordImage } from '../store/index.js';
+import { imageDocuments, putDocuments, recordImage } from '../store/index.js';
 
 /** A new image and the one it comes from. */
 export interface DerivedImage {
@@ -48,19 +47,26 @@ export async function deriveImage(
   image: DerivedImage,
 ): Promise<ImageRecord> {
   const { base, created, diffIds, reference, signal } = image;
-  const document = derivedConfig(image);
   const format = image.format ?? formatOf(base.manifest.mediaType);
-  const isDocker = format === 'v2s2';
-  const mediaType = isDocker ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
-  const layers = image.layers.map((layer) => inFormat(layer, format));
-  const config = await putDocument(deps, document, isDocker ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig);
-  const manifest = await putDocument(deps, { schemaVersion: 2, mediaType, config, layers }, mediaType);
+  const layers = image.layers.map((layer) => layerInFormat(layer, format));
+  const documents = imageDocuments(derivedConfig(image), { layers, format });
+  await putDocuments(deps, documents);
+  const { config, manifest } = documents;
   const name = reference === undefined ? undefined : formatReference(reference);
   const { platform } = base;
   await deps.snapshots.sync();
   return recordImage(
     deps,
-    { id: config.digest, manifest, config, layers, diffIds, chainIds: chainIds(diffIds), created, platform },
+    {
+      id: config.digest,
+      manifest: manifest.descriptor,
+      config,
+      layers,
+      diffIds,
+      chainIds: chainIds(diffIds),
+      created,
+      platform,
+    },
     { name, signal },
   );
 }
@@ -84,22 +90,8 @@ export function derivedConfig({
   };
 }
 
-/** A layer with the media type that it has in a format. */
-export function inFormat(layer: Descriptor, format: ManifestFormat): Descriptor {
-  const isDocker = layer.mediaType.startsWith('application/vnd.docker.');
-  if (isDocker === (format === 'v2s2')) return layer;
-  return { ...layer, mediaType: layerMediaType(format, compressionOfType(layer.mediaType), layer.mediaType) };
-}
-
 /** Throws UsageError for a reference that cannot name an image of the store. */
 export function checkNewName(reference: Reference | undefined): void {
   if (reference === undefined || (reference.digest === undefined && reference.tag !== undefined)) return;
   throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });
-}
-
-/** Removes what Docker records about the build of an image: it does not apply to the new one. */
-function withoutBuildState(config: ImageConfig): ImageConfig {
-  const copy: Record<string, unknown> = { ...config };
-  for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];
-  return copy as unknown as ImageConfig;
 }

@@ -4,5 +4,5 @@
 export * from './change-image.js';
 export * from './commit.js';
 export * from './import-image.js';
-export { derivedConfig, inFormat } from './derive-image.js';
+export { derivedConfig } from './derive-image.js';
 export * from './new-image.js';

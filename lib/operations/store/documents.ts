@@ -1,15 +1,55 @@
-import { digestOf, type Descriptor } from '../../spec/index.js';
+import {
+  digestOf,
+  MEDIA_TYPE,
+  rawManifest,
+  type Descriptor,
+  type ManifestFormat,
+  type RawManifest,
+} from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** Stores a document (a config, a manifest) as JSON; resolves with its descriptor. */
-export async function putDocument(
+/** Config and manifest of a new image. */
+export interface ImageDocuments {
+  readonly manifest: RawManifest;
+  readonly config: Descriptor;
+  readonly configBytes: Buffer;
+}
+
+/** Writes config and manifest of an image. `layers`: oldest first, with media types of the format. */
+export function imageDocuments(
+  config: object,
+  {
+    layers,
+    format,
+    annotations = new Map(),
+  }: {
+    readonly layers: readonly Descriptor[];
+    readonly format: ManifestFormat;
+    readonly annotations?: ReadonlyMap<string, string>;
+  },
+): ImageDocuments {
+  const configBytes = Buffer.from(JSON.stringify(config));
+  const isDocker = format === 'v2s2';
+  const described: Descriptor = {
+    mediaType: isDocker ? MEDIA_TYPE.dockerConfig : MEDIA_TYPE.ociConfig,
+    digest: digestOf(configBytes),
+    size: configBytes.length,
+  };
+  const manifest = rawManifest({
+    ...{ schemaVersion: 2, mediaType: isDocker ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest },
+    ...{ config: described, layers },
+    ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
+  });
+  return { manifest, config: described, configBytes };
+}
+
+/** Puts config and manifest of an image into the store. */
+export async function putDocuments(
   { content }: Pick<OperationDeps, 'content'>,
-  document: unknown,
-  mediaType: string,
-): Promise<Descriptor> {
-  const bytes = Buffer.from(JSON.stringify(document));
-  const digest = await content.put(bytes, digestOf(bytes));
-  return { mediaType, digest, size: bytes.length };
+  { config, configBytes, manifest }: ImageDocuments,
+): Promise<void> {
+  await content.put(configBytes, config.digest);
+  await content.put(manifest.bytes, manifest.descriptor.digest);
 }
 
 /** The date for a new config: now, or `sourceDateEpoch` (seconds since 1970) when that is earlier. RFC 3339, without fractions when clamped. */
