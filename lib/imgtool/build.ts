@@ -108,10 +108,10 @@ async function buildInStore(
   const deps = { ...unpacking, ...remote, openSource };
   const cacheMounts =
     caches && (await openCacheMounts(drivers, deps, { repositories: caches, signal: request.signal }));
-  const requests: BuildRequest[] = [];
-  for (const { request: one, cache } of orders)
-    requests.push({ ...one, cacheMounts, ...(await cache?.imports(unpacking.createApplier)) });
   try {
+    const requests: BuildRequest[] = [];
+    for (const { request: one, cache } of orders)
+      requests.push({ ...one, cacheMounts, ...(await cache?.imports(unpacking.createApplier)) });
     const result = await buildImages(deps, sources, requests);
     if (result.images !== undefined) {
       await deliverIndex(drivers, result, { request, outputs, isPushed });

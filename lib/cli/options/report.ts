@@ -5,7 +5,7 @@ const REPORT_TYPES = ['junit', 'codequality', 'metrics'] as const;
 
 export type ReportType = (typeof REPORT_TYPES)[number];
 
-/** `--report`: files for CI systems that a command writes when it ends, failed or not. */
+/** `--report`: files for CI systems, written when a command ends, failed or not; not for a command line that cannot be parsed. */
 export const REPORT_OPTION: OptionSpec = {
   name: 'report',
   value: 'TYPE=FILE',

@@ -201,6 +201,8 @@ export class V1SyncSource implements SyncSource {
   async #tags(options: Signal): Promise<ReadonlyMap<string, string>> {
     this.#ids ??= this.#registry.tags(options).catch((error: unknown) => {
       if (error instanceof NotFoundError) return new Map<string, string>();
+      // The next tag asks again.
+      this.#ids = undefined;
       throw error;
     });
     return this.#ids;
