@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * One loop-mounted btrfs for the whole mocha run, made by the first test that asks and removed by the root hook in
- * hooks.ts. What a killed run left behind is removed by the next one.
+ * One loop-mounted btrfs for each process of a mocha run, made by the first test that asks and removed by the root hook
+ * in hooks.ts. The next run removes what a killed one left behind.
  */
 
 const PREFIX = 'imgtool-btrfs-';
@@ -14,7 +14,6 @@ let mounted: { readonly directory: string; readonly mountPoint: string } | undef
 /** Mount point of the shared btrfs (8 GiB, sparse). */
 export function sharedBtrfs(): string {
   if (mounted !== undefined) return mounted.mountPoint;
-  removeLeftovers();
   const directory = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   const mountPoint = makeBtrfs(directory, 8 * 2 ** 30);
   mounted = { directory, mountPoint };
@@ -56,7 +55,8 @@ export function removeSharedBtrfs(): void {
   mounted = undefined;
 }
 
-function removeLeftovers(): void {
+/** For the global set-up, which runs once and before any test: removes the file systems of runs that were killed. */
+export function removeLeftovers(): void {
   for (const name of readdirSync(tmpdir())) {
     const match = /^imgtool-btrfs-(\d+)-/.exec(name);
     if (match !== null && !isRunning(Number(match[1]))) unmakeBtrfs(join(tmpdir(), name));

@@ -1,5 +1,5 @@
 import type { RootHookObject } from 'mocha';
-import { removeSharedBtrfs } from './btrfs.js';
+import { removeLeftovers, removeSharedBtrfs } from './btrfs.js';
 
 const listenerLeaks: string[] = [];
 process.on('warning', ({ name, message }) => {
@@ -13,3 +13,6 @@ export const mochaHooks: RootHookObject = {
     if (listenerLeaks.length > 0) throw new Error(`too many listeners: ${listenerLeaks.join('; ')}`);
   },
 };
+
+/** Not each process that runs tests: two of them would remove the same leftovers at once. */
+export const mochaGlobalSetup = removeLeftovers;
