@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, existsSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { expect } from 'chai';
-import ts from 'typescript';
+import { parseSync } from 'oxc-parser';
 
 /** What a room may import by value, and the rooms of which it may import types only. */
 interface Room {
@@ -100,31 +100,26 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-/** Every import and re-export of a source text, `import()` included. */
+/** Every import and re-export of a source text, `import()` included. The linter refuses `import()` in types. */
 function importsOf(file: string, text: string): Import[] {
-  const found: Import[] = [];
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2023, true);
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier))
-      found.push({ specifier: node.moduleSpecifier.text, typeOnly: isTypeOnly(node.importClause) });
-    else if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier))
-      found.push({ specifier: node.moduleSpecifier.text, typeOnly: node.isTypeOnly });
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
-      found.push({ specifier: (node.argument.literal as ts.StringLiteral).text, typeOnly: true });
-    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
-      node.arguments.filter(ts.isStringLiteralLike).forEach((a) => found.push({ specifier: a.text, typeOnly: false }));
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
-  if (clause === undefined) return false;
-  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
-  const bindings = clause.namedBindings;
-  if (clause.name !== undefined || bindings === undefined || !ts.isNamedImports(bindings)) return false;
-  return bindings.elements.length > 0 && bindings.elements.every((element) => element.isTypeOnly);
+  const { staticImports, staticExports, dynamicImports } = parseSync(file, text).module;
+  const allTypes = (entries: readonly { readonly isType: boolean }[]): boolean =>
+    entries.length > 0 && entries.every(({ isType }) => isType);
+  return [
+    ...staticImports.map(({ moduleRequest, entries }) => ({
+      specifier: moduleRequest.value,
+      typeOnly: allTypes(entries),
+    })),
+    ...staticExports.flatMap(({ entries }) =>
+      entries.flatMap(({ moduleRequest }) =>
+        moduleRequest === null ? [] : [{ specifier: moduleRequest.value, typeOnly: allTypes(entries) }],
+      ),
+    ),
+    ...dynamicImports
+      .map(({ moduleRequest: { start, end } }) => text.slice(start, end))
+      .filter((source) => /^['"]/.test(source))
+      .map((source) => ({ specifier: source.slice(1, -1), typeOnly: false })),
+  ];
 }
 
 /** Name of the room that `file` (`lib/room/x.ts`, `lib/errors.ts`) is in. */

@@ -1,11 +1,10 @@
 import { mkdir, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { expect } from 'chai';
-import ts from 'typescript';
 import { btrfsDirectory } from './helpers/btrfs.js';
+import { COMPILER, compileStrictly, OLDEST_COMPILER } from './helpers/compile.js';
 import { startDockerRegistry, type DockerRegistry } from './helpers/docker-registry.js';
 import { writeOciLayout } from './helpers/oci-layout.js';
-import { oldestTypeScript } from './helpers/oldest-typescript.js';
 import { run } from './helpers/run.js';
 import { skopeoCopy } from './helpers/skopeo.js';
 
@@ -40,39 +39,17 @@ describe('the programs of docs/examples', () => {
   });
   after(() => registry.stop());
 
-  const oldest = oldestTypeScript();
   for (const [kind, compiler, options] of [
-    [`nodenext, TypeScript ${oldest.version}`, oldest, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
-    [`nodenext, TypeScript ${ts.version}`, ts, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
-    [`bundler, TypeScript ${ts.version}`, ts, { module: 'ESNext', moduleResolution: 'Bundler' }],
+    ['nodenext, the oldest TypeScript', OLDEST_COMPILER, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
+    ['nodenext, the newest TypeScript', COMPILER, { module: 'NodeNext', moduleResolution: 'NodeNext' }],
+    ['bundler, the newest TypeScript', COMPILER, { module: 'ESNext', moduleResolution: 'Bundler' }],
   ] as const) {
-    it(`compile strictly, declarations of the library included (${kind})`, () => {
-      const { options: parsed, errors } = compiler.convertCompilerOptionsFromJson(
-        {
-          ...options,
-          target: 'ES2023',
-          lib: ['ES2023', 'ESNext.Disposable'],
-          types: ['node'],
-          strict: true,
-          noUncheckedIndexedAccess: true,
-          exactOptionalPropertyTypes: true,
-          noUnusedLocals: true,
-          skipLibCheck: false,
-        },
-        resolve(),
-      );
-      expect(errors).to.deep.equal([]);
-      const program = compiler.createProgram(
-        names.map((name) => join(SOURCES, name)),
-        { ...parsed, rootDir: SOURCES, outDir: COMPILED },
-      );
-      const problems = [...compiler.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
-      expect(
-        problems.map(
-          ({ file, messageText }) => `${file?.fileName}: ${compiler.flattenDiagnosticMessageText(messageText, ' ')}`,
-        ),
-      ).to.deep.equal([]);
-    });
+    it(`compile strictly, declarations of the library included (${kind})`, () =>
+      compileStrictly(compiler, {
+        directory: COMPILED,
+        files: names.map((name) => join(SOURCES, name)),
+        options: { ...options, rootDir: SOURCES, outDir: COMPILED },
+      }));
   }
 
   const example = (name: string, ...args: string[]): Promise<string> =>

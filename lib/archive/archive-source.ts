@@ -36,7 +36,7 @@ export class ArchiveSource implements ImageSource {
   }
 
   /** Includes the full names of images that have no tag in a layout. */
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async *tags(): AsyncGenerator<string> {
     for (const image of this.#archive.images) yield* labelsOf(image);
   }

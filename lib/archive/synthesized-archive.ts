@@ -34,7 +34,7 @@ export class SynthesizedArchive implements ImageArchive {
   }
 
   // Async, so that all errors reject.
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async manifest(digest: Digest): Promise<RawManifest> {
     const manifest = this.#manifests.get(digest);
     if (manifest === undefined) throw new ArchiveFormatError(`${this.#tree.title} has no manifest ${digest}`);

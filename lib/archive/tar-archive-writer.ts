@@ -62,7 +62,7 @@ export class TarArchiveWriter implements ImageArchiveWriter {
   }
 
   // Async, so that all errors reject.
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async addImage(manifest: RawManifest, name: ArchiveName): Promise<void> {
     this.#index = setName(this.#index, manifest.descriptor, name);
     if (this.format !== 'docker-archive') return;

@@ -58,7 +58,7 @@ function addMember(members: Map<string, TarMember>, header: PlacedHeaders): void
   members.set(name, describe(name, header));
 }
 
-function describe(name: string, { type, size = 0, byteOffset, linkname }: PlacedHeaders): TarMember {
+function describe(name: string, { type, size, byteOffset, linkname }: PlacedHeaders): TarMember {
   if (type === 'file' || type === 'contiguous-file') return { kind: 'file', offset: byteOffset, size };
   if (type === 'symlink') return { kind: 'link', target: linkedName(name, linkname ?? '') };
   if (type === 'link') return { kind: 'link', target: memberName(linkname ?? '') };

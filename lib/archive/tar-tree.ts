@@ -19,12 +19,12 @@ export class TarTree implements FileTree {
   }
 
   // Async, so that all errors reject.
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async size(path: string): Promise<number | undefined> {
     return this.#find(path)?.size;
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async open(
     path: string,
     options: { readonly offset?: number; readonly signal?: AbortSignal } = {},

@@ -173,7 +173,7 @@ class FileCredentialStore implements CredentialStore {
         : [{ rank: EXACT_HOST, load: byHelper(file.store) }]),
       ...[...file.auths].map(([key, entry]) => ({
         rank: rank(key),
-        // eslint-disable-next-line @typescript-eslint/require-await
+        // oxlint-disable-next-line typescript/require-await
         load: async () => parseAuthEntry(entry, { key, file: file.path }),
       })),
     ];

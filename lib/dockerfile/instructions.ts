@@ -47,7 +47,8 @@ export interface Heredoc {
 
 /** The command of RUN, CMD, ENTRYPOINT and HEALTHCHECK CMD; never expanded, its shell does that. */
 export type Command =
-  { readonly form: 'exec'; readonly words: readonly string[] } | { readonly form: 'shell'; readonly text: string };
+  | { readonly form: 'exec'; readonly words: readonly string[] }
+  | { readonly form: 'shell'; readonly text: string };
 
 /** One name and value of ENV or LABEL. */
 export interface KeyValue {

@@ -119,7 +119,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
   });
   return {
     // Async, so that all errors reject.
-    // eslint-disable-next-line @typescript-eslint/require-await
+    // oxlint-disable-next-line typescript/require-await
     open: async ({ host, repository }, { signal, mirrors: fromMirrors = true }): Promise<RepositoryReader> => {
       signal.throwIfAborted();
       // Always called, because it throws for blocked registries.
@@ -130,7 +130,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
       const mirrors = places.slice(0, -1).map((place) => ({ reader: openAt(place), only: place.only }));
       return withForeignLayers(mirroredReader(mirrors, itself, { down, onFailure: passedOver }));
     },
-    // eslint-disable-next-line @typescript-eslint/require-await
+    // oxlint-disable-next-line typescript/require-await
     openWriter: async ({ host, repository }, { signal, mountFrom = [] }): Promise<RepositoryWriter> => {
       signal.throwIfAborted();
       [repository, ...mountFrom].forEach(checkName);

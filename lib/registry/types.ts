@@ -93,7 +93,8 @@ export interface RepositoryWriter {
 }
 
 export type TagOrDigest =
-  { readonly tag: string; readonly digest?: Digest } | { readonly digest: Digest; readonly tag?: string };
+  | { readonly tag: string; readonly digest?: Digest }
+  | { readonly digest: Digest; readonly tag?: string };
 
 /** Opens repositories. Owns connections and per-host queues. The caller closes it. */
 export interface RegistryClient {

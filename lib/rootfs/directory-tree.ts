@@ -47,7 +47,7 @@ export class DirectoryTree implements FileTree {
     return fd === undefined ? [] : readdirSync(fdPath(fd), { encoding: 'latin1' }).sort();
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async open(path: ByteString, { stamp }: TreeNode): Promise<OpenContent> {
     const { dir, name } = this.#parents.need(path);
     const seen = statAt(dir, name);

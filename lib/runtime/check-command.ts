@@ -23,7 +23,8 @@ export interface CommandToCheck {
 }
 
 type Found =
-  { readonly kind: 'executable'; readonly head: Buffer } | { readonly kind: 'other' | 'not-permitted' | 'in-volume' };
+  | { readonly kind: 'executable'; readonly head: Buffer }
+  | { readonly kind: 'other' | 'not-permitted' | 'in-volume' };
 
 /**
  * Searches the container's files for the program like execvp(3) and checks that the kernel can run it, because runtimes

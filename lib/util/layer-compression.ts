@@ -51,7 +51,7 @@ export async function gzipUnsupported(source: AsyncGenerator<Buffer>, signal: Ab
   return { bytes: gzipped(tar), converted: true, close };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
+// oxlint-disable-next-line typescript/require-await
 async function* only(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }

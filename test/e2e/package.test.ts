@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, readFile, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { expect } from 'chai';
-import ts from 'typescript';
 import { allCommands, manPages, VERSION } from '../../lib/cli/index.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
+import { COMPILER, compileStrictly } from '../helpers/compile.js';
 import { imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { NODE_MAJORS, nodeDirectory } from '../helpers/nodes.js';
 import { writeOciLayout } from '../helpers/oci-layout.js';
@@ -123,16 +123,11 @@ describe('the package', () => {
     await mkdir(join(project, 'node_modules'), { recursive: true });
     await symlink(join(prefix, 'lib/node_modules/imgtool'), join(project, 'node_modules/imgtool'));
     await run('cp', [resolve('docs/examples', `${name}.ts`), join(project, `${name}.mts`)]);
-    const program = ts.createProgram([join(project, `${name}.mts`)], {
-      ...{ module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext },
-      ...{ target: ts.ScriptTarget.ES2023, lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'] },
-      ...{ typeRoots: [resolve('node_modules/@types')], types: ['node'], strict: true, skipLibCheck: false },
+    await compileStrictly(COMPILER, {
+      directory: project,
+      files: [join(project, `${name}.mts`)],
+      options: { module: 'NodeNext', moduleResolution: 'NodeNext' },
     });
-    const problems = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics];
-    const told = problems.map(
-      ({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
-    );
-    expect(told).to.deep.equal([]);
     return join(project, `${name}.mjs`);
   }
 });

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 
-/** Runs a program without a shell and resolves with what it printed on stdout. Throws with its stderr when it fails. */
+/** Runs a program without a shell and resolves with what it printed on stdout. Throws with its stderr, or its stdout if that is empty, when it fails. */
 export async function run(
   program: string,
   args: readonly string[],
@@ -17,8 +17,8 @@ export async function run(
     });
     return stdout;
   } catch (error) {
-    const { stderr, code } = error as { stderr?: string; code?: number | string };
-    throw new Error(`${program} ${args.join(' ')} failed (${code}): ${(stderr ?? '').trim().slice(-2000)}`, {
+    const { stdout, stderr, code } = error as { stdout?: string; stderr?: string; code?: number | string };
+    throw new Error(`${program} ${args.join(' ')} failed (${code}): ${(stderr || stdout || '').trim().slice(-2000)}`, {
       cause: error,
     });
   }

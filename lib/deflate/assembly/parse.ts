@@ -50,7 +50,7 @@ function bucket(four: u32): usize {
 
 function insert(at: usize): void {
   const entry = bucket(load<u32>(at));
-  store<u32>(entry, (load<u32>(entry) << 16) | ((<u32>at) & 0xffff));
+  store<u32>(entry, (load<u32>(entry) << 16) | (<u32>at & 0xffff));
 }
 
 function countLiteral(at: usize): void {
@@ -65,7 +65,7 @@ function extend(from: usize, at: usize): u32 {
   const distance = at - from;
   for (; next + 8 <= limit; next += 8) {
     const differing = load<u64>(next - distance) ^ load<u64>(next);
-    if (differing !== 0) return <u32>(next - at) + ((<u32>ctz(differing)) >> 3);
+    if (differing !== 0) return <u32>(next - at) + (<u32>ctz(differing) >> 3);
   }
   while (next < limit && load<u8>(next - distance) === load<u8>(next)) next++;
   return <u32>(next - at);
@@ -94,21 +94,21 @@ export function parse(): void {
     // They never precede the data, because 0 stands for INPUT_AT.
     let entry = bucket(<u32>here);
     let kept = load<u32>(entry);
-    store<u32>(entry, (kept << 16) | ((<u32>at) & 0xffff));
+    store<u32>(entry, (kept << 16) | (<u32>at & 0xffff));
     let near = (<u32>at - kept) & 0xffff;
     const far = (<u32>at - (kept >> 16)) & 0xffff;
     entry = bucket(<u32>next);
     kept = load<u32>(entry);
-    store<u32>(entry, (kept << 16) | ((<u32>(at + 1)) & 0xffff));
+    store<u32>(entry, (kept << 16) | (<u32>(at + 1) & 0xffff));
     const nextNear = (<u32>(at + 1) - kept) & 0xffff;
     // The number of equal bytes, up to eight. A distance of 0 is out of reach.
-    let nearLength = select<u32>((<u32>ctz(load<u64>(at - near) ^ here)) >> 3, 0, near - 1 < WINDOW);
-    let farLength = select<u32>((<u32>ctz(load<u64>(at - far) ^ here)) >> 3, 0, far - 1 < WINDOW);
-    const lengthNext = select<u32>((<u32>ctz(load<u64>(at + 1 - nextNear) ^ next)) >> 3, 0, nextNear - 1 < WINDOW);
+    let nearLength = select<u32>(<u32>ctz(load<u64>(at - near) ^ here) >> 3, 0, near - 1 < WINDOW);
+    let farLength = select<u32>(<u32>ctz(load<u64>(at - far) ^ here) >> 3, 0, far - 1 < WINDOW);
+    const lengthNext = select<u32>(<u32>ctz(load<u64>(at + 1 - nextNear) ^ next) >> 3, 0, nextNear - 1 < WINDOW);
     const lengthHere = max(nearLength, farLength);
     let length = max(lengthHere, lengthNext);
     if (length < MIN_LENGTH) {
-      const passed = min(at + 2 + ((<u32>(at - literals)) >> SKIP_SHIFT), searchable);
+      const passed = min(at + 2 + (<u32>(at - literals) >> SKIP_SHIFT), searchable);
       for (; at < passed; at++) countLiteral(at);
       continue;
     }
@@ -132,7 +132,7 @@ export function parse(): void {
       slot = 2 * bits + (distance >> bits);
       extra = distance & ((1 << bits) - 1);
     }
-    store<u64>(sequence, (<u64>(at - literals)) | ((<u64>(length | (slot << 9) | (extra << 14))) << 32));
+    store<u64>(sequence, <u64>(at - literals) | ((<u64>(length | (slot << 9) | (extra << 14))) << 32));
     sequence += 8;
     const lengthUses = LITERAL_USES + ((257 + <usize>load<u8>(LENGTH_SLOT + length)) << 2);
     store<u32>(lengthUses, load<u32>(lengthUses) + 1);
@@ -155,5 +155,5 @@ export function parse(): void {
   store<u32>(LITERAL_USES, 1, 256 << 2);
   position = at;
   blockSize = <u32>(at - blockStart);
-  sequences = (<u32>(sequence - SEQUENCES)) >> 3;
+  sequences = <u32>(sequence - SEQUENCES) >> 3;
 }

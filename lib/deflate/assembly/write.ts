@@ -220,7 +220,7 @@ function writeSequences(): void {
       const second = literalCode(load<u8>(from, 1));
       const third = literalCode(load<u8>(from, 2));
       let bits = first >> 16;
-      let value = (<u64>(first & 0xffff)) | ((<u64>(second & 0xffff)) << bits);
+      let value = <u64>(first & 0xffff) | ((<u64>(second & 0xffff)) << bits);
       bits += second >> 16;
       value |= (<u64>(third & 0xffff)) << bits;
       put(value, bits + (third >> 16));
@@ -236,7 +236,7 @@ function writeSequences(): void {
     const lengthCode = load<u32>(LENGTH_CODE + ((<usize>length) << 2));
     const distanceCode = load<u32>(DISTANCE_CODE + ((<usize>slot) << 2));
     let bits = lengthCode >> 24;
-    let value = (<u64>(lengthCode & 0xffffff)) | ((<u64>(distanceCode & 0xffff)) << bits);
+    let value = <u64>(lengthCode & 0xffffff) | ((<u64>(distanceCode & 0xffff)) << bits);
     bits += distanceCode >> 16;
     value |= (<u64>(match >> 14)) << bits;
     put(value, bits + distanceExtraBits(slot));

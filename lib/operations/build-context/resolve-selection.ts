@@ -230,7 +230,7 @@ function topOf(tree: FileTree): Pick<SelectedItem, 'tree' | 'path' | 'node'> {
   return { tree, path: '', node: tree.node('')! };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
+// oxlint-disable-next-line typescript/require-await
 async function* only(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }

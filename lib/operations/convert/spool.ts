@@ -88,7 +88,7 @@ export class Spool implements LayerSpool {
       size,
       compression: layerCompressionOf(head),
       path: `/proc/self/fd/${file.fd}`,
-      // eslint-disable-next-line @typescript-eslint/require-await
+      // oxlint-disable-next-line typescript/require-await
       open: async (options) => {
         options.signal.throwIfAborted();
         return readRange(file, options.offset, Infinity, options.signal);
@@ -139,7 +139,7 @@ export function readSmallBlob(
 export function blobOfBytes(descriptor: Descriptor, bytes: Buffer): ReopenableBlob {
   return {
     descriptor,
-    // eslint-disable-next-line @typescript-eslint/require-await
+    // oxlint-disable-next-line typescript/require-await
     open: async ({ signal, offset }) => {
       signal.throwIfAborted();
       return Readable.from([bytes.subarray(offset)], { objectMode: false });

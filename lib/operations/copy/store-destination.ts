@@ -159,11 +159,15 @@ export class StoreDestination implements ImageDestination {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, options);
     if (ingest === undefined) return;
     // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
-    await this.guard(() =>
-      keepingReserve(this.#deps, { signal: options.signal }, (signal) =>
-        fetchBlob(downloadOf(blob), ingest, { ...options, signal }),
-      ),
-    ).finally(() => ingest.release());
+    try {
+      await this.guard(() =>
+        keepingReserve(this.#deps, { signal: options.signal }, (signal) =>
+          fetchBlob(downloadOf(blob), ingest, { ...options, signal }),
+        ),
+      );
+    } finally {
+      await ingest.release();
+    }
   }
 
   putManifest(manifest: RawManifest): Promise<void> {

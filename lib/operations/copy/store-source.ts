@@ -80,7 +80,7 @@ export class StoreSource implements ImageSource {
     return [...new Set(places.filter((place) => place.host === host).map(({ repository }) => repository))];
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // oxlint-disable-next-line typescript/require-await
   async *tags(): AsyncGenerator<string> {
     yield* this.#record.names;
   }

@@ -109,7 +109,7 @@ async function bytesToKeep(part: LayerPart, image: Promise<V1RemoteImage>): Prom
   return part.offset;
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
+// oxlint-disable-next-line typescript/require-await
 async function* nothing(): AsyncGenerator<Buffer> {
   yield* [];
 }
