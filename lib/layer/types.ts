@@ -6,6 +6,8 @@ export interface LayerInput {
   /** The blob file, open for reading. The caller closes it after `apply` has settled. */
   readonly fd: number;
   readonly growing: GrowingFile;
+  /** Size of the blob; 0 when it is not known. Bytes. */
+  readonly size: number;
   /** Absolute path of the directory to unpack onto: a new snapshot of the parent layer. */
   readonly root: string;
   /** The tar is not a layer: whiteout names are ordinary names. */
@@ -35,8 +37,8 @@ export interface IndexInput extends Omit<LayerInput, 'root'> {
 }
 
 /**
- * A pair of worker threads (inflate and hash; tar and system calls) that unpacks one layer after another. Created at
- * the start of a pull, which starts the threads. The caller closes it.
+ * Unpacks one layer after another: small ones in the calling thread, others in a pair of worker threads (inflate and hash;
+ * tar and system calls), which the first of them starts. The caller closes it.
  */
 export interface LayerApplier {
   /**
@@ -48,7 +50,7 @@ export interface LayerApplier {
   close(): Promise<void>;
 }
 
-/** Indexes layers with the same two threads. */
+/** Indexes layers in the same way. */
 export interface LayerIndexer {
   /** Writes an index of the members of one layer. Throws as `LayerApplier.apply`; the files are then incomplete. */
   index(input: IndexInput): Promise<AppliedLayer>;

@@ -24,7 +24,7 @@ export interface OperationDeps {
   readonly snapshots: Snapshotter;
   /** May be loaded when it is first used; nothing is sent before. */
   readonly registry: RegistryClient;
-  /** Starts the unpacking threads, called only when there may be something to unpack; the operation closes what it started. */
+  /** Called only when there may be something to unpack; the operation closes what it gets. */
   readonly createApplier: () => LayerApplier | Promise<LayerApplier>;
   /** Finds what changed between a layer and a frozen snapshot (`changes` of the room snapshot). */
   readonly compareTrees: (input: ChangesInput) => Promise<Change[]>;

@@ -204,7 +204,12 @@ export class DirChain {
       if (fd < 0) throw syscallError('openat', shown);
     }
     const hash = new PathHash().from(parent.hash).child(bytes, start, stop);
-    if (made && (parent.setgid || parent.inheritsAcl)) this.#disinherit(fd, bytes.subarray(0, stop));
+    if (made) {
+      const shown = bytes.subarray(0, stop);
+      if (parent.setgid || parent.inheritsAcl) this.#disinherit(fd, shown);
+      // The umask may have taken some of it.
+      if (directChmod(fd, 0o755) < 0) throw syscallError('fchmod', shown);
+    }
     const link = this.#push(this.#link(fd, stop, hash), bytes);
     if (made) {
       link.touched = true;
@@ -213,12 +218,11 @@ export class DirChain {
     return link;
   }
 
-  /** Removes the inherited group, setgid bit and access rules of a new directory. */
+  /** Removes the inherited group and access rules of a new directory. */
   #disinherit(fd: number, path: Uint8Array): void {
     directRemoveXattr(fd, ACCESS_ACL_ADDRESS);
     directRemoveXattr(fd, DEFAULT_ACL_ADDRESS);
     if (directChown(fd, process.geteuid!(), process.getegid!()) < 0) throw syscallError('fchown', path);
-    if (directChmod(fd, 0o755) < 0) throw syscallError('fchmod', path);
   }
 
   /**

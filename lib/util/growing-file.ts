@@ -1,3 +1,5 @@
+import { onAbort } from './on-abort.js';
+
 /**
  * The readable length of a file that is still being written, shared between threads. The writer (main thread) calls
  * `advance`, `finish` or `fail`; readers in workers block in `waitBeyond`. Consists of one 24-byte SharedArrayBuffer.
@@ -7,6 +9,7 @@ export class GrowingFile {
   readonly shared: SharedArrayBuffer;
   readonly #signal: Int32Array;
   readonly #length: BigInt64Array;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(24)) {
     this.shared = shared;
@@ -44,6 +47,17 @@ export class GrowingFile {
     return Atomics.load(this.#signal, 1) === STATE.failed;
   }
 
+  /**
+   * Resolves when the file is complete or has failed, or `signal` is aborted; for readers in the writer's thread, with the
+   * writer's object.
+   */
+  async ended(signal: AbortSignal): Promise<void> {
+    const forgetAbort = onAbort(signal, () => this.#wake());
+    while (Atomics.load(this.#signal, 1) === STATE.growing && !signal.aborted)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    forgetAbort();
+  }
+
   /** Makes waiting readers call their `stopped` again. */
   wake(): void {
     this.#wake();
@@ -72,6 +86,7 @@ export class GrowingFile {
   #wake(): void {
     Atomics.add(this.#signal, 0, 1);
     Atomics.notify(this.#signal, 0);
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
 

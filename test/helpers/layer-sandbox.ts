@@ -62,7 +62,7 @@ export class LayerSandbox {
     try {
       const growing = GrowingFile.complete(blob.length);
       const signal = new AbortController().signal;
-      return await this.#applier.apply({ fd, growing, root: this.root, signal, ...options });
+      return await this.#applier.apply({ fd, growing, size: blob.length, root: this.root, signal, ...options });
     } finally {
       closeSync(fd);
       rmSync(file);
@@ -115,9 +115,15 @@ export interface SandboxInUse {
   readonly sandbox: LayerSandbox;
 }
 
+/** Both places where an applier unpacks a small layer. */
+export const APPLIERS = {
+  'in threads': () => createLayerApplier({ threadsOnly: true }),
+  'in the calling thread': () => createLayerApplier(),
+} as const;
+
 /** Options of `useLayerSandbox`. */
 export interface UseLayerSandboxOptions {
-  /** Default `createLayerApplier`. */
+  /** Default: an applier that uses threads for all layers. */
   readonly applier?: () => LayerApplier;
   /** Asked for a directory on the shared btrfs that sandboxes are made in. Default the system's temporary directory. */
   readonly parent?: () => string;
@@ -132,10 +138,10 @@ export function useLayerSandbox(options: UseLayerSandboxOptions = {}): SandboxIn
   let sandbox: LayerSandbox;
   let descriptors: number;
   before(async () => {
-    applier = (options.applier ?? createLayerApplier)();
-    // Threads and libraries are there after the first layer.
+    applier = (options.applier ?? APPLIERS['in threads'])();
+    // Threads and libraries are there after the first layer that needs them: one with a whiteout.
     const first = new LayerSandbox(applier);
-    await first.apply([{ path: 'x' }]);
+    await first.apply([{ path: '.wh.x' }, { path: 'y' }]);
     first.remove();
   });
   beforeEach(() => {

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { useLayerSandbox, type TestLayer } from '../helpers/layer-sandbox.js';
+import { APPLIERS, useLayerSandbox, type TestLayer } from '../helpers/layer-sandbox.js';
 import { rejection } from '../helpers/rejection.js';
 import { padded, paxRecord, tarHeader, type TarEntry } from '../helpers/tar-writer.js';
 
@@ -223,34 +223,35 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   ],
 };
 
-describe('hostile layers', () => {
-  const use = useLayerSandbox();
+for (const [where, applier] of Object.entries(APPLIERS))
+  describe(`hostile layers, unpacked ${where}`, () => {
+    const use = useLayerSandbox({ applier });
 
-  for (const [title, cases] of Object.entries(CASES))
-    describe(title, () => {
-      for (const { name, layers, want } of cases)
-        it(`${name}: ${typeof want === 'string' ? 'refused' : 'harmless'}`, async () => {
-          const { sandbox } = use;
-          const applied = sandbox.apply(...layers(sandbox.outside));
-          if (typeof want === 'string') {
-            const error = await rejection(applied);
-            expect(error.name, error.message).to.equal(want);
-            expect(error.message).to.not.include('\n');
-          } else {
-            await applied;
-            expect(sandbox.tree()).to.deep.equal(want.map((line) => line.replace('OUTSIDE', sandbox.outside)));
-          }
-        });
+    for (const [title, cases] of Object.entries(CASES))
+      describe(title, () => {
+        for (const { name, layers, want } of cases)
+          it(`${name}: ${typeof want === 'string' ? 'refused' : 'harmless'}`, async () => {
+            const { sandbox } = use;
+            const applied = sandbox.apply(...layers(sandbox.outside));
+            if (typeof want === 'string') {
+              const error = await rejection(applied);
+              expect(error.name, error.message).to.equal(want);
+              expect(error.message).to.not.include('\n');
+            } else {
+              await applied;
+              expect(sandbox.tree()).to.deep.equal(want.map((line) => line.replace('OUTSIDE', sandbox.outside)));
+            }
+          });
+      });
+
+    it('132 levels of 30 bytes, the path longer than the kernel takes with that of the root: unpacked, removed', async () => {
+      const deep = Array.from({ length: 132 }, (_, index) => String(index).padStart(30, 'd')).join('/');
+      const { sandbox } = use;
+      await sandbox.apply([dir(deep), file(`${deep}/x`), hardLink('x', `${deep}/x`)]);
+      expect(lstatSync(join(sandbox.root, 'x')).nlink).to.equal(2);
+      const error = await rejection(sandbox.apply([link('l', deep), file('l/y')]));
+      expect(error.name, error.stack ?? '').to.equal('LayerFormatError');
+      await sandbox.apply([file(`.wh.${deep.slice(0, 30)}`), file('.wh.l')]);
+      expect(sandbox.tree()).to.deep.equal(['x = x']);
     });
-
-  it('132 levels of 30 bytes, the path longer than the kernel takes with that of the root: unpacked, removed', async () => {
-    const deep = Array.from({ length: 132 }, (_, index) => String(index).padStart(30, 'd')).join('/');
-    const { sandbox } = use;
-    await sandbox.apply([dir(deep), file(`${deep}/x`), hardLink('x', `${deep}/x`)]);
-    expect(lstatSync(join(sandbox.root, 'x')).nlink).to.equal(2);
-    const error = await rejection(sandbox.apply([link('l', deep), file('l/y')]));
-    expect(error.name, error.stack ?? '').to.equal('LayerFormatError');
-    await sandbox.apply([file(`.wh.${deep.slice(0, 30)}`), file('.wh.l')]);
-    expect(sandbox.tree()).to.deep.equal(['x = x']);
   });
-});

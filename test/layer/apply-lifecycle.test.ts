@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { createLayerApplier, type AppliedLayer, type LayerApplierOptions } from '../../lib/layer/index.js';
+import {
+  createLayerApplier,
+  type AppliedLayer,
+  type LayerApplier,
+  type LayerApplierOptions,
+} from '../../lib/layer/index.js';
 import { digestOf } from '../../lib/spec/index.js';
 import { GrowingFile } from '../../lib/util/index.js';
 import { useLayerSandbox, type LayerSandbox } from '../helpers/layer-sandbox.js';
@@ -45,10 +50,13 @@ class Download {
   readonly #root: string;
 
   /** The unpacking; closes the file when it has settled. */
-  apply(applier: ReturnType<typeof createLayerApplier>, onProgress?: (bytes: number) => void): Promise<AppliedLayer> {
+  apply(
+    applier: ReturnType<typeof createLayerApplier>,
+    { onProgress, size = TAR.length }: { onProgress?: (bytes: number) => void; size?: number } = {},
+  ): Promise<AppliedLayer> {
     const { growing } = this;
     const { signal } = this.controller;
-    const input = { fd: this.#reader, growing, root: this.#root, signal, ...(onProgress && { onProgress }) };
+    const input = { fd: this.#reader, growing, size, root: this.#root, signal, ...(onProgress && { onProgress }) };
     return applier.apply(input).finally(() => {
       closeSync(this.#writer);
       closeSync(this.#reader);
@@ -67,7 +75,7 @@ for (const inflateEngine of [
   'node',
 ] as const satisfies readonly LayerApplierOptions['inflateEngine'][])
   describe(`a blob that is still growing, inflated by ${inflateEngine} (IMGTOOL_TEST_SEED=${random.seed})`, () => {
-    const use = useLayerSandbox({ applier: () => createLayerApplier({ inflateEngine }) });
+    const use = useLayerSandbox({ applier: () => createLayerApplier({ inflateEngine, threadsOnly: true }) });
 
     it('bytes one by one, then in pieces of any length, the writer slower than the reader', async () => {
       const download = new Download(use.sandbox);
@@ -204,7 +212,9 @@ describe('an applier', () => {
       const fd = openSync(file, 'r');
       const growing = GrowingFile.complete(tar.length);
       const signal = new AbortController().signal;
-      const { diffId } = await use.applier.apply({ fd, growing, root, signal }).finally(() => closeSync(fd));
+      const { diffId } = await use.applier
+        .apply({ fd, growing, size: tar.length, root, signal })
+        .finally(() => closeSync(fd));
       expect(diffId).to.equal(digestOf(tar));
     });
     await Promise.all(asked);
@@ -214,7 +224,7 @@ describe('an applier', () => {
   it('tells its progress, ascending, and at the end all of it', async () => {
     const download = new Download(use.sandbox);
     const told: number[] = [];
-    const applied = download.apply(use.applier, (bytes) => told.push(bytes));
+    const applied = download.apply(use.applier, { onProgress: (bytes) => told.push(bytes) });
     for (let at = 0; at < TAR.length; at += 1_500_000) {
       download.write(TAR.subarray(at, at + 1_500_000));
       await delay(60);
@@ -225,6 +235,73 @@ describe('an applier', () => {
     expect(told).to.deep.equal([...told].sort((a, b) => a - b));
     expect(told.at(-1)).to.equal(TAR.length);
   });
+});
+
+/** Source of a function: an applier whose threads have got a layer that fails, there being no such directory. */
+const THREADS_OF = `import { GrowingFile } from ${JSON.stringify(new URL('../../lib/util/index.js', import.meta.url).href)};
+  function threadsOf(createLayerApplier) {
+    const applier = createLayerApplier({ threadsOnly: true });
+    const { signal } = new AbortController();
+    applier.apply({ fd: 0, growing: GrowingFile.complete(0), size: 0, root: '/nowhere', signal }).catch(() => undefined);
+    return applier;
+  }`;
+
+describe('a small layer', () => {
+  const use = useLayerSandbox({ applier: () => createLayerApplier() });
+  const small = writeTar([{ path: 'f', content: 'small' }]);
+
+  it('is unpacked without threads, once all of it has arrived', async () => {
+    const before = threads();
+    const download = new Download(use.sandbox);
+    const applied = download.apply(use.applier, { size: small.length });
+    download.write(small.subarray(0, 600));
+    await delay(10);
+    expect(readdirSync(use.sandbox.root)).to.deep.equal([]);
+    download.write(small.subarray(600));
+    download.growing.finish();
+    expect((await applied).diffId).to.equal(digestOf(small));
+    expect(threads()).to.equal(before);
+  });
+
+  for (const [name, layer] of Object.entries({
+    'has a whiteout': writeTar([{ path: '.wh.f' }, { path: 'g' }]),
+    'is large when it is inflated': gzipSync(writeTar([{ path: 'g', content: Buffer.alloc(3 << 20) }])),
+  }))
+    it(`is unpacked by threads if it ${name}`, async () => {
+      const applier = createLayerApplier();
+      const before = threads();
+      const download = new Download(use.sandbox);
+      download.write(layer);
+      download.growing.finish();
+      await use.sandbox.apply([{ path: 'f' }]);
+      await download.apply(applier, { size: layer.length });
+      expect(readdirSync(use.sandbox.root)).to.include('g');
+      expect(threads()).to.be.greaterThan(before);
+      await applier.close();
+    });
+
+  it('that its writer gives up is a SourceFailedError, and the applier works on', async () => {
+    const download = new Download(use.sandbox);
+    const failed = rejection(download.apply(use.applier, { size: small.length }));
+    download.write(small.subarray(0, 600));
+    download.growing.fail();
+    expect((await failed).name).to.equal('SourceFailedError');
+    await use.sandbox.applyBlob(small);
+  });
+
+  for (const [name, end] of Object.entries({
+    'an abort': (download: Download) => Promise.resolve(download.controller.abort()),
+    close: (_: Download, applier: LayerApplier) => applier.close(),
+  }))
+    it(`is not waited for after ${name}`, async () => {
+      const applier = createLayerApplier();
+      const download = new Download(use.sandbox);
+      const failed = rejection(download.apply(applier, { size: small.length }));
+      await delay(10);
+      await end(download, applier);
+      expect((await failed).name).to.equal('AbortError');
+      await applier.close();
+    });
 });
 
 describe('the threads of an applier', () => {
@@ -258,20 +335,22 @@ describe('the threads of an applier', () => {
 
   it('may be ended at any moment while they start', async () => {
     const room = new URL('../../lib/layer/index.js', import.meta.url).href;
-    const program = `const { createLayerApplier } = await import(${JSON.stringify(room)});
+    const program = `${THREADS_OF}
+      const { createLayerApplier } = await import(${JSON.stringify(room)});
       for (let ms = 0; ms < 60; ms += 10) {
-        const applier = createLayerApplier();
+        const applier = threadsOf(createLayerApplier);
         await new Promise((resolve) => setTimeout(resolve, ms));
         await applier.close();
       }
-      createLayerApplier();
+      threadsOf(createLayerApplier);
       console.log('well');`;
     expect(await run(process.execPath, ['--input-type=module', '-e', program])).to.equal('well\n');
   });
 
   it('do not keep an idle process alive', async () => {
     const room = new URL('../../lib/layer/index.js', import.meta.url).href;
-    const program = `const { createLayerApplier } = await import(${JSON.stringify(room)}); createLayerApplier();`;
+    const program = `${THREADS_OF}
+      threadsOf((await import(${JSON.stringify(room)})).createLayerApplier);`;
     await Promise.race([
       run(process.execPath, ['--input-type=module', '-e', program]),
       delay(120_000, undefined, { ref: false }).then(() => expect.fail('it still runs')),

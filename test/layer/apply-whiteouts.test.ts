@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { useLayerSandbox } from '../helpers/layer-sandbox.js';
+import { APPLIERS, useLayerSandbox } from '../helpers/layer-sandbox.js';
 import { randomSource } from '../helpers/random-source.js';
 import type { TarEntry } from '../helpers/tar-writer.js';
 
@@ -224,34 +224,37 @@ const CASES: readonly Case[] = [
   },
 ];
 
-describe('whiteouts', () => {
-  const use = useLayerSandbox();
+for (const [where, applier] of Object.entries(APPLIERS))
+  describe(`whiteouts, unpacked ${where}`, () => {
+    const use = useLayerSandbox({ applier });
 
-  for (const { name, lower, upper, want } of CASES)
-    it(name, async () => {
-      await use.sandbox.apply(lower, upper);
-      expect(use.sandbox.tree()).to.deep.equal(want);
-    });
+    for (const { name, lower, upper, want } of CASES)
+      it(name, async () => {
+        await use.sandbox.apply(lower, upper);
+        expect(use.sandbox.tree()).to.deep.equal(want);
+      });
 
-  it('hide nothing of their own layer: random layers against a model', async () => {
-    const random = randomSource();
-    for (let round = 0; round < 15; round += 1) {
-      let model = new Map<string, string>();
-      const history: string[] = [];
-      const { sandbox } = use;
-      for (let layer = 0; layer < 4; layer += 1) {
-        const { entries, next } = randomLayer(model, random.below);
-        model = next;
-        history.push(entries.map(({ path, type }) => `${path}${type === 'dir' ? '/' : ''}`).join(' '));
-        await sandbox.apply(entries);
-        const want = [...model].map(([path, content]) => (content === '/' ? `${path}/` : `${path} = ${content}`));
-        expect(sandbox.tree().sort(), `seed ${random.seed}, layers:\n${history.join('\n')}`).to.deep.equal(want.sort());
+    it('hide nothing of their own layer: random layers against a model', async () => {
+      const random = randomSource();
+      for (let round = 0; round < 15; round += 1) {
+        let model = new Map<string, string>();
+        const history: string[] = [];
+        const { sandbox } = use;
+        for (let layer = 0; layer < 4; layer += 1) {
+          const { entries, next } = randomLayer(model, random.below);
+          model = next;
+          history.push(entries.map(({ path, type }) => `${path}${type === 'dir' ? '/' : ''}`).join(' '));
+          await sandbox.apply(entries);
+          const want = [...model].map(([path, content]) => (content === '/' ? `${path}/` : `${path} = ${content}`));
+          expect(sandbox.tree().sort(), `seed ${random.seed}, layers:\n${history.join('\n')}`).to.deep.equal(
+            want.sort(),
+          );
+        }
+        await sandbox.apply([opaque()]);
+        expect(sandbox.tree()).to.be.empty;
       }
-      await sandbox.apply([opaque()]);
-      expect(sandbox.tree()).to.be.empty;
-    }
+    });
   });
-});
 
 /**
  * A random layer and what it must make of `lower`, computed without regard to the order of whiteouts and entries. Trees

@@ -74,7 +74,8 @@ describe('LayeredTree', () => {
         const tar = writeTar(entries);
         const fd = file(`${i}.tar`);
         writeFileSync(fd, tar);
-        const input = { fd, growing: GrowingFile.complete(tar.length), signal: new AbortController().signal };
+        const growing = GrowingFile.complete(tar.length);
+        const input = { fd, growing, size: tar.length, signal: new AbortController().signal };
         const applied = await applier.apply({ ...input, root });
         const [index, data] = [file(`${i}.index`), file(`${i}.data`)];
         expect((await indexer.index({ ...input, index, data })).diffId).to.equal(applied.diffId);
@@ -126,6 +127,7 @@ describe('LayeredTree', () => {
       await indexer.index({
         fd,
         growing: GrowingFile.complete(tar.length),
+        size: tar.length,
         index,
         signal: new AbortController().signal,
       });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { LayerFormatError } from '../../lib/errors.js';
 import { extractWithGnuTar } from '../helpers/gnu-tar.js';
-import { useLayerSandbox } from '../helpers/layer-sandbox.js';
+import { APPLIERS, useLayerSandbox } from '../helpers/layer-sandbox.js';
 import { rejection } from '../helpers/rejection.js';
 import { padded, paxRecord, tarHeader } from '../helpers/tar-writer.js';
 import { listTree } from '../helpers/tree-listing.js';
@@ -133,65 +133,66 @@ const CASES: Readonly<Record<string, OddLayer>> = {
   },
 };
 
-describe('odd layers that peers take', () => {
-  const use = useLayerSandbox();
+for (const [where, applier] of Object.entries(APPLIERS))
+  describe(`odd layers that peers take, unpacked ${where}`, () => {
+    const use = useLayerSandbox({ applier });
 
-  for (const [name, { archive, want, judges }] of Object.entries(CASES))
-    it(`${name}, as ${judges.join(' and ')}`, async () => {
-      const { sandbox } = use;
-      await sandbox.applyBlob(archive);
-      expect(sandbox.tree()).to.deep.equal(want);
-      for (const judge of judges) {
-        const tree = join(sandbox.base, 'blobs', judge);
-        if (judge === 'umoci') unpackWithUmoci(archive, tree);
-        else {
-          mkdirSync(tree);
-          expect(extractWithGnuTar(archive, tree).status).to.equal(0);
+    for (const [name, { archive, want, judges }] of Object.entries(CASES))
+      it(`${name}, as ${judges.join(' and ')}`, async () => {
+        const { sandbox } = use;
+        await sandbox.applyBlob(archive);
+        expect(sandbox.tree()).to.deep.equal(want);
+        for (const judge of judges) {
+          const tree = join(sandbox.base, 'blobs', judge);
+          if (judge === 'umoci') unpackWithUmoci(archive, tree);
+          else {
+            mkdirSync(tree);
+            expect(extractWithGnuTar(archive, tree).status).to.equal(0);
+          }
+          const times = (root: string): Map<string, unknown> => {
+            const listing = listTree(root, { withoutRoot: true });
+            // Directories that no member names have the time of their making.
+            return new Map(
+              [...listing].map(([path, entry]) => [
+                path,
+                entry.type === 'dir' ? { ...entry, mtime: '', mode: '' } : entry,
+              ]),
+            );
+          };
+          expect(times(sandbox.root)).to.deep.equal(times(tree));
         }
-        const times = (root: string): Map<string, unknown> => {
-          const listing = listTree(root, { withoutRoot: true });
-          // Directories that no member names have the time of their making.
-          return new Map(
-            [...listing].map(([path, entry]) => [
-              path,
-              entry.type === 'dir' ? { ...entry, mtime: '', mode: '' } : entry,
-            ]),
-          );
-        };
-        expect(times(sandbox.root)).to.deep.equal(times(tree));
-      }
-    });
+      });
 
-  it('a layer of no byte has nothing in it, as umoci', async () => {
-    const { sandbox } = use;
-    const { diffId } = await sandbox.applyBlob(Buffer.alloc(0));
-    expect(sandbox.tree()).to.deep.equal([]);
-    expect(diffId).to.equal(`sha256:${createHash('sha256').digest('hex')}`);
-    unpackWithUmoci(Buffer.alloc(0), join(sandbox.base, 'blobs/umoci'));
-  });
-
-  it('access rules that name users without numbers are left out with a note', async () => {
-    const { sandbox } = use;
-    const acl = 'user::rw-\nuser:lisa:r--\ngroup::r--\nmask::r--\nother::r--\n';
-    const { notes } = await sandbox.applyBlob(
-      Buffer.concat([pax({ 'SCHILY.acl.access': acl }), member('f', 'abc'), END]),
-    );
-    expect(notes).to.deep.equal(['f: attribute system.posix_acl_access left out: it refers to users by name']);
-  });
-
-  for (const [name, archive] of Object.entries({
-    'the end inside the data of a member': member('f', 'abcdef').subarray(0, 515),
-    'a part of a header at the end': Buffer.concat([z, Buffer.alloc(100)]),
-    'a directory with data behind it': Buffer.concat([member('d/', 'hello', { flag: '5' }), z, END]),
-    'a size with a plus in the header itself': Buffer.concat([withSize(member('f', 'abc'), '+0000000003\0'), END]),
-    'a member of another tape': Buffer.concat([member('f', 'abc', { flag: 'M' }), END]),
-  }))
-    it(`${name}: refused, as umoci does`, async () => {
+    it('a layer of no byte has nothing in it, as umoci', async () => {
       const { sandbox } = use;
-      expect(await rejection(sandbox.applyBlob(archive))).to.be.instanceOf(LayerFormatError);
-      expect(() => unpackWithUmoci(archive, join(sandbox.base, 'blobs/umoci'))).to.throw();
+      const { diffId } = await sandbox.applyBlob(Buffer.alloc(0));
+      expect(sandbox.tree()).to.deep.equal([]);
+      expect(diffId).to.equal(`sha256:${createHash('sha256').digest('hex')}`);
+      unpackWithUmoci(Buffer.alloc(0), join(sandbox.base, 'blobs/umoci'));
     });
-});
+
+    it('access rules that name users without numbers are left out with a note', async () => {
+      const { sandbox } = use;
+      const acl = 'user::rw-\nuser:lisa:r--\ngroup::r--\nmask::r--\nother::r--\n';
+      const { notes } = await sandbox.applyBlob(
+        Buffer.concat([pax({ 'SCHILY.acl.access': acl }), member('f', 'abc'), END]),
+      );
+      expect(notes).to.deep.equal(['f: attribute system.posix_acl_access left out: it refers to users by name']);
+    });
+
+    for (const [name, archive] of Object.entries({
+      'the end inside the data of a member': member('f', 'abcdef').subarray(0, 515),
+      'a part of a header at the end': Buffer.concat([z, Buffer.alloc(100)]),
+      'a directory with data behind it': Buffer.concat([member('d/', 'hello', { flag: '5' }), z, END]),
+      'a size with a plus in the header itself': Buffer.concat([withSize(member('f', 'abc'), '+0000000003\0'), END]),
+      'a member of another tape': Buffer.concat([member('f', 'abc', { flag: 'M' }), END]),
+    }))
+      it(`${name}: refused, as umoci does`, async () => {
+        const { sandbox } = use;
+        expect(await rejection(sandbox.applyBlob(archive))).to.be.instanceOf(LayerFormatError);
+        expect(() => unpackWithUmoci(archive, join(sandbox.base, 'blobs/umoci'))).to.throw();
+      });
+  });
 
 function withSize(archive: Buffer, size: string): Buffer {
   archive.write(size, 124, 'latin1');

@@ -27,8 +27,9 @@ export async function openTar(
     const [index, data] = [spool.make(), spool.make()];
     const indexer = await deps.createIndexer();
     try {
-      const growing = GrowingFile.complete(file.size);
-      const { notes } = await indexer.index({ fd: file.fd, growing, index, data, plainNames: true, signal });
+      const { fd, size } = file;
+      const growing = GrowingFile.complete(size);
+      const { notes } = await indexer.index({ fd, growing, size, index, data, plainNames: true, signal });
       notes.forEach((note) => deps.onNote(note));
     } finally {
       await indexer.close();

@@ -64,7 +64,7 @@ export interface BuildContextDeps {
     root: string,
     options: { readonly onRefused: (attribute: string) => void; readonly signal: AbortSignal },
   ) => Promise<StageTree & { finish(): void; close(): void }>;
-  /** Starts the threads that index tars (`createLayerApplier` of the room layer); closed by who started them. */
+  /** `createLayerIndexer` of the room layer, to index tars; the caller closes it. */
   readonly createIndexer: () => Promise<LayerIndexer>;
   /** The tree of one tar by its index and its contents: open descriptors, which stay the caller's. */
   readonly openTarTree: (index: number, data: number) => Promise<FileTree>;

@@ -77,7 +77,8 @@ export class CacheMountArtifacts implements CacheMountKeeper {
       if (file === undefined) continue;
       const applier = await this.#deps.createApplier();
       try {
-        const job = { fd: file.fd, growing: GrowingFile.complete(file.size), root: directory, signal };
+        const { fd, size } = file;
+        const job = { fd, growing: GrowingFile.complete(size), size, root: directory, signal };
         const applied = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
           applier.apply(job),
         );

@@ -142,6 +142,7 @@ export class LayerIndexes {
       const read = await indexer.index({
         fd: file.fd,
         growing,
+        size: file.size,
         index,
         ...(data === undefined ? {} : { data }),
         signal,

@@ -130,10 +130,7 @@ export class RemoteCache {
     };
   }
 
-  /**
-   * What the executor need not do: steps whose layers are here to be unpacked, and stages that only such steps use. `createApplier`:
-   * starts the unpacking threads.
-   */
+  /** What the executor need not do: steps whose layers are here to be unpacked, and stages that only such steps use. */
   async imports(
     createApplier: () => LayerApplier | Promise<LayerApplier>,
   ): Promise<Pick<BuildRequest, 'importStep' | 'isSkipped'>> {
@@ -259,8 +256,8 @@ export class RemoteCache {
     const file = await fetchLayer(blob, { spool: this.#spool, progress: this.#deps.progress, signal });
     const applier = await createApplier();
     try {
-      const growing = GrowingFile.complete(file.size);
-      const applied = await applier.apply({ fd: file.fd, growing, root: directory, signal });
+      const { fd, size } = file;
+      const applied = await applier.apply({ fd, growing: GrowingFile.complete(size), size, root: directory, signal });
       if (applied.diffId !== diffId)
         throw diffIdError(blob.descriptor.digest, { expected: diffId, actual: applied.diffId });
     } finally {

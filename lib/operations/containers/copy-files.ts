@@ -134,6 +134,7 @@ async function unpack(
     const { notes } = await applier.apply({
       fd: file.fd,
       growing: GrowingFile.complete(size),
+      size,
       root: tree,
       plainNames: true,
       signal,

@@ -39,7 +39,7 @@ export interface StoreDestinationOptions extends Signal {
 /**
  * The local store, to bring images into: `fetch` takes them from any source, then `record` gives them names. As an
  * `ImageDestination` it takes one image, whole (`takeImage`) or blob by blob; `commit` records it. Holds the store's lock,
- * the unpacking threads and what is to be removed when an image does not come to be, until `close`.
+ * an applier of layers and what is to be removed when an image does not come to be, until `close`.
  */
 export class StoreDestination implements ImageDestination {
   readonly takesIndex = false;
@@ -81,14 +81,14 @@ export class StoreDestination implements ImageDestination {
     return `store:${this.#reference === undefined ? '' : formatReference(this.#reference)}`;
   }
 
-  /** Removes what dead processes left and starts the unpacking threads, which takes a while: call it before a registry is asked. */
+  /** Removes what dead processes left. */
   async begin(): Promise<void> {
     if (this.#applier !== undefined) return;
     await sweepStore(this.#deps);
     this.#applier = await this.#deps.createApplier();
   }
 
-  /** The unpacking threads; `begin` has started them. */
+  /** `begin` has made it. */
   get applier(): LayerApplier {
     if (this.#applier === undefined) throw new TypeError('begin was not called');
     return this.#applier;

@@ -130,6 +130,7 @@ export class RemoteRootfs {
         const applied = await applier.apply({
           fd,
           growing: GrowingFile.complete(blob.size),
+          size: blob.size,
           root,
           signal,
           onProgress: (transferred) => progress.event({ ...layer, state: 'active', transferred }),

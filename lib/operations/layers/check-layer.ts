@@ -27,7 +27,8 @@ export async function checkLayer(
       withWorkKey(deps, signal, async (frozen) => {
         const root = await deps.snapshots.prepare(key, layer.parent);
         const { fd } = await downloads.readable(blob.digest);
-        const applied = await applier.apply({ fd, growing: GrowingFile.complete(blob.size), root, signal });
+        const { size } = blob;
+        const applied = await applier.apply({ fd, growing: GrowingFile.complete(size), size, root, signal });
         if (applied.diffId !== layer.diffId) return `its blob ${blob.digest} unpacks to the diffID ${applied.diffId}`;
         const upper = await deps.snapshots.freezeWork(frozen, key);
         return compareFrozen(deps, layer.chainId, { frozen, upper, signal });

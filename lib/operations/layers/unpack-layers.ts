@@ -254,6 +254,7 @@ async function applyOnce(
   return applier.apply({
     fd,
     growing: growing.failed ? GrowingFile.complete(blob.size) : growing,
+    size: blob.size,
     root,
     signal,
     onProgress: (transferred) =>

@@ -22,7 +22,8 @@ export async function takeTar(
   const index = spool.make();
   let read: AppliedLayer;
   try {
-    read = await indexer.index({ fd: file.fd, growing: GrowingFile.complete(file.size), index, signal });
+    const { fd, size } = file;
+    read = await indexer.index({ fd, growing: GrowingFile.complete(size), size, index, signal });
   } catch (error) {
     if (!(error instanceof UnsupportedMediaTypeError)) throw error;
     throw new UnsupportedMediaTypeError(`${name} is no tar, or compressed in a way that layers do not use`, {
