@@ -126,7 +126,7 @@ function linkEntry(
   if (entry === undefined || entry.type === 'directory') {
     if (isArchive || entry !== undefined)
       throw new LayerFormatError(
-        `the tar has a hard link to ${displayPath(Buffer.from(target, 'latin1'))}, which is no file of it`,
+        `the tar has a hard link to ${displayPath(Buffer.from(target, 'latin1'))}, which is not a file in it`,
         {
           entry: displayPath(Buffer.from(target, 'latin1')),
         },
