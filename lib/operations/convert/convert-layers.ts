@@ -199,7 +199,7 @@ export class LayerConverter {
 /** The dependencies of `repackLayer`. */
 export type WriteLayerDeps = Pick<ConvertDeps, 'recompressLayer' | 'progress'>;
 
-/** Compresses a local layer in another form; without a form, only determines its diffID. Only one call at a time. */
+/** Compresses a local layer in another form; without a form, only determines its diffID. */
 export async function repackLayer(
   deps: WriteLayerDeps,
   work: {
