@@ -17,8 +17,8 @@ export interface IndexEntry {
   readonly hash?: string | undefined;
   /** Target of a symbolic or hard link. */
   readonly target?: string | undefined;
-  /** Equal for all names of one file; undefined: it has one name. */
-  readonly linkKey?: string | undefined;
+  /** Equal for all names of one file, and no path; undefined: it has one name. */
+  readonly first?: string | undefined;
   readonly device?: readonly [major: number, minor: number] | undefined;
   readonly xattrs?: readonly (readonly [name: string, base64: string])[] | undefined;
   /** For a sparse file: pairs of offset and length of its stored regions. */

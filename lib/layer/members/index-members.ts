@@ -81,7 +81,7 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
       const problemOfLink = path.assign(member.linkBytes, member.linkStart, member.linkEnd);
       if (problemOfLink !== undefined) throw pathError(problemOfLink, member.linkName(), 'a hard link');
       const target = path.toBuffer().toString('latin1');
-      place(top, given, linkEntry(top, target, { common, key: String(members), isArchive: options.plainNames }));
+      place(top, given, linkEntry(top, target, { common, key: `/${members}`, isArchive: options.plainNames }));
       continue;
     }
     const entry: Omit<IndexEntry, 'path'> = {
@@ -133,7 +133,7 @@ function linkEntry(
       );
     return { ...common, type: 'hard-link', size: 0, offset: 0, target };
   }
-  return (found!.entry = { ...entry, linkKey: entry.linkKey ?? key });
+  return (found!.entry = { ...entry, first: entry.first ?? key });
 }
 
 function find(top: Node, path: string): Node | undefined {

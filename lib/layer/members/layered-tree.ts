@@ -84,7 +84,7 @@ export class LayeredTree implements FileTree {
         entry: target,
       });
     }
-    return { ...found, entry: { ...found.entry, linkKey: found.entry.linkKey ?? found.entry.path } };
+    return { ...found, entry: { ...found.entry, first: found.entry.first ?? found.entry.path } };
   }
 
   /** True when a layer removes or replaces a path of the layers below. Its own entry for the path is not considered. */
@@ -114,13 +114,13 @@ function join(directory: string, name: string): string {
 }
 
 function nodeOf(entry: IndexEntry, layer: number): TreeNode {
-  const { type, mode, uid, gid, size, mtimeNs, target, linkKey, device, hash } = entry;
+  const { type, mode, uid, gid, size, mtimeNs, target, first, device, hash } = entry;
   const xattrs = (entry.xattrs ?? []).map(([name, base64]) => [name, Buffer.from(base64, 'base64')] as const);
   return {
     ...{ type: type as TreeNode['type'], mode, uid, gid, size, mtimeNs },
     xattrs: new Map([...xattrs].sort(([a], [b]) => (a < b ? -1 : 1))),
     ...(target === undefined ? {} : { target }),
-    ...(linkKey === undefined ? {} : { linkKey: `${layer}:${linkKey}` }),
+    ...(first === undefined ? {} : { linkKey: `${layer}:${first}` }),
     ...(device === undefined ? {} : { device: { major: device[0], minor: device[1] } }),
     ...(hash === undefined ? {} : { contentHash: hash }),
   };
