@@ -1,11 +1,12 @@
 import { closeSync, constants, readdirSync } from 'node:fs';
 import { LayerFormatError } from '../errors.js';
-import { fromByteString, readXattrs } from '../rootfs/index.js';
 import {
   AT_FDCWD,
   displayPath,
   fdPath,
+  getXattr,
   isErrno,
+  listXattrs,
   openAt,
   openAt2,
   readBytes,
@@ -68,10 +69,14 @@ export class PackTree {
     return readlinkAt(this.#directory(parent), name);
   }
 
-  /** See `readXattrs`. */
+  /** The attributes that belong to the file rather than to this host or its file system, sorted by name. */
   xattrs(parent: Buffer, name: Buffer): { readonly name: Buffer; readonly value: Buffer }[] {
-    const found = readXattrs(this.#directory(parent), name);
-    return [...found].map(([key, value]) => ({ name: fromByteString(key), value }));
+    const path = fdPath(this.#directory(parent), name.length === 0 ? '.' : name);
+    return listXattrs(path).flatMap((attribute) => {
+      if (!isPortable(attribute.toString('latin1'))) return [];
+      const value = getXattr(path, attribute);
+      return value === undefined ? [] : [{ name: attribute, value }];
+    });
   }
 
   /** Opens a regular file for reading and checks that it is still the one in `seen`. `path` is for errors. The caller closes it. */
@@ -131,4 +136,10 @@ function changedFileError(path: Buffer): LayerFormatError {
 function isWithin(path: Buffer, directory: Buffer): boolean {
   const { length } = directory;
   return path.subarray(0, length).equals(directory) && (path.length === length || path[length] === 0x2f);
+}
+
+function isPortable(name: string): boolean {
+  if (name === 'security.selinux' || name.startsWith('trusted.overlay.')) return false;
+  if (name.startsWith('system.')) return name.startsWith('system.posix_acl_');
+  return !name.startsWith('btrfs.');
 }

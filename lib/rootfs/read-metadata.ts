@@ -23,8 +23,8 @@ export function readMetadata(dir: number, name: SysPath): Metadata {
 }
 
 /**
- * The attributes of `name` in `dir` that belong to the file rather than to this host or its file system: without SELinux
- * labels, properties of btrfs and overlay, and system attributes other than ACLs. Throws SyscallError.
+ * The attributes of `name` in `dir`, without those that belong to this host rather than to the image: SELinux labels
+ * and btrfs properties.
  */
 export function readXattrs(dir: number, name: SysPath): Xattrs {
   const path = fdPath(dir, name.length === 0 ? '.' : name);
@@ -33,17 +33,11 @@ export function readXattrs(dir: number, name: SysPath): Xattrs {
   const found = new Map<ByteString, Buffer>();
   for (const attribute of names) {
     const key = toByteString(attribute);
-    if (!isPortable(key)) continue;
+    if (key.startsWith('btrfs.') || key === 'security.selinux') continue;
     const value = getXattr(path, attribute);
     if (value !== undefined) found.set(key, value);
   }
   return found;
-}
-
-function isPortable(name: string): boolean {
-  if (name === 'security.selinux' || name.startsWith('trusted.overlay.')) return false;
-  if (name.startsWith('system.')) return name.startsWith('system.posix_acl_');
-  return !name.startsWith('btrfs.');
 }
 
 const NONE: Xattrs = new Map();
