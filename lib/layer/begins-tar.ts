@@ -2,7 +2,7 @@ import { LayerFormatError, UnsupportedMediaTypeError } from '../errors.js';
 import { addressOf } from '../sys/index.js';
 import { GrowingFile } from '../util/index.js';
 import { BlobReader } from './compression/blob-reader.js';
-import { decoderFor } from './compression/decoder-for.js';
+import { decoderFor, decoderTurn } from './compression/decoder-for.js';
 import { loadInflateEngine } from './compression/inflate-engines.js';
 import { BLOCK_BYTES, isHeaderBlock } from './tar/header.js';
 
@@ -10,7 +10,11 @@ import { BLOCK_BYTES, isHeaderBlock } from './tar/header.js';
  * True when a file, plain or compressed with gzip or zstd, starts with a tar header. `fd` is open for reading; the file
  * has `size` bytes. Throws node's system errors.
  */
-export async function beginsTar(fd: number, size: number): Promise<boolean> {
+export function beginsTar(fd: number, size: number): Promise<boolean> {
+  return decoderTurn.run(() => readHeader(fd, size));
+}
+
+async function readHeader(fd: number, size: number): Promise<boolean> {
   const bytes = new Uint8Array(BLOCK_BYTES);
   const blob = new BlobReader(() => false);
   blob.open(fd, GrowingFile.complete(size));

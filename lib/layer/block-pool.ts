@@ -1,7 +1,7 @@
 /** The amount of tar that is compressed as one piece. Part of the format, because it affects the compressed bytes. */
 export const COMPRESS_BLOCK = 1 << 20;
 
-/** Blocks of pools that have ended, for the next ones: to make new ones takes longer than to pack a small layer. */
+/** Blocks of closed pools for the next ones: allocating new ones takes longer than packing a small layer. */
 const spare: ArrayBufferLike[] = [];
 const MAX_SPARE = 4;
 
@@ -33,7 +33,7 @@ export class BlockPool {
     this.#free.push(block.buffer);
   }
 
-  /** Leaves the blocks that came back to later pools; after this the pool is not used any more. */
+  /** Hands the returned blocks to later pools. The caller must not use the pool afterwards. */
   close(): void {
     if (this.#shared) spare.push(...this.#free.splice(0, MAX_SPARE - spare.length));
   }

@@ -80,7 +80,7 @@ function reservedNamesError(paths: readonly Buffer[]): LayerFormatError {
   const shown = paths.slice(0, 10).map((path) => displayPath(path));
   const more = paths.length > shown.length ? ` and ${paths.length - shown.length} more` : '';
   return new LayerFormatError(
-    `names that begin with ${WHITEOUT_PREFIX} have no form in a layer: ${shown.join(', ')}${more}`,
+    `names that begin with ${WHITEOUT_PREFIX} cannot be stored in a layer: ${shown.join(', ')}${more}`,
     {
       entry: shown[0],
       hint: 'rename or remove them and try again',

@@ -69,7 +69,7 @@ export class PackTree {
     return readlinkAt(this.#directory(parent), name);
   }
 
-  /** The attributes that belong to the file rather than to this host or its file system, sorted by name. */
+  /** The portable attributes, sorted by name. */
   xattrs(parent: Buffer, name: Buffer): { readonly name: Buffer; readonly value: Buffer }[] {
     const path = fdPath(this.#directory(parent), name.length === 0 ? '.' : name);
     return listXattrs(path).flatMap((attribute) => {
@@ -138,7 +138,8 @@ function isWithin(path: Buffer, directory: Buffer): boolean {
   return path.subarray(0, length).equals(directory) && (path.length === length || path[length] === 0x2f);
 }
 
-function isPortable(name: string): boolean {
+/** True for attributes that belong to the file rather than to this host or its file system. */
+export function isPortable(name: string): boolean {
   if (name === 'security.selinux' || name.startsWith('trusted.overlay.')) return false;
   if (name.startsWith('system.')) return name.startsWith('system.posix_acl_');
   return !name.startsWith('btrfs.');

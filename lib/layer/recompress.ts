@@ -8,7 +8,7 @@ import { GrowingFile } from '../util/index.js';
 import { BlockPool, COMPRESS_BLOCK } from './block-pool.js';
 import { compress } from './compress.js';
 import { BlobReader } from './compression/blob-reader.js';
-import { decoderFor } from './compression/decoder-for.js';
+import { decoderFor, decoderTurn } from './compression/decoder-for.js';
 import { loadInflateEngine } from './compression/inflate-engines.js';
 import type { InflateEngine } from './compression/inflate-engine.js';
 
@@ -37,10 +37,14 @@ let engine: InflateEngine | undefined;
 
 /**
  * Writes the same tar as another blob, in one pass with constant memory. The same tar gives the same bytes as
- * `packLayer`. One call at a time. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError, AbortError; `output`
- * is then destroyed.
+ * `packLayer`. Concurrent calls run one after another. Throws LayerFormatError (corrupt), UnsupportedMediaTypeError,
+ * AbortError; `output` is then destroyed.
  */
-export async function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
+export function recompressLayer(input: RecompressInput): Promise<RecompressedLayer> {
+  return decoderTurn.run(() => recompress(input));
+}
+
+async function recompress(input: RecompressInput): Promise<RecompressedLayer> {
   const { output, signal } = input;
   const pool = new BlockPool(input.compression);
   const tarHash = createHash('sha256');

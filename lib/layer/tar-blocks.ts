@@ -50,7 +50,7 @@ export class TarBlocks {
     if (this.#used > 0) yield this.#finishBlock();
   }
 
-  /** Gives its memory back; only when all blocks have been read and no more bytes come. */
+  /** Frees the memory for later tars. Call it after the last block has been read. */
   close(): void {
     this.pool.give(this.#block);
     this.pool.close();

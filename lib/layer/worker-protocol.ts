@@ -69,7 +69,9 @@ export interface Failure {
   readonly message: string;
   readonly hint: string | undefined;
   readonly entry: string | undefined;
-  readonly errno: string | undefined;
+  readonly code: string | undefined;
+  /** A name in SyscallError, a number in node's system errors. */
+  readonly errno: string | number | undefined;
   readonly syscall: string | undefined;
   readonly path: string | undefined;
   readonly mediaType: string | undefined;
@@ -87,14 +89,15 @@ export async function answerJob<Result>(job: () => Result | Promise<Result>): Pr
 }
 
 function toFailure(error: unknown): Failure {
-  const known = error as Partial<Failure> & { readonly code?: string };
+  const known = error as Partial<Failure>;
   const own = typeof known.code === 'string' && known.code.startsWith('ERR_IMGTOOL_');
   return {
     name: String(known.name),
     message: String(known.message ?? error),
     hint: known.hint,
     entry: known.entry,
-    errno: known.errno === undefined ? undefined : String(known.errno),
+    code: known.code,
+    errno: known.errno,
     syscall: known.syscall,
     path: known.path,
     mediaType: known.mediaType,
@@ -119,14 +122,19 @@ export function workerError(failure: Failure): Error {
     case 'SyscallError':
       return new SyscallError(message, {
         hint,
-        errno: failure.errno ?? '',
+        errno: String(failure.errno ?? ''),
         syscall: failure.syscall ?? '',
         path: failure.path,
       });
     default: {
-      const error = new Error(message);
-      if (failure.stack !== undefined) error.stack = failure.stack;
-      return error;
+      const { code, errno, syscall, path, stack } = failure;
+      return Object.assign(new Error(message), {
+        code,
+        errno,
+        syscall,
+        path,
+        ...(stack === undefined ? {} : { stack }),
+      });
     }
   }
 }

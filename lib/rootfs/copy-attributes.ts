@@ -68,6 +68,15 @@ export function setSpecialAttributes(dir: number, name: Uint8Array, from: Attrib
   setTimesAt(dir, name, from.stat.mtimeNs);
 }
 
+/** File systems answer ENOSPC to a value that is larger than their limit. Bytes. */
+const LARGE_VALUE_BYTES = 3800;
+
+/** True when `error` means that the kernel or the file system cannot store the attribute. */
+export function isRefusedXattr(error: unknown, value: Uint8Array): boolean {
+  if (isErrno(error, 'ENOSPC')) return value.length > LARGE_VALUE_BYTES;
+  return isErrno(error, 'ENOTSUP', 'EPERM', 'EINVAL', 'E2BIG', 'ERANGE');
+}
+
 function copyXattrs(path: Buffer, { xattrs }: AttributeSource, onRefused: OnRefused): void {
   for (const inherited of listXattrs(path)) {
     const key = toByteString(inherited);
@@ -78,7 +87,7 @@ function copyXattrs(path: Buffer, { xattrs }: AttributeSource, onRefused: OnRefu
     try {
       setXattr(path, fromByteString(key), value);
     } catch (error) {
-      if (!isErrno(error, 'ENOTSUP', 'EPERM', 'EINVAL')) throw error;
+      if (!isRefusedXattr(error, value)) throw error;
       onRefused(key);
     }
 }

@@ -6,7 +6,7 @@
 export * from './byte-path.js';
 export * from './change.js';
 export * from './compare-trees.js';
-export { setDirectoryAttributes, setFileAttributes } from './copy-attributes.js';
+export { isRefusedXattr, setDirectoryAttributes, setFileAttributes } from './copy-attributes.js';
 export { copyContent } from './copy-content.js';
 export * from './copy-path.js';
 export type { CopyPlace } from './copy-place.js';

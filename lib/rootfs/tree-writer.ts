@@ -172,7 +172,8 @@ export class TreeWriter implements WritableTree, FileTree {
     return place;
   }
 
-  async #fill(fd: number, { fd: from, offset, size, regions }: OpenContent): Promise<void> {
+  async #fill(fd: number, source: OpenContent): Promise<void> {
+    const { fd: from, offset, size, regions } = source;
     const { signal } = this.#options;
     // For small files, sharing extents costs more calls than it saves.
     if (size > BLOCK && offset === 0 && regions === undefined && Number(statAt(from, '').size) === size) {
@@ -187,7 +188,10 @@ export class TreeWriter implements WritableTree, FileTree {
       while (left > 0) {
         signal.throwIfAborted();
         const length = readSync(from, block, 0, Math.min(left, block.length), at);
-        if (length === 0) throw new RangeError('an unpacked file has become shorter');
+        if (length === 0) {
+          source.check?.();
+          throw new RangeError('an unpacked file has become shorter');
+        }
         for (let done = 0; done < length;) done += writeSync(fd, block, done, length - done, to + done);
         [at, to, left] = [at + length, to + length, left - length];
       }

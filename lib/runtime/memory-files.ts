@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { MemoryFile, VolumeMount } from './types.js';
@@ -31,7 +31,10 @@ export function writeMemoryFiles(id: string, files: readonly MemoryFile[]): Volu
 
 /** Removes the files that `writeMemoryFiles` wrote for a run, if any. */
 export function removeMemoryFiles(id: string): void {
-  rmSync(directoryOf(id), { recursive: true, force: true });
+  const directory = directoryOf(id);
+  // Another user can create a directory of this name, and replace its content with links while it is removed.
+  if (lstatSync(directory, { throwIfNoEntry: false })?.uid !== process.geteuid!()) return;
+  rmSync(directory, { recursive: true, force: true });
 }
 
 function directoryOf(id: string): string {

@@ -24,8 +24,8 @@ import { checkOwner, checkOwnerOf } from './check-owner.js';
 import { findPoolBacking, poolFileOf, poolMarkerOf } from './pool-file.js';
 import type { OpenStoreOptions, PoolBacking } from './types.js';
 
-/** Default virtual size of a pool (minimum). Bytes. */
-const DEFAULT_SIZE = 64 * 2 ** 30;
+/** The least and the greatest default size of a pool: ext4 has no larger files. Bytes. */
+const [LEAST_SIZE, GREATEST_SIZE] = [64 * 2 ** 30, 2 ** 44 - 4096];
 const LOCK_POLL_MS = 20;
 /** A longer wait for a lock is reported. Milliseconds. */
 const SILENT_MS = 1000;
@@ -116,7 +116,7 @@ export async function makePool(root: string, options: OpenStoreOptions): Promise
   try {
     const handle = await open(temporary, 'wx', 0o600);
     try {
-      await handle.truncate(options.size ?? Math.max(DEFAULT_SIZE, bavail * bsize));
+      await handle.truncate(options.size ?? defaultPoolSize(bavail * bsize));
       await format(root, temporary);
       await handle.sync();
     } finally {
@@ -129,6 +129,11 @@ export async function makePool(root: string, options: OpenStoreOptions): Promise
     if (error instanceof StoreError) throw error;
     throw new StoreError(`cannot create the pool ${file}: ${(error as Error).message}`, { path: file, cause: error });
   }
+}
+
+/** The virtual size of a pool on a disk with `free` bytes. Bytes. */
+export function defaultPoolSize(free: number): number {
+  return Math.min(GREATEST_SIZE, Math.max(LEAST_SIZE, free));
 }
 
 async function format(root: string, target: string): Promise<void> {

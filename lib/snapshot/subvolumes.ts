@@ -214,8 +214,8 @@ export async function removeTree(path: string, trash: string): Promise<void> {
 /** Deletes a container's subvolume and its directory. */
 export async function removeContainer(path: string, trash: string): Promise<void> {
   await removeTree(path, trash);
-  await rmdir(dirname(path)).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT')) throw error;
+  await translated(path, () => rmdir(dirname(path))).catch((error: unknown) => {
+    if (!isErrno((error as Error).cause, 'ENOENT')) throw error;
   });
 }
 

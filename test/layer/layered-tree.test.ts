@@ -2,6 +2,7 @@ import { openSync, closeSync, writeFileSync, mkdtempSync, mkdirSync, rmSync, ftr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { isDiskFull } from '../../lib/errors.js';
 import {
   createLayerApplier,
   createLayerIndexer,
@@ -11,6 +12,7 @@ import {
 } from '../../lib/layer/index.js';
 import { openDirectoryTree, type FileTree, type TreeNode } from '../../lib/rootfs/index.js';
 import { GrowingFile } from '../../lib/util/index.js';
+import { rejection } from '../helpers/rejection.js';
 import { smallImage } from '../helpers/small-image.js';
 import { writeTar, type TarEntry } from '../helpers/tar-writer.js';
 
@@ -34,7 +36,8 @@ async function listing(tree: FileTree): Promise<Map<string, string>> {
     };
     const attributes = [...xattrs].map(([name, value]) => [name, value.toString('hex')]);
     // The root is told of by no layer here.
-    if (path !== '') found.set(path, JSON.stringify({ ...traits, attributes, first: linkKey && groups.get(linkKey) }));
+    const first = linkKey === undefined ? path : groups.get(linkKey);
+    if (path !== '') found.set(path, JSON.stringify({ ...traits, attributes, ...(first === path ? {} : { first }) }));
     if (type !== 'directory') return;
     for (const name of tree.names(path)) {
       const child = path === '' ? name : `${path}/${name}`;
@@ -117,6 +120,34 @@ describe('LayeredTree', () => {
     }));
     await compare([[...names.map((path): TarEntry => ({ path, content: path })), ...many], [{ path: 'm/.wh.500' }]]);
   });
+
+  it('hard links to a file whose first name is replaced later in the same tar', async () => {
+    await compare([
+      [
+        { path: 'a', content: 'first' },
+        { path: 'b', type: 'hardlink', target: 'a' },
+        { path: 'a', content: 'second' },
+        { path: 'c', type: 'hardlink', target: 'a' },
+      ],
+    ]);
+  });
+
+  for (const threadsOnly of [true, false])
+    it(`a full disk is reported as such, ${threadsOnly ? 'by threads too' : 'in the calling thread'}`, async () => {
+      const indexer = createLayerIndexer({ threadsOnly });
+      const tar = writeTar([{ path: 'a', content: 'x' }]);
+      const [fd, full] = [file('tar'), openSync('/dev/full', 'w')];
+      opened.push(full);
+      writeFileSync(fd, tar);
+      const growing = GrowingFile.complete(tar.length);
+      const input = { fd, growing, size: tar.length, signal: new AbortController().signal };
+      try {
+        for (const files of [{ index: full }, { index: file('index'), data: full }])
+          expect(isDiskFull(await rejection(indexer.index({ ...input, ...files })))).to.equal(true);
+      } finally {
+        await indexer.close();
+      }
+    });
 
   it('an index that is cut is refused', async () => {
     const indexer = createLayerIndexer();

@@ -117,6 +117,18 @@ describe('snapshot/snapshotter', () => {
     await snapshots.removeContainer(wanted);
   });
 
+  it('says which directory of a container cannot be removed, and removes the others', async () => {
+    const [strange, unwanted] = [newKey(), newKey()].sort();
+    mkdirSync(join(root, 'containers', strange!, 'strange'), { recursive: true });
+    await snapshots.createContainer(unwanted!, undefined);
+    const asking = createSnapshotter({ root, isContainer: () => false });
+    expect((await asking.sweep()).join())
+      .to.contain(strange)
+      .and.contain('directory not empty');
+    expect(readdirSync(join(root, 'containers'))).to.deep.equal([strange]);
+    rmSync(join(root, 'containers', strange!), { recursive: true });
+  });
+
   it('never follows a link out of what it removes, not even one that cannot be removed (chattr +i)', async () => {
     const [left, outside] = [join(root, 'trash', newKey()), join(root, 'outside')];
     for (const path of [join(left, 'locked'), outside]) mkdirSync(path, { recursive: true });

@@ -21,6 +21,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NotFoundError, StoreError } from '../../lib/errors.js';
 import { createSnapshotter, detachPool, findStore, openStore } from '../../lib/snapshot/index.js';
+import { defaultPoolSize } from '../../lib/snapshot/pool.js';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { rejection } from '../helpers/rejection.js';
 
@@ -170,6 +171,11 @@ describe('snapshot/store-root', () => {
         holder.stdin.end('go\n');
       }
       await opened;
+    });
+
+    it('is no larger than a file of ext4 can be', () => {
+      expect(defaultPoolSize(20 * 2 ** 40)).to.equal(2 ** 44 - 4096);
+      expect([1, 2 ** 40].map(defaultPoolSize)).to.deep.equal([64 * 2 ** 30, 2 ** 40]);
     });
 
     it('is 64 GiB or the free space, sparse, when nobody says', async () => {

@@ -5,10 +5,14 @@ import { GzipDecoder } from './gzip-decoder.js';
 import { PlainDecoder } from './plain-decoder.js';
 import { ZstdDecoder } from './zstd-decoder.js';
 import type { InflateEngine } from './inflate-engine.js';
+import { Semaphore } from '../../util/index.js';
+
+/** To be held while a decoder is in use outside a worker, because all decoders of a thread share their engines. */
+export const decoderTurn = new Semaphore(1);
 
 /**
  * Detects the compression of the opened blob from its first bytes and returns a decoder for it. Each thread uses one
- * decoder at a time. Throws UnsupportedMediaTypeError and the errors of reading.
+ * decoder at a time (see `decoderTurn`). Throws UnsupportedMediaTypeError and the errors of reading.
  */
 export function decoderFor(
   blob: BlobReader,

@@ -3,8 +3,7 @@ import { LayerFormatError } from '../../errors.js';
 import { MAX_GZIP_HEADER_BYTES } from '../limits.js';
 import type { BlobReader } from './blob-reader.js';
 import type { Decoder, Slot } from './decoder.js';
-import type { InflateEngine } from './inflate-engine.js';
-import type { InflateStep } from './inflate-engine.js';
+import type { InflateEngine, InflateStep } from './inflate-engine.js';
 
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 } as const;
 const FIXED_BYTES = 10;

@@ -17,7 +17,7 @@ export interface IndexEntry {
   readonly hash?: string | undefined;
   /** Target of a symbolic or hard link. */
   readonly target?: string | undefined;
-  /** For a file with several names: the path of the first one. */
+  /** Equal for all names of one file, and no path; undefined: it has one name. */
   readonly first?: string | undefined;
   readonly device?: readonly [major: number, minor: number] | undefined;
   readonly xattrs?: readonly (readonly [name: string, base64: string])[] | undefined;

@@ -49,8 +49,10 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
   const top: Node = {};
   const path = new RelativePath(PATH_LIMITS);
   let offset = 0;
+  let members = 0;
   while (reader.next()) {
     if (options.stopped()) throw new StoppedError();
+    members += 1;
     const member = reader.entry;
     const problem = path.assign(member.nameBytes, member.nameStart, member.nameEnd);
     if (problem !== undefined) throw pathError(problem, member.name(), 'an entry');
@@ -78,7 +80,8 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
     if (type === TYPE.hardLink) {
       const problemOfLink = path.assign(member.linkBytes, member.linkStart, member.linkEnd);
       if (problemOfLink !== undefined) throw pathError(problemOfLink, member.linkName(), 'a hard link');
-      place(top, given, linkEntry(top, path.toBuffer().toString('latin1'), common, options.plainNames));
+      const target = path.toBuffer().toString('latin1');
+      place(top, given, linkEntry(top, target, { common, key: `/${members}`, isArchive: options.plainNames }));
       continue;
     }
     const entry: Omit<IndexEntry, 'path'> = {
@@ -104,28 +107,33 @@ export function indexMembers(windows: ByteWindows, options: IndexOptions): Index
   return writeIndex(top, options.index, offset);
 }
 
-/** An entry for a further name of a file. Marks the first entry as one of several names. */
+/** An entry for a further name of the file `target`, which gets the link key `key` unless it has one. */
 function linkEntry(
   top: Node,
   target: string,
-  common: Omit<IndexEntry, 'path' | 'type' | 'size' | 'offset'>,
-  isArchive: boolean,
+  {
+    common,
+    key,
+    isArchive,
+  }: {
+    readonly common: Omit<IndexEntry, 'path' | 'type' | 'size' | 'offset'>;
+    readonly key: string;
+    readonly isArchive: boolean;
+  },
 ): Omit<IndexEntry, 'path'> {
   const found = find(top, target);
   const { entry } = found ?? {};
   if (entry === undefined || entry.type === 'directory') {
     if (isArchive || entry !== undefined)
       throw new LayerFormatError(
-        `the tar has a hard link to ${displayPath(Buffer.from(target, 'latin1'))}, which is no file of it`,
+        `the tar has a hard link to ${displayPath(Buffer.from(target, 'latin1'))}, which is not a file in it`,
         {
           entry: displayPath(Buffer.from(target, 'latin1')),
         },
       );
     return { ...common, type: 'hard-link', size: 0, offset: 0, target };
   }
-  const first = entry.first ?? entry.path;
-  found!.entry = { ...entry, first };
-  return { ...entry, first };
+  return (found!.entry = { ...entry, first: entry.first ?? key });
 }
 
 function find(top: Node, path: string): Node | undefined {

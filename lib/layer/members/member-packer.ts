@@ -2,6 +2,7 @@ import { readSync } from 'node:fs';
 import { LayerFormatError } from '../../errors.js';
 import type { FileContent, OpenContent, TreeNode } from '../../rootfs/index.js';
 import { displayPath } from '../../sys/index.js';
+import { isPortable } from '../pack-tree.js';
 import { TarBlocks } from '../tar-blocks.js';
 import { encodeHeader, paddingOf, TAR_BLOCK, type TarEntry } from '../tar/writer.js';
 import { WHITEOUT_PREFIX } from '../whiteout.js';
@@ -94,7 +95,8 @@ export class MemberPacker {
       if (first !== undefined) return { ...base, type: '1', linkName: first };
       this.#links.set(linkKey, bytes);
     }
-    const xattrs = [...node.xattrs].map(([name, value]) => ({ name: Buffer.from(name, 'latin1'), value }));
+    const portable = [...node.xattrs].filter(([name]) => isPortable(name));
+    const xattrs = portable.map(([name, value]) => ({ name: Buffer.from(name, 'latin1'), value }));
     const full = { ...base, ...(xattrs.length === 0 ? {} : { xattrs }) };
     const { major = 0, minor = 0 } = node.device ?? {};
     switch (type) {

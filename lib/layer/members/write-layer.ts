@@ -6,13 +6,13 @@ import { compress } from '../compress.js';
 import type { PackedLayer, PackInput } from '../pack.js';
 import { MemberPacker, type PlannedMember } from './member-packer.js';
 
-/** Where and how a layer of members is written. */
+/** How to write a layer of members. */
 export type MembersOutput = Pick<PackInput, 'compression' | 'level' | 'sourceDateEpoch' | 'signal'> & {
-  /** Takes the blob; ended on success, destroyed with the error on failure. */
+  /** Receives the blob. Ended on success, destroyed with the error on failure. */
   readonly output: Writable;
 };
 
-/** Writes planned members as a layer. Throws LayerFormatError, what opening a file throws, AbortError. */
+/** Writes planned members as a layer. Throws LayerFormatError, AbortError and the errors of opening files. */
 export async function writeLayer(
   plan: AsyncGenerator<PlannedMember>,
   { output, ...options }: MembersOutput,
@@ -31,8 +31,8 @@ export async function writeLayer(
 }
 
 /**
- * Writes a whole tree as one layer, byte for byte as `packLayer` writes the same tree in a directory. Memory: the names of one
- * directory on each level, and of files with several names. Throws as `writeLayer`.
+ * Writes a whole tree as one layer. The bytes equal those of `packLayer` for the same tree in a directory. Memory grows with
+ * the depth and with the number of hard links. Throws as `writeLayer`.
  */
 export function packFileTree(tree: FileTree, output: MembersOutput): Promise<PackedLayer> {
   return writeLayer(planned(tree, '', output.signal), output);

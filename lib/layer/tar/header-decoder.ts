@@ -159,7 +159,7 @@ export class HeaderDecoder {
 /** Throws the LayerFormatError for an invalid member. */
 export function refuseMember(entry: TarMember, reason: string): never {
   const name = displayPath(entry.name());
-  throw new LayerFormatError(`the layer has a member with no meaning: ${reason}${name === '' ? '' : ` (${name})`}`, {
+  throw new LayerFormatError(`the layer has an invalid member: ${reason}${name === '' ? '' : ` (${name})`}`, {
     entry: name,
   });
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants } from 'node:fs';
-import { timesAddress, type DirHandle, type RelativePath } from '../../rootfs/index.js';
+import { isRefusedXattr, timesAddress, type DirHandle, type RelativePath } from '../../rootfs/index.js';
 import {
   addressOf,
   AT_FDCWD,
@@ -30,8 +30,6 @@ const ACCESS_ACL = Buffer.from('system.posix_acl_access\0');
 const DEFAULT_ACL = Buffer.from('system.posix_acl_default\0');
 const ACCESS_ACL_ADDRESS = addressOf(ACCESS_ACL);
 const DEFAULT_ACL_ADDRESS = addressOf(DEFAULT_ACL);
-/** btrfs answers ENOSPC to a value that does not fit into a node. Bytes. */
-const LARGE_VALUE_BYTES = 3800;
 
 /** A path that is converted to bytes only for messages and calls by name. */
 type EntryPath = Pick<RelativePath, 'toBuffer' | 'nameStart'>;
@@ -149,8 +147,7 @@ export class AttributeSetter {
     try {
       set();
     } catch (error) {
-      const refused = isErrno(error, 'ENOTSUP', 'EPERM', 'EINVAL', 'E2BIG', 'ERANGE');
-      if (!refused && !(isErrno(error, 'ENOSPC') && value.length > LARGE_VALUE_BYTES)) throw error;
+      if (!isRefusedXattr(error, value)) throw error;
       this.#note(
         `${displayPath(path.toBuffer())}: attribute ${displayPath(name)} left out (${(error as { errno: string }).errno})`,
       );

@@ -38,26 +38,26 @@ import { ABOUT } from './select-manifest.js';
 import { blobOfBytes, type LayerSpool, readSmallBlob } from './spool.js';
 import { sizedBlobs } from './walk-manifests.js';
 
-/** How an image is to be written; what is not given stays as it is. */
+/** The target form of an image. What is undefined stays unchanged. */
 export interface Conversion {
-  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. */
+  /** Docker's schema 1 (v2s1) has the same layers as v2s2 and no config. */
   readonly format?: ManifestFormat | 'v2s1' | undefined;
-  /** Layers that are compressed so already stay, unless a level is given. */
+  /** Without a level, layers that already have this compression stay unchanged. */
   readonly compression?: { readonly kind: 'gzip' | 'zstd'; readonly level?: number | undefined } | undefined;
 }
 
-/** What a converted image looks like. */
+/** A converted image as a source. */
 export interface ConvertedImage {
   readonly source: ImageSource;
   readonly raw: RawManifest;
-  /** In schema 1, where name and tag are part of the manifest. */
+  /** Creates the manifest for a repository and tag, which are part of it in schema 1. */
   readonly manifestFor?: (repository: string, tag: string) => RawManifest;
   close(): Promise<void>;
 }
 
-/** Layers that arrive at the same time. */
+/** The number of concurrently fetched layers. */
 const PARALLEL_LAYERS = 3;
-/** Manifests of an index: each is fetched and held in memory. */
+/** The most manifests of an index, because each is fetched and kept in memory. */
 const MAX_CONVERTED = 1000;
 const NO_INDEX_HINT = 'leave out --format and --compression, or --preserve-digests';
 
@@ -65,20 +65,21 @@ interface Job {
   readonly source: ImageSource;
   readonly top: RawManifest;
   readonly conversion: Conversion;
-  /** Throws UsageError before anything is fetched that would change a digest. */
+  /** Fail with UsageError, before fetching anything, if a digest would change. */
   readonly preserveDigests: boolean;
-  /** Whether every destination has a blob. Default: not. */
+  /** True when every destination has the blob. Default: never. */
   readonly isThere?: LayerJob['isThere'];
-  /** Fetches nothing from registries: layers that would have to be fetched to be converted keep their digests. */
+  /** Fetch nothing from registries. Layers that would have to be fetched for conversion keep their digests. */
   readonly dryRun?: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Converts an image, or an index with all its images, and makes a source of it. Layers that have the form asked for stay,
- * unless they are of the local store and no copy of their blobs is left; attestations and other artifacts stay too. Close it
- * when all is copied. Throws UsageError, UnsupportedMediaTypeError (zstd in v2s2), DigestMismatchError, NotFoundError (no
- * copy of a blob, and no files to pack), DiskSpaceError, what the source throws, AbortError.
+ * Converts an image, or an index with all its images, into a new source, to be closed after the copy. Layers that
+ * already have the requested form stay unchanged, except those of the local store without any remaining copy of their
+ * blob. Attestations and other artifacts stay unchanged. Throws UsageError, UnsupportedMediaTypeError (zstd in v2s2),
+ * DigestMismatchError, NotFoundError (neither a copy of a blob nor its files exist), DiskSpaceError, the errors of the
+ * source, AbortError.
  */
 export async function convertImage(deps: ConvertImageDeps, job: Job): Promise<ConvertedImage> {
   const spool = deps.createSpool();
@@ -111,7 +112,7 @@ class ImageConverter {
   async run(): Promise<ConvertedImage> {
     const { top, conversion } = this.#job;
     const { format, compression } = conversion;
-    // A combination that cannot be is refused before any work.
+    // Throws for an impossible combination before any work.
     if (compression !== undefined && this.#format !== undefined) layerMediaType(this.#format, compression.kind, '');
     if (format === 'v2s1') this.#mayChange(top, 'its manifest in schema 1');
     const raw = await this.#any(top);
@@ -130,7 +131,7 @@ class ImageConverter {
 
   async #image(raw: RawManifest, manifest: ImageManifest): Promise<RawManifest> {
     const { config, layers } = manifest;
-    // Not of encrypted images, attestations and other artifacts.
+    // Encrypted images, attestations and other artifacts are not converted.
     if (!isConfigType(config.mediaType) || !layers.every(({ mediaType }) => isLayerType(mediaType))) return raw;
     const now = formatOf(raw.descriptor.mediaType);
     const format = this.#format ?? now;
@@ -155,10 +156,10 @@ class ImageConverter {
     });
   }
 
-  /** What is to be done with a layer; undefined: nothing. */
+  /** The new form of a layer; undefined: unchanged. */
   async #formFor(layer: Descriptor, format: ManifestFormat): Promise<LayerForm | undefined> {
     const { compression } = this.#job.conversion;
-    // Its URLs have these bytes and no others.
+    // Its URLs provide only these bytes.
     if (isNonDistributable(layer)) return undefined;
     const now = compressionOfType(layer.mediaType);
     const wanted = compression?.kind ?? (allowsCompression(format, now) ? now : 'gzip');
@@ -178,7 +179,7 @@ class ImageConverter {
     },
   ): Promise<{ readonly descriptor: Descriptor; readonly diffId: DiffId | undefined }> {
     const { position, form, format, same, diffId } = how;
-    // Only a layer of another form needs a media type for it.
+    // The media type matters only for layers in a different form.
     if (form === undefined && same) return { descriptor: layer, diffId };
     const mediaType = layerMediaType(format, form?.compression ?? compressionOfType(layer.mediaType), layer.mediaType);
     if (form === undefined) return { descriptor: { ...layer, mediaType }, diffId };
@@ -189,7 +190,7 @@ class ImageConverter {
     return { descriptor, diffId: diffId === undefined ? undefined : made.diffId };
   }
 
-  /** The config of an image of which layers were packed again with other bytes. */
+  /** Replaces the diffIDs in a config, because layers were packed again with different bytes. */
   #changeConfig(
     { mediaType, digest }: Descriptor,
     { document, diffIds }: { readonly document: ImageConfig; readonly diffIds: readonly (DiffId | undefined)[] },
@@ -274,7 +275,7 @@ class ImageConverter {
     return this.#add({ schemaVersion: 2, mediaType, manifests: plain });
   }
 
-  /** Gives an image of schema 1 the config that it came without: for that, its layers are read. */
+  /** Converts an image of schema 1. Reads its layers, because their diffIDs are needed for a config. */
   async #fromSchema1(raw: RawManifest): Promise<RawManifest> {
     const { signal, source, conversion } = this.#job;
     this.#mayChange(raw, 'it');

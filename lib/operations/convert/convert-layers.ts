@@ -14,70 +14,70 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { type LayerSpool, readVerified, type SpooledBlob } from './spool.js';
 
-/** What reading images as other ones needs. */
+/** The dependencies of sources that have to convert what they read. */
 export interface ConvertDeps extends Pick<OperationDeps, 'recompressLayer'> {
   readonly progress: ProgressSink;
-  /** Where layers wait while they are converted. */
+  /** Directory for layers during conversion. */
   readonly temporaryDirectory: string;
-  /** What is known of layers from before, so that not each has to be read again; undefined: nothing. */
+  /** Results of earlier conversions, which save reading layers again; undefined: none. */
   readonly facts?: LayerFacts | undefined;
 }
 
-/** What converting images needs. */
+/** The dependencies of converting images. */
 export interface ConvertImageDeps extends Pick<ConvertDeps, 'recompressLayer' | 'progress' | 'facts'> {
-  /** Where layers wait; closed when the image is copied. */
+  /** Creates the storage for layers, which is closed after the copy. */
   readonly createSpool: () => LayerSpool;
 }
 
-/** What layers become, by what they are; kept from copy to copy, and from run to run. */
+/** Stores the results of conversions across copies and runs. */
 export interface LayerFacts {
   get(key: string): string | undefined;
   set(key: string, value: string): void;
 }
 
-/** A layer as it is to be. `level`: undefined keeps one that is compressed so already. */
+/** The target form of a layer. Without a level, a layer that already has this compression is kept. */
 export interface LayerForm {
   readonly compression: LayerCompression;
   readonly level: number | undefined;
 }
 
-/** A layer that was made; `spooled` undefined: it was only read, for its diffID. */
+/** A converted layer. `spooled` is undefined when the layer was only read for its diffID. */
 export interface ConvertedLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly diffId: DiffId;
   readonly spooled: Pick<SpooledBlob, 'open'> | undefined;
-  /** It was packed from files, so its diffID may be another one. */
+  /** The layer was packed from files, so its diffID may differ. */
   readonly isPacked?: boolean;
 }
 
-/** What layers are converted from and to. */
+/** The environment of conversions. */
 export interface LayerJob {
   readonly source: ImageSource;
   readonly spool: LayerSpool;
-  /** Whether every destination has a blob, so that a lost one need not be packed. */
+  /** True when every destination has the blob, so that a lost one need not be packed. */
   readonly isThere: (blob: Descriptor) => Promise<boolean>;
-  /** Fetches nothing for layers of the local store: what would have to be fetched keeps its digest. */
+  /** Fetch nothing for layers of the local store. Layers that would have to be fetched keep their digests. */
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
 }
 
-/** What an image tells of a layer. */
+/** What the image states about a layer. */
 interface KnownLayer {
-  /** 0 for the oldest. */
+  /** Its position; 0 is the oldest. */
   readonly position: number;
-  /** Undefined where the image does not declare it. */
+  /** Undefined when the image does not declare it. */
   readonly diffId?: DiffId | undefined;
 }
 
 /**
- * Converts layers of a source, each once; several may arrive meanwhile, one at a time is worked on, in constant memory. A
- * layer of the local store of whose blob no copy is left is packed again from its files.
+ * Converts each layer of a source once. Layers are fetched concurrently but converted one at a time, in constant
+ * memory. A layer of the local store without any remaining copy of its blob is packed again from its files.
  */
 export class LayerConverter {
   readonly #deps: Omit<ConvertImageDeps, 'createSpool'>;
   readonly #job: LayerJob;
-  /** Its engine works on one at a time. */
+  /** The conversion engine supports one layer at a time. */
   readonly #turn = new Semaphore(1);
   readonly #done = new Map<string, Promise<ConvertedLayer>>();
 
@@ -86,20 +86,20 @@ export class LayerConverter {
     this.#job = job;
   }
 
-  /** Whether the layer cannot stay as it is, whatever form is asked for: no copy of its blob is left. */
+  /** True when no copy of the layer's blob is left, so that it must be converted. */
   async isLost(layer: Descriptor): Promise<boolean> {
     const { source, isThere } = this.#job;
     return (await source.files?.where(layer)) === 'lost' && !(await isThere(layer));
   }
 
   /**
-   * Fetches a layer and compresses it as `form` says; undefined: only its diffID is wanted. Throws DigestMismatchError when
-   * it does not have the diffID it should have, LayerFormatError, NotFoundError, what the source throws, AbortError.
+   * Fetches a layer and converts it to `form`; undefined: only determines its diffID. Throws DigestMismatchError for an
+   * unexpected diffID, LayerFormatError, NotFoundError, the errors of the source, AbortError.
    */
   async convert(layer: Descriptor, form: LayerForm | undefined, known: KnownLayer): Promise<ConvertedLayer> {
     const { files } = this.#job.source;
     const key = `${layer.digest} ${form?.compression} ${form?.level}`;
-    // Files of the same blob may have been packed with other bytes elsewhere in the image.
+    // Layers with equal blobs may be packed from different files, depending on their position.
     const here = files === undefined ? key : `${key} ${known.position}`;
     const work =
       this.#done.get(here) ?? this.#recall(key, layer, form, known) ?? this.#convertNow(key, layer, form, known);
@@ -115,7 +115,7 @@ export class LayerConverter {
     throw new DigestMismatchError(`layer ${layer.digest} ${what}: its diffID is ${actual}`, { expected, actual, hint });
   }
 
-  /** What it was converted to before: that is done again only where somebody lacks it. */
+  /** The result of an earlier conversion, which is repeated only when the blob is needed. */
   #recall(
     key: string,
     layer: Descriptor,
@@ -126,7 +126,7 @@ export class LayerConverter {
     if (fact === undefined) return undefined;
     let again: Promise<ConvertedLayer> | undefined;
     const open: SpooledBlob['open'] = async (options) => {
-      // Should it come out as something else, whoever reads it finds out, and the next copy begins without this fact.
+      // If the result differs this time, its reader notices, and the next copy no longer uses this result.
       again ??= this.#convertNow(key, layer, form, known);
       return (await again).spooled!.open(options);
     };
@@ -196,10 +196,10 @@ export class LayerConverter {
   }
 }
 
-/** Dependencies of `repackLayer`. */
+/** The dependencies of `repackLayer`. */
 export type WriteLayerDeps = Pick<ConvertDeps, 'recompressLayer' | 'progress'>;
 
-/** Compresses what is here in another way; without a form only its diffID is found out. One call at a time. */
+/** Compresses a local layer in another form; without a form, only determines its diffID. */
 export async function repackLayer(
   deps: WriteLayerDeps,
   work: {
@@ -224,7 +224,7 @@ export async function repackLayer(
   return { digest: taken?.digest ?? digest, size: taken?.size ?? size, diffId: written.diffId, spooled: taken };
 }
 
-/** Writes a layer and takes what is written, telling how far it is. `digest`: of the layer it is made of. */
+/** Writes a layer into `take` and reports progress. `digest`: that of the original layer. */
 async function writeLayer<Written extends { readonly tarSize: number }, Taken>(
   { progress }: WriteLayerDeps,
   how: {

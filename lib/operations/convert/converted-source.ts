@@ -1,6 +1,6 @@
 import type { Descriptor, Digest, ImageSelector, ImageSource, RawManifest, ReopenableBlob } from '../../spec/index.js';
 
-/** A source in front of another one: some manifests and blobs are new, the others its own. */
+/** A source that adds new manifests and blobs to those of another source. */
 export class ConvertedSource implements ImageSource {
   readonly #origin: ImageSource;
   readonly #manifests = new Map<Digest, RawManifest>();
@@ -47,7 +47,7 @@ export class ConvertedSource implements ImageSource {
     return this.#origin.tags(options);
   }
 
-  /** What it stands before is its creator's. */
+  /** Does nothing: the original source belongs to its creator. */
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -13,19 +13,19 @@ import {
 } from '../../spec/index.js';
 import { choosePlatform, throughIndexes } from '../registry/index.js';
 
-/** What of an index is wanted: all of it, some platforms, or the image for one. */
+/** The selection from an index: everything, some platforms, or the image for one platform. */
 export type Selection =
   | { readonly kind: 'all' }
-  /** `lenient`: those that are offered will do. */
+  /** `lenient`: missing platforms are accepted if at least one exists. */
   | { readonly kind: 'platforms'; readonly platforms: readonly Platform[]; readonly lenient?: boolean }
   | { readonly kind: 'one'; readonly platform: Platform };
 
-/** Annotation: an attestation of BuildKit names the manifest it is about (buildkit, "attestation-storage.md"). */
+/** The annotation in which a BuildKit attestation names its manifest (buildkit, "attestation-storage.md"). */
 export const ABOUT = 'vnd.docker.reference.digest';
 
 /**
- * What is to be copied of `raw`: itself, a manifest of it, or an index rewritten to fewer platforms (`rewritten`).
- * Throws NotFoundError for a platform that is not offered, UsageError when `preserveDigests` forbids rewriting.
+ * Selects what to copy of `raw`: all of it, one of its manifests, or an index rewritten to fewer platforms
+ * (`rewritten`). Throws NotFoundError for a missing platform, UsageError when `preserveDigests` forbids rewriting.
  */
 export async function selectManifest(
   source: ImageSource,

@@ -17,31 +17,31 @@ import {
 } from '../../spec/index.js';
 import { readSourceBlob, SharedRead } from '../registry/index.js';
 
-/** A blob that was made. */
+/** A stored blob. */
 export interface SpooledBlob {
   readonly digest: Digest;
   readonly size: number;
-  /** Opens the file though it may have no name; until it is dropped. */
+  /** Opens the file, which may have no name, until it is dropped. */
   readonly path: string;
   readonly open: ReopenableBlob['open'];
-  /** Gives its room back before the spool is closed. */
+  /** Frees the space before the spool is closed. */
   drop(): Promise<void>;
 }
 
-/** Where layers wait while they are converted and copied. */
+/** Storage for layers during conversion and copy. */
 export interface LayerSpool {
-  /** Takes a stream in. Throws what the stream and the medium throw, AbortError. */
+  /** Stores a stream. Throws the errors of the stream and the storage, AbortError. */
   take(body: Readable, options: { readonly signal: AbortSignal }): Promise<SpooledBlob>;
   close(): Promise<void>;
 }
 
-/** Bytes that wait in a file. */
+/** A blob in a temporary file. */
 export interface Spooled extends SpooledBlob {
-  /** By the first bytes. */
+  /** Detected from the first bytes. */
   readonly compression: LayerCompression;
 }
 
-/** Files for what cannot be passed on before all of it is known. They have no names, so none outlives the process. */
+/** Temporary files without names, so that they disappear with the process. */
 export class Spool implements LayerSpool {
   readonly #directory: string;
   readonly #files = new Set<FileHandle>();
@@ -50,7 +50,7 @@ export class Spool implements LayerSpool {
     this.#directory = directory;
   }
 
-  /** Takes a stream in. Throws what the stream throws, DiskSpaceError, AbortError. */
+  /** Stores a stream. Throws the errors of the stream, DiskSpaceError, AbortError. */
   async take(body: Readable, { signal }: { readonly signal: AbortSignal }): Promise<Spooled> {
     const name = join(this.#directory, `imgtool-${randomBytes(12).toString('hex')}`);
     const file = await open(name, 'wx+', 0o600);
@@ -59,7 +59,7 @@ export class Spool implements LayerSpool {
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;
-    // No stream of the file: one that is destroyed closes it, whatever `autoClose` says.
+    // Not a write stream, because destroying one closes the file regardless of `autoClose`.
     const write = async (chunks: AsyncIterable<Buffer>): Promise<void> => {
       for await (const chunk of chunks) {
         if (head.length < COMPRESSION_HEAD_BYTES)
@@ -73,7 +73,7 @@ export class Spool implements LayerSpool {
       if (this.#files.delete(file)) await file.close();
     };
     try {
-      // A separate signal: node adds listeners to it, and many layers are written at once.
+      // Uses a derived signal, because node adds listeners to it for each of many concurrent layers.
       await pipeline(body, write, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await drop();
@@ -105,14 +105,16 @@ export class Spool implements LayerSpool {
   }
 }
 
-/** The compression of a layer by its first bytes. Throws LayerFormatError for one that layers do not have. */
+/** Detects the compression of a layer. Throws LayerFormatError for one that layers do not support. */
 function layerCompressionOf(head: Buffer): LayerCompression {
   const found = compressionOfBytes(head);
   if (found === undefined || found === 'gzip' || found === 'zstd') return found ?? 'none';
   throw new LayerFormatError(`a layer is compressed with ${found}, which images do not know`);
 }
 
-/** Streams a blob from its start, going on where a connection broke; ends only when its digest is right. */
+/**
+ * Streams a blob from its start and resumes broken connections. Ends without an error only when the digest is right.
+ */
 export async function readVerified(
   blob: ReopenableBlob,
   options: {
@@ -125,7 +127,10 @@ export async function readVerified(
   return reader!.blob.open({ signal: options.signal, offset: 0 });
 }
 
-/** A small blob of a source, verified; resumed where a connection broke. Throws SizeMismatchError, DigestMismatchError. */
+/**
+ * Reads a small blob into memory, resumes broken connections and verifies it. Throws SizeMismatchError,
+ * DigestMismatchError.
+ */
 export function readSmallBlob(
   source: Pick<ImageSource, 'blob'>,
   descriptor: Descriptor,
@@ -135,7 +140,7 @@ export function readSmallBlob(
   return readSourceBlob({ descriptor, open: ({ signal }) => readVerified(blob, { signal }) }, options);
 }
 
-/** A blob that is here as bytes. */
+/** A blob in memory. */
 export function blobOfBytes(descriptor: Descriptor, bytes: Buffer): ReopenableBlob {
   return {
     descriptor,

@@ -5,12 +5,12 @@ import { digestFrom, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { LayerSpool, SpooledBlob } from './spool.js';
 
-/** Stores converted layers in the local store, so that a later process can resume the upload of one. */
+/** Stores converted layers in the local store, so that later processes can resume their upload. */
 export class StoreSpool implements LayerSpool {
   readonly #content: OperationDeps['content'];
   readonly #made: Digest[];
 
-  /** Appends the digest of each blob to `made`; the caller removes the blobs at the end. */
+  /** Appends the digest of each blob to `made`. The caller removes the blobs at the end. */
   constructor({ content }: Pick<OperationDeps, 'content'>, made: Digest[]) {
     this.#content = content;
     this.#made = made;
@@ -32,7 +32,7 @@ export class StoreSpool implements LayerSpool {
   }
 }
 
-/** Stores nothing: dry runs need only digests and sizes. */
+/** Stores nothing, because plans need only digests and sizes. */
 export class HashSpool implements LayerSpool {
   async take(body: Readable): Promise<SpooledBlob> {
     const hash = createHash('sha256');

@@ -13,12 +13,12 @@ import {
 } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 
-/** A manifest to copy: what it needs at the destination before it can be put there. */
+/** A manifest to copy, with everything that must be at the destination before it. */
 export interface ManifestNode {
   readonly raw: RawManifest;
-  /** Blobs it names, each once; config last: it is small, and nothing waits for it. */
+  /** The blobs it names, without duplicates. The config is last, because it is small and not urgent. */
   readonly blobs: readonly Descriptor[];
-  /** Manifests it names. */
+  /** The manifests it names. */
   readonly children: readonly Descriptor[];
   readonly kind: 'index' | 'manifest';
 }
@@ -28,8 +28,9 @@ const MAX_MANIFESTS = 10_000;
 const PARALLEL = 6;
 
 /**
- * The manifests under `top`, those it names before itself. A subtree that `isThere` says every destination has is left
- * out. Throws InvalidManifestError when it is nested too deep or names too many, and what the source throws.
+ * Lists the manifests below `top` and `top` itself, each after those it names. Omits subtrees for which `isThere`
+ * returns true, because every destination has them. Throws InvalidManifestError when there are too many levels or
+ * manifests, and the errors of the source.
  */
 export async function walkManifests(
   source: ImageSource,
@@ -61,7 +62,7 @@ async function sizedNode(source: ImageSource, raw: RawManifest, signal: AbortSig
   return isSchema1Type(raw.descriptor.mediaType) ? { ...node, blobs: await sizedBlobs(source, raw, signal) } : node;
 }
 
-/** All blobs that a manifest of schema 1 names, each once; the source tells their sizes, and must be able to. */
+/** The blobs of a schema 1 manifest, without duplicates. The source must know their sizes. */
 export async function sizedBlobs(source: ImageSource, raw: RawManifest, signal: AbortSignal): Promise<Descriptor[]> {
   const { digest, mediaType } = raw.descriptor;
   const where = `manifest ${digest}`;
@@ -74,7 +75,10 @@ export async function sizedBlobs(source: ImageSource, raw: RawManifest, signal: 
   }));
 }
 
-/** Takes a manifest apart; of schema 1, all but its blobs. Throws InvalidManifestError, UnsupportedMediaTypeError. */
+/**
+ * Lists the contents of a manifest, except the blobs of schema 1. Throws InvalidManifestError,
+ * UnsupportedMediaTypeError.
+ */
 export function parseNode(raw: RawManifest): ManifestNode {
   const { digest, mediaType } = raw.descriptor;
   if (isSchema1Type(mediaType)) return { raw, blobs: [], children: [], kind: 'manifest' };

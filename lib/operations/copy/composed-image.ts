@@ -18,7 +18,7 @@ import {
 } from '../../spec/index.js';
 import type { ImageDocuments } from '../store/index.js';
 
-/** An index of images, one for each platform; an image that occurs twice is listed once. */
+/** Creates an index with one image per platform. Duplicate images are listed once. */
 export function indexOf(
   images: readonly { readonly manifest: Descriptor; readonly platform: Platform }[],
   { format }: { readonly format: ManifestFormat },
@@ -33,7 +33,7 @@ export function indexOf(
   return rawManifest({ schemaVersion: 2, mediaType, manifests: [...entries.values()] });
 }
 
-/** A repository that has a blob. */
+/** A repository that has the blob. */
 export interface BlobPlace {
   readonly place: RepositoryName;
   readonly digest: Digest;
@@ -46,7 +46,7 @@ export class ComposedImage implements ImageSource {
   readonly #blobs: ReadonlyMap<Digest, ReopenableBlob>;
   readonly #places: readonly BlobPlace[];
 
-  /** `blobs`: those of the layers. `places`: repositories to mount them from. */
+  /** `blobs`: the layers' blobs. `places`: repositories from which they can be mounted. */
   constructor(
     documents: ImageDocuments,
     { blobs, places }: { readonly blobs: ReadonlyMap<Digest, ReopenableBlob>; readonly places: readonly BlobPlace[] },

@@ -12,13 +12,12 @@ import {
 import { compareText } from '../../util/index.js';
 import { reopenable, SharedRead } from '../registry/index.js';
 
-/** What became of a blob at one destination; of a plan: what would. `skipped`: a non-distributable layer is left out. */
+/** The result for a blob at one destination, actual or planned. `skipped`: a non-distributable layer was left out. */
 export type CopiedState = 'present' | 'mounted' | 'uploaded' | 'skipped';
 
-/** What became of the blob at each destination; `Error`: it could not be brought there. */
+/** The result for a blob at each destination; `Error`: copying failed. */
 export type BlobOutcome = Map<ImageDestination, CopiedState | Error>;
 
-/** How to bring a blob to its destinations. */
 export interface CopyBlobOptions {
   readonly source: ImageSource;
   readonly destinations: readonly ImageDestination[];
@@ -30,8 +29,8 @@ export interface CopyBlobOptions {
 }
 
 /**
- * Brings a blob to several destinations with the least that does it: it is there, it is mounted, it is uploaded, all
- * uploads fed by one read. A destination that fails does not hold up the others. Throws AbortError.
+ * Copies a blob to several destinations in the cheapest way: use an existing blob, mount it, or upload it; one read
+ * feeds all uploads. A failing destination does not delay the others. Throws AbortError.
  */
 export async function copyBlob(blob: Descriptor, options: CopyBlobOptions): Promise<BlobOutcome> {
   const { destinations, progress, action = 'upload', signal } = options;
@@ -39,7 +38,7 @@ export async function copyBlob(blob: Descriptor, options: CopyBlobOptions): Prom
     progress.event({ v: 1, kind: 'blob', action, digest: blob.digest, state, total: blob.size, ...more });
   const unlocks: (() => void)[] = [];
   try {
-    // In one order everywhere: two processes with the same destinations never wait for each other.
+    // The fixed order prevents deadlocks between processes with the same destinations.
     const inOrder = [...destinations].sort((a, b) => compareText(a.name, b.name));
     for (const destination of inOrder) {
       const unlock = await destination.lockBlob?.(blob, { signal, onWait: () => event('waiting') });
@@ -65,7 +64,7 @@ class BlobCopy {
 
   async run(): Promise<BlobOutcome> {
     await this.#attemptAll(this.#options.destinations, (destination) => this.#find(destination));
-    // One upload a host: its other repositories take the blob over from there.
+    // Uploads once per host; its other repositories mount the blob from there.
     const leaders = new Map(this.#undecided().map((destination) => [hostOf(destination), destination]));
     await this.#upload([...leaders.values()]);
     await this.#attemptAll(this.#undecided(), (destination) => this.#mount(destination));
@@ -112,7 +111,10 @@ class BlobCopy {
     });
   }
 
-  /** Works on all destinations, and waits for all even if one is aborted. What `work` does not decide stays undecided. */
+  /**
+   * Runs `work` on all destinations and waits for all of them, even after an abort. Undefined leaves a destination
+   * undecided.
+   */
   async #attemptAll(
     destinations: readonly ImageDestination[],
     work: (destination: ImageDestination) => Promise<CopiedState | undefined>,
@@ -146,12 +148,12 @@ class BlobCopy {
   }
 }
 
-/** The blobs of a source, and its non-distributable layers from the URLs in their manifest where the source lacks them. */
+/** The blobs of a source. Non-distributable layers that it lacks are read from the URLs in their descriptor. */
 export function withForeignBlobs(
   source: ImageSource,
   foreignBlob: RegistryClient['foreignBlob'] | undefined,
 ): BlobReader {
-  // A registry looks there by itself.
+  // A registry source uses the URLs itself.
   if (foreignBlob === undefined || source.repository !== undefined) return source;
   return { blob: (descriptor, options) => fromEither(source.blob(descriptor, options), foreignBlob) };
 }
@@ -176,12 +178,12 @@ function fromEither(own: ReopenableBlob, foreignBlob: RegistryClient['foreignBlo
   };
 }
 
-/** What shares its blobs; a destination that is no registry stands for itself. */
+/** The unit that shares blobs: a registry host, or the destination itself if it is not a registry. */
 function hostOf(destination: ImageDestination): unknown {
   return destination.repository?.host ?? destination;
 }
 
-/** Says that a non-distributable layer is not uploaded, and where it is instead. */
+/** The note that a non-distributable layer is not uploaded, with the host that has it. */
 function foreignLayerNote({ digest, urls = [] }: Descriptor): string {
   const hosts = urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host);
   return `layer ${digest} is non-distributable (foreign) and not uploaded; it is at ${(hosts[0] ?? 'no URL').slice(0, 300)}`;

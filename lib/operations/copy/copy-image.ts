@@ -24,44 +24,44 @@ import { copyReferrers } from './copy-referrers.js';
 import { type CopiedTarget, type CopyDeps, type CopyTarget, copyTree, eachTarget, TargetCopy } from './copy-tree.js';
 import { type CopyEstimate, estimate } from './estimate.js';
 
-/** What to copy where. */
 export interface CopyRequest {
   readonly source: ImageSource;
   readonly selector: ImageSelector;
-  /** What `selector` names, where that was read already. */
+  /** The manifest or index that `selector` names, if it has been read already. */
   readonly top?: RawManifest | undefined;
   readonly targets: readonly CopyTarget[];
   readonly selection: Selection;
-  /** Fails rather than rewriting anything. */
+  /** Fail instead of rewriting anything. */
   readonly preserveDigests: boolean;
-  /** Default: everything stays as it is. */
+  /** Default: no conversion. */
   readonly conversion?: Conversion | undefined;
-  /** Copies what refers to the image too: signatures, SBOMs, attestations. */
+  /** Also copy what refers to the image: signatures, SBOMs, attestations. */
   readonly referrers: boolean;
   /** All targets are OCI layouts, whose readers expect OCI manifests. */
   readonly isLayout?: boolean;
-  /** Told the digest that targets will have, before anything is sent; what it throws ends the copy. */
+  /** Called with the resulting digest before anything is sent. An exception ends the copy. */
   readonly check?: (digest: Digest) => void;
-  /** An image of schema 1, which says in its manifest what it is called, gets the name that it is copied to. */
+  /** Rename an image of schema 1, whose manifest contains its name, to the name that it is copied to. */
   readonly rename?: boolean;
-  /** Says nothing of a rewritten index. */
+  /** Suppress the note about a rewritten index. */
   readonly quiet?: boolean;
   readonly signal: AbortSignal;
 }
 
-/** Result of a copy; `targets` in the order given. */
+/** The result of a copy; `targets` in the given order. */
 export interface CopiedImage {
   readonly digest: Digest;
-  /** What was copied. In schema 1 the targets have it in another form, each under its own name. */
+  /** The source's manifest or index. Targets have a different form of a schema 1 image, each with its own name. */
   readonly raw: RawManifest;
   readonly mediaType: string;
   readonly targets: readonly CopiedTarget[];
 }
 
 /**
- * Copies an image to all targets, reading it once: blobs, then manifests by digest, the index, the tags last. Manifests
- * keep their bytes. What a target has already stays; running again resumes. A failing target is told in the result and
- * does not hold up the others; throws what the source throws, AbortError, and the error when there is one target only.
+ * Copies an image to all targets with one read: first blobs, then manifests by digest, the index, and finally the tags.
+ * Manifests are copied byte for byte. Skips what a target already has, so running it again resumes. A failing target is
+ * reported in the result and does not delay the others. Throws the errors of the source, AbortError, and the target's
+ * error if there is only one.
  */
 export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<CopiedImage> {
   const prepared = await prepare(deps, request);
@@ -72,17 +72,17 @@ export async function copyImage(deps: CopyDeps, request: CopyRequest): Promise<C
   }
 }
 
-/** What copying an image would take. */
+/** The estimated effort of copying an image. */
 export interface ImageCopyPlan extends CopyEstimate, Pick<CopiedImage, 'raw'> {
   /** The manifest that the first target would get. */
   readonly top: RawManifest;
-  /** Whether each target has it already, and so all blobs. */
+  /** True for each target that already has the manifest, and therefore all blobs. */
   readonly there: readonly boolean[];
 }
 
 /**
- * What copying an image would take, to targets that share `known`; asks the targets and changes nothing there. `deps.convert`
- * has to keep nothing either. Throws as `copyImage`.
+ * Estimates the copy of an image to targets that share `known`. Queries the targets without changing them.
+ * `deps.convert` must not store anything either. Throws as `copyImage`.
  */
 export async function planImageCopy(
   deps: CopyDeps,
@@ -107,7 +107,7 @@ export async function planImageCopy(
   }
 }
 
-/** What is copied, ready to be read. */
+/** The selected and converted image. */
 interface PreparedCopy {
   readonly source: ImageSource;
   readonly raw: RawManifest;
@@ -116,7 +116,6 @@ interface PreparedCopy {
   close(): Promise<void>;
 }
 
-/** Selects and converts what is to be copied. */
 async function prepare(deps: CopyDeps, request: CopyRequest & { readonly dryRun?: boolean }): Promise<PreparedCopy> {
   const { source, selector, signal, preserveDigests, dryRun = false } = request;
   const found = request.top ?? (await source.manifest(selector, { signal }));
@@ -143,8 +142,8 @@ async function prepare(deps: CopyDeps, request: CopyRequest & { readonly dryRun?
 }
 
 /**
- * The conversion asked for; schema 1 becomes OCI for what cannot hold it, and Docker's manifests do in a layout, unless digests
- * have to stay. Throws UsageError.
+ * The requested conversion. Additionally, schema 1 becomes OCI for targets that cannot hold it, and Docker manifests
+ * become OCI in a layout, unless digests must be preserved. Throws UsageError.
  */
 function conversionFor({ progress }: CopyDeps, request: CopyRequest, raw: RawManifest): Conversion | undefined {
   const { conversion, targets, source } = request;
@@ -166,7 +165,8 @@ function conversionFor({ progress }: CopyDeps, request: CopyRequest, raw: RawMan
       progress.note("the layout gets Docker's manifest as it is, which skopeo before 1.10 and umoci cannot read");
   }
   if (format !== undefined || compression !== undefined) return conversion;
-  // Layers of which no copy is left have to be packed again; v1 takes only what it had before, by the same names.
+  // Layers without any remaining copy must be packed again. Not for v1, which accepts only layers that it had before,
+  // with the same IDs.
   if (source.files !== undefined && !targets.every(({ destination }) => destination.sendsAtCommit)) return {};
   return plain !== undefined && isSchema1Type(raw.descriptor.mediaType) ? { format: 'oci' } : undefined;
 }
@@ -182,7 +182,7 @@ async function copyPrepared(deps: CopyDeps, request: CopyRequest, prepared: Prep
   const copies = request.targets.map((target) => new TargetCopy(target));
   await copyTree(deps, { source, top: raw, copies, signal });
   if (request.referrers) {
-    // Nothing is converted then, but what would have converted it stands before the source.
+    // Reads the original source: nothing is converted in this case, but `source` may be the wrapper of a conversion.
     const left = copies.filter(({ error }) => error === undefined);
     await copyReferrers(deps, { source: request.source, top: raw, copies: left, signal });
   }
@@ -207,7 +207,7 @@ function manifestAt({ raw, manifestFor }: PreparedCopy, { repository }: ImageDes
   return repository === undefined ? raw : (manifestFor?.(repository.repository, tag) ?? raw);
 }
 
-/** Makes of an image of schema 1 what it is to be under another name; undefined for others, and where it is to keep its own. */
+/** Renames an image of schema 1 for a target. Undefined for other images, and if the name must not change. */
 function renamerFor(
   { progress }: CopyDeps,
   { rename }: CopyRequest,

@@ -14,7 +14,7 @@ import {
 import { parseNode } from '../convert/index.js';
 import { type CopyDeps, copyTree, eachTarget, type TargetCopy } from './copy-tree.js';
 
-/** Suffixes of the tags that cosign keeps signatures, attestations and SBOMs under (cosign, "SIGNATURE_SPEC.md"). */
+/** Suffixes of the tags under which cosign stores signatures, attestations and SBOMs (cosign, "SIGNATURE_SPEC.md"). */
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 const MAX_DEPTH = 3;
 
@@ -26,9 +26,9 @@ interface Job {
 }
 
 /**
- * Copies what refers to `top` and to the manifests it names: referrers, those of referrers, and what cosign keeps under
- * tags. Where the target's registry keeps no account of referrers, their tag is kept up. Sources that are no registries
- * have none. Throws what source and targets throw.
+ * Copies what refers to `top` and to its manifests: referrers, their referrers, and cosign's tags. Updates the
+ * referrers tag at registries without the referrers API. Only registry sources have referrers. Throws the errors of
+ * source and targets.
  */
 export async function copyReferrers(deps: CopyDeps, job: Job): Promise<void> {
   if (job.source.referrers === undefined) return;
@@ -58,7 +58,7 @@ async function copyReferrersOf(
   }
 }
 
-/** Copies a manifest with what it needs, if it is there. */
+/** Copies a manifest with everything it names, if it exists. */
 async function copyIfThere(
   deps: CopyDeps,
   { source, copies, signal }: Job,
@@ -68,7 +68,7 @@ async function copyIfThere(
   try {
     raw = await source.manifest(selector, { signal });
   } catch (error) {
-    // A referrer may be listed and gone, and most images have no signature.
+    // A listed referrer may have been deleted, and most images have no signature.
     if (error instanceof NotFoundError) return;
     throw error;
   }
@@ -79,13 +79,16 @@ async function copyIfThere(
   });
 }
 
-/** Adds to the tag that lists referrers where the registry itself does not (distribution-spec, "Referrers Tag Schema"). */
+/**
+ * Adds referrers to the referrers tag of a registry without the referrers API (distribution-spec, "Referrers Tag
+ * Schema").
+ */
 async function keepAccount(
   copy: TargetCopy,
   source: {
     readonly subject: Digest;
     readonly descriptors: readonly Descriptor[];
-    /** The source's own list: taken as it is where there is none yet. */
+    /** The source's own list; used unchanged if the target has none. */
     readonly list: RawManifest | undefined;
   },
   signal: AbortSignal,

@@ -5,47 +5,47 @@ import { KeyedMutex, mapLimited, Semaphore } from '../../util/index.js';
 import { type ConvertImageDeps, type ManifestNode, walkManifests } from '../convert/index.js';
 import { type CopiedState, copyBlob, withForeignBlobs } from './copy-blob.js';
 
-/** What copies that run side by side share: how many blobs move at the same time, and each of them once. */
+/** The limits that concurrent copies share: the number of concurrent blobs, and one copy at a time per blob. */
 export class CopyLimits {
   readonly blobs: Semaphore;
   readonly perBlob = new KeyedMutex();
 
-  /** `parallel`: blobs under way at the same time. */
+  /** `parallel`: the number of concurrent blobs. */
   constructor(parallel: number) {
     this.blobs = new Semaphore(parallel);
   }
 }
 
-/** One place to copy to. Without tags the manifest is put by its digest alone. */
+/** A destination with the tags to set. Without tags, the manifest is put by digest only. */
 export interface CopyTarget {
   readonly destination: ImageDestination;
   readonly tags: readonly string[];
 }
 
-/** A blob of the result; bytes. */
+/** A blob of the result. Size in bytes. */
 export interface CopiedBlob {
   readonly digest: Digest;
   readonly size: number;
   readonly state: CopiedState;
 }
 
-/** What became of one target. */
+/** The result for one target. */
 export interface CopiedTarget {
   readonly name: string;
   readonly tags: readonly string[];
   readonly blobs: readonly CopiedBlob[];
-  /** Manifests put, referrers included. */
+  /** Number of manifests put, including referrers. */
   readonly manifests: number;
   readonly error?: Error;
 }
 
-/** What copying needs besides source and targets. */
+/** The dependencies of copying, besides source and targets. */
 export interface CopyDeps {
   readonly progress: ProgressSink;
   readonly limits: CopyLimits;
-  /** For copies that convert; without, they fail. */
+  /** Required for conversions. */
   readonly convert?: ConvertImageDeps | undefined;
-  /** For layers that a source other than a registry lacks by design; without, their copy fails. */
+  /** Required for non-distributable layers that the source lacks. */
   readonly foreignBlob?: RegistryClient['foreignBlob'];
   /** The action of progress events. Default: `upload`. */
   readonly action?: 'upload' | 'save';
@@ -53,11 +53,11 @@ export interface CopyDeps {
 
 const PARALLEL_MANIFESTS = 6;
 
-/** One target while it is copied to. */
+/** The state of one target during a copy. */
 export class TargetCopy {
   readonly target: CopyTarget;
   readonly #blobs = new Map<Digest, CopiedBlob>();
-  /** Manifests that are there. */
+  /** Manifests that the target has. */
   readonly #there = new Set<Digest>();
   #manifests = 0;
   error: Error | undefined;
@@ -66,12 +66,12 @@ export class TargetCopy {
     this.target = target;
   }
 
-  /** Whether the manifest is known to be there. */
+  /** True when the target is known to have the manifest. */
   has({ digest }: Descriptor): boolean {
     return this.#there.has(digest);
   }
 
-  /** Asks whether the manifest is there. */
+  /** Queries the target for the manifest unless it is known to have it. */
   async find(manifest: Descriptor, signal: AbortSignal): Promise<boolean> {
     if (this.has(manifest)) return true;
     const there = await this.target.destination.hasManifest(manifest, { signal });
@@ -89,7 +89,7 @@ export class TargetCopy {
     this.#blobs.set(digest, { digest, size, state });
   }
 
-  /** All is put. */
+  /** Finishes the copy after everything has been put. */
   async commit(untagged: RawManifest | undefined, signal: AbortSignal): Promise<void> {
     const present = await this.target.destination.commit({ signal, untagged });
     for (const digest of present ?? []) {
@@ -106,7 +106,7 @@ export class TargetCopy {
   }
 }
 
-/** Copies blobs and manifests under `top`, but not `top` itself. */
+/** Copies the blobs and manifests below `top`, but not `top` itself. */
 export async function copyTree(
   deps: CopyDeps,
   job: {
@@ -131,7 +131,7 @@ export async function copyTree(
     const ready = nodes.filter((node) => node.kind === kind && node.raw !== top);
     await eachTarget(copies, signal, async (_target, copy) => {
       const missing = ready.filter(({ raw }) => !copy.has(raw.descriptor));
-      // Indexes may name one another: in order.
+      // An index may name other indexes, so the order matters.
       await mapLimited(missing, kind === 'index' ? 1 : PARALLEL_MANIFESTS, ({ raw }) =>
         copy.putManifest(raw, undefined, signal),
       );
@@ -139,7 +139,7 @@ export async function copyTree(
   }
 }
 
-/** Has a destination take the image by itself. */
+/** Lets the destination take the whole image. */
 async function takeImage(
   { foreignBlob }: CopyDeps,
   job: {
@@ -178,7 +178,7 @@ async function copyBlobs(
     }
   }
   const parallel = Math.min(...copies.map(({ target }) => target.destination.parallelBlobs), wanted.size);
-  // Whatever ends all of it first ends the others; all have let go before it is told.
+  // After the first failure, aborts the other blobs and waits for them before throwing.
   let first: unknown;
   await mapLimited([...wanted.values()], parallel, async ({ blob, copies: takers }) => {
     if (failure.signal.aborted) return;
@@ -205,7 +205,10 @@ async function copyBlobs(
   if (first !== undefined) throw first as Error;
 }
 
-/** Works on all targets that have not failed, side by side; one that fails is out. Throws AbortError, and the error when none is left. */
+/**
+ * Runs `work` concurrently on all targets that have not failed, and records failures. Throws AbortError, and the first
+ * target's error when all have failed.
+ */
 export async function eachTarget(
   copies: readonly TargetCopy[],
   signal: AbortSignal,

@@ -20,37 +20,36 @@ import { openRegistryDestination } from './registry-destination.js';
 import { V1Destination } from './v1-destination.js';
 import { V1Source } from './v1-source.js';
 
-/** Ends of a copy that are no registry. */
+/** The transports other than registries. */
 export type OtherTransport = Exclude<TransportName, { readonly transport: 'docker' | 'docker-v1' }>;
 
-/** What `copy` works with. */
 export interface CopyTransports extends Pick<ConvertDeps, 'recompressLayer' | 'temporaryDirectory'> {
   readonly registry: RegistryClient;
-  /** Registries to read from; default: `registry`, which has the same logins. */
+  /** The registry client for sources. Default: `registry`, with the same logins. */
   readonly sourceRegistry?: RegistryClient;
   readonly progress: ProgressSink;
-  /** Blobs under way at the same time. */
+  /** The number of concurrent blobs. */
   readonly parallel: number;
   /**
-   * Opens what is no registry, to read. `all`: of the store, the whole index that the image was chosen from, if it is there. Throws
-   * NotFoundError, UsageError.
+   * Opens a source that is not a registry. `all`: for the store, the index that the image was chosen from, if complete.
+   * Throws NotFoundError, UsageError.
    */
   readonly openSource: (
     name: OtherTransport,
     options: { readonly signal: AbortSignal; readonly all?: boolean },
   ) => Promise<ImageSource>;
-  /** Opens what is no registry, to write. Throws AlreadyExistsError, UsageError. */
+  /** Opens a destination that is not a registry. Throws AlreadyExistsError, UsageError. */
   readonly openDestination: (
     name: OtherTransport,
     options: { readonly signal: AbortSignal },
   ) => Promise<ImageDestination>;
 }
 
-/** What to copy, as the user names it. */
+/** What to copy, as written by the user. */
 export interface CopyOrder {
   readonly source: string;
   readonly destinations: readonly string[];
-  /** Further tags to set at each destination. */
+  /** Additional tags to set at each destination. */
   readonly tags: readonly string[];
   readonly selection: Selection;
   readonly preserveDigests: boolean;
@@ -59,7 +58,7 @@ export interface CopyOrder {
   readonly signal: AbortSignal;
 }
 
-/** One destination of the result. */
+/** The result for one destination. */
 export interface CopyOutcome {
   readonly name: string;
   readonly tags: readonly string[];
@@ -67,7 +66,7 @@ export interface CopyOutcome {
   readonly error?: string;
 }
 
-/** Result of a copy; `layers` (the config among them): of the first destination. Bytes are those sent. */
+/** The result of a copy. `layers`: the blobs of the first destination, including the config. `bytes`: bytes sent. */
 export interface CopyResult {
   readonly digest: Digest;
   readonly mediaType: string;
@@ -78,9 +77,9 @@ export interface CopyResult {
   readonly seconds: number;
 }
 
-/** What a copy would do; bytes to send, requests to all registries, both estimated. */
+/** The plan of a copy, with estimated bytes to send and requests to all registries. */
 export interface CopyPlan {
-  /** Of the manifest or index that would be copied. */
+  /** Digest of the manifest or index to copy. */
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: number;
@@ -88,7 +87,10 @@ export interface CopyPlan {
   readonly targets: readonly { readonly name: string; readonly state: 'present' | 'to-copy' }[];
 }
 
-/** Copies an image between any two transports, to several destinations in one read. Throws as `copyImage` and the transports do. */
+/**
+ * Copies an image between any two transports, to several destinations with one read. Throws as `copyImage`, and the
+ * errors of the transports.
+ */
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
   const started = performance.now();
   const before = traffic(deps);
@@ -115,7 +117,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
   }
 }
 
-/** Says what a copy to registries would send; changes nothing. Throws as `copy`. */
+/** Estimates a copy without changing anything. Throws as `copy`. */
 export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<CopyPlan> {
   const trip = await openTrip(deps, order);
   try {
@@ -132,9 +134,9 @@ export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<
 }
 
 /**
- * Copies a new image or index, complete and unchanged, to `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
- * `docker-archive:FILE[:REF]`. `known`: blobs that repositories have. Throws what destinations throw, PartialError when some of
- * several failed, AbortError.
+ * Copies a new image or index unchanged to `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
+ * `docker-archive:FILE[:REF]`. `known`: repositories that have some of its blobs. Throws the errors of the
+ * destinations, PartialError when only some of several failed, AbortError.
  */
 export async function deliverImage(
   deps: CopyTransports,
@@ -171,12 +173,12 @@ export async function deliverImage(
   }
 }
 
-/** An order with its ends opened. */
+/** A copy with opened source and destinations. */
 interface Trip {
   readonly deps: CopyDeps;
   readonly request: CopyRequest;
   readonly known: BlobPlaces;
-  /** Of the destinations. */
+  /** The names of the destinations. */
   readonly names: readonly string[];
   close(): Promise<void>;
 }
@@ -218,7 +220,7 @@ async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
   }
 }
 
-/** What one copy works with. */
+/** The dependencies of one copy. */
 function copyDepsOf(deps: CopyTransports): CopyDeps {
   return {
     progress: deps.progress,
@@ -261,7 +263,7 @@ async function openDestination(
     return new V1Destination(await openV1(deps.registry, name.reference, signal), deps.progress);
   }
   if (name.transport !== 'docker') return deps.openDestination(name, { signal });
-  // A mount is a read with the login of the destination: where the source has one of its own, that may not be let in.
+  // A mount reads with the destination's login, which may have no access to a source with its own login.
   const oneLogin = (deps.sourceRegistry ?? deps.registry) === deps.registry;
   const mountFrom = oneLogin ? source : undefined;
   return openRegistryDestination(deps.registry, name.reference, { signal, known, mountFrom });
@@ -272,7 +274,7 @@ function selectorOf(name: TransportName): { tag?: string | undefined; digest?: D
   return { tag: name.transport === 'store' ? name.name : name.tag };
 }
 
-/** The tags to set at one destination: its own first; a layout without one takes that of the source. */
+/** The tags to set at a destination, its own first. A layout without a tag gets the tag of the source. */
 export function tagsOf(name: TransportName, from: TransportName, more: readonly string[]): string[] {
   const own = selectorOf(name).tag;
   const inherits = own === undefined && !('reference' in name) && name.transport !== 'dir';
@@ -283,7 +285,7 @@ export function tagsOf(name: TransportName, from: TransportName, more: readonly 
   return [...new Set([...(first === undefined ? [] : [first]), ...more])];
 }
 
-/** A destination with a digest says what it expects to be copied there. */
+/** Checks the digests that destinations require. */
 function checkDigests(names: readonly TransportName[], digest: Digest): void {
   for (const name of names) {
     if (name.transport !== 'docker' || name.reference.digest === undefined || name.reference.digest === digest)

@@ -11,13 +11,16 @@ import type { BlobPlaces } from '../download/index.js';
 import type { CopiedState } from './copy-blob.js';
 
 const PARALLEL = 6;
-/** How uploads go: whole up to the first, in pieces of the second (registry/v2/uploads.ts). Bytes. */
+/**
+ * Up to WHOLE_BYTES, a blob is uploaded in one request, otherwise in pieces of CHUNK_BYTES (registry/v2/uploads.ts).
+ * Bytes.
+ */
 const WHOLE_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024 * 1024;
 
-/** What copying would take. */
+/** The estimated effort of copying. */
 export interface CopyEstimate {
-  /** Each blob once, with what would become of it at each destination. */
+  /** Each blob once, with its planned state at each destination. */
   readonly blobs: readonly { readonly blob: Descriptor; readonly states: readonly CopiedState[] }[];
   /** Bytes of blobs to upload. */
   readonly bytes: number;
@@ -25,8 +28,9 @@ export interface CopyEstimate {
 }
 
 /**
- * What copying `top`, which the destinations do not have, would take. Asks the destinations and changes nothing there.
- * `known`, which they share, learns what they would have: a blob that a later estimate shares counts once.
+ * Estimates the copy of `top`, which the destinations lack. Queries the destinations without changing them. Adds
+ * planned blobs to `known`, so that a later estimate with the same `known` does not count them again. Throws the errors
+ * of source and destinations.
  */
 export async function estimate(
   source: ImageSource,
@@ -44,7 +48,7 @@ export async function estimate(
     sum.requests += destinations.length;
     return there.every(Boolean);
   };
-  /** Undefined: another estimate has counted the blob. */
+  /** Undefined when another estimate has already counted the blob. */
   const stateAt = async (destination: ImageDestination, blob: Descriptor): Promise<CopiedState | undefined> => {
     const { repository } = destination;
     const isKnown = (): boolean => repository !== undefined && known.has(repository, blob);
@@ -53,7 +57,7 @@ export async function estimate(
     if (await destination.hasBlob(blob, { signal })) return 'present';
     if (isNonDistributable(blob) && destination.leavesForeign === true) return 'skipped';
     const isMounted = (await destination.canMountBlob?.(blob, source, { signal })) === true;
-    // Another one may have counted it meanwhile.
+    // Another estimate may have counted the blob during the queries.
     if (isKnown()) return undefined;
     if (repository !== undefined) known.add(repository, blob);
     return isMounted ? 'mounted' : 'uploaded';
@@ -63,7 +67,7 @@ export async function estimate(
   const blobs = new Map(nodes.flatMap((node) => node.blobs).map((blob) => [blob.digest, blob]));
   const states = await mapLimited([...blobs.values()], PARALLEL, async (blob) => {
     const found: CopiedState[] = [];
-    // One after the other: what one repository of a host would have, the next one mounts.
+    // Sequential, because a repository can mount what another one of its host would receive.
     for (const destination of destinations) {
       const state = await stateAt(destination, blob);
       if (state === 'mounted') sum.requests++;

@@ -23,23 +23,23 @@ import { copyImage } from './copy-image.js';
 import { CopyLimits } from './copy-tree.js';
 import { openRegistryDestination } from './registry-destination.js';
 
-/** An index to publish and what it is to hold. */
+/** An index to publish. */
 export interface IndexOrder {
-  /** With a tag and without a digest. */
+  /** Has a tag and no digest. */
   readonly target: Reference;
-  /** Images and indexes at registries; an entry replaces an earlier one for the same platform. */
+  /** Images and indexes at registries. A later entry replaces an earlier one for the same platform. */
   readonly sources: readonly Reference[];
-  /** Keeps the entries that the target has already; it must be an index. */
+  /** Keep the existing entries of the target, which must be an index. */
   readonly keepExisting: boolean;
-  /** Instead of the platform that the config of a single image names. */
+  /** Overrides the platform in the config of a single image. */
   readonly platform?: Platform | undefined;
   readonly annotations: Readonly<Record<string, string>>;
-  /** Default: OCI, unless every entry is of Docker's types. */
+  /** Default: OCI, unless all entries have Docker media types. */
   readonly format?: 'oci' | 'v2s2' | undefined;
   readonly signal: AbortSignal;
 }
 
-/** The index as published. */
+/** The published index. */
 export interface MadeIndex {
   readonly digest: Digest;
   readonly mediaType: string;
@@ -48,13 +48,13 @@ export interface MadeIndex {
 
 type MakeIndexDeps = Pick<OperationDeps, 'registry'> & {
   readonly progress: ProgressSink;
-  /** Blobs under way at the same time. */
+  /** The number of concurrent blobs. */
   readonly parallel: number;
 };
 
 /**
- * Publishes an index of images at registries under a tag. Images of other repositories are copied to the target's first,
- * by digest. Throws InvalidReferenceError, UsageError, NotFoundError, what registries throw.
+ * Publishes an index of images at registries under a tag. Images of other repositories are first copied to the target's
+ * repository by digest. Throws InvalidReferenceError, UsageError, NotFoundError, and the errors of the registries.
  */
 export async function makeIndex(deps: MakeIndexDeps, order: IndexOrder): Promise<MadeIndex> {
   const { target, sources, platform, signal } = order;
@@ -91,7 +91,7 @@ async function existingIndex(deps: MakeIndexDeps, target: Reference, signal: Abo
   });
 }
 
-/** The entries that a source contributes: those of an index, or the image with the platform its config names. */
+/** The entries of a source: those of an index, or the image with the platform in its config. */
 async function entriesOf(
   source: RegistrySource,
   reference: Reference,
@@ -114,7 +114,7 @@ async function entriesOf(
   return [{ mediaType, digest, size, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }];
 }
 
-/** An index may only name what its own repository has. */
+/** Copies the entries, because an index may only name manifests of its own repository. */
 async function bringOver(
   { registry, progress, parallel }: MakeIndexDeps,
   source: RegistrySource,
@@ -162,7 +162,7 @@ function buildIndex(
   });
 }
 
-/** Entries of one key replace each other; attestations, which all have the platform `unknown`, never do. */
+/** Entries with the same key replace each other. Attestations, which all have the platform `unknown`, are kept. */
 function keyOf({ digest, platform }: Descriptor): string {
   if (platform === undefined || platform.os === 'unknown') return digest;
   return [formatPlatform(platform), platform['os.version'] ?? ''].join(' ');

@@ -13,44 +13,43 @@ import type {
 import { BlobPlaces } from '../download/index.js';
 import type { UploadRecords } from './upload-records.js';
 
-/** Repositories a mount of one blob is tried from. */
+/** The most repositories to try to mount one blob from. */
 const MAX_MOUNT_SOURCES = 3;
-/** Repositories that the token for one destination lets blobs be mounted from. */
+/** The most repositories that the token of a destination permits mounts from. */
 const MAX_MOUNT_SCOPES = 10;
 
 interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** What a destination knows, and what it keeps. */
 export interface RegistryDestinationOptions {
-  /** The source, where its blobs may be mounted with the login of the destination. Default: they may not. */
+  /** The source, if its blobs may be mounted with the destination's login. Default: no mounts from it. */
   readonly mountFrom?: ImageSource | undefined;
-  /** What repositories are known to have; learns what this one has. */
+  /** Known blobs of repositories; extended with those of this repository. */
   readonly known?: BlobPlaces;
-  /** Lets later processes resume uploads, and one process at a time upload a blob. Default: neither. */
+  /** Makes uploads resumable by later processes and exclusive between processes. Default: neither. */
   readonly uploads?: UploadRecords | undefined;
-  /** Whether the repository may have a manifest; it is not asked for others. Default: always. */
+  /** False when the repository certainly lacks a manifest, which saves a request. Default: always true. */
   readonly mayHave?: (digest: Digest) => boolean;
 }
 
-/** A repository at a registry, to write to. */
+/** A repository at a registry as a destination. */
 export class RegistryDestination implements ImageDestination {
   readonly takesIndex = true;
   readonly takesSchema1 = true;
   readonly leavesForeign = true;
   readonly parallelBlobs = Infinity;
   readonly writer: RepositoryWriter;
-  /** The same repository, to ask what is there; no mirror of it. */
+  /** Reads the same repository without mirrors. */
   readonly reader: RepositoryReader;
   readonly #registry: RegistryClient;
   readonly #known: BlobPlaces;
   readonly #mountFrom: ReadonlySet<string>;
   readonly #uploads: UploadRecords | undefined;
   readonly #mayHave: (digest: Digest) => boolean;
-  /** Opened by mounts that came to nothing; for the uploads that follow. */
+  /** Upload sessions that failed mounts have opened, for the following uploads. */
   readonly #sessions = new Map<Digest, UploadSession>();
-  /** Left by earlier processes. */
+  /** Upload sessions of earlier processes. */
   readonly #earlier = new Map<Digest, UploadSession>();
 
   /** Use `openRegistryDestination`. */
@@ -165,7 +164,7 @@ export class RegistryDestination implements ImageDestination {
     return this.writer.putManifest(manifest, reference, options);
   }
 
-  /** Each manifest was published as it was put. */
+  /** Does nothing: putting a manifest publishes it. */
   commit(): Promise<void> {
     return Promise.resolve();
   }
@@ -174,7 +173,7 @@ export class RegistryDestination implements ImageDestination {
     return Promise.resolve();
   }
 
-  /** Those of the source first, then others that have got the blob. */
+  /** Repositories to mount a blob from: those of the source first. */
   #mountPlaces(blob: Descriptor, from: ImageSource): string[] {
     const recorded = (from.neighboursAt?.(this.writer.host, blob) ?? []).filter((name) => this.#mountFrom.has(name));
     const known = this.#known.others(this.writer, blob, MAX_MOUNT_SOURCES);
@@ -187,14 +186,14 @@ export class RegistryDestination implements ImageDestination {
     if (session !== undefined) await this.writer.cancelUpload(session, options);
   }
 
-  /** The blob is there: an upload that an earlier process left is of no use any more. */
+  /** Records that the repository has the blob, and forgets an upload session of an earlier process. */
   async #arrived(blob: Descriptor): Promise<void> {
     this.#known.add(this.writer, blob);
     if (this.#earlier.delete(blob.digest)) await this.#uploads?.note(blob, undefined);
   }
 }
 
-/** Opens a repository to copy to; sends nothing. */
+/** Opens a repository as a destination. Sends nothing. */
 export async function openRegistryDestination(
   registry: RegistryClient,
   place: RepositoryName,
@@ -213,7 +212,7 @@ function saysWrongDigest(error: unknown): boolean {
   return error instanceof RegistryError && error.diagnostics.some(({ code }) => code === 'DIGEST_INVALID');
 }
 
-/** A registry that refuses bytes may be right. Throws DigestMismatchError when the source has damaged ones. */
+/** Reads a blob that the registry has refused, because the source may be damaged. Throws DigestMismatchError. */
 async function checkIntact(blob: ReopenableBlob, signal: AbortSignal): Promise<void> {
   try {
     for await (const _chunk of await blob.open({ signal, offset: 0 }));

@@ -24,27 +24,25 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** What a store needs to take images. */
 export type StoreDestinationDeps = Pick<
   OperationDeps,
   'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'
 >;
 
-/** How a store takes images. */
 export interface StoreDestinationOptions extends Signal {
-  /** Bytes to leave free on the store's file system. */
+  /** Bytes to keep free on the store's file system. */
   readonly reserveBytes: number;
 }
 
 /**
- * The local store, to bring images into: `fetch` takes them from any source, then `record` gives them names. As an
- * `ImageDestination` it takes one image, whole (`takeImage`) or blob by blob; `commit` records it. Holds the store's lock,
- * an applier of layers and what is to be removed when an image does not come to be, until `close`.
+ * The local store as a destination: `fetch` takes images from any source, then `record` names them. As an
+ * `ImageDestination` it takes one image, whole (`takeImage`) or blob by blob, and `commit` records it. Until `close`,
+ * it holds the store's lock, an applier of layers and a list of what to remove after a failure.
  */
 export class StoreDestination implements ImageDestination {
   readonly takesIndex = false;
   readonly parallelBlobs = Infinity;
-  /** Blobs that are dropped at the end unless an image needs them by then. */
+  /** New blobs, removed at the end unless an image needs them. */
   readonly blobs = new NewBlobs();
   readonly #deps: StoreDestinationDeps;
   readonly #options: StoreDestinationOptions;
@@ -68,7 +66,7 @@ export class StoreDestination implements ImageDestination {
     this.#reference = reference;
   }
 
-  /** Locks the store. `reference`: the name that `commit` gives. Throws AbortError. */
+  /** Locks the store. `reference`: the name to be set by `commit`. Throws AbortError. */
   static async open(
     deps: StoreDestinationDeps,
     options: StoreDestinationOptions,
@@ -81,22 +79,22 @@ export class StoreDestination implements ImageDestination {
     return `store:${this.#reference === undefined ? '' : formatReference(this.#reference)}`;
   }
 
-  /** Removes what dead processes left. */
+  /** Removes leftovers of dead processes. */
   async begin(): Promise<void> {
     if (this.#applier !== undefined) return;
     await sweepStore(this.#deps);
     this.#applier = await this.#deps.createApplier();
   }
 
-  /** `begin` has made it. */
+  /** Requires `begin`. */
   get applier(): LayerApplier {
     if (this.#applier === undefined) throw new TypeError('begin was not called');
     return this.#applier;
   }
 
   /**
-   * Fetches an image, all but its record. `keepBlobs`: also the blobs of layers that are unpacked already, for a source that may
-   * vanish. Throws as `fetchImage`.
+   * Fetches everything of an image except its record. `keepBlobs`: also fetch the blobs of unpacked layers, for a
+   * source that may disappear. Throws as `fetchImage`.
    */
   async fetch(
     source: BlobReader,
@@ -112,7 +110,7 @@ export class StoreDestination implements ImageDestination {
     });
   }
 
-  /** Does `work`, and remembers when it failed for want of room: `close` then gives back what it took. Throws as `work`. */
+  /** Runs `work` and remembers a failure due to a full disk; `close` then removes what it added. Throws as `work`. */
   async guard<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -122,7 +120,7 @@ export class StoreDestination implements ImageDestination {
     }
   }
 
-  /** Records an image, last of all. Throws as `recordImage`. */
+  /** Records an image after everything else. Throws as `recordImage`. */
   async record(image: NewImage, naming: Omit<Parameters<typeof recordImage>[2], 'signal'> = {}): Promise<ImageRecord> {
     return recordImage(this.#deps, image, { ...naming, signal: this.#options.signal });
   }
@@ -140,7 +138,7 @@ export class StoreDestination implements ImageDestination {
     return (await this.#deps.content.stat(digest))?.size === size;
   }
 
-  /** Never skipped: an image that is in the store gets its name all the same. */
+  /** Always false, so that an image that is already in the store gets its name. */
   hasManifest(): Promise<boolean> {
     return Promise.resolve(false);
   }
@@ -158,7 +156,7 @@ export class StoreDestination implements ImageDestination {
   ): Promise<void> {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, options);
     if (ingest === undefined) return;
-    // Without a size: whether the image as a whole has room is judged when its layers are unpacked.
+    // Checks no size here: the space for the whole image is checked before its layers are unpacked.
     try {
       await this.guard(() =>
         keepingReserve(this.#deps, { signal: options.signal }, (signal) =>
@@ -175,13 +173,13 @@ export class StoreDestination implements ImageDestination {
     return Promise.resolve();
   }
 
-  /** Unpacks the image, unless it was taken whole, and records it. */
+  /** Unpacks the image unless it was taken whole, and records it. */
   async commit(): Promise<void> {
     if (this.#manifest === undefined) return;
     if (this.#fetched === undefined) await this.takeImage(blobsLeftOut(this.name), this.#manifest);
     const { image } = this.#fetched!;
     await this.guard(async () => {
-      // The source may be gone when power comes back.
+      // After a power cut, the source may be gone.
       await this.#deps.snapshots.sync();
       await this.record(image, { name: formatReference(this.#reference!) });
     });
@@ -203,7 +201,7 @@ export class StoreDestination implements ImageDestination {
   }
 }
 
-/** Opens the store for `work`, and closes it afterwards. Throws AbortError, and as `work`. */
+/** Opens the store for `work` and closes it afterwards. Throws AbortError, and as `work`. */
 export async function withStoreDestination<T>(
   deps: StoreDestinationDeps,
   options: StoreDestinationOptions,
@@ -217,7 +215,7 @@ export async function withStoreDestination<T>(
   }
 }
 
-/** Opens the local store to copy to. Throws InvalidReferenceError, UsageError (a digest is no name), AbortError. */
+/** Opens the local store as a destination. Throws InvalidReferenceError, UsageError (for a digest), AbortError. */
 export async function openStoreDestination(
   deps: StoreDestinationDeps,
   name: string,
@@ -237,7 +235,7 @@ export async function openStoreDestination(
   }
 }
 
-/** The source of an image that came blob by blob: a blob that is missing then was left out, or dropped as damaged. */
+/** The source for an image that arrived blob by blob: a missing blob was left out, or removed as damaged. */
 function blobsLeftOut(name: string): BlobReader {
   return { blob: (descriptor) => ({ descriptor, open: () => Promise.reject(blobMissingError(name, descriptor)) }) };
 }

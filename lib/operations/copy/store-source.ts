@@ -22,7 +22,7 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** One image of the local store, to copy from, with the manifest it has there. Use it with the store locked. */
+/** One image of the local store, with its manifest there, as a source. Requires the store's lock. */
 export class StoreSource implements ImageSource {
   readonly name: string;
   readonly files: StoredLayers;
@@ -31,7 +31,10 @@ export class StoreSource implements ImageSource {
   readonly #places: BlobPlaces;
   readonly #onClose: () => Promise<void>;
 
-  /** `images`: all records of the store, which tell where blobs are. Appends to `made` the digests of blobs that are fetched into the store. */
+  /**
+   * `images`: all image records, which name other places of blobs. Appends the digests of blobs fetched into the store
+   * to `made`.
+   */
   constructor(
     deps: StoredLayerDeps,
     record: ImageRecord,
@@ -50,7 +53,7 @@ export class StoreSource implements ImageSource {
     this.files = new StoredLayers(deps, record, { places: this.#places, made: options.made });
   }
 
-  /** `tag`: a name of the image, its ID or a prefix of that. */
+  /** `tag`: a name of the image, its ID or a prefix of the ID. */
   async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
     signal.throwIfAborted();
     const { manifest } = this.#record;
@@ -60,7 +63,7 @@ export class StoreSource implements ImageSource {
     return { bytes: await this.#deps.content.read(manifest.digest), descriptor: manifest };
   }
 
-  /** From the store, or a registry that is known to have it. */
+  /** Reads from the store, or from a registry that is known to have the blob. */
   blob(descriptor: Descriptor): ReopenableBlob {
     const { content } = this.#deps;
     const elsewhere = { descriptor, open: (how: Signal & { readonly offset: number }) => this.#fetch(descriptor, how) };
@@ -98,7 +101,7 @@ export class StoreSource implements ImageSource {
   }
 }
 
-/** Opens an index of the store to copy from, and locks the store. Throws NotFoundError when images of it are missing. */
+/** Locks the store and opens an index as a source. Throws NotFoundError when some of its images are missing. */
 export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
   return opened(deps, signal, async (parts) => {
     const source = await indexSource(deps, index, parts);
@@ -111,8 +114,8 @@ export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }:
 }
 
 /**
- * Opens an image of the store (name, ID or prefix of one) to copy from, and locks the store. `all`: the index that the image was
- * chosen from, if the store has all images of it. Throws NotFoundError, UsageError.
+ * Locks the store and opens an image (name, ID or ID prefix) as a source. `all`: the index that the image was chosen
+ * from, if the store has all its images. Throws NotFoundError, UsageError.
  */
 export function openStoreSource(
   deps: StoredLayerDeps,
@@ -126,7 +129,7 @@ export function openStoreSource(
   });
 }
 
-/** What sources of one opening share. */
+/** The state that the sources of one opening share. */
 interface OpenedStore {
   readonly images: readonly ImageRecord[];
   readonly made: Digest[];
@@ -152,7 +155,7 @@ async function opened(
   }
 }
 
-/** An index with the images that it was recorded with; undefined: some of them are not in the store. */
+/** An index with its recorded images; undefined when some are not in the store. */
 async function indexSource(
   deps: StoredLayerDeps,
   index: Digest,

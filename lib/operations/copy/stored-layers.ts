@@ -4,22 +4,22 @@ import type { OperationDeps } from '../deps.js';
 import { type BlobPlaces, fetchFromPlaces } from '../download/index.js';
 import { packFromFiles } from '../layers/index.js';
 
-/** What the layers of a stored image need; the registry only when a blob is not in the store any more. */
+/** The registry is used only for blobs that are no longer in the store. */
 export type StoredLayerDeps = Pick<
   OperationDeps,
   'content' | 'metadata' | 'snapshots' | 'registry' | 'compareTrees' | 'packLayer' | 'progress'
 >;
 
-/** The layers of an image of the local store, as files and as blobs. Use it with the store locked. */
+/** The layers of an image of the local store, as files and as blobs. Requires the store's lock. */
 export class StoredLayers implements LayerFiles {
   readonly #deps: StoredLayerDeps;
   readonly #record: ImageRecord;
   readonly #places: BlobPlaces;
-  /** Blobs that are in the store only for this. */
+  /** Digests of blobs that were fetched only for this purpose. */
   readonly #made: Digest[];
   readonly #lost = new Set<Digest>();
 
-  /** Appends to `made` the digests of blobs that are fetched into the store. */
+  /** Appends the digests of blobs fetched into the store to `made`. */
   constructor(
     deps: StoredLayerDeps,
     record: ImageRecord,
@@ -35,7 +35,10 @@ export class StoredLayers implements LayerFiles {
     return this.#record.diffIds;
   }
 
-  /** A blob is where it was known to be no more. False: it is no layer of this image, or that was known before. */
+  /**
+   * Records that a blob is no longer at its known places. Returns false when it is not a layer of this image, or was
+   * already recorded.
+   */
   lose(digest: string): boolean {
     const layer = this.#record.layers.find((blob) => blob.digest === digest);
     if (layer === undefined || this.#lost.has(layer.digest)) return false;

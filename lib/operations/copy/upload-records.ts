@@ -5,11 +5,11 @@ import type { Descriptor, Digest, RepositoryName } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { isUnwritable } from '../store/index.js';
 
-/** Uploads to one repository in the records of the local store, so that a later process resumes them. */
+/** Records uploads to one repository in the local store, so that later processes can resume them. */
 export class UploadRecords {
   readonly #deps: Pick<OperationDeps, 'metadata' | 'progress'>;
   readonly #target: RepositoryName;
-  /** When the uploads that earlier processes left were begun. */
+  /** Start times of the uploads of earlier processes. */
   readonly #begun = new Map<Digest, string>();
 
   constructor(deps: Pick<OperationDeps, 'metadata' | 'progress'>, { host, repository }: RepositoryName) {
@@ -17,7 +17,10 @@ export class UploadRecords {
     this.#target = { host, repository };
   }
 
-  /** Waits until no other process uploads the blob to the repository. Resolves with what ends that. Throws AbortError. */
+  /**
+   * Waits until no other process uploads the blob to the repository. Resolves with a function that releases the lock.
+   * Throws AbortError.
+   */
   async lock(
     blob: Descriptor,
     { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: () => void },
@@ -27,14 +30,14 @@ export class UploadRecords {
     return () => lock.release();
   }
 
-  /** The session that an earlier process left. */
+  /** The upload session of an earlier process, if any. */
   async find(blob: Descriptor): Promise<UploadSession | undefined> {
     const record = await this.#deps.metadata.uploads.get(this.#keyOf(blob));
     if (record !== undefined) this.#begun.set(blob.digest, record.begun);
     return record;
   }
 
-  /** Notes how far an upload is; undefined: it is over. A store that cannot be written to is no reason to fail. */
+  /** Records the progress of an upload; undefined: it has ended. Only notes when the store is not writable. */
   async note(blob: Descriptor, session: UploadSession | undefined): Promise<void> {
     const { metadata, progress } = this.#deps;
     const { digest } = blob;

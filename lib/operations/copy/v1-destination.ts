@@ -23,25 +23,25 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** What the local store knows of an image besides its documents. */
+/** What the local store knows about an image besides its documents. */
 interface KnownOfImage {
   /** See `v1ImagesFrom`. */
   readonly configOf?: Parameters<typeof v1ImagesFrom>[1];
-  /** Where the config does not declare them. */
+  /** For a config that does not declare them. */
   readonly diffIds?: readonly DiffId[];
 }
 
-/** A v1 image that would be pushed; bytes, its JSON included. */
+/** A v1 image of a plan. `bytes` includes its JSON. */
 export interface PlannedV1Image {
-  /** Undefined: the image has no files. */
+  /** Undefined when the image has no files. */
   readonly layer: Digest | undefined;
   readonly bytes: number;
   readonly isMissing: boolean;
 }
 
 /**
- * A repository at a v1 registry, to write to. Blobs are only remembered as they are put: v1 takes images root first, which
- * `commit` sends, each layer read from the source then; what the registry has is skipped.
+ * A repository at a v1 registry as a destination. `putBlob` only stores the blob's source: `commit` sends the images
+ * root first, reads each layer then, and skips images that the registry has.
  */
 export class V1Destination implements ImageDestination {
   readonly takesIndex = false;
@@ -87,7 +87,7 @@ export class V1Destination implements ImageDestination {
     return Promise.resolve();
   }
 
-  /** What `commit` would send of the image that was put; changes nothing. Throws what the registry throws. */
+  /** The images that `commit` would send. Changes nothing. Throws the errors of the registry. */
   async plan({ signal }: Signal): Promise<PlannedV1Image[]> {
     const images = await this.#images(this.#manifest!, signal);
     const ids = images.map(({ image }) => image.id);

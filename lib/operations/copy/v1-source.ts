@@ -18,28 +18,28 @@ import {
 } from '../../spec/index.js';
 import { blobOfBytes, type ConvertDeps, repackLayer, Spool, type Spooled } from '../convert/index.js';
 
-/** Layers that are fetched at the same time; each waits for its turn at the host besides. */
+/** The number of concurrently fetched layers, in addition to the limit of the host. */
 const PARALLEL_LAYERS = 6;
 
 interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** A layer that waits in a file. */
+/** A layer in a temporary file. */
 interface Fetched {
   readonly spooled: Spooled;
   readonly payload: Digest;
-  /** It is not as the registry has it. */
+  /** The compression differs from that of the registry. */
   readonly converted: boolean;
 }
 
-/** What a layer is. */
+/** Properties of a layer. */
 interface V1Fact extends Pick<Spooled, 'digest' | 'size' | 'compression'> {
   readonly diffId: DiffId;
   readonly payload: Digest;
 }
 
-/** An image, and of its layer one of both. */
+/** An image with either the known properties of its layer or the fetched layer. */
 interface Arrived {
   readonly image: V1RemoteImage;
   readonly fact: V1Fact | undefined;
@@ -47,8 +47,8 @@ interface Arrived {
 }
 
 /**
- * A repository at a v1 registry, to read from. An image gets the config and manifest that a pull gives it: the JSONs stay in
- * the manifest. Its layers are fetched for that and wait in files until the source is closed.
+ * A repository at a v1 registry as a source. Images get the same config and manifest as in a pull, which contain the v1
+ * JSON. This requires fetching the layers, which stay in temporary files until `close`.
  */
 export class V1Source implements ImageSource {
   readonly #deps: ConvertDeps;
@@ -58,7 +58,7 @@ export class V1Source implements ImageSource {
   readonly #made = new Map<string, Promise<RawManifest>>();
   readonly #blobs = new Map<Digest, ReopenableBlob['open']>();
 
-  /** `id`: the image that the tag is known to name. */
+  /** `id`: the image that the tag names, if known. */
   constructor(deps: ConvertDeps, registry: V1Repository, id?: string) {
     this.#deps = deps;
     this.#registry = registry;
@@ -128,7 +128,7 @@ export class V1Source implements ImageSource {
     return manifest;
   }
 
-  /** An image with its layer, or with what was known of the layer from before. */
+  /** An image with its layer, or with recorded properties of the layer. */
   async #recall(id: string, signal: AbortSignal): Promise<Arrived> {
     const { facts } = this.#deps;
     if (facts === undefined) return this.#fetch(id, signal);
@@ -138,7 +138,7 @@ export class V1Source implements ImageSource {
     return fact === undefined ? this.#fetch(id, signal, image) : { image, fact, fetched: undefined };
   }
 
-  /** IDs prove nothing: only a layer that its registry has a checksum of is known again. */
+  /** The key of recorded properties. Undefined without a checksum from the registry, because IDs prove nothing. */
   #keyOf({ id, payloadChecksums }: V1RemoteImage): string | undefined {
     const [checksum] = payloadChecksums;
     return checksum === undefined ? undefined : `v1-layer ${id} ${checksum}`;
@@ -154,7 +154,7 @@ export class V1Source implements ImageSource {
     return fact;
   }
 
-  /** A layer that was not fetched is, when somebody lacks it. */
+  /** Opens the fetched layer, or fetches it when it is first needed. */
   #opener(image: V1RemoteImage, fetched: Fetched | undefined): ReopenableBlob['open'] {
     let again: Promise<Arrived> | undefined;
     return async (options) => {
@@ -171,7 +171,7 @@ export class V1Source implements ImageSource {
     const event = (state: 'active' | 'retrying' | 'done', more: object): void =>
       this.#deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
     const image = known === undefined ? this.#registry.image(id, { signal }) : Promise.resolve(known);
-    // The layer waits for it; that it failed is told there.
+    // `readLayer` awaits it and reports its failure.
     image.catch(() => undefined);
     let total = 0;
     const { result, payloadChecksum, converted } = await this.#registry.readLayer(id, {

@@ -6,24 +6,27 @@ import { GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { fetchBlob } from './fetch-blob.js';
 
-/** A blob that is on its way into the store: readable from `fd` as far as `growing` says. */
+/** A blob that is being downloaded: `fd` is readable up to the length in `growing`. */
 export interface ReadableBlob {
   readonly fd: number;
   readonly growing: GrowingFile;
 }
 
-/** The downloads of one image: each digest once, bottom layers first. `close` releases the descriptors. */
+/** The downloads of an image, one per digest, lowest layers first. `close` closes the descriptors. */
 export interface BlobDownloads {
-  /** Resolves as soon as the first bytes may be read. */
+  /** Resolves as soon as the blob can be read. */
   readable(digest: Digest): Promise<ReadableBlob>;
-  /** Resolves when the blob is verified and published, with whether this process fetched it. */
+  /** Resolves when the blob is verified and stored. `fetched`: by this process. */
   done(digest: Digest): Promise<'fetched' | 'present'>;
   close(): Promise<void>;
 }
 
 type DownloadDeps = Pick<OperationDeps, 'content' | 'progress'>;
 
-/** Starts to fetch all of `blobs` (oldest first) that the store lacks. Abort through `signal`; always `close`. */
+/**
+ * Starts to download those of `blobs` (oldest first) that the store lacks. The caller must close the result, and can
+ * abort through `signal`.
+ */
 export function startDownloads(
   deps: DownloadDeps,
   source: BlobReader,
@@ -55,7 +58,7 @@ export function startDownloads(
   };
 }
 
-/** Fetches blobs that the store lacks and waits for all of them. Throws as `fetchBlob`. */
+/** Downloads the missing blobs and waits for all of them. Throws as `fetchBlob`. */
 export async function fetchBlobs(
   deps: DownloadDeps,
   source: BlobReader,
@@ -69,7 +72,7 @@ export async function fetchBlobs(
   }
 }
 
-/** Blobs that the store has, in the shape of finished downloads; to be closed. */
+/** Blobs of the store, in the form of finished downloads. The caller closes it. */
 export function blobsInStore(content: OperationDeps['content']): BlobDownloads {
   const fds: number[] = [];
   const opened = new Map<Digest, Promise<ReadableBlob>>();
@@ -92,7 +95,7 @@ export function blobsInStore(content: OperationDeps['content']): BlobDownloads {
   };
 }
 
-/** A blob of any medium in the shape that `fetchBlob` takes. */
+/** Converts a blob of any source for `fetchBlob`. */
 export function downloadOf(blob: ReopenableBlob): BlobSource {
   const { descriptor, download } = blob;
   if (download !== undefined) return download;

@@ -1,16 +1,16 @@
 import type { ImageRecord } from '../../metadata/index.js';
 import { isDigest, type Descriptor, type Digest, type RepositoryName } from '../../spec/index.js';
 
-/** Forgets everything beyond this: then a registry is asked again. */
+/** When the limit is reached, all entries are forgotten, and registries are queried again. */
 const MAX_ENTRIES = 200_000;
 
-/** Which repositories have which blobs, as far as the records of images tell and this process has seen. */
+/** Records which repositories have which blobs, according to image records and to this process. */
 export class BlobPlaces {
-  /** Places by digest, then by name. */
+  /** By digest, then by `host/repository`. */
   readonly #places = new Map<Digest, Map<string, RepositoryName>>();
   #entries = 0;
 
-  /** Begins with every repository that one of `images` was pulled from or pushed to. */
+  /** Starts with the repositories that `images` were pulled from or pushed to. */
   constructor(images: readonly ImageRecord[] = []) {
     for (const { config, layers, sources } of images) {
       const places = sources.flatMap((source) => parseSource(source) ?? []);
@@ -18,7 +18,7 @@ export class BlobPlaces {
     }
   }
 
-  /** A repository has the blob. */
+  /** Records that a repository has the blob. */
   add({ host, repository }: RepositoryName, { digest }: Pick<Descriptor, 'digest'>): void {
     if (this.#entries >= MAX_ENTRIES) this.#clear();
     const places = this.#places.get(digest) ?? new Map<string, RepositoryName>();
@@ -28,17 +28,17 @@ export class BlobPlaces {
     places.set(name, { host, repository });
   }
 
-  /** Whether the repository is known to have the blob. */
+  /** True when the repository is known to have the blob. */
   has(place: RepositoryName, { digest }: Pick<Descriptor, 'digest'>): boolean {
     return this.#places.get(digest)?.has(nameOf(place)) === true;
   }
 
-  /** All places of a blob. */
+  /** All known places of a blob. */
   of({ digest }: Pick<Descriptor, 'digest'>): RepositoryName[] {
     return [...(this.#places.get(digest)?.values() ?? [])];
   }
 
-  /** Other repositories of the host that have the blob, at most `limit`. */
+  /** Up to `limit` other repositories of the host that have the blob. */
   others({ host, repository }: RepositoryName, { digest }: Pick<Descriptor, 'digest'>, limit: number): string[] {
     const others: string[] = [];
     for (const place of this.#places.get(digest)?.values() ?? []) {
@@ -54,7 +54,7 @@ export class BlobPlaces {
   }
 }
 
-/** Takes `host/repository@digest` of an image record apart. */
+/** Parses `host/repository@digest` from an image record. */
 export function parseSource(source: string): RepositoryName | undefined {
   const [slash, at] = [source.indexOf('/'), source.lastIndexOf('@')];
   if (slash <= 0 || at < slash || !isDigest(source.slice(at + 1))) return undefined;

@@ -13,8 +13,8 @@ import { isIntact } from '../store/index.js';
 const SYMPTOMS = [DigestMismatchError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError];
 
 /**
- * After `error`, checks blobs that were in the store before, and deletes those that a crash or the disk has damaged. Resolves
- * with whether any were: then it is worth trying again.
+ * After `error`, checks blobs that were already in the store, and deletes those damaged by a crash or the disk.
+ * Resolves with true if there were any, so that another attempt makes sense.
  */
 export async function dropDamagedBlobs(
   deps: Pick<OperationDeps, 'content' | 'progress'>,
@@ -27,8 +27,8 @@ export async function dropDamagedBlobs(
 }
 
 /**
- * The error to throw after `error` when nothing is fetched again: `error` itself, unless the disk lost bytes of a blob after
- * they were verified. Damaged blobs are deleted.
+ * The error to throw after `error` if there is no other attempt: `error` itself, or a StoreError if the disk has
+ * damaged a verified blob, which is deleted.
  */
 export async function damagedBlobError(
   error: unknown,
@@ -44,7 +44,7 @@ export async function damagedBlobError(
   });
 }
 
-/** Deletes damaged blobs as `dropDamagedBlobs` does, without notes; resolves with their digests. */
+/** Deletes damaged blobs like `dropDamagedBlobs`, without notes. Resolves with their digests. */
 export async function deleteDamagedBlobs(
   { content }: Pick<OperationDeps, 'content'>,
   error: unknown,

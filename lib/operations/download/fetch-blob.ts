@@ -10,32 +10,32 @@ export interface FetchBlobOptions extends ResumeOptions {
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
-/** How a fetch went. */
+/** The result of a download. */
 export interface FetchBlobResult {
-  /** Bytes taken from the network, useless ones included. */
+  /** Bytes received from the network, including discarded ones. */
   readonly received: number;
-  /** The bytes were wrong and were fetched again: a reader of `ingest.growing` has to start over. */
+  /** The bytes were wrong and were downloaded again, so readers of `ingest.growing` must start over. */
   readonly refetched: boolean;
 }
 
-/** From this size on several parts are worth their requests. Bytes. */
+/** The least size for which a download in parts is worthwhile. Bytes. */
 const LARGE_BYTES = 24 * 1024 * 1024;
-/** Parts wait in memory for those before them. Bytes. */
+/** Size of a part. Parts wait in memory for earlier ones. Bytes. */
 const PART_BYTES = 4 * 1024 * 1024;
-/** If one connection takes longer than this for a part, others help, unless their number is set. Milliseconds. */
+/** If the first part takes longer, more connections are opened, unless their number is given. Milliseconds. */
 const SLOW_PART_MS = 1500;
 const AUTO_CONNECTIONS = 6;
 
-/** Bytes received so far, and whether the last answer was the range asked for. */
+/** Bytes received so far, and whether the last response was the requested range. */
 interface State {
   received: number;
   ranged: boolean;
 }
 
 /**
- * Downloads a blob into `ingest` and commits it. A broken connection is resumed at the byte; bytes that turn out wrong are
- * fetched again from the start, once or from each place that has them. On failure the ingest is released: what is not known
- * to be wrong stays for the next run. Throws what BlobSource.open and Ingest.commit throw.
+ * Downloads a blob into `ingest` and commits it. Resumes broken connections. If the bytes turn out to be wrong,
+ * downloads them again: once, or from each place that has the blob. On failure releases the ingest; bytes that are not
+ * known to be wrong are kept for the next run. Throws the errors of BlobSource.open and Ingest.commit.
  */
 export async function fetchBlob(
   source: BlobSource,
@@ -62,13 +62,13 @@ export async function fetchBlob(
   }
 }
 
-/** Receives what is missing: in one stream, or the bulk of a large blob in several parts where that is quicker. */
+/** Receives the missing bytes as one stream, or the bulk of a large blob in parts if that is faster. */
 async function receiveAll(source: BlobSource, ingest: Ingest, options: FetchBlobOptions, state: State): Promise<void> {
   const { size } = ingest.descriptor;
   const { connections = 1 } = source;
   const most = connections === 'auto' ? AUTO_CONNECTIONS : connections;
   if (most > 1 && size - ingest.offset >= LARGE_BYTES) {
-    // The first part shows whether the server knows ranges, and how fast one connection is.
+    // The first part shows whether the server supports ranges, and the speed of one connection.
     const started = performance.now();
     await receive(source, ingest, { ...options, until: ingest.offset + PART_BYTES }, state);
     const slow = performance.now() - started > SLOW_PART_MS;
@@ -79,7 +79,7 @@ async function receiveAll(source: BlobSource, ingest: Ingest, options: FetchBlob
   await receive(source, ingest, { ...options, until: size }, state);
 }
 
-/** Receives in one stream up to byte `until`, resuming where connections break. */
+/** Receives one stream up to byte `until` and resumes broken connections. */
 async function receive(
   source: BlobSource,
   ingest: Ingest,
@@ -103,7 +103,7 @@ async function receive(
         await ingest.write(useful);
         options.onProgress?.(ingest.offset);
       }
-      // A body that ended early without an error is all there is; commit says so.
+      // The body has ended early without an error, so `commit` will fail.
       if (ingest.offset === start) return;
     }
   };

@@ -6,8 +6,8 @@ import { fetchBlobs } from './blob-downloads.js';
 import type { BlobPlaces } from './blob-places.js';
 
 /**
- * Resolves with what `attempt` gets from the first place that has it; undefined if no place has. Places that cannot be
- * reached or refuse access are skipped; the error of the first is thrown if no other place has it.
+ * Calls `attempt` for one place after another and resolves with the first result; undefined if no place has it. Skips
+ * places that are unreachable or refuse access, but throws the first such error if no other place has it.
  */
 export async function fromFirstPlace<T>(
   places: Iterable<RepositoryName>,
@@ -26,7 +26,9 @@ export async function fromFirstPlace<T>(
   return undefined;
 }
 
-/** Takes a blob into the store from a place that still has it; false when none has. Throws as `fromFirstPlace`. */
+/**
+ * Downloads a blob from any place that still has it. Resolves with false if there is none. Throws as `fromFirstPlace`.
+ */
 export async function fetchFromPlaces(
   deps: Pick<OperationDeps, 'content' | 'progress' | 'registry'>,
   blob: Descriptor,

@@ -18,7 +18,7 @@ const V1_PART = 'v1 layer';
 
 type LayerDeps = Pick<OperationDeps, 'content' | 'progress'>;
 
-/** A layer of a v1 image, in the store. */
+/** A stored layer of a v1 image. */
 export interface V1Layer {
   readonly blob: Descriptor;
   readonly payload: Digest;
@@ -26,8 +26,8 @@ export interface V1Layer {
 }
 
 /**
- * Fetches the layer of a v1 image into the store, resuming where an earlier pull ended. `known`: blobs that may be it.
- * `blobs` gets the digests of what is new in the store. Throws what the registry throws, DiskSpaceError.
+ * Downloads the layer of a v1 image into the store and resumes an earlier download. `known`: blobs that may be the
+ * layer. Adds the digests of new blobs to `blobs`. Throws the errors of the registry, DiskSpaceError.
  */
 export async function fetchV1Layer(
   deps: LayerDeps,
@@ -46,7 +46,7 @@ export async function fetchV1Layer(
     deps.progress.event({ v: 1, kind: 'blob', action: 'fetch', digest: id, state, ...more });
   const key = v1PartKey(repository, id);
   const finished = await deps.content.finishedPart(key);
-  // The image is awaited only if the layer may be in the store.
+  // Awaits the image only if the store may have its layer.
   if (known.length > 0 || finished !== undefined) {
     const present = await findV1Layer(deps, await image, { known, finished });
     if (present !== undefined) {
@@ -72,14 +72,14 @@ export async function fetchV1Layer(
     const blob = await part.commit({ proofs, ...(result === undefined ? {} : { blob: result }) });
     blobs.add(blob.digest);
     event('done', { transferred: total, total });
-    // The media type is corrected once unpacking has shown the compression.
+    // Unpacking determines the compression and corrects the media type.
     return { blob: { mediaType: MEDIA_TYPE.ociLayer, ...blob }, payload: payloadChecksum, state: 'fetched' };
   } finally {
     await part.release();
   }
 }
 
-/** Stores a layer that has another form than at its registry. */
+/** Stores a layer whose compression was converted. */
 async function keep(
   { content }: Pick<OperationDeps, 'content'>,
   body: Readable,
@@ -90,13 +90,16 @@ async function keep(
   return blob;
 }
 
-/** The bytes are kept on the way. */
+/** The part file stores the bytes on the way. */
 async function drain(body: Readable): Promise<undefined> {
   for await (const _chunk of body);
   return undefined;
 }
 
-/** What an interrupted pull has made of the layer: right when the registry still says of it what was checked then. */
+/**
+ * The layer that an interrupted pull has downloaded completely, if the registry still states the checksum that was
+ * verified then.
+ */
 async function finishedLayer(
   { content }: Pick<OperationDeps, 'content'>,
   { payloadChecksums, tarSum }: V1RemoteImage,
@@ -116,7 +119,7 @@ async function finishedLayer(
   return { blob: { mediaType: MEDIA_TYPE.ociLayer, digest, size }, payload, state: 'present' };
 }
 
-/** The blob of the store that is the layer of `image`, if it can be proven; reads it. */
+/** Finds the stored blob that is provably the layer of `image`. Reads the candidates. */
 export async function findV1Layer(
   deps: Pick<OperationDeps, 'content'>,
   image: V1RemoteImage,
@@ -125,7 +128,7 @@ export async function findV1Layer(
   return (await presentLayer(deps, image, known)) ?? (await finishedLayer(deps, image, finished));
 }
 
-/** A blob of the store that is proven to be the layer of `image`: by the registry's own checksum over JSON and layer. */
+/** Finds the stored blob that matches the registry's checksum over JSON and layer. */
 async function presentLayer(
   { content }: Pick<OperationDeps, 'content'>,
   image: V1RemoteImage,
@@ -147,18 +150,18 @@ async function presentLayer(
   return undefined;
 }
 
-/** What the layer of a v1 image is found again by, when the pull has ended in the middle of it. */
+/** The key of an unfinished download of a v1 layer. */
 export function v1PartKey({ host }: Pick<V1Repository, 'host'>, id: string): string {
   return `${V1_PART} ${host} ${id}`;
 }
 
-/** What `v1PartKey` made a key of; undefined for other keys. */
+/** The image of a key from `v1PartKey`; undefined for other keys. */
 export function parseV1PartKey(key: string): { readonly host: string; readonly v1Id: string } | undefined {
   const match = /^ (\S+) (\S+)$/.exec(key.startsWith(V1_PART) ? key.slice(V1_PART.length) : '');
   return match === null ? undefined : { host: match[1]!, v1Id: match[2]! };
 }
 
-/** Forgets what pulls of these images left unfinished. Throws StoreError. */
+/** Deletes unfinished downloads of these images. Throws StoreError. */
 export async function forgetParts(
   { content }: Pick<OperationDeps, 'content'>,
   repository: V1Repository,

@@ -1,6 +1,4 @@
-/**
- * Fetches blobs into the store: in parallel, resumable, from the registry or another place that is known to have them.
- */
+/** Downloads blobs into the store: concurrent and resumable, from the registry or another place that has them. */
 export * from './blob-downloads.js';
 export * from './blob-not-found-error.js';
 export * from './blob-places.js';

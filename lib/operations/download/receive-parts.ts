@@ -4,22 +4,22 @@ import { resumeBody, type ResumeOptions } from '../../util/index.js';
 
 /** Options of `receiveParts`. */
 export interface ReceivePartsOptions extends ResumeOptions {
-  /** Parts to receive at the same time. */
+  /** The number of concurrent parts. */
   readonly connections: number;
-  /** Bytes. */
+  /** Size of a part. Bytes. */
   readonly partBytes: number;
-  /** Called with the number of bytes received, including those that wait for an earlier part. */
+  /** Called with the number of bytes received, including parts that wait for earlier ones. */
   readonly onProgress?: ((transferred: number) => void) | undefined;
 }
 
-/** The server did not send the requested part. */
+/** The server did not send the requested range. */
 class NotRangedError extends Error {}
 
 /**
- * Receives the rest of a blob in several parts at once and hands them to `ingest` in order: it always holds the beginning of
- * the blob, which can be read meanwhile and from which a later process resumes. Memory holds at most `connections` parts. A
- * part whose connection breaks is resumed. Returns early if the server stops to honour ranges. Throws what BlobSource.open
- * throws.
+ * Receives the rest of a blob in concurrent parts and writes them to `ingest` in order. The ingest thus always contains
+ * the beginning of the blob, which can be read meanwhile and from which a later process resumes. Keeps at most
+ * `connections` parts in memory. Resumes parts with broken connections. Returns early if the server stops supporting
+ * ranges. Throws the errors of BlobSource.open.
  */
 export async function receiveParts(
   source: BlobSource,
@@ -43,7 +43,7 @@ export async function receiveParts(
       while (next < size && underWay.length < options.connections) {
         const length = Math.min(options.partBytes, size - next);
         const part = receivePart(source, { ...options, signal, offset: next, length, received });
-        // The first in order is awaited; the failure of a later one is met when its turn comes.
+        // Awaits the parts in order; the failure of a later part is thrown in its turn.
         part.catch(() => undefined);
         underWay.push(part);
         next += length;
@@ -79,7 +79,7 @@ async function receivePart(
         throw new NotRangedError();
       }
       for await (const chunk of body as AsyncIterable<Buffer>) {
-        // A server may send more than it was asked for.
+        // A server may send more bytes than requested.
         const useful = chunk.subarray(0, length - held);
         chunks.push(useful);
         held += useful.length;

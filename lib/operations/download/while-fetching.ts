@@ -7,8 +7,8 @@ import { type BlobDownloads, startDownloads } from './blob-downloads.js';
 type FetchDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
 /**
- * Fetches `blobs` (oldest first) while `unpack` works on what has arrived, and meanwhile syncs the layers of earlier
- * commands. When `unpack` fails, the downloads end. Resolves and throws as it does.
+ * Downloads `blobs` (oldest first) while `unpack` processes what has arrived. Meanwhile syncs the layers of earlier
+ * commands. Ends the downloads when `unpack` fails. Resolves and throws as `unpack`.
  */
 export async function whileFetching<T>(
   deps: FetchDeps,
@@ -31,7 +31,7 @@ export async function whileFetching<T>(
   });
 }
 
-/** Does `work` while the layers of earlier commands are synced. */
+/** Runs `work` and meanwhile syncs the layers of earlier commands. */
 export async function whileSyncing<T>(
   deps: Pick<FetchDeps, 'metadata' | 'snapshots' | 'progress'>,
   work: () => Promise<T>,
@@ -40,7 +40,7 @@ export async function whileSyncing<T>(
   try {
     return await work();
   } catch (error) {
-    // btrfs frees a removed subvolume lazily: without this the next command still finds the disk full.
+    // btrfs frees deleted subvolumes later; without waiting, the next command would still find the disk full.
     if (error instanceof DiskSpaceError) await deps.snapshots.sync();
     throw error;
   } finally {
@@ -48,7 +48,7 @@ export async function whileSyncing<T>(
   }
 }
 
-/** A failure does not fail the command: the layers stay unsealed, and the next command tries again. */
+/** A failed sync does not fail the command: the layers stay unsealed, and the next command tries again. */
 async function syncEarlier({
   metadata,
   snapshots,

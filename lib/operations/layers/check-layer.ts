@@ -11,8 +11,9 @@ import { withWorkKey } from '../store/index.js';
 export type CheckLayerDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'compareTrees' | 'progress'>;
 
 /**
- * Unpacks a layer's blob onto the layer below and compares the result with the layer. Resolves with what is wrong, or undefined.
- * The store must have the blob and both layers. Throws SyscallError, DiskSpaceError, AbortError.
+ * Unpacks a layer's blob onto the layer below and compares the result with the layer. Resolves with a description of
+ * the difference, or undefined. The store must have the blob and both layers. Throws SyscallError, DiskSpaceError,
+ * AbortError.
  */
 export async function checkLayer(
   deps: CheckLayerDeps,
@@ -42,7 +43,10 @@ export async function checkLayer(
   }
 }
 
-/** Compares a layer with its blob, unpacked and frozen under the key `frozen`; says what is wrong, or undefined. */
+/**
+ * Compares a layer with its unpacked and frozen blob (key `frozen`). Resolves with a description of the difference, or
+ * undefined.
+ */
 async function compareFrozen(
   { snapshots, compareTrees }: CheckLayerDeps,
   layer: ChainId,
@@ -63,7 +67,7 @@ function firstOf(paths: readonly string[]): string {
   return `${paths[0]}${paths.length === 1 ? '' : ` and ${paths.length - 1} more`}`;
 }
 
-/** Times may be later than in the blob (SOURCE_DATE_EPOCH), and sockets are in no blob: a commit keeps both in the layer. */
+/** A commit keeps sockets, and times newer than in the blob (SOURCE_DATE_EPOCH), in the layer. */
 function isDamage({ kind, type, changed }: Change): boolean {
   if (kind !== 'C') return type !== 'socket';
   return changed.some((aspect) => aspect !== 'mtime');

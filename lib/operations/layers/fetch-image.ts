@@ -33,28 +33,28 @@ import { imageOf, writeImage } from './write-image.js';
 
 export type FetchImageDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
-/** How to fetch an image. */
 export interface FetchImageOptions extends PlatformQuery {
-  /** Bytes to leave free on the store's file system. */
+  /** Bytes to keep free on the store's file system. */
   readonly reserveBytes: number;
   readonly applier: LayerApplier;
-  /** Gets the layers that are fetched and unpacked. */
+  /** Receives the layers that are fetched and unpacked. */
   readonly made: MadeLayers;
   readonly signal: AbortSignal;
 }
 
-/** An image that is in the store but for its record. */
+/** An image in the store without its record. */
 export interface FetchedImage {
   readonly image: NewImage;
-  /** Digest of the manifest as the source has it. */
+  /** Digest of the source's manifest. */
   readonly digest: Digest;
   readonly layers: readonly PulledLayer[];
 }
 
 /**
- * Fetches an image into the store, all but its record: blobs in parallel, layers unpacked oldest first while they arrive,
- * then manifest and index. An image of schema 1 gets the config and the manifest that it lacks. Call with the store locked
- * and swept. Idempotent: running again resumes. Throws what the source, the store and the layers throw; AbortError.
+ * Fetches everything of an image except its record: downloads blobs concurrently, unpacks layers oldest first while
+ * they arrive, then stores manifest and index. Creates config and manifest for an image of schema 1. Requires the
+ * store's lock and a swept store. Idempotent: running it again resumes. Throws the errors of the source, the store and
+ * the layers; AbortError.
  */
 export async function fetchImage(
   deps: FetchImageDeps,
@@ -81,7 +81,7 @@ export async function fetchImage(
   return { image: await storeManifests(deps, found), digest: document.raw.descriptor.digest, layers };
 }
 
-/** The layers of schema 1 declare no diffIDs: what they are turns out when they are unpacked. */
+/** Schema 1 declares no diffIDs, so unpacking determines them. */
 async function fetchSchema1(
   deps: FetchImageDeps,
   source: BlobReader,
@@ -109,15 +109,15 @@ async function fetchSchema1(
   return { image, digest: schema1.digest, layers };
 }
 
-/** The layers of an image, and how to unpack those that are missing. */
+/** The layers of an image, and how to unpack the missing ones. */
 interface LayerJob<Layer extends Pick<LayerPlan, 'blob'>> {
   readonly all: readonly Layer[];
-  /** Those of `all` to unpack; asked again after damaged blobs were dropped. */
+  /** Those of `all` to unpack. Called again after damaged blobs were dropped. */
   readonly findMissing: () => Promise<readonly Layer[]>;
   readonly unpack: (downloads: BlobDownloads, missing: readonly Layer[], signal: AbortSignal) => Promise<void>;
 }
 
-/** Fetches and unpacks the missing layers of an image; starts over once if blobs of earlier runs turn out damaged. */
+/** Fetches and unpacks the missing layers of an image. Starts over once if blobs of earlier runs are damaged. */
 async function fetchLayers<Layer extends Pick<LayerPlan, 'blob'>>(
   deps: FetchImageDeps,
   source: BlobReader,
@@ -138,7 +138,7 @@ async function fetchLayers<Layer extends Pick<LayerPlan, 'blob'>>(
       );
       return states;
     } catch (error) {
-      // Blobs of earlier runs are trusted until they make trouble; of this run's, a full disk may have lost bytes.
+      // Blobs of earlier runs are trusted until an error occurs. A full disk may have damaged those of this run.
       const held = states.map(({ digest }) => digest);
       if (repaired) throw await damagedBlobError(error, deps, held);
       if (!(await dropDamagedBlobs(deps, error, held))) throw error;
@@ -163,7 +163,7 @@ async function fetchConfig(
   }
 }
 
-/** Puts manifest and index beside the blobs. Resolves with what is to be recorded. */
+/** Stores manifest and index. Resolves with the image to record. */
 async function storeManifests(
   { content }: Pick<FetchImageDeps, 'content'>,
   { resolved, config, steps }: FoundAtRegistry,

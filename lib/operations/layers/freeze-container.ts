@@ -2,18 +2,18 @@ import { findCause, systemErrorName } from '../../errors.js';
 import type { OperationDeps } from '../deps.js';
 import { withWorkKey } from '../store/index.js';
 
-/** A container's files as they are at one moment: a read-only snapshot. */
+/** A read-only snapshot of a container's files. */
 export interface FrozenContainer {
-  /** Names the snapshot for `snapshots.commit`. */
+  /** Key of the snapshot for `snapshots.commit`. */
   readonly key: string;
   /** Absolute path. */
   readonly path: string;
 }
 
 /**
- * Freezes container `id` while `work` runs, and removes the snapshot afterwards unless `work` has made a layer of it.
- * The container may run and be changed meanwhile; what its run made for mounting is not in the snapshot. Throws
- * NotFoundError when it has no files any more.
+ * Freezes container `id` while `work` runs. Removes the snapshot afterwards unless `work` has turned it into a layer.
+ * The container may keep running. The snapshot does not contain mount points created by its run. Throws NotFoundError
+ * when the container has no files.
  */
 export async function withFrozen<T>(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>,
@@ -22,10 +22,10 @@ export async function withFrozen<T>(
 ): Promise<T> {
   return withWorkKey(deps, signal, async (key) => {
     const { runtime } = deps;
-    // A run that ends meanwhile takes its journal with it, one that begins has none before.
+    // A run that ends meanwhile removes its journal, and a starting one has not written any yet.
     const before = await runtime?.mountPoints(id);
     const path = await deps.snapshots.freeze(key, id).catch((error: unknown) => {
-      // On a file system that is read-only the container is as still as a snapshot.
+      // On a read-only file system, the container itself cannot change.
       if (findCause(error, (cause) => systemErrorName(cause) === 'EROFS') === undefined) throw error;
       return undefined;
     });

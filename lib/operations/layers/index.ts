@@ -1,5 +1,5 @@
 /**
- * From blobs to subvolumes and back: plans, unpacks, restores and packs layers; keeps the reserve of free space.
+ * Converts blobs to subvolumes and back: plans, unpacks, restores and packs layers, and keeps a reserve of free space.
  */
 export * from './check-layer.js';
 export * from './fetch-image.js';

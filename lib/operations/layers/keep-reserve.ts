@@ -6,30 +6,30 @@ import { isForWantOfRoom } from '../store/index.js';
 import { bytesToFetch, bytesUnpacked, type PulledLayer } from './look-up-image.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** The default reserve: this, or half of the room if there is less than twice as much. */
+/** The default reserve: this, or half of the free space if there is less than twice as much. */
 const USUAL_BYTES = 2 ** 30;
-/** Of a reserve of 1 GiB, metadata keeps 32 MiB. */
+/** Metadata keeps a 32nd of the reserve. */
 const METADATA_SHARE = 32;
-/** The more room is left, the later the next check: no disk fills faster than this. Bytes per millisecond. */
+/** The interval between checks grows with the free space: no disk fills faster than this. Bytes per millisecond. */
 const FASTEST = 4e6;
 const [SHORTEST_MS, LONGEST_MS] = [10, 500] as const;
 
 interface Reserve {
-  /** Bytes to leave free; undefined: 1 GiB, or half of the room when there is less than 2 GiB. 0: all may be used. */
+  /** Bytes to keep free. Default: 1 GiB, or half of the free space if there is less than 2 GiB. 0: use everything. */
   readonly reserveBytes?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Bytes that stay free. */
+/** Bytes to keep free. */
 interface Limits {
   readonly data: number;
   readonly metadata: number;
 }
 
 /**
- * Does `work`, which writes to the store, and aborts it as soon as less than the reserve is left, whichever process writes.
- * Does not start it if less is left already. If it fails for want of room, what it removed is free again before this
- * rejects. Throws DiskSpaceError, and as `work` does.
+ * Runs `work`, which writes to the store, and aborts it when any process has used up the free space down to the
+ * reserve. Does not start it if less is free already. If it fails because the disk is full, waits until the space it
+ * has freed is available. Throws DiskSpaceError, and as `work`.
  */
 export async function keepingReserve<T>(
   { snapshots }: Pick<OperationDeps, 'snapshots'>,
@@ -44,7 +44,7 @@ export async function keepingReserve<T>(
     return await work(AbortSignal.any([signal, full.signal]));
   } catch (error) {
     if (!full.signal.aborted && !isForWantOfRoom(error)) throw error;
-    // What failed counts, not that waiting failed too.
+    // The original failure matters, not that waiting failed too.
     await snapshots.settleSpace(signal).catch(() => undefined);
     throw full.signal.aborted && !signal.aborted ? full.signal.reason : error;
   } finally {
@@ -53,14 +53,14 @@ export async function keepingReserve<T>(
   }
 }
 
-/** What can be written until the reserve is all that is left, bytes. */
+/** Free bytes in excess of the reserve. */
 export function roomAbove({ dataFree, backingFree = Infinity }: SpaceReport, reserveBytes: number): number {
   return Math.max(0, Math.min(dataFree, backingFree) - reserveBytes);
 }
 
 /**
- * Measures the room; when there is less than `needed` bytes above the reserve, again after btrfs has freed what was deleted
- * just before. It does not flush to a disk below that is full: the pool would turn read-only.
+ * Measures the free space. If there is less than `needed` bytes above the reserve, waits until btrfs has freed deleted
+ * subvolumes and measures again. Does not flush to a full backing disk, because the pool would turn read-only.
  */
 async function spaceFor(
   snapshots: OperationDeps['snapshots'],
@@ -74,7 +74,10 @@ async function spaceFor(
   return snapshots.space();
 }
 
-/** Throws DiskSpaceError when there is not room enough to fetch and unpack what is missing, `reserveBytes` left over. */
+/**
+ * Throws DiskSpaceError when there is not enough space to fetch and unpack what is missing and to keep `reserveBytes`
+ * free.
+ */
 export async function requireSpace(
   deps: Pick<OperationDeps, 'snapshots'>,
   missing: readonly Pick<LayerPlan, 'blob'>[],
@@ -93,7 +96,7 @@ export async function requireSpace(
   );
 }
 
-/** The bytes to keep free. Throws DiskSpaceError when less than `reserveBytes` is free. */
+/** Returns the number of bytes to keep free. Throws DiskSpaceError when less than `reserveBytes` is free. */
 async function startLimits(
   snapshots: OperationDeps['snapshots'],
   reserveBytes: number | undefined,
@@ -101,23 +104,26 @@ async function startLimits(
 ): Promise<Limits> {
   const space = await spaceFor(snapshots, 1, { reserveBytes: reserveBytes ?? 0, signal });
   const data = reserveBytes ?? Math.min(USUAL_BYTES, roomAbove(space, 0) / 2);
-  // Small file systems have little room for metadata from the start.
+  // Small file systems have little space for metadata from the start.
   const limits = { data, metadata: Math.min(data / METADATA_SHARE, space.metadataFree / 2) };
   if (roomAbove(space, data) === 0) throw shortageError(space, limits);
   return limits;
 }
 
-/** Checks until `signal` is aborted; resolves earlier with the error. It never flushes: that would wait for the writer. */
+/**
+ * Checks the free space until `signal` is aborted. Resolves early with the error. Never flushes, which would wait for
+ * the writer.
+ */
 async function watch(
   snapshots: OperationDeps['snapshots'],
   limits: Limits,
   signal: AbortSignal,
 ): Promise<DiskSpaceError | undefined> {
   while (!signal.aborted) {
-    // A store that cannot be measured fails the work by itself.
+    // If measuring fails, the work fails by itself.
     const space = await snapshots.space().catch(() => undefined);
     if (space === undefined) return undefined;
-    // A file takes little metadata, so that fills slowly.
+    // Files use little metadata, so its space shrinks slowly.
     const room = Math.min(roomAbove(space, limits.data), (space.metadataFree - limits.metadata) * METADATA_SHARE);
     if (room <= 0) return shortageError(space, limits);
     const pause = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, room / FASTEST));

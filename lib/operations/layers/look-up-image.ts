@@ -20,44 +20,44 @@ import { type ResolvedImage, resolveImage } from '../registry/index.js';
 import type { LayerDeps } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** Which platform an image is to be for. */
+/** The platform of an image. */
 export interface PlatformQuery {
   readonly platform: Platform;
-  /** Whether the user named the platform: a mismatch is then an error, else a remark. */
+  /** The user named the platform: a mismatch is an error instead of a note. */
   readonly platformGiven: boolean;
 }
 
-/** Which image of a registry, and for what. */
+/** An image at a registry and its platform. */
 export interface ImageQuery extends PlatformQuery {
   readonly reference: Reference;
   readonly signal: AbortSignal;
 }
 
-/** An image at a registry: its documents, and its layers oldest first. */
+/** An image at a registry: its documents, and its layers, oldest first. */
 export interface FoundAtRegistry {
   readonly resolved: ResolvedImage;
   readonly config: ImageConfig;
   readonly steps: readonly LayerPlan[];
 }
 
-/** A layer of an image at a registry: sizes in bytes as stored there. */
+/** A layer of an image at a registry. Sizes are the stored ones, in bytes. */
 export interface PulledLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly state: 'fetched' | 'present';
 }
 
-/** The layers of an image of the store, as the result of a command that fetched none of them. */
+/** The layers of a stored image, in the result of a command that fetched none of them. */
 export function presentLayers({ layers }: Pick<ImageRecord, 'layers'>): PulledLayer[] {
   return layers.map(({ digest, size }) => ({ digest, size, state: 'present' }));
 }
 
-/** Tar is about this many times its gzip or zstd form in ordinary images (813 MB of 270 MB in a Debian one). */
+/** The typical ratio of tar size to gzip or zstd size (Debian: 813 MB to 270 MB). */
 const UNPACK_RATIO = 3.2;
 
 /**
- * Resolves an image to one platform's documents; `readConfig` gives the bytes of its config. Throws what the registry
- * throws, NotFoundError for a platform that is not offered, InvalidManifestError.
+ * Resolves an image for a platform. `readConfig` returns the bytes of its config. Throws the errors of the registry,
+ * NotFoundError for a missing platform, InvalidManifestError.
  */
 export async function lookUpImage(
   repository: RepositoryReader,
@@ -70,7 +70,7 @@ export async function lookUpImage(
   return describeImage(await resolveImage(repository, tagOrDigest(query.reference), query), query, options);
 }
 
-/** The same for an image that is resolved already. */
+/** Like `lookUpImage`, for a resolved image. */
 export async function describeImage(
   resolved: ResolvedImage,
   query: PlatformQuery,
@@ -105,8 +105,8 @@ export async function describeImage(
 }
 
 /**
- * The layers to unpack. Those below the highest one present need no subvolume, only records: a snapshot holds all of its
- * parents' files.
+ * The layers to unpack. Those below the highest present one need only records and no subvolume, because a snapshot
+ * contains the files of all its parents.
  */
 export async function missingLayers(
   { metadata, snapshots }: LayerDeps,
@@ -119,7 +119,7 @@ export async function missingLayers(
   return [...steps];
 }
 
-/** Which layers must be fetched: those of `missing` whose blob is not here. */
+/** Those of `missing` whose blob must be fetched. */
 export async function blobStates<Step extends Pick<LayerPlan, 'blob'>>(
   content: Pick<OperationDeps['content'], 'stat'> | undefined,
   steps: readonly Step[],
@@ -134,18 +134,21 @@ export async function blobStates<Step extends Pick<LayerPlan, 'blob'>>(
   );
 }
 
-/** Bytes that must come over the network. */
+/** Bytes to transfer over the network. */
 export function bytesToFetch(layers: readonly Pick<PulledLayer, 'size' | 'state'>[]): number {
   return layers.reduce((sum, { size, state }) => sum + (state === 'fetched' ? size : 0), 0);
 }
 
-/** An estimate of what layers take when unpacked. Bytes. */
+/** The estimated size of layers when unpacked. Bytes. */
 export function bytesUnpacked(steps: readonly Pick<LayerPlan, 'blob'>[]): number {
   const ratio = (mediaType: string): number => (/gzip|zstd/.test(mediaType) ? UNPACK_RATIO : 1);
   return Math.round(steps.reduce((sum, { blob }) => sum + blob.size * ratio(blob.mediaType), 0));
 }
 
-/** Throws NotFoundError when the image is for another platform than the one asked for; a remark when none was. */
+/**
+ * Throws NotFoundError when the image is for another platform than the requested one. Only notes it when no platform
+ * was requested.
+ */
 export function checkPlatform(
   query: PlatformQuery,
   config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,

@@ -3,7 +3,7 @@ import type { OperationDeps } from '../deps.js';
 import { cleanUpAlone, deleteUnusedBlobs, readRecords } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** The layers that a command fetches and unpacks, to remove them if the disk becomes full. */
+/** Layers that a command has fetched and unpacked, to be removed if the disk becomes full. */
 export class MadeLayers {
   readonly #layers = new Set<ChainId>();
   readonly #blobs = new Set<Digest>();
@@ -17,8 +17,8 @@ export class MadeLayers {
   }
 
   /**
-   * Deletes those that no image, container or other layer needs; call it without the store's lock. While other processes work
-   * in the store they stay, for `store gc`. Throws nothing that a user would have to hear of.
+   * Deletes those that no image, container or other layer uses. Must not be called with the store's lock. If another
+   * process is working in the store, leaves them to `store gc`. Ignores imgtool's errors.
    */
   async giveBack(deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>): Promise<void> {
     const { metadata, snapshots } = deps;

@@ -6,13 +6,13 @@ import type { OperationDeps } from '../deps.js';
 import { blobNotFoundError } from '../download/index.js';
 import { hasLayer } from '../store/index.js';
 
-/** What packing a layer from its files needs. */
+/** The dependencies of packing a layer from its files. */
 export type PackFromFilesDeps = Pick<
   OperationDeps,
   'metadata' | 'snapshots' | 'compareTrees' | 'packLayer' | 'progress'
 >;
 
-/** How, and where to. */
+/** How to pack, and the destination. */
 export interface PackFromFilesOptions {
   readonly compression: LayerCompression;
   readonly level?: number | undefined;
@@ -22,8 +22,9 @@ export interface PackFromFilesOptions {
 }
 
 /**
- * Writes a layer of an image as a blob from its files and those of the layer below: of layers that imgtool packed, with the
- * bytes they had. Destroys `output` when it fails. Call with the store locked. Throws NotFoundError when the files are not here.
+ * Packs a layer of an image as a blob from its files and those of the layer below. Layers packed by imgtool get the
+ * same bytes again. Destroys `output` on failure. Requires the store's lock. Throws NotFoundError when the files do not
+ * exist.
  */
 export async function packFromFiles(
   deps: PackFromFilesDeps,
@@ -33,7 +34,7 @@ export async function packFromFiles(
   try {
     return await pack(deps, layer, options);
   } catch (error) {
-    // Who reads it must not wait for what never comes.
+    // Destroys the output, because its reader would wait forever.
     options.output.destroy(error as Error);
     throw error;
   }

@@ -13,19 +13,19 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { dropUnrecorded } from '../store/index.js';
 
-/** A tree to make a layer of. */
+/** A tree to turn into a layer. */
 export interface TreeToPack {
   /** The layer below; undefined for a first layer. */
   readonly below: ChainId | undefined;
   /** Directory of the tree. */
   readonly upper: string;
-  /** Key of a subvolume with the same files, for `snapshots.commit`: it becomes the layer. */
+  /** Key of a subvolume with the same files, which becomes the layer (`snapshots.commit`). */
   readonly key: string;
-  /** What changed from `below` to `upper`. */
+  /** The changes from `below` to `upper`. */
   readonly changes: readonly LayerChange[];
-  /** Of the manifest that the layer is for. */
+  /** Format of the layer's manifest. */
   readonly format: ManifestFormat;
-  /** What progress events are about. */
+  /** The subject of progress events. */
   readonly subject: string;
   readonly sourceDateEpoch?: number | undefined;
   /** As in `PackInput`. */
@@ -33,15 +33,15 @@ export interface TreeToPack {
   readonly signal: AbortSignal;
 }
 
-/** A layer that is in the store as blob, subvolume and record. */
+/** A layer in the store: blob, subvolume and record. */
 export interface StoredLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
 }
 
 /**
- * Packs changes into a blob of the store and makes the subvolume the layer: nothing is unpacked. All is on disk afterwards.
- * Throws what packing throws, DiskSpaceError; nothing is published then.
+ * Packs changes into a blob of the store, and turns the subvolume into the layer without unpacking. Everything is
+ * durable afterwards. Throws the errors of packing, DiskSpaceError; nothing is published then.
  */
 export async function packIntoStore(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'packLayer' | 'progress'>,
@@ -54,7 +54,7 @@ export async function packIntoStore(
   const packing = deps.packLayer({
     lower,
     upper,
-    // Without a layer below, nothing else carries the metadata of the root.
+    // A first layer must contain the metadata of the root.
     changes: lower === undefined ? [{ kind: 'C', path: Buffer.from('/') }, ...changes] : changes,
     compression: 'gzip',
     ...(sourceDateEpoch === undefined ? {} : { sourceDateEpoch }),
@@ -73,9 +73,9 @@ export async function packIntoStore(
   try {
     if ((await deps.metadata.layers.get(digestHex(chainId))) === undefined) await dropUnrecorded(deps, chainId, signal);
     await deps.snapshots.commit(chainId, tree.key);
-    // This layer exists nowhere else, so it is on disk before a record names it.
+    // No other copy of this layer exists, so it must be durable before a record names it.
     await deps.snapshots.sync();
-    // When the container is removed, nothing else tells how the two layers are related.
+    // After the container's removal, only this record shows how the two layers are related.
     const origin =
       below === undefined
         ? undefined

@@ -5,12 +5,12 @@ import { blobsInStore, deleteDamagedBlobs } from '../download/index.js';
 import { missingLayers } from './look-up-image.js';
 import { type LayerPlan, unpackLayers } from './unpack-layers.js';
 
-/** What restoring needs. */
 export type RestoreDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
 
 /**
- * Unpacks the layers that an image of the store has lost to a power cut, from their blobs and without a registry. Call with
- * the store locked. Throws StoreError when a blob is missing too or damaged (then it is removed), and what unpacking throws.
+ * Restores the layers of a stored image that a power cut has destroyed by unpacking their blobs, without a registry.
+ * Requires the store's lock. Throws StoreError when a blob is missing or damaged (it is then removed), and the errors
+ * of unpacking.
  */
 export async function restoreLayers(
   deps: RestoreDeps,

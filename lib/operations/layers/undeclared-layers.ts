@@ -6,8 +6,8 @@ import { hasLayer } from '../store/index.js';
 import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /**
- * The layers that need no unpacking, of an image that declares no diffIDs (schema 1, protocol v1): the longest run from the
- * bottom whose blobs were unpacked in this store before and whose top layer is present.
+ * The layers of an image without declared diffIDs (schema 1, protocol v1) that need no unpacking: the longest sequence
+ * from the bottom whose blobs were unpacked in this store before and whose top layer is present.
  */
 export async function knownLayers(
   { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
@@ -28,8 +28,8 @@ export async function knownLayers(
 }
 
 /**
- * Unpacks `blobs`, oldest first, on top of `below`, each as soon as it is named and its bytes arrive. Resolves with all
- * layers, `below` first. Throws as `unpackUndeclaredLayer`.
+ * Unpacks `blobs`, oldest first, onto `below`, each as soon as it is known and its bytes arrive. Resolves with all
+ * layers, including `below`. Throws as `unpackUndeclaredLayer`.
  */
 export async function unpackUndeclared(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,

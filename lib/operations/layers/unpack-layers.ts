@@ -14,7 +14,7 @@ import type { OperationDeps } from '../deps.js';
 import type { BlobDownloads } from '../download/index.js';
 import { dropUnrecorded, isRecorded, withWorkKey } from '../store/index.js';
 
-/** One layer of an image: where its bytes come from and what it must become. */
+/** A layer of an image: the source of its bytes, and its expected result. */
 export interface LayerPlan {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
@@ -24,7 +24,7 @@ export interface LayerPlan {
 
 type UnpackDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>;
 
-/** A layer in work: its place, and the locks on its name and its place. */
+/** A layer being unpacked: its directory, and the locks on its name and its directory. */
 interface LayerWork {
   readonly step: LayerPlan;
   readonly key: string;
@@ -32,15 +32,15 @@ interface LayerWork {
   readonly release: () => void;
 }
 
-/** A layer that is unpacked and verified, and has no name yet. */
+/** An unpacked and verified layer without a name. */
 interface UnpackedLayer extends LayerWork {
   readonly applied: AppliedLayer;
 }
 
 /**
- * Unpacks the layers that the store lacks, strictly oldest first, each as soon as its bytes arrive, and publishes each under
- * its chainID while the next one is being unpacked. Throws what `LayerApplier.apply` throws, and DigestMismatchError when a
- * diffID is not the config's. A failed layer is rolled back; finished ones stay.
+ * Unpacks the layers that the store lacks, strictly oldest first, each as soon as its bytes arrive. Publishes each
+ * under its chainID while the next one is being unpacked. A failed layer is rolled back; finished ones stay. Throws the
+ * errors of `LayerApplier.apply`, and DigestMismatchError for a diffID that differs from the config's.
  */
 export async function unpackLayers(
   deps: UnpackDeps,
@@ -55,7 +55,8 @@ export async function unpackLayers(
       if (below !== undefined) await publishUnpacked(deps, below);
       throw error;
     });
-    // Publishing waits for the disk; what is unpacked above was snapshotted from the work and needs no name below it.
+    // Publishing waits for the disk. The next layer does not wait, because it is a snapshot of the work and needs no
+    // named parent.
     const published = below === undefined ? Promise.resolve() : publishUnpacked(deps, below);
     published.catch(() => undefined);
     below = undefined;
@@ -71,7 +72,7 @@ export async function unpackLayers(
   if (below !== undefined) await publishUnpacked(deps, below);
 }
 
-/** Locks a layer and makes the place to unpack it into; undefined when the store has the layer. */
+/** Locks a layer and creates the directory to unpack it into. Undefined when the store has the layer. */
 async function beginLayer(
   deps: UnpackDeps,
   { step, below, signal }: { step: LayerPlan; below: string | undefined; signal: AbortSignal },
@@ -106,7 +107,10 @@ async function rollBack(deps: UnpackDeps, { key, release }: LayerWork): Promise<
   }
 }
 
-/** Unpacks a layer and checks its diffID. `published`: when the layer below has its name. Rolls back when it throws. */
+/**
+ * Unpacks a layer and checks its diffID. `published`: resolves when the layer below has its name. Rolls back on
+ * failure.
+ */
 async function unpackLayer(
   deps: UnpackDeps,
   downloads: BlobDownloads,
@@ -137,7 +141,7 @@ async function unpackLayer(
   }
 }
 
-/** Rolls back when it throws. */
+/** Rolls back on failure. */
 async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<void> {
   try {
     await publish(deps, layer);
@@ -150,8 +154,8 @@ async function publishUnpacked(deps: UnpackDeps, layer: UnpackedLayer): Promise<
 }
 
 /**
- * Unpacks a layer that declares no diffID, and publishes it under the chainID that it turns out to have. Throws what
- * `LayerApplier.apply` throws; the layer is rolled back then.
+ * Unpacks a layer without a declared diffID, and publishes it under the resulting chainID. Rolls back on failure.
+ * Throws the errors of `LayerApplier.apply`.
  */
 export async function unpackUndeclaredLayer(
   deps: UnpackDeps,
@@ -213,9 +217,9 @@ async function publish(
 }
 
 /**
- * Unpacks into `root` while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and
- * fetched again may have been unpacked with an error, or without one. Then all is unpacked into a root made `anew`, from the
- * finished blob.
+ * Unpacks into `root` while the bytes arrive, and waits until the download has verified them. Bytes that were wrong and
+ * downloaded again may have been unpacked with or without an error; in this case unpacks the finished blob into a new
+ * root from `anew`.
  */
 async function applyVerified(
   deps: UnpackDeps,
@@ -231,7 +235,7 @@ async function applyVerified(
 ): Promise<AppliedLayer> {
   const { digest } = job.blob;
   const first = await applyOnce(deps, downloads, applier, job).catch((error: unknown) => {
-    // The disk is full and the user impatient whatever the bytes are.
+    // These errors do not depend on the bytes.
     if (error instanceof DiskSpaceError || job.signal.aborted) throw error;
     return { error };
   });

@@ -8,24 +8,24 @@ import { blobsInStore, damagedBlobError } from '../download/index.js';
 import type { NewBlobs } from '../store/index.js';
 import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
-/** A tar to make a layer of. */
+/** A tar to turn into a layer. */
 export interface TarLayer {
-  /** Plain, or compressed with gzip, zstd, xz or bzip2; consumed. */
+  /** Plain, or compressed with gzip, zstd, xz or bzip2. Is consumed. */
   readonly source: Readable;
-  /** What it is called in messages. */
+  /** Its name for messages. */
   readonly name: string;
   /** The layer below. */
   readonly parent: ChainId | undefined;
-  /** Gets the blob as soon as it is in the store; the caller drops it when no image comes of it. */
+  /** Receives the blob as soon as it is in the store. The caller removes it if no image is created. */
   readonly blobs: NewBlobs;
   readonly signal: AbortSignal;
 }
 
 /**
- * Takes a tar into the store as a blob, as it came (xz and bzip2 become gzip), and as the layer it unpacks to. The tar may
- * exist nowhere else: call `syncLayers` before a record names the layer. Throws LayerFormatError,
- * UnsupportedMediaTypeError, PathEscapeError (a bad tar), CommandError (the program for xz or bzip2 is missing),
- * StoreError (the disk lost bytes of it), DiskSpaceError, AbortError; the layer is rolled back then.
+ * Adds a tar to the store as a blob, unchanged (xz and bzip2 become gzip), and as a layer. The store may then have the
+ * only copy of the tar, so call `syncLayers` before a record names the layer. Rolls back on failure. Throws
+ * LayerFormatError, UnsupportedMediaTypeError, PathEscapeError (an invalid tar), CommandError (the program for xz or
+ * bzip2 is missing), StoreError (the disk has damaged the blob), DiskSpaceError, AbortError.
  */
 export async function unpackTar(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'progress'>,
@@ -34,7 +34,7 @@ export async function unpackTar(
 ): Promise<LayerPlan> {
   const { digest, size } = await ingestLayer(deps, { source, name, signal });
   blobs.add(digest);
-  // How it is compressed is found out by unpacking.
+  // Unpacking determines the compression.
   const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
   const downloads = blobsInStore(deps.content);
   try {

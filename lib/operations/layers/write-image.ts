@@ -3,9 +3,9 @@ import type { OperationDeps } from '../deps.js';
 import type { NewImage } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
-/** An image that came without manifest, now that its layers are known. */
+/** An image without a manifest whose layers are known by now. */
 export interface ImageToWrite {
-  /** Bytes of its config, with the diffIDs of `steps`. */
+  /** Bytes of its config, which contains the diffIDs of `steps`. */
   readonly config: Buffer;
   /** Oldest first. */
   readonly steps: readonly LayerPlan[];
@@ -14,8 +14,8 @@ export interface ImageToWrite {
 }
 
 /**
- * Stores the config of an image and an OCI manifest for it. The same layers and config always give the same ID and digest.
- * Resolves with what is to be recorded.
+ * Stores the config of an image and creates an OCI manifest for it. The same layers and config always result in the
+ * same ID and digest. Resolves with the image to record.
  */
 export async function writeImage(
   { content }: Pick<OperationDeps, 'content'>,
@@ -34,7 +34,7 @@ export async function writeImage(
   return { ...imageOf(document, steps), config, id: config.digest, manifest: manifest.descriptor, layers };
 }
 
-/** What the config and the layers of an image say for its record. */
+/** The parts of an image's record that follow from its config and layers. */
 export function imageOf(
   { os, architecture, variant, created }: ImageConfig,
   steps: readonly LayerPlan[],

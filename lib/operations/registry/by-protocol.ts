@@ -2,9 +2,10 @@ import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import type { Reference } from '../../spec/index.js';
 
 /**
- * Runs `v1` when the reference, the settings or an earlier answer of the host ask for protocol v1; otherwise `v2`, and
- * `v1` after it if `v2` fails because the host speaks v1 only. `reasonOf` gives the error to judge the host by (default: the
- * error itself); undefined rules v1 out. Throws what the two throw; the error of `v2` when the host does not speak v1.
+ * Runs `v1` if the reference, the settings or an earlier response of the host require protocol v1. Otherwise runs `v2`,
+ * and then `v1` if `v2` fails because the host only speaks v1. `reasonOf` selects the error by which the host is judged
+ * (default: the error itself); undefined excludes v1. Throws the errors of both; the error of `v2` if the host does not
+ * speak v1.
  */
 export async function byProtocol<T>(
   registry: Pick<RegistryClient, 'openV1'>,

@@ -6,13 +6,12 @@ import type { OperationDeps } from '../deps.js';
 import { byProtocol } from './by-protocol.js';
 import { removeTag } from './remove-tag.js';
 
-/** What was removed; `tags`: those that lost their manifest, sorted. `digest`: null over protocol v1, which has none. */
+/** The result of a removal. `digest`: null over protocol v1. `tags`: the tags that named the manifest, sorted. */
 export interface DeletedManifest {
   readonly digest: Digest | null;
   readonly tags: readonly string[];
 }
 
-/** How to remove it. */
 export interface DeleteOptions {
   readonly tagOnly: boolean;
   readonly dryRun: boolean;
@@ -22,9 +21,9 @@ export interface DeleteOptions {
 const PARALLEL = 6;
 
 /**
- * Removes the manifest that a reference leads to, and with it all its tags; with `tagOnly` the tag alone. With `dryRun`
- * nothing. Blobs stay until the registry collects them. A v1 registry removes the tag alone. Throws NotFoundError, UsageError,
- * RegistryError when deletes are not allowed.
+ * Removes the manifest that a reference names, and with it all its tags; with `tagOnly`, or over protocol v1, only the
+ * tag; with `dryRun`, nothing. Blobs stay until the registry's garbage collection. Throws NotFoundError, UsageError,
+ * RegistryError (deleting is not allowed).
  */
 export async function deleteRemoteManifest(
   { registry }: Pick<OperationDeps, 'registry'>,

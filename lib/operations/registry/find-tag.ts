@@ -2,7 +2,7 @@ import { NotFoundError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
 
-/** HEAD of a tag; undefined when there is none. Throws what the registry throws otherwise. */
+/** Resolves a tag with a HEAD request; undefined when it does not exist. Throws the other errors of the registry. */
 export async function findTag(
   reader: RepositoryReader,
   tag: string,

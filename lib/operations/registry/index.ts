@@ -1,5 +1,6 @@
 /**
- * Questions to registries and small changes there: resolving names, reading documents and blobs, tags, logins.
+ * Reads from registries and makes small changes there: resolves names, reads documents and blobs, handles tags and
+ * logins.
  */
 export * from './by-protocol.js';
 export * from './delete-remote.js';

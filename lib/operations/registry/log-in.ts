@@ -2,26 +2,26 @@ import type { CredentialLookup, CredentialStore, KeptLogin, Login, RegistryKey }
 import { AuthenticationError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 
-/** What logging in needs. */
 export interface LoginDeps {
   readonly credentials: CredentialStore;
-  /** Makes a client that has these logins and no others; the operation closes it. */
+  /** Creates a client that uses only these logins. `logIn` closes it. */
   readonly connect: (find: CredentialLookup) => Promise<Pick<RegistryClient, 'ping' | 'close'>>;
 }
 
-/** Where a login is kept now. */
+/** Where a login was saved. */
 export interface LoginResult extends KeptLogin {
   readonly host: string;
   readonly username: string;
-  /** False: the registry let us in without asking who we are. */
+  /** False when the registry did not ask for credentials. */
   readonly checked: boolean;
-  /** A refresh token of its token service is kept in place of the password. */
+  /** A refresh token from the token service was saved instead of the password. */
   readonly identityToken: boolean;
 }
 
 /**
- * Has the registry check a login, then keeps it; where the token service gives a refresh token, that one and no password. Throws AuthenticationError when it is wrong or a helper fails (nothing is
- * kept then), RegistryError, TransportError, UsageError when it cannot be written, AbortError.
+ * Lets the registry verify a login and saves it, or a refresh token instead of the password if the token service issues
+ * one. Throws AuthenticationError (wrong login, or a helper failed; nothing is saved then), RegistryError,
+ * TransportError, UsageError (it cannot be saved), AbortError.
  */
 export async function logIn(
   { credentials, connect }: LoginDeps,
@@ -39,7 +39,7 @@ export async function logIn(
   try {
     await client.ping(host, { signal });
   } catch (error) {
-    // What is no matter of user name and password, such as where the token service is, says more as it is.
+    // Errors that do not concern user name and password, such as a wrong token service, are clearer unchanged.
     if (!(error instanceof AuthenticationError) || !checked || !suggestsLogin(error)) throw error;
     throw new AuthenticationError(`${host} refused the login of ${login.username}`, {
       host,

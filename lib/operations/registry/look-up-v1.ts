@@ -3,16 +3,19 @@ import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
 import { checkV1Chain, type Reference } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 
-/** Images asked for at the same time; the host's limit counts besides. */
+/** The number of concurrent requests for images, in addition to the limit of the host. */
 const PARALLEL_IMAGES = 16;
 
-/** The tag of a reference that v1 can follow. Throws UsageError for a digest, which v1 does not know. */
+/** The tag of a reference. Throws UsageError for a digest, which protocol v1 does not have. */
 export function tagForV1({ host, tag, digest }: Reference): string {
   if (tag !== undefined && digest === undefined) return tag;
   throw new UsageError(`${host} speaks registry protocol v1, which has no digests`, { hint: 'give a tag instead' });
 }
 
-/** The v1 images that a tag leads to, root first, without their layers. Throws what the registry throws, InvalidManifestError. */
+/**
+ * Fetches the v1 images that a tag leads to, root first, without their layers. Throws the errors of the registry,
+ * InvalidManifestError.
+ */
 export async function lookUpV1(
   repository: V1Repository,
   reference: Reference,

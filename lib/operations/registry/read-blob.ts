@@ -28,7 +28,7 @@ export async function readBlob(
   return bytes;
 }
 
-/** As `readBlob`, for a blob of any source. */
+/** Like `readBlob`, for a blob of any source. */
 export function readSourceBlob(
   { descriptor, open }: Pick<ReopenableBlob, 'descriptor' | 'open'>,
   options: { readonly maxBytes: number; readonly signal: AbortSignal },

@@ -1,10 +1,12 @@
 import type { RegistryClient } from '../../registry/index.js';
 
-/** How registries of one side of a copy are reached, where that is not as everywhere else. */
+/** Settings for the registries on one side of a copy that differ from the general ones. */
 export interface RegistryAccess {
-  /** The only file to find logins in. */
+  /** The only file to read logins from. */
   readonly authfile?: string | undefined;
-  /** The login of one host, before those of any file; `registryToken`: a bearer token in place of user and password. */
+  /**
+   * The login for one host; takes precedence over files. `registryToken`: a bearer token instead of user and password.
+   */
   readonly login?:
     | {
         readonly host: string;
@@ -13,13 +15,13 @@ export interface RegistryAccess {
         readonly registryToken?: string | undefined;
       }
     | undefined;
-  /** Without any login. */
+  /** Use no login. */
   readonly anonymous?: boolean | undefined;
-  /** False: any certificate and plain http will do. */
+  /** False accepts any certificate and plain HTTP. */
   readonly tlsVerify?: boolean | undefined;
   /** Directory of certificates. */
   readonly certDir?: string | undefined;
 }
 
-/** Gives the client that reaches registries so; the same one for the same access. Closed by its maker. */
+/** Returns a client with these settings, the same one for the same settings. Its creator closes it. */
 export type ClientForAccess = (access: RegistryAccess) => Promise<RegistryClient>;

@@ -21,14 +21,17 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** All repositories that a registry lists, in its order; a v1 registry finds them. Throws UsageError, what the registry throws. */
+/**
+ * Lists all repositories of a registry in its order, over protocol v1 by a search. Throws UsageError and the errors of
+ * the registry.
+ */
 export async function listRepositories({ registry }: Deps, host: string, options: Signal): Promise<string[]> {
   const repositories: string[] = [];
   try {
     for await (const repository of registry.catalog(host, options)) repositories.push(repository);
     return repositories;
   } catch (error) {
-    // Any name will do: what is asked is whether the host speaks v1 alone.
+    // The name is arbitrary: this only determines whether the host speaks v1.
     const v1 = await registry.openV1({ host, repository: 'catalog' }, { ...options, after: error });
     if (v1 === undefined) throw error;
     const hint = 'protocol v1 has no catalog: look for names with "imgtool search"';
@@ -36,14 +39,14 @@ export async function listRepositories({ registry }: Deps, host: string, options
   }
 }
 
-/** A manifest or index as its registry sends it. Throws NotFoundError. */
+/** Fetches a manifest or index. Throws NotFoundError. */
 export async function getManifest({ registry }: Deps, reference: Reference, options: Signal): Promise<RawManifest> {
   return (await registry.open(reference, options)).manifest(tagOrDigest(reference), options);
 }
 
 /**
- * Publishes a manifest or index, bytes as they are, under the tag of the reference or by its digest. Throws
- * InvalidManifestError, InvalidReferenceError when the reference has another digest.
+ * Publishes a manifest or index unchanged under the reference's tag, or by its digest. Throws InvalidManifestError,
+ * InvalidReferenceError when the reference has a different digest.
  */
 export async function publishManifest(
   { registry }: Deps,
@@ -74,7 +77,10 @@ export async function findBlob({ registry }: Deps, reference: Reference, options
   throw new NotFoundError(`${reference.host} does not tell the size of ${digest}`, { kind: 'blob', subject: digest });
 }
 
-/** Writes a blob to `output` and ends it; its last bytes are written only when its digest is right. Throws NotFoundError, DigestMismatchError. */
+/**
+ * Writes a blob to `output` and ends it. Writes the last bytes only after verifying the digest. Throws NotFoundError,
+ * DigestMismatchError.
+ */
 export async function readRemoteBlob(
   deps: Deps,
   reference: Reference,
@@ -92,7 +98,7 @@ export async function readRemoteBlob(
   }
 }
 
-/** What refers to an image: signatures, SBOMs. Throws NotFoundError. */
+/** Lists what refers to an image: signatures, SBOMs. Throws NotFoundError. */
 export async function listImageReferrers(
   { registry }: Deps,
   reference: Reference,

@@ -4,7 +4,7 @@ import { type Descriptor, formatReference, type Reference, tagOrDigest } from '.
 import type { OperationDeps } from '../deps.js';
 import { byProtocol } from './by-protocol.js';
 
-/** The tags of a repository, in the order of its registry. Throws what the registry throws. */
+/** Lists the tags of a repository in the registry's order. Throws the errors of the registry. */
 export async function listTags(
   deps: Pick<OperationDeps, 'registry'>,
   repository: Pick<Reference, 'host' | 'repository' | 'registryVersion'>,
@@ -22,7 +22,7 @@ export async function listTags(
   });
 }
 
-/** Searches a registry's index (protocol v1) for repositories. Throws what the registry throws. */
+/** Searches a registry's index (protocol v1) for repositories. Throws the errors of the registry. */
 export async function searchRegistry(
   deps: Pick<OperationDeps, 'registry'>,
   query: { readonly host: string; readonly term: string; readonly limit: number },
@@ -33,8 +33,8 @@ export async function searchRegistry(
 }
 
 /**
- * What a reference leads to at its registry, without the document; one that the registry tells for a tag and does not know itself
- * is not believed. Throws NotFoundError.
+ * Resolves a reference without fetching the document. If the registry does not know the digest that it reports for a
+ * tag, the digest of the fetched document counts. Throws NotFoundError.
  */
 export async function resolveDigest(
   deps: Pick<OperationDeps, 'registry'>,

@@ -15,7 +15,7 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** A repository at a registry, to read from. */
+/** A repository at a registry as a source. */
 export class RegistrySource implements ImageSource {
   readonly reader: RepositoryReader;
 
@@ -55,13 +55,13 @@ export class RegistrySource implements ImageSource {
     return this.reader.tags(options);
   }
 
-  /** The client that opened the repository is its creator's. */
+  /** Does nothing: the client belongs to its creator. */
   close(): Promise<void> {
     return Promise.resolve();
   }
 }
 
-/** Opens a repository to copy from; sends nothing. */
+/** Opens a repository as a source. Sends nothing. */
 export async function openRegistrySource(
   registry: RegistryClient,
   repository: RepositoryName,
@@ -70,7 +70,7 @@ export async function openRegistrySource(
   return new RegistrySource(await registry.open(repository, options));
 }
 
-/** A blob of a registry, which never sends what is before the offset. */
+/** Converts a blob of a registry, and skips bytes before the offset if the server sends them. */
 export function reopenable(source: BlobSource): ReopenableBlob {
   return {
     descriptor: source.descriptor,

@@ -4,14 +4,14 @@ import { ImgtoolError, RegistryError, NotFoundError } from '../../errors.js';
 import type { RepositoryWriter } from '../../registry/index.js';
 import { digestOf, MEDIA_TYPE, rawManifest, type RawManifest } from '../../spec/index.js';
 
-/** Answers of registries that do not let a tag alone be removed. */
+/** Status codes of registries that do not support removing a single tag. */
 const NO_TAG_DELETE: ReadonlySet<number> = new Set([400, 404, 405, 501]);
 const EMPTY = Buffer.from('{}');
 
 /**
- * Removes one tag and no other. Where a registry removes manifests only, with all their tags, the tag is first moved to a
- * manifest of its own when `isShared` says that others have the same. Throws RegistryError (deletes are not allowed),
- * AuthenticationError, TransportError, AbortError.
+ * Removes only the given tag. If a registry can only remove manifests with all their tags, and `isShared` reports other
+ * tags of the same manifest, first moves the tag to a placeholder manifest. Throws RegistryError (deleting is not
+ * allowed), AuthenticationError, TransportError, AbortError.
  */
 export async function removeTag(
   writer: RepositoryWriter,
@@ -57,12 +57,12 @@ async function remove(
         cause: error,
       });
     }
-    // Somebody else was faster.
+    // Another client has removed it.
     if (!(error instanceof ImgtoolError) || !(error instanceof NotFoundError)) throw error;
   }
 }
 
-/** A manifest that nothing else is, of an empty blob. */
+/** A unique manifest with an empty blob. */
 async function makePlaceholder(writer: RepositoryWriter, signal: AbortSignal): Promise<RawManifest> {
   const config = { mediaType: MEDIA_TYPE.ociEmpty, digest: digestOf(EMPTY), size: EMPTY.length };
   await writer.uploadBlob(

@@ -17,32 +17,32 @@ import {
   type Schema1Manifest,
 } from '../../spec/index.js';
 
-/** One platform's manifest of an image, with the index it was chosen from. */
+/** The manifest of an image for one platform, with the index that it was chosen from. */
 export interface ResolvedImage {
   readonly manifest: ImageManifest;
   readonly raw: RawManifest;
   readonly index: RawManifest | undefined;
 }
 
-/** An image of Docker's schema 1: it has no config and does not tell its diffIDs. */
+/** An image of Docker's schema 1, which has no config and no diffIDs. */
 export interface ResolvedSchema1 {
   readonly schema1: Schema1Manifest;
   readonly raw: RawManifest;
 }
 
-/** Gives the manifests of a repository or an archive. */
+/** Reads the manifests of a repository or an archive. */
 export interface ManifestReader {
   manifest(reference: TagOrDigest, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
 }
 
-/** Deeper nesting of indexes than anybody publishes (hostile-input.md, 21). */
+/** More than any published nesting of indexes (hostile-input.md, 21). */
 const MAX_INDEX_DEPTH = 3;
-/** Entries without a platform that are looked into. */
+/** The most entries without a platform to try. */
 const MAX_CANDIDATES = 16;
 
 /**
- * Fetches the manifest of `reference` for `platform`, through indexes. Throws NotFoundError (no such tag, no such
- * platform), InvalidManifestError, UnsupportedMediaTypeError for artifacts that are not container images.
+ * Fetches the manifest of `reference` for `platform`, through indexes. Throws NotFoundError (tag or platform),
+ * InvalidManifestError, UnsupportedMediaTypeError for artifacts other than container images.
  */
 export async function resolveImage(
   source: ManifestReader,
@@ -58,7 +58,7 @@ export async function resolveImage(
   });
 }
 
-/** As `resolveImage`, but with images of schema 1 too: their signatures and chain of parents are verified. */
+/** Like `resolveImage`, but also accepts schema 1 and verifies its signatures and chain of parents. */
 export async function resolveDocument(
   source: ManifestReader,
   reference: TagOrDigest,
@@ -70,7 +70,7 @@ export async function resolveDocument(
 }
 
 /**
- * The document of one platform's manifest; `index`: the one it was chosen from. Throws InvalidManifestError,
+ * Parses the manifest of one platform. `index`: the index that it was chosen from. Throws InvalidManifestError,
  * UnsupportedMediaTypeError.
  */
 export function documentOf(raw: RawManifest, index?: RawManifest): ResolvedImage | ResolvedSchema1 {
@@ -83,9 +83,9 @@ export function documentOf(raw: RawManifest, index?: RawManifest): ResolvedImage
 }
 
 /**
- * The manifest for `platform` that `raw` leads to, through indexes; `fetch` gets what an index names. `raw` itself when it is no
- * index. Entries without a platform are taken, or entered, in their order where no other fits, as podman and containerd do.
- * Throws NotFoundError, InvalidManifestError, what `fetch` throws.
+ * Follows indexes from `raw` to the manifest for `platform`; returns `raw` if it is not an index. `fetch` gets the
+ * entries of an index. If no entry matches, tries those without a platform in their order, like podman and containerd.
+ * Throws NotFoundError, InvalidManifestError, and the errors of `fetch`.
  */
 export async function throughIndexes(
   raw: RawManifest,
@@ -111,14 +111,14 @@ export async function throughIndexes(
   throw noPlatformError(document, platform);
 }
 
-/** The entry of an index that serves `platform` best. Throws NotFoundError that lists what the index offers. */
+/** The entry of an index that matches `platform` best. Throws NotFoundError that lists the available platforms. */
 export function choosePlatform(index: ImageIndex, platform: Platform): Descriptor {
   const [best] = candidatesFor(index, platform);
   if (best === undefined) throw noPlatformError(index, platform);
   return best;
 }
 
-/** The entry that fits best; where none does, those without a platform, of which each may be for any. */
+/** The best matching entry, or otherwise all entries without a platform, which may be for any. */
 function candidatesFor(index: ImageIndex, platform: Platform): readonly Descriptor[] {
   let best: Descriptor | undefined;
   let bestScore = 0;

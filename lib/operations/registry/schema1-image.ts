@@ -10,27 +10,27 @@ import {
 import { mapLimited } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** Sizes asked for at the same time. */
+/** The number of concurrent requests for sizes. */
 const PARALLEL_SIZES = 8;
 
-/** The JSON of an image of schema 1 that says what runs and where. */
+/** The JSON of the top image, which contains command and platform. */
 export function leafOf({ steps, architecture }: Schema1Manifest): V1Document & {
   readonly architecture: string;
   readonly os: string;
 } {
-  // Images of 2013 do not say what they are for: there was one kind.
+  // Images of 2013 do not state their platform: there was only one.
   return { architecture, os: 'linux', ...steps.at(-1)!.json };
 }
 
-/** The config of an image of schema 1 whose layers have `diffIds`, as bytes. */
+/** Creates the config of a schema 1 image whose layers have `diffIds`. */
 export function configOfSchema1(schema1: Schema1Manifest, diffIds: readonly DiffId[]): Buffer {
   const lower = schema1.steps.slice(0, -1).map(({ json }) => json);
   return buildV1Config([...lower, leafOf(schema1)], diffIds, { skipThrowaway: true });
 }
 
 /**
- * The layers of an image of schema 1, oldest first. The manifest tells no sizes: the store or the registry does. Throws what
- * the registry throws.
+ * The layers of a schema 1 image, oldest first. Their sizes come from the store or the registry, because the manifest
+ * has none. Throws the errors of the registry.
  */
 export async function layersOfSchema1(
   { content }: { readonly content?: OperationDeps['content'] | undefined },

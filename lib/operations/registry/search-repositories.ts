@@ -1,12 +1,12 @@
 import { UsageError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 
-/** More results than this are not asked for: an index may hold any number. */
+/** The most results to request: an index can have any number. */
 const MAX_FOUND = 1000;
 
 /**
- * All repositories of a v1 registry. The protocol has no catalog, but a search that finds everything where it is switched on.
- * Throws UsageError with `hint` where it does not, and what `search` throws.
+ * Lists all repositories of a v1 registry by an empty search, because protocol v1 has no catalog. Throws UsageError
+ * with `hint` when the registry has no search or too many repositories, and the errors of `search`.
  */
 export async function searchRepositories(
   registry: RegistryClient,

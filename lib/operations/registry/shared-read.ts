@@ -4,24 +4,27 @@ import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../../spec/index.js';
 import { resumeBody } from '../../util/index.js';
 
-/** What a slow reader may lag behind the fastest. Bytes. */
+/** How far the fastest reader may be ahead of the slowest. Bytes. */
 const AHEAD_BYTES = 1024 * 1024;
-/** How far back a reader may go on anew: more than waits for a reader that ends a request in the middle of a blob. Bytes. */
+/**
+ * How far back a reader may reopen: more than is buffered for a reader that ends a request in the middle of a blob.
+ * Bytes.
+ */
 const BEHIND_BYTES = 4 * 1024 * 1024;
-/** Who has not begun by then reads for itself later. Milliseconds. */
+/** A reader that has not started by then will read the source separately. Milliseconds. */
 const GATHER_MS = 30_000;
 
-/** One reader's part in a `SharedRead`. */
+/** One reader of a `SharedRead`. */
 export interface SharedReader {
-  /** Opened at an offset just read, it goes on; elsewhere, it reads the source for itself. */
+  /** Continues the shared read if reopened near its current offset; otherwise reads the source separately. */
   readonly blob: ReopenableBlob;
-  /** Wants nothing more: the others go on without it. Call it when done, failed or not. */
+  /** Ends this reader, so that the others do not wait for it. Must be called in any case. */
   leave(): void;
 }
 
 /**
- * Reads a blob once for several readers, as fast as the slowest of them takes it. Begins when all have opened it or left.
- * A broken connection is resumed; bytes with the wrong digest are never given out to the end.
+ * Reads a blob once for several readers, at the speed of the slowest. Starts when all have opened it or left. Resumes
+ * broken connections. Never delivers the last bytes of a blob with a wrong digest.
  */
 export class SharedRead {
   readonly #source: ReopenableBlob;
@@ -50,7 +53,7 @@ export class SharedRead {
     for (let i = 0; i < options.readers; i++) this.#branches.add(new Branch());
   }
 
-  /** One for each reader. */
+  /** Returns one reader for each destination. */
   readers(): SharedReader[] {
     return [...this.#branches].map((branch) => ({
       blob: { descriptor: this.#source.descriptor, open: (options) => this.#open(branch, options) },
@@ -77,7 +80,7 @@ export class SharedRead {
     this.#gather();
   }
 
-  /** Begins once nobody is waited for any more. */
+  /** Starts when all readers have opened the blob or left. */
   #gather(): void {
     if (this.#begun) return;
     const all = [...this.#branches];
@@ -117,7 +120,7 @@ export class SharedRead {
     await resumeBody(readRest, () => position, { signal: this.#signal, onRetry: this.#onRetry });
   }
 
-  /** Before the last bytes are given out, all of them must be right. */
+  /** Verifies the digest before the last bytes are delivered. */
   #check(chunk: Buffer, position: number): void {
     const { size } = this.#source.descriptor;
     if (position > size) throw this.#sizeError(position);
@@ -141,17 +144,17 @@ export class SharedRead {
   }
 }
 
-/** What one reader has still to take, and what it took last. */
+/** The buffers of one reader: bytes that it has not taken yet, and the last ones it has. */
 class Branch {
   state: 'new' | 'open' | 'left' = 'new';
   #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #behind: Buffer[] = [];
   #behindBytes = 0;
-  /** First byte of `#ahead`. */
+  /** Offset of the first byte in `#ahead`. */
   #position = 0;
   #end: { readonly error?: Error } | undefined;
-  /** Only the stream opened last may take. */
+  /** Number of the latest stream, the only one that may take bytes. */
   #turn = 0;
   #wake: (() => void) | undefined;
   #makeRoom: (() => void) | undefined;
@@ -162,7 +165,7 @@ class Branch {
     this.#wake?.();
   }
 
-  /** Resolves when more may be given. */
+  /** Resolves when the buffer has room for more. */
   room(): Promise<void> {
     if (this.#aheadBytes < AHEAD_BYTES || this.state === 'left') return Promise.resolve();
     return new Promise((resolve) => (this.#makeRoom = resolve));
@@ -186,7 +189,7 @@ class Branch {
     [this.#ahead, this.#behind] = [[], []];
   }
 
-  /** A stream from `offset` on; undefined when that is too far back. Ends the one before. */
+  /** Returns a stream from `offset` and ends the previous one; undefined when that is too far back. */
   from(offset: number): Readable | undefined {
     if (offset > this.#position || offset < this.#position - this.#behindBytes) return undefined;
     let back = this.#position - offset;

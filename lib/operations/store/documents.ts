@@ -8,14 +8,14 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** Config and manifest of a new image. */
+/** The config and manifest of a new image. */
 export interface ImageDocuments {
   readonly manifest: RawManifest;
   readonly config: Descriptor;
   readonly configBytes: Buffer;
 }
 
-/** Writes config and manifest of an image. `layers`: oldest first, with media types of the format. */
+/** Creates the config and manifest of an image. `layers`: oldest first, with media types of the format. */
 export function imageDocuments(
   config: object,
   {
@@ -43,7 +43,7 @@ export function imageDocuments(
   return { manifest, config: described, configBytes };
 }
 
-/** Puts config and manifest of an image into the store. */
+/** Stores the config and manifest of an image. */
 export async function putDocuments(
   { content }: Pick<OperationDeps, 'content'>,
   { config, configBytes, manifest }: ImageDocuments,
@@ -52,7 +52,10 @@ export async function putDocuments(
   await content.put(manifest.bytes, manifest.descriptor.digest);
 }
 
-/** The date for a new config: now, or `sourceDateEpoch` (seconds since 1970) when that is earlier. RFC 3339, without fractions when clamped. */
+/**
+ * The creation date for a new config: now, or `sourceDateEpoch` (seconds since 1970) if that is earlier. RFC 3339,
+ * without fractions when clamped.
+ */
 export function createdAt(sourceDateEpoch: number | undefined): string {
   const now = Date.now();
   if (sourceDateEpoch === undefined) return new Date(now).toISOString();

@@ -5,14 +5,17 @@ import type { OperationDeps } from '../deps.js';
 type Deps = Pick<OperationDeps, 'content' | 'metadata'>;
 
 /**
- * Deletes those of `digests` that no image and no layer needs. While other processes work in the store, which may have found
- * one of them, they stay for `store gc`. Throws nothing that a user would have to hear of.
+ * Deletes those of `digests` that no image and no layer uses. If another process is working in the store, and so may
+ * have found them, they are left to `store gc`. Ignores imgtool's errors.
  */
 export async function dropUnusedBlobs(deps: Deps, digests: readonly Digest[]): Promise<void> {
   if (digests.length > 0) await cleanUpAlone(deps, () => deleteUnusedBlobs(deps, digests));
 }
 
-/** Does `work` if no other process works in the store. Errors of imgtool are ignored: an earlier one matters to the user. */
+/**
+ * Runs `work` unless another process is working in the store. Ignores imgtool's errors, because an earlier error
+ * matters more to the user.
+ */
 export async function cleanUpAlone({ metadata }: Pick<Deps, 'metadata'>, work: () => Promise<void>): Promise<void> {
   const alone = await metadata.tryLock('store', 'exclusive');
   if (alone === undefined) return;
@@ -25,7 +28,7 @@ export async function cleanUpAlone({ metadata }: Pick<Deps, 'metadata'>, work: (
   }
 }
 
-/** Deletes those of `digests` that no image and no layer needs. Call with the store locked for this process alone. */
+/** Deletes those of `digests` that no image and no layer uses. Requires the store's lock in exclusive mode. */
 export async function deleteUnusedBlobs({ content, metadata }: Deps, digests: Iterable<Digest>): Promise<void> {
   const [images, layers] = await Promise.all([metadata.images.list(), metadata.layers.list()]);
   const used = new Set([
@@ -37,8 +40,8 @@ export async function deleteUnusedBlobs({ content, metadata }: Deps, digests: It
 }
 
 /**
- * Blobs that a command puts into the store for an image that it has yet to record: dropped at its end, unless something
- * uses them by then.
+ * Blobs that a command has added to the store for an image that is not recorded yet. `drop` removes them unless they
+ * are in use by then.
  */
 export class NewBlobs {
   readonly #digests = new Set<Digest>();
@@ -47,12 +50,12 @@ export class NewBlobs {
     this.#digests.add(digest);
   }
 
-  /** Leaves them in the store, for an image or for a later run that resumes. */
+  /** Keeps the blobs in the store, for an image or for a later run that resumes. */
   keep(): void {
     this.#digests.clear();
   }
 
-  /** Call without the store's lock. Throws as `dropUnusedBlobs`. */
+  /** Must not be called with the store's lock. Throws as `dropUnusedBlobs`. */
   async drop(deps: Deps): Promise<void> {
     await dropUnusedBlobs(deps, [...this.#digests]);
   }

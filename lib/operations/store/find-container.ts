@@ -5,8 +5,8 @@ import type { OperationDeps } from '../deps.js';
 import { candidates, findImage } from './find-image.js';
 
 /**
- * The container that `input` means: a name, an ID, or a unique prefix of an ID. Names come first.
- * Throws NotFoundError; UsageError with the candidates when a prefix is not unique.
+ * Finds a container by name, ID or unique prefix of its ID, in this order. Throws NotFoundError, and UsageError with
+ * the candidates if a prefix is ambiguous.
  */
 export async function findContainer(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<ContainerRecord> {
   const records = await deps.metadata.containers.list();
@@ -38,7 +38,7 @@ async function namesAnImage(deps: Pick<OperationDeps, 'metadata'>, input: string
   }
 }
 
-/** The image that a container was made from. Throws NotFoundError. */
+/** The image from which a container was created. Throws NotFoundError. */
 export async function imageOfContainer(
   deps: Pick<OperationDeps, 'metadata'>,
   container: ContainerRecord,
@@ -53,7 +53,7 @@ export async function imageOfContainer(
   });
 }
 
-/** The config document of an image. Throws NotFoundError, InvalidManifestError, SizeMismatchError. */
+/** Reads the config of an image. Throws NotFoundError, InvalidManifestError, SizeMismatchError. */
 export async function readImageConfig(
   deps: Pick<OperationDeps, 'content'>,
   image: Pick<ImageRecord, 'id'>,

@@ -4,17 +4,16 @@ import { digestHex, formatReference, parseReference, type Digest, type Reference
 import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** How an image argument was understood: by one of its names, or by its ID or digest. */
+/** An image, and how it was found: by a name, or by its ID or digest. */
 export interface FoundImage {
   readonly record: ImageRecord;
-  /** The full name it was found by; undefined when found by ID or digest. */
+  /** The full name by which it was found; undefined when found by ID or digest. */
   readonly name: string | undefined;
 }
 
 /**
- * The local image that `input` means: a reference, an ID, or a unique prefix of an ID; what is none of them may be an alias.
- * Names come first.
- * Throws NotFoundError; UsageError with the candidates when a prefix is not unique.
+ * Finds a local image by reference, ID or unique prefix of its ID, and otherwise by an alias. Names take precedence.
+ * Throws NotFoundError, and UsageError with the candidates if a prefix is ambiguous.
  */
 export async function findImage(
   deps: Pick<OperationDeps, 'metadata'> & Partial<Pick<OperationDeps, 'fullName'>>,
@@ -32,7 +31,7 @@ export async function findImage(
   }
 }
 
-/** As `findImage`, in a list that was read before. */
+/** Like `findImage`, in the given records. */
 export function findAmong(records: readonly ImageRecord[], input: string): FoundImage {
   const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(input)?.[1];
   const reference = referenceOf(input, hex);
@@ -40,7 +39,7 @@ export function findAmong(records: readonly ImageRecord[], input: string): Found
     const found = byReference(records, reference);
     if (found !== undefined) return found;
   }
-  // Of an image with several manifests, the one that came last.
+  // Prefers the newest manifest of an image.
   const matches = hex === undefined ? [] : byId(newestFirst(records).filter(({ id }) => digestHex(id).startsWith(hex)));
   if (matches.length === 1) return { record: matches[0]!, name: undefined };
   if (matches.length > 1) {
@@ -55,25 +54,25 @@ export function findAmong(records: readonly ImageRecord[], input: string): Found
   });
 }
 
-/** All names of an image, sorted, whichever of its manifests they lead to. */
+/** All names of an image, sorted, for all of its manifests. */
 export function namesOf(records: readonly ImageRecord[], id: Digest): string[] {
-  // One that is moving is on two records for a moment.
+  // While a name is being moved, two records have it.
   return [...new Set(records.flatMap((record) => (record.id === id ? record.names : [])))].sort();
 }
 
-/** At most five of a list, for a hint. */
+/** Formats at most five entries of a list for a hint. */
 export function candidates(list: readonly string[]): string {
   return list.slice(0, 5).join(', ') + (list.length > 5 ? ` and ${list.length - 5} more` : '');
 }
 
 function referenceOf(input: string, hex: string | undefined): Reference | undefined {
-  // A bare ID is no reference, though its first characters may look like a name.
+  // A bare ID is not a reference, although its beginning could be a name.
   if (hex !== undefined && (input.startsWith('sha256:') || hex.length === 64)) return undefined;
   return parseReference(input);
 }
 
 function byReference(records: readonly ImageRecord[], reference: Reference): FoundImage | undefined {
-  // The newest first: a name that is moving is on both images for a moment.
+  // Newest first, because two images have a name while it is being moved.
   const newest = newestFirst(records);
   const { host, repository, tag, digest } = reference;
   if (digest === undefined) {
@@ -81,7 +80,7 @@ function byReference(records: readonly ImageRecord[], reference: Reference): Fou
     const record = newest.find(({ names }) => names.includes(name));
     return record && { record, name };
   }
-  // A source alone may be of a manifest that the image has no more, or that it was made of.
+  // A source alone may name a manifest that the image no longer has, or from which it was created.
   const record =
     newest.find(
       ({ sources, manifest, index, names }) =>

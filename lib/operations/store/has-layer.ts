@@ -6,9 +6,9 @@ import { isIntact } from './is-intact.js';
 export type LayerDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
 
 /**
- * Whether the store has a layer: as a subvolume, with a record, and with records of all layers below. A subvolume without a
- * record is left over from a process that was killed: its files may be incomplete, and so may those of layers made from it
- * and of a layer that was written just before a power cut.
+ * True when the store has a layer: its subvolume, its record, and the records of all layers below. A subvolume without
+ * a record comes from a killed process. Its files may be incomplete, and so may those of layers created from it and of
+ * a layer written just before a power cut.
  */
 export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean> {
   if (!(await deps.snapshots.has(layer))) return false;
@@ -21,8 +21,8 @@ export async function hasLayer(deps: LayerDeps, layer: ChainId): Promise<boolean
 }
 
 /**
- * Whether an image of the store can be used as it is: manifest, config and index have the bytes that their digests say, and
- * the store has its top layer. Layer blobs are not checked.
+ * True when an image of the store is usable: manifest, config and index match their digests, and the store has the top
+ * layer. Does not check the blobs of layers.
  */
 export async function isComplete(
   deps: LayerDeps & Pick<OperationDeps, 'content'>,
@@ -34,12 +34,12 @@ export async function isComplete(
   return top === undefined || hasLayer(deps, top);
 }
 
-/** As `hasLayer`, for a layer on top of one that the store has. */
+/** Like `hasLayer`, when the store is known to have the layers below. */
 export async function isRecorded({ metadata, snapshots }: LayerDeps, layer: ChainId): Promise<boolean> {
   return (await metadata.layers.get(digestHex(layer))) !== undefined && (await snapshots.has(layer));
 }
 
-/** Removes the subvolume of a layer that has no record, and all layers made from it. Call with the layer locked. */
+/** Removes the subvolume of a layer that has no record, and all layers created from it. Requires the layer's lock. */
 export async function dropUnrecorded(
   { metadata, snapshots }: LayerDeps,
   layer: ChainId,
@@ -56,11 +56,11 @@ export async function dropUnrecorded(
       lock.release();
     }
   }
-  // Last: after a kill in between, the next command finds it and continues.
+  // Removed last, so that the next command finds it and continues if this process is killed.
   await snapshots.removeLayer(layer);
 }
 
-/** The subvolumes of layers and of build steps that have no record and that no process is about to record. */
+/** Subvolumes of layers and build steps without a record, unless a process is about to record them. */
 export async function unrecordedLayers({ metadata, snapshots }: LayerDeps): Promise<ChainId[]> {
   const [layers, steps] = await Promise.all([metadata.layers.list(), metadata.steps.list()]);
   const recorded = new Set([...layers.map(({ chainId }) => chainId), ...steps.map(stepSubvolume)]);
@@ -79,12 +79,12 @@ export async function unrecordedLayers({ metadata, snapshots }: LayerDeps): Prom
   return found;
 }
 
-/** Name of the subvolume with the files of a build step, as the snapshotter takes it. */
+/** The snapshotter's name for the subvolume of a build step. */
 export function stepSubvolume({ id }: Pick<StepRecord, 'id'>): ChainId {
   return parseDigest(`sha256:${id}`) as ChainId;
 }
 
-/** The layers that are made from one of `roots`, by their records, from the bottom up. */
+/** The layers created from one of `roots` according to their records, lowest first. */
 export function madeFrom(layers: readonly LayerRecord[], roots: readonly ChainId[]): ChainId[] {
   const found: ChainId[] = [];
   const below = new Set(roots);

@@ -1,6 +1,6 @@
 /**
- * Records of images, containers and layers in the local store: finding, writing and removing them under the store's
- * lock, and the repairs that each command makes when it starts.
+ * Records of images, containers and layers in the local store: finds, writes and removes them under the store's lock,
+ * and makes repairs at the start of each command.
  */
 export * from './documents.js';
 export * from './drop-unused-blobs.js';

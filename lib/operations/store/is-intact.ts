@@ -2,7 +2,7 @@ import { DigestMismatchError } from '../../errors.js';
 import type { Descriptor } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** Whether a blob is in the store with the bytes that its digest says; reads them all. */
+/** True when the store has a blob that matches its digest. Reads the whole blob. */
 export async function isIntact(
   content: OperationDeps['content'],
   { digest }: Pick<Descriptor, 'digest'>,

@@ -1,11 +1,11 @@
 import { DiskSpaceError, findCause, isDiskFull, systemErrorName } from '../../errors.js';
 
-/** Whether something could not be written to the store because it is full or read-only: no reason to fail what only reads it. */
+/** True for an error caused by a full or read-only store, which must not fail commands that only read. */
 export function isUnwritable(error: unknown): boolean {
   return isForWantOfRoom(error) || findCause(error, (cause) => systemErrorName(cause) === 'EROFS') !== undefined;
 }
 
-/** Whether something failed because the disk is full, however it came to be told. */
+/** True for an error caused by a full disk, of any class. */
 export function isForWantOfRoom(error: unknown): boolean {
   return findCause(error, (cause) => cause instanceof DiskSpaceError || isDiskFull(cause)) !== undefined;
 }

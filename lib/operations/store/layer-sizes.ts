@@ -2,7 +2,7 @@ import type { ContainerRecord, ImageRecord, LayerRecord } from '../../metadata/i
 import type { ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** Sizes of layers and who needs them. All sizes are bytes of uncompressed tar. */
+/** Sizes of layers, and of the images that use them. All sizes are bytes of uncompressed tar. */
 export class LayerSizes {
   readonly #layers: ReadonlyMap<ChainId, LayerRecord>;
   readonly #images = new Map<ChainId, number>();
@@ -15,22 +15,22 @@ export class LayerSizes {
     }
   }
 
-  /** Size of one layer; 0 when there is no record of it. */
+  /** Size of a layer; 0 without a record. */
   of(chainId: ChainId): number {
     return this.#layers.get(chainId)?.size ?? 0;
   }
 
-  /** All layers of an image. */
+  /** Size of all layers of an image. */
   total({ chainIds }: Pick<ImageRecord, 'chainIds'>): number {
     return sum(chainIds.map((chainId) => this.of(chainId)));
   }
 
-  /** Layers of an image that no other image has: what removing it would free. */
+  /** Size of the layers that no other image has, which removing the image would free. */
   exclusive({ chainIds }: Pick<ImageRecord, 'chainIds'>): number {
     return sum(chainIds.filter((chainId) => this.#images.get(chainId) === 1).map((chainId) => this.of(chainId)));
   }
 
-  /** The base layer of a container and all below it. */
+  /** Size of the layer `top` and all layers below. */
   below(top: ChainId | undefined): number {
     let size = 0;
     for (let next = top; next !== undefined; next = this.#layers.get(next)?.parent) size += this.of(next);
@@ -43,14 +43,14 @@ export class LayerSizes {
   }
 }
 
-/** Everything recorded in the store, read once. */
+/** All records of the store, read once. */
 export interface StoreRecords {
   readonly images: readonly ImageRecord[];
   readonly layers: readonly LayerRecord[];
   readonly containers: readonly ContainerRecord[];
 }
 
-/** Reads all records; waits for no lock. */
+/** Reads all records. Takes no lock. */
 export async function readRecords({ metadata }: Pick<OperationDeps, 'metadata'>): Promise<StoreRecords> {
   const [images, layers, containers] = await Promise.all([
     metadata.images.list(),
@@ -60,7 +60,6 @@ export async function readRecords({ metadata }: Pick<OperationDeps, 'metadata'>)
   return { images, layers, containers };
 }
 
-/** Sum of numbers. */
 export function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }

@@ -3,7 +3,7 @@ import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { LayerSizes, readRecords } from './layer-sizes.js';
 
-/** An image of the store, once for each of its manifests; sizes in bytes of uncompressed tar. */
+/** An image of the store with one of its manifests. Sizes are bytes of uncompressed tar. */
 export interface ImageSummary {
   readonly id: Digest;
   readonly names: readonly string[];
@@ -14,16 +14,16 @@ export interface ImageSummary {
   readonly platform: string;
   readonly layers: number;
   readonly size: number;
-  /** Of layers no other image has. */
+  /** Size of the layers that no other image has. */
   readonly exclusiveSize: number;
   readonly containers: number;
-  /** When they were asked for. */
+  /** Present if requested. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * The images of the store, newest first. `filter`: part of a name or the beginning of an ID, `*` stands for anything.
- * Waits for no lock.
+ * The images of the store, newest first. `filter`: part of a name or a prefix of an ID; `*` matches any text. Takes no
+ * lock.
  */
 export async function listImages(deps: Pick<OperationDeps, 'metadata'>, filter?: string): Promise<ImageSummary[]> {
   const { images, layers, containers } = await readRecords(deps);

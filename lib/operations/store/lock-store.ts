@@ -4,8 +4,8 @@ import type { OperationDeps } from '../deps.js';
 import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './sync-layers.js';
 
 /**
- * Locks the store, shared with other processes. Layers that another boot left unsealed are dropped first, under an exclusive
- * lock. Throws AbortError.
+ * Locks the store in shared mode. First drops unsealed layers of another boot, under an exclusive lock. Throws
+ * AbortError.
  */
 export async function lockStore(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'progress'>,
@@ -33,8 +33,8 @@ export async function lockStore(
 }
 
 /**
- * Runs `work` with a new key for a subvolume in work, which counts as alive meanwhile; what it made under that key and did not
- * commit is removed afterwards. Throws as `work` does, AbortError.
+ * Runs `work` with a new key for a work subvolume, which counts as in use meanwhile. Afterwards removes what was
+ * created with this key and not committed. Throws as `work`, AbortError.
  */
 export async function withWorkKey<T>(
   { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,

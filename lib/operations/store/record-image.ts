@@ -2,18 +2,18 @@ import type { ImageRecord } from '../../metadata/index.js';
 import { isSameForm, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** An image to record: everything but what an earlier record of the same image decides. */
+/** An image to record, without the parts that an earlier record of the same image provides. */
 export type NewImage = Omit<ImageRecord, 'version' | 'names' | 'sources' | 'pulled'>;
 
-/** An image as it is recorded, to be recorded again with another name or source. */
+/** Converts a record back, to record the image with another name or source. */
 export function newImageOf(record: ImageRecord): NewImage {
   const { version: _version, names: _names, sources: _sources, pulled: _pulled, ...image } = record;
   return image;
 }
 
 /**
- * Writes an image's record, last of all, and moves `name` to it from the record that had it. Names and sources of an
- * earlier record with the same manifest stay. Resolves with the record.
+ * Writes the record of an image after everything else, and moves `name` to it. Keeps the names and sources of an
+ * earlier record with the same manifest. Resolves with the record.
  */
 export async function recordImage(
   { metadata }: Pick<OperationDeps, 'metadata'>,
@@ -26,7 +26,7 @@ export async function recordImage(
   }: {
     readonly name?: string | undefined;
     readonly source?: string;
-    /** The error to throw, before anything is written, when another image has the name. */
+    /** Creates the error to throw, before anything is written, when another image has the name. */
     readonly takenError?: (name: string, holder: Digest) => Error;
     readonly signal: AbortSignal;
   },
@@ -54,8 +54,8 @@ export async function recordImage(
 }
 
 /**
- * Takes `name` from every record but `holder`, which has it already: a crash before leaves it on both. A record of the same
- * image that is left without a name is replaced by `holder` and deleted. Call with the names locked.
+ * Removes `name` from every record except `holder`, which already has it, so that a crash leaves it on both. Deletes a
+ * record of the same image that has no name left, because `holder` replaces it. Requires the lock on names.
  */
 export async function takeName(
   { metadata }: Pick<OperationDeps, 'metadata'>,

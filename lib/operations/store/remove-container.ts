@@ -6,13 +6,13 @@ import { findContainer } from './find-container.js';
 
 type RemoveDeps = Pick<OperationDeps, 'metadata' | 'snapshots'> & Partial<Pick<OperationDeps, 'runtime'>>;
 
-/** How long a run whose command was killed may take to clean up: looks, and the time between two. */
+/** How long a killed run may take to clean up: the number of checks and the time between them. */
 const KILL_LOOKS = 100;
 const KILL_LOOK_MS = 100;
 
 /**
- * Removes a container and its files. A command that runs in it is killed with `force`, else that is an AlreadyExistsError.
- * Throws NotFoundError, UsageError, SubvolumeError (something uses a file in it); nothing has changed then.
+ * Removes a container and its files. `force` kills a command that runs in it; otherwise that is an AlreadyExistsError.
+ * Throws NotFoundError, UsageError and SubvolumeError (a file in it is in use) before changing anything.
  */
 export async function removeContainer(
   deps: RemoveDeps,
@@ -22,7 +22,7 @@ export async function removeContainer(
   deps.metadata.makeRoom();
   const running = await lockIdle(deps, record, { force, signal });
   try {
-    // Its own run may have been with `--rm`.
+    // A run with `--rm` may have removed it.
     if ((await deps.metadata.containers.get(record.id)) === undefined) return record;
     await deps.snapshots.checkContainerUnused(record.id);
     await deps.snapshots.unlockContainer(record.id);
@@ -34,7 +34,7 @@ export async function removeContainer(
   }
 }
 
-/** The lock of a run in the container, for nothing to run in it. Throws AlreadyExistsError, AbortError. */
+/** Takes the lock of runs in the container, so that nothing runs in it. Throws AlreadyExistsError, AbortError. */
 async function lockIdle(
   { metadata, runtime }: RemoveDeps,
   record: ContainerRecord,
@@ -44,13 +44,13 @@ async function lockIdle(
     const lock = await metadata.tryLock(`running-${record.id}`, 'exclusive');
     if (lock !== undefined) return lock;
     if (!force || runtime === undefined || look === KILL_LOOKS) throw containerRunningError(record);
-    // Again each time: a run that is only starting has nothing to kill yet.
+    // Kills repeatedly, because a starting run may not have a process yet.
     await runtime.kill(record.id);
     await delay(KILL_LOOK_MS, signal);
   }
 }
 
-/** Removes the container `id`, in which nothing runs: call it with the lock of its run. Throws AbortError. */
+/** Removes the container `id`. Requires the lock of its runs. Throws AbortError. */
 export async function removeIdle(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
   id: string,
@@ -64,7 +64,7 @@ export async function removeIdle(
   }
 }
 
-/** As `removeIdle`, for who holds the store's lock: taken once more it would wait for itself. */
+/** Like `removeIdle`, for callers that hold the store's lock, which would otherwise deadlock. */
 export async function removeInLockedStore(
   { metadata, snapshots }: Pick<OperationDeps, 'metadata' | 'snapshots'>,
   id: string,
@@ -73,7 +73,7 @@ export async function removeInLockedStore(
   const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
   try {
     await snapshots.checkContainerUnused(id);
-    // The record goes first: after a crash nothing visible is half there.
+    // Deletes the record first, so that a crash leaves no visible container without files.
     await metadata.containers.delete(id);
     await snapshots.removeContainer(id);
   } finally {
@@ -81,7 +81,7 @@ export async function removeInLockedStore(
   }
 }
 
-/** The error for a container that another process runs a command in. */
+/** The error for a container in which another process is running a command. */
 export function containerRunningError({ name }: Pick<ContainerRecord, 'name'>): AlreadyExistsError {
   return new AlreadyExistsError(`a command runs in container ${name}`, {
     kind: 'container',

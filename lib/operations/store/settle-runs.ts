@@ -2,9 +2,9 @@ import type { OperationDeps } from '../deps.js';
 import { removeInLockedStore } from './remove-container.js';
 
 /**
- * Ends the commands whose imgtool died, and removes what their runs left, containers that were to be removed included.
- * A container that cannot be cleaned up is noted and left for the next time, so that it stops no other work. Cheap when
- * there is nothing. Call with the store locked, in either mode.
+ * Kills commands whose imgtool process has died, and cleans up after them, including the removal of containers run with
+ * `--rm`. Notes a container that cannot be cleaned up and leaves it for the next time, so that it does not block other
+ * work. Cheap when there is nothing to do. Requires the store's lock in either mode.
  */
 export async function settleRuns({
   metadata,

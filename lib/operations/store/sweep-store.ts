@@ -2,8 +2,8 @@ import type { OperationDeps } from '../deps.js';
 import { settleRuns } from './settle-runs.js';
 
 /**
- * Removes what processes that died have left; downloads that can be resumed stay, what cannot be removed is noted. Cheap
- * when there is nothing. Call with the store locked.
+ * Removes leftovers of dead processes except resumable downloads, and notes what cannot be removed. Cheap when there is
+ * nothing to do. Requires the store's lock.
  */
 export async function sweepStore({
   content,

@@ -2,15 +2,15 @@ import { digestHex } from '../../spec/index.js';
 import type { LayerRecord, MetadataStore } from '../../metadata/index.js';
 import type { Snapshotter } from '../../snapshot/index.js';
 
-/** The records of layers, and the subvolumes that they describe. */
 export interface SyncLayersDeps {
   readonly metadata: Pick<MetadataStore, 'layers' | 'tryLock' | 'bootId'>;
   readonly snapshots: Pick<Snapshotter, 'sync' | 'removeLayer'>;
 }
 
 /**
- * Makes the layers written in this boot safe against power loss: lists those not yet `sealed`, syncs, and marks them.
- * A layer recorded after the sync began is left to the next call. Resolves with their number; without any, no sync.
+ * Makes the layers written since boot durable: lists those that are not `sealed`, syncs, and marks them. A layer
+ * recorded after the start of the sync is left to the next call. Does not sync when there are none. Resolves with their
+ * number.
  */
 export async function syncLayers(deps: SyncLayersDeps): Promise<number> {
   const { metadata, snapshots } = deps;
@@ -26,7 +26,7 @@ export async function syncLayers(deps: SyncLayersDeps): Promise<number> {
   return sealed;
 }
 
-/** Whether another boot left layers unsealed. Reads records only. */
+/** True when there are unsealed layers of another boot. Only reads records. */
 export async function hasUnsealedOfAnotherBoot({
   metadata,
 }: {
@@ -36,8 +36,8 @@ export async function hasUnsealedOfAnotherBoot({
 }
 
 /**
- * Drops the layers that another boot left unsealed: a crash may have cut their data. They are unpacked again from their blobs.
- * Called at the start of whatever writes. Resolves with the dropped records.
+ * Drops unsealed layers of another boot, because a crash may have truncated their data; they will be unpacked again.
+ * Called at the start of each command that writes. Resolves with the dropped records.
  */
 export async function dropUnsealedLayers(deps: SyncLayersDeps): Promise<LayerRecord[]> {
   const doubtful = (await deps.metadata.layers.list()).filter(
@@ -46,7 +46,7 @@ export async function dropUnsealedLayers(deps: SyncLayersDeps): Promise<LayerRec
   const dropped: LayerRecord[] = [];
   for (const layer of doubtful)
     await whileUnchanged(deps, layer, async (key) => {
-      // The record goes last: after a crash in between, the next start finds it and goes on.
+      // Deletes the record last, so that the next command continues after a crash.
       await deps.snapshots.removeLayer(layer.chainId);
       await deps.metadata.layers.delete(key);
       dropped.push(layer);
@@ -54,7 +54,7 @@ export async function dropUnsealedLayers(deps: SyncLayersDeps): Promise<LayerRec
   return dropped;
 }
 
-/** Acts under the layer's lock if its record still says what was listed; one that is busy or changed is skipped. */
+/** Runs `act` under the layer's lock, unless the layer is in use or its record has changed since it was listed. */
 async function whileUnchanged(
   deps: SyncLayersDeps,
   listed: LayerRecord,

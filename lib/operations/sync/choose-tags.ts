@@ -2,14 +2,14 @@ import { isAttachedTag, selectByName } from '../sync-rules/index.js';
 import type { Mirror } from './mirror.js';
 import type { FoundTag } from './sync-source.js';
 
-/** Tags to mirror. */
+/** The tags to mirror. */
 export interface ChosenTags {
   readonly tags: readonly string[];
-  /** Tags of the source whose age is not known though the rule asks for it. */
+  /** Tags of the source without a known age, if the rule requires one. */
   readonly undated: ReadonlySet<string>;
 }
 
-/** The tags of the source that its rule asks for. Throws what the source throws. */
+/** Chooses the tags of the source according to its rule. Throws the errors of the source. */
 export async function chooseTags(mirror: Mirror): Promise<ChosenTags> {
   const { run, rule, source } = mirror;
   const { tags: rules } = rule;
@@ -53,7 +53,7 @@ async function createdOf({ run, source }: Mirror, tag: string, found: FoundTag):
   return created;
 }
 
-/** Names a few: there may be thousands. */
+/** The note names only some, because there may be thousands. */
 function undatedNote(source: string, tags: readonly string[]): string {
   const named = tags.slice(0, 5).sort().join(', ') + (tags.length > 5 ? ` and ${tags.length - 5} more` : '');
   const verb = tags.length === 1 ? 'has no creation date: it counts' : 'have no creation date: they count';

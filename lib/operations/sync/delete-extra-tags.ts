@@ -7,8 +7,9 @@ import { isAttachedTag, matchesAny } from '../sync-rules/index.js';
 import type { SyncRun } from './sync-run.js';
 
 /**
- * Removes what a target has besides the tags selected, each recorded before; protected tags and those that belong to images
- * stay. Throws UsageError when nothing is selected or too much would go, what the registry and `removeTag` throw.
+ * Removes tags of a target that were not selected, and records each one before. Keeps protected tags and those that
+ * belong to images (signatures). Throws UsageError when nothing is selected or too many tags would be removed, and the
+ * errors of the registry and of `removeTag`.
  */
 export async function deleteExtraTags(
   run: SyncRun,
@@ -17,11 +18,11 @@ export async function deleteExtraTags(
     /** `host/repository`, for the report. */
     readonly source: string;
     readonly selected: ReadonlySet<string>;
-    /** Tags of the source whose age is not known: they are not wanted, but nothing shows that they are extra either. */
+    /** Tags of the source without a known age. They are not selected, but may not be removed either. */
     readonly undated: ReadonlySet<string>;
     readonly maxDelete: number;
     readonly protect: readonly string[];
-    /** Tags that are known to be there. */
+    /** Digests of tags that the target is known to have. */
     readonly digests: ReadonlyMap<string, Digest>;
   },
 ): Promise<void> {
@@ -53,7 +54,8 @@ export async function deleteExtraTags(
   const askOthers = async (): Promise<void> => {
     const unknown = [...left].filter((tag) => !digests.has(tag));
     await run.askEach(unknown, async (tag) => {
-      // By its bytes: what HEAD says may be wrong, and a tag would go with another one's manifest.
+      // Reads the manifest, because a wrong digest in a HEAD response could cause a tag to be removed together with
+      // another manifest.
       const found = await findManifest(reader, tag, signal);
       if (found === undefined) left.delete(tag);
       else digests.set(tag, found.descriptor.digest);
@@ -68,7 +70,7 @@ export async function deleteExtraTags(
     }
     const manifest = await findManifest(reader, tag, signal);
     left.delete(tag);
-    // Somebody else was faster.
+    // Another client has removed it.
     if (manifest === undefined) continue;
     const { digest } = manifest.descriptor;
     await deps.recordDeletion({ target, tag, manifest });

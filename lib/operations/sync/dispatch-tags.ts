@@ -4,8 +4,8 @@ import { parseTagResult, tagJob, type TagJob, tagJobId } from './tag-job.js';
 import type { TagQueue } from './types.js';
 
 /**
- * Puts tags of a repository into the queue, and adds to the run's results what workers say has become of them. `onCopied` is
- * told later which tags they say they have copied to which target; only the target itself can tell what it has.
+ * Puts the tags of a repository into the queue, and adds the results of the workers to those of the run. Calls
+ * `onCopied` for each tag that a worker claims to have copied to a target, which only the target can confirm.
  */
 export async function dispatchTags(
   run: SyncRun,
@@ -37,7 +37,7 @@ export async function dispatchTags(
   });
 }
 
-/** No worker has said which target fails. */
+/** Reports all targets as failed, if no worker has reported which ones fail. */
 function failAll({ results }: SyncRun, { source, tag, targets }: TagJob, error: string): void {
   for (const { host, repository } of targets) {
     const target = `${host}/${repository}`;

@@ -17,7 +17,7 @@ const METRICS: readonly {
   { name: 'imgtool_sync_errors', help: 'Tags that failed in the last run.', key: 'failed' },
 ];
 
-/** A report in the text format of Prometheus (exposition format 0.0.4). `now`: ms since 1970. */
+/** Formats a report for Prometheus (text exposition format 0.0.4). `now`: milliseconds since 1970. */
 export function prometheusText(report: SyncReport, now: number): string {
   const lines: string[] = [];
   const metric = (name: string, help: string, samples: readonly (readonly [labels: string, value: number])[]): void => {

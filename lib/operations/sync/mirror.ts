@@ -4,15 +4,15 @@ import { placeOf, type SyncRule } from '../sync-rules/index.js';
 import type { SyncRun } from './sync-run.js';
 import type { SyncSource } from './sync-source.js';
 
-/** A repository while it is mirrored: what its tags share. */
+/** The state that the tags of a mirrored repository share. */
 export class Mirror {
   readonly run: SyncRun;
   readonly rule: SyncRule;
   readonly source: SyncSource;
   readonly place: RepositoryName;
-  /** Undefined: not known whether the source has other tags. */
+  /** All tags of the source; undefined if they have not been listed. */
   listed: ReadonlySet<string> | undefined;
-  /** What each target is known to have. */
+  /** Known digests of tags at each target. */
   readonly #there = new Map<RegistryDestination, Map<string, Digest>>();
 
   constructor(run: SyncRun, rule: SyncRule, { source, place }: Pick<Mirror, 'source' | 'place'>) {
@@ -27,20 +27,20 @@ export class Mirror {
     return nameOf(this.place);
   }
 
-  /** Digests by tag. */
+  /** The known digests of tags at a target. */
   digestsAt(destination: RegistryDestination): Map<string, Digest> {
     const digests = this.#there.get(destination) ?? new Map<string, Digest>();
     this.#there.set(destination, digests);
     return digests;
   }
 
-  /** Notes a failure; throws it when the run is not to go on. `tag`: `*` for all. Throws AbortError. */
+  /** Records a failure, and throws it if the run must stop. `tag`: `*` for all. Throws AbortError. */
   fail(destination: RegistryDestination, tag: string, error: unknown): void {
     this.run.signal.throwIfAborted();
     this.run.fail({ source: this.name, target: nameOf(destination.writer), tag }, error);
   }
 
-  /** Reports a tag that the source has listed and no longer has. */
+  /** Reports a tag that the source has listed but no longer has. */
   vanished(tag: string): void {
     for (const target of this.rule.targets)
       this.run.results.add({

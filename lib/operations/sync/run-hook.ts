@@ -5,21 +5,24 @@ import { findTag } from '../registry/index.js';
 import type { Mirror } from './mirror.js';
 import type { SyncRun } from './sync-run.js';
 
-/** A hook and what it is run for. */
+/** A hook and the tag that it is run for. */
 export interface HookCall {
-  /** Program and arguments; none: nothing is run. */
+  /** Program and arguments. Empty: no hook. */
   readonly words: readonly string[];
   /** `host/repository`. */
   readonly source: string;
   readonly tag: string;
 }
 
-/** The hook of a mirror for one of its tags. */
+/** The hook of a mirror for a tag. */
 export function hookFor({ rule, name }: Mirror, tag: string): HookCall {
   return { words: rule.hook, source: name, tag };
 }
 
-/** Runs the hook for a tag that `target` (`host/repository`) has now. Its failure is one of the tag. Throws AbortError. */
+/**
+ * Runs the hook for a tag that has been copied to `target` (`host/repository`). Records its failure as one of the tag.
+ * Throws AbortError.
+ */
 export async function runHook(
   run: SyncRun,
   { words, source, tag }: HookCall,
@@ -43,7 +46,7 @@ export async function runHook(
   }
 }
 
-/** As `runHook` for a tag that a worker claims to have copied: the hook is given the digest that the target tells. */
+/** Like `runHook`, for a tag that a worker claims to have copied. The hook gets the digest that the target reports. */
 export async function runHookIfThere(
   run: SyncRun,
   call: HookCall,

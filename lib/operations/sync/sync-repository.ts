@@ -13,7 +13,7 @@ import { convertDeps, V2SyncSource, type SyncSource, V1SyncSource } from './sync
 import { TagSync } from './sync-tag.js';
 import type { TagQueue } from './types.js';
 
-/** Clients of both sides of a mirror; the same one unless the rule wants something else. */
+/** The registry clients for both sides of a mirror; the same one unless the rule has its own settings. */
 export interface SyncSides {
   readonly source: RegistryClient;
   readonly target: RegistryClient;
@@ -28,7 +28,7 @@ export interface RepositoryJob {
 
 type Destinations = readonly RegistryDestination[];
 
-/** Brings one repository to all its targets. Throws what is not to be survived, AbortError. */
+/** Mirrors a repository to all its targets. Throws failures that stop the run, AbortError. */
 export async function syncRepository(run: SyncRun, job: RepositoryJob): Promise<void> {
   const { signal, results } = run;
   const { rule, repository } = job;
@@ -82,7 +82,7 @@ async function openTarget(
   return openRegistryDestination(sides.target, place, { signal, known, mountFrom });
 }
 
-/** Leaves the tags to workers. */
+/** Puts the tags into the queue for workers. */
 async function dispatch(
   mirror: Mirror,
   queue: TagQueue,

@@ -2,17 +2,17 @@ import { ImgtoolError } from '../../errors.js';
 import type { CopiedTarget } from '../copy/index.js';
 import type { SyncDeps, SyncedTag, SyncReport, TargetTotals } from './types.js';
 
-/** Tags told one by one in a report: beyond this they are only counted. */
+/** The most tags to list in a report; further ones are only counted. */
 const MAX_LISTED = 100_000;
 
-/** Adds up what becomes of each tag. */
+/** Collects the results of all tags. */
 export class SyncResults {
   readonly #tags: SyncedTag[] = [];
   readonly #totals = new Map<string, TargetTotals>();
   repositories = 0;
   plannedBytes = 0;
   plannedRequests = 0;
-  /** Of others, besides those of this process. */
+  /** Requests of workers, in addition to those of this process. */
   requests = 0;
   readonly #onTag: SyncDeps['onTag'];
   firstError: Error | undefined;
@@ -21,7 +21,7 @@ export class SyncResults {
     this.#onTag = onTag;
   }
 
-  /** Takes what became of one tag at one target. */
+  /** Adds the result for one tag at one target. */
   add(tag: SyncedTag, error?: unknown): void {
     this.#onTag?.(tag, error);
     const totals = this.#totalsOf(tag.target);
@@ -36,7 +36,7 @@ export class SyncResults {
     if (this.#tags.length < MAX_LISTED) this.#tags.push(tag);
   }
 
-  /** Takes what one copy did, and how long it took. */
+  /** Adds the blobs of one copy and its duration. */
   addCopy(target: string, { blobs }: CopiedTarget, seconds: number): void {
     const totals = this.#totalsOf(target);
     totals.seconds += seconds;
@@ -49,7 +49,7 @@ export class SyncResults {
     }
   }
 
-  /** Takes blobs that others have copied. */
+  /** Adds blobs copied by workers. */
   addTotals({ target, bytes, uploaded, mounted, present, seconds }: TargetTotals): void {
     const totals = this.#totalsOf(`${target}/`);
     totals.bytes += bytes;
@@ -59,14 +59,14 @@ export class SyncResults {
     totals.seconds += seconds;
   }
 
-  /** Takes a failure; only errors that a caller can meet are told, anything else is a bug and thrown. */
+  /** Adds a failure. Throws errors that are not ImgtoolErrors, because they are bugs. */
   fail(place: { readonly source: string; readonly target: string; readonly tag: string }, error: unknown): void {
     if (!(error instanceof ImgtoolError)) throw error;
     this.firstError ??= error;
     this.add({ ...place, state: 'failed', error: error.message }, error);
   }
 
-  /** Everything so far. */
+  /** The report on everything so far. */
   report(facts: { readonly dryRun: boolean; readonly requests: number; readonly seconds: number }): SyncReport {
     const targets = [...this.#totals.values()];
     const sum = (key: Exclude<keyof TargetTotals, 'target'>): number =>
@@ -101,7 +101,7 @@ export class SyncResults {
   }
 }
 
-/** Failures last, where they are seen. */
+/** Lists failures last, where users see them. */
 function order({ state }: SyncedTag): number {
   return state === 'failed' ? 1 : 0;
 }

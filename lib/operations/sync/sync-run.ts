@@ -3,7 +3,7 @@ import type { BlobPlaces } from '../download/index.js';
 import type { SyncResults } from './sync-results.js';
 import type { SyncDeps, SyncRequest } from './types.js';
 
-/** What the mirrors of one run share. */
+/** The state that the mirrors of one run share. */
 export interface SyncRun {
   readonly deps: SyncDeps;
   readonly request: Pick<SyncRequest, 'dryRun' | 'keepGoing'>;
@@ -11,15 +11,15 @@ export interface SyncRun {
   readonly limits: CopyLimits;
   readonly known: BlobPlaces;
   readonly results: SyncResults;
-  /** Source of each target repository: two must not fill the same. */
+  /** The source of each target repository, because two sources must not have the same target. */
   readonly taken: Map<string, string>;
-  /** What is to be done when all that was left to workers has ended. */
+  /** Work to do after the workers have finished. */
   readonly later: (() => Promise<void>)[];
-  /** Runs work on all items, as many at a time as is right; after a failure that is not to be survived, no more. */
+  /** Runs `work` on all items with limited concurrency, and stops after a failure that ends the run. */
   readonly forEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
-  /** As `forEach`, but a failure is the caller's to survive. */
+  /** Like `forEach`, but a failure does not end the run. */
   readonly askEach: <T>(items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>;
-  /** Notes a failure; throws it when the run is not to go on. */
+  /** Records a failure, and throws it if the run must stop. */
   readonly fail: (
     place: { readonly source: string; readonly target: string; readonly tag: string },
     error: unknown,

@@ -22,45 +22,50 @@ interface Signal {
   readonly signal: AbortSignal;
 }
 
-/** What a tag names now. */
+/** What a tag names at present. */
 export interface FoundTag {
-  /** Stands for the content: its digest; over protocol v1, which has none, a name of the image at its registry. */
+  /** Identifies the content: its digest; over protocol v1, which has none, the name of the image at its registry. */
   readonly identity: string;
   /** Undefined over protocol v1. */
   readonly digest: Digest | undefined;
-  /** The manifest or index itself; undefined until it is read, and over protocol v1. */
+  /** The manifest or index. Undefined until it is read, and over protocol v1. */
   readonly raw?: RawManifest | undefined;
 }
 
-/** What is to be copied. */
+/** The source of a copy. */
 interface OpenedTag {
   readonly source: ImageSource;
   readonly selector: ImageSelector;
   readonly top?: RawManifest | undefined;
 }
 
-/** A repository to mirror, whatever protocol it speaks. Its methods throw what the registry throws. */
+/** A repository to mirror over either protocol. Its methods throw the errors of the registry. */
 export interface SyncSource {
   /** Undefined over protocol v1. */
   readonly v2: RegistrySource | undefined;
   tags(options: Signal): Promise<string[]>;
-  /** Undefined: there is no such tag. */
+  /** Undefined when the tag does not exist. */
   find(tag: string, options: Signal): Promise<FoundTag | undefined>;
   /**
-   * Reads the manifest of a tag that was found. Where the registry does not have what it said, or sends other bytes for it,
-   * the bytes under the tag decide, with a warning.
+   * Reads the manifest of a tag. If the registry lacks the digest that it has reported, or sends different bytes for
+   * it, uses the manifest under the tag, with a warning.
    */
   read(tag: string, found: FoundTag, options: Signal): Promise<FoundTag>;
-  /** When the image, which was read, says it was created, ms since 1970; undefined when it does not. */
+  /**
+   * The creation time in the config of an image that has been read. Milliseconds since 1970; undefined if it has none.
+   */
   created(found: FoundTag, options: Signal): Promise<number | undefined>;
-  /** What is to be copied of a tag that was read; closed by the caller. */
+  /** Opens a tag that has been read. The caller closes the source. */
   open(tag: string, found: FoundTag): OpenedTag;
-  /** What copying a tag that was read would take; changes nothing. A layer that several tags share counts once. */
+  /**
+   * Estimates the copy of a tag that has been read, without changing anything. Counts a layer shared by several tags
+   * once.
+   */
   plan(found: FoundTag, options: PlanOptions): Promise<Pick<CopyEstimate, 'bytes' | 'requests'>>;
 }
 
 interface PlanOptions extends Signal {
-  /** The part of the tag that is to be copied. */
+  /** Returns the part of the tag to copy. */
   readonly selected: () => Promise<RawManifest>;
   readonly destinations: readonly RegistryDestination[];
   readonly known: BlobPlaces;
@@ -115,7 +120,10 @@ export class V2SyncSource implements SyncSource {
   }
 }
 
-/** When an image says it was created, ms since 1970; undefined when it does not. Throws what the source throws. */
+/**
+ * The creation time in an image's config. Milliseconds since 1970; undefined if it has none. Throws the errors of the
+ * source.
+ */
 async function imageCreated(
   source: RegistrySource,
   top: RawManifest,
@@ -135,7 +143,7 @@ async function imageCreated(
   return Number.isNaN(created) ? undefined : created;
 }
 
-/** That of this machine, or the first: all of an index are built together. */
+/** The entry for this machine, or else the first one: all images of an index have about the same age. */
 function entryFor(index: Parameters<typeof choosePlatform>[0]): ReturnType<typeof choosePlatform> | undefined {
   try {
     return choosePlatform(index, hostPlatform());
@@ -144,16 +152,16 @@ function entryFor(index: Parameters<typeof choosePlatform>[0]): ReturnType<typeo
   }
 }
 
-/** Images asked for at the same time. */
+/** The number of concurrent requests for images. */
 const PARALLEL_IMAGES = 6;
 
-/** A repository over protocol v1. Tags are asked for once: one request tells the IDs of all. */
+/** A repository over protocol v1. Requests the tags once, because one response contains the IDs of all. */
 export class V1SyncSource implements SyncSource {
   readonly v2 = undefined;
   readonly #deps: ConvertDeps;
   readonly #registry: V1Repository;
   #ids: Promise<ReadonlyMap<string, string>> | undefined;
-  /** Layers that a plan has counted. */
+  /** IDs of layers that a plan has already counted. */
   readonly #planned = new Set<string>();
 
   constructor(deps: ConvertDeps, registry: V1Repository) {
@@ -185,7 +193,7 @@ export class V1SyncSource implements SyncSource {
     return { source: new V1Source(this.#deps, this.#registry, idOf(found)), selector: { tag } };
   }
 
-  /** Sizes are known as far as the registry says them. */
+  /** Layers whose size the registry does not state count as 0. */
   async plan(
     found: FoundTag,
     { destinations, signal }: PlanOptions,
@@ -201,7 +209,7 @@ export class V1SyncSource implements SyncSource {
   async #tags(options: Signal): Promise<ReadonlyMap<string, string>> {
     this.#ids ??= this.#registry.tags(options).catch((error: unknown) => {
       if (error instanceof NotFoundError) return new Map<string, string>();
-      // The next tag asks again.
+      // Lets the next tag repeat the request.
       this.#ids = undefined;
       throw error;
     });
@@ -213,11 +221,11 @@ function idOf({ identity }: FoundTag): string {
   return identity.slice(identity.lastIndexOf(' ') + 1);
 }
 
-/** What converting images needs in a mirror; undefined where it was not given. */
+/** The dependencies of conversions in a mirror; undefined if not provided. */
 export function convertDeps({ deps }: SyncRun): (ConvertDeps & ConvertImageDeps) | undefined {
   const { convert, memory, progress } = deps;
   if (convert === undefined) return undefined;
-  // That digests change was asked for, for thousands of tags.
+  // Suppresses notes about changed digests, which are expected here and could be thousands.
   const quiet = { event: progress.event.bind(progress), note: () => undefined };
   return { ...convert, progress: quiet, facts: memory, createSpool: () => new Spool(convert.temporaryDirectory) };
 }

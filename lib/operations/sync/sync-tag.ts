@@ -8,21 +8,21 @@ import { type Mirror, nameOf } from './mirror.js';
 import { hookFor, runHook } from './run-hook.js';
 import { convertDeps, type FoundTag } from './sync-source.js';
 
-/** One tag to copy to targets that have something else, or nothing. */
+/** A tag to copy to targets that lack it or have a different digest. */
 interface CopyJob {
   readonly found: FoundTag;
-  /** The digest that it is to have; undefined: not known yet. */
+  /** The digest that targets should have; undefined if not known yet. */
   readonly wanted: Digest | undefined;
-  /** What each target has now. */
+  /** The present digest at each target. */
   readonly there: ReadonlyMap<RegistryDestination, Digest | undefined>;
   readonly stale: readonly RegistryDestination[];
 }
 
-/** Brings tags of one repository to its targets, each tag for itself. */
+/** Mirrors tags of one repository to its targets, each tag independently. */
 export class TagSync {
   readonly #mirror: Mirror;
   readonly #selection: Selection;
-  /** What is converted waits on the disk: one image at a time, which also knows what the one before has found out. */
+  /** Converts one image at a time, because conversions use disk space and benefit from the results of earlier ones. */
   readonly #conversions = new Semaphore(1);
 
   constructor(mirror: Mirror) {
@@ -31,7 +31,10 @@ export class TagSync {
     this.#selection = platforms.length === 0 ? { kind: 'all' } : { kind: 'platforms', platforms, lenient: true };
   }
 
-  /** Compares a tag, and copies it where a target has something else. Its failures are noted. Throws what is not to be survived, AbortError. */
+  /**
+   * Compares a tag with its targets, copies it where it differs, and records failures. Throws failures that stop the
+   * run, AbortError.
+   */
   async run(tag: string, destinations: readonly RegistryDestination[]): Promise<void> {
     const mirror = this.#mirror;
     const { run, rule, source } = mirror;
@@ -129,7 +132,7 @@ export class TagSync {
         this.#mirror.fail(destination, tag, target.error);
         continue;
       }
-      // Only the conversion could tell that.
+      // Only the conversion reveals this.
       if (there.get(destination) === copied.digest) {
         this.#upToDate(destination, tag, copied.digest);
         continue;
@@ -151,12 +154,12 @@ export class TagSync {
       results.add({ source: this.#mirror.name, target: nameOf(writer), tag, state: 'planned-copy', ...digest });
   }
 
-  /** Manifests are made here, so their digests are known only afterwards. */
+  /** True when digests are known only after the copy, because it creates manifests. */
   #isRewritten(): boolean {
     return this.#mirror.rule.conversion !== undefined || this.#mirror.source.v2 === undefined;
   }
 
-  /** What the digest at the targets is remembered by. */
+  /** The key under which the digest at the targets is stored. */
   #keyOf({ identity }: FoundTag): string {
     const { conversion, platforms } = this.#mirror.rule;
     const chosen = platforms.map(formatPlatform).join(' ');
@@ -166,8 +169,8 @@ export class TagSync {
   }
 
   /**
-   * The digest at the targets: that of the source, or of what it is rewritten or converted to; undefined: not known. `found`:
-   * the tag, read where that was needed.
+   * The digest that targets should have: that of the source, or of its rewritten or converted form; undefined if not
+   * known. `found`: the tag, read if necessary.
    */
   async #wanted(tag: string, found: FoundTag): Promise<Pick<CopyJob, 'found' | 'wanted'>> {
     if (!this.#isRewritten() && this.#selection.kind !== 'platforms') return { found, wanted: found.digest };
@@ -180,7 +183,7 @@ export class TagSync {
     return { found: read, wanted: digest };
   }
 
-  /** What is wanted of a tag that was read. */
+  /** The part to copy of a tag that has been read. */
   async #selected({ raw }: FoundTag): Promise<RawManifest> {
     const how = { selection: this.#selection, preserveDigests: false, signal: this.#mirror.run.signal };
     return (await selectManifest(this.#mirror.source.v2!, raw!, how)).raw;
@@ -196,7 +199,7 @@ export class TagSync {
     return descriptors.length > 0;
   }
 
-  /** The image is there: only what refers to it may be new. */
+  /** Copies only what refers to an image that is up to date. */
   async #copyReferrers(digest: Digest, same: readonly RegistryDestination[]): Promise<void> {
     const { deps, limits, signal } = this.#mirror.run;
     const copied = await copyImage(

@@ -8,13 +8,13 @@ import { SyncResults } from './sync-results.js';
 import type { SyncDeps, SyncReport, SyncRequest } from './types.js';
 import type { SyncRun } from './sync-run.js';
 
-/** Repositories under way at the same time. */
+/** The number of concurrent repositories. */
 const PARALLEL_REPOSITORIES = 2;
 
 /**
- * Mirrors repositories: one HEAD a tag and side where nothing is new; blobs once however many tags and targets share them.
- * Idempotent: running again resumes. With `keepGoing` failures are told in the report; else the first one is thrown once
- * all that runs has let go. Throws AbortError, what registries throw.
+ * Mirrors repositories. Sends one HEAD request per tag and side if nothing is new, and copies each blob once even if
+ * tags and targets share it. Idempotent: running it again resumes. With `keepGoing`, reports failures; otherwise throws
+ * the first one after running work has ended. Throws AbortError, and the errors of registries.
  */
 export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncReport> {
   const started = performance.now();
@@ -82,7 +82,10 @@ async function repositoriesOf(
   return repositories;
 }
 
-/** The first failure is thrown when all have let go; nothing more is begun after it, and what runs is aborted by `failure`. */
+/**
+ * Runs `work` on all items. After the first failure, starts no more, aborts running work through `failure`, and throws
+ * when it has ended.
+ */
 async function forEach<T>(
   items: readonly T[],
   parallel: number,

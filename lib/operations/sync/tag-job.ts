@@ -10,29 +10,31 @@ interface Place {
   readonly repository: string;
 }
 
-/** One tag to bring to all its targets, as it lies in a queue: names and options, never a login or a program. */
+/**
+ * A tag to copy to all its targets, as stored in a queue. Contains names and options, but no logins and no programs.
+ */
 export interface TagJob {
   readonly v: 1;
   readonly source: Place;
   readonly tag: string;
   readonly targets: readonly Place[];
-  /** Of an index only these; none: all. */
+  /** The platforms to copy from an index; empty: all. */
   readonly platforms: readonly string[];
   readonly referrers: boolean;
-  /** Was in the list of tags: when it is gone by now, that is no failure. */
+  /** The tag was listed, so it is not a failure if it no longer exists. */
   readonly listed: boolean;
 }
 
-/** What a job has come to, over all its tries. */
+/** The result of a job over all attempts. */
 export interface TagResult {
   readonly outcomes: readonly SyncedTag[];
-  /** Blobs by target host; the counts of tags mean nothing here. */
+  /** Totals of blobs by target host; their counts of tags are unused. */
   readonly blobs: readonly TargetTotals[];
   /** Requests to registries. */
   readonly requests: number;
 }
 
-/** The job of one tag of a repository. Throws InvalidReferenceError. */
+/** Creates the job for a tag of a repository. Throws InvalidReferenceError. */
 export function tagJob(rule: SyncRule, repository: string, tag: string): TagJob {
   const source = { host: rule.host, repository };
   return {
@@ -46,12 +48,12 @@ export function tagJob(rule: SyncRule, repository: string, tag: string): TagJob 
   };
 }
 
-/** The same for the same job, whoever puts it. */
+/** An ID that is equal for equal jobs of any process. */
 export function tagJobId(job: TagJob): string {
   return `t-${createHash('sha256').update(JSON.stringify(job)).digest('hex').slice(0, 40)}`;
 }
 
-/** Reads a job that came out of a queue. Throws UsageError, InvalidReferenceError. */
+/** Parses a job from a queue. Throws UsageError, InvalidReferenceError. */
 export function parseTagJob(payload: unknown): TagJob {
   const job = payload as Partial<TagJob> | null;
   const { source, targets, tag, platforms } = job ?? {};
@@ -73,8 +75,8 @@ export function parseTagJob(payload: unknown): TagJob {
 }
 
 /**
- * Reads the result that a worker left for a job; undefined when it is not one of that very job: its source, its tag, its
- * targets, each at most once. Anyone who can write to the queue can have made it: its digests are only claims.
+ * Parses the result of a job; undefined unless it belongs to this job: its source, its tag, and each of its targets at
+ * most once. Anyone with access to the queue can forge it, so its digests are only claims.
  */
 export function parseTagResult(value: unknown, job: TagJob): TagResult | undefined {
   const { outcomes, blobs, requests } = (value ?? {}) as Partial<TagResult>;

@@ -14,10 +14,10 @@ import { sync } from './sync.js';
 import { parseTagJob, parseTagResult, type TagJob, type TagResult } from './tag-job.js';
 import type { SyncDeps, SyncedTag } from './types.js';
 
-/** What registries were seen to have is believed for so long. Milliseconds. */
+/** How long known blobs of registries are trusted. Milliseconds. */
 const BELIEVE_MS = 600_000;
 
-/** Does the jobs of a queue, one tag each: as `sync` does it, with the logins of this machine. */
+/** Executes the jobs of a queue, each for one tag, like `sync`, with the logins of this machine. */
 export class TagMirror {
   readonly #deps: Pick<SyncDeps, 'registry' | 'progress' | 'memory' | 'parallel'>;
   readonly #onTag: (tag: SyncedTag) => void;
@@ -26,7 +26,7 @@ export class TagMirror {
   #knownSince = performance.now();
   #requestsTold: number;
 
-  /** `onTag`: told of each tag that was not up to date, after each try. */
+  /** `onTag`: called after each attempt for each tag that was not up to date. */
   constructor(deps: Pick<SyncDeps, 'registry' | 'progress' | 'memory' | 'parallel'>, onTag: (tag: SyncedTag) => void) {
     this.#deps = deps;
     this.#onTag = onTag;
@@ -34,7 +34,7 @@ export class TagMirror {
     this.#requestsTold = deps.registry.statistics.requests;
   }
 
-  /** One try. Throws UsageError when the job makes no sense, AbortError. */
+  /** Makes one attempt. Throws UsageError for an invalid job, AbortError. */
   async work(
     payload: unknown,
     { previous, signal }: { readonly previous: unknown; readonly signal: AbortSignal },
@@ -46,12 +46,12 @@ export class TagMirror {
       {
         ...this.#deps,
         shared: { limits: this.#limits, known: this.#knownPlaces() },
-        // Jobs say nothing of how registries are reached.
+        // Jobs contain no settings for registries.
         registryFor: () => Promise.resolve(this.#deps.registry),
         recordDeletion: () => Promise.resolve(),
         runHook: () => Promise.resolve(),
         onTag: (tag, error) => {
-          // What fails as a whole is told of its tag.
+          // A failure of the whole repository is reported for the tag.
           outcomes.push({ ...tag, tag: job.tag });
           if (error !== undefined) errors.push(error);
         },
@@ -66,7 +66,7 @@ export class TagMirror {
       requests: this.#newRequests(),
     });
     if (errors.length === 0) return { result };
-    // A registry may have lost what it was seen to have.
+    // The registry may have lost blobs that it had.
     this.#known = new BlobPlaces();
     const failed = outcomes.filter(({ state }) => state === 'failed');
     const reason = failed.map(({ target, error }) => `${target}: ${error}`).join('; ');
@@ -81,7 +81,7 @@ export class TagMirror {
     return this.#known;
   }
 
-  /** Jobs run side by side: each tells those since the last one, so that their sum is right. */
+  /** Returns the requests since the last call, so that the sum is right for concurrent jobs. */
   #newRequests(): number {
     const { requests } = this.#deps.registry.statistics;
     const added = requests - this.#requestsTold;
@@ -110,14 +110,14 @@ function ruleOf({
   };
 }
 
-/** Whether trying again later may help. */
+/** True when a later attempt may succeed. */
 function mayPass(error: unknown): boolean {
   if (error instanceof RegistryError) return ![401, 403, 405].includes(error.status);
   if (error instanceof AuthenticationError) return false;
   return error instanceof TransportError || error instanceof DigestMismatchError || error instanceof SizeMismatchError;
 }
 
-/** What was copied in an earlier try is up to date in the next: it stays copied. */
+/** Reports a target as copied if an earlier attempt has copied the tag to it. */
 function joined(before: TagResult | undefined, now: TagResult): TagResult {
   if (before === undefined) return now;
   const copied = new Map(

@@ -8,13 +8,13 @@ import type { BlobPlaces } from '../download/index.js';
 import type { ClientForAccess } from '../registry/index.js';
 import type { SyncRule } from '../sync-rules/index.js';
 
-/** Facts that follow from digests alone, kept from run to run; what a HEAD can tell is never among them. */
+/** Stores facts that follow from digests alone across runs, never results of HEAD requests. */
 export interface SyncMemory {
   get(key: string): string | undefined;
   set(key: string, value: string): void;
 }
 
-/** A tag that is about to be removed: enough to put it back. */
+/** A tag to be removed, with everything needed to restore it. */
 export interface DeletedTag {
   /** `host/repository`. */
   readonly target: string;
@@ -22,36 +22,34 @@ export interface DeletedTag {
   readonly manifest: RawManifest;
 }
 
-/** What `sync` works with. */
 export interface SyncDeps {
   readonly registry: RegistryClient;
-  /** For rules that say how a side is reached. */
+  /** Creates clients for rules with their own settings. */
   readonly registryFor: ClientForAccess;
   readonly progress: ProgressSink;
   readonly memory: SyncMemory;
-  /** For mirrors that convert, and those of protocol v1; without, they fail. */
+  /** Required for mirrors with conversions or over protocol v1. */
   readonly convert?: Pick<ConvertDeps, 'recompressLayer' | 'temporaryDirectory'>;
-  /** Blobs, and tags, under way at the same time. */
+  /** The number of concurrent blobs, and of concurrent tags. */
   readonly parallel: number;
-  /** Told before a tag is removed; must have kept it when it resolves. */
+  /** Called before a tag is removed. Must have recorded it when it resolves. */
   readonly recordDeletion: (deleted: DeletedTag) => Promise<void>;
-  /** Runs a hook; rejects when it fails. */
+  /** Runs a hook. Rejects when it fails. */
   readonly runHook: (argv: readonly [string, ...string[]], signal: AbortSignal) => Promise<unknown>;
-  /** Told of each tag at each target, up to date ones too; `error`: why it failed. */
+  /** Called for each tag at each target, including up-to-date ones. `error`: the reason for its failure. */
   readonly onTag?: (tag: SyncedTag, error?: unknown) => void;
-  /** Where tags are left for workers (`TagMirror`) to copy; undefined: they are copied here. */
+  /** The queue for workers (`TagMirror`). Undefined: tags are copied by this process. */
   readonly queue?: TagQueue;
-  /** What runs that follow each other share; undefined: nothing. */
+  /** State shared by consecutive runs; undefined: none. */
   readonly shared?: { readonly limits: CopyLimits; readonly known: BlobPlaces };
 }
 
-/** A queue of jobs, one a tag. */
+/** A queue with one job per tag. */
 export type TagQueue = Pick<JobQueue, 'put' | 'settled'>;
 
-/** What to mirror and how. */
 export interface SyncRequest {
   readonly rules: readonly SyncRule[];
-  /** Plans only: nothing is changed anywhere. */
+  /** Only plan; change nothing. */
   readonly dryRun: boolean;
   /** Continue with the other tags after a failure. */
   readonly keepGoing: boolean;
@@ -59,8 +57,8 @@ export interface SyncRequest {
 }
 
 /**
- * What became of a tag at a target; `planned-…`: what a run would do; `vanished`: the source listed the tag and no longer
- * had it when it was asked for, so the target keeps what it has.
+ * The result for a tag at a target. `planned-…`: what a run would do. `vanished`: the source listed the tag but no
+ * longer had it when it was read, so the target keeps its own.
  */
 export type SyncState = 'up-to-date' | 'copied' | 'deleted' | 'failed' | 'vanished' | 'planned-copy' | 'planned-delete';
 
@@ -69,14 +67,14 @@ export interface SyncedTag {
   /** `host/repository`. */
   readonly source: string;
   readonly target: string;
-  /** `*`: the repository as a whole. */
+  /** `*` for the whole repository. */
   readonly tag: string;
   readonly state: SyncState;
   readonly digest?: Digest;
   readonly error?: string;
 }
 
-/** Sums of one target host. */
+/** The totals of one target host. */
 export interface TargetTotals {
   readonly target: string;
   /** Bytes of blobs sent. */
@@ -84,7 +82,7 @@ export interface TargetTotals {
   uploaded: number;
   mounted: number;
   present: number;
-  /** How long copies to it took, added up: several run at a time. One to several targets counts at each. */
+  /** The sum of the durations of copies, which may overlap. A copy to several targets counts for each. */
   seconds: number;
   copied: number;
   upToDate: number;
@@ -93,7 +91,7 @@ export interface TargetTotals {
   vanished: number;
 }
 
-/** Report of a run; with `dryRun` what a run would do, its bytes and requests. `tags`: what is not up to date. */
+/** The report on a run, or with `dryRun` on what it would do. `tags`: those that are not up to date. */
 export interface SyncReport {
   readonly dryRun: boolean;
   readonly repositories: number;
@@ -107,6 +105,6 @@ export interface SyncReport {
   readonly bytes: number;
   readonly requests: number;
   readonly seconds: number;
-  /** Of a plan: requests that copying would take. */
+  /** For a plan: the requests that copying would take. */
   readonly plannedRequests?: number;
 }

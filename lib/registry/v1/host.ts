@@ -64,8 +64,12 @@ export class V1Host {
     return this.#base;
   }
 
-  /** True when the host answers `GET /v1/_ping` like a v1 registry and `GET /v2/` not like a v2 one. Throws AbortError. */
-  async isV1(signal: AbortSignal): Promise<boolean> {
+  /**
+   * True when the host answers `GET /v1/_ping` like a v1 registry and `GET /v2/` not like a v2 one; undefined when it does
+   * not answer at all. Throws AbortError.
+   */
+  async isV1(signal: AbortSignal): Promise<boolean | undefined> {
+    let answer: false | undefined;
     for (const base of this.#candidates) {
       try {
         const { status, headers } = await this.#get(`${base}/v2/`, signal);
@@ -73,14 +77,16 @@ export class V1Host {
           return false;
         // Token services came with v2.
         if (status === 401 && /^bearer\b/i.test(text(headers, 'www-authenticate'))) return false;
-        if (!(await this.#pings(base, signal))) continue;
-        this.#base = Promise.resolve(base);
-        return true;
+        if (await this.#pings(base, signal)) {
+          this.#base = Promise.resolve(base);
+          return true;
+        }
+        answer = false;
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
       }
     }
-    return false;
+    return answer;
   }
 
   async #find(signal: AbortSignal): Promise<string> {

@@ -61,7 +61,8 @@ export function createV1Protocol(options: V1ProtocolOptions): V1Protocol {
     if (registryVersion !== 'auto') return registryVersion === '1';
     if (!known.has(host)) {
       if (!mayBeV1(after)) return false;
-      known.set(host, await hostOf(host).isV1(signal));
+      const isV1 = await hostOf(host).isV1(signal);
+      if (isV1 !== undefined) known.set(host, isV1);
     }
     return known.get(host) === true;
   };

@@ -178,9 +178,12 @@ export class V1Session {
   }
 
   async #basic(signal: AbortSignal): Promise<string | undefined> {
-    this.#credentials ??= this.host.options.credentials(
-      this.#repository === undefined ? { signal } : { repository: this.#repository, signal },
-    );
+    this.#credentials ??= this.host.options
+      .credentials(this.#repository === undefined ? { signal } : { repository: this.#repository, signal })
+      .catch((error: unknown) => {
+        this.#credentials = undefined;
+        throw error;
+      });
     const credentials = await this.#credentials;
     if (credentials === undefined) return undefined;
     const { username, password } = credentials;

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { LayerFormatError } from '../../errors.js';
 import { TarSum } from '../../spec/index.js';
@@ -13,6 +13,7 @@ export class TarSumCheck {
   readonly #sum = new TarSum();
   #gunzip: Gunzip | undefined;
   #begun = false;
+  #goOn: () => void = () => undefined;
   #failed = false;
 
   /** `wanted`: the expected sum with its label, which determines the version. `json`: the image's JSON. */
@@ -25,19 +26,18 @@ export class TarSumCheck {
   async write(bytes: Buffer): Promise<void> {
     if (this.#failed) return;
     if (!this.#begun) this.#begin(bytes);
-    if (this.#gunzip === undefined) return this.#update(bytes);
-    if (!this.#gunzip.write(bytes) && !this.#gunzip.destroyed) {
-      await Promise.race([once(this.#gunzip, 'drain'), once(this.#gunzip, 'close')]).catch(() => undefined);
-    }
+    const gunzip = this.#gunzip;
+    if (gunzip === undefined) return this.#update(bytes);
+    await new Promise<void>((resolve) => {
+      this.#goOn = resolve;
+      gunzip.write(bytes, () => resolve());
+    });
   }
 
   /** The sum with its label, or undefined. */
   async end(): Promise<string | undefined> {
-    if (this.#gunzip !== undefined && !this.#gunzip.destroyed) {
-      const ended = once(this.#gunzip, 'end').catch(() => undefined);
-      this.#gunzip.end();
-      await ended;
-    }
+    // The tar may have ended already: zeros after a gzip member end it.
+    if (this.#gunzip !== undefined) await finished(this.#gunzip.end()).catch(() => undefined);
     if (this.#failed) return undefined;
     try {
       return this.#sum.end(this.#json)[this.#version];
@@ -64,6 +64,8 @@ export class TarSumCheck {
     this.#gunzip.on('data', (tar: Buffer) => this.#update(tar));
     // Unpacking detects corrupt layers.
     this.#gunzip.on('error', () => (this.#failed = true));
+    // A write that fails never calls back.
+    this.#gunzip.on('close', () => this.#goOn());
   }
 
   #update(tar: Buffer): void {

@@ -85,7 +85,9 @@ export class SendReplay {
     const suspects = new Suspects();
     for (const node of this.#nodes) {
       const hints = { deep: node.deep, data: node.data };
-      for (const path of [node.lower, finalPath(node, this.#root)]) if (path !== undefined) suspects.add(path, hints);
+      // Adding a path twice would double its ranges.
+      for (const path of new Set([node.lower, finalPath(node, this.#root)]))
+        if (path !== undefined) suspects.add(path, hints);
     }
     for (const { parent, name } of this.#places)
       for (const directory of [parent.lower, finalPath(parent, this.#root)])
