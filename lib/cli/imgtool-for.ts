@@ -11,7 +11,13 @@ export function imgtoolFor(
     files,
     progress,
     env,
-  }: { readonly files: readonly ConfigFile[]; readonly progress: ProgressSink; readonly env: NodeJS.ProcessEnv },
+    signal,
+  }: {
+    readonly files: readonly ConfigFile[];
+    readonly progress: ProgressSink;
+    readonly env: NodeJS.ProcessEnv;
+    readonly signal?: AbortSignal;
+  },
 ): Imgtool {
   return new Imgtool({
     root: options.text('root'),
@@ -36,5 +42,6 @@ export function imgtoolFor(
     onStep: (event) => progress.step?.(event),
     onNote: (line) => progress.note(line),
     debug: options.text('log-level') === 'debug',
+    signal,
   });
 }

@@ -147,7 +147,7 @@ async function runCommand(
 ): Promise<number> {
   const progress = terminal.progress();
   const { imgtoolFor } = await import('./imgtool-for.js');
-  const imgtool = imgtoolFor(options, { files, progress, env });
+  const imgtool = imgtoolFor(options, { files, progress, env, signal });
   try {
     const github = options.text('output-format') === 'github' ? await import('./ci/github.js') : undefined;
     const print = (result: CommandResult): void => {

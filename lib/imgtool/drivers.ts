@@ -41,7 +41,7 @@ export class Drivers extends RegistryDrivers {
 
   /** Where the store is and what carries it. Throws NotFoundError when there is none, StoreError. */
   async store(): Promise<StoreRoot> {
-    return findStore(this.root, { onNote: this.#note });
+    return findStore(this.root, { onNote: this.#note, signal: this.settings.signal });
   }
 
   /** What to tell the user in place of `error` when the disk under the store is to blame. */
@@ -53,7 +53,7 @@ export class Drivers extends RegistryDrivers {
 
   /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */
   async makeStore(options: Pick<OpenStoreOptions, 'size' | 'device'> = {}): Promise<StoreRoot> {
-    return openStore(this.root, { create: true, onNote: this.#note, ...options });
+    return openStore(this.root, { create: true, onNote: this.#note, signal: this.settings.signal, ...options });
   }
 
   /** Everything a pull needs; `named` as for `remote`. */

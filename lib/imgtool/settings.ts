@@ -52,6 +52,8 @@ export interface ImgtoolOptions {
   readonly onNote?: ((line: string) => void) | undefined;
   /** Remarks about every request. Default: false. */
   readonly debug?: boolean | undefined;
+  /** Ends a wait for another process that creates or mounts the pool of the store. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** `ImgtoolOptions`, checked and complete. */
@@ -76,6 +78,7 @@ export interface Settings {
   readonly queue: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly debug: boolean;
+  readonly signal: AbortSignal | undefined;
   readonly progress: ProgressSink;
 }
 
@@ -100,6 +103,7 @@ const KINDS: OptionKinds<ImgtoolOptions> = {
   onStep: 'function',
   onNote: 'function',
   debug: 'flag',
+  signal: 'signal',
 };
 
 const HOST_KINDS: OptionKinds<HostSettings> = { tlsVerify: 'flag', tokenService: 'text' };
@@ -126,6 +130,7 @@ export function readSettings(given: ImgtoolOptions): Settings {
     queue: options.queue,
     env: options.env ?? process.env,
     debug: options.debug ?? false,
+    signal: options.signal,
     progress: {
       event: guarded(options.onProgress),
       step: guarded(options.onStep),

@@ -32,10 +32,10 @@ const SILENT_MS = 1000;
 
 /**
  * Runs `act` while no other process creates, mounts or unmounts the store at `root`. Calls `onNote` when that takes
- * long. Throws StoreError when the lock does not belong to root, and the errors of `act`.
+ * long. Throws StoreError when the lock does not belong to root, AbortError, and the errors of `act`.
  */
 export async function withPoolLock<T>(
-  { root, onNote }: { readonly root: string; readonly onNote?: OpenStoreOptions['onNote'] },
+  { root, onNote, signal }: { readonly root: string } & Pick<OpenStoreOptions, 'onNote' | 'signal'>,
   act: () => Promise<T>,
 ): Promise<T> {
   const path = `${poolFileOf(root)}.lock`;
@@ -59,7 +59,7 @@ export async function withPoolLock<T>(
         isTold = true;
         onNote?.(`waiting for another process that holds the lock ${path}`);
       }
-      await sleep(LOCK_POLL_MS);
+      await sleep(LOCK_POLL_MS, undefined, { signal });
     }
     return await act();
   } finally {

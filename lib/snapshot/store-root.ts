@@ -59,7 +59,7 @@ export async function openStore(root: string, options: OpenStoreOptions): Promis
  */
 export async function findStore(
   root: string,
-  options: Pick<OpenStoreOptions, 'reserve' | 'onNote'> = {},
+  options: Pick<OpenStoreOptions, 'reserve' | 'onNote' | 'signal'> = {},
 ): Promise<StoreRoot> {
   const path = resolve(root);
   const found = await readStore(path, options.reserve);
@@ -83,7 +83,7 @@ async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRo
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
   if (options.create) makeDirectory(dirname(path), 0o755);
-  return withPoolLock({ root: path, onNote: options.onNote }, async () => {
+  return withPoolLock({ root: path, onNote: options.onNote, signal: options.signal }, async () => {
     const found = await readStore(path, options.reserve);
     if (found !== undefined) return found;
     let pool: PoolBacking | undefined;

@@ -131,4 +131,6 @@ export interface OpenStoreOptions {
   readonly reserve?: number | undefined;
   /** Receives one line when a pool was created or mounted. */
   readonly onNote?: ((line: string) => void) | undefined;
+  /** Ends a wait for another process that creates or mounts the pool. */
+  readonly signal?: AbortSignal | undefined;
 }

@@ -167,6 +167,8 @@ describe('snapshot/store-root', () => {
       });
       try {
         expect(await told).to.equal(`waiting for another process that holds the lock ${root}.btrfs.lock`);
+        const ended = rejection(openStore(root, { create: true, signal: AbortSignal.timeout(50) }));
+        expect((await ended).name).to.equal('AbortError');
       } finally {
         holder.stdin.end('go\n');
       }
