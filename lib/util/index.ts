@@ -2,6 +2,7 @@
 export * from './atomic-file.js';
 export * from './backoff.js';
 export * from './both-or-first-error.js';
+export * from './close-all.js';
 export * from './closest.js';
 export * from './compare-text.js';
 export * from './delay.js';
