@@ -9,7 +9,7 @@ import type {
   RemoteImageOrder,
 } from '../operations/build-remote/index.js';
 import { parseReference } from '../spec/index.js';
-import { homeDirectory } from '../util/index.js';
+import { homeDirectory, orCloseAll } from '../util/index.js';
 import { remoteBuildDrivers } from './build-drivers.js';
 import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
@@ -88,10 +88,9 @@ export async function openRemoteCache(
     options: { from: from!, to: to!, ttlMs: request.cacheTtlMs },
   });
   try {
-    await cache.look();
+    await orCloseAll(() => cache.look(), [() => cache.close()]);
     return cache;
   } catch (error) {
-    await cache.close();
     request.signal.throwIfAborted();
     if (!(error instanceof ImgtoolError)) throw error;
     drivers.progress.note(`warning: the remote cache is not used: ${error.message}`);

@@ -16,7 +16,7 @@ import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestHex, type DiffId, type ReopenableBlob } from '../../spec/index.js';
 import type { LayerIndexer } from '../../layer/index.js';
 import type { ProgressSink } from '../../progress/index.js';
-import { GrowingFile, makeDirectory } from '../../util/index.js';
+import { closeAll, GrowingFile, makeDirectory } from '../../util/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { RemoteBuildDeps } from './types.js';
 
@@ -63,9 +63,11 @@ export class LayerIndexes {
 
   async close(): Promise<void> {
     await Promise.allSettled([...this.#indexes.values(), ...this.#contents.values()]);
-    await (await this.#indexer)?.close();
-    for (const fd of this.#opened.splice(0)) closeSync(fd);
-    this.#spool.close();
+    await closeAll([
+      async () => (await this.#indexer)?.close(),
+      ...this.#opened.splice(0).map((fd) => () => closeSync(fd)),
+      () => this.#spool.close(),
+    ]);
   }
 
   /** An index of an earlier build, if it is a file of this user that nobody else may write. */

@@ -3,7 +3,7 @@ import type { LayerApplier } from '../../layer/index.js';
 import type { BuildRequest, ImportedStep } from '../build/index.js';
 import { Spool, type BuildSources } from '../build-context/index.js';
 import { reopenable } from '../registry/index.js';
-import { GrowingFile } from '../../util/index.js';
+import { closeAll, GrowingFile } from '../../util/index.js';
 import type { Descriptor, DiffId, Reference, ReopenableBlob } from '../../spec/index.js';
 import { diffIdError, fetchLayer } from './layer-indexes.js';
 import { BuildPlan, type PlannedStage, type PlannedStep } from './plan-build.js';
@@ -184,8 +184,7 @@ export class RemoteCache {
   }
 
   async close(): Promise<void> {
-    await this.images.close();
-    this.#spool.close();
+    await closeAll([() => this.images.close(), () => this.#spool.close()]);
   }
 
   /** When a step was made. SOURCE_DATE_EPOCH dates its layer; --cache-ttl counts from when it was kept then. */

@@ -9,6 +9,7 @@ import {
   type WorkdirInstruction,
 } from '../../dockerfile/index.js';
 import type { StepRecord } from '../../metadata/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import type { OperationDeps } from '../deps.js';
 import { runCommand } from './run-command.js';
@@ -29,8 +30,8 @@ export interface StageContext extends StepDeps {
   readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<MountSource>;
   /** Told of each step with its layers, so that the target's are packed while others run. */
   readonly onLayer: (layers: readonly StageLayer[], log: LoggedStep) => void;
-  /** Keeps the files of a RUN that failed: those of container `id`, on the layers of the stage so far. */
-  readonly onFailure: ((state: StageState, container: string) => Promise<void>) | undefined;
+  /** Keeps the files of a RUN that failed: those of `container`, on the layers of the stage so far. Resolves with whether it did. */
+  readonly onFailure: ((state: StageState, container: string) => Promise<boolean>) | undefined;
 }
 
 /** Executes the instructions of a stage, triggers of its base first. Throws DockerfileError, BuildStepError and what steps throw. */
@@ -129,7 +130,7 @@ class StepRun {
       perform: async (workKey, keep) => {
         const open = await mounts.open();
         log.hide(open.secrets);
-        try {
+        const run = (): Promise<StepRecord> => {
           const { volumes, tmpfs } = open;
           const { file } = script;
           const memoryFiles =
@@ -140,7 +141,7 @@ class StepRun {
                   { target: file.path, content: Buffer.from(file.text), mode: 0o755, uid: 0, gid: 0 },
                 ];
           const proxies = scope.proxies.map(([name, value]) => `${name}=${value}`);
-          return await runCommand(
+          return runCommand(
             deps,
             {
               ...{ instruction, below, workKey, argv: script.argv, workdir, user, network },
@@ -154,9 +155,8 @@ class StepRun {
               onFailure: onFailure === undefined ? undefined : (id) => onFailure(state, id),
             },
           );
-        } finally {
-          await open.release();
-        }
+        };
+        return thenCloseAll(run, [() => open.release()]);
       },
     });
   }
@@ -168,9 +168,9 @@ class StepRun {
     const from = instruction.keyword === 'COPY' ? instruction.from : undefined;
     const { context } = await findSource(from, instruction);
     const selection = await sources.select({ instruction, context, workdir, signal });
-    try {
+    const step = async (): Promise<string> => {
       const log = this.#begin(instruction);
-      return await this.#step({
+      return this.#step({
         log,
         key: this.#key(below, [
           { name: 'instruction', value: copyText(instruction, workdir) },
@@ -182,9 +182,8 @@ class StepRun {
           return keep(0);
         },
       });
-    } finally {
-      await selection.close();
-    }
+    };
+    return thenCloseAll(step, [() => selection.close()]);
   }
 
   #workdir(instruction: WorkdirInstruction): Promise<string> {

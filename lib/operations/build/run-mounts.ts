@@ -8,6 +8,7 @@ import {
   type RunMount,
 } from '../../dockerfile/index.js';
 import type { MemoryFile, RunInput, TmpfsMount, VolumeMount } from '../../runtime/index.js';
+import { type Close, closeAll, orCloseAll, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { BuildContext, BuildSources, Selection } from '../build-context/index.js';
 import { mountCache } from './cache-mounts.js';
@@ -58,7 +59,7 @@ interface Opening {
   readonly tmpfs: TmpfsMount[];
   readonly env: string[];
   readonly secrets: string[];
-  readonly releases: (() => Promise<void> | void)[];
+  readonly releases: Close[];
 }
 
 /** A mount with what is known of it before the run. */
@@ -79,15 +80,10 @@ export async function planMounts(
     key: planned.length === 0 ? undefined : JSON.stringify(planned.map(({ key }) => key)),
     open: async () => {
       const opening: Opening = { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [], releases: [] };
-      const release = async (): Promise<void> => {
-        for (const one of opening.releases.splice(0).reverse()) await one();
-      };
-      try {
+      const release = (): Promise<void> => closeAll(opening.releases.splice(0).reverse());
+      await orCloseAll(async () => {
         for (const mount of planned) await mount.open(opening);
-      } catch (error) {
-        await release();
-        throw error;
-      }
+      }, [release]);
       const { volumes, memoryFiles, tmpfs, env, secrets } = opening;
       return { volumes, memoryFiles, tmpfs, env, secrets, release };
     },
@@ -242,13 +238,10 @@ async function planBind(
 async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, opening: Opening): Promise<string> {
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal: request.signal });
-  opening.releases.push(async () => {
-    try {
-      await deps.snapshots.removeWork(key);
-    } finally {
-      alive.release();
-    }
-  });
+  opening.releases.push(
+    () => alive.release(),
+    () => deps.snapshots.removeWork(key),
+  );
   return deps.snapshots.prepare(key, tree?.subvolume);
 }
 
@@ -274,11 +267,7 @@ async function withSelection<T>(
 ): Promise<T> {
   const instruction = copyOf(source);
   const selection = await sources.select({ instruction, context, workdir: '/', signal: request.signal });
-  try {
-    return await act(selection);
-  } finally {
-    await selection.close();
-  }
+  return thenCloseAll(() => act(selection), [() => selection.close()]);
 }
 
 /** The COPY that takes `source` as it is. */
