@@ -36,11 +36,20 @@ export async function buildRemote(
   },
 ): Promise<BuildResult | undefined> {
   if (orders.some(({ request }) => request.pull === 'never')) return undefined;
-  const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
-  if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
   const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');
-  if (!orders.every(({ request }, i) => canBuildWithoutStore(request, sources.names, found[i]))) return undefined;
-  return buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
+  for (;;) {
+    const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
+    if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
+    if (!orders.every(({ request }, i) => canBuildWithoutStore(request, sources.names, found[i]))) return undefined;
+    try {
+      return await buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
+    } catch (error) {
+      orders[0]?.request.signal.throwIfAborted();
+      // Built once more without the layers that a cache failed to give.
+      const dropped = orders.filter(({ cache }) => cache?.dropFaulty() === true);
+      if (dropped.length === 0) throw error;
+    }
+  }
 }
 
 /** The user's cache directory for imgtool; undefined: there is none that only this user can write. */

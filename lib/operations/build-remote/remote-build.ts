@@ -151,8 +151,9 @@ export class RemoteBuild {
         const cached = this.#found?.step(index, place.number);
         if (cached !== undefined) {
           const { diffId, created } = cached;
-          const blob = await cached.open();
-          files.put({ blob, diffId });
+          const layer = await cached.open();
+          const { blob } = layer;
+          files.put(layer);
           found.push({ blob, place: cached.place });
           state.layers.push({ kind: 'base', blob: blob.descriptor, diffId });
           this.#log.begin({ stage: job.stageName, ...place, instruction }).cached();

@@ -53,10 +53,10 @@ export async function buildStage(
 }
 
 /** A step before it is run. */
-interface StepToRun {
+interface StepToRun<R extends StepRecord | undefined> {
   readonly log: LoggedStep;
   readonly key: StepKey;
-  readonly perform: (workKey: string, keep: KeepStep) => Promise<StepRecord>;
+  readonly perform: (workKey: string, keep: KeepStep) => Promise<R>;
 }
 
 interface StepOptions extends InstructionPlace {
@@ -70,6 +70,7 @@ class StepRun {
   readonly #context: StageContext;
   readonly #state: StageState;
   readonly #options: StepOptions;
+  #log: LoggedStep | undefined;
 
   constructor(context: StageContext, state: StageState, options: StepOptions) {
     this.#context = context;
@@ -77,10 +78,13 @@ class StepRun {
     this.#options = options;
   }
 
-  execute(instruction: LayerInstruction): Promise<string> {
+  async execute(instruction: LayerInstruction): Promise<string> {
     const { stageIndex, number } = this.#options;
     const imported = this.#context.request.importStep?.(stageIndex, number);
-    if (imported !== undefined) return this.#import(instruction, imported);
+    return (imported && (await this.#import(instruction, imported))) ?? this.#make(instruction);
+  }
+
+  #make(instruction: LayerInstruction): Promise<string> {
     switch (instruction.keyword) {
       case 'RUN':
         return this.#run(instruction);
@@ -92,17 +96,14 @@ class StepRun {
     }
   }
 
-  #import(instruction: LayerInstruction, { key, write }: ImportedStep): Promise<string> {
+  #import(instruction: LayerInstruction, { key, write }: ImportedStep): Promise<string | undefined> {
     const { deps } = this.#context;
     const { tree: below } = this.#state;
-    const log = this.#begin(instruction);
     return this.#step({
-      log,
+      log: this.#begin(instruction),
       key: this.#key(below, [{ name: 'imported', value: key }]),
-      perform: async (workKey, keep) => {
-        await write(await deps.snapshots.prepare(workKey, below?.subvolume));
-        return keep(0);
-      },
+      perform: async (workKey, keep) =>
+        (await write(await deps.snapshots.prepare(workKey, below?.subvolume))) ? keep(0) : undefined,
     });
   }
 
@@ -208,15 +209,22 @@ class StepRun {
 
   #begin(instruction: LayerInstruction): LoggedStep {
     const { stageName: stage, number, count } = this.#options;
-    return this.#context.log.begin({ stage, number, count, instruction });
+    // One that could not be imported goes on as the same step.
+    return (this.#log ??= this.#context.log.begin({ stage, number, count, instruction }));
   }
 
-  async #step({ log, key, perform }: StepToRun): Promise<string> {
+  /** Resolves with the step's date, or with undefined when `perform` gave up. */
+  async #step<R extends StepRecord | undefined>({
+    log,
+    key,
+    perform,
+  }: StepToRun<R>): Promise<string | Exclude<R, StepRecord>> {
     const state = this.#state;
     const { stageName, number, useCache } = this.#options;
     const below = state.tree;
     const place = `${this.#context.request.origin} ${stageName} ${number}`;
     const record = await runStep(this.#context, { stepKey: key, below, place }, { log, useCache, perform });
+    if (record === undefined) return record as Exclude<R, StepRecord>;
     state.tree = treeOf(record);
     state.layers.push({ kind: 'step', tree: state.tree, below, created: record.created });
     this.#context.onLayer([...state.layers], log);
