@@ -43,10 +43,13 @@ export async function mountCache(
   mount: CacheMount,
   {
     keeper,
+    isHeld,
     signal,
     onWait,
   }: {
     readonly keeper: CacheMountKeeper | undefined;
+    /** The run has this cache already, at another target: it must not wait for itself. */
+    readonly isHeld: boolean;
     readonly signal: AbortSignal;
     readonly onWait: () => void;
   },
@@ -54,6 +57,7 @@ export async function mountCache(
   const key = cacheKey(mount.id);
   const directory = await openCache(deps, key, mount, { keeper, signal });
   if (!mount.readOnly) keeper?.used(key, mount.id);
+  if (isHeld) return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve() };
   const name = `cache-${key}`;
   const sharing = mount.sharing ?? 'shared';
   const { metadata } = deps;
