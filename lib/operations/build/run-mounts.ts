@@ -90,7 +90,7 @@ export async function planMounts(
       const all: RunOpening = { releases: [], caches: new Set() };
       const release = (): Promise<void> => closeAll(all.releases.splice(0).reverse());
       const openings = planned.map((mount) => {
-        return { mount, opening: { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [] } as Opening };
+        return { mount, opening: { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [] } };
       });
       await orCloseAll(async () => {
         // Caches in the same order everywhere: two runs that wait for each other's would never end.
