@@ -27,5 +27,6 @@ export * from './resume.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';
+export * from './temporary-file.js';
 export * from './with-subject.js';
 export * from './without-byte-order-mark.js';

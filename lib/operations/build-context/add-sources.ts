@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { DigestMismatchError, NotFoundError, TransportError, UsageError } from '../../errors.js';
 import { instructionError, type AddInstruction } from '../../dockerfile/index.js';
-import { runProcess } from '../../util/index.js';
+import { runProcess, temporaryError } from '../../util/index.js';
 import type { BuildContextDeps } from './types.js';
 import type { Spool, SpooledFile } from './spool.js';
 
@@ -130,8 +130,7 @@ export async function cloneRepository(
 ): Promise<{ readonly clone: string; readonly directory: string }> {
   if (ref.startsWith('-') || repository.startsWith('-'))
     throw new UsageError(`${repository}#${ref} is no git repository`);
-  await removeOldClones(parent);
-  const clone = mkdtempSync(join(parent, CLONE_PREFIX));
+  const clone = await makeCloneDirectory(parent);
   onDirectory(clone);
   const git = (...words: readonly string[]): Promise<string> =>
     runProcess(['git', ...SAFE, '-C', clone, ...words], {
@@ -149,6 +148,15 @@ export async function cloneRepository(
 const CLONE_PREFIX = 'imgtool-git-';
 /** Clones are this build's own for so long, milliseconds. */
 const KEPT_MS = 24 * 3600 * 1000;
+
+async function makeCloneDirectory(parent: string): Promise<string> {
+  try {
+    await removeOldClones(parent);
+    return mkdtempSync(join(parent, CLONE_PREFIX));
+  } catch (error) {
+    throw temporaryError(parent, error);
+  }
+}
 
 /** Removes the clones of processes that were killed. */
 async function removeOldClones(parent: string): Promise<void> {
