@@ -40,7 +40,7 @@ export async function build(drivers: Drivers, context: string | undefined, given
     });
   if (platformsOf(given).length > 1) checkHoldsIndex(outputs);
   const prepared = await prepareBuild(drivers, context, given);
-  try {
+  const run = async (): Promise<BuiltImage> => {
     const { warnings, dockerfile } = prepared;
     for (const { file, line, rule, message } of warnings)
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
@@ -49,9 +49,8 @@ export async function build(drivers: Drivers, context: string | undefined, given
     for (const name of unusedArgs(dockerfile, prepared.requests[0]!.buildArgs.keys()))
       drivers.progress.note(`warning: --build-arg ${name} has no effect: ${dockerfile.file} has no ARG ${name}`);
     return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
-  } finally {
-    await prepared.close();
-  }
+  };
+  return thenCloseAll(run, [() => prepared.close()]);
 }
 
 /** What to build for one platform. */

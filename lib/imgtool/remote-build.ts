@@ -9,7 +9,7 @@ import type {
   RemoteImageOrder,
 } from '../operations/build-remote/index.js';
 import { parseReference } from '../spec/index.js';
-import { homeDirectory, orCloseAll } from '../util/index.js';
+import { homeDirectory, orCloseAll, thenCloseAll } from '../util/index.js';
 import { remoteBuildDrivers } from './build-drivers.js';
 import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
@@ -150,16 +150,10 @@ export async function keepSteps(
     isEmpty === true ? [] : [created ?? config.created ?? ''],
   );
   const source = await openSource({ transport: 'store', name: result.id }, { signal });
-  try {
-    await cache.keep({
-      layers: record.layers.map((blob, i) => ({ blob, diffId: record.diffIds[i]! })),
-      dates,
-      open: (blob) => source.blob(blob),
-      pushedTo: isPushed ? request.references : [],
-    });
-  } finally {
-    await source.close();
-  }
+  const layers = record.layers.map((blob, i) => ({ blob, diffId: record.diffIds[i]! }));
+  const pushedTo = isPushed ? request.references : [];
+  const keep = (): Promise<void> => cache.keep({ layers, dates, open: (blob) => source.blob(blob), pushedTo });
+  await thenCloseAll(keep, [() => source.close()]);
 }
 
 /** What working without a store needs. */
