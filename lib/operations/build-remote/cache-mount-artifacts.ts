@@ -80,20 +80,9 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     if (this.#to.length === 0) return;
     const lock = await this.#deps.metadata.lock('store', { mode: 'shared', signal: this.#signal });
     try {
+      // The image is built: a disk without room for this is no reason to fail.
       for (const [key, id] of this.#used)
-        await this.#tolerating(`the cache mount ${id} is not kept`, async () => {
-          const { blob, file } = await this.#pack(key);
-          const artifact = cacheArtifact(CACHE_MOUNT_TYPE, recordOf(id), [blob]);
-          try {
-            for (const repository of this.#to)
-              await this.#tolerating(`the cache mount ${id} is not kept at ${repository.name}`, async () => {
-                if ((await repository.find(tagOf(key))) === artifact.manifest.descriptor.digest) return;
-                await repository.put(tagOf(key), artifact, { open: () => spooledBlob({ blob, file }) });
-              });
-          } finally {
-            this.#spool.drop(file.fd);
-          }
-        });
+        await this.#tolerating(`the cache mount ${id} is not kept`, () => this.#keepOne(key, id), { orFull: true });
     } finally {
       lock.release();
     }
@@ -113,6 +102,20 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     if (layer.size > MAX_BYTES) throw tooLargeError(repository.name);
     const { progress } = this.#deps;
     return fetchLayer(await repository.layer(layer), { spool: this.#spool, progress, signal: this.#signal });
+  }
+
+  async #keepOne(key: string, id: string): Promise<void> {
+    const { blob, file } = await this.#pack(key);
+    const artifact = cacheArtifact(CACHE_MOUNT_TYPE, recordOf(id), [blob]);
+    try {
+      for (const repository of this.#to)
+        await this.#tolerating(`the cache mount ${id} is not kept at ${repository.name}`, async () => {
+          if ((await repository.find(tagOf(key))) === artifact.manifest.descriptor.digest) return;
+          await repository.put(tagOf(key), artifact, { open: () => spooledBlob({ blob, file }) });
+        });
+    } finally {
+      this.#spool.drop(file.fd);
+    }
   }
 
   /** Packs a snapshot of a cache mount. */
@@ -136,9 +139,9 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     });
   }
 
-  #tolerating<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+  #tolerating<T>(what: string, work: () => Promise<T>, { orFull = false } = {}): Promise<T | undefined> {
     const onFault = ({ message }: Error): void => this.#deps.progress.note(`warning: ${what}: ${message}`);
-    return tolerating({ onFault, signal: this.#signal }, work);
+    return tolerating({ onFault, orFull, signal: this.#signal }, work);
   }
 }
 

@@ -134,16 +134,23 @@ export function isCacheFault(error: unknown): error is ImgtoolError {
   return error instanceof ImgtoolError && !isForWantOfRoom(error);
 }
 
-/** Does `work`; when the cache fails, calls `onFault` and resolves with undefined. Throws AbortError, DiskSpaceError, what is a bug. */
+/**
+ * Does `work`; when the cache fails, calls `onFault` and resolves with undefined. `orFull`: a full disk is tolerated too. Throws
+ * AbortError, DiskSpaceError, what is a bug.
+ */
 export async function tolerating<T>(
-  { onFault, signal }: { readonly onFault: (error: ImgtoolError) => void; readonly signal: AbortSignal },
+  {
+    onFault,
+    orFull = false,
+    signal,
+  }: { readonly onFault: (error: ImgtoolError) => void; readonly orFull?: boolean; readonly signal: AbortSignal },
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
     signal.throwIfAborted();
-    if (!isCacheFault(error)) throw error;
+    if (!(error instanceof ImgtoolError) || !(orFull || isCacheFault(error))) throw error;
     onFault(error);
     return undefined;
   }
