@@ -210,13 +210,21 @@ describe('build with a remote cache', () => {
     let records: number;
     afterEach(() => delete proxy.intercept);
 
-    /** Keeps two steps at a repository, and has it answer so when their layers are asked for; it gives their record. */
+    /** Keeps three steps at a repository, and has it answer so when their layers are asked for; it gives their record. */
     async function keepThenFail(name: string, answer: { status: number; body?: string }): Promise<void> {
       repository = `${proxy.host}/${name}`;
       file = join(base, `Dockerfile-${name}`);
       writeFileSync(
         file,
-        `FROM ${proxy.host}/base:1\nRUN /bin/busybox head -c 16 /dev/urandom > /random\nRUN echo ${name} > /last\n`,
+        [
+          `FROM ${proxy.host}/base:1 AS helper`,
+          'RUN echo helped > /helped',
+          `FROM ${proxy.host}/base:1`,
+          'RUN /bin/busybox head -c 16 /dev/urandom > /random',
+          'COPY --from=helper /helped /helped',
+          `RUN echo ${name} > /last`,
+          '',
+        ].join('\n'),
       );
       await imgtool(btrfsDirectory(`cache-${name}`), 'build', '-f', file, '--cache-to', repository, context);
       records = 0;
@@ -240,10 +248,11 @@ describe('build with a remote cache', () => {
         await keepThenFail(name, answer);
         const root = btrfsDirectory(`cache-${name}-2`);
         const output = await buildFrom(root, '-t', 'localhost/again:1', '--cache-to', repository);
-        expect(output).to.include(warning(2));
+        expect(output).to.include(warning(4));
         await imgtool(root, 'create', 'localhost/again:1', '--name', 'look');
         const files = await imgtool(root, 'mount', 'look');
         expect(readFileSync(join(files, 'last'), 'utf8')).to.equal(`${name}\n`);
+        expect(readFileSync(join(files, 'helped'), 'utf8')).to.equal('helped\n');
         expect(readFileSync(join(files, 'random'))).to.have.length(16);
         // They are kept in place of those that are lost.
         delete proxy.intercept;
