@@ -1,22 +1,19 @@
-import { randomBytes } from 'node:crypto';
-import { open, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { openTemporary } from '../util/index.js';
 
 /**
  * Copies a stream into an unnamed file, which disappears when it is closed or the process dies. `onCopy` receives a
- * branch of the stream meanwhile. Throws errors of the disk, AbortError.
+ * branch of the stream meanwhile. Throws UsageError (no such directory), errors of the disk, AbortError.
  */
 export async function spool<T>(
   source: Readable,
   directory: string,
   { signal, onCopy }: { readonly signal: AbortSignal; readonly onCopy: (branch: Readable) => Promise<T> },
 ): Promise<{ readonly file: FileHandle; readonly result: T }> {
-  const path = join(directory, `imgtool-${randomBytes(12).toString('hex')}`);
-  const file = await open(path, 'wx+', 0o600);
+  const file = await openTemporary(directory);
   try {
-    await unlink(path);
     const copy = new Transform({
       readableHighWaterMark: 1024 * 1024,
       transform(chunk: Buffer, _encoding, done) {

@@ -110,6 +110,7 @@ class ChallengeAuthorizer implements Authorizer {
       host,
       scheme: 'basic',
       credentialSource: credentials?.source,
+      isLoginRefused: true,
       hint: loginHint(host),
     });
   }
@@ -120,6 +121,7 @@ function credentialsRefusedError(host: string, credentials: Credentials | undefi
   return new AuthenticationError(`${host} refused the credentials${of}`, {
     host,
     credentialSource: credentials?.source,
+    isLoginRefused: true,
     hint: credentials === undefined ? loginHint(host) : wrongLoginHint(host),
   });
 }

@@ -145,6 +145,7 @@ function tokenRefusedError({ scope, credentials }: TokenRequest): Authentication
     host,
     scheme: 'bearer',
     credentialSource: credentials?.source,
+    isLoginRefused: true,
     hint: credentials === undefined ? loginHint(host) : wrongLoginHint(host),
   });
 }
@@ -155,6 +156,7 @@ function pushDeniedError({ scope: { host }, credentials }: TokenRequest, reposit
     host,
     scheme: 'bearer',
     credentialSource: credentials?.source,
+    isLoginRefused: true,
     hint: credentials === undefined ? loginHint(host) : `check the name, or ask for the right to push to ${repository}`,
   });
 }

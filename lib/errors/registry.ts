@@ -6,18 +6,22 @@ export class AuthenticationError extends ImgtoolError {
   readonly host: string;
   readonly scheme: string | undefined;
   readonly credentialSource: string | undefined;
+  /** Whether who we are was refused, so that another login may help; false: something else about logins is wrong. */
+  readonly isLoginRefused: boolean;
   constructor(
     message: string,
     options: ErrorOptions & {
       readonly host: string;
       readonly scheme?: string | undefined;
       readonly credentialSource?: string | undefined;
+      readonly isLoginRefused?: boolean;
     },
   ) {
     super(message, options);
     this.host = options.host;
     this.scheme = options.scheme;
     this.credentialSource = options.credentialSource;
+    this.isLoginRefused = options.isLoginRefused ?? false;
   }
 }
 

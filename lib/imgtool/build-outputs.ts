@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import type { BuildRequest, BuildResult } from '../operations/index.js';
 import { formatReference } from '../spec/index.js';
+import { thenCloseAll } from '../util/index.js';
 import { parseFields } from './build-options.js';
 import { copy } from './copies.js';
 import type { Drivers } from './drivers.js';
@@ -145,12 +146,9 @@ export async function deliverIndex(
   const local = await drivers.local();
   const { deliverImage, openStoreIndex } = await import('../operations/copy/index.js');
   if (archives !== undefined) {
+    const deps = await drivers.transports();
     const source = await openStoreIndex({ ...local, ...drivers.lazyRemote() }, result.digest, { signal });
-    try {
-      await deliverImage(await drivers.transports(), source, { destinations: archives, signal });
-    } finally {
-      await source.close();
-    }
+    await thenCloseAll(() => deliverImage(deps, source, { destinations: archives, signal }), [() => source.close()]);
   }
   for (const reference of isPushed ? references : []) {
     const remote = await drivers.remote(reference);

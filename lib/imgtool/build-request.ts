@@ -13,7 +13,7 @@ import {
   parseReference,
   type Platform,
 } from '../spec/index.js';
-import { parseAge } from '../util/index.js';
+import { closeAll, orCloseAll, parseAge } from '../util/index.js';
 import { buildDrivers } from './build-drivers.js';
 import { parsePairs, parseSecret, parseSsh } from './build-options.js';
 import { bytesOf, checkText, type OptionKinds } from './check-options.js';
@@ -147,11 +147,8 @@ export async function prepareBuild(
     sourceDateEpoch: epoch,
     signal,
   });
-  const close = async (): Promise<void> => {
-    await sources.close();
-    await parts.close();
-  };
-  try {
+  const close = (): Promise<void> => closeAll([() => sources.close(), () => parts.close()]);
+  const prepare = async (): Promise<PreparedBuild> => {
     const { bytes, name, origin } = await readDockerfile(sources, context, options);
     const dockerfile = parseDockerfile(bytes, { file: name });
     const platforms = platformsOf(options);
@@ -167,10 +164,8 @@ export async function prepareBuild(
     };
     const ignore = context === undefined ? undefined : await sources.ignorePatterns();
     return { sources, requests, dockerfile, warnings: lint(dockerfile, { inputs, ignore }), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  };
+  return orCloseAll(prepare, [close]);
 }
 
 /** The platforms to build for, each once. Throws UsageError. */

@@ -12,6 +12,7 @@ import {
   type BuildOutput,
 } from './build-outputs.js';
 import { BUILD, platformsOf, prepareBuild, type BuildOptions, type PreparedBuild } from './build-request.js';
+import { type Close, thenCloseAll } from '../util/index.js';
 import { checkOptions } from './check-options.js';
 import type { Drivers } from './drivers.js';
 import { buildRemote, keepSteps, openCacheMounts, openRemoteCache, type CacheRepositories } from './remote-build.js';
@@ -39,7 +40,7 @@ export async function build(drivers: Drivers, context: string | undefined, given
     });
   if (platformsOf(given).length > 1) checkHoldsIndex(outputs);
   const prepared = await prepareBuild(drivers, context, given);
-  try {
+  const run = async (): Promise<BuiltImage> => {
     const { warnings, dockerfile } = prepared;
     for (const { file, line, rule, message } of warnings)
       drivers.progress.note(`warning: ${file}:${line}: ${message} (${rule})`);
@@ -48,9 +49,8 @@ export async function build(drivers: Drivers, context: string | undefined, given
     for (const name of unusedArgs(dockerfile, prepared.requests[0]!.buildArgs.keys()))
       drivers.progress.note(`warning: --build-arg ${name} has no effect: ${dockerfile.file} has no ARG ${name}`);
     return { ...(await buildPrepared(drivers, prepared, { given, outputs })), warnings };
-  } finally {
-    await prepared.close();
-  }
+  };
+  return thenCloseAll(run, [() => prepared.close()]);
 }
 
 /** What to build for one platform. */
@@ -68,18 +68,20 @@ async function buildPrepared(
   const isPushed = given.push === true;
   const destinations = destinationsOf(requests[0]!, { outputs, push: isPushed });
   const repositories = { from: given.cacheFrom ?? [], to: given.cacheTo ?? [] };
-  const orders: BuildOrder[] = [];
-  try {
-    for (const request of requests)
-      orders.push({ request, cache: await openRemoteCache(drivers, sources, { request, repositories }) });
+  const closes: Close[] = [];
+  return thenCloseAll(async () => {
+    const orders: BuildOrder[] = [];
+    for (const request of requests) {
+      const cache = await openRemoteCache(drivers, sources, { request, repositories });
+      closes.push(() => cache?.close());
+      orders.push({ request, cache });
+    }
     const built =
       destinations === undefined ? undefined : await buildRemote(drivers, sources, { orders, destinations });
     if (built !== undefined) return built;
     const caches = given.cacheMounts === true ? repositories : undefined;
-    return await buildInStore(drivers, sources, { orders, outputs, isPushed, caches });
-  } finally {
-    for (const { cache } of orders) await cache?.close();
-  }
+    return buildInStore(drivers, sources, { orders, outputs, isPushed, caches });
+  }, closes);
 }
 
 async function buildInStore(

@@ -9,7 +9,7 @@ import type {
   RemoteImageOrder,
 } from '../operations/build-remote/index.js';
 import { parseReference } from '../spec/index.js';
-import { homeDirectory } from '../util/index.js';
+import { homeDirectory, orCloseAll, thenCloseAll } from '../util/index.js';
 import { remoteBuildDrivers } from './build-drivers.js';
 import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
@@ -36,11 +36,20 @@ export async function buildRemote(
   },
 ): Promise<BuildResult | undefined> {
   if (orders.some(({ request }) => request.pull === 'never')) return undefined;
-  const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
-  if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
   const { buildWithoutStore, canBuildWithoutStore } = await import('../operations/build-remote/index.js');
-  if (!orders.every(({ request }, i) => canBuildWithoutStore(request, sources.names, found[i]))) return undefined;
-  return buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
+  for (;;) {
+    const found = await Promise.all(orders.map(async ({ cache }) => cache?.found()));
+    if (!found.every((steps) => steps?.isWhole === true) && !(await lacksStore(drivers))) return undefined;
+    if (!orders.every(({ request }, i) => canBuildWithoutStore(request, sources.names, found[i]))) return undefined;
+    try {
+      return await buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
+    } catch (error) {
+      orders[0]?.request.signal.throwIfAborted();
+      // Built once more without the layers that a cache failed to give.
+      const dropped = orders.filter(({ cache }) => cache?.dropFaulty() === true);
+      if (dropped.length === 0) throw error;
+    }
+  }
 }
 
 /** The user's cache directory for imgtool; undefined: there is none that only this user can write. */
@@ -88,10 +97,9 @@ export async function openRemoteCache(
     options: { from: from!, to: to!, ttlMs: request.cacheTtlMs },
   });
   try {
-    await cache.look();
+    await orCloseAll(() => cache.look(), [() => cache.close()]);
     return cache;
   } catch (error) {
-    await cache.close();
     request.signal.throwIfAborted();
     if (!(error instanceof ImgtoolError)) throw error;
     drivers.progress.note(`warning: the remote cache is not used: ${error.message}`);
@@ -142,16 +150,10 @@ export async function keepSteps(
     isEmpty === true ? [] : [created ?? config.created ?? ''],
   );
   const source = await openSource({ transport: 'store', name: result.id }, { signal });
-  try {
-    await cache.keep({
-      layers: record.layers.map((blob, i) => ({ blob, diffId: record.diffIds[i]! })),
-      dates,
-      open: (blob) => source.blob(blob),
-      pushedTo: isPushed ? request.references : [],
-    });
-  } finally {
-    await source.close();
-  }
+  const layers = record.layers.map((blob, i) => ({ blob, diffId: record.diffIds[i]! }));
+  const pushedTo = isPushed ? request.references : [];
+  const keep = (): Promise<void> => cache.keep({ layers, dates, open: (blob) => source.blob(blob), pushedTo });
+  await thenCloseAll(keep, [() => source.close()]);
 }
 
 /** What working without a store needs. */

@@ -1,6 +1,6 @@
 import { ImgtoolError, StoreError, UsageError } from '../errors.js';
 import type { SyncedTag, SyncReport, SyncRule, TagJob } from '../operations/index.js';
-import { runProcess, writeFileAtomic } from '../util/index.js';
+import { runProcess, thenCloseAll, writeFileAtomic } from '../util/index.js';
 import { checkOptions, type OptionKinds } from './check-options.js';
 import { signalOf, STOPPABLE, type Stoppable } from './common.js';
 import type { Drivers } from './drivers.js';
@@ -58,11 +58,10 @@ export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: 
   const { env } = drivers.settings;
   const memory = await SyncMemoryFile.open(env);
   const journal = deletedTagsPath(env);
-  let report: SyncReport;
   const queue = dryRun ? undefined : await openTagQueue(drivers, rules, { rate, attempts, signal: request.signal });
   const keepMemory = memory.keep();
-  try {
-    report = await syncNow(
+  const mirror = (): Promise<SyncReport> =>
+    syncNow(
       {
         ...{ registry, progress: drivers.progress, parallel, memory, convert: transports },
         registryFor: (access) => drivers.registryFor(access),
@@ -74,10 +73,7 @@ export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: 
       // What workers have in hand is not stopped by a failure.
       queue === undefined ? request : { ...request, keepGoing: true },
     );
-  } finally {
-    await queue?.close();
-    await keepMemory();
-  }
+  const report = await thenCloseAll(mirror, [() => queue?.close(), keepMemory]);
   if (options.metricsFile !== undefined) await writeMetrics(options.metricsFile, report);
   return report;
 }

@@ -1,28 +1,50 @@
 import { printValue, sortedEntries } from './value.js';
 
-const VERB = /%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?(\p{L}|%)/gu;
+const VERB = /%([-+# 0]*)(\d+|\*)?(\.(\d+|\*)?)?(.|$)/gsu;
 const MAX_WIDTH = 10_000;
+/** Go takes no larger number for a `*`. */
+const MAX_STAR = 1_000_000;
+/** Verbs of whole numbers. */
+const WHOLE = /^[dboxX]$/;
 /** Digits after the point: JavaScript gives no more. */
 const MAX_DIGITS = 100;
 
 /** Go's fmt.Sprintf for the values of a template. Mistakes are told in the text, as Go does it: `%!d(string=x)`. */
 export function sprintf(format: string, args: readonly unknown[]): string {
   let next = 0;
-  const number = (text: string | undefined): number | undefined => {
-    if (text === undefined) return undefined;
-    return Math.min(Math.max(Number(text === '*' ? args[next++] : text) || 0, 0), MAX_WIDTH);
+  /** `*` takes the next argument; undefined: that is no number for it. */
+  const number = (text: string): number | undefined => {
+    if (text !== '*') return Number(text);
+    const value = args[next++];
+    return Number.isInteger(value) && Math.abs(value as number) <= MAX_STAR ? (value as number) : undefined;
   };
   const text = format.replace(
     VERB,
-    (all: string, flags: string, widthText: string | undefined, precisionText: string | undefined, verb: string) => {
-      if (verb === '%') return '%';
-      const width = number(widthText);
-      const precision = all.includes('.') ? (number(precisionText) ?? 0) : undefined;
-      if (next >= args.length) return `%!${verb}(MISSING)`;
-      return pad(formatOne(verb, args[next++], { flags, precision }), { flags, width: width ?? 0 });
+    (
+      _all,
+      given: string,
+      widthText: string | undefined,
+      point: string | undefined,
+      digits: string | undefined,
+      verb: string,
+    ) => {
+      const width = number(widthText ?? '0');
+      const wanted = point === undefined ? undefined : number(digits ?? '0');
+      const precision = wanted === undefined || wanted < 0 ? undefined : Math.min(wanted, MAX_WIDTH);
+      const isBad = point !== undefined && precision === undefined;
+      const faults = `${width === undefined ? '%!(BADWIDTH)' : ''}${isBad ? '%!(BADPREC)' : ''}`;
+      if (verb === '') return `${faults}%!(NOVERB)`;
+      if (verb === '%') return `${faults}%`;
+      if (next >= args.length) return `${faults}%!${verb}(MISSING)`;
+      const value = args[next++];
+      // The digits of a whole number are counted then, and no more zeros are put before them.
+      const isCounted = precision !== undefined && Number.isInteger(value) && WHOLE.test(verb);
+      const flags = `${isCounted ? given.replaceAll('0', '') : given}${(width ?? 0) < 0 ? '-' : ''}`;
+      const room = Math.min(Math.abs(width ?? 0), MAX_WIDTH);
+      return faults + pad(formatOne(verb, value, { flags, precision }), { flags, width: room });
     },
   );
-  const extra = args.slice(next).map((value) => `${typeName(value)}=${printValue(value)}`);
+  const extra = args.slice(next).map(described);
   return extra.length === 0 ? text : `${text}%!(EXTRA ${extra.join(', ')})`;
 }
 
@@ -39,7 +61,7 @@ interface Shape {
 function formatOne(verb: string, value: unknown, shape: Shape): string {
   const { precision } = shape;
   const isNumber = typeof value === 'number';
-  if (verb === 'v') return printValue(value);
+  if (verb === 'v' && typeof value !== 'string') return printValue(value);
   if (verb === 'T') return typeName(value);
   if (Array.isArray(value)) return `[${value.map((one) => formatOne(verb, one, shape)).join(' ')}]`;
   if (value instanceof Map)
@@ -48,26 +70,39 @@ function formatOne(verb: string, value: unknown, shape: Shape): string {
       .join(' ')}]`;
   if (typeof value === 'string') {
     const cut = precision === undefined ? value : [...value].slice(0, precision).join('');
-    if (verb === 's') return cut;
+    if (verb === 's' || verb === 'v') return cut;
     if (verb === 'q') return quote(cut);
     if (verb === 'x' || verb === 'X') return inCase(verb, Buffer.from(cut).toString('hex'));
   }
   if (typeof value === 'boolean' && verb === 't') return String(value);
   if (isNumber && Number.isInteger(value)) {
-    if (verb === 'd') return signed(value, String(Math.abs(value)), shape);
     if (verb === 'c') return characterOf(value);
     if (verb === 'q') return `'${characterOf(value)}'`;
-    const base = { b: 2, o: 8, x: 16, X: 16 }[verb];
-    if (base !== undefined) return signed(value, inCase(verb, Math.abs(value).toString(base)), shape);
+    const base = { d: 10, b: 2, o: 8, x: 16, X: 16 }[verb];
+    const digits =
+      value === 0 && precision === 0
+        ? ''
+        : Math.abs(value)
+            .toString(base)
+            .padStart(precision ?? 0, '0');
+    if (base !== undefined) return signed(value, inCase(verb, digits), shape);
   }
   if (isNumber && (verb === 'f' || verb === 'F'))
-    return signed(value, Math.abs(value).toFixed(Math.min(precision ?? 6, MAX_DIGITS)), shape);
+    return signed(value, fixed(Math.abs(value), Math.min(precision ?? 6, MAX_DIGITS)), shape);
   if (isNumber && (verb === 'e' || verb === 'g')) {
     const text =
       verb === 'e' ? Math.abs(value).toExponential(Math.min(precision ?? 6, MAX_DIGITS)) : String(Math.abs(value));
     return signed(value, text.replace(/e([-+])(\d)$/, 'e$10$2'), shape);
   }
-  return `%!${verb}(${typeName(value)}=${printValue(value)})`;
+  return `%!${verb}(${described(value)})`;
+}
+
+/** With so many digits after the point; a half is rounded to the even digit, as in Go. */
+function fixed(value: number, digits: number): string {
+  const exact = value.toFixed(MAX_DIGITS);
+  const [cut, rest] = [exact.length - MAX_DIGITS + digits, exact.slice(exact.length - MAX_DIGITS + digits)];
+  const isHalf = /^50*$/.test(rest) && /[02468]\.?$/.test(exact.slice(0, cut));
+  return isHalf ? exact.slice(0, digits === 0 ? cut - 1 : cut) : value.toFixed(digits);
 }
 
 /** As Go does it, U+FFFD stands for what is no character. */
@@ -91,6 +126,11 @@ function pad(text: string, { flags, width }: { readonly flags: string; readonly 
   if (!flags.includes('0')) return ' '.repeat(missing) + text;
   const sign = /^[-+ ]/.exec(text)?.[0] ?? '';
   return sign + '0'.repeat(missing) + text.slice(sign.length);
+}
+
+/** An argument in a message: `int=5`. */
+function described(value: unknown): string {
+  return value === undefined || value === null ? '<nil>' : `${typeName(value)}=${printValue(value)}`;
 }
 
 function typeName(value: unknown): string {

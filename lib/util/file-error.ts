@@ -14,18 +14,21 @@ const FULL: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is reached',
 };
 
-/** The error for a file that was named by the user and cannot be opened. `cause`: node's error. */
-export function fileError(name: string, action: 'read' | 'written', cause: unknown): UsageError | DiskSpaceError {
+/** The error for a file that was named by the user and cannot be opened. `cause`: node's error; `hint`: in place of the usual one. */
+export function fileError(
+  name: string,
+  action: 'read' | 'written',
+  cause: unknown,
+  hint?: string,
+): UsageError | DiskSpaceError {
   if (isDiskFull(cause)) {
     return new DiskSpaceError(`${name} cannot be ${action}: ${FULL[systemErrorName(cause)!]}`, {
       cause,
-      hint: 'free some space there, or choose another location',
+      hint: hint ?? 'free some space there, or choose another location',
     });
   }
   const { code = '', message } = cause as NodeJS.ErrnoException;
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
-  return new UsageError(`${name} cannot be ${action}: ${REASONS[code] ?? message}`, {
-    cause,
-    ...(isMissing ? { hint: `check the path${action === 'written' ? '; its directory must exist' : ''}` } : {}),
-  });
+  const usual = isMissing ? `check the path${action === 'written' ? '; its directory must exist' : ''}` : undefined;
+  return new UsageError(`${name} cannot be ${action}: ${REASONS[code] ?? message}`, { cause, hint: hint ?? usual });
 }

@@ -2,6 +2,7 @@
 export * from './atomic-file.js';
 export * from './backoff.js';
 export * from './both-or-first-error.js';
+export * from './close-all.js';
 export * from './closest.js';
 export * from './compare-text.js';
 export * from './delay.js';
@@ -26,5 +27,6 @@ export * from './resume.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';
+export * from './temporary-file.js';
 export * from './with-subject.js';
 export * from './without-byte-order-mark.js';

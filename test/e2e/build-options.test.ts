@@ -128,6 +128,25 @@ describe('options of build', function () {
       expect(leftovers()).to.deep.equal([]);
     });
 
+  it('a cache mount is filled from a stage that needs the only slot', async () => {
+    const stage = 'FROM base:1 AS filler\nRUN mkdir /d\nRUN echo one >/d/x\nRUN echo two >/d/y\n';
+    const mount = '--mount=type=cache,id=filled,target=/c,from=filler,source=/d';
+    const { id } = await build(`${stage}FROM base:1\nRUN ${mount} cat /c/x /c/y >/seen\n`, { jobs: 1 });
+    expect(await read(id, 'seen')).to.equal('one\ntwo\n');
+  });
+
+  it('runs that lock the same caches in another order, or one of them twice, end', async () => {
+    const mount = (name: string, target = name): string =>
+      `--mount=type=cache,id=order-${name},target=/c/${target},sharing=locked`;
+    const stage = (name: string, ...mounts: readonly string[]): string =>
+      `FROM base:1 AS ${name}\nRUN ${mounts.join(' ')} sleep 1; ls /c >/seen\n`;
+    const { id } = await build(
+      `${stage('one', mount('a'), mount('b'), mount('a', 'again'))}${stage('other', mount('b'), mount('a'))}` +
+        'FROM scratch\nCOPY --from=one /seen /one\nCOPY --from=other /seen /other\n',
+    );
+    expect([await read(id, 'one'), await read(id, 'other')]).to.deep.equal(['a\nagain\nb\n', 'a\nb\n']);
+  });
+
   it('what the first of two private users writes stays, what the second does is dropped', async () => {
     const mount = '--mount=type=cache,id=kept,target=/c,sharing=private';
     const stage = (name: string, wait: number): string =>

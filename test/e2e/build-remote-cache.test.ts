@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { btrfsDirectory } from '../helpers/btrfs.js';
 import { makeFiles } from '../imgtool/copy-stage.js';
-import { imgtool, startServe, type Served } from '../helpers/imgtool.js';
+import { IMGTOOL, imgtool, startServe, type Served } from '../helpers/imgtool.js';
 import { startRecordingProxy, type Recorded, type RecordingProxy } from '../helpers/recording-proxy.js';
+import { run } from '../helpers/run.js';
 import { writeSmallImage, SMALL_IMAGE_TAG } from '../helpers/small-image.js';
 
 /** Layers of the base. */
@@ -201,6 +202,79 @@ describe('build with a remote cache', () => {
     const root = btrfsDirectory('cache-e');
     const id = await build(root, 'app:4', '--cache-from', '127.0.0.1:1/none', '--retry', '0');
     expect(id).to.match(/^sha256:/);
+  });
+
+  describe('layers that the cache cannot give', () => {
+    let file: string;
+    let repository: string;
+    let records: number;
+    afterEach(() => delete proxy.intercept);
+
+    /** Keeps three steps at a repository, and has it answer so when their layers are asked for; it gives their record. */
+    async function keepThenFail(name: string, answer: { status: number; body?: string }): Promise<void> {
+      repository = `${proxy.host}/${name}`;
+      file = join(base, `Dockerfile-${name}`);
+      writeFileSync(
+        file,
+        [
+          `FROM ${proxy.host}/base:1 AS helper`,
+          'RUN echo helped > /helped',
+          `FROM ${proxy.host}/base:1`,
+          'RUN /bin/busybox head -c 16 /dev/urandom > /random',
+          'COPY --from=helper /helped /helped',
+          `RUN echo ${name} > /last`,
+          '',
+        ].join('\n'),
+      );
+      await imgtool(btrfsDirectory(`cache-${name}`), 'build', '-f', file, '--cache-to', repository, context);
+      records = 0;
+      proxy.intercept = (method, path) =>
+        method === 'GET' && path.startsWith(`/v2/${name}/blobs/`) && (records += 1) > 1 ? answer : undefined;
+    }
+    const buildFrom = (root: string, ...args: readonly string[]): Promise<string> =>
+      run('sh', [
+        ...['-c', '"$@" 2>&1', 'sh', IMGTOOL, '--root', root, '--progress', 'plain', '--retry', '0', 'build'],
+        ...['-f', file, '--cache-from', repository, ...args, context],
+      ]);
+    const warning = (line: number): string =>
+      `warning: ${file}:${line}: the layer at the remote cache ${repository} is not used: `;
+
+    for (const [name, answer] of [
+      ['lost', { status: 404 }],
+      ['ill', { status: 500 }],
+      ['damaged', { status: 200, body: 'no layer' }],
+    ] as const)
+      it(`in a store, the steps are run (${name})`, async () => {
+        await keepThenFail(name, answer);
+        const root = btrfsDirectory(`cache-${name}-2`);
+        const output = await buildFrom(root, '-t', 'localhost/again:1', '--cache-to', repository);
+        expect(output).to.include(warning(4));
+        await imgtool(root, 'create', 'localhost/again:1', '--name', 'look');
+        const files = await imgtool(root, 'mount', 'look');
+        expect(readFileSync(join(files, 'last'), 'utf8')).to.equal(`${name}\n`);
+        expect(readFileSync(join(files, 'helped'), 'utf8')).to.equal('helped\n');
+        expect(readFileSync(join(files, 'random'))).to.have.length(16);
+        // They are kept in place of those that are lost.
+        delete proxy.intercept;
+        const cold = btrfsDirectory(`cache-${name}-3`);
+        expect(await buildFrom(cold, '-t', 'localhost/again:1')).not.to.include('warning');
+        await imgtool(cold, 'create', 'localhost/again:1', '--name', 'look');
+        const again = await imgtool(cold, 'mount', 'look');
+        expect(readFileSync(join(again, 'random')).equals(readFileSync(join(files, 'random')))).to.equal(true);
+      });
+
+    for (const [name, answer] of [
+      ['gone', { status: 404 }],
+      ['broken', { status: 200, body: 'no layer' }],
+    ] as const)
+      it(`without a store, the build is begun once more (${name})`, async () => {
+        await keepThenFail(name, answer);
+        const archive = join(base, `${name}.tar`);
+        const root = btrfsDirectory(`cache-${name}-2`);
+        const output = await buildFrom(root, '--output', `type=oci,dest=${archive}`);
+        expect(output).to.match(/warning: .*: the layer at the remote cache .* is not used: /);
+        expect(existsSync(archive)).to.equal(true);
+      });
   });
 
   it('--no-cache takes nothing', async () => {

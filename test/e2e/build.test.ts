@@ -225,6 +225,8 @@ describe('build', function () {
     ['an unknown instruction', 'FROM scratch\nCPOY a b\n', DockerfileError, 'CPOY'],
     ['an unknown stage', 'FROM scratch\nCOPY --from=3 a b\n', DockerfileError, 'there is no stage 3'],
     ['a missing source', 'FROM scratch\nCOPY missing /\n', DockerfileError, 'missing is not in the build context'],
+    ['what is no URL', 'FROM scratch\nADD http:// /\n', DockerfileError, '"http://" is no URL'],
+    ['a URL with a wrong escape', 'FROM scratch\nADD http://localhost:1/%zz /\n', DockerfileError, 'is no URL'],
     ['an image that is not there', 'FROM localhost:1/nothing\nRUN x\n', Error, 'localhost:1'],
     [
       'a secret that is required',

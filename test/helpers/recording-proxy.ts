@@ -15,13 +15,15 @@ export interface Recorded {
 export interface RecordingProxy {
   readonly host: string;
   readonly requests: Recorded[];
+  /** An answer in place of the registry's; undefined: that of the registry. */
+  intercept?: (method: string, path: string) => { readonly status: number; readonly body?: string } | undefined;
   close(): Promise<void>;
 }
 
 /** Starts a proxy for the registry at `target` (`127.0.0.1:PORT`). */
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const [hostname, port] = target.split(':');
-  const requests: Recorded[] = [];
+  const proxy: Pick<RecordingProxy, 'requests' | 'intercept'> = { requests: [] };
   const server = createServer((incoming, outgoing) => {
     const record: Recorded = {
       method: incoming.method ?? '',
@@ -30,7 +32,13 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       received: 0,
       sent: 0,
     };
-    requests.push(record);
+    proxy.requests.push(record);
+    const answer = proxy.intercept?.(record.method, record.path);
+    if (answer !== undefined) {
+      record.status = answer.status;
+      outgoing.writeHead(answer.status).end(answer.body);
+      return;
+    }
     const forward = request(
       { host: hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers },
       (response) => {
@@ -44,5 +52,5 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     incoming.on('data', (chunk: Buffer) => (record.received += chunk.length));
     incoming.pipe(forward);
   });
-  return { ...(await listenOnLoopback(server)), requests };
+  return Object.assign(proxy, await listenOnLoopback(server));
 }

@@ -1,11 +1,11 @@
-import { writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { StoreError, UsageError } from '../../errors.js';
+import { UsageError } from '../../errors.js';
 import type { BuildCheck, BuildOptions, BuiltImage } from '../../imgtool/index.js';
 import { sizeOf } from '../ci/size-of.js';
 import type { CommandContext, CommandExit, CommandResult, CommandTable, MadeImage } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import { BUILD_OPTIONS, KANIKO_OPTIONS } from '../options/build.js';
+import { writeResultFile } from './result-file.js';
 
 export const build: CommandTable = {
   resumes: true,
@@ -111,25 +111,17 @@ async function bytesOf(stream: Readable): Promise<Buffer> {
 }
 
 async function writeFiles({ options }: CommandContext, result: BuiltImage): Promise<void> {
-  await writeResult(options.text('iidfile'), result.id);
-  await writeResult(options.text('digest-file'), result.digest);
+  const built = 'the image is built, but its';
+  await writeResultFile(options.text('iidfile'), result.id, `${built} ID`);
+  await writeResultFile(options.text('digest-file'), result.digest, `${built} digest`);
   const metadata = {
     // An index has no config.
     ...(result.images === undefined ? { 'containerimage.config.digest': result.id } : {}),
     'containerimage.digest': result.digest,
     ...(result.names.length === 0 ? {} : { 'image.name': result.names.join(',') }),
   };
-  await writeResult(options.text('metadata-file'), `${JSON.stringify(metadata, undefined, 2)}\n`);
-}
-
-async function writeResult(path: string | undefined, text: string): Promise<void> {
-  if (path === undefined) return;
-  await writeFile(path, text).catch((cause: unknown) => {
-    throw new StoreError(`the image is built, but ${path} cannot be written: ${(cause as Error).message}`, {
-      path,
-      cause,
-    });
-  });
+  const text = `${JSON.stringify(metadata, undefined, 2)}\n`;
+  await writeResultFile(options.text('metadata-file'), text, `${built} metadata`);
 }
 
 /** As docker: warnings are no failure, unless the Dockerfile says so. */

@@ -48,8 +48,7 @@ export const commit: CommandTable = {
       reserve: options.number('reserve'),
       signal,
     });
-    const file = options.text('iidfile');
-    if (file !== undefined) await writeResultFile(file, result.id, 'the image is made, but its ID');
+    await writeResultFile(options.text('iidfile'), result.id, 'the image is made, but its ID');
     const { id, name, digest } = result;
     return { json: result, text: [id], made: [{ image: name ?? id, digest, did: 'committed' }] };
   },

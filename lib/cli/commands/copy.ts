@@ -97,8 +97,7 @@ export const copy: CommandTable = {
     };
     if (options.flag('dry-run')) return planned(await imgtool.planCopy(source, destinations, how));
     const result = await imgtool.copy(source, destinations, how);
-    const file = options.text('digestfile');
-    if (file !== undefined) await writeResultFile(file, result.digest, 'the image is copied, but its digest');
+    await writeResultFile(options.text('digestfile'), result.digest, 'the image is copied, but its digest');
     const { digest, bytes, layers } = result;
     const made = destinations.map((name) => ({
       image: name.replace(/^docker:\/\//, ''),

@@ -75,8 +75,7 @@ async function pushedAll({ args, imgtool, options }: CommandContext, how: PushOp
 }
 
 async function pushed({ options }: CommandContext, result: PushResult): Promise<CommandResult> {
-  const file = options.text('digestfile');
-  if (file !== undefined) await writeResultFile(file, result.digest, 'the image is pushed, but its digest');
+  await writeResultFile(options.text('digestfile'), result.digest, 'the image is pushed, but its digest');
   return { json: result, text: [result.digest], made: [madeOf(result)] };
 }
 

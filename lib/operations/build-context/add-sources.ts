@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { DigestMismatchError, NotFoundError, TransportError, UsageError } from '../../errors.js';
 import { instructionError, type AddInstruction } from '../../dockerfile/index.js';
-import { runProcess } from '../../util/index.js';
+import { runProcess, temporaryError } from '../../util/index.js';
 import type { BuildContextDeps } from './types.js';
 import type { Spool, SpooledFile } from './spool.js';
 
@@ -39,9 +39,19 @@ export function gitSource(source: string): GitSource | undefined {
   };
 }
 
+/** Reads a URL; undefined: it is none. `path`: without escapes. */
+export function parseUrl(source: string): { readonly host: string; readonly path: string } | undefined {
+  try {
+    const { host, pathname } = new URL(source);
+    return { host, path: decodeURIComponent(pathname) };
+  } catch {
+    return undefined;
+  }
+}
+
 /** The name that a download gets in a directory: the last one of the URL's path. */
-export function nameOfUrl(source: string): string | undefined {
-  const name = basename(decodeURIComponent(new URL(source).pathname));
+export function nameOfUrl({ path }: { readonly path: string }): string | undefined {
+  const name = basename(path);
   return name === '' || name === '.' || name === '..' ? undefined : name;
 }
 
@@ -52,8 +62,8 @@ export interface Download extends SpooledFile {
 }
 
 /**
- * Downloads a source of ADD and checks it against `--checksum`. Throws NotFoundError, TransportError, DigestMismatchError,
- * DiskSpaceError, AbortError.
+ * Downloads a source of ADD and checks it against `--checksum`. Throws UsageError (no URL), NotFoundError, TransportError,
+ * DigestMismatchError, DiskSpaceError, AbortError.
  */
 export async function download(
   deps: Pick<BuildContextDeps, 'download'>,
@@ -64,13 +74,16 @@ export async function download(
     signal,
   }: { readonly checksum: string | undefined; readonly spool: Spool; readonly signal: AbortSignal },
 ): Promise<Download> {
+  const url = parseUrl(source);
+  if (url === undefined)
+    throw new UsageError(`${JSON.stringify(source)} is no URL`, { hint: 'write https://HOST[:PORT]/PATH' });
   const { status, headers, body } = await deps.download(source, signal);
   if (status !== 200) {
     body.destroy();
     const message = `${withoutLogin(source)} answered ${status}`;
     if (status === 404 || status === 410)
       throw new NotFoundError(message, { kind: 'file', subject: withoutLogin(source) });
-    throw new TransportError(message, { host: new URL(source).host, phase: 'response' });
+    throw new TransportError(message, { host: url.host, phase: 'response' });
   }
   const file = await spool.take(body as AsyncIterable<Buffer>, signal);
   if (checksum !== undefined && `sha256:${file.hash}` !== checksum) {
@@ -117,8 +130,7 @@ export async function cloneRepository(
 ): Promise<{ readonly clone: string; readonly directory: string }> {
   if (ref.startsWith('-') || repository.startsWith('-'))
     throw new UsageError(`${repository}#${ref} is no git repository`);
-  await removeOldClones(parent);
-  const clone = mkdtempSync(join(parent, CLONE_PREFIX));
+  const clone = await makeCloneDirectory(parent);
   onDirectory(clone);
   const git = (...words: readonly string[]): Promise<string> =>
     runProcess(['git', ...SAFE, '-C', clone, ...words], {
@@ -136,6 +148,15 @@ export async function cloneRepository(
 const CLONE_PREFIX = 'imgtool-git-';
 /** Clones are this build's own for so long, milliseconds. */
 const KEPT_MS = 24 * 3600 * 1000;
+
+async function makeCloneDirectory(parent: string): Promise<string> {
+  try {
+    await removeOldClones(parent);
+    return mkdtempSync(join(parent, CLONE_PREFIX));
+  } catch (error) {
+    throw temporaryError(parent, error);
+  }
+}
 
 /** Removes the clones of processes that were killed. */
 async function removeOldClones(parent: string): Promise<void> {

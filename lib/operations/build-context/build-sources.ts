@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { IgnorePatterns } from '../../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { FileTree } from '../../rootfs/index.js';
+import { closeAll } from '../../util/index.js';
 import { cloneRepository, download, gitSource } from './add-sources.js';
 import { ContentHashes } from './content-hashes.js';
 import { followPath, treePath } from './follow-path.js';
@@ -169,10 +170,12 @@ class Sources implements BuildSources {
   }
 
   async close(): Promise<void> {
-    await this.#hashes.save();
-    for (const tree of this.#trees.splice(0)) tree.close();
-    this.#spool.close();
-    for (const directory of this.#directories.splice(0)) await rm(directory, { recursive: true, force: true });
+    await closeAll([
+      () => this.#hashes.save(),
+      ...this.#trees.splice(0).map((tree) => () => tree.close()),
+      () => this.#spool.close(),
+      ...this.#directories.splice(0).map((directory) => () => rm(directory, { recursive: true, force: true })),
+    ]);
   }
 
   async #openMain(): Promise<BuildContext> {

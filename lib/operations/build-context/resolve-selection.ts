@@ -9,7 +9,7 @@ import {
 } from '../../dockerfile/index.js';
 import type { FileTree, OpenContent } from '../../rootfs/index.js';
 import { COMPRESSION_HEAD_BYTES, compressionOfBytes, digestFrom, type Digest } from '../../spec/index.js';
-import { checkChecksum, cloneRepository, download, gitSource, isUrl, nameOfUrl } from './add-sources.js';
+import { checkChecksum, cloneRepository, download, gitSource, isUrl, nameOfUrl, parseUrl } from './add-sources.js';
 import type { ContentHashes } from './content-hashes.js';
 import { addFields, hashItems } from './digest-selection.js';
 import { treePath } from './follow-path.js';
@@ -178,7 +178,10 @@ class ResolvedSelection implements Selection {
   }
 
   async #addUrl(instruction: AddInstruction, source: string): Promise<void> {
-    const name = nameOfUrl(source);
+    const url = parseUrl(source);
+    if (url === undefined)
+      throw instructionError(instruction, `${JSON.stringify(source)} is no URL`, 'write https://HOST[:PORT]/PATH');
+    const name = nameOfUrl(url);
     if (name === undefined && namesDirectory(instruction.destination)) {
       throw instructionError(instruction, `${source} names no file`, 'give the destination the name of a file');
     }

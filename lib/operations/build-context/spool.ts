@@ -1,8 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { closeSync, writeSync } from 'node:fs';
 import { DiskSpaceError, isDiskFull } from '../../errors.js';
 import type { FileTree, OpenContent, TreeNode } from '../../rootfs/index.js';
+import { openTemporarySync } from '../../util/index.js';
 
 /** A file that was taken in. */
 export interface SpooledFile {
@@ -21,12 +21,10 @@ export class Spool {
     this.#directory = directory;
   }
 
-  /** An empty file for reading and writing. Throws node's system error. */
+  /** An empty file for reading and writing. Throws UsageError (no such directory), DiskSpaceError. */
   make(): number {
-    const path = join(this.#directory, `imgtool-${randomBytes(12).toString('hex')}`);
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    const fd = openTemporarySync(this.#directory);
     this.#open.add(fd);
-    unlinkSync(path);
     return fd;
   }
 

@@ -1,4 +1,5 @@
 import { formatOf, formatPlatform, parseTransportName, type RawManifest } from '../../spec/index.js';
+import { type Close, thenCloseAll } from '../../util/index.js';
 import { composeIndexResult, manifestTypeOf, StepLog, type BuildResult } from '../build/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import { ComposedIndex, deliverImage, indexOf } from '../copy/index.js';
@@ -43,12 +44,14 @@ export async function buildWithoutStore(
   // Before anything is done, so that a wrong name is an early error.
   const names = destinations.map(parseTransportName);
   const builds: RemoteBuild[] = [];
-  try {
+  const closes: Close[] = [];
+  return thenCloseAll(async () => {
     const built: BuiltStage[] = [];
     for (const order of orders) {
       const label = orders.length === 1 ? undefined : formatPlatform(order.request.platform);
       const build = new RemoteBuild(deps, sources, { ...order, log: log.labelled(label) });
       builds.push(build);
+      closes.push(() => build.close());
       built.push(await build.run());
     }
     const { request } = orders[0]!;
@@ -69,9 +72,7 @@ export async function buildWithoutStore(
     const results = composed.map(({ result }) => result);
     if (index === undefined) return { ...results[0]!, seconds };
     return { ...composeIndexResult(results, { digest: index.descriptor.digest, names: results[0]!.names }), seconds };
-  } finally {
-    for (const build of builds) await build.close();
-  }
+  }, closes);
 }
 
 function indexOfStages(

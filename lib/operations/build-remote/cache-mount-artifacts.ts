@@ -1,31 +1,17 @@
-import { PassThrough, Readable } from 'node:stream';
-import { DiskSpaceError, ImgtoolError, InvalidManifestError, NotFoundError } from '../../errors.js';
-import type { RepositoryReader } from '../../registry/index.js';
-import {
-  digestOf,
-  layerMediaType,
-  MEDIA_TYPE,
-  parseDigest,
-  parseManifest,
-  rawManifest,
-  type Descriptor,
-  type ImageManifest,
-  type Reference,
-} from '../../spec/index.js';
-import { bothOrFirstError, formatSize, GrowingFile } from '../../util/index.js';
+import { PassThrough } from 'node:stream';
+import { StoreError } from '../../errors.js';
+import { layerMediaType, parseDigest, type Descriptor } from '../../spec/index.js';
+import { bothOrFirstError, formatSize, GrowingFile, thenCloseAll } from '../../util/index.js';
 import type { CacheMountKeeper } from '../build/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { OperationDeps } from '../deps.js';
-import { readBlob, reopenable } from '../registry/index.js';
 import { withWorkKey } from '../store/index.js';
 import { spooledBlob } from './built-image.js';
+import { artifactError, cacheArtifact, CacheRepository, tolerating, type Repository } from './cache-repository.js';
 import { fetchLayer } from './layer-indexes.js';
 
-type Repository = Pick<Reference, 'host' | 'repository'>;
-
-/** Media type of the config of a cache mount's artifact. */
-export const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
-const MAX_RECORD_BYTES = 64 * 1024;
+/** Media type of the record of a cache mount. */
+const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
 /** Larger cache mounts are neither kept nor taken: bytes, compressed. */
 const MAX_BYTES = 4 * 2 ** 30;
 
@@ -43,21 +29,26 @@ export type CacheMountDeps = Pick<
  */
 export class CacheMountArtifacts implements CacheMountKeeper {
   readonly #deps: CacheMountDeps;
-  readonly #options: {
-    readonly from: readonly Repository[];
-    readonly to: readonly Repository[];
-    readonly signal: AbortSignal;
-  };
+  readonly #from: readonly CacheRepository[];
+  readonly #to: readonly CacheRepository[];
+  readonly #signal: AbortSignal;
   readonly #spool: Spool;
   /** IDs by their keys in the store. */
   readonly #used = new Map<string, string>();
 
   constructor(
     deps: CacheMountDeps,
-    options: { readonly from: readonly Repository[]; readonly to: readonly Repository[]; readonly signal: AbortSignal },
+    {
+      from,
+      to,
+      signal,
+    }: { readonly from: readonly Repository[]; readonly to: readonly Repository[]; readonly signal: AbortSignal },
   ) {
+    const open = (place: Repository): CacheRepository => new CacheRepository(deps.registry, place, signal);
     this.#deps = deps;
-    this.#options = options;
+    this.#from = from.map(open);
+    this.#to = to.map(open);
+    this.#signal = signal;
     this.#spool = new Spool(deps.temporaryDirectory);
   }
 
@@ -69,47 +60,30 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     key: string,
     { id, directory }: { readonly id: string; readonly directory: string },
   ): ReturnType<CacheMountKeeper['restore']> {
-    const { signal } = this.#options;
-    for (const place of this.#options.from) {
-      const file = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
-        this.#fetch(place, key, id),
-      );
+    for (const repository of this.#from) {
+      const what = `the cache mount ${id} is not taken from ${repository.name}`;
+      const file = await this.#tolerating(what, () => this.#fetch(repository, key, id));
       if (file === undefined) continue;
       const applier = await this.#deps.createApplier();
-      try {
-        const { fd, size } = file;
-        const job = { fd, growing: GrowingFile.complete(size), size, root: directory, signal };
-        const applied = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
-          applier.apply(job),
-        );
-        return applied === undefined ? 'broken' : 'done';
-      } finally {
-        await applier.close();
-        this.#spool.drop(file.fd);
-      }
+      const { fd, size } = file;
+      const job = { fd, growing: GrowingFile.complete(size), size, root: directory, signal: this.#signal };
+      const applied = await thenCloseAll(
+        () => this.#tolerating(what, () => applier.apply(job)),
+        [() => applier.close(), () => this.#spool.drop(file.fd)],
+      );
+      return applied === undefined ? 'broken' : 'done';
     }
     return 'none';
   }
 
   /** Uploads the cache mounts that the build used, unless the repository has the same files already. Throws AbortError. */
   async keep(): Promise<void> {
-    const { metadata } = this.#deps;
-    const { to, signal } = this.#options;
-    if (to.length === 0) return;
-    const lock = await metadata.lock('store', { mode: 'shared', signal });
+    if (this.#to.length === 0) return;
+    const lock = await this.#deps.metadata.lock('store', { mode: 'shared', signal: this.#signal });
     try {
+      // The image is built: a disk without room for this is no reason to fail.
       for (const [key, id] of this.#used)
-        await this.#tolerated(`the cache mount ${id} is not kept`, async () => {
-          const { blob, file } = await this.#pack(key);
-          try {
-            for (const place of to)
-              await this.#tolerated(`the cache mount ${id} is not kept at ${nameOf(place)}`, () =>
-                this.#put(place, { key, id, blob, file }),
-              );
-          } finally {
-            this.#spool.drop(file.fd);
-          }
-        });
+        await this.#tolerating(`the cache mount ${id} is not kept`, () => this.#keepOne(key, id), { orFull: true });
     } finally {
       lock.release();
     }
@@ -120,20 +94,35 @@ export class CacheMountArtifacts implements CacheMountKeeper {
   }
 
   /** The files of a cache mount as a layer in a temporary file; undefined: the repository has none. */
-  async #fetch(place: Repository, key: string, id: string): Promise<SpooledFile | undefined> {
-    const { registry, progress } = this.#deps;
-    const { signal } = this.#options;
-    const reader = await registry.open(place, { signal, mirrors: false });
-    const layer = await findLayer(reader, key, { id, signal });
-    if (layer === undefined) return undefined;
-    if (layer.size > MAX_BYTES) throw tooLargeError();
-    return fetchLayer(reopenable(reader.blob(layer)), { spool: this.#spool, progress, signal });
+  async #fetch(repository: CacheRepository, key: string, id: string): Promise<SpooledFile | undefined> {
+    if ((await repository.find(tagOf(key))) === undefined) return undefined;
+    const { record, layers } = await repository.read(tagOf(key), CACHE_MOUNT_TYPE);
+    const [layer, ...more] = layers;
+    if (layer === undefined || more.length > 0 || JSON.stringify(record) !== JSON.stringify(recordOf(id)))
+      throw artifactError(tagOf(key));
+    if (layer.size > MAX_BYTES) throw tooLargeError(repository.name);
+    const { progress } = this.#deps;
+    return fetchLayer(await repository.layer(layer), { spool: this.#spool, progress, signal: this.#signal });
+  }
+
+  async #keepOne(key: string, id: string): Promise<void> {
+    const { blob, file } = await this.#pack(key);
+    const artifact = cacheArtifact(CACHE_MOUNT_TYPE, recordOf(id), [blob]);
+    try {
+      for (const repository of this.#to)
+        await this.#tolerating(`the cache mount ${id} is not kept at ${repository.name}`, async () => {
+          if ((await repository.find(tagOf(key))) === artifact.manifest.descriptor.digest) return;
+          await repository.put(tagOf(key), artifact, { open: () => spooledBlob({ blob, file }) });
+        });
+    } finally {
+      this.#spool.drop(file.fd);
+    }
   }
 
   /** Packs a snapshot of a cache mount. */
   #pack(key: string): Promise<{ readonly blob: Descriptor; readonly file: SpooledFile }> {
     const { snapshots, compareTrees, packLayer, progress } = this.#deps;
-    const { signal } = this.#options;
+    const signal = this.#signal;
     return withWorkKey(this.#deps, signal, async (workKey) => {
       const upper = await snapshots.copyCache(workKey, key);
       const changes = await compareTrees({ lower: undefined, upper, signal });
@@ -151,90 +140,29 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     });
   }
 
-  async #put(
-    place: Repository,
-    {
-      key,
-      id,
-      blob,
-      file,
-    }: { readonly key: string; readonly id: string; readonly blob: Descriptor; readonly file: SpooledFile },
-  ): Promise<void> {
-    const { signal } = this.#options;
-    const { registry } = this.#deps;
-    const record = Buffer.from(JSON.stringify({ version: 1, id }));
-    const config = { mediaType: CACHE_MOUNT_TYPE, digest: digestOf(record), size: record.length };
-    const mediaType = MEDIA_TYPE.ociManifest;
-    const manifest = rawManifest({
-      ...{ schemaVersion: 2, mediaType, artifactType: CACHE_MOUNT_TYPE, config, layers: [blob] },
-    });
-    const reader = await registry.open(place, { signal, mirrors: false });
-    const kept = await reader.resolve({ tag: tagOf(key) }, { signal }).catch((error: unknown) => {
-      if (error instanceof NotFoundError) return undefined;
-      throw error;
-    });
-    if (kept?.digest === manifest.descriptor.digest) return;
-    const writer = await registry.openWriter(place, { signal });
-    if (!(await writer.hasBlob(blob.digest, { signal })))
-      await writer.uploadBlob(spooledBlob({ blob, file }), { signal });
-    const open = ({ offset }: { readonly offset: number }): Promise<Readable> =>
-      Promise.resolve(Readable.from([record.subarray(offset)]));
-    await writer.uploadBlob({ descriptor: config, open }, { signal });
-    await writer.putManifest(manifest, { tag: tagOf(key) }, { signal });
-  }
-
-  async #tolerated<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#options.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: ${what}: ${error.message}`);
-      return undefined;
-    }
+  #tolerating<T>(what: string, work: () => Promise<T>, { orFull = false } = {}): Promise<T | undefined> {
+    const onFault = ({ message }: Error): void => this.#deps.progress.note(`warning: ${what}: ${message}`);
+    return tolerating({ onFault, orFull, signal: this.#signal }, work);
   }
 }
 
-async function findLayer(
-  reader: RepositoryReader,
-  key: string,
-  { id, signal }: { readonly id: string; readonly signal: AbortSignal },
-): Promise<Descriptor | undefined> {
-  try {
-    await reader.resolve({ tag: tagOf(key) }, { signal });
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
-  const where = `cache mount ${tagOf(key)}`;
-  const raw = await reader.manifest({ tag: tagOf(key) }, { signal });
-  const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, where) as ImageManifest;
-  const [layer, ...more] = manifest.layers ?? [];
-  if (manifest.config?.mediaType !== CACHE_MOUNT_TYPE || layer === undefined || more.length > 0)
-    throw new InvalidManifestError(`${where} is no cache mount`, { where });
-  const record = await readBlob(reader.blob(manifest.config), { maxBytes: MAX_RECORD_BYTES, signal });
-  if (JSON.stringify({ version: 1, id }) !== record.toString())
-    throw new InvalidManifestError(`${where} is another cache mount`, { where });
-  return layer;
+function recordOf(id: string): object {
+  return { version: 1, id };
 }
 
 async function* limited(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let size = 0;
   for await (const chunk of source) {
     size += chunk.length;
-    if (size > MAX_BYTES) throw tooLargeError();
+    if (size > MAX_BYTES) throw tooLargeError('the store');
     yield chunk;
   }
 }
 
-function tooLargeError(): DiskSpaceError {
-  return new DiskSpaceError(`it is larger than ${formatSize(MAX_BYTES)}`);
+function tooLargeError(path: string): StoreError {
+  return new StoreError(`it is larger than ${formatSize(MAX_BYTES)}`, { path });
 }
 
 function tagOf(key: string): string {
   return `cm-${key}`;
-}
-
-function nameOf({ host, repository }: Repository): string {
-  return `${host}/${repository}`;
 }

@@ -1,29 +1,20 @@
-import { createHash, randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  futimesSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { closeSync } from 'node:fs';
 import { DigestMismatchError, SizeMismatchError } from '../../errors.js';
 import { digestHex, type DiffId, type ReopenableBlob } from '../../spec/index.js';
 import type { LayerIndexer } from '../../layer/index.js';
 import type { ProgressSink } from '../../progress/index.js';
-import { GrowingFile, makeDirectory } from '../../util/index.js';
+import { closeAll, GrowingFile, orCloseAll } from '../../util/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
+import { IndexFiles } from './index-files.js';
 import type { RemoteBuildDeps } from './types.js';
 
 /** A layer of an image, to be indexed. */
 export interface RemoteLayer {
   readonly blob: ReopenableBlob;
   readonly diffId: DiffId;
+  /** Told why the layer cannot be used. */
+  readonly onFault?: (error: unknown) => void;
 }
 
 /**
@@ -32,7 +23,7 @@ export interface RemoteLayer {
  */
 export class LayerIndexes {
   readonly #deps: Pick<RemoteBuildDeps, 'createIndexer' | 'progress'>;
-  readonly #directory: string | undefined;
+  readonly #kept: IndexFiles;
   readonly #spool: Spool;
   readonly #indexes = new Map<string, Promise<number>>();
   readonly #contents = new Map<string, Promise<number>>();
@@ -41,21 +32,33 @@ export class LayerIndexes {
 
   constructor(deps: Pick<RemoteBuildDeps, 'createIndexer' | 'progress' | 'cacheDirectory' | 'temporaryDirectory'>) {
     this.#deps = deps;
-    this.#directory = deps.cacheDirectory && join(deps.cacheDirectory, 'layers');
+    this.#kept = new IndexFiles(deps.cacheDirectory);
     this.#spool = new Spool(deps.temporaryDirectory);
   }
 
   /** Descriptor of the layer's index, open until `close`. Throws what fetching throws, LayerFormatError, DigestMismatchError. */
   index(layer: RemoteLayer, signal: AbortSignal): Promise<number> {
-    return once(this.#indexes, keyOf(layer), () => this.#kept(layer) ?? this.#make(layer, signal));
+    return once(this.#indexes, keyOf(layer), async () => {
+      const kept = this.#kept.open(keyOf(layer));
+      if (kept !== undefined) {
+        this.#opened.push(kept);
+        return kept;
+      }
+      const index = this.#spool.make();
+      await orCloseAll(() => this.#read(layer, { index, data: undefined }, signal), [() => this.#spool.drop(index)]);
+      this.#kept.keep(keyOf(layer), index);
+      return index;
+    });
   }
 
   /** Descriptor of the contents of the layer's files, open until `close`; the layer is fetched. */
   contents(layer: RemoteLayer, signal: AbortSignal): Promise<number> {
     return once(this.#contents, keyOf(layer), async () => {
-      const data = this.#spool.make();
-      const index = this.#spool.make();
-      await this.#read(layer, { index, data }, signal);
+      const [data, index] = [this.#spool.make(), this.#spool.make()];
+      await orCloseAll(
+        () => this.#read(layer, { index, data }, signal),
+        [() => this.#spool.drop(data), () => this.#spool.drop(index)],
+      );
       this.#spool.drop(index);
       return data;
     });
@@ -63,69 +66,11 @@ export class LayerIndexes {
 
   async close(): Promise<void> {
     await Promise.allSettled([...this.#indexes.values(), ...this.#contents.values()]);
-    await (await this.#indexer)?.close();
-    for (const fd of this.#opened.splice(0)) closeSync(fd);
-    this.#spool.close();
-  }
-
-  /** An index of an earlier build, if it is a file of this user that nobody else may write. */
-  #kept(layer: RemoteLayer): Promise<number> | undefined {
-    if (this.#directory === undefined) return undefined;
-    let fd: number;
-    try {
-      fd = openSync(
-        join(this.#directory, keyOf(layer)),
-        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-      );
-    } catch {
-      return undefined;
-    }
-    const stats = fstatSync(fd);
-    if (stats.isFile() && stats.uid === process.geteuid!() && (stats.mode & 0o022) === 0) {
-      this.#opened.push(fd);
-      const now = new Date();
-      futimesSync(fd, now, now);
-      return Promise.resolve(fd);
-    }
-    closeSync(fd);
-    return undefined;
-  }
-
-  async #make(layer: RemoteLayer, signal: AbortSignal): Promise<number> {
-    const kept = this.#newFile(layer);
-    const index = kept?.fd ?? this.#spool.make();
-    try {
-      await this.#read(layer, { index, data: undefined }, signal);
-      kept?.publish();
-      return index;
-    } catch (error) {
-      kept?.discard();
-      throw error;
-    }
-  }
-
-  /** A file of the cache under a temporary name; undefined when it cannot be written. */
-  #newFile(layer: RemoteLayer): { readonly fd: number; publish(): void; discard(): void } | undefined {
-    const directory = this.#directory;
-    if (directory === undefined) return undefined;
-    const path = join(directory, keyOf(layer));
-    const temporary = join(directory, `.new-${process.pid}-${randomBytes(6).toString('hex')}`);
-    try {
-      makeDirectory(directory);
-      const fd = openSync(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
-      this.#opened.push(fd);
-      return {
-        fd,
-        publish: () => {
-          fsyncSync(fd);
-          renameSync(temporary, path);
-          removeOld(directory);
-        },
-        discard: () => rmSync(temporary, { force: true }),
-      };
-    } catch {
-      return undefined;
-    }
+    await closeAll([
+      async () => (await this.#indexer)?.close(),
+      ...this.#opened.splice(0).map((fd) => () => closeSync(fd)),
+      () => this.#spool.close(),
+    ]);
   }
 
   async #read(
@@ -148,23 +93,12 @@ export class LayerIndexes {
         signal,
       });
       if (read.diffId !== diffId) throw diffIdError(blob.descriptor.digest, { expected: diffId, actual: read.diffId });
+    } catch (error) {
+      layer.onFault?.(error);
+      throw error;
     } finally {
       this.#spool.drop(file.fd);
     }
-  }
-}
-
-/** Indexes that no build has used for so long are removed, milliseconds. */
-const KEPT_MS = 30 * 24 * 3600 * 1000;
-/** Files that a process began are its own for so long. */
-const BEGUN_MS = 24 * 3600 * 1000;
-
-/** Removes indexes that are no longer used, and what processes that were killed have left. */
-function removeOld(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity);
-    if (age > (name.startsWith('.new-') ? BEGUN_MS : KEPT_MS)) rmSync(path, { force: true });
   }
 }
 
@@ -208,7 +142,8 @@ function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promis
   if (made === undefined) {
     made = make();
     known.set(key, made);
-    made.catch(() => undefined);
+    // Another source may have the same layer.
+    made.catch(() => known.delete(key));
   }
   return made;
 }

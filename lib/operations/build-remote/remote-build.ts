@@ -6,6 +6,7 @@ import {
 } from '../../dockerfile/index.js';
 import { ImgtoolError } from '../../errors.js';
 import type { Digest, Reference, ReopenableBlob } from '../../spec/index.js';
+import { closeAll } from '../../util/index.js';
 import { executeStage, imageBaseOf, manifestTypeOf, scratchBase, StageState, type StepLog } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
 import type { BlobPlace } from '../copy/index.js';
@@ -109,8 +110,8 @@ export class RemoteBuild {
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#stages.values());
-    if (this.#cache === undefined) await this.#images.close();
-    this.#spool.close();
+    // The images of a cache are closed with it.
+    await closeAll([() => (this.#cache === undefined ? this.#images.close() : undefined), () => this.#spool.close()]);
   }
 
   #stage(index: number): Promise<StageInProgress> {
@@ -150,8 +151,9 @@ export class RemoteBuild {
         const cached = this.#found?.step(index, place.number);
         if (cached !== undefined) {
           const { diffId, created } = cached;
-          const blob = await cached.open();
-          files.put({ blob, diffId });
+          const layer = await cached.open();
+          const { blob } = layer;
+          files.put(layer);
           found.push({ blob, place: cached.place });
           state.layers.push({ kind: 'base', blob: blob.descriptor, diffId });
           this.#log.begin({ stage: job.stageName, ...place, instruction }).cached();

@@ -1,17 +1,14 @@
-import { ImgtoolError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
 import type { BuildRequest, ImportedStep } from '../build/index.js';
 import { Spool, type BuildSources } from '../build-context/index.js';
-import { reopenable } from '../registry/index.js';
-import { GrowingFile } from '../../util/index.js';
-import type { Descriptor, DiffId, Reference, ReopenableBlob } from '../../spec/index.js';
-import { diffIdError, fetchLayer } from './layer-indexes.js';
+import { type Close, closeAll, GrowingFile, thenCloseAll } from '../../util/index.js';
+import type { Descriptor, DiffId, ReopenableBlob } from '../../spec/index.js';
+import { CacheRepository, isCacheFault, tolerating, type Repository } from './cache-repository.js';
+import { diffIdError, fetchLayer, type RemoteLayer } from './layer-indexes.js';
 import { BuildPlan, type PlannedStage, type PlannedStep } from './plan-build.js';
 import { RemoteImages } from './remote-images.js';
-import { StepArtifacts, type CachedLayer } from './step-artifacts.js';
+import { findSteps, keepStep, readStep, type CachedLayer } from './step-artifacts.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
-
-type Repository = Pick<Reference, 'host' | 'repository'>;
 
 /** Where steps are looked for and kept. */
 export interface RemoteCacheOptions {
@@ -23,10 +20,13 @@ export interface RemoteCacheOptions {
 
 /** A step that was found at a registry. */
 export interface CachedStep extends CachedLayer {
+  /** Its place among the steps of the target. */
+  readonly index: number;
   readonly key: string;
   /** The repository that has it. */
   readonly place: Repository;
-  readonly open: () => Promise<ReopenableBlob>;
+  /** Its layer, whose faults count for `dropFaulty`. */
+  readonly open: () => Promise<RemoteLayer>;
 }
 
 /** The steps of a build that need not be run because a registry has their layers. */
@@ -43,7 +43,7 @@ export interface CachedSteps {
 
 /** Steps that were found: those of the target up to some point. */
 interface FoundSteps {
-  readonly artifacts: StepArtifacts;
+  readonly repository: CacheRepository;
   readonly layers: readonly CachedLayer[];
 }
 
@@ -72,7 +72,9 @@ export class RemoteCache {
   readonly #plan: BuildPlan;
   readonly #spool: Spool;
   /** Keys that repositories were found to have. */
-  readonly #kept = new Map<string, ReadonlySet<string>>();
+  readonly #kept = new Map<string, Set<string>>();
+  /** Steps whose layers could not be read, by their places among the steps of the target, and why. */
+  readonly #faults = new Map<number, Error>();
   #target: PlannedStage | undefined;
   #found: FoundSteps | undefined;
 
@@ -105,7 +107,8 @@ export class RemoteCache {
     );
     if (known.length === 0) return;
     for (const place of this.#options.from) {
-      const found = await this.#tolerated(place, () => this.#lookIn(place, known));
+      const repository = this.#repository(place);
+      const found = await this.#tolerating(repository, () => this.#lookIn(repository, known));
       if ((found?.layers.length ?? 0) > (this.#found?.layers.length ?? 0)) this.#found = found;
     }
   }
@@ -116,9 +119,13 @@ export class RemoteCache {
     if (found === undefined) return undefined;
     const layers = new Map(
       found.layers.map((layer, index): [string, CachedStep] => {
-        const { key } = target.steps[index]!;
-        const blob = async (): Promise<ReopenableBlob> => reopenable(await found.artifacts.blob(layer.blob));
-        return [placeOf(target.steps[index]!), { ...layer, key: key!, place: found.artifacts.reference, open: blob }];
+        const step = target.steps[index]!;
+        const { repository } = found;
+        const onFault = this.#faultOf(index);
+        const open = async (): Promise<RemoteLayer> => {
+          return { blob: await repository.layer(layer.blob, onFault), diffId: layer.diffId, onFault };
+        };
+        return [placeOf(step), { ...layer, index, key: step.key!, place: repository.place, open }];
       }),
     );
     const { stages, steps } = await this.#plan.remaining(target, (step) => layers.has(placeOf(step)));
@@ -130,7 +137,28 @@ export class RemoteCache {
     };
   }
 
-  /** What the executor need not do: steps whose layers are here to be unpacked, and stages that only such steps use. */
+  /**
+   * Forgets the steps whose layers could not be read, and those after them, which belong on top of them; a warning tells of it. False:
+   * there are none.
+   */
+  dropFaulty(): boolean {
+    const [found, index] = [this.#found, Math.min(...this.#faults.keys())];
+    const error = this.#faults.get(index);
+    this.#faults.clear();
+    if (found === undefined || index >= found.layers.length) return false;
+    const { steps } = this.#target!;
+    const { instruction } = steps[index]!;
+    const what = `${instruction.file}:${instruction.start.line}: the layer at the remote cache ${found.repository.name} is not used`;
+    this.#deps.progress.note(`warning: ${what}: ${error?.message}`);
+    // They are made again and replaced.
+    for (const { key } of steps.slice(index)) this.#kept.get(found.repository.name)?.delete(key!);
+    this.#found = index === 0 ? undefined : { ...found, layers: found.layers.slice(0, index) };
+    return true;
+  }
+
+  /**
+   * What the executor need not do: steps whose layers are here to be unpacked, and stages that only such steps use.
+   */
   async imports(
     createApplier: () => LayerApplier | Promise<LayerApplier>,
   ): Promise<Pick<BuildRequest, 'importStep' | 'isSkipped'>> {
@@ -140,10 +168,21 @@ export class RemoteCache {
       isSkipped: found.isSkipped,
       importStep: (stage, number): ImportedStep | undefined => {
         const step = found.step(stage, number);
-        if (step === undefined) return undefined;
+        const now = this.#found;
+        if (step === undefined || now === undefined || step.index >= now.layers.length) return undefined;
+        const { index, key } = step;
+        const how = { onFault: this.#faultOf(index), signal: this.#request.signal };
+        const unpack = async (directory: string): Promise<true> => {
+          await this.#unpack(await now.repository.layer(step.blob), { ...step, directory, createApplier });
+          return true;
+        };
         return {
-          key: step.key,
-          write: async (directory) => this.#unpack(await step.open(), { ...step, directory, createApplier }),
+          key,
+          write: async (directory) => {
+            if ((await tolerating(how, () => unpack(directory))) === true) return true;
+            this.dropFaulty();
+            return false;
+          },
         };
       },
     };
@@ -162,27 +201,25 @@ export class RemoteCache {
       0,
       countWhile(steps, ({ key }) => key !== undefined),
     );
-    const { signal } = this.#request;
     for (const place of this.#options.to) {
-      await this.#tolerated(place, async () => {
-        const artifacts = new StepArtifacts(this.#deps.registry, { reference: place, signal });
-        const kept = await this.#keptAt(place, artifacts, known);
+      const repository = this.#repository(place);
+      await this.#tolerating(repository, async () => {
+        const kept = await this.#keptAt(repository, known);
         if (known.every(({ key }) => kept.has(key!))) return;
         const unchanged = await this.#countUnchanged();
-        const mountFrom = [...pushedTo, ...(this.#found === undefined ? [] : [this.#found.artifacts.reference])]
+        const mountFrom = [...pushedTo, ...(this.#found === undefined ? [] : [this.#found.repository.place])]
           .filter(({ host, repository }) => host === place.host && repository !== place.repository)
           .map(({ repository }) => repository);
         for (const [index, { key }] of known.slice(0, unchanged).entries()) {
           if (kept.has(key!)) continue;
-          await artifacts.add(key!, { layers: made.slice(0, index + 1), open, mountFrom });
+          await keepStep(repository, key!, { layers: made.slice(0, index + 1), open, mountFrom });
         }
       });
     }
   }
 
   async close(): Promise<void> {
-    await this.images.close();
-    this.#spool.close();
+    await closeAll([() => this.images.close(), () => this.#spool.close()]);
   }
 
   /** When a step was made. SOURCE_DATE_EPOCH dates its layer; --cache-ttl counts from when it was kept then. */
@@ -201,43 +238,44 @@ export class RemoteCache {
   }
 
   /** Keys of the steps that the repository has already. */
-  async #keptAt(
-    place: Repository,
-    artifacts: StepArtifacts,
-    steps: readonly PlannedStep[],
-  ): Promise<ReadonlySet<string>> {
+  async #keptAt(repository: CacheRepository, steps: readonly PlannedStep[]): Promise<ReadonlySet<string>> {
     if (this.#request.noCache === true) return new Set();
-    return this.#kept.get(nameOf(place)) ?? artifacts.find(steps.map(({ key }) => key!));
+    return this.#kept.get(repository.name) ?? keysIn(repository, steps);
   }
 
-  async #lookIn(reference: Repository, steps: readonly PlannedStep[]): Promise<FoundSteps | undefined> {
-    const { signal } = this.#request;
-    const artifacts = new StepArtifacts(this.#deps.registry, { reference, signal });
-    const kept = new Set(await artifacts.find(steps.map(({ key }) => key!)));
-    this.#kept.set(nameOf(reference), kept);
+  async #lookIn(repository: CacheRepository, steps: readonly PlannedStep[]): Promise<FoundSteps | undefined> {
+    const kept = await keysIn(repository, steps);
+    this.#kept.set(repository.name, kept);
     for (let count = steps.length; count > 0; count -= 1) {
       const { key } = steps[count - 1]!;
       if (!kept.has(key!)) continue;
-      const layers = await artifacts.layers(key!);
+      const layers = await readStep(repository, key!);
       if (layers.length !== count) continue;
       const { ttlMs = Infinity } = this.#options;
       const fresh = countWhile(layers, ({ created }) => Date.now() - Date.parse(created) <= ttlMs);
       // A step that is too old is run again and replaced.
       for (const old of steps.slice(fresh)) kept.delete(old.key!);
-      return fresh === 0 ? undefined : { artifacts, layers: layers.slice(0, fresh) };
+      return fresh === 0 ? undefined : { repository, layers: layers.slice(0, fresh) };
     }
     return undefined;
   }
 
-  async #tolerated<T>(place: Repository, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#request.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the remote cache ${nameOf(place)} is not used: ${error.message}`);
-      return undefined;
-    }
+  #repository(place: Repository): CacheRepository {
+    return new CacheRepository(this.#deps.registry, place, this.#request.signal);
+  }
+
+  #tolerating<T>({ name }: CacheRepository, work: () => Promise<T>): Promise<T | undefined> {
+    const onFault = ({ message }: Error): void =>
+      this.#deps.progress.note(`warning: the remote cache ${name} is not used: ${message}`);
+    return tolerating({ onFault, signal: this.#request.signal }, work);
+  }
+
+  /** Remembers why the layer of a step cannot be used; undefined: it can. */
+  #faultOf(index: number): (error: unknown) => void {
+    return (error) => {
+      if (error === undefined) this.#faults.delete(index);
+      else if (isCacheFault(error)) this.#faults.set(index, error);
+    };
   }
 
   async #unpack(
@@ -254,21 +292,23 @@ export class RemoteCache {
   ): Promise<void> {
     const { signal } = this.#request;
     const file = await fetchLayer(blob, { spool: this.#spool, progress: this.#deps.progress, signal });
-    const applier = await createApplier();
-    try {
+    const closes: Close[] = [() => this.#spool.drop(file.fd)];
+    await thenCloseAll(async () => {
+      const applier = await createApplier();
+      closes.push(() => applier.close());
       const { fd, size } = file;
       const applied = await applier.apply({ fd, growing: GrowingFile.complete(size), size, root: directory, signal });
       if (applied.diffId !== diffId)
         throw diffIdError(blob.descriptor.digest, { expected: diffId, actual: applied.diffId });
-    } finally {
-      await applier.close();
-      this.#spool.drop(file.fd);
-    }
+    }, closes);
   }
 }
 
-function nameOf({ host, repository }: Repository): string {
-  return `${host}/${repository}`;
+async function keysIn(repository: CacheRepository, steps: readonly PlannedStep[]): Promise<Set<string>> {
+  return findSteps(
+    repository,
+    steps.map(({ key }) => key!),
+  );
 }
 
 function placeOf({ stage, number }: Pick<PlannedStep, 'stage' | 'number'>): string {

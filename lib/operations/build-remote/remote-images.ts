@@ -13,7 +13,7 @@ import {
   type Platform,
   type Reference,
 } from '../../spec/index.js';
-import { withSubject } from '../../util/index.js';
+import { closeAll, withSubject } from '../../util/index.js';
 import { describeImage, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
@@ -90,8 +90,7 @@ export class RemoteImages {
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#found.values());
-    await this.#indexes.close();
-    for (const source of this.#sources) await source.close();
+    await closeAll([() => this.#indexes.close(), ...this.#sources.map((source) => () => source.close())]);
   }
 
   async #look(name: string, platform: Platform): Promise<RemoteImage> {

@@ -9,6 +9,7 @@ import {
   type WorkdirInstruction,
 } from '../../dockerfile/index.js';
 import type { StepRecord } from '../../metadata/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import type { OperationDeps } from '../deps.js';
 import { runCommand } from './run-command.js';
@@ -29,8 +30,8 @@ export interface StageContext extends StepDeps {
   readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<MountSource>;
   /** Told of each step with its layers, so that the target's are packed while others run. */
   readonly onLayer: (layers: readonly StageLayer[], log: LoggedStep) => void;
-  /** Keeps the files of a RUN that failed: those of container `id`, on the layers of the stage so far. */
-  readonly onFailure: ((state: StageState, container: string) => Promise<void>) | undefined;
+  /** Keeps the files of a RUN that failed: those of `container`, on the layers of the stage so far. Resolves with whether it did. */
+  readonly onFailure: ((state: StageState, container: string) => Promise<boolean>) | undefined;
 }
 
 /** Executes the instructions of a stage, triggers of its base first. Throws DockerfileError, BuildStepError and what steps throw. */
@@ -52,10 +53,10 @@ export async function buildStage(
 }
 
 /** A step before it is run. */
-interface StepToRun {
+interface StepToRun<R extends StepRecord | undefined> {
   readonly log: LoggedStep;
   readonly key: StepKey;
-  readonly perform: (workKey: string, keep: KeepStep) => Promise<StepRecord>;
+  readonly perform: (workKey: string, keep: KeepStep) => Promise<R>;
 }
 
 interface StepOptions extends InstructionPlace {
@@ -69,6 +70,7 @@ class StepRun {
   readonly #context: StageContext;
   readonly #state: StageState;
   readonly #options: StepOptions;
+  #log: LoggedStep | undefined;
 
   constructor(context: StageContext, state: StageState, options: StepOptions) {
     this.#context = context;
@@ -76,10 +78,13 @@ class StepRun {
     this.#options = options;
   }
 
-  execute(instruction: LayerInstruction): Promise<string> {
+  async execute(instruction: LayerInstruction): Promise<string> {
     const { stageIndex, number } = this.#options;
     const imported = this.#context.request.importStep?.(stageIndex, number);
-    if (imported !== undefined) return this.#import(instruction, imported);
+    return (imported && (await this.#import(instruction, imported))) ?? this.#make(instruction);
+  }
+
+  #make(instruction: LayerInstruction): Promise<string> {
     switch (instruction.keyword) {
       case 'RUN':
         return this.#run(instruction);
@@ -91,17 +96,14 @@ class StepRun {
     }
   }
 
-  #import(instruction: LayerInstruction, { key, write }: ImportedStep): Promise<string> {
+  #import(instruction: LayerInstruction, { key, write }: ImportedStep): Promise<string | undefined> {
     const { deps } = this.#context;
     const { tree: below } = this.#state;
-    const log = this.#begin(instruction);
     return this.#step({
-      log,
+      log: this.#begin(instruction),
       key: this.#key(below, [{ name: 'imported', value: key }]),
-      perform: async (workKey, keep) => {
-        await write(await deps.snapshots.prepare(workKey, below?.subvolume));
-        return keep(0);
-      },
+      perform: async (workKey, keep) =>
+        (await write(await deps.snapshots.prepare(workKey, below?.subvolume))) ? keep(0) : undefined,
     });
   }
 
@@ -129,7 +131,7 @@ class StepRun {
       perform: async (workKey, keep) => {
         const open = await mounts.open();
         log.hide(open.secrets);
-        try {
+        const run = (): Promise<StepRecord> => {
           const { volumes, tmpfs } = open;
           const { file } = script;
           const memoryFiles =
@@ -140,7 +142,7 @@ class StepRun {
                   { target: file.path, content: Buffer.from(file.text), mode: 0o755, uid: 0, gid: 0 },
                 ];
           const proxies = scope.proxies.map(([name, value]) => `${name}=${value}`);
-          return await runCommand(
+          return runCommand(
             deps,
             {
               ...{ instruction, below, workKey, argv: script.argv, workdir, user, network },
@@ -154,9 +156,8 @@ class StepRun {
               onFailure: onFailure === undefined ? undefined : (id) => onFailure(state, id),
             },
           );
-        } finally {
-          await open.release();
-        }
+        };
+        return thenCloseAll(run, [() => open.release()]);
       },
     });
   }
@@ -168,9 +169,9 @@ class StepRun {
     const from = instruction.keyword === 'COPY' ? instruction.from : undefined;
     const { context } = await findSource(from, instruction);
     const selection = await sources.select({ instruction, context, workdir, signal });
-    try {
+    const step = async (): Promise<string> => {
       const log = this.#begin(instruction);
-      return await this.#step({
+      return this.#step({
         log,
         key: this.#key(below, [
           { name: 'instruction', value: copyText(instruction, workdir) },
@@ -182,9 +183,8 @@ class StepRun {
           return keep(0);
         },
       });
-    } finally {
-      await selection.close();
-    }
+    };
+    return thenCloseAll(step, [() => selection.close()]);
   }
 
   #workdir(instruction: WorkdirInstruction): Promise<string> {
@@ -209,15 +209,22 @@ class StepRun {
 
   #begin(instruction: LayerInstruction): LoggedStep {
     const { stageName: stage, number, count } = this.#options;
-    return this.#context.log.begin({ stage, number, count, instruction });
+    // One that could not be imported goes on as the same step.
+    return (this.#log ??= this.#context.log.begin({ stage, number, count, instruction }));
   }
 
-  async #step({ log, key, perform }: StepToRun): Promise<string> {
+  /** Resolves with the step's date, or with undefined when `perform` gave up. */
+  async #step<R extends StepRecord | undefined>({
+    log,
+    key,
+    perform,
+  }: StepToRun<R>): Promise<string | Exclude<R, StepRecord>> {
     const state = this.#state;
     const { stageName, number, useCache } = this.#options;
     const below = state.tree;
     const place = `${this.#context.request.origin} ${stageName} ${number}`;
     const record = await runStep(this.#context, { stepKey: key, below, place }, { log, useCache, perform });
+    if (record === undefined) return record as Exclude<R, StepRecord>;
     state.tree = treeOf(record);
     state.layers.push({ kind: 'step', tree: state.tree, below, created: record.created });
     this.#context.onLayer([...state.layers], log);

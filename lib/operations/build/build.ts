@@ -8,7 +8,7 @@ import {
   type StageSource,
 } from '../../dockerfile/index.js';
 import { formatOf, formatPlatform, formatReference, hostPlatform } from '../../spec/index.js';
-import { Semaphore } from '../../util/index.js';
+import { Semaphore, thenCloseAll } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import { keepingReserve } from '../layers/index.js';
 import { lockStore, sweepStore } from '../store/index.js';
@@ -106,6 +106,16 @@ class Build {
     await Promise.all(needed.map((stage) => this.#imageBase(stage)));
     const chain = this.#chainOf(target);
     for (const stage of needed) this.#start(stage, chain.has(stage.stage.index));
+    const ends = [
+      () => Promise.allSettled(this.#stages.values()),
+      () => this.#packer.settle(),
+      () => this.#keepSteps(),
+    ];
+    return thenCloseAll(() => this.#finish(needed), ends);
+  }
+
+  /** Waits for the stages, the target last, and writes its image. */
+  async #finish(needed: readonly ResolvedStage[]): Promise<BuiltStage> {
     try {
       const states = await Promise.all(needed.map(({ stage }) => this.#stages.get(stage.index)!));
       const state = states.at(-1)!;
@@ -127,10 +137,6 @@ class Build {
     } catch (error) {
       this.#failed.abort(error);
       throw error;
-    } finally {
-      await Promise.allSettled(this.#stages.values());
-      await this.#packer.settle();
-      await this.#keepSteps();
     }
   }
 
@@ -139,10 +145,18 @@ class Build {
     return new LayerPacker(this.#deps, { cache: this.#cache, request, manifestType: manifestTypeOf(request) });
   }
 
-  async #keep(state: StageState, container: string): Promise<void> {
+  /** Resolves with whether the container is kept: the failure of the step counts more than that of keeping its files. */
+  async #keep(state: StageState, container: string): Promise<boolean> {
     const { progress } = this.#deps;
-    const name = await keepFailed(this.#deps, { state, container, packer: this.#newPacker() }, this.#request);
-    progress.note(`the files of the step that failed are kept: imgtool run ${name} COMMAND; imgtool rm ${name}`);
+    try {
+      const name = await keepFailed(this.#deps, { state, container, packer: this.#newPacker() }, this.#request);
+      progress.note(`the files of the step that failed are kept: imgtool run ${name} COMMAND; imgtool rm ${name}`);
+      return true;
+    } catch (error) {
+      this.#request.signal.throwIfAborted();
+      progress.note(`warning: the files of the step that failed are not kept: ${(error as Error).message}`);
+      return false;
+    }
   }
 
   /** Finished steps survive a power cut, whatever became of the build; its own failure counts more than that of this. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { RunMount } from '../../dockerfile/index.js';
 import type { VolumeMount } from '../../runtime/index.js';
+import { closeAll, orCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { CacheMountKeeper } from './types.js';
 
@@ -42,10 +43,13 @@ export async function mountCache(
   mount: CacheMount,
   {
     keeper,
+    isHeld,
     signal,
     onWait,
   }: {
     readonly keeper: CacheMountKeeper | undefined;
+    /** The run has this cache already, at another target: it must not wait for itself. */
+    readonly isHeld: boolean;
     readonly signal: AbortSignal;
     readonly onWait: () => void;
   },
@@ -53,6 +57,7 @@ export async function mountCache(
   const key = cacheKey(mount.id);
   const directory = await openCache(deps, key, mount, { keeper, signal });
   if (!mount.readOnly) keeper?.used(key, mount.id);
+  if (isHeld) return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve() };
   const name = `cache-${key}`;
   const sharing = mount.sharing ?? 'shared';
   const { metadata } = deps;
@@ -60,12 +65,9 @@ export async function mountCache(
   const lock =
     sharing === 'private' ? await metadata.tryLock(name, mode) : await metadata.lock(name, { mode, signal, onWait });
   if (lock === undefined) return copyOf(deps, key, mount, signal);
-  try {
+  return orCloseAll(async () => {
     return { volume: await volumeOf(deps, directory, mount), release: () => Promise.resolve(lock.release()) };
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
+  }, [() => lock.release()]);
 }
 
 /** Its directory, made and filled under a lock; notes that it was used. */
@@ -99,19 +101,10 @@ async function openCache(
 async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: AbortSignal): Promise<MountedCache> {
   const workKey = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${workKey}`, { mode: 'exclusive', signal });
-  const release = async (): Promise<void> => {
-    try {
-      await deps.snapshots.removeWork(workKey);
-    } finally {
-      alive.release();
-    }
-  };
-  try {
+  const release = (): Promise<void> => closeAll([() => deps.snapshots.removeWork(workKey), () => alive.release()]);
+  return orCloseAll(async () => {
     return { volume: await volumeOf(deps, await deps.snapshots.copyCache(workKey, key), mount), release };
-  } catch (error) {
-    await release();
-    throw error;
-  }
+  }, [release]);
 }
 
 /** A source is looked up inside the cache: what a build left there leads nowhere else. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { BuildStepError, ContainerStartError } from '../../errors.js';
 import type { ContainerRuntime, RunInput } from '../../runtime/index.js';
-import { onAbort } from '../../util/index.js';
+import { type Close, onAbort, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { RunInstruction } from '../../dockerfile/index.js';
 import type { LoggedStep } from './step-log.js';
@@ -33,7 +33,7 @@ type RunDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>;
 /**
  * Runs a command in a container made from `below`, and freezes its files as the work `workKey`. `onFrozen` makes a step of that
  * while the container is still there: btrfs tells only then how the two are related. Nothing is left of the container, unless
- * `onFailure` keeps it, which is told its ID. Throws BuildStepError, ContainerStartError, AbortError.
+ * `onFailure`, which is told its ID, resolves with true. Throws BuildStepError, ContainerStartError, AbortError.
  */
 export async function runCommand<T>(
   deps: RunDeps,
@@ -48,46 +48,41 @@ export async function runCommand<T>(
     readonly log: LoggedStep;
     /** `bytes`: written by the command, as far as they are on disk. */
     readonly onFrozen: (bytes: number) => Promise<T>;
-    readonly onFailure: ((container: string) => Promise<void>) | undefined;
+    readonly onFailure: ((container: string) => Promise<boolean>) | undefined;
   },
 ): Promise<T> {
   const { metadata, snapshots, runtime } = deps;
   const { signal } = request;
   const id = randomBytes(32).toString('hex');
-  // While these are held, no other process takes it for a leftover.
-  const lock = await metadata.lock(`container-${id}`, { mode: 'exclusive', signal });
-  const running = await metadata.lock(`running-${id}`, { mode: 'exclusive', signal });
+  const closes: Close[] = [];
   let kept = false;
-  try {
-    await runtime.begin(id, { remove: true });
-    const rootfs = await snapshots.createContainer(id, command.below?.subvolume);
+  return thenCloseAll(async () => {
+    // While these are held, no other process takes it for a leftover.
+    for (const name of [`container-${id}`, `running-${id}`]) {
+      const lock = await metadata.lock(name, { mode: 'exclusive', signal });
+      closes.unshift(() => lock.release());
+    }
+    closes.unshift(() => endRun({ snapshots, runtime }, id, kept));
     try {
-      const status = await runtime.run(inputOf(command, { request, log, id, rootfs }));
+      await runtime.begin(id, { remove: true });
+      const rootfs = await snapshots.createContainer(id, command.below?.subvolume);
+      const status = await runtime.run(inputOf(command, { request, log, id, rootfs })).catch((error: unknown) => {
+        throw error instanceof ContainerStartError ? startError(command, error) : error;
+      });
       signal.throwIfAborted();
       if (status !== 0) throw failedError(command, { status, output: log.lines, hint: await fullHint(snapshots) });
+      await snapshots.unlockContainer(id);
+      await snapshots.freeze(command.workKey, id);
+      return await onFrozen(await snapshots.writtenBytes(id));
     } catch (error) {
-      if (error instanceof ContainerStartError) {
-        throw startError(command, error);
-      }
+      signal.throwIfAborted();
+      kept = error instanceof BuildStepError && (await onFailure?.(id)) === true;
       throw error;
     }
-    await snapshots.unlockContainer(id);
-    await snapshots.freeze(command.workKey, id);
-    return await onFrozen(await snapshots.writtenBytes(id));
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof BuildStepError && onFailure !== undefined) {
-      await onFailure(id);
-      kept = true;
-    }
-    throw error;
-  } finally {
-    await endRun({ snapshots, runtime }, id, kept);
-    running.release();
-    lock.release();
-  }
+  }, closes);
 }
 
+/** When it fails, what is left of the container is for the next process that sweeps the store. */
 async function endRun(
   { snapshots, runtime }: { readonly snapshots: OperationDeps['snapshots']; readonly runtime: ContainerRuntime },
   id: string,

@@ -8,6 +8,7 @@ import {
   type RunMount,
 } from '../../dockerfile/index.js';
 import type { MemoryFile, RunInput, TmpfsMount, VolumeMount } from '../../runtime/index.js';
+import { type Close, closeAll, compareText, orCloseAll, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { BuildContext, BuildSources, Selection } from '../build-context/index.js';
 import { mountCache } from './cache-mounts.js';
@@ -51,20 +52,28 @@ interface MountDeps {
   readonly findSource: (from: string | undefined) => Promise<MountSource>;
 }
 
-/** What opening mounts collects. */
+/** What opening a mount collects. */
 interface Opening {
   readonly volumes: VolumeMount[];
   readonly memoryFiles: MemoryFile[];
   readonly tmpfs: TmpfsMount[];
   readonly env: string[];
   readonly secrets: string[];
-  readonly releases: (() => Promise<void> | void)[];
+}
+
+/** What all mounts of a run share. */
+interface RunOpening {
+  readonly releases: Close[];
+  /** IDs of the cache mounts that the run has already. */
+  readonly caches: Set<string>;
 }
 
 /** A mount with what is known of it before the run. */
 interface PlannedMount {
   readonly key: object;
-  readonly open: (opening: Opening) => Promise<void>;
+  /** ID of a cache mount. */
+  readonly cache?: string;
+  readonly open: (opening: Opening, run: RunOpening) => Promise<void>;
 }
 
 /** Plans the mounts of an expanded RUN. `workdir`: absolute. Throws DockerfileError, NotFoundError. */
@@ -78,18 +87,24 @@ export async function planMounts(
   return {
     key: planned.length === 0 ? undefined : JSON.stringify(planned.map(({ key }) => key)),
     open: async () => {
-      const opening: Opening = { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [], releases: [] };
-      const release = async (): Promise<void> => {
-        for (const one of opening.releases.splice(0).reverse()) await one();
+      const all: RunOpening = { releases: [], caches: new Set() };
+      const release = (): Promise<void> => closeAll(all.releases.splice(0).reverse());
+      const openings = planned.map((mount) => {
+        return { mount, opening: { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [] } };
+      });
+      await orCloseAll(async () => {
+        // Caches in the same order everywhere: two runs that wait for each other's would never end.
+        const order = [...openings].sort((a, b) => compareText(a.mount.cache ?? '', b.mount.cache ?? ''));
+        for (const { mount, opening } of order) await mount.open(opening, all);
+      }, [release]);
+      return {
+        volumes: openings.flatMap(({ opening }) => opening.volumes),
+        memoryFiles: openings.flatMap(({ opening }) => opening.memoryFiles),
+        tmpfs: openings.flatMap(({ opening }) => opening.tmpfs),
+        env: openings.flatMap(({ opening }) => opening.env),
+        secrets: openings.flatMap(({ opening }) => opening.secrets),
+        release,
       };
-      try {
-        for (const mount of planned) await mount.open(opening);
-      } catch (error) {
-        await release();
-        throw error;
-      }
-      const { volumes, memoryFiles, tmpfs, env, secrets } = opening;
-      return { volumes, memoryFiles, tmpfs, env, secrets, release };
     },
   };
 }
@@ -175,33 +190,34 @@ function planSsh(
   };
 }
 
-function planCache(
+async function planCache(
   context: MountDeps,
   { mount, target }: { readonly mount: RunMount; readonly target: string },
-): PlannedMount {
+): Promise<PlannedMount> {
   const { from, source, sharing, mode, uid, gid, readOnly } = mount;
   const id = mount.id ?? target;
-  const { deps, request, findSource } = context;
+  const { deps, request } = context;
+  // Waited for before the step runs: the stage may need the step's slot.
+  const filler = from === undefined ? undefined : await context.findSource(from);
   return {
     // Its contents decide nothing.
     key: { type: 'cache', id, target, from, source, readOnly },
-    open: async (opening) => {
-      const fill =
-        from === undefined
-          ? undefined
-          : async (directory: string): Promise<void> =>
-              copyInto(context, await findSource(from), { source, directory });
+    cache: id,
+    open: async (opening, run) => {
+      const fill = filler && ((directory: string): Promise<void> => copyInto(context, filler, { source, directory }));
       const mounted = await mountCache(
         deps,
         { id, target, sharing, mode, uid, gid, readOnly, fill, source: from === undefined ? source : undefined },
         {
           keeper: request.cacheMounts,
+          isHeld: run.caches.has(id),
           signal: request.signal,
           onWait: () => deps.progress.note(`waiting for another build that uses the cache ${id}`),
         },
       );
+      run.caches.add(id);
       opening.volumes.push(mounted.volume);
-      opening.releases.push(() => mounted.release());
+      run.releases.push(() => mounted.release());
     },
   };
 }
@@ -218,17 +234,17 @@ async function planBind(
   const digest = content ?? (await digestOf(context, found, source));
   return {
     key: { type: 'bind', target, readOnly, digest, name: isWhole ? undefined : posix.basename(source) },
-    open: async (opening) => {
+    open: async (opening, run) => {
       if (found.tree !== undefined) {
         const directory = readOnly
           ? context.deps.snapshots.layerPath(found.tree.subvolume)
-          : await workOn(context, found.tree, opening);
+          : await workOn(context, found.tree, run);
         const path = await context.deps.rootfs.realPath(directory, source);
         opening.volumes.push({ source: path, target, readOnly });
         return;
       }
       // Of a context only what its ignore file lets through is seen, and what is written is thrown away.
-      const directory = await workOn(context, undefined, opening);
+      const directory = await workOn(context, undefined, run);
       await copyInto(context, found, { source, directory });
       const name = posix.resolve('/', source).slice(1);
       const isFile = found.context.tree.node(name)?.type !== 'directory';
@@ -239,16 +255,13 @@ async function planBind(
 }
 
 /** A writable subvolume that goes with the mount. */
-async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, opening: Opening): Promise<string> {
+async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, run: RunOpening): Promise<string> {
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal: request.signal });
-  opening.releases.push(async () => {
-    try {
-      await deps.snapshots.removeWork(key);
-    } finally {
-      alive.release();
-    }
-  });
+  run.releases.push(
+    () => alive.release(),
+    () => deps.snapshots.removeWork(key),
+  );
   return deps.snapshots.prepare(key, tree?.subvolume);
 }
 
@@ -274,11 +287,7 @@ async function withSelection<T>(
 ): Promise<T> {
   const instruction = copyOf(source);
   const selection = await sources.select({ instruction, context, workdir: '/', signal: request.signal });
-  try {
-    return await act(selection);
-  } finally {
-    await selection.close();
-  }
+  return thenCloseAll(() => act(selection), [() => selection.close()]);
 }
 
 /** The COPY that takes `source` as it is. */

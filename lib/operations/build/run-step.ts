@@ -20,9 +20,10 @@ export type KeepStep = (size: number) => Promise<StepRecord>;
 
 /**
  * The result of a step: from the cache or, when it is not there or not to be used, of `perform`, which writes the work `workKey` and
- * then calls `keep`. Another build that comes to the same step waits and finds it. Throws what `perform` throws, AbortError.
+ * then calls `keep`, or gives up with undefined. Another build that comes to the same step waits and finds it. Throws what `perform`
+ * throws, AbortError.
  */
-export async function runStep(
+export async function runStep<R extends StepRecord | undefined>(
   { deps, request, cache, slots }: StepDeps,
   step: CachedStep,
   {
@@ -32,9 +33,9 @@ export async function runStep(
   }: {
     readonly log: LoggedStep;
     readonly useCache: boolean;
-    readonly perform: (workKey: string, keep: KeepStep) => Promise<StepRecord>;
+    readonly perform: (workKey: string, keep: KeepStep) => Promise<R>;
   },
-): Promise<StepRecord> {
+): Promise<StepRecord | R> {
   const { signal } = request;
   const { key } = step.stepKey;
   const lock = await cache.lock(key, signal);
@@ -51,7 +52,7 @@ export async function runStep(
       return withWorkKey(deps, signal, async (workKey) => {
         try {
           const record = await perform(workKey, (size) => cache.add(step, { workKey, size }));
-          log.done();
+          if (record !== undefined) log.done();
           return record;
         } catch (error) {
           log.failed();

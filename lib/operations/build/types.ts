@@ -80,8 +80,8 @@ export interface CacheMountKeeper {
 export interface ImportedStep {
   /** Stands for it in the cache. */
   readonly key: string;
-  /** Writes its changes into the directory, the files below it. Throws what fetching and unpacking throw. */
-  readonly write: (directory: string) => Promise<void>;
+  /** Writes its changes into the directory, the files below it. False: the layer cannot be used, and the step has to be run. */
+  readonly write: (directory: string) => Promise<boolean>;
 }
 
 /** What became of one step. */

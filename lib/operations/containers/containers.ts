@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { AlreadyExistsError, UsageError } from '../../errors.js';
 import type { ContainerRecord } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
-import { compareText } from '../../util/index.js';
+import { compareText, orCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type RestoreDeps, restoreLayers } from '../layers/index.js';
 import { findContainer, findImage, LayerSizes, lockStore, readRecords } from '../store/index.js';
@@ -138,12 +138,7 @@ async function create(
       ...(base === undefined ? {} : { base }),
       created: new Date().toISOString(),
     };
-    try {
-      await deps.metadata.containers.put(id, record);
-    } catch (error) {
-      await deps.snapshots.removeContainer(id);
-      throw error;
-    }
+    await orCloseAll(() => deps.metadata.containers.put(id, record), [() => deps.snapshots.removeContainer(id)]);
     return record;
   } finally {
     lock.release();

@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../errors.js';
 import type { CopyPlace, CopyTotals } from '../../rootfs/index.js';
-import { GrowingFile, gzipUnsupported } from '../../util/index.js';
+import { type Close, GrowingFile, gzipUnsupported, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type RestoreDeps, withFrozen } from '../layers/index.js';
 import { findContainer, withWorkKey } from '../store/index.js';
@@ -127,9 +127,12 @@ async function unpack(
   deps: Pick<RestoreDeps, 'createApplier' | 'progress'>,
   { tar, tree, signal }: { readonly tar: string; readonly tree: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const applier = await deps.createApplier();
-  const file = await open(tar, 'r');
-  try {
+  const closes: Close[] = [];
+  await thenCloseAll(async () => {
+    const file = await open(tar, 'r');
+    closes.push(() => file.close());
+    const applier = await deps.createApplier();
+    closes.push(() => applier.close());
     const { size } = await file.stat();
     const { notes } = await applier.apply({
       fd: file.fd,
@@ -140,10 +143,7 @@ async function unpack(
       signal,
     });
     for (const note of notes) deps.progress.note(note);
-  } finally {
-    await file.close();
-    await applier.close();
-  }
+  }, closes);
 }
 
 async function placeOf(

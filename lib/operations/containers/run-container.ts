@@ -1,6 +1,7 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { ContainerRecord, HeldLock } from '../../metadata/index.js';
 import type { RunInput } from '../../runtime/index.js';
+import { orCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { RestoreDeps } from '../layers/index.js';
 import {
@@ -95,12 +96,12 @@ async function begin(
     }
     const running = await deps.metadata.tryLock(`running-${existing.id}`, 'exclusive');
     if (running === undefined) throw containerRunningError(existing);
-    await deps.runtime.begin(existing.id, { remove: false });
+    await orCloseAll(() => deps.runtime.begin(existing.id, { remove: false }), [() => running.release()]);
     return { record: existing, running, isNew: false };
   }
   let running: HeldLock | undefined;
-  try {
-    const record = await createContainer(deps, {
+  const create = (): Promise<ContainerRecord> =>
+    createContainer(deps, {
       image: target,
       name,
       signal,
@@ -109,11 +110,8 @@ async function begin(
         await deps.runtime.begin(id, { remove });
       },
     });
-    return { record, running: running!, isNew: true };
-  } catch (error) {
-    running?.release();
-    throw error;
-  }
+  const record = await orCloseAll(create, [() => running?.release()]);
+  return { record, running: running!, isNew: true };
 }
 
 async function containerIfThere(

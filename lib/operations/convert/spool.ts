@@ -1,10 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { open, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DiskSpaceError, isDiskFull, LayerFormatError } from '../../errors.js';
-import { readRange } from '../../util/index.js';
+import { openTemporary, readRange } from '../../util/index.js';
 import {
   COMPRESSION_HEAD_BYTES,
   type Descriptor,
@@ -52,10 +51,8 @@ export class Spool implements LayerSpool {
 
   /** Stores a stream. Throws the errors of the stream, DiskSpaceError, AbortError. */
   async take(body: Readable, { signal }: { readonly signal: AbortSignal }): Promise<Spooled> {
-    const name = join(this.#directory, `imgtool-${randomBytes(12).toString('hex')}`);
-    const file = await open(name, 'wx+', 0o600);
+    const file = await openTemporary(this.#directory);
     this.#files.add(file);
-    await unlink(name);
     const hash = createHash('sha256');
     let head: Buffer = Buffer.alloc(0);
     let size = 0;

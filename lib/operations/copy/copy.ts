@@ -10,6 +10,7 @@ import {
   type Reference,
   type TransportName,
 } from '../../spec/index.js';
+import { type Close, thenCloseAll } from '../../util/index.js';
 import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
 import { BlobPlaces } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
@@ -94,8 +95,7 @@ export interface CopyPlan {
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
   const started = performance.now();
   const before = traffic(deps);
-  const trip = await openTrip(deps, order);
-  try {
+  return onTrip(deps, order, async (trip) => {
     const copied = await copyImage(trip.deps, trip.request);
     const after = traffic(deps);
     return {
@@ -112,15 +112,12 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
       requests: after.requests - before.requests,
       seconds: (performance.now() - started) / 1000,
     };
-  } finally {
-    await trip.close();
-  }
+  });
 }
 
 /** Estimates a copy without changing anything. Throws as `copy`. */
 export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<CopyPlan> {
-  const trip = await openTrip(deps, order);
-  try {
+  return onTrip(deps, order, async (trip) => {
     const plan = await planImageCopy(trip.deps, { ...trip.request, known: trip.known });
     const { digest, mediaType } = plan.top.descriptor;
     const targets = trip.names.map((name, i) => ({
@@ -128,9 +125,7 @@ export async function planCopy(deps: CopyTransports, order: CopyOrder): Promise<
       state: plan.there[i] ? ('present' as const) : ('to-copy' as const),
     }));
     return { digest, mediaType, bytes: plan.bytes, requests: plan.requests, targets };
-  } finally {
-    await trip.close();
-  }
+  });
 }
 
 /**
@@ -149,13 +144,14 @@ export async function deliverImage(
 ): Promise<void> {
   const places = new BlobPlaces();
   for (const { place, digest } of known) places.add(place, { digest });
-  const targets: CopyTarget[] = [];
-  try {
-    for (const name of destinations.map(parseTransportName))
-      targets.push({
-        destination: await openDestination(deps, name, { source: image, known: places, signal }),
-        tags: tagsOf(name, name, []),
-      });
+  const closes: Close[] = [];
+  return thenCloseAll(async () => {
+    const targets: CopyTarget[] = [];
+    for (const name of destinations.map(parseTransportName)) {
+      const destination = await openDestination(deps, name, { source: image, known: places, signal });
+      closes.push(() => destination.close());
+      targets.push({ destination, tags: tagsOf(name, name, []) });
+    }
     const copied = await copyImage(copyDepsOf(deps), {
       ...{ source: image, selector: {}, targets, preserveDigests: true, referrers: false, signal },
       selection: { kind: 'all' },
@@ -168,9 +164,7 @@ export async function deliverImage(
       `${failures.length} of ${targets.length} destinations do not have the image: ${failures.join('; ')}`,
       { failures, hint: 'the others have it; running it again copies what is missing' },
     );
-  } finally {
-    for (const { destination } of targets) await destination.close();
-  }
+  }, closes);
 }
 
 /** A copy with opened source and destinations. */
@@ -180,30 +174,27 @@ interface Trip {
   readonly known: BlobPlaces;
   /** The names of the destinations. */
   readonly names: readonly string[];
-  close(): Promise<void>;
 }
 
-async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
+/** Opens the ends of an order for `work` and closes all of them afterwards. */
+function onTrip<T>(deps: CopyTransports, order: CopyOrder, work: (trip: Trip) => Promise<T>): Promise<T> {
   const { signal } = order;
   const [from, ...to] = [order.source, ...order.destinations].map(parseTransportName) as [
     TransportName,
     ...TransportName[],
   ];
   const known = new BlobPlaces();
-  const opened: { close(): Promise<void> }[] = [];
-  const close = async (): Promise<void> => {
-    for (const end of opened) await end.close();
-  };
-  try {
+  const closes: Close[] = [];
+  return thenCloseAll(async () => {
     const source = await openSource(deps, from, { all: order.selection.kind !== 'one', signal });
-    opened.push(source);
+    closes.push(() => source.close());
     const targets: CopyTarget[] = [];
     for (const name of to) {
       const destination = await openDestination(deps, name, { source, known, signal });
-      opened.push(destination);
+      closes.push(() => destination.close());
       targets.push({ destination, tags: tagsOf(name, from, order.tags) });
     }
-    return {
+    return work({
       deps: copyDepsOf(deps),
       request: {
         ...{ ...order, source, selector: selectorOf(from), targets, rename: !order.preserveDigests },
@@ -212,12 +203,8 @@ async function openTrip(deps: CopyTransports, order: CopyOrder): Promise<Trip> {
       },
       known,
       names: to.map(nameOf),
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+    });
+  }, closes);
 }
 
 /** The dependencies of one copy. */

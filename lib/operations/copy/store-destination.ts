@@ -14,6 +14,7 @@ import {
   type ReopenableBlob,
   type TakenBlob,
 } from '../../spec/index.js';
+import { closeAll, orCloseAll, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { downloadOf, fetchBlob, fetchBlobs } from '../download/index.js';
 import { type FetchedImage, fetchImage, keepingReserve, MadeLayers, type PlatformQuery } from '../layers/index.js';
@@ -186,13 +187,16 @@ export class StoreDestination implements ImageDestination {
   }
 
   async close(): Promise<void> {
-    await this.#applier?.close();
+    const [applier, lacksRoom] = [this.#applier, this.#lacksRoom];
     this.#applier = undefined;
-    this.#lock.release();
-    if (this.#lacksRoom) await this.#made.giveBack(this.#deps);
     this.#lacksRoom = false;
-    await this.blobs.drop(this.#deps);
-    this.blobs.keep();
+    await closeAll([
+      () => applier?.close(),
+      () => this.#lock.release(),
+      () => (lacksRoom ? this.#made.giveBack(this.#deps) : undefined),
+      () => this.blobs.drop(this.#deps),
+      () => this.blobs.keep(),
+    ]);
   }
 
   async #missing({ layers }: NewImage): Promise<Descriptor[]> {
@@ -208,11 +212,7 @@ export async function withStoreDestination<T>(
   work: (store: StoreDestination) => Promise<T>,
 ): Promise<T> {
   const store = await StoreDestination.open(deps, options);
-  try {
-    return await store.guard(() => work(store));
-  } finally {
-    await store.close();
-  }
+  return thenCloseAll(() => store.guard(() => work(store)), [() => store.close()]);
 }
 
 /** Opens the local store as a destination. Throws InvalidReferenceError, UsageError (for a digest), AbortError. */
@@ -226,13 +226,8 @@ export async function openStoreDestination(
     throw new UsageError('a digest cannot be given as a name', { hint: 'write store:HOST/REPOSITORY:TAG' });
   }
   const store = await StoreDestination.open(deps, options, reference);
-  try {
-    await store.begin();
-    return store;
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  await orCloseAll(() => store.begin(), [() => store.close()]);
+  return store;
 }
 
 /** The source for an image that arrived blob by blob: a missing blob was left out, or removed as damaged. */

@@ -11,6 +11,7 @@ import {
   type RawManifest,
   type ReopenableBlob,
 } from '../../spec/index.js';
+import { closeAll, orCloseAll } from '../../util/index.js';
 import { readVerified } from '../convert/index.js';
 import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
 import { openRegistrySource } from '../registry/index.js';
@@ -143,16 +144,8 @@ async function opened(
 ): Promise<ImageSource> {
   const made: Digest[] = [];
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
-  const onClose = async (): Promise<void> => {
-    lock.release();
-    await dropUnusedBlobs(deps, made.splice(0));
-  };
-  try {
-    return await open({ images: await deps.metadata.images.list(), made, onClose });
-  } catch (error) {
-    await onClose();
-    throw error;
-  }
+  const onClose = (): Promise<void> => closeAll([() => lock.release(), () => dropUnusedBlobs(deps, made.splice(0))]);
+  return orCloseAll(async () => open({ images: await deps.metadata.images.list(), made, onClose }), [onClose]);
 }
 
 /** An index with its recorded images; undefined when some are not in the store. */

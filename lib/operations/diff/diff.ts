@@ -1,6 +1,7 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { Change } from '../../rootfs/index.js';
 import { parseReference, type ChainId, type Platform } from '../../spec/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type LayerPlan, withFrozen } from '../layers/index.js';
 import { findContainer, findImage, hasLayer } from '../store/index.js';
@@ -37,7 +38,7 @@ export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<C
   const { subject, other, signal } = request;
   const store = await deps.metadata.lock('store', { mode: 'shared', signal });
   const remote = new RemoteRootfs(deps);
-  try {
+  const diff = async (): Promise<Change[]> => {
     const upper = await findTree(deps, remote, { input: subject, request });
     const lower =
       other === undefined ? await below(deps, upper) : await findTree(deps, remote, { input: other, request });
@@ -46,18 +47,15 @@ export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<C
     await shareLayers(remote, [upper, lower], request);
     const path = (tree: Tree, work: (path: string | undefined) => Promise<Change[]>): Promise<Change[]> =>
       withPath(deps, remote, { tree, request }, work);
-    return await path(upper, (upperPath) =>
+    return path(upper, (upperPath) =>
       path(lower, async (lowerPath) => {
         if (upperPath === undefined) throw new UsageError('an image without layers has nothing to compare');
         const onNote = (line: string): void => deps.progress.note(line);
         return deps.compareTrees({ lower: lowerPath, upper: upperPath, signal, onNote });
       }),
     );
-  } finally {
-    await remote.close();
-    store.release();
-    await remote.dropBlobs();
-  }
+  };
+  return thenCloseAll(diff, [() => remote.close(), () => store.release(), () => remote.dropBlobs()]);
 }
 
 async function findTree(

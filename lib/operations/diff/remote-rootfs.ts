@@ -3,7 +3,7 @@ import { DigestMismatchError } from '../../errors.js';
 import type { HeldLock } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
-import { GrowingFile } from '../../util/index.js';
+import { closeAll, GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type BlobDownloads, startDownloads } from '../download/index.js';
 import {
@@ -100,10 +100,11 @@ export class RemoteRootfs {
 
   /** Removes the trees. */
   async close(): Promise<void> {
-    for (const { key, alive } of this.#keys.toReversed()) {
-      await this.#deps.snapshots.removeWork(key);
-      alive.release();
-    }
+    await closeAll(
+      this.#keys
+        .toReversed()
+        .flatMap(({ key, alive }) => [() => this.#deps.snapshots.removeWork(key), () => alive.release()]),
+    );
   }
 
   /** Deletes the blobs that were fetched and that no image has. */

@@ -1,5 +1,6 @@
 import { StoreError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { blobsInStore, deleteDamagedBlobs } from '../download/index.js';
 import { missingLayers } from './look-up-image.js';
@@ -34,8 +35,9 @@ export async function restoreLayers(
   }
   const applier = await deps.createApplier();
   const downloads = blobsInStore(deps.content);
+  const unpack = (): Promise<unknown> => unpackLayers(deps, downloads, applier, { steps: missing, signal });
   try {
-    await unpackLayers(deps, downloads, applier, { steps: missing, signal });
+    await thenCloseAll(unpack, [() => downloads.close(), () => applier.close()]);
   } catch (error) {
     const [damaged] = await deleteDamagedBlobs(
       deps,
@@ -48,8 +50,5 @@ export async function restoreLayers(
       cause: error,
       hint: 'pull or load the image again: the damaged blob has been removed',
     });
-  } finally {
-    await downloads.close();
-    await applier.close();
   }
 }

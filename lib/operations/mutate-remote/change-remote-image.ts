@@ -7,6 +7,7 @@ import {
   parseTransportName,
   type ReopenableBlob,
 } from '../../spec/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import { Spool } from '../build-context/index.js';
 import { RemoteImages, type RemoteImage } from '../build-remote/index.js';
 import { ComposedImage, deliverImage } from '../copy/index.js';
@@ -110,7 +111,7 @@ async function changeRemoteImage(
   parseTransportName(destination);
   const images = new RemoteImages(deps, request);
   const spool = new Spool(deps.temporaryDirectory);
-  try {
+  const change = async (): Promise<ChangedImage> => {
     const base = await images.find(request.image);
     const { config } = base;
     const { execution, created, step } = describeChange(config, request);
@@ -131,10 +132,8 @@ async function changeRemoteImage(
       digest: documents.manifest.descriptor.digest,
       layers: described.map(({ digest, size }) => ({ digest, size })),
     };
-  } finally {
-    await images.close();
-    spool.close();
-  }
+  };
+  return thenCloseAll(change, [() => images.close(), () => spool.close()]);
 }
 
 function layersOf({ layers, blobs, source }: RemoteImage): NewLayer[] {

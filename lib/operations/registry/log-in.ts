@@ -40,10 +40,11 @@ export async function logIn(
     await client.ping(host, { signal });
   } catch (error) {
     // Errors that do not concern user name and password, such as a wrong token service, are clearer unchanged.
-    if (!(error instanceof AuthenticationError) || !checked || !suggestsLogin(error)) throw error;
+    if (!(error instanceof AuthenticationError) || !checked || !error.isLoginRefused) throw error;
     throw new AuthenticationError(`${host} refused the login of ${login.username}`, {
       host,
       scheme: error.scheme,
+      isLoginRefused: true,
       hint: 'check user name and password',
       cause: error,
     });
@@ -52,8 +53,4 @@ export async function logIn(
   }
   const kept = await credentials.save(key, { ...login, identityToken }, { signal });
   return { host, username: login.username, checked, identityToken: identityToken !== undefined, ...kept };
-}
-
-function suggestsLogin({ hint }: AuthenticationError): boolean {
-  return hint?.includes('imgtool login') === true;
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { HeldLock } from '../../metadata/index.js';
+import { thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { dropUnsealedLayers, hasUnsealedOfAnotherBoot } from './sync-layers.js';
 
@@ -43,13 +44,5 @@ export async function withWorkKey<T>(
 ): Promise<T> {
   const key = randomBytes(16).toString('hex');
   const alive = await metadata.lock(`work-${key}`, { mode: 'exclusive', signal });
-  try {
-    return await work(key);
-  } finally {
-    try {
-      await snapshots.removeWork(key);
-    } finally {
-      alive.release();
-    }
-  }
+  return thenCloseAll(() => work(key), [() => snapshots.removeWork(key), () => alive.release()]);
 }

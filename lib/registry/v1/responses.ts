@@ -1,4 +1,11 @@
-import { AuthenticationError, NotFoundError, RegistryError, type ImgtoolError, type ThingKind } from '../../errors.js';
+import {
+  AuthenticationError,
+  NotFoundError,
+  RegistryError,
+  type ImgtoolError,
+  type RegistryDiagnostic,
+  type ThingKind,
+} from '../../errors.js';
 import { readCapped, redactText, redactUrl, type BufferedResponse, type StreamedResponse } from '../../http/index.js';
 import { escapeText } from '../../util/index.js';
 
@@ -34,6 +41,7 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
   if (status === 401 || status === 403) {
     return new AuthenticationError(`${host} refuses access to ${subject}${why}`, {
       host,
+      isLoginRefused: true,
       hint: `check the name, or log in with: imgtool login ${host}`,
     });
   }
@@ -42,7 +50,7 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
     method,
     url: redactUrl(response.url),
     diagnostics: text === '' ? [] : [{ code: '', message: text }],
-    hint: /being uploaded/i.test(text)
+    hint: saysUploading({ message: text })
       ? 'a push of this image is in progress or was interrupted: try again later, or push it again'
       : status >= 500
         ? 'the problem is on the side of the registry: try again later'
@@ -50,9 +58,13 @@ export function v1Error(response: BufferedResponse, asked: Asked): ImgtoolError 
   });
 }
 
+function saysUploading({ message }: Pick<RegistryDiagnostic, 'message'>): boolean {
+  return /being uploaded/i.test(message);
+}
+
 /** True when a read failed because the image is still being uploaded (docker-registry images.py). */
 export function isUploading(error: unknown): boolean {
-  return error instanceof RegistryError && error.status === 400 && /being uploaded/i.test(error.message);
+  return error instanceof RegistryError && error.status === 400 && error.diagnostics.some(saysUploading);
 }
 
 /** The text of `{"error": "text"}`. Empty for anything else, such as a proxy's page. */

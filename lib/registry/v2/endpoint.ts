@@ -187,7 +187,7 @@ export class Endpoint {
     const sent = login === undefined ? '' : ` with the credentials of ${login}`;
     return new AuthenticationError(
       `${this.host} does not allow us to ${describeScope(scope)}${sent}, or there is no such repository`,
-      { host: this.host, credentialSource: login, hint: refusalHint(this.host, login) },
+      { host: this.host, credentialSource: login, isLoginRefused: true, hint: refusalHint(this.host, login) },
     );
   }
 

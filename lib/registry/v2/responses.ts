@@ -62,6 +62,7 @@ export function responseError(
     return new AuthenticationError(`${asked.host} refuses access to ${asked.subject}${sent}${why}`, {
       host: asked.host,
       credentialSource: login,
+      isLoginRefused: true,
       hint: refusalHint(asked.host, login),
     });
   }
