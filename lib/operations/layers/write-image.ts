@@ -1,6 +1,6 @@
 import { type Descriptor, formatPlatform, type ImageConfig, ociImageOf, parseImageConfig } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { NewImage } from '../store/index.js';
+import { type NewImage, putDocuments } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
 /** An image that came without manifest, now that its layers are known. */
@@ -18,7 +18,7 @@ export interface ImageToWrite {
  * Resolves with what is to be recorded.
  */
 export async function writeImage(
-  { content }: Pick<OperationDeps, 'content'>,
+  deps: Pick<OperationDeps, 'content'>,
   { config: bytes, steps, annotations }: ImageToWrite,
 ): Promise<NewImage> {
   const layers = steps.map(({ blob: { mediaType, digest, size } }, index) => ({
@@ -28,8 +28,7 @@ export async function writeImage(
     ...(annotations?.[index] === undefined ? {} : { annotations: annotations[index] }),
   }));
   const { config, manifest } = ociImageOf(bytes, layers);
-  await content.put(bytes, config.digest);
-  await content.put(manifest.bytes, manifest.descriptor.digest);
+  await putDocuments(deps, { config, configBytes: bytes, manifest });
   const document = parseImageConfig(bytes, `config ${config.digest}`);
   return { ...imageOf(document, steps), config, id: config.digest, manifest: manifest.descriptor, layers };
 }

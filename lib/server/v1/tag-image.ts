@@ -7,6 +7,7 @@ import {
   digestOf,
   EMPTY_LAYER,
   MEDIA_TYPE,
+  ociImageOf,
   parseV1Image,
   type Descriptor,
   type Digest,
@@ -39,19 +40,13 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
   const images = chain.map(({ json }) => parseV1Image(json));
   const diffIds = layers.map(({ diffId }) => diffId);
   const configBytes = configOfV1(images, diffIds);
-  const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(configBytes), size: configBytes.length };
-  await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
-  const bytes = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPE.ociManifest,
-      config,
-      layers: layers.map(({ blob }) => blob),
-    }),
+  const { config, manifest } = ociImageOf(
+    configBytes,
+    layers.map(({ blob }) => blob),
   );
-  const descriptor = { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf(bytes), size: bytes.length };
-  await storage.v1?.writer?.setImageOf(repository, descriptor.digest, leaf.id);
-  await writer.putManifest(repository, { manifest: { bytes, descriptor }, tag });
+  await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
+  await storage.v1?.writer?.setImageOf(repository, manifest.descriptor.digest, leaf.id);
+  await writer.putManifest(repository, { manifest, tag });
 }
 
 /** Adds a tag, or adds the unchanged image to another repository. */
