@@ -1,5 +1,5 @@
 import { PassThrough, Readable } from 'node:stream';
-import { DiskSpaceError, ImgtoolError, InvalidManifestError, NotFoundError } from '../../errors.js';
+import { DiskSpaceError, ImgtoolError, InvalidManifestError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   digestOf,
@@ -16,7 +16,7 @@ import { bothOrFirstError, formatSize, GrowingFile } from '../../util/index.js';
 import type { CacheMountKeeper } from '../build/index.js';
 import { Spool, type SpooledFile } from '../build-context/index.js';
 import type { OperationDeps } from '../deps.js';
-import { readBlob, reopenable } from '../registry/index.js';
+import { readBlob, reopenable, findTag } from '../registry/index.js';
 import { withWorkKey } from '../store/index.js';
 import { spooledBlob } from './built-image.js';
 import { fetchLayer } from './layer-indexes.js';
@@ -168,10 +168,7 @@ export class CacheMountArtifacts implements CacheMountKeeper {
       ...{ schemaVersion: 2, mediaType, artifactType: CACHE_MOUNT_TYPE, config, layers: [blob] },
     });
     const reader = await registry.open(place, { signal, mirrors: false });
-    const kept = await reader.resolve({ tag: tagOf(key) }, { signal }).catch((error: unknown) => {
-      if (error instanceof NotFoundError) return undefined;
-      throw error;
-    });
+    const kept = await findTag(reader, tagOf(key), signal);
     if (kept?.digest === manifest.descriptor.digest) return;
     const writer = await registry.openWriter(place, { signal });
     if (!(await writer.hasBlob(blob.digest, { signal })))
@@ -199,12 +196,7 @@ async function findLayer(
   key: string,
   { id, signal }: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<Descriptor | undefined> {
-  try {
-    await reader.resolve({ tag: tagOf(key) }, { signal });
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
+  if ((await findTag(reader, tagOf(key), signal)) === undefined) return undefined;
   const where = `cache mount ${tagOf(key)}`;
   const raw = await reader.manifest({ tag: tagOf(key) }, { signal });
   const manifest = parseManifest(raw.bytes, raw.descriptor.mediaType, where) as ImageManifest;

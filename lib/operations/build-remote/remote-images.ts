@@ -2,9 +2,7 @@ import { UsageError } from '../../errors.js';
 import type { TagOrDigest } from '../../registry/index.js';
 import type { FileTree } from '../../rootfs/index.js';
 import {
-  formatPlatform,
   MAX_CONFIG_BYTES,
-  parsePlatform,
   parseReference,
   parseTransportName,
   type ImageConfig,
@@ -13,7 +11,7 @@ import {
   type Platform,
   type Reference,
 } from '../../spec/index.js';
-import { withSubject } from '../../util/index.js';
+import { ImageLookups } from '../build/index.js';
 import { describeImage, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
@@ -48,28 +46,19 @@ export class RemoteImages {
   readonly #deps: RemoteBuildDeps;
   readonly #request: ImagesRequest;
   readonly #indexes: LayerIndexes;
-  readonly #found = new Map<string, Promise<RemoteImage>>();
+  readonly #lookups: ImageLookups<RemoteImage>;
   readonly #sources: ImageSource[] = [];
 
   constructor(deps: RemoteBuildDeps, request: ImagesRequest) {
     this.#deps = deps;
     this.#request = request;
+    this.#lookups = new ImageLookups(request.platform, (name, platform) => this.#look(name, platform));
     this.#indexes = new LayerIndexes(deps);
   }
 
   /** `platform`: of FROM, as text. Throws NotFoundError and what the source throws. */
   find(name: string, platform?: string): Promise<RemoteImage> {
-    const wanted = platform === undefined ? this.#request.platform : parsePlatform(platform);
-    const key = `${formatPlatform(wanted)} ${name}`;
-    let image = this.#found.get(key);
-    if (image === undefined) {
-      image = this.#look(name, wanted).catch((error: unknown) => {
-        throw withSubject(error, 'image', name);
-      });
-      this.#found.set(key, image);
-      image.catch(() => undefined);
-    }
-    return image;
+    return this.#lookups.find(name, platform);
   }
 
   /** The tree that layers make, lowest first. Throws what reading them throws. */
@@ -89,7 +78,7 @@ export class RemoteImages {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#found.values());
+    await this.#lookups.settle();
     await this.#indexes.close();
     for (const source of this.#sources) await source.close();
   }

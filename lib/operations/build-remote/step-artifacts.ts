@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { InvalidManifestError, NotFoundError } from '../../errors.js';
+import { InvalidManifestError } from '../../errors.js';
 import type { RegistryClient, RepositoryReader, RepositoryWriter } from '../../registry/index.js';
 import {
   digestOf,
@@ -15,7 +15,7 @@ import {
   type Reference,
   type ReopenableBlob,
 } from '../../spec/index.js';
-import { readBlob } from '../registry/index.js';
+import { readBlob, findTag } from '../registry/index.js';
 
 /** Media type of the config of a step's artifact. */
 const STEP_RECORD_TYPE = 'application/vnd.imgtool.build.step.v1+json';
@@ -50,18 +50,8 @@ export class StepArtifacts {
   /** Which of the keys are kept: one HEAD each, all at once. Throws what the registry throws. */
   async find(keys: readonly string[]): Promise<ReadonlySet<string>> {
     const reader = await this.#open();
-    const found = await Promise.all(
-      keys.map(async (key) => {
-        try {
-          await reader.resolve({ tag: tagOf(key) }, { signal: this.#signal });
-          return [key];
-        } catch (error) {
-          if (error instanceof NotFoundError) return [];
-          throw error;
-        }
-      }),
-    );
-    return new Set(found.flat());
+    const found = await Promise.all(keys.map((key) => findTag(reader, tagOf(key), this.#signal)));
+    return new Set(keys.filter((_key, i) => found[i] !== undefined));
   }
 
   /**
