@@ -13,16 +13,14 @@ import {
   type Reference,
   type ReopenableBlob,
   type TakenBlob,
+  type PutBlobOptions,
+  type Abortable,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { downloadOf, fetchBlob, fetchBlobs } from '../download/index.js';
 import { type FetchedImage, fetchImage, keepingReserve, MadeLayers, type PlatformQuery } from '../layers/index.js';
 import { documentOf, type ResolvedImage, type ResolvedSchema1 } from '../registry/index.js';
 import { isForWantOfRoom, lockStore, NewBlobs, type NewImage, recordImage, sweepStore } from '../store/index.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** What a store needs to take images. */
 export type StoreDestinationDeps = Pick<
@@ -31,7 +29,7 @@ export type StoreDestinationDeps = Pick<
 >;
 
 /** How a store takes images. */
-export interface StoreDestinationOptions extends Signal {
+export interface StoreDestinationOptions extends Abortable {
   /** Bytes to leave free on the store's file system. */
   readonly reserveBytes: number;
 }
@@ -145,17 +143,7 @@ export class StoreDestination implements ImageDestination {
     return Promise.resolve(false);
   }
 
-  mountBlob(): Promise<boolean> {
-    return Promise.resolve(false);
-  }
-
-  async putBlob(
-    blob: ReopenableBlob,
-    options: Signal & {
-      readonly onProgress?: (transferred: number) => void;
-      readonly onRetry?: (message: string) => void;
-    },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, options);
     if (ingest === undefined) return;
     // Without a size: whether the image as a whole has room is judged when its layers are unpacked.

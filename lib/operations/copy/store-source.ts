@@ -10,6 +10,7 @@ import {
   type ImageSource,
   type RawManifest,
   type ReopenableBlob,
+  type Abortable,
 } from '../../spec/index.js';
 import { readVerified } from '../convert/index.js';
 import { blobNotFoundError, BlobPlaces, fromFirstPlace } from '../download/index.js';
@@ -17,10 +18,6 @@ import { openRegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
 import { ComposedIndex } from './composed-image.js';
 import { type StoredLayerDeps, StoredLayers } from './stored-layers.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** One image of the local store, to copy from, with the manifest it has there. Use it with the store locked. */
 export class StoreSource implements ImageSource {
@@ -51,7 +48,7 @@ export class StoreSource implements ImageSource {
   }
 
   /** `tag`: a name of the image, its ID or a prefix of that. */
-  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+  async manifest({ tag, digest }: ImageSelector, { signal }: Abortable): Promise<RawManifest> {
     signal.throwIfAborted();
     const { manifest } = this.#record;
     if (digest === undefined && tag !== undefined) findAmong([this.#record], tag);
@@ -63,7 +60,10 @@ export class StoreSource implements ImageSource {
   /** From the store, or a registry that is known to have it. */
   blob(descriptor: Descriptor): ReopenableBlob {
     const { content } = this.#deps;
-    const elsewhere = { descriptor, open: (how: Signal & { readonly offset: number }) => this.#fetch(descriptor, how) };
+    const elsewhere = {
+      descriptor,
+      open: (how: Abortable & { readonly offset: number }) => this.#fetch(descriptor, how),
+    };
     return {
       descriptor,
       isVerified: true,
@@ -89,7 +89,7 @@ export class StoreSource implements ImageSource {
     return this.#onClose();
   }
 
-  async #fetch(descriptor: Descriptor, how: Signal & { readonly offset: number }): Promise<Readable> {
+  async #fetch(descriptor: Descriptor, how: Abortable & { readonly offset: number }): Promise<Readable> {
     const stream = await fromFirstPlace(this.#places.of(descriptor), async (place) => {
       return (await openRegistrySource(this.#deps.registry, place, how)).blob(descriptor).open(how);
     });
@@ -99,7 +99,7 @@ export class StoreSource implements ImageSource {
 }
 
 /** Opens an index of the store to copy from, and locks the store. Throws NotFoundError when images of it are missing. */
-export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
+export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Abortable): Promise<ImageSource> {
   return opened(deps, signal, async (parts) => {
     const source = await indexSource(deps, index, parts);
     if (source !== undefined) return source;
@@ -117,7 +117,7 @@ export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }:
 export function openStoreSource(
   deps: StoredLayerDeps,
   image: string,
-  { all = false, signal }: Signal & { readonly all?: boolean },
+  { all = false, signal }: Abortable & { readonly all?: boolean },
 ): Promise<ImageSource> {
   return opened(deps, signal, async (parts) => {
     const { record } = findAmong(parts.images, image);

@@ -15,15 +15,12 @@ import {
   ociImageOf,
   type RawManifest,
   type ReopenableBlob,
+  type Abortable,
 } from '../../spec/index.js';
 import { blobOfBytes, type ConvertDeps, repackLayer, Spool, type Spooled } from '../convert/index.js';
 
 /** Layers that are fetched at the same time; each waits for its turn at the host besides. */
 const PARALLEL_LAYERS = 6;
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** A layer that waits in a file. */
 interface Fetched {
@@ -70,7 +67,7 @@ export class V1Source implements ImageSource {
     return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
   }
 
-  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+  async manifest({ tag, digest }: ImageSelector, { signal }: Abortable): Promise<RawManifest> {
     signal.throwIfAborted();
     if (tag === undefined || digest !== undefined) {
       throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which has no digests`, {
@@ -99,7 +96,7 @@ export class V1Source implements ImageSource {
     };
   }
 
-  async *tags(options: Signal): AsyncGenerator<string> {
+  async *tags(options: Abortable): AsyncGenerator<string> {
     yield* (await this.#registry.tags(options)).keys();
   }
 

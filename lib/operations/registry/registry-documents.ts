@@ -10,6 +10,7 @@ import {
   type RawManifest,
   type Reference,
   tagOrDigest,
+  type Abortable,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { RegistrySource } from './registry-source.js';
@@ -17,12 +18,8 @@ import { searchRepositories } from './search-repositories.js';
 import { SharedRead } from './shared-read.js';
 
 type Deps = Pick<OperationDeps, 'registry'>;
-interface Signal {
-  readonly signal: AbortSignal;
-}
-
 /** All repositories that a registry lists, in its order; a v1 registry finds them. Throws UsageError, what the registry throws. */
-export async function listRepositories({ registry }: Deps, host: string, options: Signal): Promise<string[]> {
+export async function listRepositories({ registry }: Deps, host: string, options: Abortable): Promise<string[]> {
   const repositories: string[] = [];
   try {
     for await (const repository of registry.catalog(host, options)) repositories.push(repository);
@@ -37,7 +34,7 @@ export async function listRepositories({ registry }: Deps, host: string, options
 }
 
 /** A manifest or index as its registry sends it. Throws NotFoundError. */
-export async function getManifest({ registry }: Deps, reference: Reference, options: Signal): Promise<RawManifest> {
+export async function getManifest({ registry }: Deps, reference: Reference, options: Abortable): Promise<RawManifest> {
   return (await registry.open(reference, options)).manifest(tagOrDigest(reference), options);
 }
 
@@ -48,7 +45,7 @@ export async function getManifest({ registry }: Deps, reference: Reference, opti
 export async function publishManifest(
   { registry }: Deps,
   reference: Reference,
-  { bytes, signal }: Signal & { readonly bytes: Buffer },
+  { bytes, signal }: Abortable & { readonly bytes: Buffer },
 ): Promise<Descriptor> {
   const { mediaType } = parseManifest(bytes, '', 'the manifest');
   const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
@@ -66,7 +63,7 @@ export async function publishManifest(
 }
 
 /** Size of a blob in bytes. Throws NotFoundError. */
-export async function findBlob({ registry }: Deps, reference: Reference, options: Signal): Promise<number> {
+export async function findBlob({ registry }: Deps, reference: Reference, options: Abortable): Promise<number> {
   const digest = digestIn(reference);
   const reader = await registry.open(reference, options);
   const size = await reader.blobSize?.(digest, options);
@@ -78,7 +75,7 @@ export async function findBlob({ registry }: Deps, reference: Reference, options
 export async function readRemoteBlob(
   deps: Deps,
   reference: Reference,
-  { output, signal }: Signal & { readonly output: Writable },
+  { output, signal }: Abortable & { readonly output: Writable },
 ): Promise<void> {
   const digest = digestIn(reference);
   const size = await findBlob(deps, reference, { signal });
@@ -96,7 +93,7 @@ export async function readRemoteBlob(
 export async function listImageReferrers(
   { registry }: Deps,
   reference: Reference,
-  options: Signal,
+  options: Abortable,
 ): Promise<readonly Descriptor[]> {
   const reader = await registry.open(reference, options);
   const digest = reference.digest ?? (await reader.resolve(tagOrDigest(reference), options)).digest;

@@ -10,6 +10,7 @@ import {
   type ImageSelector,
   type ImageSource,
   type RawManifest,
+  type Abortable,
 } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import { type ConvertDeps, type ConvertImageDeps, Spool } from '../convert/index.js';
@@ -17,10 +18,6 @@ import { type CopyEstimate, estimate, type RegistryDestination, V1Source } from 
 import type { BlobPlaces } from '../download/index.js';
 import { choosePlatform, findTag, readBlob, type RegistrySource } from '../registry/index.js';
 import type { SyncRun } from './sync-run.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** What a tag names now. */
 export interface FoundTag {
@@ -43,23 +40,23 @@ interface OpenedTag {
 export interface SyncSource {
   /** Undefined over protocol v1. */
   readonly v2: RegistrySource | undefined;
-  tags(options: Signal): Promise<string[]>;
+  tags(options: Abortable): Promise<string[]>;
   /** Undefined: there is no such tag. */
-  find(tag: string, options: Signal): Promise<FoundTag | undefined>;
+  find(tag: string, options: Abortable): Promise<FoundTag | undefined>;
   /**
    * Reads the manifest of a tag that was found. Where the registry does not have what it said, or sends other bytes for it,
    * the bytes under the tag decide, with a warning.
    */
-  read(tag: string, found: FoundTag, options: Signal): Promise<FoundTag>;
+  read(tag: string, found: FoundTag, options: Abortable): Promise<FoundTag>;
   /** When the image, which was read, says it was created, ms since 1970; undefined when it does not. */
-  created(found: FoundTag, options: Signal): Promise<number | undefined>;
+  created(found: FoundTag, options: Abortable): Promise<number | undefined>;
   /** What is to be copied of a tag that was read; closed by the caller. */
   open(tag: string, found: FoundTag): OpenedTag;
   /** What copying a tag that was read would take; changes nothing. A layer that several tags share counts once. */
   plan(found: FoundTag, options: PlanOptions): Promise<Pick<CopyEstimate, 'bytes' | 'requests'>>;
 }
 
-interface PlanOptions extends Signal {
+interface PlanOptions extends Abortable {
   /** The part of the tag that is to be copied. */
   readonly selected: () => Promise<RawManifest>;
   readonly destinations: readonly RegistryDestination[];
@@ -74,25 +71,25 @@ export class V2SyncSource implements SyncSource {
     this.v2 = source;
   }
 
-  async tags(options: Signal): Promise<string[]> {
+  async tags(options: Abortable): Promise<string[]> {
     const tags: string[] = [];
     for await (const tag of this.v2.tags(options)) tags.push(tag);
     return tags;
   }
 
-  async find(tag: string, { signal }: Signal): Promise<FoundTag | undefined> {
+  async find(tag: string, { signal }: Abortable): Promise<FoundTag | undefined> {
     const found = await findTag(this.v2.reader, tag, signal);
     return found === undefined ? undefined : { identity: found.digest, digest: found.digest };
   }
 
-  async read(tag: string, found: FoundTag, { signal }: Signal): Promise<FoundTag> {
+  async read(tag: string, found: FoundTag, { signal }: Abortable): Promise<FoundTag> {
     if (found.raw !== undefined) return found;
     const raw = await this.#manifest(tag, found.digest!, signal);
     const { digest } = raw.descriptor;
     return { identity: digest, digest, raw };
   }
 
-  created({ raw }: FoundTag, { signal }: Signal): Promise<number | undefined> {
+  created({ raw }: FoundTag, { signal }: Abortable): Promise<number | undefined> {
     return imageCreated(this.v2, raw!, signal);
   }
 
@@ -161,11 +158,11 @@ export class V1SyncSource implements SyncSource {
     this.#registry = registry;
   }
 
-  async tags(options: Signal): Promise<string[]> {
+  async tags(options: Abortable): Promise<string[]> {
     return [...(await this.#tags(options)).keys()];
   }
 
-  async find(tag: string, options: Signal): Promise<FoundTag | undefined> {
+  async find(tag: string, options: Abortable): Promise<FoundTag | undefined> {
     const { host, repository } = this.#registry;
     const id = (await this.#tags(options)).get(tag);
     return id === undefined ? undefined : { identity: `v1 ${host}/${repository} ${id}`, digest: undefined };
@@ -175,7 +172,7 @@ export class V1SyncSource implements SyncSource {
     return Promise.resolve(found);
   }
 
-  async created(found: FoundTag, options: Signal): Promise<number | undefined> {
+  async created(found: FoundTag, options: Abortable): Promise<number | undefined> {
     const { bytes } = await this.#registry.image(idOf(found), options);
     const created = Date.parse((JSON.parse(bytes.toString('utf8')) as { created?: string }).created ?? '');
     return Number.isNaN(created) ? undefined : created;
@@ -198,7 +195,7 @@ export class V1SyncSource implements SyncSource {
     return { bytes: bytes * destinations.length, requests: added.length * (2 + 3 * destinations.length) };
   }
 
-  async #tags(options: Signal): Promise<ReadonlyMap<string, string>> {
+  async #tags(options: Abortable): Promise<ReadonlyMap<string, string>> {
     this.#ids ??= this.#registry.tags(options).catch((error: unknown) => {
       if (error instanceof NotFoundError) return new Map<string, string>();
       // The next tag asks again.
