@@ -12,7 +12,7 @@ import {
 } from '../../spec/index.js';
 import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
 import { BlobPlaces } from '../download/index.js';
-import { openRegistrySource } from '../registry/index.js';
+import { openRegistrySource, measureTraffic } from '../registry/index.js';
 import type { BlobPlace } from './composed-image.js';
 import { copyImage, type CopyRequest, planImageCopy } from './copy-image.js';
 import { type CopiedBlob, type CopyDeps, CopyLimits, type CopyTarget } from './copy-tree.js';
@@ -90,12 +90,11 @@ export interface CopyPlan {
 
 /** Copies an image between any two transports, to several destinations in one read. Throws as `copyImage` and the transports do. */
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
-  const started = performance.now();
-  const before = traffic(deps);
+  const traffic = measureTraffic([deps.registry, deps.sourceRegistry ?? deps.registry]);
   const trip = await openTrip(deps, order);
   try {
     const copied = await copyImage(trip.deps, trip.request);
-    const after = traffic(deps);
+    const { bytesSent, requests, seconds } = traffic();
     return {
       digest: copied.digest,
       mediaType: copied.mediaType,
@@ -106,9 +105,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
         layers: blobs,
         ...(error === undefined ? {} : { error: error.message }),
       })),
-      bytes: after.bytesSent - before.bytesSent,
-      requests: after.requests - before.requests,
-      seconds: (performance.now() - started) / 1000,
+      ...{ bytes: bytesSent, requests, seconds },
     };
   } finally {
     await trip.close();
@@ -226,15 +223,6 @@ function copyDepsOf(deps: CopyTransports): CopyDeps {
     convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
     foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
   };
-}
-
-function traffic({ registry, sourceRegistry = registry }: CopyTransports): { bytesSent: number; requests: number } {
-  const sum = { bytesSent: 0, requests: 0 };
-  for (const { statistics } of new Set([registry, sourceRegistry])) {
-    sum.bytesSent += statistics.bytesSent;
-    sum.requests += statistics.requests;
-  }
-  return sum;
 }
 
 async function openSource(

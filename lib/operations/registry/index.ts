@@ -5,6 +5,7 @@ export * from './by-protocol.js';
 export * from './delete-remote.js';
 export * from './find-tag.js';
 export * from './log-in.js';
+export * from './measure-traffic.js';
 export * from './look-up-v1.js';
 export * from './read-blob.js';
 export * from './registry-access.js';
