@@ -70,14 +70,6 @@ export async function findStore(
   return bringUp(path, { ...options, create: false });
 }
 
-/**
- * Unmounts the pool of the store at `root` and releases its loop device. Resolves with false when none is mounted.
- * Throws StoreError while it is in use.
- */
-export async function detachPool(root: string): Promise<boolean> {
-  return (await import('./pool.js')).unmountPool(resolve(root));
-}
-
 async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
   if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStoreError(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');

@@ -7,8 +7,6 @@ const REQUEST = {
   fsInfo: { name: 'BTRFS_IOC_FS_INFO', number: 0x8400941f },
   devInfo: { name: 'BTRFS_IOC_DEV_INFO', number: 0xd000941e },
   sync: { name: 'BTRFS_IOC_SYNC', number: 0x9408 },
-  startSync: { name: 'BTRFS_IOC_START_SYNC', number: 0x80089418 },
-  waitSync: { name: 'BTRFS_IOC_WAIT_SYNC', number: 0x40089416 },
 } as const;
 
 /** Block group flags: the kind of space, and its profile. */
@@ -95,18 +93,4 @@ export function filesystemInfo(fd: number): FilesystemInfo {
 /** Writes everything to disk like syncfs(2), and wakes the thread that frees the space of deleted subvolumes. */
 export async function syncBtrfs(fd: number): Promise<void> {
   await ioctlAsync(fd, REQUEST.sync, Buffer.alloc(8));
-}
-
-/** Starts a transaction commit and immediately returns its number, for `waitSync`. */
-export function startSync(fd: number): bigint {
-  const transaction = Buffer.alloc(8);
-  ioctl(fd, REQUEST.startSync, transaction);
-  return transaction.readBigUInt64LE();
-}
-
-/** Waits until transaction `transaction` (0: the current one) is on disk. */
-export async function waitSync(fd: number, transaction: bigint): Promise<void> {
-  const argument = Buffer.alloc(8);
-  argument.writeBigUInt64LE(transaction);
-  await ioctlAsync(fd, REQUEST.waitSync, argument);
 }

@@ -1,5 +1,3 @@
-import { closeSync, statfsSync } from 'node:fs';
-import { AT_FDCWD, OPEN_DIRECTORY, openAt } from './files.js';
 import { syscallError, type SysPath } from './errno.js';
 import { ioctl, ioctlAsync } from './ioctl.js';
 import * as libc from './libc.js';
@@ -10,7 +8,6 @@ import * as libc from './libc.js';
  * asynchronous.
  */
 
-const BTRFS_SUPER_MAGIC = 0x9123683e;
 const REQUEST = {
   subvolCreate: { name: 'BTRFS_IOC_SUBVOL_CREATE_V2', number: 0x50009418 },
   snapCreate: { name: 'BTRFS_IOC_SNAP_CREATE_V2', number: 0x50009417 },
@@ -32,11 +29,6 @@ const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 
 /** Inode number of every subvolume's root directory. */
 export const SUBVOLUME_ROOT_INODE = 256n;
-
-/** True when `path` is on a btrfs. Throws node's error when it does not exist. */
-export function isBtrfs(path: string): boolean {
-  return statfsSync(path).type === BTRFS_SUPER_MAGIC;
-}
 
 /** Creates an empty writable subvolume `name` in the directory `dir`, owned by root, with mode 0755 less umask. */
 export async function createSubvolume(dir: number, name: SysPath): Promise<void> {
@@ -125,16 +117,6 @@ export function subvolumeId(fd: number): bigint {
   return lookup.readBigUInt64LE(0);
 }
 
-/** ID of the subvolume that contains the directory `path`. */
-export function subvolumeIdOf(path: SysPath): bigint {
-  const fd = openAt(AT_FDCWD, path, OPEN_DIRECTORY);
-  try {
-    return subvolumeId(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** A subvolume nested in another one. */
 export interface NestedSubvolume {
   readonly id: bigint;
@@ -221,8 +203,6 @@ export async function sendSubvolume(options: {
   readonly cloneSources: readonly bigint[];
   readonly outFd: number;
   readonly flags: bigint;
-  /** Stream version, with BTRFS_SEND_FLAG_VERSION (8) in `flags`. */
-  readonly version?: number;
 }): Promise<void> {
   // The kernel follows a pointer to the list of clone sources, so the list must not move before the call returns.
   const sources = new BigUint64Array(new ArrayBuffer(8 * Math.max(1, options.cloneSources.length)));
@@ -233,7 +213,6 @@ export async function sendSubvolume(options: {
   argument.writeBigUInt64LE(libc.addressOf(sources), 16);
   argument.writeBigUInt64LE(options.parentRootId ?? 0n, 24);
   argument.writeBigUInt64LE(options.flags, 32);
-  argument.writeUInt32LE(options.version ?? 0, 40);
   await ioctlAsync(options.fd, REQUEST.send, argument);
   sources.fill(0n);
 }

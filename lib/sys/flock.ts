@@ -15,8 +15,3 @@ export function tryFlock(fd: number, mode: 'shared' | 'exclusive'): boolean {
   if (errno === 'EAGAIN' || errno === 'EINTR') return false;
   throw syscallError('flock', undefined, errno);
 }
-
-/** Writes all data of the file system that contains `fd` to disk. Blocks until the disk has finished. */
-export function syncFilesystem(fd: number): void {
-  if (libc.syncfs(fd) < 0) throw syscallError('syncfs');
-}

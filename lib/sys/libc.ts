@@ -70,10 +70,6 @@ export const lremovexattr = declare<(path: CString, name: CString) => Int>(
   'int lremovexattr(const uint8_t *, const uint8_t *)',
 );
 export const flock = declare<(fd: Fd, operation: Int) => Int>('int flock(int, int)');
-type Syncfs = (fd: Fd) => Int;
-export const syncfs = declare<
-  Syncfs & { async: (...call: [...Parameters<Syncfs>, (error: Error | null, result: Int) => void]) => void }
->('int syncfs(int)');
 type Ioctl = (fd: Fd, request: number | bigint, argument: Uint8Array | null) => Int;
 export const ioctl = declare<
   Ioctl & { async: (...call: [...Parameters<Ioctl>, (error: Error | null, result: Int) => void]) => void }

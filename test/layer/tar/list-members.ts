@@ -1,4 +1,5 @@
-import { MemoryWindows } from '../../../lib/layer/tar/byte-windows.js';
+import { addressOf } from '../../../lib/sys/index.js';
+import type { ByteWindows } from '../../../lib/layer/tar/byte-windows.js';
 import { FIELD, isBlank, parseNumber, TYPE } from '../../../lib/layer/tar/header.js';
 import type { TarMember } from '../../../lib/layer/tar/member.js';
 import { TarReader } from '../../../lib/layer/tar/reader.js';
@@ -150,4 +151,32 @@ export function gnuLines(output: string): string[] {
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+/** An archive in memory, as one window or as several of `windowBytes`. */
+class MemoryWindows implements ByteWindows {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly address: number;
+  start = 0;
+  end = 0;
+  readonly #length: number;
+  readonly #windowBytes: number;
+
+  /** Copies `data`. */
+  constructor(data: Uint8Array, windowBytes = Infinity) {
+    const memory = new ArrayBuffer(Math.max(4, Math.ceil(data.length / 4) * 4));
+    this.bytes = new Uint8Array(memory);
+    this.bytes.set(data);
+    this.words = new Uint32Array(memory);
+    this.address = addressOf(this.bytes);
+    this.#length = data.length;
+    this.#windowBytes = windowBytes;
+  }
+
+  advance(): boolean {
+    this.start = this.end;
+    this.end = Math.min(this.#length, this.start + this.#windowBytes);
+    return this.end > this.start;
+  }
 }
