@@ -16,7 +16,7 @@ import { Terminal, type LogLevel } from './terminal.js';
 import type { OutputStream } from './output-stream.js';
 
 /** What the program touches of its process. */
-export interface ProcessIo {
+interface ProcessIo {
   /** Opened when a command wants it; without it there is none. */
   readonly stdin?: () => TerminalInput;
   readonly stdout: OutputStream;

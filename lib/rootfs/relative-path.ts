@@ -4,7 +4,7 @@ import { addressOf } from '../sys/index.js';
 export type PathProblem = 'escapes' | 'nul' | 'too long' | 'too deep';
 
 /** Limits of a path inside a root. */
-export interface PathLimits {
+interface PathLimits {
   readonly maxBytes: number;
   readonly maxDepth: number;
 }

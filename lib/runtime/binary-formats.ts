@@ -27,7 +27,7 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 /** How the kernel runs a file, according to its first bytes (execve(2)). */
-export type BinaryFormat =
+type BinaryFormat =
   /** A program. `loader`: path of its dynamic loader, undefined for a static program. */
   | { readonly kind: 'program'; readonly loader: string | undefined }
   /** A program for another architecture, by Docker's name of it. */

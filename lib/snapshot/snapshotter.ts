@@ -4,7 +4,7 @@ import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
 import type { Snapshotter } from './types.js';
 
-export interface SnapshotterOptions {
+interface SnapshotterOptions {
   /** Root of an opened store, with its directories. */
   readonly root: string;
   /** File of the embedded pool, for the space report. */

@@ -5,7 +5,7 @@ import { COMPRESSION_HEAD_BYTES, compressionOfBytes, EMPTY_LAYER } from '../spec
 import { filterProcess } from './filter-process.js';
 
 /** A layer with a compression that OCI and Docker images allow. */
-export interface SupportedLayer {
+interface SupportedLayer {
   readonly bytes: AsyncIterable<Buffer>;
   /** True when the bytes differ from those of the source. */
   readonly converted: boolean;

@@ -24,7 +24,7 @@ import { fetchLayer } from './layer-indexes.js';
 type Repository = Pick<Reference, 'host' | 'repository'>;
 
 /** Media type of the config of a cache mount's artifact. */
-export const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
+const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
 const MAX_RECORD_BYTES = 64 * 1024;
 /** Larger cache mounts are neither kept nor taken: bytes, compressed. */
 const MAX_BYTES = 4 * 2 ** 30;

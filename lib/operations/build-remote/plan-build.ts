@@ -214,7 +214,7 @@ interface Part {
 }
 
 /** The date of a layer that is not there yet. */
-export const NOT_MADE = '0001-01-01T00:00:00Z';
+const NOT_MADE = '0001-01-01T00:00:00Z';
 
 function keyOf(image: RemoteImage | undefined): string {
   if (image === undefined) return 'scratch';

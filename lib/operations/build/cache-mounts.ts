@@ -7,13 +7,13 @@ import type { CacheMountKeeper } from './types.js';
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs'>;
 
 /** A cache that is mounted in a container; `release` after the run. */
-export interface MountedCache {
+interface MountedCache {
   readonly volume: VolumeMount;
   release(): Promise<void>;
 }
 
 /** A cache mount, its paths absolute. */
-export interface CacheMount {
+interface CacheMount {
   readonly id: string;
   readonly readOnly: boolean;
   readonly sharing: RunMount['sharing'] | undefined;

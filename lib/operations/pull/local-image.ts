@@ -5,7 +5,7 @@ import { isComplete } from '../store/index.js';
 import type { PullDeps, PullRequest } from './pull-request.js';
 
 /** What the store has of an image to pull. */
-export interface LocalImage {
+interface LocalImage {
   /** The image of that name or digest, if it is complete. */
   readonly record: ImageRecord | undefined;
   /** The registry need not be asked. */
