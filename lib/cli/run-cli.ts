@@ -30,7 +30,7 @@ interface ProcessIo {
   readonly onWarning?: (handler: (warning: Error) => void) => void;
 }
 
-/** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
+/** Why `ProcessIo.signal` aborts when the reader of the output is gone (`| head`): work is cleaned up, nothing is said. */
 export const READER_GONE = new DOMException('the output is no longer read', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */

@@ -43,7 +43,7 @@ export async function openStore(root: string, options: OpenStoreOptions): Promis
   const path = resolve(root);
   const found = await readStore(path, options.reserve);
   if (found === undefined) checkRoot(path);
-  const store = found ?? (await bringUp(path, options));
+  const store = found ?? (await makeOrMount(path, options));
   if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
     throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
       path: store.pool.file,
@@ -67,10 +67,10 @@ export async function findStore(
   const { hasPool } = await import('./pool-file.js');
   if (!(await hasPool(path))) throw noStoreError(path);
   checkRoot(path);
-  return bringUp(path, { ...options, create: false });
+  return makeOrMount(path, { ...options, create: false });
 }
 
-async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
+async function makeOrMount(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
   if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStoreError(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');

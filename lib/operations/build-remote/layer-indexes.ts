@@ -68,7 +68,7 @@ export class LayerIndexes {
     this.#spool.close();
   }
 
-  /** An index of an earlier build, if it is a file of this user that nobody else may write. */
+  /** An index of an earlier build, if it is a file of this user that no other user may write. */
   #kept(layer: RemoteLayer): Promise<number> | undefined {
     if (this.#directory === undefined) return undefined;
     let fd: number;

@@ -11,8 +11,7 @@ import {
   type Platform,
   type Reference,
 } from '../../spec/index.js';
-import { ImageLookups } from '../build/index.js';
-import { describeImage, type LayerPlan } from '../layers/index.js';
+import { describeImage, ImageLookups, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';

@@ -13,12 +13,11 @@ import {
 import { ifFound } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import { withStoreDestination } from '../copy/index.js';
-import { restoreLayers } from '../layers/index.js';
+import { ImageLookups, restoreLayers } from '../layers/index.js';
 import type { TagOrDigest } from '../../registry/index.js';
 import { pullImage } from '../pull/index.js';
 import { resolveImage } from '../registry/index.js';
 import { findImage, readImageConfig } from '../store/index.js';
-import { ImageLookups } from './image-lookups.js';
 import type { StageBase } from './stage-state.js';
 import type { BuildDeps, BuildRequest } from './types.js';
 

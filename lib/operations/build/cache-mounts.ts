@@ -114,7 +114,7 @@ async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: A
   }
 }
 
-/** A source is looked up inside the cache: what a build left there leads nowhere else. */
+/** A source is looked up inside the cache: links that a build left there lead to no other place. */
 async function volumeOf(
   { rootfs }: CacheDeps,
   directory: string,

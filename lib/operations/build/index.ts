@@ -7,7 +7,6 @@ export type * from './types.js';
 export * from './stage-state.js';
 export { StepLog, type LoggedStep } from './step-log.js';
 export { imageConfigOf, manifestTypeOf } from './write-image.js';
-export { ImageLookups } from './image-lookups.js';
 export { imageBaseOf } from './base-images.js';
 export { copyText, runParts } from './build-stage.js';
 export { composeIndexResult } from './platform-index.js';

@@ -126,7 +126,7 @@ export class LayerConverter {
     if (fact === undefined) return undefined;
     let again: Promise<ConvertedLayer> | undefined;
     const open: SpooledBlob['open'] = async (options) => {
-      // Should it come out as something else, whoever reads it finds out, and the next copy begins without this fact.
+      // If the result is different this time, the reader finds out, and the next copy starts without this fact.
       again ??= this.#convertNow(key, layer, form, known);
       return (await again).spooled!.open(options);
     };

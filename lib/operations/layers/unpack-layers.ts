@@ -114,12 +114,12 @@ async function unpackLayer(
   { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
 ): Promise<UnpackedLayer> {
   const { step, key, root } = work;
-  const anew = async (): Promise<string> => {
+  const newRoot = async (): Promise<string> => {
     await published;
     return deps.snapshots.prepare(key, step.parent);
   };
   try {
-    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, anew, signal });
+    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, newRoot, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -165,8 +165,8 @@ export async function unpackUndeclaredLayer(
 ): Promise<LayerPlan> {
   const { blob, parent, signal } = options;
   return withWorkKey(deps, signal, async (key) => {
-    const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
-    const job = { blob, key, root: await prepare(), anew: prepare, signal };
+    const newRoot = (): Promise<string> => deps.snapshots.prepare(key, parent);
+    const job = { blob, key, root: await newRoot(), newRoot, signal };
     const applied = await applyVerified(deps, downloads, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
     const mediaType = layerMediaType('oci', applied.compression, '');
@@ -214,7 +214,7 @@ async function publish(
 
 /**
  * Unpacks into `root` while the bytes arrive, and judges only when the download has verified them: bytes that were wrong and
- * fetched again may have been unpacked with an error, or without one. Then all is unpacked into a root made `anew`, from the
+ * fetched again may have been unpacked with an error, or without one. Then all is unpacked into a `newRoot`, from the
  * finished blob.
  */
 async function applyVerified(
@@ -225,7 +225,7 @@ async function applyVerified(
     readonly blob: Descriptor;
     readonly key: string;
     readonly root: string;
-    readonly anew: () => Promise<string>;
+    readonly newRoot: () => Promise<string>;
     readonly signal: AbortSignal;
   },
 ): Promise<AppliedLayer> {
@@ -238,7 +238,7 @@ async function applyVerified(
   await downloads.done(digest);
   if ((await downloads.readable(digest)).growing.failed) {
     await deps.snapshots.removeWork(job.key);
-    return applyOnce(deps, downloads, applier, { ...job, root: await job.anew() });
+    return applyOnce(deps, downloads, applier, { ...job, root: await job.newRoot() });
   }
   if ('error' in first) throw first.error;
   return first;

@@ -15,5 +15,4 @@ export * from './registry-source.js';
 export * from './remove-tag.js';
 export * from './resolve-image.js';
 export * from './schema1-image.js';
-export * from './search-repositories.js';
 export * from './shared-read.js';

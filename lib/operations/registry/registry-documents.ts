@@ -14,7 +14,7 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { RegistrySource } from './registry-source.js';
-import { searchRepositories } from './search-repositories.js';
+import { searchRepositories } from './registry-queries.js';
 import { SharedRead } from './shared-read.js';
 
 type Deps = Pick<OperationDeps, 'registry'>;

@@ -6,7 +6,7 @@ import { resumeBody } from '../../util/index.js';
 
 /** What a slow reader may lag behind the fastest. Bytes. */
 const AHEAD_BYTES = 1024 * 1024;
-/** How far back a reader may go on anew: more than waits for a reader that ends a request in the middle of a blob. Bytes. */
+/** How far back a reader may start again: more than waits for a reader that ends a request in the middle of a blob. Bytes. */
 const BEHIND_BYTES = 4 * 1024 * 1024;
 /** Who has not begun by then reads for itself later. Milliseconds. */
 const GATHER_MS = 30_000;
@@ -77,7 +77,7 @@ export class SharedRead {
     this.#gather();
   }
 
-  /** Begins once nobody is waited for any more. */
+  /** Starts when all readers are ready. */
   #gather(): void {
     if (this.#begun) return;
     const all = [...this.#branches];

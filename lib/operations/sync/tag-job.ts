@@ -46,7 +46,7 @@ export function tagJob(rule: SyncRule, repository: string, tag: string): TagJob 
   };
 }
 
-/** The same for the same job, whoever puts it. */
+/** Equal jobs have equal names, on every machine. */
 export function tagJobId(job: TagJob): string {
   return `t-${createHash('sha256').update(JSON.stringify(job)).digest('hex').slice(0, 40)}`;
 }

@@ -36,7 +36,7 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
   const leaf = chain.at(-1)!;
   if (leaf.v2 !== undefined) return copyManifest(storage, writer, { ...leaf.v2, to: repository, tag });
   const layers: { blob: Descriptor; diffId: DiffId }[] = [];
-  for (const { layer } of chain) layers.push(await bringLayer(writer, repository, layer));
+  for (const { layer } of chain) layers.push(await addLayer(writer, repository, layer));
   const images = chain.map(({ json }) => parseV1Image(json));
   const diffIds = layers.map(({ diffId }) => diffId);
   const configBytes = configOfV1(images, diffIds);
@@ -63,7 +63,7 @@ async function copyManifest(
 }
 
 /** Adds a layer to the repository, in a form that is valid in manifests. */
-async function bringLayer(
+async function addLayer(
   writer: RegistryWriter,
   repository: string,
   layer: ServedLayer | undefined,

@@ -1,19 +1,19 @@
 import { ImgtoolError } from '../../errors.js';
 import { formatPlatform, parsePlatform, type Platform } from '../../spec/index.js';
 
-/** The images that stages begin with or copy from; each is looked up once, for each platform. */
+/** Looks up images by name, each once for each platform. */
 export class ImageLookups<Image> {
   readonly #platform: Platform;
   readonly #look: (name: string, platform: Platform) => Promise<Image>;
   readonly #found = new Map<string, Promise<Image>>();
 
-  /** `platform`: where FROM gives none. */
+  /** `platform`: the default. */
   constructor(platform: Platform, look: (name: string, platform: Platform) => Promise<Image>) {
     this.#platform = platform;
     this.#look = look;
   }
 
-  /** `platform`: of FROM, as text. Throws as the constructor's `look`, with the name of the image in the message. */
+  /** Throws as the constructor's `look`, with the name of the image in the message. */
   find(name: string, platform?: string): Promise<Image> {
     const wanted = platform === undefined ? this.#platform : parsePlatform(platform);
     const key = `${formatPlatform(wanted)} ${name}`;
@@ -25,7 +25,7 @@ export class ImageLookups<Image> {
         throw error;
       });
       this.#found.set(key, image);
-      // Awaited by the stages that need it, which may come later.
+      // May be awaited later.
       image.catch(() => undefined);
     }
     return image;
