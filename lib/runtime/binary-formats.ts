@@ -76,7 +76,9 @@ export function hasHandler(head: Buffer, name: string): boolean {
   try {
     return readdirSync(REGISTERED).some(
       (entry) =>
-        entry !== 'register' && entry !== 'status' && handles(readFileSync(join(REGISTERED, entry), 'utf8'), head, name),
+        entry !== 'register' &&
+        entry !== 'status' &&
+        handles(readFileSync(join(REGISTERED, entry), 'utf8'), head, name),
     );
   } catch {
     return false;
