@@ -4,6 +4,7 @@
 export * from './check-layer.js';
 export * from './fetch-image.js';
 export * from './freeze-container.js';
+export * from './given-tar.js';
 export * from './image-lookups.js';
 export * from './keep-reserve.js';
 export * from './look-up-image.js';
