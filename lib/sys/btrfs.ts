@@ -81,12 +81,10 @@ export interface SubvolumeInfo {
   readonly id: bigint;
   /** The subvolume that contains it; 0 when it was deleted or is the top level. */
   readonly parentId: bigint;
-  readonly generation: bigint;
   readonly readOnly: boolean;
   readonly uuid: string | undefined;
   /** UUID of the subvolume of which it is a snapshot. */
   readonly parentUuid: string | undefined;
-  readonly receivedUuid: string | undefined;
   /** Transactions of the last change inside it and of its creation. */
   readonly changeTransaction: bigint;
   readonly originTransaction: bigint;
@@ -99,11 +97,9 @@ export function subvolumeInfo(fd: number): SubvolumeInfo {
   return {
     id: info.readBigUInt64LE(0),
     parentId: info.readBigUInt64LE(264),
-    generation: info.readBigUInt64LE(280),
     readOnly: (info.readBigUInt64LE(288) & 1n) !== 0n,
     uuid: uuidAt(info, 296),
     parentUuid: uuidAt(info, 312),
-    receivedUuid: uuidAt(info, 328),
     changeTransaction: info.readBigUInt64LE(344),
     originTransaction: info.readBigUInt64LE(352),
   };
