@@ -9,6 +9,8 @@ import {
   type ImageConfig,
   type ImageSelector,
   type Platform,
+  platformFrom,
+  splitPlatform,
 } from '../../spec/index.js';
 import { ifFound } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
@@ -68,9 +70,7 @@ export class BaseImages {
     if (this.#request.pull !== 'missing' && this.#request.pull !== 'never') return undefined;
     const found = await ifFound(findImage(this.#deps, reference));
     if (found === undefined) return undefined;
-    const [os = '', architecture = '', variant] = found.record.platform.split('/');
-    const own = variant === undefined ? { os, architecture } : { os, architecture, variant };
-    return platformScore(platform, own) > 0 ? found.record : undefined;
+    return platformScore(platform, splitPlatform(found.record.platform)) > 0 ? found.record : undefined;
   }
 
   /** Takes an image of an OCI layout into the store, without a name. */
@@ -138,7 +138,7 @@ function isLayout(reference: string): boolean {
   return reference.startsWith('oci:');
 }
 
-function platformOf({ os, architecture, variant }: ImageConfig): Platform {
-  if (os === '' || architecture === '') throw new UsageError('the base image does not say its platform');
-  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+function platformOf(config: ImageConfig): Platform {
+  if (config.os === '' || config.architecture === '') throw new UsageError('the base image does not say its platform');
+  return platformFrom(config);
 }

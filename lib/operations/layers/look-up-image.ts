@@ -151,11 +151,10 @@ export function checkPlatform(
   config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
   onNote: (line: string) => void,
 ): void {
-  const { os, architecture, variant } = config;
+  const { os, architecture } = config;
   if (typeof os !== 'string' || typeof architecture !== 'string') return;
-  const have: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
-  if (platformScore(query.platform, have) > 0) return;
-  const message = `the image is for ${formatPlatform(have)}, not ${formatPlatform(query.platform)}`;
+  if (platformScore(query.platform, config) > 0) return;
+  const message = `the image is for ${formatPlatform(config)}, not ${formatPlatform(query.platform)}`;
   if (!query.platformGiven) return onNote(`${message}: it will not run here`);
   throw new NotFoundError(message, {
     kind: 'platform',

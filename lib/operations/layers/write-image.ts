@@ -35,14 +35,14 @@ export async function writeImage(
 
 /** What the config and the layers of an image say for its record. */
 export function imageOf(
-  { os, architecture, variant, created }: ImageConfig,
+  config: ImageConfig,
   steps: readonly LayerPlan[],
 ): Pick<NewImage, 'diffIds' | 'chainIds' | 'created' | 'platform'> & { readonly layers: readonly Descriptor[] } {
   return {
     layers: steps.map((step) => step.blob),
     diffIds: steps.map((step) => step.diffId),
     chainIds: steps.map((step) => step.chainId),
-    ...(typeof created === 'string' ? { created } : {}),
-    platform: formatPlatform(variant === undefined ? { os, architecture } : { os, architecture, variant }),
+    ...(config.created === undefined ? {} : { created: config.created }),
+    platform: formatPlatform(config),
   };
 }
