@@ -25,8 +25,6 @@ export interface BuildSourcesOptions {
   readonly contexts: ReadonlyMap<string, string>;
   /** The Dockerfile: a path of this machine where the context is a directory, else one in the context. */
   readonly dockerfile?: string | undefined;
-  /** `--ignorefile`: a path of this machine. */
-  readonly ignoreFile?: string | undefined;
   /** Directory for temporary files. */
   readonly spoolDirectory: string;
   /** Directory of this user that keeps hashes from build to build; undefined: nothing is kept. */
@@ -229,8 +227,7 @@ class Sources implements BuildSources {
   }
 
   async #readPatterns(): Promise<IgnorePatterns> {
-    const { ignoreFile, dockerfile } = this.#options;
-    if (ignoreFile !== undefined) return IgnorePatterns.parse(await readFile(ignoreFile, 'utf8'), { file: ignoreFile });
+    const { dockerfile } = this.#options;
     const { tree, directory } = await this.#rawMain();
     const own = dockerfile === undefined ? undefined : `${dockerfile}.dockerignore`;
     if (own !== undefined) {

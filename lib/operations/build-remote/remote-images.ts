@@ -9,7 +9,6 @@ import {
   type ImageSelector,
   type ImageSource,
   type Platform,
-  type Reference,
 } from '../../spec/index.js';
 import { describeImage, ImageLookups, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
@@ -84,16 +83,15 @@ export class RemoteImages {
 
   async #look(name: string, platform: Platform): Promise<RemoteImage> {
     const { platformGiven = true, signal } = this.#request;
-    const { source, selector, reference } = await this.#open(name);
+    const { source, selector } = await this.#open(name);
     this.#sources.push(source);
     const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
     // An empty selector is the only image of a layout.
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
-    const query = { reference, platform, platformGiven, signal };
-    const { config, steps } = await describeImage(resolved, query, {
-      readConfig: (descriptor) => readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
-      onNote: (line) => this.#deps.progress.note(line),
-    });
+    const query = { platform, platformGiven };
+    const { config, steps } = await describeImage(this.#deps, resolved, query, (descriptor) =>
+      readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
+    );
     const blobs = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
     let tree: Promise<FileTree> | undefined;
     return {
@@ -102,21 +100,17 @@ export class RemoteImages {
     };
   }
 
-  async #open(name: string): Promise<{
-    readonly source: ImageSource;
-    readonly selector: ImageSelector;
-    readonly reference: Reference;
-  }> {
+  async #open(name: string): Promise<{ readonly source: ImageSource; readonly selector: ImageSelector }> {
     const { signal } = this.#request;
     if (FILES.test(name)) {
       const place = parseTransportName(name);
       if (!('path' in place)) throw new UsageError(`${name} is no layout and no archive`);
       const source = await this.#deps.openSource(place, { signal });
-      return { source, selector: { tag: place.tag }, reference: parseReference('localhost/layout') };
+      return { source, selector: { tag: place.tag } };
     }
     const reference = parseReference(await this.#deps.fullName(name));
     const registry = this.#deps.sourceRegistry ?? this.#deps.registry;
     const source = await openRegistrySource(registry, reference, { signal });
-    return { source, selector: { tag: reference.tag, digest: reference.digest }, reference };
+    return { source, selector: { tag: reference.tag, digest: reference.digest } };
   }
 }
