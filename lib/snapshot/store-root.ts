@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
 import { checkOwner } from './check-owner.js';
 import type { OpenStoreOptions, PoolBacking } from './types.js';
-import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic, unless } from '../util/index.js';
 
 const VERSION = 1;
 const BTRFS_SUPER_MAGIC = 0x9123683e;
@@ -143,13 +143,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
 
 /** Never mixes a store with other files. Remains of an own crash are recognized by their names. */
 async function refuseForeign(path: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
+  const names = (await unless(readdir(path), 'ENOENT')) ?? [];
   if (names.every((name) => name.startsWith(TEMPORARY_PREFIX))) return;
   throw new StoreError(`${path} is not a store and not empty`, {
     path,

@@ -27,4 +27,5 @@ export * from './resume.js';
 export * from './roots-own.js';
 export * from './run-process.js';
 export * from './semaphore.js';
+export * from './unless.js';
 export * from './without-byte-order-mark.js';
