@@ -70,7 +70,7 @@ describe('snapshot/store-root', () => {
       root = join(base, 'store');
       notes = [];
     });
-    afterEach(async () => {
+    afterEach(() => {
       detachPool(root);
       expect(loopsOf(`${root}.btrfs`)).to.deep.equal([]);
       rmSync(base, { recursive: true, force: true });
