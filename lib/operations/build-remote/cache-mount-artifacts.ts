@@ -1,5 +1,5 @@
 import { PassThrough, Readable } from 'node:stream';
-import { DiskSpaceError, ImgtoolError, InvalidManifestError } from '../../errors.js';
+import { DiskSpaceError, InvalidManifestError } from '../../errors.js';
 import type { RepositoryReader } from '../../registry/index.js';
 import {
   digestOf,
@@ -20,6 +20,7 @@ import { readBlob, reopenable, findTag } from '../registry/index.js';
 import { withWorkKey } from '../store/index.js';
 import { spooledBlob } from './built-image.js';
 import { fetchLayer } from './layer-indexes.js';
+import { tolerated } from './tolerated.js';
 
 type Repository = Pick<Reference, 'host' | 'repository'>;
 
@@ -71,16 +72,13 @@ export class CacheMountArtifacts implements CacheMountKeeper {
   ): ReturnType<CacheMountKeeper['restore']> {
     const { signal } = this.#options;
     for (const place of this.#options.from) {
-      const file = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
-        this.#fetch(place, key, id),
-      );
+      const options = { failure: `the cache mount ${id} is not taken from ${nameOf(place)}`, signal };
+      const file = await tolerated(this.#deps, options, () => this.#fetch(place, key, id));
       if (file === undefined) continue;
       const applier = await this.#deps.createApplier();
       try {
         const job = { fd: file.fd, growing: GrowingFile.complete(file.size), root: directory, signal };
-        const applied = await this.#tolerated(`the cache mount ${id} is not taken from ${nameOf(place)}`, () =>
-          applier.apply(job),
-        );
+        const applied = await tolerated(this.#deps, options, () => applier.apply(job));
         return applied === undefined ? 'broken' : 'done';
       } finally {
         await applier.close();
@@ -98,13 +96,13 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     const lock = await metadata.lock('store', { mode: 'shared', signal });
     try {
       for (const [key, id] of this.#used)
-        await this.#tolerated(`the cache mount ${id} is not kept`, async () => {
+        await tolerated(this.#deps, { failure: `the cache mount ${id} is not kept`, signal }, async () => {
           const { blob, file } = await this.#pack(key);
           try {
-            for (const place of to)
-              await this.#tolerated(`the cache mount ${id} is not kept at ${nameOf(place)}`, () =>
-                this.#put(place, { key, id, blob, file }),
-              );
+            for (const place of to) {
+              const failure = `the cache mount ${id} is not kept at ${nameOf(place)}`;
+              await tolerated(this.#deps, { failure, signal }, () => this.#put(place, { key, id, blob, file }));
+            }
           } finally {
             this.#spool.drop(file.fd);
           }
@@ -177,17 +175,6 @@ export class CacheMountArtifacts implements CacheMountKeeper {
       Promise.resolve(Readable.from([record.subarray(offset)]));
     await writer.uploadBlob({ descriptor: config, open }, { signal });
     await writer.putManifest(manifest, { tag: tagOf(key) }, { signal });
-  }
-
-  async #tolerated<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#options.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: ${what}: ${error.message}`);
-      return undefined;
-    }
   }
 }
 

@@ -4,7 +4,6 @@ import {
   type StageInstruction,
   type StageSource,
 } from '../../dockerfile/index.js';
-import { ImgtoolError } from '../../errors.js';
 import type { Digest, Reference, ReopenableBlob } from '../../spec/index.js';
 import { executeStage, imageBaseOf, manifestTypeOf, scratchBase, StageState, type StepLog } from '../build/index.js';
 import { Spool, type BuildContext, type BuildSources } from '../build-context/index.js';
@@ -16,6 +15,7 @@ import { baseOf, graphOf } from './plan-build.js';
 import type { CachedSteps, RemoteCache } from './remote-cache.js';
 import { RemoteImages, type RemoteImage } from './remote-images.js';
 import { StageFiles, type BuiltLayer } from './stage-files.js';
+import { tolerated } from './tolerated.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
 /** A stage during the build. */
@@ -98,13 +98,11 @@ export class RemoteBuild {
       open: ({ digest }) => blobs.get(digest)!,
       pushedTo,
     });
-    try {
-      await this.#images.keepIndexes(made.map((layer) => ({ blob: spooledBlob(layer), diffId: layer.diffId })));
-    } catch (error) {
-      this.#request.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the next build has to fetch the layers of this one: ${error.message}`);
-    }
+    const layers = made.map((layer) => ({ blob: spooledBlob(layer), diffId: layer.diffId }));
+    const { signal } = this.#request;
+    await tolerated(this.#deps, { failure: 'the next build has to fetch the layers of this one', signal }, () =>
+      this.#images.keepIndexes(layers),
+    );
   }
 
   async close(): Promise<void> {

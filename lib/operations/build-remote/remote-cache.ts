@@ -1,4 +1,3 @@
-import { ImgtoolError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
 import type { BuildRequest, ImportedStep } from '../build/index.js';
 import { Spool, type BuildSources } from '../build-context/index.js';
@@ -9,6 +8,7 @@ import { diffIdError, fetchLayer } from './layer-indexes.js';
 import { BuildPlan, type PlannedStage, type PlannedStep } from './plan-build.js';
 import { RemoteImages } from './remote-images.js';
 import { StepArtifacts, type CachedLayer } from './step-artifacts.js';
+import { tolerated } from './tolerated.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
 type Repository = Pick<Reference, 'host' | 'repository'>;
@@ -105,7 +105,7 @@ export class RemoteCache {
     );
     if (known.length === 0) return;
     for (const place of this.#options.from) {
-      const found = await this.#tolerated(place, () => this.#lookIn(place, known));
+      const found = await tolerated(this.#deps, this.#onFailure(place), () => this.#lookIn(place, known));
       if ((found?.layers.length ?? 0) > (this.#found?.layers.length ?? 0)) this.#found = found;
     }
   }
@@ -167,7 +167,7 @@ export class RemoteCache {
     );
     const { signal } = this.#request;
     for (const place of this.#options.to) {
-      await this.#tolerated(place, async () => {
+      await tolerated(this.#deps, this.#onFailure(place), async () => {
         const artifacts = new StepArtifacts(this.#deps.registry, { reference: place, signal });
         const kept = await this.#keptAt(place, artifacts, known);
         if (known.every(({ key }) => kept.has(key!))) return;
@@ -232,15 +232,8 @@ export class RemoteCache {
     return undefined;
   }
 
-  async #tolerated<T>(place: Repository, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#request.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the remote cache ${nameOf(place)} is not used: ${error.message}`);
-      return undefined;
-    }
+  #onFailure(place: Repository): Parameters<typeof tolerated>[1] {
+    return { failure: `the remote cache ${nameOf(place)} is not used`, signal: this.#request.signal };
   }
 
   async #unpack(
