@@ -5,6 +5,7 @@ import {
   type ImageDestination,
   type RawManifest,
   type ReopenableBlob,
+  type PutBlobOptions,
 } from '../spec/index.js';
 import { createOutputFile, type OutputFile } from '../util/index.js';
 import { createImageArchive } from './create-archive.js';
@@ -50,14 +51,7 @@ export class ArchiveDestination implements ImageDestination {
     return this.#writer.hasManifest?.(descriptor) ?? this.#writer.has(descriptor);
   }
 
-  mountBlob(): Promise<boolean> {
-    return Promise.resolve(false);
-  }
-
-  putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     return this.#writer.putBlob(blob, options);
   }
 

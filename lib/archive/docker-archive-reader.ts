@@ -7,6 +7,7 @@ import {
   digestOf,
   MEDIA_TYPE,
   parseImageConfig,
+  rawManifest,
   type Descriptor,
   type Digest,
   type RawManifest,
@@ -61,12 +62,7 @@ async function buildManifest(
     described.push(layer);
   }
   const config = { mediaType: MEDIA_TYPE.dockerConfig, size: bytes.length, digest };
-  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPE.dockerManifest, config, layers: described };
-  const raw = Buffer.from(JSON.stringify(manifest));
-  return {
-    bytes: raw,
-    descriptor: { mediaType: MEDIA_TYPE.dockerManifest, digest: digestOf(raw), size: raw.length },
-  };
+  return rawManifest({ schemaVersion: 2, mediaType: MEDIA_TYPE.dockerManifest, config, layers: described });
 }
 
 /** The digest of a plain tar is its diffID, which reading verifies; the digest of a compressed layer is computed. */

@@ -1,7 +1,7 @@
 import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
-import type { Descriptor, RawManifest, ReopenableBlob } from '../spec/index.js';
+import type { Descriptor, RawManifest, ReopenableBlob, PutBlobOptions } from '../spec/index.js';
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import {
   blobFile,
@@ -61,10 +61,7 @@ export class DockerDirectoryWriter implements ImageArchiveWriter {
     return Promise.resolve(this.#files.has(manifestFile(digest)));
   }
 
-  async putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     if (await this.has(blob.descriptor)) return;
     const name = blobFile(blob.descriptor.digest);
     await this.#directory.write(name, verified(blob, options));

@@ -14,6 +14,7 @@ import {
   type Digest,
   type RawManifest,
   type ReopenableBlob,
+  type PutBlobOptions,
 } from '../spec/index.js';
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import { OCI_LAYOUT, setName } from './oci-index.js';
@@ -57,10 +58,7 @@ export class OciDirectoryWriter implements ImageArchiveWriter {
     return this.#isWhole(descriptor, new Set());
   }
 
-  async putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     if (!(await this.has(blob.descriptor)))
       await this.#directory.write(blobPath(blob.descriptor.digest), verified(blob, options));
   }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readdir, readFile, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { tryFlock } from '../sys/index.js';
-import { delay, makeDirectory, TEMPORARY_PREFIX } from '../util/index.js';
+import { delay, makeDirectory, TEMPORARY_PREFIX, readIfPresent } from '../util/index.js';
 
 const POLL_MS = { first: 10, most: 200 } as const;
 /** Temporary files of `write`, and of writeFileAtomic for the files of a layout. */
@@ -77,13 +77,8 @@ export class SharedDirectory {
   }
 
   /** The bytes of a file; undefined when it does not exist. */
-  async readIfThere(name: string): Promise<Buffer | undefined> {
-    try {
-      return await readFile(join(this.path, name));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
+  readIfThere(name: string): Promise<Buffer | undefined> {
+    return readIfPresent(join(this.path, name));
   }
 
   /** Creates a file that is locked while it is open, which tells a sweep that it is in use. */

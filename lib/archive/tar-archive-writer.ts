@@ -8,6 +8,7 @@ import {
   type Digest,
   type RawManifest,
   type ReopenableBlob,
+  type PutBlobOptions,
 } from '../spec/index.js';
 import { moveName, type DockerEntry } from './docker-listing.js';
 import { OCI_LAYOUT, setName } from './oci-index.js';
@@ -38,10 +39,7 @@ export class TarArchiveWriter implements ImageArchiveWriter {
     return Promise.resolve(this.#put.has(digest));
   }
 
-  async putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     const { digest, size } = blob.descriptor;
     if (this.#put.has(digest)) return;
     this.#put.add(digest);

@@ -1,4 +1,4 @@
-import type { Descriptor, Digest, RawManifest, ReopenableBlob } from '../spec/index.js';
+import type { Descriptor, Digest, RawManifest, ReopenableBlob, PutBlobOptions } from '../spec/index.js';
 
 /**
  * The format of an archive. `docker-dir` is skopeo's `dir:`. `docker-archive` has a `manifest.json`; `v1` has only a
@@ -47,10 +47,7 @@ export interface ImageArchiveWriter {
   /** True when the manifest and everything it refers to exist or are being written. Default: `has`, when manifests are put last. */
   hasManifest?(descriptor: Descriptor): Promise<boolean>;
   /** Stores a blob and verifies it. Throws SizeMismatchError, DigestMismatchError. */
-  putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void>;
+  putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void>;
   /** Stores a manifest or index unchanged. */
   putManifest(manifest: RawManifest): Promise<void>;
   /** Names an image by its manifest, which must have been put. Takes the name from any other image. */

@@ -10,10 +10,9 @@ import {
   isV1Id,
   MAX_V1_ANCESTRY,
   MAX_V1_JSON_BYTES,
-  MEDIA_TYPE,
+  ociImageOf,
   parseJson,
   parseV1Image,
-  rawManifest,
   type Descriptor,
   type Digest,
   type DiffId,
@@ -162,19 +161,15 @@ async function describeLayer(
 function buildManifest(
   archive: SynthesizedArchive,
   chain: readonly V1Image[],
-  layers: ReadonlyMap<string, V1Layer>,
+  found: ReadonlyMap<string, V1Layer>,
 ): RawManifest {
-  const own = chain.map(({ id }) => layers.get(id)!);
-  const config = configOfV1(
+  const own = chain.map(({ id }) => found.get(id)!);
+  const bytes = configOfV1(
     chain,
     own.map(({ diffId }) => diffId),
   );
-  const digest = digestOf(config);
-  archive.addBytes(digest, config);
-  return rawManifest({
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPE.ociManifest,
-    config: { mediaType: MEDIA_TYPE.ociConfig, digest, size: config.length },
-    layers: own.map(({ blob, payload }, i) => ({ ...blob, annotations: annotateV1(chain[i]!, payload) })),
-  });
+  const layers = own.map(({ blob, payload }, i) => ({ ...blob, annotations: annotateV1(chain[i]!, payload) }));
+  const { config, manifest } = ociImageOf(bytes, layers);
+  archive.addBytes(config.digest, bytes);
+  return manifest;
 }

@@ -20,6 +20,7 @@ import {
   type RawManifest,
   type ReopenableBlob,
   type V1Image,
+  type PutBlobOptions,
 } from '../spec/index.js';
 import { readRange } from '../util/index.js';
 import { decompress, detectCompression } from './decompress.js';
@@ -58,10 +59,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     return Promise.resolve(this.#put.has(digest));
   }
 
-  async putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     const { digest, size, mediaType } = blob.descriptor;
     if (this.#put.has(digest)) return;
     this.#put.add(digest);

@@ -1,15 +1,12 @@
 import { createHash } from 'node:crypto';
 import { DigestMismatchError, SizeMismatchError } from '../errors.js';
-import { digestAlgorithm, digestFrom, type ReopenableBlob } from '../spec/index.js';
+import { digestAlgorithm, digestFrom, type ReopenableBlob, type PutBlobOptions } from '../spec/index.js';
 
 /**
  * The bytes of a blob, read from its start. Never yields more than its descriptor states, and fails with
  * DigestMismatchError or SizeMismatchError when they do not match it.
  */
-export async function* verified(
-  blob: ReopenableBlob,
-  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-): AsyncGenerator<Buffer> {
+export async function* verified(blob: ReopenableBlob, { signal, onProgress }: PutBlobOptions): AsyncGenerator<Buffer> {
   const { digest, size } = blob.descriptor;
   const algorithm = digestAlgorithm(digest);
   const hash = createHash(algorithm);

@@ -1,12 +1,12 @@
 /** One granted resource in a registry token (distribution "token/jwt", claim `access`). */
-export interface GrantedAccess {
+interface GrantedAccess {
   readonly type: string;
   readonly name: string;
   readonly actions: readonly string[];
 }
 
 /** The claims of a token, unverified: verification is up to the registry. */
-export interface TokenClaims {
+interface TokenClaims {
   /** Undefined: not stated. */
   readonly access: readonly GrantedAccess[] | undefined;
   /** Seconds; undefined: not stated. */

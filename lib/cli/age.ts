@@ -9,11 +9,11 @@ const STEPS: readonly (readonly [seconds: number, name: string])[] = [
 ];
 
 /** How long ago an ISO 8601 time is, for people: `3 weeks ago`; `-` when there is none, the text when it is no time. */
-export function formatAge(time: string | null | undefined, now: number = Date.now()): string {
+export function formatAge(time: string | null | undefined): string {
   if (time === null || time === undefined) return '-';
   const then = Date.parse(time);
   if (Number.isNaN(then)) return time.slice(0, 40);
-  const seconds = Math.max(0, (now - then) / 1000);
+  const seconds = Math.max(0, (Date.now() - then) / 1000);
   const [unit, name] = STEPS.find(([length]) => seconds >= length * 2) ?? STEPS.at(-1)!;
   const count = Math.floor(seconds / unit);
   return `${count} ${name}${count === 1 ? '' : 's'} ago`;

@@ -21,7 +21,7 @@ export interface ArgumentSpec extends Completable {
 export const COMMAND_GROUPS = ['Images', 'Containers', 'Registries', 'Store', 'Other'] as const;
 
 /** How a command is called. */
-export interface CommandName {
+interface CommandName {
   /** `['images']`, `['store', 'df']`. */
   readonly path: readonly string[];
   /** Other words for it. */
@@ -106,7 +106,7 @@ export interface MadeImage {
 }
 
 /** A step of a build. */
-export interface FinishedStep {
+interface FinishedStep {
   readonly stage: string;
   readonly name: string;
   readonly file: string;

@@ -6,7 +6,7 @@ import { configPathOf, variableOf, type OptionSpec } from './options/option.js';
 import { VERSION } from './version.js';
 
 /** A page of the manual, in the man macros of roff: man(7). */
-export interface ManPage {
+interface ManPage {
   /** `imgtool-pull.1` */
   readonly file: string;
   readonly text: string;

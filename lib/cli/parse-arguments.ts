@@ -4,7 +4,7 @@ import { knownOptions, nextWord, readLine, type LineProblem } from './read-line.
 import { VERSION } from './version.js';
 
 /** What a command line asks for. */
-export type Invocation =
+type Invocation =
   | { readonly kind: 'print'; readonly text: string }
   | {
       readonly kind: 'command';

@@ -15,7 +15,7 @@ export interface LineProblem {
 }
 
 /** The words of a command line. */
-export interface Line {
+interface Line {
   readonly args: readonly string[];
   /** Texts of the options given, by name; that of an option without a value is `true` unless it says otherwise. */
   readonly flags: ReadonlyMap<string, readonly string[]>;

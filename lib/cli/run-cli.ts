@@ -16,7 +16,7 @@ import { Terminal, type LogLevel } from './terminal.js';
 import type { OutputStream } from './output-stream.js';
 
 /** What the program touches of its process. */
-export interface ProcessIo {
+interface ProcessIo {
   /** Opened when a command wants it; without it there is none. */
   readonly stdin?: () => TerminalInput;
   readonly stdout: OutputStream;
@@ -30,7 +30,7 @@ export interface ProcessIo {
   readonly onWarning?: (handler: (warning: Error) => void) => void;
 }
 
-/** Why `ProcessIo.signal` aborts when nobody reads the output any more (`| head`): work is cleaned up, nothing is said. */
+/** Why `ProcessIo.signal` aborts when the reader of the output is gone (`| head`): work is cleaned up, nothing is said. */
 export const READER_GONE = new DOMException('the output is no longer read', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */

@@ -15,7 +15,7 @@ import { formatTable, type Table } from './table.js';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
 /** What the flags say about output. */
-export interface TerminalOptions {
+interface TerminalOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly progress: ProgressMode;

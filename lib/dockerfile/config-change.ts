@@ -1,30 +1,9 @@
 import { UsageError } from '../errors.js';
 import type { ExecutionConfig } from '../spec/index.js';
+import { applyInstruction, CONFIG_INSTRUCTIONS, splitEntry, type ConfigInstruction } from './apply-instruction.js';
 import { expandFields } from './expand-instruction.js';
-import { healthConfig } from './health-config.js';
-import type { Instruction, KeyValue, Keyword } from './instructions.js';
 import { parseInstruction } from './parse-instruction.js';
 import { suggestion, SyntaxProblem } from './problem.js';
-import { commandWords } from './run-script.js';
-import { resolveWorkdir } from './workdir.js';
-
-/** The instructions `--change` takes, as Dockerfiles spell them. */
-export const CONFIG_INSTRUCTIONS = [
-  'CMD',
-  'ENTRYPOINT',
-  'ENV',
-  'EXPOSE',
-  'HEALTHCHECK',
-  'LABEL',
-  'ONBUILD',
-  'SHELL',
-  'STOPSIGNAL',
-  'USER',
-  'VOLUME',
-  'WORKDIR',
-] as const satisfies readonly Keyword[];
-
-type ConfigInstruction = Extract<Instruction, { readonly keyword: (typeof CONFIG_INSTRUCTIONS)[number] }>;
 
 /**
  * Applies Dockerfile instructions (`CMD ["sh"]`, `ENV A=b`) to an execution config, in order; returns a new one. Fields that they
@@ -37,7 +16,7 @@ export function applyConfigChanges(config: ExecutionConfig, instructions: readon
   return changes.reduce((current, change) => {
     if (change.kind === 'remove') return withoutNames(current, change);
     const { keyword } = change.instruction;
-    const next = told(change.instruction.text, () => applyInstruction(current, change.instruction));
+    const next = told(change.instruction.text, () => applyChange(current, change.instruction));
     if (keyword !== 'ENTRYPOINT' || setsCmd) return next;
     const { Cmd: _removed, ...rest } = next;
     return rest;
@@ -79,34 +58,11 @@ function checkList(instruction: ConfigInstruction): void {
     throw new SyntaxProblem('a list is JSON with double quotes, such as ["sh", "-c"]');
 }
 
-function applyInstruction(config: ExecutionConfig, unexpanded: ConfigInstruction): ExecutionConfig {
+function applyChange(config: ExecutionConfig, unexpanded: ConfigInstruction): ExecutionConfig {
   const instruction = expandFields(unexpanded, new Map((config.Env ?? []).map(splitEntry)));
-  switch (instruction.keyword) {
-    case 'CMD':
-      return { ...config, Cmd: commandWords(instruction.command, config.Shell) };
-    case 'ENTRYPOINT':
-      return { ...config, Entrypoint: commandWords(instruction.command, config.Shell) };
-    case 'ENV':
-      return { ...config, Env: withVariables(config.Env ?? [], instruction.pairs) };
-    case 'EXPOSE':
-      return { ...config, ExposedPorts: { ...config.ExposedPorts, ...emptyObjects(nonZero(instruction.ports)) } };
-    case 'HEALTHCHECK':
-      return { ...config, Healthcheck: healthConfig(instruction) };
-    case 'LABEL':
-      return { ...config, Labels: { ...config.Labels, ...fromPairs(instruction.pairs) } };
-    case 'ONBUILD':
-      return { ...config, OnBuild: [...(config.OnBuild ?? []), instruction.trigger] };
-    case 'SHELL':
-      return { ...config, Shell: instruction.shell };
-    case 'STOPSIGNAL':
-      return { ...config, StopSignal: instruction.signal };
-    case 'USER':
-      return { ...config, User: instruction.user };
-    case 'VOLUME':
-      return { ...config, Volumes: { ...config.Volumes, ...emptyObjects(instruction.paths) } };
-    case 'WORKDIR':
-      return { ...config, WorkingDir: resolveWorkdir(config.WorkingDir, instruction.path) };
-  }
+  if (instruction.keyword === 'EXPOSE' && instruction.ports.some((port) => port.startsWith('0/')))
+    throw new SyntaxProblem('0 is not a port');
+  return applyInstruction(config, instruction);
 }
 
 function withoutNames(
@@ -129,32 +85,4 @@ function told<T>(text: string, body: () => T): T {
       hint: error.hint ?? `write it as in a Dockerfile, with one of ${CONFIG_INSTRUCTIONS.join(', ')}`,
     });
   }
-}
-
-/** Sets variables where they are, and adds new ones at the end. */
-export function withVariables(env: readonly string[], pairs: readonly KeyValue[]): string[] {
-  const result = [...env];
-  for (const { key, value } of pairs) {
-    const at = result.findIndex((entry) => splitEntry(entry)[0] === key);
-    result[at < 0 ? result.length : at] = `${key}=${value}`;
-  }
-  return result;
-}
-
-function splitEntry(entry: string): [key: string, value: string] {
-  const equals = entry.indexOf('=');
-  return equals < 0 ? [entry, ''] : [entry.slice(0, equals), entry.slice(equals + 1)];
-}
-
-function fromPairs(pairs: readonly KeyValue[]): Record<string, string> {
-  return Object.fromEntries(pairs.map(({ key, value }) => [key, value]));
-}
-
-function nonZero(ports: readonly string[]): readonly string[] {
-  if (ports.some((port) => port.startsWith('0/'))) throw new SyntaxProblem('0 is not a port');
-  return ports;
-}
-
-function emptyObjects(names: readonly string[]): Record<string, object> {
-  return Object.fromEntries(names.map((name) => [name, {}]));
 }

@@ -3,7 +3,7 @@ import type { CheckDirective, Escape } from './instructions.js';
 import { suggestion, SyntaxProblem } from './problem.js';
 
 /** What the directives at the top of a Dockerfile say. */
-export interface Directives {
+interface Directives {
   readonly syntax?: string;
   readonly escape: Escape;
   readonly check: CheckDirective;

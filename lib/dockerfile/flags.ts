@@ -1,7 +1,7 @@
 import { suggestion, SyntaxProblem } from './problem.js';
 
 /** The flags that an instruction takes, by name. */
-export type FlagKinds = Readonly<Record<string, 'boolean' | 'text' | 'list'>>;
+type FlagKinds = Readonly<Record<string, 'boolean' | 'text' | 'list'>>;
 
 /** The flags of one instruction. */
 export class Flags {

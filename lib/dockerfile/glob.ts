@@ -16,7 +16,7 @@ export type GlobToken =
     };
 
 /** A part of a text, as offsets of characters; `end` is the first behind it. */
-export interface GlobMatch {
+interface GlobMatch {
   readonly start: number;
   readonly end: number;
 }

@@ -3,7 +3,7 @@ import { expand, type LexerOptions } from './lexer.js';
 import { SyntaxProblem } from './problem.js';
 
 /** A heredoc whose body has not been read yet. */
-export type HeredocStart = Omit<Heredoc, 'body'>;
+type HeredocStart = Omit<Heredoc, 'body'>;
 
 const WORD = /^(\d*)<<(-?)\s*(?!\s)([^<]*)$/;
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map();

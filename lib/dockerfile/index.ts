@@ -3,7 +3,8 @@
  * Pure: no I/O, no state; building is the work of operations. May import `errors`, `spec` and pure helpers of `util`.
  */
 export * from './instructions.js';
-export { applyConfigChanges, CONFIG_INSTRUCTIONS, withVariables } from './config-change.js';
+export { applyInstruction, CONFIG_INSTRUCTIONS, isConfigInstruction } from './apply-instruction.js';
+export { applyConfigChanges } from './config-change.js';
 export { expandInstruction } from './expand-instruction.js';
 export { parseMode, type ModeChange } from './file-mode.js';
 export { isGlob, matchGlob } from './glob.js';

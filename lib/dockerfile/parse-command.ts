@@ -25,7 +25,7 @@ export function parseShell(rest: string): string[] {
   return words;
 }
 
-export type Health = HealthTimes & { readonly command: Command | 'none' };
+type Health = HealthTimes & { readonly command: Command | 'none' };
 
 const HEALTH_FLAGS = {
   interval: 'text',

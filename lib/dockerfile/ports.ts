@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { SyntaxProblem } from './problem.js';
 
 /** A port of EXPOSE as written, taken apart. */
-export interface PortSpec {
+interface PortSpec {
   /** As a config has them: `8000/tcp`. */
   readonly ports: readonly string[];
   /** As written: `TCP`. */

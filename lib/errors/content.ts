@@ -1,29 +1,23 @@
 import { ImgtoolError, type ErrorOptions } from './base.js';
 
-/** Bytes do not have the digest they were asked for by. */
-export class DigestMismatchError extends ImgtoolError {
-  readonly code = 'ERR_IMGTOOL_DIGEST_MISMATCH';
-  readonly expected: string;
-  readonly actual: string;
-  constructor(message: string, options: ErrorOptions & { readonly expected: string; readonly actual: string }) {
+abstract class MismatchError<Value> extends ImgtoolError {
+  readonly expected: Value;
+  readonly actual: Value;
+  constructor(message: string, options: ErrorOptions & { readonly expected: Value; readonly actual: Value }) {
     super(message, options);
     this.expected = options.expected;
     this.actual = options.actual;
   }
 }
 
-/** There are more or fewer bytes than the descriptor says. */
-export class SizeMismatchError extends ImgtoolError {
+/** Bytes do not have the digest they were asked for by. */
+export class DigestMismatchError extends MismatchError<string> {
+  readonly code = 'ERR_IMGTOOL_DIGEST_MISMATCH';
+}
+
+/** There are more or fewer bytes than the descriptor says. `expected`, `actual`: bytes. */
+export class SizeMismatchError extends MismatchError<number> {
   readonly code = 'ERR_IMGTOOL_SIZE_MISMATCH';
-  /** Bytes. */
-  readonly expected: number;
-  /** Bytes. */
-  readonly actual: number;
-  constructor(message: string, options: ErrorOptions & { readonly expected: number; readonly actual: number }) {
-    super(message, options);
-    this.expected = options.expected;
-    this.actual = options.actual;
-  }
 }
 
 /** A document or blob is of a kind imgtool does not know. */
@@ -46,9 +40,7 @@ export class InvalidManifestError extends ImgtoolError {
   }
 }
 
-/** A layer is not a readable tar stream, or holds an entry that has no meaning. `entry`: its path, escaped. */
-export class LayerFormatError extends ImgtoolError {
-  readonly code = 'ERR_IMGTOOL_LAYER_FORMAT';
+abstract class EntryError extends ImgtoolError {
   readonly entry: string | undefined;
   constructor(message: string, options: ErrorOptions & { readonly entry?: string | undefined } = {}) {
     super(message, options);
@@ -56,14 +48,14 @@ export class LayerFormatError extends ImgtoolError {
   }
 }
 
+/** A layer is not a readable tar stream, or holds an entry that has no meaning. `entry`: its path, escaped. */
+export class LayerFormatError extends EntryError {
+  readonly code = 'ERR_IMGTOOL_LAYER_FORMAT';
+}
+
 /** An image archive (OCI layout, docker-archive, v1) is damaged, incomplete or means two things. `entry`: the member, as named. */
-export class ArchiveFormatError extends ImgtoolError {
+export class ArchiveFormatError extends EntryError {
   readonly code = 'ERR_IMGTOOL_ARCHIVE_FORMAT';
-  readonly entry: string | undefined;
-  constructor(message: string, options: ErrorOptions & { readonly entry?: string | undefined } = {}) {
-    super(message, options);
-    this.entry = options.entry;
-  }
 }
 
 /** A layer entry would touch something outside its root. */

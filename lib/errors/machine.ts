@@ -17,9 +17,7 @@ export class SyscallError extends ImgtoolError {
   }
 }
 
-/** The local store or its btrfs cannot serve: missing rights, no btrfs, no loop device, unknown version. */
-export class StoreError extends ImgtoolError {
-  readonly code = 'ERR_IMGTOOL_STORE';
+abstract class PathError extends ImgtoolError {
   readonly path: string;
   constructor(message: string, options: ErrorOptions & { readonly path: string }) {
     super(message, options);
@@ -27,14 +25,14 @@ export class StoreError extends ImgtoolError {
   }
 }
 
+/** The local store or its btrfs cannot serve: missing rights, no btrfs, no loop device, unknown version. */
+export class StoreError extends PathError {
+  readonly code = 'ERR_IMGTOOL_STORE';
+}
+
 /** A btrfs subvolume could not be made, snapshotted or removed. */
-export class SubvolumeError extends ImgtoolError {
+export class SubvolumeError extends PathError {
   readonly code = 'ERR_IMGTOOL_SUBVOLUME';
-  readonly path: string;
-  constructor(message: string, options: ErrorOptions & { readonly path: string }) {
-    super(message, options);
-    this.path = options.path;
-  }
 }
 
 /** A program that imgtool needs is missing or failed; `stderr` is the tail of what it printed. */

@@ -58,9 +58,7 @@ export type ThingKind =
   | 'layer'
   | 'store';
 
-/** Nothing of that kind has that name. */
-export class NotFoundError extends ImgtoolError {
-  readonly code = 'ERR_IMGTOOL_NOT_FOUND';
+abstract class NamedThingError extends ImgtoolError {
   readonly kind: ThingKind;
   readonly subject: string;
   constructor(message: string, options: ErrorOptions & { readonly kind: ThingKind; readonly subject: string }) {
@@ -70,14 +68,12 @@ export class NotFoundError extends ImgtoolError {
   }
 }
 
+/** Nothing of that kind has that name. */
+export class NotFoundError extends NamedThingError {
+  readonly code = 'ERR_IMGTOOL_NOT_FOUND';
+}
+
 /** Something of that kind has that name already, or is in use. */
-export class AlreadyExistsError extends ImgtoolError {
+export class AlreadyExistsError extends NamedThingError {
   readonly code = 'ERR_IMGTOOL_ALREADY_EXISTS';
-  readonly kind: ThingKind;
-  readonly subject: string;
-  constructor(message: string, options: ErrorOptions & { readonly kind: ThingKind; readonly subject: string }) {
-    super(message, options);
-    this.kind = options.kind;
-    this.subject = options.subject;
-  }
 }

@@ -17,7 +17,7 @@ export interface RegistryTable {
 }
 
 /** One `[[registry.mirror]]`. */
-export interface MirrorTable {
+interface MirrorTable {
   readonly location: string;
   readonly insecure: boolean;
   readonly pull: 'all' | 'digest-only' | 'tag-only';

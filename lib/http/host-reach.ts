@@ -5,7 +5,7 @@ import { BlockList, isIP } from 'node:net';
 export type Reach = 'machine' | 'private' | 'public';
 
 /** Resolves a host name to its addresses. Rejects when there are none. */
-export type AddressLookup = (hostname: string) => Promise<readonly string[]>;
+type AddressLookup = (hostname: string) => Promise<readonly string[]>;
 
 /** RFC 6890 and IANA's special-purpose address registries. IPv4-mapped IPv6 (`::ffff:127.0.0.1`) is matched as IPv4. */
 const MACHINE = listOf(['0.0.0.0/8', '127.0.0.0/8'], ['::/128', '::1/128']);

@@ -4,7 +4,7 @@ import type { RateLimiter } from './rate-limiter.js';
 import { StallError } from './transport-failure.js';
 
 /** The callbacks from a response body to its exchange. */
-export interface BodyOwner {
+interface BodyOwner {
   readonly signal: AbortSignal;
   readonly stallMs: number;
   readonly limiter: RateLimiter | undefined;

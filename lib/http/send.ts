@@ -34,7 +34,7 @@ export class SendFailure extends Error {
 }
 
 /** The options of a single exchange. */
-export interface SendOptions extends RouteOptions {
+interface SendOptions extends RouteOptions {
   readonly signal: AbortSignal;
   readonly responseMs: number | undefined;
   /** Called once, at the end of the exchange: the body ended or was destroyed, or the attempt failed. */

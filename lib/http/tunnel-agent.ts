@@ -7,7 +7,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { ProxyRefusal } from './transport-failure.js';
 
 /** A proxy's address and connection options. */
-export interface ProxyAddress {
+interface ProxyAddress {
   readonly url: URL;
   /** For an https proxy. */
   readonly tls: ConnectionOptions;

@@ -62,7 +62,7 @@ export interface TlsOptions {
 }
 
 /** Timeouts in milliseconds. None limits the duration of a transfer that makes progress. */
-export interface HttpTimeouts {
+interface HttpTimeouts {
   /** For each of DNS lookup, TCP connection and TLS handshake. Default 15,000. */
   readonly connectMs?: number;
   /** From the end of the request to the response headers. Default 60,000. */

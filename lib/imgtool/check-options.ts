@@ -2,7 +2,7 @@ import { UsageError } from '../errors.js';
 import { closest, parseSize } from '../util/index.js';
 
 /** What an option holds. `name`: text that is not empty; `count`: a whole number of at least 1; `size`: bytes, or text such as `64GiB`; `texts`: several. */
-export type OptionKind =
+type OptionKind =
   | 'name'
   | 'text'
   | 'texts'

@@ -1,11 +1,12 @@
 import type { CreateArchiveOptions, ImageArchive, ImageArchiveWriter, OpenArchiveOptions } from '../archive/index.js';
-import { findCause, NotFoundError, systemErrorName, UsageError } from '../errors.js';
+import { findCause, systemErrorName, UsageError } from '../errors.js';
 import type { CopyTransports, OperationDeps, OtherTransport, RegistryAccess } from '../operations/index.js';
 import type { JobQueue, JobQueueOptions, JobWorker, JobWorkerOptions, Rate } from '../queue/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { RegistryStorage, RunningServer, ServerOptions } from '../server/index.js';
 import { findStore, openStore, type OpenStoreOptions, type StoreRoot } from '../snapshot/index.js';
 import type { ImageDestination, ImageSource } from '../spec/index.js';
+import { ifFound } from '../util/index.js';
 import { sourceDateEpoch, spoolDirectory } from './common.js';
 import { DEFAULTS } from './defaults.js';
 import type { LocalDeps } from './local-drivers.js';
@@ -18,7 +19,7 @@ export class Drivers extends RegistryDrivers {
 
   /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
-    const store = await this.#findStore();
+    const store = await ifFound(this.store());
     if (store === undefined) {
       const { root, rootOrigin } = this.settings;
       if (rootOrigin !== 'default') this.#note(`warning: there is no store at ${root} (--root from ${rootOrigin})`);
@@ -30,7 +31,7 @@ export class Drivers extends RegistryDrivers {
 
   /** The local store, if there is one. */
   async localIfThere(): Promise<LocalDeps | undefined> {
-    const store = await this.#findStore();
+    const store = await ifFound(this.store());
     return store === undefined ? undefined : this.#local(store);
   }
 
@@ -177,15 +178,6 @@ export class Drivers extends RegistryDrivers {
   async #storeStorage(signal: AbortSignal): Promise<RegistryStorage> {
     const [{ openStoreStorage }, local] = await Promise.all([import('../operations/serve/index.js'), this.local()]);
     return openStoreStorage(local, { reserveBytes: DEFAULTS.reserve, signal });
-  }
-
-  async #findStore(): Promise<StoreRoot | undefined> {
-    try {
-      return await this.store();
-    } catch (error) {
-      if (error instanceof NotFoundError) return undefined;
-      throw error;
-    }
   }
 
   async #local(store: StoreRoot): Promise<LocalDeps> {

@@ -1,5 +1,6 @@
 import { ImgtoolError, NotFoundError } from '../errors.js';
 import { formatPlatform, parsePlatform, parseReference } from '../spec/index.js';
+import { ifFound } from '../util/index.js';
 import type { ForPlatform, Reserving } from './common.js';
 import type { Drivers } from './drivers.js';
 import { planPull, pullReference } from './images.js';
@@ -23,7 +24,7 @@ export async function fetchTarget(
   if (when === 'never' && platform === undefined) return;
   const local = await drivers.localIfThere();
   const here = async <T>(find: (deps: LocalDeps) => Promise<T>): Promise<T | undefined> =>
-    local === undefined ? undefined : ifThere(find(local));
+    local === undefined ? undefined : ifFound(find(local));
   if ((await here((deps) => findContainer(deps, target))) !== undefined) return;
   const isEnough = when === 'missing' || when === 'never';
   const found = isEnough ? await here((deps) => findImage(deps, target)) : undefined;
@@ -61,13 +62,4 @@ function isForPlatform(own: string, wanted: string | undefined): boolean {
 
 function hasRegistry(name: string): boolean {
   return /^([^/]*[.:][^/]*|localhost)\//.test(name);
-}
-
-async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
 }

@@ -16,6 +16,7 @@ import type {
   RemovedImage,
 } from '../operations/index.js';
 import { isTag, parseReference, parseRepository, type ExecutionConfig, type Reference } from '../spec/index.js';
+import { ifFound } from '../util/index.js';
 import { bytesOf, checkOptions, checkText, type OptionKinds } from './check-options.js';
 import {
   FOR_PLATFORM,
@@ -252,14 +253,11 @@ async function containerNamed(
   } catch (error) {
     if (!(error instanceof ImgtoolError)) throw error;
   }
-  try {
-    const { id } = await findContainer(deps, name);
-    const { listContainers } = await import('../operations/containers/index.js');
-    return (await listContainers(deps)).find((container) => container.id === id);
-  } catch (error) {
-    if (orImage && error instanceof NotFoundError) return undefined;
-    throw error;
-  }
+  const found = findContainer(deps, name);
+  const container = orImage ? await ifFound(found) : await found;
+  if (container === undefined) return undefined;
+  const { listContainers } = await import('../operations/containers/index.js');
+  return (await listContainers(deps)).find(({ id }) => id === container.id);
 }
 
 async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): Promise<ExecutionConfig | null> {

@@ -181,7 +181,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./logins.js')).logOutOfAll(await this.drivers(), options);
   }
 
-  /** Who is logged in to a registry. Throws AuthenticationError when nobody is. */
+  /** Who is logged in to a registry. Throws AuthenticationError without a login. */
   async getLogin(
     registry: string,
     options: Stoppable = {},

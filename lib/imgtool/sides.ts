@@ -85,7 +85,7 @@ function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
 }
 
 /** How the registries of a mirror or a copy are reached, and which. */
-export interface ReachedSides {
+interface ReachedSides {
   readonly source: RegistryAccess | undefined;
   readonly target: RegistryAccess | undefined;
   readonly sourceHosts: readonly string[];

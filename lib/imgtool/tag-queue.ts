@@ -8,7 +8,7 @@ const BACKOFF_MS = 1000;
 const TELL_MS = 10_000;
 
 /** How a queue is used. */
-export interface TagQueueOptions {
+interface TagQueueOptions {
   /** `[HOST=]N/TIME` each. */
   readonly rate: readonly string[];
   /** How often a tag is tried. */

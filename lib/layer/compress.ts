@@ -9,7 +9,7 @@ import { StoppedError } from './stopped-error.js';
 import { workerError, type CompressJob } from './worker-protocol.js';
 
 /** Blocks of a pool; all are full except the last. */
-export type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
+type Blocks = Iterable<Buffer> | AsyncIterable<Buffer>;
 
 export interface CompressOptions {
   readonly compression: 'gzip' | 'zstd' | 'none';

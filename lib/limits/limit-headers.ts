@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** A server's limit: requests allowed per window, requests left, and time to the reset. */
-export interface ToldLimit {
+interface ToldLimit {
   readonly limit: number | undefined;
   /** Length of the window. Seconds. */
   readonly window: number | undefined;

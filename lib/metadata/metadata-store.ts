@@ -17,7 +17,7 @@ import type { CacheRecord, ContainerRecord, LayerRecord, MetadataStore, StepReco
 /** A longer wait for a lock is reported. Milliseconds. */
 const SILENT_MS = 1000;
 
-export interface MetadataStoreOptions {
+interface MetadataStoreOptions {
   readonly root: string;
   /** The boot in which this process runs. Default: the current boot. */
   readonly bootId?: string | undefined;

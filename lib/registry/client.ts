@@ -32,7 +32,7 @@ export interface RegistryClientOptions extends HttpClientOptions {
 }
 
 /** A source to read a repository from. */
-export interface RepositorySource {
+interface RepositorySource {
   readonly host: string;
   readonly repository: string;
   /** Accept any certificate and plain HTTP. */

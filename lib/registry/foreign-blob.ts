@@ -5,7 +5,7 @@ import { RangedGet } from './ranged-get.js';
 import type { BlobSource } from './types.js';
 
 /** Options of `foreignBlob`. */
-export interface ForeignBlobOptions {
+interface ForeignBlobOptions {
   readonly http: HttpClient;
   /** Tried first: the registry may store the blob anyway. */
   readonly registry?: BlobSource | undefined;

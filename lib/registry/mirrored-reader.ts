@@ -4,7 +4,7 @@ import type { BlobSource, RepositoryReader, TagOrDigest } from './types.js';
 type OpenRequest = Parameters<BlobSource['open']>[0];
 
 /** A mirror and the kind of reference that it may be asked for. */
-export interface MirrorChoice {
+interface MirrorChoice {
   readonly reader: RepositoryReader;
   readonly only?: 'digest' | 'tag' | undefined;
 }
@@ -26,7 +26,7 @@ export class DownHosts {
 }
 
 /** Options of `mirroredReader`. */
-export interface MirroredReaderOptions {
+interface MirroredReaderOptions {
   /** Unreachable hosts, shared by the readers of a client. */
   readonly down: DownHosts;
   /** Called with the reason when the next source is tried. */

@@ -7,7 +7,7 @@ import { readXattrs, type Xattrs } from './read-metadata.js';
 import type { DataHint } from './suspects.js';
 
 /** One side of a comparison: `name` in the directory `dir`, or `''` for the directory itself. */
-export interface EntryPlace {
+interface EntryPlace {
   readonly dir: number;
   readonly stat: FileStat;
 }

@@ -56,7 +56,7 @@ interface Link extends DirHandle {
 }
 
 /** The results of `enter` other than a directory. */
-export type NoDirectory = 'missing' | 'blocked';
+type NoDirectory = 'missing' | 'blocked';
 
 /** Scratch memory for structures that the kernel reads or fills. */
 const memory = new Uint8Array(512);

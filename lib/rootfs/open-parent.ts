@@ -6,7 +6,7 @@ import { fromByteString, pathComponents, toByteString } from './byte-path.js';
 const PIECE = 2048;
 
 /** The open parent directory of a path, and the path's last component; `''` for the root itself. */
-export interface OpenParent {
+interface OpenParent {
   /** The caller closes it with `fs.closeSync`. */
   readonly dir: number;
   readonly name: Buffer;

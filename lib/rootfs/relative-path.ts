@@ -4,7 +4,7 @@ import { addressOf } from '../sys/index.js';
 export type PathProblem = 'escapes' | 'nul' | 'too long' | 'too deep';
 
 /** Limits of a path inside a root. */
-export interface PathLimits {
+interface PathLimits {
   readonly maxBytes: number;
   readonly maxDepth: number;
 }
@@ -21,8 +21,6 @@ export class RelativePath {
   end = 0;
   parentEnd = 0;
   nameStart = 0;
-  /** The path ended in a slash. */
-  trailingSlash = false;
   readonly #limits: PathLimits;
 
   constructor(limits: PathLimits) {
@@ -76,7 +74,6 @@ export class RelativePath {
     this.end = length;
     this.parentEnd = parentEnd;
     this.nameStart = nameStart;
-    this.trailingSlash = end > start && source[end - 1] === 0x2f;
     return undefined;
   }
 

@@ -8,7 +8,7 @@ import type { CopyTotals } from './copy-tree.js';
 import { entryType } from './entry-type.js';
 
 /** A path found inside a root, held open. */
-export interface LocatedPath {
+interface LocatedPath {
   /** A path through which its parent directory can be opened, until `close`. */
   readonly parent: string;
   /** Its name in `parent`. Empty when the path means the entries of a directory (`a/.`, `/`); `parent` is then that directory. */

@@ -27,7 +27,7 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 /** How the kernel runs a file, according to its first bytes (execve(2)). */
-export type BinaryFormat =
+type BinaryFormat =
   /** A program. `loader`: path of its dynamic loader, undefined for a static program. */
   | { readonly kind: 'program'; readonly loader: string | undefined }
   /** A program for another architecture, by Docker's name of it. */
@@ -36,7 +36,7 @@ export type BinaryFormat =
   | { readonly kind: 'unknown' };
 
 /** The format of a file that starts with `head` (up to 4 KiB). */
-export function binaryFormat(head: Buffer, architecture: NodeJS.Architecture = process.arch): BinaryFormat {
+export function binaryFormat(head: Buffer): BinaryFormat {
   if (head.toString('latin1', 0, 2) === '#!') {
     const line = head.toString('utf8', 2, 256).split('\n', 1)[0]!.trim();
     const interpreter = line.split(/[ \t]/, 1)[0]!;
@@ -45,7 +45,7 @@ export function binaryFormat(head: Buffer, architecture: NodeJS.Architecture = p
   if (head.length < 64 || head.readUInt32BE(0) !== 0x7f45_4c46) return { kind: 'unknown' };
   const isLittle = head[5] === 1;
   const machine = isLittle ? head.readUInt16LE(18) : head.readUInt16BE(18);
-  const known = MACHINES[architecture];
+  const known = MACHINES[process.arch];
   if (known !== undefined && !known.includes(machine))
     return { kind: 'foreign', architecture: NAMES[machine] ?? `ELF machine ${machine}` };
   return { kind: 'program', loader: isLittle ? loaderOf(head) : undefined };
@@ -72,11 +72,13 @@ function loaderOf(head: Buffer): string | undefined {
 }
 
 /** True when binfmt_misc has a handler for such files, such as QEMU for other architectures. */
-export function hasHandler(head: Buffer, name: string, directory = REGISTERED): boolean {
+export function hasHandler(head: Buffer, name: string): boolean {
   try {
-    return readdirSync(directory).some(
+    return readdirSync(REGISTERED).some(
       (entry) =>
-        entry !== 'register' && entry !== 'status' && handles(readFileSync(join(directory, entry), 'utf8'), head, name),
+        entry !== 'register' &&
+        entry !== 'status' &&
+        handles(readFileSync(join(REGISTERED, entry), 'utf8'), head, name),
     );
   } catch {
     return false;

@@ -21,7 +21,7 @@ const DEFAULTS = [
 ];
 
 /** The settings of a run that determine its capabilities. */
-export interface CapabilityChoice {
+interface CapabilityChoice {
   /** Names with or without `CAP_`, or `ALL`. */
   readonly capAdd: readonly string[];
   readonly capDrop: readonly string[];

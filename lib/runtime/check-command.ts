@@ -13,7 +13,7 @@ const MAX_INTERPRETERS = 4;
 const ROOT = { uid: 0, gid: 0, additionalGids: [] };
 
 /** The command to check. */
-export interface CommandToCheck {
+interface CommandToCheck {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;

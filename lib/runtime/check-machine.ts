@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import { ContainerStartError } from '../errors.js';
 
 /**
- * Detects machines on which no runtime can start containers, because runtimes fail there without a clear reason.
- * `mountinfo`: content of /proc/self/mountinfo. Throws ContainerStartError.
+ * Detects machines on which no runtime can start containers, because runtimes fail there without a clear reason. Throws
+ * ContainerStartError.
  */
-export function checkMachine(mountinfo = readMountinfo()): void {
+export function checkMachine(): void {
+  const mountinfo = readMountinfo();
   if (mountinfo === undefined) {
     throw new ContainerStartError('cannot start containers: /proc is not mounted', {
       hint: 'mount it: mount -t proc proc /proc',

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { ContainerStartError } from '../errors.js';
-import { makeDirectory, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, writeFileAtomic, namesIn } from '../util/index.js';
 import { checkCommand } from './check-command.js';
 import { checkMachine } from './check-machine.js';
 import { containerSpec, type SpecMount } from './container-spec.js';
@@ -119,14 +119,7 @@ export function createContainerRuntime({ directory, onNote }: RuntimeOptions): C
       }
       return remove;
     },
-    async list() {
-      try {
-        return await readdir(directory);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-        throw error;
-      }
-    },
+    list: () => namesIn(directory),
     mountPoints: (id) => Promise.resolve(readMountJournal(journalOf(id))),
     removeMountPoints(copy, journal) {
       removeMountPoints(copy, journal);

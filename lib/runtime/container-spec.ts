@@ -82,7 +82,7 @@ const DEVICE_RULES = [
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** The parts of the spec that are determined beforehand. */
-export interface SpecParts {
+interface SpecParts {
   readonly user: ContainerUser;
   readonly mounts: readonly SpecMount[];
   readonly cwd: string;
@@ -92,7 +92,7 @@ export interface SpecParts {
 }
 
 /** The process to start (runtime-spec config.md, "Process"). */
-export interface SpecProcess {
+interface SpecProcess {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;

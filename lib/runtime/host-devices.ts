@@ -2,7 +2,7 @@ import { constants, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A device node of the runtime specification (runtime-spec config-linux.md, "Devices"). */
-export interface SpecDevice {
+interface SpecDevice {
   readonly path: string;
   readonly type: 'b' | 'c';
   readonly major: number;

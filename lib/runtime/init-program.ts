@@ -17,8 +17,8 @@ const PROGRAMS = [
 export const INIT_PATH = '/dev/init';
 
 /** The program for `--init`. Throws CommandError when none is installed. */
-export function findInit(programs: readonly string[] = PROGRAMS): string {
-  const found = programs.find((path) => {
+export function findInit(): string {
+  const found = PROGRAMS.find((path) => {
     try {
       accessSync(path, constants.X_OK);
       return true;

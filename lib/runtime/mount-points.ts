@@ -24,7 +24,7 @@ export interface MountPoint {
 }
 
 /** A file or directory created as a mount point. */
-export interface MadeEntry {
+interface MadeEntry {
   readonly kind: MountPoint['kind'];
   /** Path from the root. */
   readonly path: Buffer;

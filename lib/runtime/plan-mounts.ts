@@ -8,7 +8,7 @@ import { pathDepth } from './place-mounts.js';
 import type { RunInput, VolumeMount } from './types.js';
 
 /** The mounts of a container and the mount points that they require. */
-export interface MountPlan {
+interface MountPlan {
   /** In mounting order. */
   readonly mounts: readonly SpecMount[];
   /** Mount points in the container's own files. */
@@ -16,7 +16,7 @@ export interface MountPlan {
 }
 
 /** The settings of a run that concern mounts. */
-export type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
+type MountRequest = Pick<RunInput, 'network' | 'volumes'> &
   Partial<Pick<RunInput, 'tmpfs' | 'addHosts' | 'shmSize' | 'privileged' | 'init'>>;
 
 /** The runtime creates device nodes here and looks for kernel file systems by these paths. */

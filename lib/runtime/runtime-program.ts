@@ -10,7 +10,7 @@ import type { TakeSignals } from './types.js';
 import { resizeTerminal } from './window-size.js';
 
 /** The use of control groups. */
-export interface CgroupChoice {
+interface CgroupChoice {
   /** The container gets its own control group. */
   readonly use: boolean;
 }

@@ -114,13 +114,10 @@ export function canFilterSystemCalls(): boolean {
  * Docker's default filter for a container with `capabilities`. Refused calls fail with EPERM; unknown calls fail with
  * ENOSYS, so that a newer C library falls back to an older one.
  */
-export function defaultSeccomp(
-  capabilities: readonly string[],
-  architecture: NodeJS.Architecture = process.arch,
-): SeccompFilter {
-  const architectures = ARCHITECTURES[architecture];
+export function defaultSeccomp(capabilities: readonly string[]): SeccompFilter {
+  const architectures = ARCHITECTURES[process.arch];
   // On s390, the stack is the first argument.
-  const index = architecture === 's390x' ? 1 : 0;
+  const index = process.arch === 's390x' ? 1 : 0;
   const allowed = new Set(capabilities.flatMap((name) => wordsOf(ALLOWED_WITH[name] ?? '')));
   const refused = [...wordsOf(REFUSED), 'chroot'].filter((name) => !allowed.has(name));
   const allNamespaces = NAMESPACE_FLAGS.reduce((sum, flag) => sum + flag, 0);

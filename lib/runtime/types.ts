@@ -19,7 +19,7 @@ export interface TmpfsMount {
 }
 
 /** Resource limits of a container. A limit that cannot be set is a ContainerStartError. */
-export interface ResourceLimits {
+interface ResourceLimits {
   /** Bytes. */
   readonly memory?: number | undefined;
   /** Number of processes and threads. */
@@ -29,7 +29,7 @@ export interface ResourceLimits {
 }
 
 /** A limit of setrlimit(2). */
-export interface ProcessLimit {
+interface ProcessLimit {
   /** `RLIMIT_NOFILE`. */
   readonly type: string;
   readonly soft: number;

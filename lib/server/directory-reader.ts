@@ -1,8 +1,8 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDigest, isTag, type Descriptor, type Digest, type RawManifest } from '../spec/index.js';
+import { namesIn, readIfPresent, unless } from '../util/index.js';
 import type { DirectoryLayout } from './directory-layout.js';
-import { namesIn, readIfPresent, unless } from './file-operations.js';
 import { decodeManifestFile } from './manifest-file.js';
 import type { ManifestKey } from './types.js';
 import type { OpenBlob } from './open-blob.js';

@@ -1,11 +1,10 @@
 import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
 import { isDiskFull, StoreError } from '../errors.js';
 import { tryFlock } from '../sys/index.js';
-import { makeDirectory } from '../util/index.js';
+import { makeDirectory, unless } from '../util/index.js';
 import { DirectoryLayout, LAYOUT_VERSION } from './directory-layout.js';
 import { DirectoryReader } from './directory-reader.js';
 import { DirectoryWriter } from './directory-writer.js';
-import { unless } from './file-operations.js';
 import type { RegistryStorage, RegistryWriter, TagListener } from './types.js';
 import { DirectoryV1 } from './v1/directory-v1.js';
 import type { V1Storage } from './v1/types.js';

@@ -2,8 +2,9 @@ import { createHash, randomUUID, type Hash } from 'node:crypto';
 import { open, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { DigestMismatchError, SizeMismatchError } from '../errors.js';
 import { digestAlgorithm, digestFrom, type Digest } from '../spec/index.js';
+import { namesIn, unless } from '../util/index.js';
 import type { DirectoryLayout } from './directory-layout.js';
-import { namesIn, unless, withDirectory } from './file-operations.js';
+import { withDirectory } from './file-operations.js';
 import type { BlobUpload, UploadTurn } from './types.js';
 
 /** Received data is collected up to this size before it is written. Bytes. */

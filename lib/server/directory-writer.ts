@@ -2,11 +2,11 @@ import { copyFile, constants, link, rename, rm, rmdir, stat, unlink } from 'node
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { digestAlgorithm, parseManifest, type Digest, type RawManifest } from '../spec/index.js';
-import { KeyedMutex } from '../util/index.js';
+import { KeyedMutex, namesIn, readIfPresent, unless } from '../util/index.js';
 import type { DirectoryLayout } from './directory-layout.js';
 import { repositoriesWith, type DirectoryReader } from './directory-reader.js';
 import { DirectoryUploads } from './directory-uploads.js';
-import { namesIn, readIfPresent, replaceFile, syncDirectories, unless, withDirectory } from './file-operations.js';
+import { replaceFile, syncDirectories, withDirectory } from './file-operations.js';
 import { encodeManifestFile } from './manifest-file.js';
 import type { BlobUpload, ManifestPublication, RegistryWriter, TagListener } from './types.js';
 import { expireV1Images } from './v1/directory-v1.js';

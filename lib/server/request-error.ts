@@ -1,5 +1,5 @@
 /** The error codes of distribution-spec 1.1 ("Error Codes"), and distribution's code for an invalid page size. */
-export type ErrorCode =
+type ErrorCode =
   | 'BLOB_UNKNOWN'
   | 'BLOB_UPLOAD_INVALID'
   | 'BLOB_UPLOAD_UNKNOWN'

@@ -120,7 +120,7 @@ export interface RequestLog {
 }
 
 /** Counters since the start. */
-export interface ServerStatistics {
+interface ServerStatistics {
   readonly requests: number;
   /** Body bytes received. */
   readonly bytesReceived: number;

@@ -16,7 +16,6 @@ import {
   openAt,
   statAt,
   tryFlock,
-  unmountFilesystem,
   type LoopDevice,
 } from '../sys/index.js';
 import { makeDirectory, runProcess, syncDirectory, writeFileAtomic } from '../util/index.js';
@@ -216,26 +215,6 @@ async function mountDevice(root: string, device: string): Promise<void> {
           : undefined,
     });
   }
-}
-
-/** Unmounts the pool of `root`. Returns false when none is mounted. */
-export async function unmountPool(root: string): Promise<boolean> {
-  if (!(await isMounted(root))) return false;
-  return withPoolLock({ root }, async () => {
-    if (!(await isMounted(root))) return false;
-    try {
-      await unmountFilesystem(await realpath(root));
-      return true;
-    } catch (error) {
-      throw new StoreError(`the pool of ${root} cannot be unmounted: ${(error as Error).message}`, {
-        path: root,
-        cause: error,
-        hint: isErrno(error, 'EBUSY')
-          ? `files in ${root} are in use; list the processes with: fuser -vm ${root}`
-          : undefined,
-      });
-    }
-  });
 }
 
 async function isMounted(root: string): Promise<boolean> {

@@ -17,7 +17,7 @@ import {
   renameAt,
   statAt,
   subvolumeId,
-  unmountFilesystem,
+  detachMount,
   type NestedSubvolume,
 } from '../sys/index.js';
 import { isDirectoryLocked, makeWritable, openInside, pathInside, unlockDirectory } from './nested.js';
@@ -135,5 +135,5 @@ async function detachMounts(path: string): Promise<void> {
   const targets = mountPoints().filter(
     (target) => target.equals(top) || target.subarray(0, inside.length).equals(inside),
   );
-  for (const target of targets.reverse()) await unmountFilesystem(target, { lazy: true });
+  for (const target of targets.reverse()) await detachMount(target);
 }

@@ -1,10 +1,10 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidReferenceError } from '../errors.js';
 import { digestHex, parseDigest, type ChainId } from '../spec/index.js';
+import { namesIn } from '../util/index.js';
 import type { Snapshotter } from './types.js';
 
-export interface SnapshotterOptions {
+interface SnapshotterOptions {
   /** Root of an opened store, with its directories. */
   readonly root: string;
   /** File of the embedded pool, for the space report. */
@@ -106,11 +106,7 @@ export function createSnapshotter(options: SnapshotterOptions): Snapshotter {
       await (await native()).removeTree(cachePath(name), trash);
     },
     async listCaches() {
-      const names = await readdir(caches).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw error;
-      });
-      return names.filter((name) => KEY.test(name)).sort();
+      return (await namesIn(caches)).filter((name) => KEY.test(name)).sort();
     },
     async ownBytes(tree) {
       return (await native()).writtenBytes('layer' in tree ? layerPath(tree.layer) : cachePath(tree.cache));

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { NotFoundError, StoreError } from '../errors.js';
 import { checkOwner } from './check-owner.js';
 import type { OpenStoreOptions, PoolBacking } from './types.js';
-import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
+import { makeDirectory, TEMPORARY_PREFIX, writeFileAtomic, unless } from '../util/index.js';
 
 const VERSION = 1;
 const BTRFS_SUPER_MAGIC = 0x9123683e;
@@ -43,7 +43,7 @@ export async function openStore(root: string, options: OpenStoreOptions): Promis
   const path = resolve(root);
   const found = await readStore(path, options.reserve);
   if (found === undefined) checkRoot(path);
-  const store = found ?? (await bringUp(path, options));
+  const store = found ?? (await makeOrMount(path, options));
   if (store.pool !== undefined && 'file' in store.pool && !(await exists(store.pool.file)))
     throw new StoreError(`the file of the store's pool, ${store.pool.file}, was deleted while it is mounted`, {
       path: store.pool.file,
@@ -67,18 +67,10 @@ export async function findStore(
   const { hasPool } = await import('./pool-file.js');
   if (!(await hasPool(path))) throw noStoreError(path);
   checkRoot(path);
-  return bringUp(path, { ...options, create: false });
+  return makeOrMount(path, { ...options, create: false });
 }
 
-/**
- * Unmounts the pool of the store at `root` and releases its loop device. Resolves with false when none is mounted.
- * Throws StoreError while it is in use.
- */
-export async function detachPool(root: string): Promise<boolean> {
-  return (await import('./pool.js')).unmountPool(resolve(root));
-}
-
-async function bringUp(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
+async function makeOrMount(path: string, options: OpenStoreOptions): Promise<StoreRoot> {
   if (!options.create && !(await (await import('./pool-file.js')).hasPool(path))) throw noStoreError(path);
   const { makeSubvolumeRoot, makePool, mountPool, withPoolLock } = await import('./pool.js');
   const { hasPool } = await import('./pool-file.js');
@@ -151,13 +143,7 @@ async function readStore(path: string, reserve: number | undefined): Promise<Sto
 
 /** Never mixes a store with other files. Remains of an own crash are recognized by their names. */
 async function refuseForeign(path: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
+  const names = (await unless(readdir(path), 'ENOENT')) ?? [];
   if (names.every((name) => name.startsWith(TEMPORARY_PREFIX))) return;
   throw new StoreError(`${path} is not a store and not empty`, {
     path,

@@ -23,7 +23,7 @@ export interface SnapshotOrigin {
  * The origin of a new subvolume: a layer, the result of `prepare(work)`, which is complete but not yet named, or the
  * result of `freezeWork(frozen)`.
  */
-export type SnapshotParent = ChainId | { readonly work: string } | { readonly frozen: string };
+type SnapshotParent = ChainId | { readonly work: string } | { readonly frozen: string };
 
 /**
  * Layers and containers as btrfs subvolumes. A `key` (random hex) names work in progress or a container, a ChainId

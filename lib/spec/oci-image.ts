@@ -1,5 +1,6 @@
 import type { Descriptor, RawManifest } from './descriptor.js';
 import { digestOf } from './digest.js';
+import { rawManifest } from './manifest.js';
 import { MEDIA_TYPE } from './media-type.js';
 
 /**
@@ -11,8 +12,6 @@ export function ociImageOf(
   layers: readonly Descriptor[],
 ): { readonly config: Descriptor; readonly manifest: RawManifest } {
   const described = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length };
-  const mediaType = MEDIA_TYPE.ociManifest;
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: described, layers }));
-  const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-  return { config: described, manifest: { bytes, descriptor } };
+  const manifest = rawManifest({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config: described, layers });
+  return { config: described, manifest };
 }

@@ -33,8 +33,16 @@ const ALIASES: Readonly<Record<string, readonly [arch: string, variant?: string]
 /** The platform of this process. */
 export function hostPlatform(arch: string = process.arch): Platform {
   const architecture = GO_ARCH[arch] ?? arch;
-  const variant = defaultVariant(architecture);
-  return variant === undefined ? { os: 'linux', architecture } : { os: 'linux', architecture, variant };
+  return platformFrom({ os: 'linux', architecture, variant: defaultVariant(architecture) });
+}
+
+/** The platform alone, such as that of a config. */
+export function platformFrom({
+  os,
+  architecture,
+  variant,
+}: Pick<Platform, 'os' | 'architecture'> & { readonly variant?: string | undefined }): Platform {
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
 }
 
 /** Operating systems, to tell a lone name from an architecture. */
@@ -56,7 +64,7 @@ export function parsePlatform(input: string): Platform {
   const os = hasOs ? parts.shift()! : 'linux';
   const [arch, aliasVariant] = ALIASES[parts[0]!] ?? [parts[0]!];
   const variant = parts[1] ?? aliasVariant ?? defaultVariant(arch);
-  return variant === undefined ? { os, architecture: arch } : { os, architecture: arch, variant };
+  return platformFrom({ os, architecture: arch, variant });
 }
 
 /** The platform as BuildKit and containerd write it in images and variables: without the variant v8 of arm64. */
@@ -69,6 +77,12 @@ export function normalPlatform(platform: Platform): Platform {
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform;
   return [os, architecture, variant].filter((part) => part !== undefined && part !== '').join('/');
+}
+
+/** Splits what `formatPlatform` wrote, without checks and defaults. */
+export function splitPlatform(text: string): Platform {
+  const [os = '', architecture = '', variant] = text.split('/');
+  return platformFrom({ os, architecture, variant });
 }
 
 /**

@@ -3,6 +3,11 @@ import type { Descriptor, RawManifest } from './descriptor.js';
 import type { DiffId, Digest } from './digest.js';
 import type { LayerCompression } from './convert-manifest.js';
 
+/** What can be cancelled. */
+export interface Abortable {
+  readonly signal: AbortSignal;
+}
+
 /** Selects an image of a source: by digest (which takes precedence), or by tag. */
 export interface ImageSelector {
   readonly tag?: string | undefined;
@@ -31,7 +36,7 @@ export interface LayerFiles {
   /** Where the blob is according to the records: in the store, at a registry, or nowhere. */
   where(layer: Descriptor): Promise<'here' | 'elsewhere' | 'lost'>;
   /** The blob as a file, fetched from a registry if necessary; undefined when no copy is left. */
-  pathOf(layer: Descriptor, options: { readonly signal: AbortSignal }): Promise<string | undefined>;
+  pathOf(layer: Descriptor, options: Abortable): Promise<string | undefined>;
   /** Writes the layer at `position` as a blob from its files. Throws NotFoundError when these are missing too. */
   pack(
     position: number,
@@ -88,21 +93,21 @@ export interface ImageSource {
   /** As the user would write it, for messages: `docker://host/repository` or `oci:/dir`. */
   readonly name: string;
   /** A manifest or index, bytes unchanged. An empty selector means the only image, or the only one without a tag. */
-  manifest(selector: ImageSelector, options: { readonly signal: AbortSignal }): Promise<RawManifest>;
+  manifest(selector: ImageSelector, options: Abortable): Promise<RawManifest>;
   /** A blob of a manifest in this source. Blobs with a higher `priority` start first where a medium limits concurrent reads. */
   blob(descriptor: Descriptor, options?: { readonly priority?: number }): ReopenableBlob;
   /** Size in bytes of a blob whose manifest does not state it (schema 1). Absent when there are no such manifests. */
-  blobSize?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<number>;
+  blobSize?(digest: Digest, options: Abortable): Promise<number>;
   /** The repository at a registry that this source reads; its blobs can be mounted. */
   readonly repository?: RepositoryName | undefined;
   /** Repositories of a host that are known to have had the blob or, without `blob`, any blob. Absent when none are known. */
   neighboursAt?(host: string, blob?: Pick<Descriptor, 'digest'>): readonly string[];
   /** The referrers of a manifest (signatures, SBOMs). Absent where the medium does not record them. */
-  referrers?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
+  referrers?(digest: Digest, options: Abortable): Promise<Referrers>;
   /** The image's layers as files. Present only for an image of the local store. */
   readonly files?: LayerFiles;
   /** All tags, in the order of the medium. */
-  tags(options: { readonly signal: AbortSignal }): AsyncIterable<string>;
+  tags(options: Abortable): AsyncIterable<string>;
   close(): Promise<void>;
 }
 
@@ -112,6 +117,13 @@ export type BlobReader = Pick<ImageSource, 'blob' | 'blobSize'>;
 /** A blob that a destination has received. */
 export interface TakenBlob extends Pick<Descriptor, 'digest' | 'size'> {
   readonly state: 'fetched' | 'present';
+}
+
+export interface PutBlobOptions extends Abortable {
+  /** Bytes stored so far. */
+  readonly onProgress?: (transferred: number) => void;
+  /** A message for users. */
+  readonly onRetry?: (message: string) => void;
 }
 
 /**
@@ -148,27 +160,20 @@ export interface ImageDestination {
     descriptor: Descriptor,
     options: { readonly signal: AbortSignal; readonly onWait: () => void },
   ): Promise<() => void>;
-  hasBlob(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  hasBlob(descriptor: Descriptor, options: Abortable): Promise<boolean>;
   /** True when the manifest and everything it refers to exist. */
-  hasManifest(descriptor: Descriptor, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  hasManifest(descriptor: Descriptor, options: Abortable): Promise<boolean>;
   /** The referrers of a manifest. Absent where the medium does not record them. */
-  referrers?(digest: Digest, options: { readonly signal: AbortSignal }): Promise<Referrers>;
-  /** Mounts a blob from another repository of the same host. Resolves with false when that is not possible. */
-  mountBlob(descriptor: Descriptor, from: ImageSource, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  referrers?(digest: Digest, options: Abortable): Promise<Referrers>;
+  /** Mounts a blob from another repository of the same host. Resolves with false when that is not possible. Absent: it never is. */
+  mountBlob?(descriptor: Descriptor, from: ImageSource, options: Abortable): Promise<boolean>;
   /** True when `mountBlob` would succeed, as far as that can be determined without changes. Absent: it would not. */
-  canMountBlob?(descriptor: Descriptor, from: ImageSource, options: { readonly signal: AbortSignal }): Promise<boolean>;
+  canMountBlob?(descriptor: Descriptor, from: ImageSource, options: Abortable): Promise<boolean>;
   /**
-   * Stores a blob and verifies its digest. May open `blob` several times, at any offset. `onProgress`: bytes stored so
-   * far; `onRetry`: a message for users. Also throws DigestMismatchError, SizeMismatchError.
+   * Stores a blob and verifies its digest. May open `blob` several times, at any offset. Also throws DigestMismatchError,
+   * SizeMismatchError.
    */
-  putBlob(
-    blob: ReopenableBlob,
-    options: {
-      readonly signal: AbortSignal;
-      readonly onProgress?: (transferred: number) => void;
-      readonly onRetry?: (message: string) => void;
-    },
-  ): Promise<void>;
+  putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void>;
   /** Stores a manifest unchanged, under a tag or only by its digest. */
   putManifest(
     manifest: RawManifest,

@@ -62,7 +62,6 @@ function copiesOf(flags: bigint): number {
 export interface FilesystemInfo {
   /** 32 hex digits. */
   readonly fsid: string;
-  readonly nodeSize: number;
   /** Total size of all devices, and the part allocated to block groups. Bytes. */
   readonly deviceBytes: number;
   readonly allocatedBytes: number;
@@ -87,7 +86,7 @@ export function filesystemInfo(fd: number): FilesystemInfo {
     allocatedBytes += Number(device.readBigUInt64LE(24));
     deviceBytes += Number(device.readBigUInt64LE(32));
   }
-  return { fsid: info.toString('hex', 16, 32), nodeSize: info.readUInt32LE(32), deviceBytes, allocatedBytes };
+  return { fsid: info.toString('hex', 16, 32), deviceBytes, allocatedBytes };
 }
 
 /** Writes everything to disk like syncfs(2), and wakes the thread that frees the space of deleted subvolumes. */

@@ -25,7 +25,7 @@ interface TreeItem {
 }
 
 /** One name of an inode, with the inode number of its directory. */
-export interface InodeName {
+interface InodeName {
   readonly directory: bigint;
   readonly name: Buffer;
 }

@@ -81,12 +81,10 @@ export interface SubvolumeInfo {
   readonly id: bigint;
   /** The subvolume that contains it; 0 when it was deleted or is the top level. */
   readonly parentId: bigint;
-  readonly generation: bigint;
   readonly readOnly: boolean;
   readonly uuid: string | undefined;
   /** UUID of the subvolume of which it is a snapshot. */
   readonly parentUuid: string | undefined;
-  readonly receivedUuid: string | undefined;
   /** Transactions of the last change inside it and of its creation. */
   readonly changeTransaction: bigint;
   readonly originTransaction: bigint;
@@ -99,11 +97,9 @@ export function subvolumeInfo(fd: number): SubvolumeInfo {
   return {
     id: info.readBigUInt64LE(0),
     parentId: info.readBigUInt64LE(264),
-    generation: info.readBigUInt64LE(280),
     readOnly: (info.readBigUInt64LE(288) & 1n) !== 0n,
     uuid: uuidAt(info, 296),
     parentUuid: uuidAt(info, 312),
-    receivedUuid: uuidAt(info, 328),
     changeTransaction: info.readBigUInt64LE(344),
     originTransaction: info.readBigUInt64LE(352),
   };
@@ -203,8 +199,6 @@ export async function sendSubvolume(options: {
   readonly cloneSources: readonly bigint[];
   readonly outFd: number;
   readonly flags: bigint;
-  /** Stream version, with BTRFS_SEND_FLAG_VERSION (8) in `flags`. */
-  readonly version?: number;
 }): Promise<void> {
   // The kernel follows a pointer to the list of clone sources, so the list must not move before the call returns.
   const sources = new BigUint64Array(new ArrayBuffer(8 * Math.max(1, options.cloneSources.length)));
@@ -215,7 +209,6 @@ export async function sendSubvolume(options: {
   argument.writeBigUInt64LE(libc.addressOf(sources), 16);
   argument.writeBigUInt64LE(options.parentRootId ?? 0n, 24);
   argument.writeBigUInt64LE(options.flags, 32);
-  argument.writeUInt32LE(options.version ?? 0, 40);
   await ioctlAsync(options.fd, REQUEST.send, argument);
   sources.fill(0n);
 }

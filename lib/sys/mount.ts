@@ -26,13 +26,12 @@ export async function mountFilesystem(options: {
 }
 
 /**
- * Unmounts `target`. With `lazy` it disappears from the tree immediately, and is unmounted after its last use. Throws
- * SyscallError: EBUSY while in use, EINVAL when nothing is mounted there.
+ * Removes the mount on `target` from the tree immediately; the file system is unmounted after its last use. Throws
+ * SyscallError: EINVAL when nothing is mounted there.
  */
-export async function unmountFilesystem(target: string | Uint8Array, options: { lazy?: boolean } = {}): Promise<void> {
+export async function detachMount(target: Uint8Array): Promise<void> {
   const path = libc.cString(target);
-  const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
-  await settle('umount2', (done) => libc.umount2.async(path, flags, done), target);
+  await settle('umount2', (done) => libc.umount2.async(path, UMOUNT_NOFOLLOW | MNT_DETACH, done), target);
 }
 
 /** Mount points of this process's namespace as bytes, in mounting order (proc_pid_mountinfo(5)). */

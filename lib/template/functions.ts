@@ -2,7 +2,7 @@ import { quote, sprintf } from './printf.js';
 import { isEmpty, kindOf, printValue, toJson } from './value.js';
 
 /** A function of the language. Throws BadArgumentError. */
-export type TemplateFunction = (...args: readonly unknown[]) => unknown;
+type TemplateFunction = (...args: readonly unknown[]) => unknown;
 
 /** An argument that a function cannot work with; the message says what and why. */
 export class BadArgumentError extends Error {}

@@ -5,7 +5,7 @@ import { COMPRESSION_HEAD_BYTES, compressionOfBytes, EMPTY_LAYER } from '../spec
 import { filterProcess } from './filter-process.js';
 
 /** A layer with a compression that OCI and Docker images allow. */
-export interface SupportedLayer {
+interface SupportedLayer {
   readonly bytes: AsyncIterable<Buffer>;
   /** True when the bytes differ from those of the source. */
   readonly converted: boolean;
@@ -23,23 +23,24 @@ const FOREIGN = [
  * and an empty layer to an empty tar. Fails with LayerFormatError, CommandError (the program is missing), and the
  * errors of the source.
  */
-export async function gzipUnsupported(source: AsyncGenerator<Buffer>, signal: AbortSignal): Promise<SupportedLayer> {
+export async function gzipUnsupported(source: AsyncIterable<Buffer>, signal: AbortSignal): Promise<SupportedLayer> {
+  const chunks = source[Symbol.asyncIterator]();
   const head: Buffer[] = [];
   let length = 0;
   let ended = false;
   while (length < COMPRESSION_HEAD_BYTES && !ended) {
-    const next = await source.next();
+    const next = await chunks.next();
     ended = next.done === true;
     if (next.done !== true) {
       head.push(next.value);
       length += next.value.length;
     }
   }
-  const close = async (): Promise<void> => void (await source.return(undefined));
+  const close = async (): Promise<void> => void (await chunks.return?.());
   if (length === 0) return { bytes: only(EMPTY_LAYER), converted: true, close };
   const whole = async function* (): AsyncGenerator<Buffer> {
     yield* head;
-    yield* source;
+    yield* { [Symbol.asyncIterator]: () => chunks };
   };
   const compression = compressionOfBytes(Buffer.concat(head));
   const foreign = FOREIGN.find(({ name }) => name === compression);

@@ -12,7 +12,7 @@ export type Cursor =
   | ValueCursor;
 
 /** `prefix`: what comes before the value in the same word (`--policy=`). */
-export interface ValueCursor {
+interface ValueCursor {
   readonly kind: 'value';
   readonly choices: readonly string[];
   readonly completes: readonly Completes[];

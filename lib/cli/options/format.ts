@@ -17,7 +17,7 @@ export interface OutputFormat {
   result(rows: readonly object[], options: FormatOptions): CommandResult;
 }
 
-export interface FormatOptions {
+interface FormatOptions {
   readonly headings?: Readonly<Record<string, string>>;
   readonly noHeading?: boolean;
   readonly json: unknown;

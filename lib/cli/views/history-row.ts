@@ -7,7 +7,7 @@ export const HISTORY_HEADINGS: Readonly<Record<string, string>> = { ID: 'IMAGE',
 
 const CREATED_BY_COLUMNS = 60;
 
-export interface HistoryShape {
+interface HistoryShape {
   readonly noTrunc: boolean;
   /** Ages and sizes for people; else times and bytes. */
   readonly human: boolean;

@@ -12,9 +12,9 @@ export class ZstdDecoder implements Decoder {
   readonly #engine: ZstdDecompress;
 
   /** Throws UnsupportedMediaTypeError without libzstd. Only one decoder at a time, because the engine is reused. */
-  constructor(blob: BlobReader, load: () => ZstdDecompress | undefined = () => ZstdDecompress.load()) {
+  constructor(blob: BlobReader) {
     this.#blob = blob;
-    const engine = (shared ??= load());
+    const engine = (shared ??= ZstdDecompress.load());
     if (engine === undefined)
       throw new UnsupportedMediaTypeError('the layer is compressed with zstd and libzstd.so.1 is not installed', {
         mediaType: 'application/zstd',

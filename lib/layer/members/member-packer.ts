@@ -20,7 +20,7 @@ export type PlannedMember =
 
 const SECOND = 1_000_000_000n;
 
-export interface PackerOptions {
+interface PackerOptions {
   readonly compression: 'gzip' | 'zstd' | 'none';
   /** Upper limit for the modification times of changed members. Seconds since 1970. */
   readonly sourceDateEpoch?: number;

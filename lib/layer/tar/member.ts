@@ -5,7 +5,7 @@ export interface MemberXattr {
 }
 
 /** The data regions of a sparse file: pairs of offset and length in bytes, ascending. The rest are holes. */
-export type SparseMap = readonly number[];
+type SparseMap = readonly number[];
 
 export const NO_XATTRS: readonly MemberXattr[] = [];
 

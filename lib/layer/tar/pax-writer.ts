@@ -1,5 +1,5 @@
 /** One record of a PAX header; the value may be binary. */
-export interface PaxRecord {
+interface PaxRecord {
   readonly key: string | Buffer;
   readonly value: string | Buffer;
 }

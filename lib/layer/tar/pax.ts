@@ -1,7 +1,7 @@
 import { LayerFormatError } from '../../errors.js';
 
 /** Receives one `key=value` of an extended header (POSIX.1-2001 pax, "pax Extended Header"). `value` is a view, not a copy. */
-export type PaxVisitor = (key: string, value: Buffer) => void;
+type PaxVisitor = (key: string, value: Buffer) => void;
 
 /**
  * Visits the records `LENGTH KEY=VALUE\n` of an extended header. Values may contain any byte. Throws LayerFormatError

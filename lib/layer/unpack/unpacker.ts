@@ -27,7 +27,7 @@ import { HardLinker } from './hard-links.js';
 import { AUFS_LINK_STORE, hiddenName, hideLower, hideLowerChildren, meaningOf } from './whiteouts.js';
 import { writeData } from './write-data.js';
 
-export interface UnpackOptions {
+interface UnpackOptions {
   /** Absolute path of the root directory. */
   readonly root: string;
   /** Treat whiteout names as ordinary names. */
@@ -39,7 +39,7 @@ export interface UnpackOptions {
 }
 
 /** The result of unpacking. */
-export interface UnpackOutcome {
+interface UnpackOutcome {
   readonly entries: number;
   readonly notes: readonly string[];
 }

@@ -18,7 +18,7 @@ export const AUFS_LINK_STORE: Buffer = Buffer.from(`${WHITEOUT_PREFIX}${WHITEOUT
  * The meaning of an entry's path: an ordinary file, a whiteout, an opaque marker, a file in AUFS_LINK_STORE, or another
  * AUFS remnant to skip.
  */
-export type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'link store' | 'skip';
+type PathMeaning = 'plain' | 'whiteout' | 'opaque' | 'link store' | 'skip';
 
 /** Determines the meaning from the names (image-spec layer.md, "Whiteouts"). Throws LayerFormatError for an invalid whiteout. */
 export function meaningOf(path: RelativePath): PathMeaning {

@@ -41,7 +41,7 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
   const made: Digest[] = [];
   const convert = { recompressLayer, progress, createSpool: () => new StoreSpool(deps, made) };
   const tripDeps = { progress, limits: new CopyLimits(1), convert, action: 'save' as const };
-  // Nobody removes blobs meanwhile.
+  // Keeps other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const images = await deps.metadata.images.list();

@@ -5,6 +5,7 @@ import {
   type ImageDestination,
   type RawManifest,
   type ReopenableBlob,
+  type PutBlobOptions,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
@@ -33,14 +34,7 @@ export class SavedArchive implements ImageDestination {
     return Promise.resolve(false);
   }
 
-  mountBlob(): Promise<boolean> {
-    return Promise.resolve(false);
-  }
-
-  putBlob(
-    blob: ReopenableBlob,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (transferred: number) => void },
-  ): Promise<void> {
+  putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     return this.#writer.putBlob(blob, options);
   }
 

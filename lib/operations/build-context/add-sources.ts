@@ -8,7 +8,7 @@ import type { BuildContextDeps } from './types.js';
 import type { Spool, SpooledFile } from './spool.js';
 
 /** A git repository as ADD and contexts name it. */
-export interface GitSource {
+interface GitSource {
   readonly repository: string;
   /** Branch, tag or commit; undefined: the default branch. */
   readonly ref: string | undefined;
@@ -56,7 +56,7 @@ export function nameOfUrl({ path }: { readonly path: string }): string | undefin
 }
 
 /** A file that was downloaded. */
-export interface Download extends SpooledFile {
+interface Download extends SpooledFile {
   /** Seconds since 1970: Last-Modified; undefined: the server does not say. */
   readonly modified: number | undefined;
 }

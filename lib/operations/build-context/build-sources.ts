@@ -1,12 +1,12 @@
 import { createReadStream, statSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { IgnorePatterns } from '../../dockerfile/index.js';
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { FileTree } from '../../rootfs/index.js';
-import { closeAll } from '../../util/index.js';
+import { closeAll, readIfPresent } from '../../util/index.js';
 import { cloneRepository, download, gitSource } from './add-sources.js';
 import { ContentHashes } from './content-hashes.js';
 import { followPath, treePath } from './follow-path.js';
@@ -26,8 +26,6 @@ export interface BuildSourcesOptions {
   readonly contexts: ReadonlyMap<string, string>;
   /** The Dockerfile: a path of this machine where the context is a directory, else one in the context. */
   readonly dockerfile?: string | undefined;
-  /** `--ignorefile`: a path of this machine. */
-  readonly ignoreFile?: string | undefined;
   /** Directory for temporary files. */
   readonly spoolDirectory: string;
   /** Directory of this user that keeps hashes from build to build; undefined: nothing is kept. */
@@ -232,12 +230,11 @@ class Sources implements BuildSources {
   }
 
   async #readPatterns(): Promise<IgnorePatterns> {
-    const { ignoreFile, dockerfile } = this.#options;
-    if (ignoreFile !== undefined) return IgnorePatterns.parse(await readFile(ignoreFile, 'utf8'), { file: ignoreFile });
+    const { dockerfile } = this.#options;
     const { tree, directory } = await this.#rawMain();
     const own = dockerfile === undefined ? undefined : `${dockerfile}.dockerignore`;
     if (own !== undefined) {
-      const text = directory === undefined ? await readTreeFile(tree, own) : await readIfThere(own);
+      const text = directory === undefined ? await readTreeFile(tree, own) : await readIfPresent(own);
       if (text !== undefined) return IgnorePatterns.parse(text.toString(), { file: own });
     }
     for (const file of IGNORE_FILES) {
@@ -266,13 +263,4 @@ async function readTreeFile(tree: FileTree, given: string): Promise<Buffer | und
   if (node?.type !== 'file') return undefined;
   if (node.size > MAX_BYTES) throw new UsageError(`${given} has ${node.size} bytes, more than ${MAX_BYTES}`);
   return readContent(await tree.open(path, node));
-}
-
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
 }

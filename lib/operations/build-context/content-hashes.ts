@@ -24,7 +24,7 @@ export class ContentHashes {
   readonly #used: Buffer[] = [];
   #hasNew = false;
 
-  /** `path`: undefined for hashes that are kept nowhere. */
+  /** `path`: undefined for hashes that are not kept. */
   constructor(path: string | undefined) {
     this.#path = path;
   }
@@ -98,7 +98,7 @@ function slotOf(key: Buffer, length: number): number {
 }
 
 /**
- * The file's content, if it is a file of this user's that nobody else may write: a hash put there by another one could make a step
+ * The file's content, if it is a file of this user's that no other user may write: a hash that another user put there could make a step
  * count as cached that is not.
  */
 function readOwnFile(path: string): Buffer | undefined {

@@ -10,7 +10,7 @@ import { walkItem, type SelectedItem } from './select-files.js';
 const SLICE_MS = 15;
 
 /** How a selection is hashed. */
-export interface DigestOptions {
+interface DigestOptions {
   readonly hashes: ContentHashes;
   /** Of `--chmod`. */
   readonly chmod: ModeChange | undefined;

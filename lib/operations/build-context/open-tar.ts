@@ -15,7 +15,7 @@ export async function openTar(
   source: AsyncIterable<Buffer>,
   { spool, signal }: { readonly spool: Spool; readonly signal: AbortSignal },
 ): Promise<FileTree | undefined> {
-  const { bytes, close } = await gzipUnsupported(generatorOf(source), signal);
+  const { bytes, close } = await gzipUnsupported(source, signal);
   let file: SpooledFile;
   try {
     file = await spool.take(bytes, signal);
@@ -58,8 +58,4 @@ export async function* bytesOf({
     done += length;
     await Promise.resolve();
   }
-}
-
-async function* generatorOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* source;
 }

@@ -4,7 +4,7 @@ import type { OpenContent } from '../../rootfs/index.js';
 const BLOCK = 256 * 1024;
 
 /** A piece of a file: bytes, or so many zeros that are not stored. */
-export type ContentPiece = { readonly bytes: Buffer } | { readonly zeros: number };
+type ContentPiece = { readonly bytes: Buffer } | { readonly zeros: number };
 
 /** What is stored of a file and the holes between, in order. The buffer is used again for each piece. Throws node's system error. */
 export function* contentPieces({ fd, offset, size, regions }: OpenContent): Generator<ContentPiece> {

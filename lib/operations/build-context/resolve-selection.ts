@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import {
   inInstruction,
   instructionError,
@@ -88,7 +89,7 @@ class ResolvedSelection implements Selection {
       else await this.#addFiles(source);
     }
     for (const { name, body } of heredocs) {
-      const file = await this.#spool.take(only(Buffer.from(body)), this.#request.signal);
+      const file = await this.#spool.take(Readable.from([Buffer.from(body)]), this.#request.signal);
       this.#addItem(treePath(name), new SpooledTree(treePath(name), { mode: FILE_MODE, mtimeNs: this.#nowNs }, file));
     }
   }
@@ -231,9 +232,4 @@ class ResolvedSelection implements Selection {
 
 function topOf(tree: FileTree): Pick<SelectedItem, 'tree' | 'path' | 'node'> {
   return { tree, path: '', node: tree.node('')! };
-}
-
-// oxlint-disable-next-line typescript/require-await
-async function* only(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }

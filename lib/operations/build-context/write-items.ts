@@ -8,7 +8,7 @@ import type { Owner } from './owner.js';
 import type { SelectionRequest, StageTree } from './types.js';
 
 /** How items are written. */
-export interface WriteOptions {
+interface WriteOptions {
   readonly instruction: SelectionRequest['instruction'];
   readonly workdir: string;
   /** Of `--chown`. */

@@ -6,7 +6,7 @@ import {
   type ResolvedStage,
   type RunInstruction,
 } from '../../dockerfile/index.js';
-import { chainIds, hostPlatform, type Platform } from '../../spec/index.js';
+import { chainIds, hostPlatform, platformFrom } from '../../spec/index.js';
 import {
   copyText,
   executeStage,
@@ -62,11 +62,9 @@ export function graphOf(
 
 /** An image as the base of a stage: its documents only. */
 export function baseOf({ config, layers }: RemoteImage): StageBase {
-  const { os, architecture, variant } = config;
-  const platform: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
   return {
     config,
-    platform,
+    platform: platformFrom(config),
     tree: undefined,
     layers: layers.map(({ blob, diffId }) => ({ kind: 'base', blob, diffId })),
     history: (config.history ?? []).map((entry) => ({ entry, isNew: false })),
@@ -214,7 +212,7 @@ interface Part {
 }
 
 /** The date of a layer that is not there yet. */
-export const NOT_MADE = '0001-01-01T00:00:00Z';
+const NOT_MADE = '0001-01-01T00:00:00Z';
 
 function keyOf(image: RemoteImage | undefined): string {
   if (image === undefined) return 'scratch';

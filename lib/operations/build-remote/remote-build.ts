@@ -4,7 +4,6 @@ import {
   type StageInstruction,
   type StageSource,
 } from '../../dockerfile/index.js';
-import { ImgtoolError } from '../../errors.js';
 import type { Digest, Reference, ReopenableBlob } from '../../spec/index.js';
 import { closeAll } from '../../util/index.js';
 import { executeStage, imageBaseOf, manifestTypeOf, scratchBase, StageState, type StepLog } from '../build/index.js';
@@ -12,6 +11,7 @@ import { Spool, type BuildContext, type BuildSources } from '../build-context/in
 import type { BlobPlace } from '../copy/index.js';
 import { createdAt } from '../store/index.js';
 import { type BuiltStage, spooledBlob } from './built-image.js';
+import { tolerating } from './cache-repository.js';
 import { makeLayer, type LayerJob } from './layer-step.js';
 import { baseOf, graphOf } from './plan-build.js';
 import type { CachedSteps, RemoteCache } from './remote-cache.js';
@@ -99,13 +99,10 @@ export class RemoteBuild {
       open: ({ digest }) => blobs.get(digest)!,
       pushedTo,
     });
-    try {
-      await this.#images.keepIndexes(made.map((layer) => ({ blob: spooledBlob(layer), diffId: layer.diffId })));
-    } catch (error) {
-      this.#request.signal.throwIfAborted();
-      if (!(error instanceof ImgtoolError)) throw error;
-      this.#deps.progress.note(`warning: the next build has to fetch the layers of this one: ${error.message}`);
-    }
+    const layers = made.map((layer) => ({ blob: spooledBlob(layer), diffId: layer.diffId }));
+    const onFault = ({ message }: Error): void =>
+      this.#deps.progress.note(`warning: the next build has to fetch the layers of this one: ${message}`);
+    await tolerating({ onFault, orFull: true, signal: this.#request.signal }, () => this.#images.keepIndexes(layers));
   }
 
   async close(): Promise<void> {

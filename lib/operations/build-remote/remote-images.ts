@@ -2,19 +2,16 @@ import { UsageError } from '../../errors.js';
 import type { TagOrDigest } from '../../registry/index.js';
 import type { FileTree } from '../../rootfs/index.js';
 import {
-  formatPlatform,
   MAX_CONFIG_BYTES,
-  parsePlatform,
   parseReference,
   parseTransportName,
   type ImageConfig,
   type ImageSelector,
   type ImageSource,
   type Platform,
-  type Reference,
 } from '../../spec/index.js';
-import { closeAll, withSubject } from '../../util/index.js';
-import { describeImage, type LayerPlan } from '../layers/index.js';
+import { closeAll } from '../../util/index.js';
+import { describeImage, ImageLookups, type LayerPlan } from '../layers/index.js';
 import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/index.js';
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
@@ -48,28 +45,19 @@ export class RemoteImages {
   readonly #deps: RemoteBuildDeps;
   readonly #request: ImagesRequest;
   readonly #indexes: LayerIndexes;
-  readonly #found = new Map<string, Promise<RemoteImage>>();
+  readonly #lookups: ImageLookups<RemoteImage>;
   readonly #sources: ImageSource[] = [];
 
   constructor(deps: RemoteBuildDeps, request: ImagesRequest) {
     this.#deps = deps;
     this.#request = request;
+    this.#lookups = new ImageLookups(request.platform, (name, platform) => this.#look(name, platform));
     this.#indexes = new LayerIndexes(deps);
   }
 
   /** `platform`: of FROM, as text. Throws NotFoundError and what the source throws. */
   find(name: string, platform?: string): Promise<RemoteImage> {
-    const wanted = platform === undefined ? this.#request.platform : parsePlatform(platform);
-    const key = `${formatPlatform(wanted)} ${name}`;
-    let image = this.#found.get(key);
-    if (image === undefined) {
-      image = this.#look(name, wanted).catch((error: unknown) => {
-        throw withSubject(error, 'image', name);
-      });
-      this.#found.set(key, image);
-      image.catch(() => undefined);
-    }
-    return image;
+    return this.#lookups.find(name, platform);
   }
 
   /** The tree that layers make, lowest first. Throws what reading them throws. */
@@ -89,22 +77,21 @@ export class RemoteImages {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#found.values());
+    await this.#lookups.settle();
     await closeAll([() => this.#indexes.close(), ...this.#sources.map((source) => () => source.close())]);
   }
 
   async #look(name: string, platform: Platform): Promise<RemoteImage> {
     const { platformGiven = true, signal } = this.#request;
-    const { source, selector, reference } = await this.#open(name);
+    const { source, selector } = await this.#open(name);
     this.#sources.push(source);
     const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
     // An empty selector is the only image of a layout.
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
-    const query = { reference, platform, platformGiven, signal };
-    const { config, steps } = await describeImage(resolved, query, {
-      readConfig: (descriptor) => readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
-      onNote: (line) => this.#deps.progress.note(line),
-    });
+    const query = { platform, platformGiven };
+    const { config, steps } = await describeImage(this.#deps, resolved, query, (descriptor) =>
+      readSourceBlob(source.blob(descriptor), { maxBytes: MAX_CONFIG_BYTES, signal }),
+    );
     const blobs = steps.map(({ blob, diffId }): RemoteLayer => ({ blob: source.blob(blob), diffId }));
     let tree: Promise<FileTree> | undefined;
     return {
@@ -113,21 +100,17 @@ export class RemoteImages {
     };
   }
 
-  async #open(name: string): Promise<{
-    readonly source: ImageSource;
-    readonly selector: ImageSelector;
-    readonly reference: Reference;
-  }> {
+  async #open(name: string): Promise<{ readonly source: ImageSource; readonly selector: ImageSelector }> {
     const { signal } = this.#request;
     if (FILES.test(name)) {
       const place = parseTransportName(name);
       if (!('path' in place)) throw new UsageError(`${name} is no layout and no archive`);
       const source = await this.#deps.openSource(place, { signal });
-      return { source, selector: { tag: place.tag }, reference: parseReference('localhost/layout') };
+      return { source, selector: { tag: place.tag } };
     }
     const reference = parseReference(await this.#deps.fullName(name));
     const registry = this.#deps.sourceRegistry ?? this.#deps.registry;
     const source = await openRegistrySource(registry, reference, { signal });
-    return { source, selector: { tag: reference.tag, digest: reference.digest }, reference };
+    return { source, selector: { tag: reference.tag, digest: reference.digest } };
   }
 }

@@ -15,7 +15,7 @@ export interface BuiltLayer {
 }
 
 /** How layers of steps are made. */
-export interface StageFilesOptions {
+interface StageFilesOptions {
   readonly spool: Spool;
   readonly manifestType: string;
   readonly sourceDateEpoch: number | undefined;

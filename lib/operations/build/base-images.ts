@@ -2,20 +2,20 @@ import { instructionError, type ResolvedStage } from '../../dockerfile/index.js'
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import {
-  formatPlatform,
   formatReference,
-  parsePlatform,
   parseReference,
   parseTransportName,
   platformScore,
   type ImageConfig,
   type ImageSelector,
   type Platform,
+  platformFrom,
+  splitPlatform,
 } from '../../spec/index.js';
-import { withSubject } from '../../util/index.js';
+import { ifFound } from '../../util/index.js';
 import type { BuildSources } from '../build-context/index.js';
 import { withStoreDestination } from '../copy/index.js';
-import { restoreLayers } from '../layers/index.js';
+import { ImageLookups, restoreLayers } from '../layers/index.js';
 import type { TagOrDigest } from '../../registry/index.js';
 import { pullImage } from '../pull/index.js';
 import { resolveImage } from '../registry/index.js';
@@ -28,15 +28,16 @@ const RESERVE = 2 ** 30;
 
 type BaseRequest = Pick<BuildRequest, 'platform' | 'pull' | 'reserveBytes' | 'signal'>;
 
-/** The images that stages begin with or copy from; each is looked up once. */
+/** Images as bases of stages. */
 export class BaseImages {
   readonly #deps: BuildDeps;
   readonly #request: BaseRequest;
-  readonly #found = new Map<string, Promise<StageBase>>();
+  readonly #lookups: ImageLookups<StageBase>;
 
   constructor(deps: BuildDeps, request: BaseRequest) {
     this.#deps = deps;
     this.#request = request;
+    this.#lookups = new ImageLookups(request.platform, (name, platform) => this.#resolve(name, platform));
   }
 
   /**
@@ -44,18 +45,7 @@ export class BaseImages {
    * and what fetching throws.
    */
   find(reference: string, platform?: string): Promise<StageBase> {
-    const wanted = platform === undefined ? this.#request.platform : parsePlatform(platform);
-    const key = `${formatPlatform(wanted)} ${reference}`;
-    let base = this.#found.get(key);
-    if (base === undefined) {
-      base = this.#resolve(reference, wanted).catch((error: unknown) => {
-        throw withSubject(error, 'image', reference);
-      });
-      this.#found.set(key, base);
-      // Awaited by the stages that need it, which may come later.
-      base.catch(() => undefined);
-    }
-    return base;
+    return this.#lookups.find(reference, platform);
   }
 
   async #resolve(reference: string, platform: Platform): Promise<StageBase> {
@@ -78,15 +68,9 @@ export class BaseImages {
   /** An image that is here, unless a registry is to be asked. */
   async #inStore(reference: string, platform: Platform): Promise<ImageRecord | undefined> {
     if (this.#request.pull !== 'missing' && this.#request.pull !== 'never') return undefined;
-    try {
-      const { record } = await findImage(this.#deps, reference);
-      const [os = '', architecture = '', variant] = record.platform.split('/');
-      const own = variant === undefined ? { os, architecture } : { os, architecture, variant };
-      return platformScore(platform, own) > 0 ? record : undefined;
-    } catch (error) {
-      if (error instanceof NotFoundError) return undefined;
-      throw error;
-    }
+    const found = await ifFound(findImage(this.#deps, reference));
+    if (found === undefined) return undefined;
+    return platformScore(platform, splitPlatform(found.record.platform)) > 0 ? found.record : undefined;
   }
 
   /** Takes an image of an OCI layout into the store, without a name. */
@@ -154,7 +138,7 @@ function isLayout(reference: string): boolean {
   return reference.startsWith('oci:');
 }
 
-function platformOf({ os, architecture, variant }: ImageConfig): Platform {
-  if (os === '' || architecture === '') throw new UsageError('the base image does not say its platform');
-  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+function platformOf(config: ImageConfig): Platform {
+  if (config.os === '' || config.architecture === '') throw new UsageError('the base image does not say its platform');
+  return platformFrom(config);
 }

@@ -8,13 +8,13 @@ import type { CacheMountKeeper } from './types.js';
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs'>;
 
 /** A cache that is mounted in a container; `release` after the run. */
-export interface MountedCache {
+interface MountedCache {
   readonly volume: VolumeMount;
   release(): Promise<void>;
 }
 
 /** A cache mount, its paths absolute. */
-export interface CacheMount {
+interface CacheMount {
   readonly id: string;
   readonly readOnly: boolean;
   readonly sharing: RunMount['sharing'] | undefined;
@@ -107,7 +107,7 @@ async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: A
   }, [release]);
 }
 
-/** A source is looked up inside the cache: what a build left there leads nowhere else. */
+/** A source is looked up inside the cache: links that a build left there lead to no other place. */
 async function volumeOf(
   { rootfs }: CacheDeps,
   directory: string,

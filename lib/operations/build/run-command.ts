@@ -14,7 +14,7 @@ const FULL_BYTES = 2 ** 20;
 const HOST_NAME = 'buildkitsandbox';
 
 /** A command to run on the files of a step. */
-export interface CommandToRun {
+interface CommandToRun {
   readonly instruction: RunInstruction;
   readonly below: StepTree | undefined;
   /** Key of the work that its files become. */

@@ -25,7 +25,7 @@ export interface MountSource {
 }
 
 /** The mounts of a RUN, found and hashed; nothing is made yet. */
-export interface PlannedMounts {
+interface PlannedMounts {
   /** What of them decides the result: no secrets, no contents of caches. */
   readonly key: string | undefined;
   /** Makes them; to be released after the run. Throws DockerfileError, UsageError, SubvolumeError. */
@@ -33,7 +33,7 @@ export interface PlannedMounts {
 }
 
 /** The mounts of a run, ready. */
-export interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryFiles' | 'tmpfs'>> {
+interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryFiles' | 'tmpfs'>> {
   readonly volumes: readonly VolumeMount[];
   readonly memoryFiles: readonly MemoryFile[];
   readonly tmpfs: readonly TmpfsMount[];

@@ -1,9 +1,9 @@
 import {
-  commandWords,
+  applyInstruction,
   expandInstruction,
-  healthConfig,
   HISTORY_COMMENT,
   historyText,
+  isConfigInstruction,
   parseTrigger,
   resolveWorkdir,
   StageScope,
@@ -87,58 +87,21 @@ export class StageState {
 
   /** Takes an expanded instruction that changes the config only, WORKDIR included; adds no history. */
   configure(instruction: StageInstruction): void {
-    const { config } = this;
-    switch (instruction.keyword) {
-      case 'ENV':
-        this.scope.setEnv(instruction.pairs);
-        this.config = { ...config, Env: this.scope.env };
-        break;
-      case 'LABEL':
-        this.config = { ...config, Labels: { ...config.Labels, ...fromPairs(instruction.pairs) } };
-        break;
-      case 'CMD':
-        this.#isCmdSet = true;
-        // As BuildKit: the words are complete, no shell is put before them.
-        this.config = { ...config, Cmd: commandWords(instruction.command, config.Shell), ...ARGS_ESCAPED };
-        break;
-      case 'ENTRYPOINT': {
-        const { Cmd, ...rest } = config;
-        const Entrypoint = commandWords(instruction.command, config.Shell);
-        this.config = { ...rest, Entrypoint, ...(this.#isCmdSet && Cmd !== undefined ? { Cmd } : {}) };
-        break;
-      }
-      case 'EXPOSE':
-        this.config = { ...config, ExposedPorts: { ...config.ExposedPorts, ...emptyObjects(instruction.ports) } };
-        break;
-      case 'HEALTHCHECK':
-        this.config = { ...config, Healthcheck: healthConfig(instruction) };
-        break;
-      case 'MAINTAINER':
-        this.author = instruction.name;
-        break;
-      case 'ONBUILD':
-        this.config = { ...config, OnBuild: [...(config.OnBuild ?? []), instruction.trigger] };
-        break;
-      case 'SHELL':
-        this.config = { ...config, Shell: instruction.shell };
-        break;
-      case 'STOPSIGNAL':
-        this.config = { ...config, StopSignal: instruction.signal };
-        break;
-      case 'USER':
-        this.config = { ...config, User: instruction.user };
-        break;
-      case 'VOLUME':
-        this.config = { ...config, Volumes: { ...config.Volumes, ...emptyObjects(instruction.paths) } };
-        break;
-      case 'WORKDIR':
-        this.config = { ...config, WorkingDir: resolveWorkdir(config.WorkingDir, instruction.path) };
-        break;
-      case 'ADD':
-      case 'ARG':
-      case 'COPY':
-      case 'RUN':
-        break;
+    if (instruction.keyword === 'MAINTAINER') this.author = instruction.name;
+    if (!isConfigInstruction(instruction)) return;
+    if (instruction.keyword === 'ENV') {
+      this.scope.setEnv(instruction.pairs);
+      this.config = { ...this.config, Env: this.scope.env };
+      return;
+    }
+    this.config = applyInstruction(this.config, instruction);
+    if (instruction.keyword === 'CMD') {
+      this.#isCmdSet = true;
+      // As BuildKit: the words are complete, no shell is put before them.
+      this.config = { ...this.config, ...ARGS_ESCAPED };
+    } else if (instruction.keyword === 'ENTRYPOINT') {
+      const { Cmd, ...rest } = this.config;
+      this.config = { ...rest, ...(this.#isCmdSet && Cmd !== undefined ? { Cmd } : {}) };
     }
   }
 
@@ -226,11 +189,3 @@ function makesLayer(instruction: StageInstruction, state: StageState): instructi
 }
 
 const ARGS_ESCAPED: object = { ArgsEscaped: true };
-
-function fromPairs(pairs: readonly { readonly key: string; readonly value: string }[]): Record<string, string> {
-  return Object.fromEntries(pairs.map(({ key, value }) => [key, value]));
-}
-
-function emptyObjects(names: readonly string[]): Record<string, object> {
-  return Object.fromEntries(names.map((name) => [name, {}]));
-}

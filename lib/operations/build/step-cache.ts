@@ -24,7 +24,7 @@ export interface CachedStep {
 }
 
 /** Why a step is run: the parts of its key that differ from the last time, or another reason in words. */
-export type Miss = readonly string[];
+type Miss = readonly string[];
 
 /** The results of steps, by key. Call with the store locked. */
 export class StepCache {

@@ -13,7 +13,7 @@ const SHORTEST_SECRET = 4;
 const CONTROL_SEQUENCE = /\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)/g;
 
 /** Where a step is in its Dockerfile. */
-export interface StepPlace {
+interface StepPlace {
   readonly stage: string;
   /** From 1, and of how many in the stage. */
   readonly number: number;

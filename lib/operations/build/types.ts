@@ -63,7 +63,7 @@ export interface BuildRequest {
   readonly isSkipped?: (stage: number) => boolean;
   /** A step that need not be run, by its stage and the number of its instruction, from 1. Default: none. */
   readonly importStep?: (stage: number, number: number) => ImportedStep | undefined;
-  /** Where cache mounts are kept besides the store. Default: nowhere. */
+  /** Keeps cache mounts outside the store too. Default: they are in the store alone. */
   readonly cacheMounts?: CacheMountKeeper | undefined;
   readonly signal: AbortSignal;
 }

@@ -28,25 +28,21 @@ export interface ContainerSummary {
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
+/** What to make a container from. */
+export interface ContainerRequest {
+  readonly image: string;
+  readonly name: string | undefined;
+  readonly signal: AbortSignal;
+  /** Hears of the ID before there is anything with it. */
+  readonly onId?: (id: string) => Promise<void>;
+}
+
 /**
  * Makes a container: a writable snapshot of the image's top layer, whatever its size. Without `name` it gets one.
  * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
  */
-export async function createContainer(
-  deps: RestoreDeps,
-  {
-    image,
-    name,
-    signal,
-    onId,
-  }: {
-    readonly image: string;
-    readonly name: string | undefined;
-    readonly signal: AbortSignal;
-    /** Hears of the ID before there is anything with it. */
-    readonly onId?: (id: string) => Promise<void>;
-  },
-): Promise<ContainerRecord> {
+export async function createContainer(deps: RestoreDeps, request: ContainerRequest): Promise<ContainerRecord> {
+  const { name, signal } = request;
   if (name !== undefined && !NAME.test(name)) {
     throw new UsageError(`${JSON.stringify(name.slice(0, 200))} is not a container name`, {
       hint: 'use letters, digits, _ . - and begin with a letter or digit',
@@ -57,7 +53,7 @@ export async function createContainer(
     // One at a time, so that no name is given twice.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
     try {
-      return await create(deps, { image, name, signal, onId });
+      return await create(deps, request);
     } finally {
       names.release();
     }
@@ -97,20 +93,7 @@ export async function containerPath(
   return deps.snapshots.containerPath((await findContainer(deps, container)).id);
 }
 
-async function create(
-  deps: RestoreDeps,
-  {
-    image,
-    name,
-    signal,
-    onId,
-  }: {
-    image: string;
-    name: string | undefined;
-    signal: AbortSignal;
-    onId: ((id: string) => Promise<void>) | undefined;
-  },
-): Promise<ContainerRecord> {
+async function create(deps: RestoreDeps, { image, name, signal, onId }: ContainerRequest): Promise<ContainerRecord> {
   const found = await findImage(deps, image);
   const taken = new Set((await deps.metadata.containers.list()).map((container) => container.name));
   if (name !== undefined && taken.has(name)) {

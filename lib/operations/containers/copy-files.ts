@@ -98,7 +98,7 @@ export async function copyFilesFromTar(
   return withWorkKey(deps, signal, async (key) => {
     const work = await deps.snapshots.prepare(key, undefined);
     const [tar, tree] = [join(work, 'tar'), join(work, 'tree')];
-    const { bytes, close } = await gzipUnsupported(bytesOf(source), signal);
+    const { bytes, close } = await gzipUnsupported(source as AsyncIterable<Buffer>, signal);
     try {
       await pipeline(bytes, createWriteStream(tar), { signal });
     } finally {
@@ -117,10 +117,6 @@ export async function copyFilesFromTar(
     await deps.snapshots.sync();
     return totals;
   });
-}
-
-async function* bytesOf(source: Readable): AsyncGenerator<Buffer> {
-  yield* source as AsyncIterable<Buffer>;
 }
 
 async function unpack(

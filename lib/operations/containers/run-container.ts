@@ -1,7 +1,7 @@
-import { NotFoundError, UsageError } from '../../errors.js';
+import { UsageError } from '../../errors.js';
 import type { ContainerRecord, HeldLock } from '../../metadata/index.js';
 import type { RunInput } from '../../runtime/index.js';
-import { orCloseAll } from '../../util/index.js';
+import { ifFound, orCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { RestoreDeps } from '../layers/index.js';
 import {
@@ -84,7 +84,7 @@ async function begin(
   request: RunRequest,
 ): Promise<{ record: ContainerRecord; running: HeldLock; isNew: boolean }> {
   const { target, name, remove, signal } = request;
-  const existing = await containerIfThere(deps, target);
+  const existing = await ifFound(findContainer(deps, target));
   if (existing !== undefined) {
     if (name !== undefined) {
       throw new UsageError(`${target} is a container, and has a name`, { hint: 'leave out --name' });
@@ -112,16 +112,4 @@ async function begin(
     });
   const record = await orCloseAll(create, [() => running?.release()]);
   return { record, running: running!, isNew: true };
-}
-
-async function containerIfThere(
-  deps: Pick<OperationDeps, 'metadata'>,
-  target: string,
-): Promise<ContainerRecord | undefined> {
-  try {
-    return await findContainer(deps, target);
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
-  }
 }

@@ -81,7 +81,7 @@ class BlobCopy {
 
   async #mount(destination: ImageDestination): Promise<CopiedState | undefined> {
     const { source } = this.#options;
-    return (await destination.mountBlob(this.#blob, source, this.#options)) ? 'mounted' : undefined;
+    return (await destination.mountBlob?.(this.#blob, source, this.#options)) === true ? 'mounted' : undefined;
   }
 
   async #upload(destinations: readonly ImageDestination[]): Promise<void> {

@@ -1,4 +1,3 @@
-import { NotFoundError } from '../../errors.js';
 import {
   digestHex,
   isIndexType,
@@ -11,6 +10,7 @@ import {
   type ImageSource,
   type RawManifest,
 } from '../../spec/index.js';
+import { ifFound } from '../../util/index.js';
 import { parseNode } from '../convert/index.js';
 import { type CopyDeps, copyTree, eachTarget, type TargetCopy } from './copy-tree.js';
 
@@ -64,14 +64,9 @@ async function copyIfThere(
   { source, copies, signal }: Job,
   selector: { readonly digest: Digest } | { readonly tag: string },
 ): Promise<void> {
-  let raw: RawManifest;
-  try {
-    raw = await source.manifest(selector, { signal });
-  } catch (error) {
-    // A listed referrer may have been deleted, and most images have no signature.
-    if (error instanceof NotFoundError) return;
-    throw error;
-  }
+  // A listed referrer may have been deleted, and most images have no signature.
+  const raw = await ifFound(source.manifest(selector, { signal }));
+  if (raw === undefined) return;
   await copyTree(deps, { source, top: raw, copies, signal });
   const tag = 'tag' in selector ? selector.tag : undefined;
   await eachTarget(copies, signal, async (_target, copy) => {

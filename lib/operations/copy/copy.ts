@@ -13,7 +13,7 @@ import {
 import { type Close, thenCloseAll } from '../../util/index.js';
 import { type Conversion, type ConvertDeps, type Selection, Spool } from '../convert/index.js';
 import { BlobPlaces } from '../download/index.js';
-import { openRegistrySource } from '../registry/index.js';
+import { openRegistrySource, measureTraffic } from '../registry/index.js';
 import type { BlobPlace } from './composed-image.js';
 import { copyImage, type CopyRequest, planImageCopy } from './copy-image.js';
 import { type CopiedBlob, type CopyDeps, CopyLimits, type CopyTarget } from './copy-tree.js';
@@ -93,11 +93,10 @@ export interface CopyPlan {
  * errors of the transports.
  */
 export async function copy(deps: CopyTransports, order: CopyOrder): Promise<CopyResult> {
-  const started = performance.now();
-  const before = traffic(deps);
+  const traffic = measureTraffic([deps.registry, deps.sourceRegistry ?? deps.registry]);
   return onTrip(deps, order, async (trip) => {
     const copied = await copyImage(trip.deps, trip.request);
-    const after = traffic(deps);
+    const { bytesSent, requests, seconds } = traffic();
     return {
       digest: copied.digest,
       mediaType: copied.mediaType,
@@ -108,9 +107,7 @@ export async function copy(deps: CopyTransports, order: CopyOrder): Promise<Copy
         layers: blobs,
         ...(error === undefined ? {} : { error: error.message }),
       })),
-      bytes: after.bytesSent - before.bytesSent,
-      requests: after.requests - before.requests,
-      seconds: (performance.now() - started) / 1000,
+      ...{ bytes: bytesSent, requests, seconds },
     };
   });
 }
@@ -215,15 +212,6 @@ function copyDepsOf(deps: CopyTransports): CopyDeps {
     convert: { ...deps, createSpool: () => new Spool(deps.temporaryDirectory) },
     foreignBlob: (blob) => (deps.sourceRegistry ?? deps.registry).foreignBlob(blob),
   };
-}
-
-function traffic({ registry, sourceRegistry = registry }: CopyTransports): { bytesSent: number; requests: number } {
-  const sum = { bytesSent: 0, requests: 0 };
-  for (const { statistics } of new Set([registry, sourceRegistry])) {
-    sum.bytesSent += statistics.bytesSent;
-    sum.requests += statistics.requests;
-  }
-  return sum;
 }
 
 async function openSource(

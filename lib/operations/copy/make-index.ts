@@ -16,6 +16,7 @@ import {
   type RawManifest,
   type Reference,
   tagOrDigest,
+  platformFrom,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { openRegistrySource, readBlob, type RegistrySource } from '../registry/index.js';
@@ -110,8 +111,7 @@ async function entriesOf(
   if (platform !== undefined) return [{ mediaType, digest, size, platform }];
   if (!isConfigType(document.config.mediaType)) return [{ mediaType, digest, size }];
   const bytes = await readBlob(source.reader.blob(document.config), { maxBytes: MAX_CONFIG_BYTES, signal });
-  const { os, architecture, variant } = parseImageConfig(bytes, `the config of ${name}`);
-  return [{ mediaType, digest, size, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }];
+  return [{ mediaType, digest, size, platform: platformFrom(parseImageConfig(bytes, `the config of ${name}`)) }];
 }
 
 /** Copies the entries, because an index may only name manifests of its own repository. */

@@ -9,6 +9,8 @@ import type {
   Referrers,
   RepositoryName,
   ReopenableBlob,
+  Abortable,
+  PutBlobOptions,
 } from '../../spec/index.js';
 import { BlobPlaces } from '../download/index.js';
 import type { UploadRecords } from './upload-records.js';
@@ -17,10 +19,6 @@ import type { UploadRecords } from './upload-records.js';
 const MAX_MOUNT_SOURCES = 3;
 /** The most repositories that the token of a destination permits mounts from. */
 const MAX_MOUNT_SCOPES = 10;
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 export interface RegistryDestinationOptions {
   /** The source, if its blobs may be mounted with the destination's login. Default: no mounts from it. */
@@ -79,7 +77,7 @@ export class RegistryDestination implements ImageDestination {
     return this.writer;
   }
 
-  async lockBlob(blob: Descriptor, options: Signal & { readonly onWait: () => void }): Promise<() => void> {
+  async lockBlob(blob: Descriptor, options: Abortable & { readonly onWait: () => void }): Promise<() => void> {
     if (this.#uploads === undefined) return () => undefined;
     const unlock = await this.#uploads.lock(blob, options);
     try {
@@ -92,22 +90,22 @@ export class RegistryDestination implements ImageDestination {
     }
   }
 
-  async hasBlob(blob: Descriptor, options: Signal): Promise<boolean> {
+  async hasBlob(blob: Descriptor, options: Abortable): Promise<boolean> {
     if (this.#known.has(this.writer, blob)) return true;
     if (!(await this.writer.hasBlob(blob.digest, options))) return false;
     await this.#arrived(blob);
     return true;
   }
 
-  async hasManifest({ digest }: Descriptor, options: Signal): Promise<boolean> {
+  async hasManifest({ digest }: Descriptor, options: Abortable): Promise<boolean> {
     return this.#mayHave(digest) && (await this.writer.hasManifest(digest, options));
   }
 
-  referrers(digest: Digest, options: Signal): Promise<Referrers> {
+  referrers(digest: Digest, options: Abortable): Promise<Referrers> {
     return this.reader.referrers(digest, options);
   }
 
-  async mountBlob(blob: Descriptor, from: ImageSource, options: Signal): Promise<boolean> {
+  async mountBlob(blob: Descriptor, from: ImageSource, options: Abortable): Promise<boolean> {
     const { digest } = blob;
     for (const place of this.#mountPlaces(blob, from)) {
       const { mounted, session } = await this.writer.mountBlob(digest, place, options);
@@ -122,7 +120,7 @@ export class RegistryDestination implements ImageDestination {
     return false;
   }
 
-  async canMountBlob(blob: Descriptor, from: ImageSource, options: Signal): Promise<boolean> {
+  async canMountBlob(blob: Descriptor, from: ImageSource, options: Abortable): Promise<boolean> {
     const { host } = this.writer;
     const isOwn = from.repository?.host === host && this.#mountFrom.has(from.repository.repository);
     if (isOwn || this.#known.others(this.writer, blob, 1).length > 0) return true;
@@ -133,13 +131,7 @@ export class RegistryDestination implements ImageDestination {
     return false;
   }
 
-  async putBlob(
-    blob: ReopenableBlob,
-    options: Signal & {
-      readonly onProgress?: (transferred: number) => void;
-      readonly onRetry?: (message: string) => void;
-    },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     const { descriptor } = blob;
     const { digest } = descriptor;
     const uploads = this.#uploads;
@@ -159,7 +151,11 @@ export class RegistryDestination implements ImageDestination {
     this.#known.add(this.writer, descriptor);
   }
 
-  putManifest(manifest: RawManifest, { tag }: { readonly tag?: string | undefined }, options: Signal): Promise<void> {
+  putManifest(
+    manifest: RawManifest,
+    { tag }: { readonly tag?: string | undefined },
+    options: Abortable,
+  ): Promise<void> {
     const reference = tag === undefined ? { digest: manifest.descriptor.digest } : { tag };
     return this.writer.putManifest(manifest, reference, options);
   }
@@ -180,7 +176,7 @@ export class RegistryDestination implements ImageDestination {
     return [...new Set([...recorded, ...known])].slice(0, MAX_MOUNT_SOURCES);
   }
 
-  async #dropSession(digest: Digest, options: Signal): Promise<void> {
+  async #dropSession(digest: Digest, options: Abortable): Promise<void> {
     const session = this.#sessions.get(digest);
     this.#sessions.delete(digest);
     if (session !== undefined) await this.writer.cancelUpload(session, options);
@@ -197,7 +193,7 @@ export class RegistryDestination implements ImageDestination {
 export async function openRegistryDestination(
   registry: RegistryClient,
   place: RepositoryName,
-  { signal, mountFrom: source, ...options }: RegistryDestinationOptions & Signal,
+  { signal, mountFrom: source, ...options }: RegistryDestinationOptions & Abortable,
 ): Promise<RegistryDestination> {
   const neighbours = source?.neighboursAt?.(place.host) ?? [];
   const mountFrom = neighbours.filter((name) => name !== place.repository).slice(0, MAX_MOUNT_SCOPES);

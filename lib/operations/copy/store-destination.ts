@@ -13,6 +13,8 @@ import {
   type Reference,
   type ReopenableBlob,
   type TakenBlob,
+  type PutBlobOptions,
+  type Abortable,
 } from '../../spec/index.js';
 import { closeAll, orCloseAll, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
@@ -21,16 +23,12 @@ import { type FetchedImage, fetchImage, keepingReserve, MadeLayers, type Platfor
 import { documentOf, type ResolvedImage, type ResolvedSchema1 } from '../registry/index.js';
 import { isForWantOfRoom, lockStore, NewBlobs, type NewImage, recordImage, sweepStore } from '../store/index.js';
 
-interface Signal {
-  readonly signal: AbortSignal;
-}
-
 export type StoreDestinationDeps = Pick<
   OperationDeps,
   'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'
 >;
 
-export interface StoreDestinationOptions extends Signal {
+export interface StoreDestinationOptions extends Abortable {
   /** Bytes to keep free on the store's file system. */
   readonly reserveBytes: number;
 }
@@ -144,17 +142,7 @@ export class StoreDestination implements ImageDestination {
     return Promise.resolve(false);
   }
 
-  mountBlob(): Promise<boolean> {
-    return Promise.resolve(false);
-  }
-
-  async putBlob(
-    blob: ReopenableBlob,
-    options: Signal & {
-      readonly onProgress?: (transferred: number) => void;
-      readonly onRetry?: (message: string) => void;
-    },
-  ): Promise<void> {
+  async putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void> {
     const ingest = await this.#deps.content.beginIngest(blob.descriptor, options);
     if (ingest === undefined) return;
     // Checks no size here: the space for the whole image is checked before its layers are unpacked.

@@ -10,6 +10,7 @@ import {
   type ImageSource,
   type RawManifest,
   type ReopenableBlob,
+  type Abortable,
 } from '../../spec/index.js';
 import { closeAll, orCloseAll } from '../../util/index.js';
 import { readVerified } from '../convert/index.js';
@@ -18,10 +19,6 @@ import { openRegistrySource } from '../registry/index.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
 import { ComposedIndex } from './composed-image.js';
 import { type StoredLayerDeps, StoredLayers } from './stored-layers.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** One image of the local store, with its manifest there, as a source. Requires the store's lock. */
 export class StoreSource implements ImageSource {
@@ -55,7 +52,7 @@ export class StoreSource implements ImageSource {
   }
 
   /** `tag`: a name of the image, its ID or a prefix of the ID. */
-  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+  async manifest({ tag, digest }: ImageSelector, { signal }: Abortable): Promise<RawManifest> {
     signal.throwIfAborted();
     const { manifest } = this.#record;
     if (digest === undefined && tag !== undefined) findAmong([this.#record], tag);
@@ -67,7 +64,10 @@ export class StoreSource implements ImageSource {
   /** Reads from the store, or from a registry that is known to have the blob. */
   blob(descriptor: Descriptor): ReopenableBlob {
     const { content } = this.#deps;
-    const elsewhere = { descriptor, open: (how: Signal & { readonly offset: number }) => this.#fetch(descriptor, how) };
+    const elsewhere = {
+      descriptor,
+      open: (how: Abortable & { readonly offset: number }) => this.#fetch(descriptor, how),
+    };
     return {
       descriptor,
       isVerified: true,
@@ -93,7 +93,7 @@ export class StoreSource implements ImageSource {
     return this.#onClose();
   }
 
-  async #fetch(descriptor: Descriptor, how: Signal & { readonly offset: number }): Promise<Readable> {
+  async #fetch(descriptor: Descriptor, how: Abortable & { readonly offset: number }): Promise<Readable> {
     const stream = await fromFirstPlace(this.#places.of(descriptor), async (place) => {
       return (await openRegistrySource(this.#deps.registry, place, how)).blob(descriptor).open(how);
     });
@@ -103,7 +103,7 @@ export class StoreSource implements ImageSource {
 }
 
 /** Locks the store and opens an index as a source. Throws NotFoundError when some of its images are missing. */
-export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Signal): Promise<ImageSource> {
+export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }: Abortable): Promise<ImageSource> {
   return opened(deps, signal, async (parts) => {
     const source = await indexSource(deps, index, parts);
     if (source !== undefined) return source;
@@ -121,7 +121,7 @@ export function openStoreIndex(deps: StoredLayerDeps, index: Digest, { signal }:
 export function openStoreSource(
   deps: StoredLayerDeps,
   image: string,
-  { all = false, signal }: Signal & { readonly all?: boolean },
+  { all = false, signal }: Abortable & { readonly all?: boolean },
 ): Promise<ImageSource> {
   return opened(deps, signal, async (parts) => {
     const { record } = findAmong(parts.images, image);

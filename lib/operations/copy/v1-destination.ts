@@ -16,12 +16,9 @@ import {
   type ReopenableBlob,
   v1ImagesFrom,
   type V1ImageOfLayer,
+  type Abortable,
 } from '../../spec/index.js';
 import { readSmallBlob, readVerified } from '../convert/index.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** What the local store knows about an image besides its documents. */
 interface KnownOfImage {
@@ -72,10 +69,6 @@ export class V1Destination implements ImageDestination {
     return Promise.resolve(false);
   }
 
-  mountBlob(): Promise<boolean> {
-    return Promise.resolve(false);
-  }
-
   putBlob(blob: ReopenableBlob): Promise<void> {
     this.#blobs.set(blob.descriptor.digest, blob);
     return Promise.resolve();
@@ -88,7 +81,7 @@ export class V1Destination implements ImageDestination {
   }
 
   /** The images that `commit` would send. Changes nothing. Throws the errors of the registry. */
-  async plan({ signal }: Signal): Promise<PlannedV1Image[]> {
+  async plan({ signal }: Abortable): Promise<PlannedV1Image[]> {
     const images = await this.#images(this.#manifest!, signal);
     const ids = images.map(({ image }) => image.id);
     const missing = await this.#registry.missing(ids, { signal });
@@ -99,7 +92,7 @@ export class V1Destination implements ImageDestination {
     }));
   }
 
-  async commit({ signal }: Signal): Promise<ReadonlySet<Digest>> {
+  async commit({ signal }: Abortable): Promise<ReadonlySet<Digest>> {
     if (this.#tags.length === 0) {
       throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which knows tags and no digests`, {
         hint: 'write docker-v1://HOST/REPOSITORY:TAG',

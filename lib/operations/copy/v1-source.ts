@@ -1,4 +1,4 @@
-import { NotFoundError, UsageError } from '../../errors.js';
+import { NotFoundError } from '../../errors.js';
 import type { V1RemoteImage, V1Repository } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
 import {
@@ -15,15 +15,13 @@ import {
   ociImageOf,
   type RawManifest,
   type ReopenableBlob,
+  type Abortable,
 } from '../../spec/index.js';
 import { blobOfBytes, type ConvertDeps, repackLayer, Spool, type Spooled } from '../convert/index.js';
+import { tagForV1 } from '../registry/index.js';
 
 /** The number of concurrently fetched layers, in addition to the limit of the host. */
 const PARALLEL_LAYERS = 6;
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** A layer in a temporary file. */
 interface Fetched {
@@ -70,13 +68,9 @@ export class V1Source implements ImageSource {
     return `docker-v1://${this.#registry.host}/${this.#registry.repository}`;
   }
 
-  async manifest({ tag, digest }: ImageSelector, { signal }: Signal): Promise<RawManifest> {
+  async manifest(selector: ImageSelector, { signal }: Abortable): Promise<RawManifest> {
     signal.throwIfAborted();
-    if (tag === undefined || digest !== undefined) {
-      throw new UsageError(`${this.#registry.host} speaks registry protocol v1, which has no digests`, {
-        hint: 'give a tag instead',
-      });
-    }
+    const tag = tagForV1({ ...selector, host: this.#registry.host });
     let made = this.#made.get(tag);
     if (made === undefined) {
       made = this.#make(tag, signal);
@@ -99,7 +93,7 @@ export class V1Source implements ImageSource {
     };
   }
 
-  async *tags(options: Signal): AsyncGenerator<string> {
+  async *tags(options: Abortable): AsyncGenerator<string> {
     yield* (await this.#registry.tags(options)).keys();
   }
 

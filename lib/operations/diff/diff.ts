@@ -1,7 +1,7 @@
 import { NotFoundError, UsageError } from '../../errors.js';
 import type { Change } from '../../rootfs/index.js';
 import { parseReference, type ChainId, type Platform } from '../../spec/index.js';
-import { thenCloseAll } from '../../util/index.js';
+import { ifFound, thenCloseAll } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type LayerPlan, withFrozen } from '../layers/index.js';
 import { findContainer, findImage, hasLayer } from '../store/index.js';
@@ -67,22 +67,15 @@ async function findTree(
     const image = await remote.find({ ...request, reference: parseReference(input) });
     return { image, steps: image.steps };
   }
-  try {
-    const { id, base } = await findContainer(deps, input);
-    return { container: id, base };
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error;
-  }
-  try {
-    return { layer: (await findImage(deps, input)).record.chainIds.at(-1) };
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error;
-    throw new NotFoundError(`there is no container and no image ${input} in the store`, {
-      kind: 'image',
-      subject: input,
-      hint: 'see "imgtool containers" and "imgtool images"; docker://REF is an image at its registry',
-    });
-  }
+  const container = await ifFound(findContainer(deps, input));
+  if (container !== undefined) return { container: container.id, base: container.base };
+  const image = await ifFound(findImage(deps, input));
+  if (image !== undefined) return { layer: image.record.chainIds.at(-1) };
+  throw new NotFoundError(`there is no container and no image ${input} in the store`, {
+    kind: 'image',
+    subject: input,
+    hint: 'see "imgtool containers" and "imgtool images"; docker://REF is an image at its registry',
+  });
 }
 
 /** What a tree is compared with when nothing is said. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { DigestMismatchError } from '../../errors.js';
 import type { HeldLock } from '../../metadata/index.js';
 import type { RepositoryReader } from '../../registry/index.js';
-import { MAX_CONFIG_BYTES, type ChainId, type Digest } from '../../spec/index.js';
+import { MAX_CONFIG_BYTES, type ChainId, type Digest, tagOrDigest } from '../../spec/index.js';
 import { closeAll, GrowingFile } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { type BlobDownloads, startDownloads } from '../download/index.js';
@@ -11,11 +11,11 @@ import {
   type ImageQuery,
   keepingReserve,
   type LayerPlan,
-  lookUpImage,
+  describeImage,
   requireSpace,
   type RestoreDeps,
 } from '../layers/index.js';
-import { readBlob, RegistrySource } from '../registry/index.js';
+import { readBlob, RegistrySource, resolveImage } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
 /** What looking into images at registries needs. */
@@ -48,14 +48,14 @@ export class RemoteRootfs {
     this.#deps = deps;
   }
 
-  /** Reads manifest and config. Throws as `lookUpImage`. */
+  /** Reads manifest and config. Throws as `resolveImage` and `describeImage`. */
   async find(query: ImageQuery): Promise<RemoteImage> {
     const { signal } = query;
     const repository = await this.#deps.registry.open(query.reference, { signal });
-    const { steps } = await lookUpImage(repository, query, {
-      readConfig: (config) => readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal }),
-      onNote: (line) => this.#deps.progress.note(line),
-    });
+    const resolved = await resolveImage(repository, tagOrDigest(query.reference), query);
+    const { steps } = await describeImage(this.#deps, resolved, query, (config) =>
+      readBlob(repository.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal }),
+    );
     return { repository, steps };
   }
 

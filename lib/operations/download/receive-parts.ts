@@ -3,7 +3,7 @@ import type { BlobSource } from '../../registry/index.js';
 import { resumeBody, type ResumeOptions } from '../../util/index.js';
 
 /** Options of `receiveParts`. */
-export interface ReceivePartsOptions extends ResumeOptions {
+interface ReceivePartsOptions extends ResumeOptions {
   /** The number of concurrent parts. */
   readonly connections: number;
   /** Size of a part. Bytes. */

@@ -222,11 +222,11 @@ async function inspectSchema1(
 function ofConfig(
   config: ImageConfig,
 ): Pick<InspectedImage, 'created' | 'author' | 'platform' | 'os' | 'architecture' | 'config' | 'history'> {
-  const { os, architecture, variant } = config;
+  const { os, architecture } = config;
   return {
     created: config.created ?? null,
     author: config.author ?? null,
-    platform: formatPlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) }),
+    platform: formatPlatform(config),
     os,
     architecture,
     config: config.config ?? null,

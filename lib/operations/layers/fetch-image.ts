@@ -63,10 +63,8 @@ export async function fetchImage(
   options: FetchImageOptions,
 ): Promise<FetchedImage> {
   if ('schema1' in document) return fetchSchema1(deps, source, document, options);
-  const found = await describeImage(document, options, {
-    readConfig: (config) => fetchConfig(deps, source, config, options.signal),
-    onNote: (line) => deps.progress.note(line),
-  });
+  const readConfig = (config: Descriptor) => fetchConfig(deps, source, config, options.signal);
+  const found = await describeImage(deps, document, options, readConfig);
   const { applier, made, signal } = options;
   const layers = await fetchLayers(deps, source, options, {
     all: found.steps,
@@ -89,7 +87,7 @@ async function fetchSchema1(
   options: FetchImageOptions,
 ): Promise<FetchedImage> {
   const { applier, signal } = options;
-  checkPlatform(options, leafOf(schema1), (line) => deps.progress.note(line));
+  checkPlatform(deps, options, leafOf(schema1));
   const blobs = await layersOfSchema1(deps, source, { schema1, signal });
   let steps: LayerPlan[] = [];
   const all = blobs.map((blob) => ({ blob }));

@@ -1,6 +1,5 @@
 import { InvalidManifestError, NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import type { RepositoryReader } from '../../registry/index.js';
 import {
   chainIds,
   type Descriptor,
@@ -13,10 +12,9 @@ import {
   type Platform,
   platformScore,
   type Reference,
-  tagOrDigest,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import { type ResolvedImage, resolveImage } from '../registry/index.js';
+import { type ResolvedImage } from '../registry/index.js';
 import type { LayerDeps } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
@@ -56,28 +54,14 @@ export function presentLayers({ layers }: Pick<ImageRecord, 'layers'>): PulledLa
 const UNPACK_RATIO = 3.2;
 
 /**
- * Resolves an image for a platform. `readConfig` returns the bytes of its config. Throws the errors of the registry,
- * NotFoundError for a missing platform, InvalidManifestError.
+ * Describes a resolved image. `readConfig` returns the bytes of its config. Throws what `readConfig` throws, NotFoundError for
+ * a missing platform, InvalidManifestError.
  */
-export async function lookUpImage(
-  repository: RepositoryReader,
-  query: ImageQuery,
-  options: {
-    readonly readConfig: (config: Descriptor) => Promise<Buffer>;
-    readonly onNote: (line: string) => void;
-  },
-): Promise<FoundAtRegistry> {
-  return describeImage(await resolveImage(repository, tagOrDigest(query.reference), query), query, options);
-}
-
-/** Like `lookUpImage`, for a resolved image. */
 export async function describeImage(
+  deps: Pick<OperationDeps, 'progress'>,
   resolved: ResolvedImage,
   query: PlatformQuery,
-  options: {
-    readonly readConfig: (config: Descriptor) => Promise<Buffer>;
-    readonly onNote: (line: string) => void;
-  },
+  readConfig: (config: Descriptor) => Promise<Buffer>,
 ): Promise<FoundAtRegistry> {
   const { manifest } = resolved;
   const where = `config ${manifest.config.digest}`;
@@ -86,14 +70,14 @@ export async function describeImage(
       where,
     });
   }
-  const config = parseImageConfig(await options.readConfig(manifest.config), where);
+  const config = parseImageConfig(await readConfig(manifest.config), where);
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== manifest.layers.length) {
     throw new InvalidManifestError(`${where} names ${diffIds.length} layers, its manifest ${manifest.layers.length}`, {
       where,
     });
   }
-  checkPlatform(query, config, options.onNote);
+  checkPlatform(deps, query, config);
   const chain = chainIds(diffIds);
   const steps = manifest.layers.map((blob, i): LayerPlan => ({
     blob,
@@ -150,16 +134,15 @@ export function bytesUnpacked(steps: readonly Pick<LayerPlan, 'blob'>[]): number
  * was requested.
  */
 export function checkPlatform(
+  { progress }: Pick<OperationDeps, 'progress'>,
   query: PlatformQuery,
   config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
-  onNote: (line: string) => void,
 ): void {
-  const { os, architecture, variant } = config;
+  const { os, architecture } = config;
   if (typeof os !== 'string' || typeof architecture !== 'string') return;
-  const have: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
-  if (platformScore(query.platform, have) > 0) return;
-  const message = `the image is for ${formatPlatform(have)}, not ${formatPlatform(query.platform)}`;
-  if (!query.platformGiven) return onNote(`${message}: it will not run here`);
+  if (platformScore(query.platform, config) > 0) return;
+  const message = `the image is for ${formatPlatform(config)}, not ${formatPlatform(query.platform)}`;
+  if (!query.platformGiven) return progress.note(`${message}: it will not run here`);
   throw new NotFoundError(message, {
     kind: 'platform',
     subject: formatPlatform(query.platform),

@@ -118,12 +118,12 @@ async function unpackLayer(
   { work, published, signal }: { work: LayerWork; published: Promise<void>; signal: AbortSignal },
 ): Promise<UnpackedLayer> {
   const { step, key, root } = work;
-  const anew = async (): Promise<string> => {
+  const newRoot = async (): Promise<string> => {
     await published;
     return deps.snapshots.prepare(key, step.parent);
   };
   try {
-    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, anew, signal });
+    const applied = await applyVerified(deps, downloads, applier, { blob: step.blob, key, root, newRoot, signal });
     if (applied.diffId !== step.diffId) {
       throw new DigestMismatchError(
         `layer ${step.blob.digest} has diffID ${applied.diffId}, the config says ${step.diffId}`,
@@ -169,8 +169,8 @@ export async function unpackUndeclaredLayer(
 ): Promise<LayerPlan> {
   const { blob, parent, signal } = options;
   return withWorkKey(deps, signal, async (key) => {
-    const prepare = (): Promise<string> => deps.snapshots.prepare(key, parent);
-    const job = { blob, key, root: await prepare(), anew: prepare, signal };
+    const newRoot = (): Promise<string> => deps.snapshots.prepare(key, parent);
+    const job = { blob, key, root: await newRoot(), newRoot, signal };
     const applied = await applyVerified(deps, downloads, applier, job);
     const chainId = nextChainId(parent, applied.diffId);
     const mediaType = layerMediaType('oci', applied.compression, '');
@@ -219,7 +219,7 @@ async function publish(
 /**
  * Unpacks into `root` while the bytes arrive, and waits until the download has verified them. Bytes that were wrong and
  * downloaded again may have been unpacked with or without an error; in this case unpacks the finished blob into a new
- * root from `anew`.
+ * root from `newRoot`.
  */
 async function applyVerified(
   deps: UnpackDeps,
@@ -229,7 +229,7 @@ async function applyVerified(
     readonly blob: Descriptor;
     readonly key: string;
     readonly root: string;
-    readonly anew: () => Promise<string>;
+    readonly newRoot: () => Promise<string>;
     readonly signal: AbortSignal;
   },
 ): Promise<AppliedLayer> {
@@ -242,7 +242,7 @@ async function applyVerified(
   await downloads.done(digest);
   if ((await downloads.readable(digest)).growing.failed) {
     await deps.snapshots.removeWork(job.key);
-    return applyOnce(deps, downloads, applier, { ...job, root: await job.anew() });
+    return applyOnce(deps, downloads, applier, { ...job, root: await job.newRoot() });
   }
   if ('error' in first) throw first.error;
   return first;

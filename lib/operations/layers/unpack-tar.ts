@@ -1,11 +1,10 @@
 import { Readable } from 'node:stream';
-import { LayerFormatError, UnsupportedMediaTypeError } from '../../errors.js';
 import type { LayerApplier } from '../../layer/index.js';
-import { MEDIA_TYPE, type ChainId, type Digest } from '../../spec/index.js';
-import { gzipUnsupported } from '../../util/index.js';
+import { MEDIA_TYPE, type ChainId } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { blobsInStore, damagedBlobError } from '../download/index.js';
 import type { NewBlobs } from '../store/index.js';
+import { takeGivenTar, givenTarError } from './given-tar.js';
 import { type LayerPlan, unpackUndeclaredLayer } from './unpack-layers.js';
 
 /** A tar to turn into a layer. */
@@ -32,7 +31,9 @@ export async function unpackTar(
   applier: LayerApplier,
   { source, name, parent, blobs, signal }: TarLayer,
 ): Promise<LayerPlan> {
-  const { digest, size } = await ingestLayer(deps, { source, name, signal });
+  const { digest, size } = await takeGivenTar(source, { name, signal }, (bytes) =>
+    deps.content.ingestStream(Readable.from(bytes, { objectMode: false }), { signal }),
+  );
   blobs.add(digest);
   // Unpacking determines the compression.
   const blob = { mediaType: MEDIA_TYPE.ociLayer, digest, size };
@@ -40,34 +41,8 @@ export async function unpackTar(
   try {
     return await unpackUndeclaredLayer(deps, downloads, applier, { blob, parent, signal });
   } catch (failure) {
-    const error = await damagedBlobError(failure, deps, [digest]);
-    if (!(error instanceof UnsupportedMediaTypeError)) throw error;
-    throw new UnsupportedMediaTypeError(`${name} is no tar, or compressed in a way that layers do not use`, {
-      mediaType: error.mediaType,
-      hint: 'give a tar, plain or compressed with gzip, zstd, xz or bzip2',
-      cause: error,
-    });
+    throw givenTarError(await damagedBlobError(failure, deps, [digest]), name);
   } finally {
     await downloads.close();
-  }
-}
-
-async function ingestLayer(
-  { content }: Pick<OperationDeps, 'content'>,
-  { source, name, signal }: Pick<TarLayer, 'source' | 'name' | 'signal'>,
-): Promise<{ readonly digest: Digest; readonly size: number }> {
-  let received = 0;
-  const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      received += chunk.length;
-      yield chunk;
-    }
-  };
-  const { bytes, close } = await gzipUnsupported(counted(), signal);
-  try {
-    if (received === 0) throw new LayerFormatError(`${name} is empty`, { hint: 'give a tar of files' });
-    return await content.ingestStream(Readable.from(bytes, { objectMode: false }), { signal });
-  } finally {
-    await close();
   }
 }

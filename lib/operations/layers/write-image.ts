@@ -1,6 +1,6 @@
 import { type Descriptor, formatPlatform, type ImageConfig, ociImageOf, parseImageConfig } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
-import type { NewImage } from '../store/index.js';
+import { type NewImage, putDocuments } from '../store/index.js';
 import type { LayerPlan } from './unpack-layers.js';
 
 /** An image without a manifest whose layers are known by now. */
@@ -18,7 +18,7 @@ export interface ImageToWrite {
  * same ID and digest. Resolves with the image to record.
  */
 export async function writeImage(
-  { content }: Pick<OperationDeps, 'content'>,
+  deps: Pick<OperationDeps, 'content'>,
   { config: bytes, steps, annotations }: ImageToWrite,
 ): Promise<NewImage> {
   const layers = steps.map(({ blob: { mediaType, digest, size } }, index) => ({
@@ -28,22 +28,21 @@ export async function writeImage(
     ...(annotations?.[index] === undefined ? {} : { annotations: annotations[index] }),
   }));
   const { config, manifest } = ociImageOf(bytes, layers);
-  await content.put(bytes, config.digest);
-  await content.put(manifest.bytes, manifest.descriptor.digest);
+  await putDocuments(deps, { config, configBytes: bytes, manifest });
   const document = parseImageConfig(bytes, `config ${config.digest}`);
   return { ...imageOf(document, steps), config, id: config.digest, manifest: manifest.descriptor, layers };
 }
 
 /** The parts of an image's record that follow from its config and layers. */
 export function imageOf(
-  { os, architecture, variant, created }: ImageConfig,
+  config: ImageConfig,
   steps: readonly LayerPlan[],
 ): Pick<NewImage, 'diffIds' | 'chainIds' | 'created' | 'platform'> & { readonly layers: readonly Descriptor[] } {
   return {
     layers: steps.map((step) => step.blob),
     diffIds: steps.map((step) => step.diffId),
     chainIds: steps.map((step) => step.chainId),
-    ...(typeof created === 'string' ? { created } : {}),
-    platform: formatPlatform(variant === undefined ? { os, architecture } : { os, architecture, variant }),
+    ...(config.created === undefined ? {} : { created: config.created }),
+    platform: formatPlatform(config),
   };
 }

@@ -11,7 +11,7 @@ import {
   sweepStore,
   unrecordedLayers,
 } from '../store/index.js';
-import { bringBackHint, isNeeded, type RepairDeps, repairStore } from './repair-store.js';
+import { repairHint, isNeeded, type RepairDeps, repairStore } from './repair-store.js';
 
 export type CheckDeps = CheckLayerDeps & RepairDeps;
 
@@ -90,7 +90,7 @@ async function outcomeOf(
   if (!repair) return { ...finding, outcome: 'found', repaired: false };
   if (await isWhole()) return { ...finding, outcome: 'repaired', repaired: true };
   if (!isNeeded(records, subject)) return { ...finding, outcome: 'removed', repaired: false };
-  return { ...finding, outcome: 'missing', repaired: false, hint: bringBackHint(records, subject) };
+  return { ...finding, outcome: 'missing', repaired: false, hint: repairHint(records, subject) };
 }
 
 async function checkBlobs(

@@ -39,7 +39,7 @@ export async function repairStore(
   for (const image of records.images) {
     request.signal.throwIfAborted();
     try {
-      await bringBack(deps, image, { places, badBlobs, request });
+      await restoreImage(deps, image, { places, badBlobs, request });
     } catch (error) {
       request.signal.throwIfAborted();
       if (!(error instanceof ImgtoolError)) throw error;
@@ -54,7 +54,7 @@ export function isNeeded(records: StoreRecords, subject: string): boolean {
 }
 
 /** How to restore a missing item. */
-export function bringBackHint(records: StoreRecords, subject: string): string {
+export function repairHint(records: StoreRecords, subject: string): string {
   const image = neededBy(records, subject);
   if (image === undefined) return 'remove the container that was made from it: imgtool rm';
   const name = image.names[0];
@@ -73,7 +73,7 @@ function neededBy({ images }: StoreRecords, subject: string): ImageRecord | unde
   return needing.find(({ sources }) => sources.length > 0) ?? needing[0];
 }
 
-async function bringBack(
+async function restoreImage(
   deps: RepairDeps,
   image: ImageRecord,
   {

@@ -1,11 +1,11 @@
 import { PassThrough } from 'node:stream';
-import { LayerFormatError, UnsupportedMediaTypeError } from '../../errors.js';
 import type { AppliedLayer, LayerIndexer } from '../../layer/index.js';
 import type { FileTree } from '../../rootfs/index.js';
 import { layerMediaType, type ManifestFormat, parseDigest } from '../../spec/index.js';
-import { bothOrFirstError, GrowingFile, gzipUnsupported } from '../../util/index.js';
+import { bothOrFirstError, GrowingFile } from '../../util/index.js';
 import type { Spool, SpooledFile } from '../build-context/index.js';
 import { spooledBlob } from '../build-remote/index.js';
+import { takeGivenTar, givenTarError } from '../layers/index.js';
 import type { TarToAppend } from '../mutate/index.js';
 import type { NewLayer, RemoteChangeDeps } from './types.js';
 
@@ -18,19 +18,14 @@ export async function takeTar(
   { name, open }: TarToAppend,
   { format, signal }: { readonly format: ManifestFormat; readonly signal: AbortSignal },
 ): Promise<NewLayer> {
-  const file = await spoolTar(await open(), { name, spool, signal });
+  const file = await takeGivenTar(await open(), { name, signal }, (bytes) => spool.take(bytes, signal));
   const index = spool.make();
   let read: AppliedLayer;
   try {
     const { fd, size } = file;
     read = await indexer.index({ fd, growing: GrowingFile.complete(size), size, index, signal });
   } catch (error) {
-    if (!(error instanceof UnsupportedMediaTypeError)) throw error;
-    throw new UnsupportedMediaTypeError(`${name} is no tar, or compressed in a way that layers do not use`, {
-      mediaType: error.mediaType,
-      hint: 'give a tar, plain or compressed with gzip, zstd, xz or bzip2',
-      cause: error,
-    });
+    throw givenTarError(error, name);
   } finally {
     spool.drop(index);
   }
@@ -69,24 +64,4 @@ function newLayer(
 ): NewLayer {
   const blob = { mediaType, digest: parseDigest(`sha256:${file.hash}`), size: file.size };
   return { blob, diffId, source: spooledBlob({ blob, file }), place: undefined };
-}
-
-async function spoolTar(
-  source: AsyncIterable<Buffer>,
-  { name, spool, signal }: { readonly name: string; readonly spool: Spool; readonly signal: AbortSignal },
-): Promise<SpooledFile> {
-  let received = 0;
-  const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const chunk of source) {
-      received += chunk.length;
-      yield chunk;
-    }
-  };
-  const { bytes, close } = await gzipUnsupported(counted(), signal);
-  try {
-    if (received === 0) throw new LayerFormatError(`${name} is empty`, { hint: 'give a tar of files' });
-    return await spool.take(bytes, signal);
-  } finally {
-    await close();
-  }
 }

@@ -18,7 +18,7 @@ import type { OperationDeps } from '../deps.js';
 import { imageDocuments, putDocuments, recordImage } from '../store/index.js';
 
 /** A new image and the one it comes from. */
-export interface DerivedImage {
+interface DerivedImage {
   /** Gives the platform, and the format of the manifest where no other is given. */
   readonly base: Pick<ImageRecord, 'manifest' | 'platform'>;
   /** The config document that is changed. */

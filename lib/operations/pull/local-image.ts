@@ -1,11 +1,11 @@
 import { NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
-import { type Digest, formatReference, platformScore, type Reference } from '../../spec/index.js';
+import { type Digest, formatReference, platformScore, type Reference, splitPlatform } from '../../spec/index.js';
 import { isComplete } from '../store/index.js';
 import type { PullDeps, PullRequest } from './pull-request.js';
 
 /** What the store has of an image to pull. */
-export interface LocalImage {
+interface LocalImage {
   /** The image of that name or digest, if it is complete. */
   readonly record: ImageRecord | undefined;
   /** The registry need not be asked. */
@@ -22,12 +22,7 @@ export async function findLocal(deps: PullDeps, request: PullRequest): Promise<L
   for (const record of await deps.metadata.images.list()) {
     const byDigest = reference.digest !== undefined && isFrom(record, reference.digest);
     if (!byDigest && !(reference.digest === undefined && record.names.includes(full))) continue;
-    const [os, architecture, variant] = record.platform.split('/') as [string, string, string?];
-    if (
-      request.platformGiven &&
-      platformScore(platform, variant === undefined ? { os, architecture } : { os, architecture, variant }) === 0
-    )
-      continue;
+    if (request.platformGiven && platformScore(platform, splitPlatform(record.platform)) === 0) continue;
     if (!(await isComplete(deps, record))) {
       damaged = true;
       continue;

@@ -104,7 +104,7 @@ async function compareV1(deps: PlanDeps, repository: V1Repository, request: Imag
   const images = await lookUpV1(repository, request.reference, request);
   const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
   const platform = { os, architecture };
-  checkPlatform(request, platform, (line) => progress.note(line));
+  checkPlatform(deps, request, platform);
   const local = metadata === undefined ? new Map<string, Descriptor[]>() : await v1LayersById({ metadata });
   const layers: PlannedLayer[] = [];
   const missing: { readonly blob: Descriptor }[] = [];
@@ -124,28 +124,25 @@ async function compareV1(deps: PlanDeps, repository: V1Repository, request: Imag
 }
 
 async function compareV2(deps: PlanDeps, request: ImageQuery): Promise<Comparison> {
-  const { content, snapshots, metadata, progress } = deps;
+  const { content, snapshots, metadata } = deps;
   const store = snapshots && metadata && { snapshots, metadata };
   const source = await openRegistrySource(deps.registry, request.reference, request);
   const document = await resolveDocument(source, tagOrDigest(request.reference), request);
-  const onNote = (line: string): void => progress.note(line);
   const { platform } = request;
   if ('schema1' in document) {
     const { schema1 } = document;
-    checkPlatform(request, leafOf(schema1), onNote);
+    checkPlatform(deps, request, leafOf(schema1));
     const blobs = await layersOfSchema1({ content }, source, { schema1, signal: request.signal });
     const known = store === undefined ? [] : await knownLayers(store, blobs);
     const all = blobs.map((blob) => ({ blob }));
     const missing = all.slice(known.length);
     return { digest: schema1.digest, platform, layers: await blobStates(content, all, missing), missing };
   }
-  const { steps } = await describeImage(document, request, {
-    readConfig: async (config) =>
-      content !== undefined && (await content.stat(config.digest)) !== undefined
-        ? content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES })
-        : readBlob(source.reader.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
-    onNote,
-  });
+  const { steps } = await describeImage(deps, document, request, async (config) =>
+    content !== undefined && (await content.stat(config.digest)) !== undefined
+      ? content.read(config.digest, { maxBytes: MAX_CONFIG_BYTES })
+      : readBlob(source.reader.blob(config), { maxBytes: MAX_CONFIG_BYTES, signal: request.signal }),
+  );
   const missing = store === undefined ? steps : await missingLayers(store, steps);
   const layers = await blobStates(content, steps, missing);
   return { digest: document.raw.descriptor.digest, platform, layers, missing };

@@ -116,7 +116,7 @@ function watched<T>(promise: Promise<T>): Promise<T> {
 /** Throws NotFoundError for another platform than the one asked for, DiskSpaceError. */
 async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], request: PullRequest): Promise<void> {
   const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
-  checkPlatform(request, { os, architecture }, (line) => deps.progress.note(line));
+  checkPlatform(deps, request, { os, architecture });
   const states = images.map(({ layerSize: size = 0, id }): PulledLayer => ({
     digest: `sha256:${id}` as Digest,
     size,

@@ -2,7 +2,13 @@ import type { ImageRecord } from '../../metadata/index.js';
 import { formatReference, tagOrDigest } from '../../spec/index.js';
 import { type StoreDestination, withStoreDestination } from '../copy/index.js';
 import { presentLayers, type PulledLayer } from '../layers/index.js';
-import { byProtocol, openRegistrySource, resolveDocument, type ResolvedSchema1 } from '../registry/index.js';
+import {
+  byProtocol,
+  openRegistrySource,
+  resolveDocument,
+  type ResolvedSchema1,
+  measureTraffic,
+} from '../registry/index.js';
 import { findLocal, isFrom, notInStoreError, tagName } from './local-image.js';
 import type { PullDeps, PullRequest, PullResult } from './pull-request.js';
 import { pullV1 } from './pull-v1.js';
@@ -15,18 +21,15 @@ type Pulled = readonly [record: ImageRecord, layers: readonly PulledLayer[]];
  * last. Idempotent: running again resumes. Throws what the registry, the store and the layers throw; AbortError.
  */
 export async function pullImage(deps: PullDeps, request: PullRequest): Promise<PullResult> {
-  const started = performance.now();
-  const before = { ...deps.registry.statistics };
+  const traffic = measureTraffic([deps.registry]);
   const [record, layers] = await withStoreDestination(deps, request, (store) => pullInto(store, deps, request));
-  const { bytesReceived, requests } = deps.registry.statistics;
+  const { bytesReceived, requests, seconds } = traffic();
   return {
     id: record.id,
     name: formatReference(request.reference),
     digest: record.manifest.digest,
     layers,
-    bytes: bytesReceived - before.bytesReceived,
-    requests: requests - before.requests,
-    seconds: (performance.now() - started) / 1000,
+    ...{ bytes: bytesReceived, requests, seconds },
   };
 }
 

@@ -22,7 +22,7 @@ export async function pushV1(
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
   const { record, reference, signal } = request;
   const tags = checkRequest(request);
-  // Nobody removes blobs meanwhile.
+  // Keeps other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const { source, destination } = await openTrip(deps, repository, request);

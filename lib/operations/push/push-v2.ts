@@ -38,7 +38,7 @@ export async function pushV2(
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
   const { record, reference, signal } = request;
   const made: Digest[] = [];
-  // Nobody removes blobs meanwhile.
+  // Keeps other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const trip = await openTrip(deps, request, { made, dryRun: false });

@@ -1,6 +1,6 @@
 import { NotFoundError } from '../../errors.js';
 import type { Reference } from '../../spec/index.js';
-import { byProtocol } from '../registry/index.js';
+import { byProtocol, measureTraffic } from '../registry/index.js';
 import { planPushV1, pushV1 } from './push-v1.js';
 import { planPushV2, pushV2 } from './push-v2.js';
 import type { PushDeps, PushPlan, PushRequest, PushResult } from './push-request.js';
@@ -12,8 +12,7 @@ import type { PushDeps, PushPlan, PushRequest, PushResult } from './push-request
  * another), what `copyImage` and the registry throw.
  */
 export async function pushImage(deps: PushDeps, request: PushRequest): Promise<PushResult> {
-  const started = performance.now();
-  const before = { ...deps.registry.statistics };
+  const traffic = measureTraffic([deps.registry]);
   const { signal } = request;
   const pushed = await byProtocol(deps.registry, targetOf(request), {
     v2: () => pushV2(deps, request),
@@ -21,13 +20,8 @@ export async function pushImage(deps: PushDeps, request: PushRequest): Promise<P
     reasonOf: (error) => reasonForV1(request, error),
     signal,
   });
-  const { bytesSent, requests } = deps.registry.statistics;
-  return {
-    ...pushed,
-    bytes: bytesSent - before.bytesSent,
-    requests: requests - before.requests,
-    seconds: (performance.now() - started) / 1000,
-  };
+  const { bytesSent, requests, seconds } = traffic();
+  return { ...pushed, bytes: bytesSent, requests, seconds };
 }
 
 /** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */

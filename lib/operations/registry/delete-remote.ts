@@ -1,9 +1,10 @@
-import { NotFoundError, UsageError } from '../../errors.js';
+import { UsageError } from '../../errors.js';
 import type { RegistryClient, V1Repository } from '../../registry/index.js';
 import { mapLimited } from '../../util/index.js';
 import { type Digest, type Reference, tagOrDigest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { byProtocol } from './by-protocol.js';
+import { findTag } from './find-tag.js';
 import { removeTag } from './remove-tag.js';
 
 /** The result of a removal. `digest`: null over protocol v1. `tags`: the tags that named the manifest, sorted. */
@@ -64,15 +65,8 @@ async function deleteByV2(
   const { digest } = await reader.resolve(tagOrDigest(reference), { signal });
   const listed: string[] = [];
   for await (const tag of reader.tags({ signal })) listed.push(tag);
-  const digests = await mapLimited(listed, PARALLEL, async (tag) => {
-    try {
-      return (await reader.resolve({ tag }, { signal })).digest;
-    } catch (error) {
-      if (error instanceof NotFoundError) return undefined;
-      throw error;
-    }
-  });
-  const tags = listed.filter((_tag, i) => digests[i] === digest).sort();
+  const found = await mapLimited(listed, PARALLEL, (tag) => findTag(reader, tag, signal));
+  const tags = listed.filter((_tag, i) => found[i]?.digest === digest).sort();
   if (tagOnly && reference.tag !== undefined) {
     const { tag } = reference;
     const isShared = (): Promise<boolean> => Promise.resolve(tags.some((other) => other !== tag));

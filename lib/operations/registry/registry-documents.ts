@@ -10,22 +10,19 @@ import {
   type RawManifest,
   type Reference,
   tagOrDigest,
+  type Abortable,
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { RegistrySource } from './registry-source.js';
-import { searchRepositories } from './search-repositories.js';
+import { searchRepositories } from './registry-queries.js';
 import { SharedRead } from './shared-read.js';
 
 type Deps = Pick<OperationDeps, 'registry'>;
-interface Signal {
-  readonly signal: AbortSignal;
-}
-
 /**
  * Lists all repositories of a registry in its order, over protocol v1 by a search. Throws UsageError and the errors of
  * the registry.
  */
-export async function listRepositories({ registry }: Deps, host: string, options: Signal): Promise<string[]> {
+export async function listRepositories({ registry }: Deps, host: string, options: Abortable): Promise<string[]> {
   const repositories: string[] = [];
   try {
     for await (const repository of registry.catalog(host, options)) repositories.push(repository);
@@ -40,7 +37,7 @@ export async function listRepositories({ registry }: Deps, host: string, options
 }
 
 /** Fetches a manifest or index. Throws NotFoundError. */
-export async function getManifest({ registry }: Deps, reference: Reference, options: Signal): Promise<RawManifest> {
+export async function getManifest({ registry }: Deps, reference: Reference, options: Abortable): Promise<RawManifest> {
   return (await registry.open(reference, options)).manifest(tagOrDigest(reference), options);
 }
 
@@ -51,7 +48,7 @@ export async function getManifest({ registry }: Deps, reference: Reference, opti
 export async function publishManifest(
   { registry }: Deps,
   reference: Reference,
-  { bytes, signal }: Signal & { readonly bytes: Buffer },
+  { bytes, signal }: Abortable & { readonly bytes: Buffer },
 ): Promise<Descriptor> {
   const { mediaType } = parseManifest(bytes, '', 'the manifest');
   const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
@@ -69,7 +66,7 @@ export async function publishManifest(
 }
 
 /** Size of a blob in bytes. Throws NotFoundError. */
-export async function findBlob({ registry }: Deps, reference: Reference, options: Signal): Promise<number> {
+export async function findBlob({ registry }: Deps, reference: Reference, options: Abortable): Promise<number> {
   const digest = digestIn(reference);
   const reader = await registry.open(reference, options);
   const size = await reader.blobSize?.(digest, options);
@@ -84,7 +81,7 @@ export async function findBlob({ registry }: Deps, reference: Reference, options
 export async function readRemoteBlob(
   deps: Deps,
   reference: Reference,
-  { output, signal }: Signal & { readonly output: Writable },
+  { output, signal }: Abortable & { readonly output: Writable },
 ): Promise<void> {
   const digest = digestIn(reference);
   const size = await findBlob(deps, reference, { signal });
@@ -102,7 +99,7 @@ export async function readRemoteBlob(
 export async function listImageReferrers(
   { registry }: Deps,
   reference: Reference,
-  options: Signal,
+  options: Abortable,
 ): Promise<readonly Descriptor[]> {
   const reader = await registry.open(reference, options);
   const digest = reference.digest ?? (await reader.resolve(tagOrDigest(reference), options)).digest;

@@ -1,8 +1,12 @@
-import { NotFoundError, UsageError } from '../../errors.js';
-import type { V1SearchResult as SearchResult } from '../../registry/index.js';
+import { UsageError } from '../../errors.js';
+import type { RegistryClient, V1SearchResult as SearchResult } from '../../registry/index.js';
 import { type Descriptor, formatReference, type Reference, tagOrDigest } from '../../spec/index.js';
+import { ifFound } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { byProtocol } from './by-protocol.js';
+
+/** More results than this are not requested: an index may hold any number. */
+const MAX_FOUND = 1000;
 
 /** Lists the tags of a repository in the registry's order. Throws the errors of the registry. */
 export async function listTags(
@@ -33,6 +37,21 @@ export async function searchRegistry(
 }
 
 /**
+ * Lists all repositories of a v1 registry. The protocol has no catalog, but a search that may find everything. Throws UsageError
+ * with `hint` where it does not, and what `search` throws.
+ */
+export async function searchRepositories(
+  registry: RegistryClient,
+  host: string,
+  { hint, signal }: { readonly hint: string; readonly signal: AbortSignal },
+): Promise<string[]> {
+  const found = await registry.search(host, '', { limit: MAX_FOUND, signal });
+  if (found.length > 0 && found.length < MAX_FOUND) return found.map(({ name }) => name);
+  const why = found.length === 0 ? 'finds nothing' : 'ends before everything is told';
+  throw new UsageError(`the search of ${host} ${why}`, { hint });
+}
+
+/**
  * Resolves a reference without fetching the document. If the registry does not know the digest that it reports for a
  * tag, the digest of the fetched document counts. Throws NotFoundError.
  */
@@ -47,12 +66,8 @@ export async function resolveDigest(
       const reader = await deps.registry.open(reference, options);
       const found = await reader.resolve(tagOrDigest(reference), options);
       if (reference.digest !== undefined) return found;
-      try {
-        return await reader.resolve({ digest: found.digest }, options);
-      } catch (error) {
-        if (!(error instanceof NotFoundError)) throw error;
-        return (await reader.manifest(tagOrDigest(reference), options)).descriptor;
-      }
+      const known = await ifFound(reader.resolve({ digest: found.digest }, options));
+      return known ?? (await reader.manifest(tagOrDigest(reference), options)).descriptor;
     },
     v1: () => Promise.reject(noDigestError(reference)),
   });

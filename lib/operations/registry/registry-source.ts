@@ -9,11 +9,8 @@ import type {
   Referrers,
   RepositoryName,
   ReopenableBlob,
+  Abortable,
 } from '../../spec/index.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** A repository at a registry as a source. */
 export class RegistrySource implements ImageSource {
@@ -27,7 +24,7 @@ export class RegistrySource implements ImageSource {
     return `docker://${this.reader.host}/${this.reader.repository}`;
   }
 
-  manifest({ tag, digest }: ImageSelector, options: Signal): Promise<RawManifest> {
+  manifest({ tag, digest }: ImageSelector, options: Abortable): Promise<RawManifest> {
     return this.reader.manifest(digest === undefined ? { tag: tag ?? 'latest' } : { digest }, options);
   }
 
@@ -43,15 +40,15 @@ export class RegistrySource implements ImageSource {
     return host === this.reader.host ? [this.reader.repository] : [];
   }
 
-  blobSize(digest: Digest, options: Signal): Promise<number> {
+  blobSize(digest: Digest, options: Abortable): Promise<number> {
     return this.reader.blobSize!(digest, options);
   }
 
-  referrers(digest: Digest, options: Signal): Promise<Referrers> {
+  referrers(digest: Digest, options: Abortable): Promise<Referrers> {
     return this.reader.referrers(digest, options);
   }
 
-  tags(options: Signal): AsyncIterable<string> {
+  tags(options: Abortable): AsyncIterable<string> {
     return this.reader.tags(options);
   }
 
@@ -65,7 +62,7 @@ export class RegistrySource implements ImageSource {
 export async function openRegistrySource(
   registry: RegistryClient,
   repository: RepositoryName,
-  options: Signal,
+  options: Abortable,
 ): Promise<RegistrySource> {
   return new RegistrySource(await registry.open(repository, options));
 }

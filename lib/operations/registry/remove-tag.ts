@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { ImgtoolError, RegistryError, NotFoundError } from '../../errors.js';
+import { RegistryError, NotFoundError } from '../../errors.js';
 import type { RepositoryWriter } from '../../registry/index.js';
 import { digestOf, MEDIA_TYPE, rawManifest, type RawManifest } from '../../spec/index.js';
 
@@ -58,7 +58,7 @@ async function remove(
       });
     }
     // Another client has removed it.
-    if (!(error instanceof ImgtoolError) || !(error instanceof NotFoundError)) throw error;
+    if (!(error instanceof NotFoundError)) throw error;
   }
 }
 

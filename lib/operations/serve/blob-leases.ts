@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
 /** An open file and its media type. */
-export interface LeasedFile {
+interface LeasedFile {
   readonly handle: FileHandle;
   readonly size: number;
   readonly mediaType: string | undefined;

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { DigestMismatchError, DiskSpaceError, NotFoundError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import type { ManifestKey, OpenBlob, RegistryStorage } from '../../server/index.js';
-import { bothOrFirstError, KeyedMutex } from '../../util/index.js';
+import { bothOrFirstError, KeyedMutex, unless } from '../../util/index.js';
 import {
   compressionOfType,
   type Descriptor,
@@ -166,13 +166,9 @@ class StoreStorage implements RegistryStorage {
   async #open(digest: Digest): Promise<OpenBlob | undefined> {
     const found = await this.#deps.content.stat(digest);
     if (found === undefined) return undefined;
-    try {
-      return { handle: await open(this.#deps.content.path(digest), 'r'), size: found.size };
-    } catch (error) {
-      // Removed since.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
+    // It may have been removed since.
+    const handle = await unless(open(this.#deps.content.path(digest), 'r'));
+    return handle === undefined ? undefined : { handle, size: found.size };
   }
 
   /** Packs a layer whose blob is not in the store, and stores it; one at a time, as each uses all cores. */

@@ -1,6 +1,6 @@
 import { NotFoundError, UsageError } from '../../errors.js';
-import type { RepositoryReader } from '../../registry/index.js';
-import type { Digest, RawManifest } from '../../spec/index.js';
+import type { Digest } from '../../spec/index.js';
+import { ifFound } from '../../util/index.js';
 import type { RegistryDestination } from '../copy/index.js';
 import { removeTag } from '../registry/index.js';
 import { isAttachedTag, matchesAny } from '../sync-rules/index.js';
@@ -56,7 +56,7 @@ export async function deleteExtraTags(
     await run.askEach(unknown, async (tag) => {
       // Reads the manifest, because a wrong digest in a HEAD response could cause a tag to be removed together with
       // another manifest.
-      const found = await findManifest(reader, tag, signal);
+      const found = await ifFound(reader.manifest({ tag }, { signal }));
       if (found === undefined) left.delete(tag);
       else digests.set(tag, found.descriptor.digest);
     });
@@ -68,7 +68,7 @@ export async function deleteExtraTags(
       results.add({ ...place, state: 'planned-delete' });
       continue;
     }
-    const manifest = await findManifest(reader, tag, signal);
+    const manifest = await ifFound(reader.manifest({ tag }, { signal }));
     left.delete(tag);
     // Another client has removed it.
     if (manifest === undefined) continue;
@@ -80,18 +80,5 @@ export async function deleteExtraTags(
     };
     await removeTag(writer, { tag, manifest, isShared, signal });
     results.add({ ...place, state: 'deleted', digest });
-  }
-}
-
-async function findManifest(
-  reader: RepositoryReader,
-  tag: string,
-  signal: AbortSignal,
-): Promise<RawManifest | undefined> {
-  try {
-    return await reader.manifest({ tag }, { signal });
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw error;
   }
 }

@@ -6,7 +6,7 @@ import type { Mirror } from './mirror.js';
 import type { SyncRun } from './sync-run.js';
 
 /** A hook and the tag that it is run for. */
-export interface HookCall {
+interface HookCall {
   /** Program and arguments. Empty: no hook. */
   readonly words: readonly string[];
   /** `host/repository`. */

@@ -20,7 +20,7 @@ export interface SyncSides {
 }
 
 /** One repository to mirror. */
-export interface RepositoryJob {
+interface RepositoryJob {
   readonly rule: SyncRule;
   readonly sides: SyncSides;
   readonly repository: string;

@@ -10,6 +10,7 @@ import {
   type ImageSelector,
   type ImageSource,
   type RawManifest,
+  type Abortable,
 } from '../../spec/index.js';
 import { mapLimited } from '../../util/index.js';
 import { type ConvertDeps, type ConvertImageDeps, Spool } from '../convert/index.js';
@@ -17,10 +18,6 @@ import { type CopyEstimate, estimate, type RegistryDestination, V1Source } from 
 import type { BlobPlaces } from '../download/index.js';
 import { choosePlatform, findTag, readBlob, type RegistrySource } from '../registry/index.js';
 import type { SyncRun } from './sync-run.js';
-
-interface Signal {
-  readonly signal: AbortSignal;
-}
 
 /** What a tag names at present. */
 export interface FoundTag {
@@ -43,18 +40,18 @@ interface OpenedTag {
 export interface SyncSource {
   /** Undefined over protocol v1. */
   readonly v2: RegistrySource | undefined;
-  tags(options: Signal): Promise<string[]>;
+  tags(options: Abortable): Promise<string[]>;
   /** Undefined when the tag does not exist. */
-  find(tag: string, options: Signal): Promise<FoundTag | undefined>;
+  find(tag: string, options: Abortable): Promise<FoundTag | undefined>;
   /**
    * Reads the manifest of a tag. If the registry lacks the digest that it has reported, or sends different bytes for
    * it, uses the manifest under the tag, with a warning.
    */
-  read(tag: string, found: FoundTag, options: Signal): Promise<FoundTag>;
+  read(tag: string, found: FoundTag, options: Abortable): Promise<FoundTag>;
   /**
    * The creation time in the config of an image that has been read. Milliseconds since 1970; undefined if it has none.
    */
-  created(found: FoundTag, options: Signal): Promise<number | undefined>;
+  created(found: FoundTag, options: Abortable): Promise<number | undefined>;
   /** Opens a tag that has been read. The caller closes the source. */
   open(tag: string, found: FoundTag): OpenedTag;
   /**
@@ -64,7 +61,7 @@ export interface SyncSource {
   plan(found: FoundTag, options: PlanOptions): Promise<Pick<CopyEstimate, 'bytes' | 'requests'>>;
 }
 
-interface PlanOptions extends Signal {
+interface PlanOptions extends Abortable {
   /** Returns the part of the tag to copy. */
   readonly selected: () => Promise<RawManifest>;
   readonly destinations: readonly RegistryDestination[];
@@ -79,25 +76,25 @@ export class V2SyncSource implements SyncSource {
     this.v2 = source;
   }
 
-  async tags(options: Signal): Promise<string[]> {
+  async tags(options: Abortable): Promise<string[]> {
     const tags: string[] = [];
     for await (const tag of this.v2.tags(options)) tags.push(tag);
     return tags;
   }
 
-  async find(tag: string, { signal }: Signal): Promise<FoundTag | undefined> {
+  async find(tag: string, { signal }: Abortable): Promise<FoundTag | undefined> {
     const found = await findTag(this.v2.reader, tag, signal);
     return found === undefined ? undefined : { identity: found.digest, digest: found.digest };
   }
 
-  async read(tag: string, found: FoundTag, { signal }: Signal): Promise<FoundTag> {
+  async read(tag: string, found: FoundTag, { signal }: Abortable): Promise<FoundTag> {
     if (found.raw !== undefined) return found;
     const raw = await this.#manifest(tag, found.digest!, signal);
     const { digest } = raw.descriptor;
     return { identity: digest, digest, raw };
   }
 
-  created({ raw }: FoundTag, { signal }: Signal): Promise<number | undefined> {
+  created({ raw }: FoundTag, { signal }: Abortable): Promise<number | undefined> {
     return imageCreated(this.v2, raw!, signal);
   }
 
@@ -169,11 +166,11 @@ export class V1SyncSource implements SyncSource {
     this.#registry = registry;
   }
 
-  async tags(options: Signal): Promise<string[]> {
+  async tags(options: Abortable): Promise<string[]> {
     return [...(await this.#tags(options)).keys()];
   }
 
-  async find(tag: string, options: Signal): Promise<FoundTag | undefined> {
+  async find(tag: string, options: Abortable): Promise<FoundTag | undefined> {
     const { host, repository } = this.#registry;
     const id = (await this.#tags(options)).get(tag);
     return id === undefined ? undefined : { identity: `v1 ${host}/${repository} ${id}`, digest: undefined };
@@ -183,7 +180,7 @@ export class V1SyncSource implements SyncSource {
     return Promise.resolve(found);
   }
 
-  async created(found: FoundTag, options: Signal): Promise<number | undefined> {
+  async created(found: FoundTag, options: Abortable): Promise<number | undefined> {
     const { bytes } = await this.#registry.image(idOf(found), options);
     const created = Date.parse((JSON.parse(bytes.toString('utf8')) as { created?: string }).created ?? '');
     return Number.isNaN(created) ? undefined : created;
@@ -206,7 +203,7 @@ export class V1SyncSource implements SyncSource {
     return { bytes: bytes * destinations.length, requests: added.length * (2 + 3 * destinations.length) };
   }
 
-  async #tags(options: Signal): Promise<ReadonlyMap<string, string>> {
+  async #tags(options: Abortable): Promise<ReadonlyMap<string, string>> {
     this.#ids ??= this.#registry.tags(options).catch((error: unknown) => {
       if (error instanceof NotFoundError) return new Map<string, string>();
       // Lets the next tag repeat the request.

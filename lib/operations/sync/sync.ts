@@ -1,7 +1,7 @@
 import { mapLimited } from '../../util/index.js';
 import { CopyLimits } from '../copy/index.js';
 import { BlobPlaces } from '../download/index.js';
-import { searchRepositories } from '../registry/index.js';
+import { searchRepositories, measureTraffic } from '../registry/index.js';
 import { placeOf, type SyncRule } from '../sync-rules/index.js';
 import { syncRepository, type SyncSides } from './sync-repository.js';
 import { SyncResults } from './sync-results.js';
@@ -17,12 +17,9 @@ const PARALLEL_REPOSITORIES = 2;
  * the first one after running work has ended. Throws AbortError, and the errors of registries.
  */
 export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncReport> {
-  const started = performance.now();
   const rules: { readonly rule: SyncRule; readonly sides: SyncSides }[] = [];
   for (const rule of request.rules) rules.push({ rule, sides: await sidesOf(deps, rule) });
-  const clients = new Set(rules.flatMap(({ sides }) => [sides.source, sides.target]));
-  const requests = (): number => [...clients].reduce((sum, { statistics }) => sum + statistics.requests, 0);
-  const before = requests();
+  const traffic = measureTraffic(rules.flatMap(({ sides }) => [sides.source, sides.target]));
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
   const results = new SyncResults(deps.onTag);
@@ -46,11 +43,8 @@ export async function sync(deps: SyncDeps, request: SyncRequest): Promise<SyncRe
   }
   if (deps.queue !== undefined) await deps.queue.settled();
   await forEach(run.later, PARALLEL_REPOSITORIES, (work) => work(), failure);
-  return results.report({
-    dryRun: request.dryRun,
-    requests: requests() - before,
-    seconds: (performance.now() - started) / 1000,
-  });
+  const { requests, seconds } = traffic();
+  return results.report({ dryRun: request.dryRun, requests, seconds });
 }
 
 async function sidesOf({ registry, registryFor }: SyncDeps, rule: SyncRule): Promise<SyncSides> {

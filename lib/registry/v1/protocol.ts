@@ -11,7 +11,7 @@ import { searchIndex } from './search.js';
 export type RegistryVersion = 'auto' | '1' | '2';
 
 /** Options of `createV1Protocol`. */
-export interface V1ProtocolOptions {
+interface V1ProtocolOptions {
   readonly http: HttpClient;
   /** The options `http` was created with; documents use a client of their own. */
   readonly httpOptions: HttpClientOptions;
@@ -24,7 +24,7 @@ export interface V1ProtocolOptions {
 }
 
 /** The part of a registry client that speaks v1. */
-export interface V1Protocol {
+interface V1Protocol {
   readonly open: RegistryClient['openV1'];
   readonly search: RegistryClient['search'];
   /** RegistryClient.ping over v1; false when the host does not speak v1. `after`: see `open`. */

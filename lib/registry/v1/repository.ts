@@ -10,7 +10,7 @@ import {
   parseV1Image,
   type Digest,
 } from '../../spec/index.js';
-import { backoffMs, delay } from '../../util/index.js';
+import { backoffMs, delay, ifFound } from '../../util/index.js';
 import type { V1Host } from './host.js';
 import { imageAsked, type V1Place } from './place.js';
 import { probe, pushImages } from './push.js';
@@ -63,9 +63,7 @@ export function openV1Repository(host: V1Host, repository: string): V1Repository
     },
     missing: async (ids, { signal }) => {
       // A new repository may still consist of images that the endpoints have.
-      await begin(signal).catch((error: unknown) => {
-        if (!(error instanceof NotFoundError)) throw error;
-      });
+      await ifFound(begin(signal));
       const missing = new Set<string>();
       for (const endpoint of await session.endpoints(signal)) {
         const there = await probe(place, endpoint, { ids: ids.map(checkId), signal });

@@ -43,7 +43,7 @@ export interface EndpointOptions {
 }
 
 /** A response, with the source of the credentials if access was refused despite them. */
-export type Answered<Response> = Response & { readonly refusedLogin?: string | undefined };
+type Answered<Response> = Response & { readonly refusedLogin?: string | undefined };
 
 /** Statuses by which a registry may hide content from clients without a login. */
 const MAY_BE_HIDDEN: ReadonlySet<number> = new Set([403, 404]);

@@ -13,7 +13,7 @@ const MAX_IDLE_PAGES = 1000;
 const MAX_NAMES = 2_000_000;
 
 /** A paginated list of names (distribution-spec, "Listing Tags"). */
-export interface Listing {
+interface Listing {
   /** Path of the first page, without a query. */
   readonly path: string;
   /** The member of the document that contains the names. */

@@ -1,4 +1,4 @@
-import { InvalidManifestError, NotFoundError } from '../../errors.js';
+import { InvalidManifestError } from '../../errors.js';
 import {
   baseMediaType,
   MAX_MANIFEST_BYTES,
@@ -9,6 +9,7 @@ import {
   type Digest,
   type Referrers,
 } from '../../spec/index.js';
+import { ifFound } from '../../util/index.js';
 import { fetchManifest, type Place } from './manifests.js';
 import { nextPage } from './next-page.js';
 import { responseError, isForeign } from './responses.js';
@@ -23,13 +24,10 @@ export async function listReferrers(place: Place, digest: Digest, signal: AbortS
   const listed = place.endpoint.facts.hasReferrersApi === false ? undefined : await askApi(place, digest, signal);
   if (listed !== undefined) return { via: 'api', descriptors: listed };
   const tag = referrersTag(digest);
-  try {
-    const { bytes, descriptor } = await fetchManifest(place, { tag }, { signal });
-    return { via: 'tag', descriptors: parseReferrers(bytes, descriptor.mediaType, `referrers of ${digest}`) };
-  } catch (error) {
-    if (error instanceof NotFoundError) return { via: 'tag', descriptors: [] };
-    throw error;
-  }
+  const found = await ifFound(fetchManifest(place, { tag }, { signal }));
+  if (found === undefined) return { via: 'tag', descriptors: [] };
+  const { bytes, descriptor } = found;
+  return { via: 'tag', descriptors: parseReferrers(bytes, descriptor.mediaType, `referrers of ${digest}`) };
 }
 
 /** Undefined: the registry does not support the API. */

@@ -15,7 +15,7 @@ const DEFAULT_RETRIES = 5;
 /** How often the registry's reported offset is asked for again after it refuses the bytes that follow. */
 const MAX_DISPUTES = 2;
 /** How often a lost session is replaced by a new one. */
-const MAX_ANEW = 3;
+const MAX_NEW_SESSIONS = 3;
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** Responses after which a session cannot be resumed. */
 const LOST: ReadonlySet<number> = new Set([400, 404, 405, 409, 410, 416, 501]);
@@ -116,7 +116,7 @@ class Upload {
   async run(): Promise<void> {
     const { signal, onRetry } = this.#options;
     let failures = 0;
-    let anew = 0;
+    let newSessions = 0;
     for (;;) {
       const before = this.#farthest;
       try {
@@ -136,8 +136,8 @@ class Upload {
           if (this.#closing && !wrong && (await hasBlob(this.#place, this.#source.descriptor.digest, signal))) return;
           this.#closing = false;
           if (error.refused) this.#ways.refuseCurrent();
-          anew += wrong ? MAX_ANEW - 1 : 1;
-          if (anew > MAX_ANEW) throw error.reason;
+          newSessions += wrong ? MAX_NEW_SESSIONS - 1 : 1;
+          if (newSessions > MAX_NEW_SESSIONS) throw error.reason;
           onRetry?.(`${error.message}; starting over`);
           continue;
         }

@@ -24,7 +24,7 @@ const MAX_CHAIN_BYTES = 16 * 1024 * 1024;
 const IMAGE_BYTES = 1024;
 
 /** An image in the list of a repository. */
-export type ListedV1Image = Pick<ServedV1Image, 'id' | 'payloadChecksum'>;
+type ListedV1Image = Pick<ServedV1Image, 'id' | 'payloadChecksum'>;
 
 interface Composed {
   /** Root first; empty when it is not an image. */

@@ -7,6 +7,7 @@ import {
   digestOf,
   EMPTY_LAYER,
   MEDIA_TYPE,
+  ociImageOf,
   parseV1Image,
   type Descriptor,
   type Digest,
@@ -35,23 +36,17 @@ export async function tagImage(exchange: Exchange, { repository, tag, chain }: T
   const leaf = chain.at(-1)!;
   if (leaf.v2 !== undefined) return copyManifest(storage, writer, { ...leaf.v2, to: repository, tag });
   const layers: { blob: Descriptor; diffId: DiffId }[] = [];
-  for (const { layer } of chain) layers.push(await bringLayer(writer, repository, layer));
+  for (const { layer } of chain) layers.push(await addLayer(writer, repository, layer));
   const images = chain.map(({ json }) => parseV1Image(json));
   const diffIds = layers.map(({ diffId }) => diffId);
   const configBytes = configOfV1(images, diffIds);
-  const config = { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(configBytes), size: configBytes.length };
-  await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
-  const bytes = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPE.ociManifest,
-      config,
-      layers: layers.map(({ blob }) => blob),
-    }),
+  const { config, manifest } = ociImageOf(
+    configBytes,
+    layers.map(({ blob }) => blob),
   );
-  const descriptor = { mediaType: MEDIA_TYPE.ociManifest, digest: digestOf(bytes), size: bytes.length };
-  await storage.v1?.writer?.setImageOf(repository, descriptor.digest, leaf.id);
-  await writer.putManifest(repository, { manifest: { bytes, descriptor }, tag });
+  await putBlob(writer, repository, config.digest, Readable.from([configBytes]));
+  await storage.v1?.writer?.setImageOf(repository, manifest.descriptor.digest, leaf.id);
+  await writer.putManifest(repository, { manifest, tag });
 }
 
 /** Adds a tag, or adds the unchanged image to another repository. */
@@ -68,7 +63,7 @@ async function copyManifest(
 }
 
 /** Adds a layer to the repository, in a form that is valid in manifests. */
-async function bringLayer(
+async function addLayer(
   writer: RegistryWriter,
   repository: string,
   layer: ServedLayer | undefined,

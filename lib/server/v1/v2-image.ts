@@ -19,7 +19,7 @@ import {
 import type { RegistryStorage } from '../types.js';
 
 /** A v2 image that can be shown over v1. `layers` and `diffIds` are parallel. */
-export interface V2Image {
+interface V2Image {
   /** The digest of one platform's manifest: in an index, this machine's platform, else the first. */
   readonly digest: Digest;
   readonly layers: readonly Descriptor[];
