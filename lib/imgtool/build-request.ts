@@ -35,6 +35,8 @@ export interface BuildOptions extends Stoppable, BuildReserving {
   readonly file?: string | undefined;
   /** The Dockerfile itself, in place of `file`. */
   readonly dockerfile?: string | Uint8Array | undefined;
+  /** An ignore file. Default: that of the Dockerfile, else .dockerignore or .containerignore in the context. */
+  readonly ignoreFile?: string | undefined;
   /** Names of the image. */
   readonly tags?: readonly string[] | undefined;
   /** Stage to build, by name or number. Default: the last one. */
@@ -94,7 +96,7 @@ export interface BuildOptions extends Stoppable, BuildReserving {
 }
 
 export const BUILD: OptionKinds<BuildOptions> = {
-  ...{ ...STOPPABLE, ...RESERVING, file: 'text', dockerfile: 'any', tags: 'texts', target: 'text' },
+  ...{ ...STOPPABLE, ...RESERVING, file: 'text', dockerfile: 'any', ignoreFile: 'text', tags: 'texts', target: 'text' },
   ...{ buildArgs: 'texts', buildContexts: 'texts', secrets: 'texts', ssh: 'texts', labels: 'texts' },
   ...{
     annotations: 'texts',
@@ -142,6 +144,7 @@ export async function prepareBuild(
     stdin: options.stdin,
     contexts: parsePairs('--build-context', options.buildContexts ?? []),
     dockerfile: options.file,
+    ignoreFile: options.ignoreFile,
     spoolDirectory: spoolDirectory(env),
     cacheDirectory: userCache(env),
     sourceDateEpoch: epoch,

@@ -156,6 +156,23 @@ describe('options of build', function () {
     expect(await read(id, 'seen')).to.equal('a\n');
   });
 
+  it('--ignorefile is read in place of the ignore file of the context', async () => {
+    const own = join(directory, 'ignored-context');
+    mkdirSync(own);
+    for (const name of ['one', 'two']) writeFileSync(join(own, name), name);
+    writeFileSync(join(own, '.dockerignore'), 'one\n');
+    const ignoreFile = join(directory, 'ignore');
+    writeFileSync(ignoreFile, 'two\n.dockerignore\n');
+    const file = fileWith('FROM base:1\nCOPY . /got/\n');
+    const built = (await program(root, 'build', '-q', '-f', file, '--ignorefile', ignoreFile, own)).trim();
+    const box = await imgtool.create(built);
+    expect(readdirSync(join(await imgtool.mount(box.id), 'got'))).to.deep.equal(['one']);
+    await imgtool.rm(box.id);
+    const missing = await rejection(imgtool.build(own, { file, ignoreFile: join(directory, 'none') }));
+    expect(missing).to.be.instanceOf(NotFoundError);
+    expect((missing as NotFoundError).hint).to.equal('check the path of --ignorefile');
+  });
+
   it('--check prints the warnings and builds nothing', async () => {
     const none = join(directory, 'none');
     const plain = fileWith('FROM scratch\nMAINTAINER me\nCOPY missing /\n');

@@ -72,6 +72,7 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     ...(file === '-' ? { dockerfile: await bytesOf(input()) } : { file }),
     ...(place === '-' ? { stdin: input() } : {}),
     tags: [...options.list('tag'), ...destinations],
+    ignoreFile: options.text('ignorefile'),
     target: options.text('target'),
     buildArgs: options.list('build-arg'),
     buildContexts: options.list('build-context'),

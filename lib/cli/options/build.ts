@@ -10,6 +10,12 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     value: 'FILE',
     summary: 'the Dockerfile, - for standard input; default: Containerfile or Dockerfile in CONTEXT',
   },
+  {
+    name: 'ignorefile',
+    value: 'FILE',
+    summary:
+      'ignore file; default: FILE.dockerignore of the Dockerfile, else .dockerignore or .containerignore in CONTEXT',
+  },
   { name: 'tag', short: 't', value: 'REF', repeat: true, summary: 'name of the image' },
   { name: 'target', value: 'STAGE', parse: notEmpty, summary: 'stage to build; default: the last one' },
   { name: 'build-arg', value: 'K=V', repeat: true, summary: 'value of an ARG; K alone takes it from the environment' },

@@ -26,6 +26,8 @@ export interface BuildSourcesOptions {
   readonly contexts: ReadonlyMap<string, string>;
   /** The Dockerfile: a path of this machine where the context is a directory, else one in the context. */
   readonly dockerfile?: string | undefined;
+  /** An ignore file in place of those of the Dockerfile and the context: a path of this machine. */
+  readonly ignoreFile?: string | undefined;
   /** Directory for temporary files. */
   readonly spoolDirectory: string;
   /** Directory of this user that keeps hashes from build to build; undefined: nothing is kept. */
@@ -230,7 +232,15 @@ class Sources implements BuildSources {
   }
 
   async #readPatterns(): Promise<IgnorePatterns> {
-    const { dockerfile } = this.#options;
+    const { dockerfile, ignoreFile } = this.#options;
+    if (ignoreFile !== undefined) {
+      const text = await readIfPresent(ignoreFile);
+      if (text !== undefined) return IgnorePatterns.parse(text.toString(), { file: ignoreFile });
+      throw new NotFoundError(`there is no ignore file ${ignoreFile}`, {
+        ...{ kind: 'file', subject: ignoreFile },
+        hint: 'check the path of --ignorefile',
+      });
+    }
     const { tree, directory } = await this.#rawMain();
     const own = dockerfile === undefined ? undefined : `${dockerfile}.dockerignore`;
     if (own !== undefined) {
