@@ -1,7 +1,7 @@
 /**
- * Every error a caller of imgtool can meet. `message` states the facts in one line, `hint` says what to do next,
- * `code` is stable and mapped to an exit code in `cli/exit-of-error.ts`. Secrets never enter a message: URLs are redacted
- * before they get here (`http/redact.ts`). Cancellation is the platform's `AbortError` and is never wrapped.
+ * Every error that a caller of imgtool can meet. `message` states the facts in one line, `hint` the next action, and
+ * `code` is stable; `cli/exit-of-error.ts` maps it to an exit code. Messages never contain secrets: URLs are redacted
+ * beforehand (`http/redact.ts`). Cancellation is the platform's `AbortError`, never wrapped.
  */
 export * from './errors/base.js';
 export * from './errors/causes.js';

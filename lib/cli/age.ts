@@ -8,7 +8,7 @@ const STEPS: readonly (readonly [seconds: number, name: string])[] = [
   [1, 'second'],
 ];
 
-/** How long ago an ISO 8601 time is, for people: `3 weeks ago`; `-` when there is none, the text when it is no time. */
+/** Formats the age of an ISO 8601 time: `3 weeks ago`; `-` without a time, and the text itself when it is not a time. */
 export function formatAge(time: string | null | undefined): string {
   if (time === null || time === undefined) return '-';
   const then = Date.parse(time);

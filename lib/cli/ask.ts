@@ -3,14 +3,14 @@ import { UsageError } from '../errors.js';
 import { escapeText, onAbort } from '../util/index.js';
 import type { OutputStream } from './output-stream.js';
 
-/** Standard input when it is a terminal. */
+/** Standard input, possibly a terminal. */
 export type TerminalInput = Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
 
 const MAX_LENGTH = 16 * 1024;
 
 /**
- * Asks the user on the terminal; what is typed is shown unless `hidden`. Resolves with one line. Throws UsageError when
- * there is no terminal, AbortError on Ctrl-C or when the signal aborts.
+ * Asks the user on the terminal; input is echoed unless `hidden`. Resolves with one line. Throws UsageError without a
+ * terminal, and AbortError on Ctrl-C or when the signal aborts.
  */
 export async function ask(
   question: string,
@@ -28,7 +28,7 @@ export async function ask(
     });
   }
   signal.throwIfAborted();
-  // Raw, because only so the terminal does not show what is typed.
+  // Only raw mode turns off echo.
   input.setRawMode(true);
   output.write(question);
   try {
@@ -70,7 +70,7 @@ function readLine(
     };
     input.on('data', take).on('end', finish).on('error', fail);
     const forgetAbort = onAbort(signal, () => fail(signal.reason as Error));
-    // It was paused after an earlier question.
+    // An earlier question paused it.
     input.resume();
   });
 }

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js';
 
-/** A command line that makes no sense; `what` is how far it could be understood (`pull`). */
+/** An invalid command line; `what` is the part that was understood (`pull`). */
 export class BadCommandLineError extends UsageError {
   readonly what: string;
   constructor(message: string, { what, hint }: { readonly what: string; readonly hint: string }) {

@@ -6,7 +6,7 @@ import { GLOBAL_OPTIONS } from './options/global.js';
 import { configPathsOf } from './options/option.js';
 import { REGISTRIES_KEY, REGISTRY_KEYS, type RegistrySettings } from './registry-settings.js';
 
-/** Refuses keys that mean nothing, so that a slip does not pass unnoticed. Throws UsageError. */
+/** Refuses unknown keys, so that typos are noticed. Throws UsageError. */
 export function checkConfigFile({ path, document }: ConfigFile, commands: readonly CommandSpec[]): void {
   const known = new Set(
     [

@@ -5,12 +5,12 @@ import { allCommands, COMMANDS } from './commands/index.js';
 import { hintForPeerWord } from './peer-words.js';
 import { knownOptions, nextWord, type LineProblem } from './read-line.js';
 
-/** What is wrong with a command line that `parseArguments` does not understand, and what to type instead. */
+/** Explains a command line that `parseArguments` cannot parse and suggests a correction. */
 export async function badCommandLineError(
   argv: readonly string[],
   line: {
     readonly word: string | undefined;
-    /** Whether `word` begins the names of several commands. */
+    /** True when several command names begin with `word`. */
     readonly isGroup: boolean;
     readonly command: CommandSpec | undefined;
     readonly args: readonly string[];
@@ -18,7 +18,7 @@ export async function badCommandLineError(
   },
 ): Promise<BadCommandLineError> {
   const { word = 'imgtool', isGroup, command, args, problem } = line;
-  // A word behind an option that is not known may be its value, and a secret.
+  // A word after an unknown option may be its value, and a secret.
   if (problem?.isBeforeCommand === true) return beforeCommandError(argv, problem);
   if (command === undefined) {
     if (!isGroup) return unknownCommandError(word);
@@ -50,7 +50,7 @@ function problemError(
   });
 }
 
-/** An option before the command that is not a global one: perhaps it belongs to the command. */
+/** A non-global option before the command: perhaps it belongs to the command. */
 async function beforeCommandError(argv: readonly string[], problem: LineProblem): Promise<BadCommandLineError> {
   const commands = await allCommands();
   const at = nextWord(argv, 0, knownOptions(commands.flatMap(({ options }) => options)));

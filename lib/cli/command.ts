@@ -9,22 +9,22 @@ import type { Table } from './table.js';
 
 /** One positional argument. */
 export interface ArgumentSpec extends Completable {
-  /** As help shows it: `IMAGE`. */
+  /** Name in help: `IMAGE`. */
   readonly name: string;
   readonly summary: string;
   readonly optional?: boolean;
-  /** Takes all that follow. */
+  /** Takes all remaining arguments. */
   readonly variadic?: boolean;
 }
 
-/** The headings of help, in this order. */
+/** The headings of help, in order. */
 export const COMMAND_GROUPS = ['Images', 'Containers', 'Registries', 'Store', 'Other'] as const;
 
-/** How a command is called. */
+/** The names of a command. */
 interface CommandName {
   /** `['images']`, `['store', 'df']`. */
   readonly path: readonly string[];
-  /** Other words for it. */
+  /** Alternative names. */
   readonly aliases: readonly string[];
 }
 
@@ -33,75 +33,73 @@ export function namesOf({ path, aliases }: CommandName): readonly [readonly stri
   return [path, ...aliases.map((alias) => [alias])];
 }
 
-/** What a command takes and does: parsing, help, completion and docs come from this; `run` does the work. */
+/** Definition of a command. Parsing, help, completion and docs are derived from it; `run` does the work. */
 export interface CommandTable {
   readonly group: (typeof COMMAND_GROUPS)[number];
   /** One line, no full stop. */
   readonly summary: string;
-  /** What else is worth knowing; paragraphs. */
+  /** Further paragraphs for help and docs. */
   readonly description?: string;
   readonly arguments: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
-  /** Options end at the first argument: what follows belongs to a program. */
+  /** Options end at the first argument; the rest belongs to a program. */
   readonly optionsFirst?: boolean;
-  /** Options of peers (`-d`, `--detach`) that are refused, and what to do instead. */
+  /** Options of other tools (`-d`, `--detach`) that are refused, with the alternative. */
   readonly refuses?: Readonly<Record<string, string>>;
   readonly examples: readonly { readonly command: string; readonly does: string }[];
-  /** Whether running it again continues where an interrupted run ended. */
+  /** True when a second run continues an interrupted one. */
   readonly resumes?: boolean;
-  /** Resolves with what to print at the end, if anything. */
+  /** Resolves with the output to print at the end, if any. */
   readonly run: (context: CommandContext) => Promise<CommandResult | CommandExit | undefined>;
 }
 
-/** One command. */
 export interface CommandSpec extends CommandName, CommandTable {}
 
-/** A command of which only the name is known; its table is loaded for the command line that calls it. */
+/** A command whose definition is loaded only when it is called. */
 export interface CommandEntry extends CommandName {
   readonly load: () => Promise<CommandSpec>;
 }
 
-/** What a command is given. */
 export interface CommandContext {
-  /** Positional arguments in order; absent ones missing at the end, a variadic one spread. */
+  /** Positional arguments in order, variadic ones spread; missing trailing arguments are left out. */
   readonly args: readonly string[];
   readonly options: Options;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   readonly progress: ProgressSink;
-  /** Prints a result before the end: for what runs until it is interrupted. */
+  /** Prints a result early; for commands that run until interrupted. */
   readonly print: (result: CommandResult) => void;
-  /** Tells at once that the command failed for one of its arguments, and resolves with the exit code that stands for it. */
+  /** Reports at once that one argument failed, and resolves with the matching exit code. */
   readonly fail: (argument: string, error: unknown) => Promise<number>;
-  /** The bytes of standard input; what reads them closes it. Throws UsageError when it is a terminal. */
+  /** The bytes of standard input; the reader closes it. Throws UsageError when it is a terminal. */
   readonly input: () => Readable;
-  /** Standard output for bytes as they are, with back-pressure; ending it leaves the process's own open. Throws UsageError when it is a terminal. */
+  /** Raw standard output with back-pressure; ending it leaves the process's stdout open. Throws UsageError when it is a terminal. */
   readonly output: () => Writable;
-  /** Asks the user for one line, shown while typed unless `hidden`. Throws UsageError without a terminal, AbortError. */
+  /** Asks the user for one line, echoed unless `hidden`. Throws UsageError without a terminal, AbortError when cancelled. */
   readonly ask: (question: string, options: { readonly hidden: boolean }) => Promise<string>;
-  /** Passes the process's signals to `handler` instead of ending the command, until the function returned is called. */
+  /** Passes the process's signals to `handler` instead of ending the command. The returned function ends this. */
   readonly takeSignals: (handler: (signal: NodeJS.Signals) => void) => () => void;
-  /** Does the work, with the settings of the command line. */
+  /** The library, configured from the command line. */
   readonly imgtool: Imgtool;
 }
 
-/** What a command gives back to be printed on stdout. */
+/** Output of a command for stdout. */
 export type CommandResult =
   | TextResult
-  /** Bytes as they are, whatever the flags say. */
+  /** Raw bytes, whatever the flags. */
   | { readonly bytes: Uint8Array };
 
-/** An image that a command made, moved or failed to move. */
+/** An image that a command created, transferred or failed to transfer. */
 export interface MadeImage {
   readonly image: string;
   readonly digest?: string | undefined;
-  /** `pushed`, `copied`, … */
+  /** Past tense of the action: `pushed`, `copied`, … */
   readonly did: string;
   /** Bytes sent or received. */
   readonly bytes?: number;
-  /** Bytes of its layers, compressed. */
+  /** Compressed size of its layers in bytes. */
   readonly size?: number;
-  /** Why it failed. */
+  /** The reason of a failure. */
   readonly error?: string | undefined;
 }
 
@@ -115,7 +113,7 @@ interface FinishedStep {
   readonly seconds: number;
 }
 
-/** A remark of a rule on a line of a file. */
+/** A linter's finding in a file. */
 export interface Finding {
   readonly rule: string;
   readonly message: string;
@@ -123,25 +121,25 @@ export interface Finding {
   readonly line: number;
 }
 
-/** A result for people and for programs. */
+/** A result in text and JSON. */
 export interface TextResult {
   /** The document of `--json`. */
   readonly json: unknown;
-  /** What people see: lines (escaped by the terminal) or a table. */
+  /** Text output: lines (escaped by the terminal) or a table. */
   readonly text: readonly string[] | Table;
-  /** Lines with `--quiet`; as `text` when absent. */
+  /** Lines with `--quiet`; defaults to `text`. */
   readonly quiet?: readonly string[];
-  /** What the command made, for CI systems (`--output-format github`, `--report`). */
+  /** Images that the command created, for CI systems (`--output-format github`, `--report`). */
   readonly made?: readonly MadeImage[];
-  /** The same of its steps. */
+  /** Build steps, for the same reports. */
   readonly steps?: readonly FinishedStep[];
-  /** The same of what it found in files. */
+  /** Findings in files, for the same reports. */
   readonly findings?: readonly Finding[];
-  /** The colour of a line on a terminal. */
+  /** Colour of a line on a terminal. */
   readonly colourOf?: (line: string) => Colour | undefined;
 }
 
-/** Nothing to print, and the exit code of a program that was run. */
+/** No output, only the exit code of a program that was run. */
 export interface CommandExit {
   readonly exitCode: number;
 }

@@ -1,4 +1,4 @@
-/** Where a shell's completion takes the values of an argument or an option from. */
+/** Source of completion values for an argument or option. */
 export type Completes =
   | 'command'
   | 'compression'
@@ -9,19 +9,19 @@ export type Completes =
   | 'file'
   /** A registry. */
   | 'host'
-  /** An image of the store. */
+  /** An image in the store. */
   | 'image'
   | 'none'
   | 'platform'
-  /** An image of the store, or one at a registry. */
+  /** An image in the store or at a registry. */
   | 'reference'
   | 'repository'
-  /** What `copy` takes: a reference, or a transport and what follows it. */
+  /** An argument of `copy`: a reference, or a transport and its location. */
   | 'transport';
 
-/** How an argument or an option says what completes it. */
+/** An argument or option with completion. */
 export interface Completable {
-  /** Default: what its name in help says, such as FILE. */
+  /** Default: derived from its name in help, such as FILE. */
   readonly completes?: Completes | readonly Completes[];
   readonly choices?: readonly string[];
 }
@@ -41,7 +41,7 @@ const BY_NAME: Readonly<Record<string, Completes>> = {
   TAR: 'file',
 };
 
-/** What completes a value; `name`: as help calls it. */
+/** The completion sources of a value; `name`: its name in help. */
 export function completesOf({ completes }: Completable, name: string): readonly Completes[] {
   if (completes !== undefined) return typeof completes === 'string' ? [completes] : completes;
   const byName = Object.hasOwn(BY_NAME, name) ? BY_NAME[name] : undefined;

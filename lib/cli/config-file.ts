@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { homeDirectory } from '../util/index.js';
 
-/** A parsed config file and where it lies. */
+/** A parsed config file and its path. */
 export interface ConfigFile {
   readonly path: string;
   readonly document: Readonly<Record<string, unknown>>;
 }
 
-/** Where config files may be, the one that wins first. */
+/** Candidate paths of config files, highest precedence first. */
 export function configPaths(env: NodeJS.ProcessEnv): readonly string[] {
-  // The XDG base directory specification asks to ignore relative paths.
+  // The XDG base directory specification says to ignore relative paths.
   const home =
     env.XDG_CONFIG_HOME?.startsWith('/') === true ? env.XDG_CONFIG_HOME : join(homeDirectory(env), '.config');
   return [join(home, 'imgtool/config.yaml'), '/etc/imgtool/config.yaml'];
@@ -32,14 +32,14 @@ function readIfThere(path: string): string | undefined {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    // What this user may not read is not meant for them (HOME of another user, a file with root's credentials).
+    // A file that this user cannot read is meant for another user (HOME under sudo, root's credentials).
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined;
     throw new UsageError(`cannot read the config file ${path} (${code})`, { cause });
   }
 }
 
 async function parse(text: string, path: string): Promise<Record<string, unknown>> {
-  // Bundled, a CommonJS package has nothing but its default.
+  // Bundled, a CommonJS package has only a default export.
   const { parse: parseYaml } = (await import('yaml')).default;
   let document: unknown;
   try {
@@ -52,7 +52,7 @@ async function parse(text: string, path: string): Promise<Record<string, unknown
   return document;
 }
 
-/** Whether a YAML node is a mapping. */
+/** Reports whether a YAML node is a mapping. */
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

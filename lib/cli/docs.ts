@@ -4,7 +4,7 @@ import { GLOBAL_OPTIONS } from './options/global.js';
 import { optionText, usageLine } from './help.js';
 import { configPathOf, flagTerm, variableOf, type OptionSpec } from './options/option.js';
 
-/** The text of docs/cli.md: the command line as the tables of commands and options have it. */
+/** Generates docs/cli.md from the tables of commands and options. */
 export function cliReference(commands: readonly CommandSpec[]): string {
   return [
     '# Command line',

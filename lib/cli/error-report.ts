@@ -3,21 +3,21 @@ import { asKnownError } from './known-error.js';
 import { escapeText } from '../util/index.js';
 import { exitCodeOf, isAbort } from './exit-of-error.js';
 
-/** How one failure is told. */
+/** The text and JSON of one failure. */
 export interface ErrorReport {
   readonly exitCode: number;
-  /** For people, without a final newline: `imgtool: WHAT failed: WHY`, then `hint: …` where there is one. */
+  /** Text without a final newline: `imgtool: WHAT failed: WHY`, then `hint: …` if there is a hint. */
   readonly text: string;
-  /** For programs: the document of `--json`. */
+  /** The document of `--json`. */
   readonly json: { readonly error: Readonly<Record<string, unknown>> };
 }
 
-/** Facts that are said otherwise already, or that are too long for one line. */
+/** Fields that are reported elsewhere, or that are too long for one line. */
 const NOT_FACTS: ReadonlySet<string> = new Set(['code', 'hint', 'message', 'name', 'stack', 'cause']);
 
 /**
- * Puts an error in words. `what`: the work that failed, such as `pull alpine`; `imgtool` where no command was understood.
- * `resumes`: whether running it again continues where an interrupted run ended.
+ * Renders an error. `what`: the failed work, such as `pull alpine`, or `imgtool` when no command was understood.
+ * `resumes`: true when a second run continues an interrupted one.
  */
 export function reportError(thrown: unknown, what: string, { resumes = false } = {}): ErrorReport {
   const error = asKnownError(thrown);
@@ -51,7 +51,7 @@ export function reportError(thrown: unknown, what: string, { resumes = false } =
   };
 }
 
-/** The line of a Dockerfile that an error is about, and what its command wrote last, for below the message. */
+/** The Dockerfile line that an error is about and the last output of its command, for below the message. */
 function sourceLineOf(error: unknown): string {
   if (!(error instanceof DockerfileError || error instanceof BuildStepError)) return '';
   const { line, text } = error;

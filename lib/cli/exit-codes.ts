@@ -12,11 +12,11 @@ export const EXIT = {
   interrupted: 9,
   partial: 10,
   notStarted: 125,
-  /** 128 + SIGPIPE: what a shell says of programs that such a signal ends. */
+  /** 128 + SIGPIPE, as a shell reports programs ended by that signal. */
   readerGone: 141,
 } as const;
 
-/** What each exit code means, for help and docs. */
+/** Meaning of each exit code, for help and docs. */
 export const EXIT_MEANING: ReadonlyMap<number, string> = new Map([
   [EXIT.success, 'success'],
   [EXIT.failure, 'any other failure; a RUN of a Dockerfile that failed'],

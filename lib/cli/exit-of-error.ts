@@ -1,7 +1,7 @@
 import { ContainerStartError, findCause, ImgtoolError, isDiskFull, PartialError } from '../errors.js';
 import { EXIT } from './exit-codes.js';
 
-/** Error code → exit code: the only such table. */
+/** The only table from error codes to exit codes. */
 export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_USAGE: EXIT.usage,
   ERR_IMGTOOL_INVALID_REFERENCE: EXIT.usage,
@@ -28,15 +28,15 @@ export const EXIT_OF_ERROR: Readonly<Record<string, number>> = {
   ERR_IMGTOOL_PARTIAL: EXIT.partial,
 };
 
-/** Whether `error` is a cancellation, however deep it was wrapped. */
+/** Reports whether `error` is a cancellation, wrapped or not. */
 export function isAbort(error: unknown): boolean {
   return findCause(error, ({ name }) => name === 'AbortError') !== undefined;
 }
 
-/** The exit code for what an operation threw. */
+/** The exit code for a thrown error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof ContainerStartError) return error.exitCode;
-  // What filled the disk may have ended other work, which then says that it was interrupted.
+  // A full disk may have interrupted other work, whose error then hides the cause.
   if (!(error instanceof PartialError) && findCause(error, isDiskFull) !== undefined) return EXIT.space;
   if (isAbort(error)) return EXIT.interrupted;
   if (error instanceof ImgtoolError) return EXIT_OF_ERROR[error.code] ?? EXIT.failure;

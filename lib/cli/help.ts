@@ -4,11 +4,10 @@ import { flagTerm, variableOf, type OptionSpec } from './options/option.js';
 import { GLOBAL_OPTIONS, HELP, VERSION_FLAG } from './options/global.js';
 
 const PROGRAM = 'imgtool';
-/** What the program is for, in one sentence. */
 export const SUMMARY =
   'Pull, modify, run, commit and push container images on btrfs; copy and mirror them between registries.';
 
-/** How an argument is written in a usage line: `IMAGE`, `[FILTER]`, `IMAGE...`. */
+/** An argument in a usage line: `IMAGE`, `[FILTER]`, `IMAGE...`. */
 export function argumentTerm({ name, optional, variadic }: ArgumentSpec): string {
   const term = variadic === true ? `${name}...` : name;
   return optional === true ? `[${term}]` : term;
@@ -20,7 +19,7 @@ export function usageLine(command: CommandSpec): string {
   return [PROGRAM, ...command.path, ...options, ...command.arguments.map(argumentTerm)].join(' ');
 }
 
-/** What help and docs say about an option besides its flag. */
+/** Description of an option in help and docs. */
 export function optionText(option: OptionSpec): string {
   const remarks = [
     ...(option.choices === undefined ? [] : [`one of ${option.choices.join(', ')}`]),
@@ -31,7 +30,7 @@ export function optionText(option: OptionSpec): string {
   return remarks.length === 0 ? option.summary : `${option.summary} (${remarks.join('; ')})`;
 }
 
-/** Help of the whole program; `width` in columns. */
+/** Help of the program; `width` in columns. */
 export function programHelp(commands: readonly CommandSpec[], width: number): string {
   const groups = COMMAND_GROUPS.flatMap((group) => {
     const rows = commands.filter((command) => command.group === group).map(commandRow);
@@ -65,7 +64,7 @@ export function programHelp(commands: readonly CommandSpec[], width: number): st
   ].join('\n');
 }
 
-/** Help of a word that only groups commands, such as `store`. */
+/** Help of a command group such as `store`. */
 export function groupHelp(word: string, commands: readonly CommandSpec[], width: number): string {
   const rows = commands.filter(({ path }) => path.length > 1 && path[0] === word).map(commandRow);
   return [
@@ -79,7 +78,7 @@ export function groupHelp(word: string, commands: readonly CommandSpec[], width:
   ].join('\n');
 }
 
-/** Help of one command. */
+/** Help of a command; `width` in columns. */
 export function commandHelp(command: CommandSpec, width: number): string {
   const section = (title: string, rows: readonly (readonly [string, string])[]): string[] =>
     rows.length === 0 ? [] : ['', title, ...twoColumns(rows, width, 30)];
@@ -136,7 +135,7 @@ function twoColumns(rows: readonly (readonly [string, string])[], width: number,
   });
 }
 
-/** Breaks a paragraph at blanks. */
+/** Wraps a paragraph at blanks. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
@@ -151,7 +150,6 @@ function wrap(text: string, width: number): string[] {
   return line === '' ? lines : [...lines, line];
 }
 
-/** A text with a capital at its beginning. */
 export function capitalise(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

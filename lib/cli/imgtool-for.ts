@@ -4,7 +4,7 @@ import type { ConfigFile } from './config-file.js';
 import { registrySetting } from './registry-settings.js';
 import type { Options } from './options/options.js';
 
-/** What does the work of a command: the library, with the global options as settings. Throws UsageError. */
+/** Creates the library with the global options as settings. Throws UsageError. */
 export function imgtoolFor(
   options: Options,
   {

@@ -1,7 +1,7 @@
 /**
- * The command line: arguments, rendering, exit codes. Each command parses, calls a method of `Imgtool` and renders what it
- * returns. Only `terminal.ts` writes to stdout and stderr. May import the rooms that hold no drivers, and `imgtool`; nothing
- * imports it but `main.ts` and tests.
+ * The command line: arguments, rendering, exit codes. Each command parses its arguments, calls a method of `Imgtool`
+ * and renders the result. Only `terminal.ts` writes to stdout and stderr. May import `imgtool` and rooms without
+ * drivers; only `main.ts` and tests import it.
  */
 export * from './ci/code-quality.js';
 export * from './ci/github.js';

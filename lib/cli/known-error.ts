@@ -9,7 +9,7 @@ import {
   systemErrorName,
 } from '../errors.js';
 
-/** What to do about a disk that refuses; only those that no program can do anything about. */
+/** Hints for disk errors that no program can fix. */
 const DISK_HINTS: ReadonlyMap<string, { readonly meaning: string; readonly hint: string }> = new Map([
   ['EROFS', { meaning: 'read-only file system', hint: 'mount it writable, or choose another place' }],
   ['EFBIG', { meaning: 'file too large', hint: 'raise the limit (ulimit -f), or use a file system for larger files' }],
@@ -23,10 +23,7 @@ const DISK_HINTS: ReadonlyMap<string, { readonly meaning: string; readonly hint:
   ['EUCLEAN', { meaning: 'the file system is damaged', hint: 'see dmesg; unmount it and check it (btrfs check)' }],
 ]);
 
-/**
- * The error to tell the user of: system errors of a disk that came up as node or a thread threw them get their meaning and a
- * hint. Everything else passes as it is.
- */
+/** Adds a meaning and a hint to disk errors that node or a thread raised. Returns other errors unchanged. */
 export function asKnownError(error: unknown): unknown {
   const full = findCause(error, isDiskFull);
   if (full !== undefined) return asDiskFull(error, full);
@@ -40,7 +37,7 @@ export function asKnownError(error: unknown): unknown {
   return new SyscallError(message, { errno, syscall, path, cause: error, hint });
 }
 
-/** `full` is `error` or below it. What words an error has of its own stay. */
+/** `full` is `error` or one of its causes. A message that imgtool wrote is kept. */
 function asDiskFull(error: unknown, full: Error): unknown {
   const { path } = full as NodeJS.ErrnoException;
   const isQuota = systemErrorName(full) === 'EDQUOT';

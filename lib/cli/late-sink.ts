@@ -1,7 +1,7 @@
 import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.js';
 import type { ClosableSink } from './progress-sink.js';
 
-/** Loads what draws with the first thing to say, which most commands do not have; what is said meanwhile waits in order. */
+/** Loads the renderer at the first event, which most commands never emit; meanwhile events are queued in order. */
 export class LateSink implements ProgressSink {
   readonly #load: () => Promise<ClosableSink>;
   readonly #waiting: ((sink: ClosableSink) => void)[] = [];
@@ -25,12 +25,11 @@ export class LateSink implements ProgressSink {
     this.#tell((sink) => sink.note(message));
   }
 
-  /** Resolves when everything that was said is out. */
+  /** Resolves when all output is written. */
   async written(): Promise<void> {
     await this.#loading;
   }
 
-  /** As `ClosableSink`. */
   async close(): Promise<void> {
     await this.#loading;
     this.#sink?.close();

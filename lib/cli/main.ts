@@ -3,22 +3,22 @@ import { EXIT } from './exit-codes.js';
 import { jsonText } from './json-text.js';
 import { READER_GONE, runCli } from './run-cli.js';
 
-/** Joins the process (arguments, signals, streams) to `runCli`. */
+/** Connects the process (arguments, signals, streams) to `runCli`. */
 const interruption = new AbortController();
 
-/** Signals belong to a program that was run in the foreground; one that comes after its end does not change its exit code. */
+/** True once signals go to a program in the foreground; a signal after its end does not change its exit code. */
 let taken = false;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     if (taken) return;
-    // A second signal does not wait for anything.
+    // A second signal exits at once.
     if (interruption.signal.aborted) process.exit(EXIT.interrupted);
     interruption.abort();
   });
 }
 
-/** What a program that is run in the foreground gets (docker's `--sig-proxy`), but for those that node keeps to itself. */
+/** Signals forwarded to a program in the foreground (docker's `--sig-proxy`), except those that node reserves. */
 const PASSED_ON = [
   'SIGINT',
   'SIGTERM',
@@ -39,7 +39,7 @@ function takeSignals(handler: (signal: NodeJS.Signals) => void): () => void {
   };
 }
 
-/** Why results could not be written; what is only told of the work may get lost. */
+/** Set when results could not be written; lost progress and notes do not count. */
 let unwritten: NodeJS.ErrnoException | undefined;
 
 for (const stream of [process.stdout, process.stderr]) {
@@ -58,7 +58,7 @@ function outputError(error: NodeJS.ErrnoException): Error {
     : new Error(message, { cause: error });
 }
 
-/** A command that had ended before its output turned out to be lost has failed all the same. */
+/** Reports lost output; the command has failed even if it had already ended. */
 async function tellUnwritten(error: NodeJS.ErrnoException): Promise<void> {
   if (process.exitCode !== EXIT.success) return;
   const { reportError } = await import('./error-report.js');
@@ -67,7 +67,7 @@ async function tellUnwritten(error: NodeJS.ErrnoException): Promise<void> {
   process.exitCode = report.exitCode;
 }
 
-/** Runs the command line of this process and ends it. */
+/** Runs the command line of this process and exits. */
 export async function main(): Promise<void> {
   process.exitCode = await runCli(process.argv.slice(2), {
     stdin: () => process.stdin,
@@ -78,7 +78,7 @@ export async function main(): Promise<void> {
     takeSignals,
     onWarning: (handler) => void process.on('warning', handler),
   });
-  // Ends at once instead of waiting for idle connections and threads; what was printed goes out first.
+  // Does not wait for idle connections and threads, but flushes stdout.
   await new Promise<void>((resolve) => process.stdout.write('', () => setImmediate(resolve)));
   if (unwritten !== undefined) await tellUnwritten(unwritten);
   else if (interruption.signal.reason === READER_GONE && process.exitCode === EXIT.success)

@@ -5,7 +5,7 @@ import { argumentTerm, capitalise, optionText, SUMMARY } from './help.js';
 import { configPathOf, variableOf, type OptionSpec } from './options/option.js';
 import { VERSION } from './version.js';
 
-/** A page of the manual, in the man macros of roff: man(7). */
+/** A manual page in roff's man macros, man(7). */
 interface ManPage {
   /** `imgtool-pull.1` */
   readonly file: string;
@@ -19,7 +19,7 @@ const DESCRIPTION =
   'Results go to standard output; progress, notes and errors go to standard error. With --json a command prints one JSON ' +
   'document. An error is one line, often followed by a hint.';
 
-/** The manual: imgtool(1), and a page for each command. */
+/** The manual: imgtool(1) and one page for each command. */
 export function manPages(commands: readonly CommandSpec[]): ManPage[] {
   return [programPage(commands), ...commands.map(commandPage)];
 }
@@ -127,7 +127,7 @@ function seeAlso(pages: readonly string[]): string[] {
   ];
 }
 
-/** `term` is roff already. */
+/** `term` is already roff. */
 function item(term: string, text: string): string[] {
   return ['.TP', term, roff(text)];
 }
@@ -162,7 +162,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '…': '...',
 };
 
-/** Text as roff prints it: nothing in it is an escape, and no line begins with a control character. */
+/** Escapes text for roff: it holds no escapes, and no line begins with a control character. */
 function roff(text: string): string {
   return text.replace(/[\\\-'`^~…]/g, (character) => ESCAPES[character]!).replace(/^\./gm, '\\&.');
 }

@@ -1,8 +1,8 @@
-/** A stream as far as the terminal needs it: process.stdout, process.stderr, or a test's. */
+/** The part of process.stdout and process.stderr that the terminal uses. */
 export interface OutputStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
   readonly rows?: number;
-  /** `done` is called when the data has been handed on. */
+  /** Calls `done` when the data has been handed on. */
   write(data: string | Uint8Array, done?: (error?: Error | null) => void): unknown;
 }

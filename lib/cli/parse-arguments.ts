@@ -3,14 +3,14 @@ import { allCommands, COMMANDS } from './commands/index.js';
 import { knownOptions, nextWord, readLine, type LineProblem } from './read-line.js';
 import { VERSION } from './version.js';
 
-/** What a command line asks for. */
+/** The request of a command line. */
 type Invocation =
   | { readonly kind: 'print'; readonly text: string }
   | {
       readonly kind: 'command';
       readonly command: CommandSpec;
       readonly args: readonly string[];
-      /** Texts of the options given as flags, by name. */
+      /** Values of the options given as flags, by option name. */
       readonly flags: ReadonlyMap<string, readonly string[]>;
     };
 
@@ -31,7 +31,7 @@ export async function parseArguments(given: readonly string[], width: number): P
   throw await badCommandLineError(argv, { ...verb, command, args, problem: wrong });
 }
 
-/** `help COMMAND`, as other tools take it, in terms of `--help`. */
+/** Turns `help COMMAND` into `COMMAND --help`. */
 function withHelpFlag(argv: readonly string[]): readonly string[] {
   const at = nextWord(argv, 0, knownOptions());
   return argv[at] === 'help' ? argv.with(at, '--help') : argv;
@@ -39,13 +39,13 @@ function withHelpFlag(argv: readonly string[]): readonly string[] {
 
 /** The words of a command line that name its command. */
 interface Verb {
-  /** The first one; undefined: there are options only. */
+  /** The first of them; undefined when there are only options. */
   readonly word: string | undefined;
-  /** Whether `word` is the first of several commands (`store`), and none itself. */
+  /** True when `word` is the first word of several commands (`store`) and not a command itself. */
   readonly isGroup: boolean;
-  /** Where they are. */
+  /** Their indexes. */
   readonly at: readonly number[];
-  /** Undefined: there is no such command. */
+  /** Undefined for an unknown command. */
   readonly entry: CommandEntry | undefined;
 }
 
@@ -61,7 +61,7 @@ function findVerb(argv: readonly string[]): Verb {
   return { word, isGroup: group.length > 0 && entry === undefined, at: [first], entry };
 }
 
-/** What `--help` prints; undefined: there is no such command. */
+/** The text of `--help`; undefined for an unknown command. */
 async function helpText(
   { word, isGroup }: Verb,
   args: readonly string[],

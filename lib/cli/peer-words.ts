@@ -1,4 +1,4 @@
-/** Words that hands know from docker, podman, buildah, skopeo and crane, and what does the same here. */
+/** Commands of docker, podman, buildah, skopeo and crane, with their equivalents here. */
 const PEER_WORDS: Readonly<Record<string, string>> = {
   attach: 'commands run in the foreground: imgtool run CONTAINER -- COMMAND',
   cat: 'read the file below "$(imgtool mount CONTAINER)"',
@@ -26,7 +26,7 @@ const PEER_WORDS: Readonly<Record<string, string>> = {
   validate: 'use imgtool store fsck',
 };
 
-/** What to type instead of a word of another tool; undefined: not such a word. */
+/** Suggests the equivalent of another tool's command; undefined for an unknown word. */
 export function hintForPeerWord(word: string): string | undefined {
   return Object.hasOwn(PEER_WORDS, word) ? PEER_WORDS[word] : undefined;
 }

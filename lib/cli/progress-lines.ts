@@ -13,7 +13,7 @@ const DID = { fetch: 'downloaded', unpack: 'unpacked', pack: 'packed', upload: '
 const STATE_COLUMNS = 12;
 const BAR_COLUMNS = 24;
 
-/** Seconds for people: `4s`, `2m05s`, `1h02m`. */
+/** Formats seconds: `4s`, `2m05s`, `1h02m`. */
 export function formatSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const two = (value: number): string => String(value).padStart(2, '0');
@@ -22,14 +22,14 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)}h${two(Math.floor((whole % 3600) / 60))}m`;
 }
 
-/** One line of the screen for one layer, at most `columns` wide. `now` in ms. */
+/** One screen line for a layer, at most `columns` wide. `now` in ms. */
 export function barLine(item: ProgressItem, columns: number, now: number): string {
   const name = shortDigest(item.digest).padEnd(12);
   const line = `${name}  ${stateWord(item).padEnd(STATE_COLUMNS)}${detail(item, columns, now)}`;
   return line.trimEnd().slice(0, Math.max(columns, 1));
 }
 
-/** Line that sums up all transfers, at most `columns` wide. */
+/** The summary of all transfers, at most `columns` wide. */
 export function totalLine(totals: ProgressTotals, columns: number): string {
   return `${'total'.padEnd(12)}  ${totalText(totals)}`.slice(0, Math.max(columns, 1));
 }
@@ -42,7 +42,7 @@ export function totalText({ transferred, total, rate, secondsLeft }: ProgressTot
   return `${formatSize(transferred)}${share}${speed}${eta}`;
 }
 
-/** Line of a log for a layer that is finished: `3c2cba919283: unpacked 813MB in 3s`. */
+/** Log line for a finished layer: `3c2cba919283: unpacked 813MB in 3s`. */
 export function finishedLine(item: ProgressItem): string {
   const name = shortDigest(item.digest);
   if (item.state === 'skipped') return `${name}: already present`;
@@ -82,7 +82,7 @@ function detail(item: ProgressItem, columns: number, now: number): string {
   const share = Math.min(item.transferred / item.total, 1);
   const eta = rate === undefined || share === 1 ? '' : `  eta ${formatSeconds((item.total - item.transferred) / rate)}`;
   const figures = `${formatSize(item.transferred)}/${formatSize(item.total)}${speed}${eta}`;
-  // Name, state and figures come first on a narrow terminal; the bar takes what is left.
+  // On a narrow terminal, the bar gets the space left by name, state and figures.
   const room = Math.min(BAR_COLUMNS, columns - 14 - STATE_COLUMNS - 40);
   return room < 8 ? figures : `${bar(share, room)}  ${figures}`;
 }
@@ -94,7 +94,7 @@ function bar(share: number, columns: number): string {
   return `[${head.padEnd(inside)}]`;
 }
 
-/** Whether a layer has come to its end, as far as its item tells. */
+/** Reports whether a layer is finished, judging by its item alone. */
 export function isFinished(item: ProgressItem): boolean {
   return isFinal(item.state) && (item.action !== 'fetch' || item.state !== 'done');
 }

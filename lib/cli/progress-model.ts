@@ -1,46 +1,46 @@
 import type { ProgressEvent } from '../progress/index.js';
 
-/** What is known of one blob or layer. */
+/** Progress of one blob or layer. */
 export interface ProgressItem {
   readonly digest: string;
   readonly kind: ProgressEvent['kind'];
   action: ProgressEvent['action'];
   state: ProgressEvent['state'];
-  /** Bytes done and to do in the present action. */
+  /** Bytes done and expected in the current action. */
   transferred: number;
   total: number | undefined;
-  /** When the present action began and ended, ms. */
+  /** Start and end of the current action, in ms. */
   since: number;
   until: number | undefined;
   message: string | undefined;
 }
 
-/** Bytes over the network, all items together. */
+/** Bytes over the network, for all items. */
 export interface ProgressTotals {
   readonly transferred: number;
   readonly total: number;
-  /** Bytes a second, smoothed over the last seconds; undefined when nothing moves. */
+  /** Bytes per second, smoothed over the last seconds; undefined while nothing moves. */
   readonly rate: number | undefined;
   /** Seconds left at that rate. */
   readonly secondsLeft: number | undefined;
 }
 
-/** Rates look back this far, ms. */
+/** Window for rates, in ms. */
 const WINDOW_MS = 5_000;
 
-/** Folds events into one item a digest, in order of appearance. Times are given, so that tests need no clock. */
+/** Folds events into one item per digest, in order of appearance. Callers pass the time, so that tests need no clock. */
 export class ProgressModel {
   readonly items = new Map<string, ProgressItem>();
   readonly #transfers = new Map<string, { transferred: number; total: number; skipped: boolean }>();
   readonly #begun = new Map<string, number>();
   readonly #samples: { readonly at: number; readonly bytes: number }[] = [];
 
-  /** Takes one event; returns its item. A download goes on to its unpacking in the same item. */
+  /** Takes one event and returns its item. A download and its unpacking share an item. */
   take(event: ProgressEvent, now: number): ProgressItem {
     const item = this.items.get(event.digest) ?? this.#add(event, now);
     const begun = this.#beginning(event, now);
     if (item.action !== event.action) {
-      // The bottom layer unpacks while it downloads: the bar stays with the download until that is complete.
+      // The bottom layer unpacks during its download; the bar shows the download until that is complete.
       if (event.state === 'active' && item.action === 'fetch' && item.state === 'active') return item;
       Object.assign(item, { action: event.action, transferred: 0, total: undefined, since: begun, until: undefined });
     }
@@ -56,7 +56,7 @@ export class ProgressModel {
     return item;
   }
 
-  /** How far all transfers together are. */
+  /** Progress of all transfers together. */
   totals(now: number): ProgressTotals {
     let transferred = 0;
     let total = 0;
@@ -73,7 +73,7 @@ export class ProgressModel {
     return { transferred, total, rate, secondsLeft: rate === undefined ? undefined : (total - transferred) / rate };
   }
 
-  /** When the action of `event` first moved: it may have begun unseen, behind the download. */
+  /** When the action of `event` first moved, possibly unseen during the download. */
   #beginning({ digest, action, state }: ProgressEvent, now: number): number {
     const key = `${digest} ${action}`;
     const begun = this.#begun.get(key) ?? now;
@@ -116,7 +116,7 @@ export class ProgressModel {
   }
 }
 
-/** Whether nothing more is to come for an action in this state. */
+/** Reports whether an action in this state is over. */
 export function isFinal(state: ProgressEvent['state']): boolean {
   return state === 'done' || state === 'skipped' || state === 'mounted';
 }

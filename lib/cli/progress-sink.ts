@@ -9,13 +9,13 @@ import type { OutputStream } from './output-stream.js';
 /** `--progress`. */
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'json' | 'none';
 
-/** A sink that draws; `close` leaves the stream clean and ends its timers. */
+/** A sink that draws; `close` clears the screen and stops its timers. */
 export type ClosableSink = ProgressSink & { close(): void };
 
 const REDRAW_MS = 100;
 const SUMMARY_MS = 10_000;
 
-/** Makes the sink for a mode. `notes`: whether one-line remarks are said. */
+/** Creates the sink for a mode. `notes`: print one-line remarks. */
 export function createProgressSink(
   stream: OutputStream,
   { mode, quiet, notes }: { readonly mode: ProgressMode; readonly quiet: boolean; readonly notes: boolean },
@@ -45,7 +45,7 @@ function noteTo(stream: OutputStream): (message: string) => void {
   return (message) => void stream.write(`imgtool: ${escapeText(message)}\n`);
 }
 
-/** Lines for a log: one when a layer is finished, one every ten seconds in between. */
+/** Log lines: one for each finished layer, and one every ten seconds in between. */
 class PlainSink implements ClosableSink {
   readonly #stream: OutputStream;
   readonly #model = new ProgressModel();
@@ -87,7 +87,7 @@ class PlainSink implements ClosableSink {
   }
 }
 
-/** Bars on a terminal, one line a layer, redrawn in place at most ten times a second. */
+/** Bars on a terminal, one line per layer, redrawn in place at most ten times a second. */
 class BarSink implements ClosableSink {
   readonly #stream: OutputStream;
   readonly #say: boolean;
@@ -141,7 +141,7 @@ class BarSink implements ClosableSink {
     this.#drawn = lines;
   }
 
-  /** Lines that fit the screen: what is at work comes before what is done or queued. */
+  /** Lines that fit the screen; active items come before finished and queued ones. */
   #lines(columns: number, rows: number): string[] {
     const now = performance.now();
     const items = [...this.#model.items.values()];
@@ -154,8 +154,8 @@ class BarSink implements ClosableSink {
   }
 
   /**
-   * Takes the lines drawn before off the screen: cursor up, erase to the end. Terminals that have become narrower since break
-   * those lines into several rows.
+   * Erases the lines drawn before: cursor up, erase to the end. A terminal that has since become narrower wraps those
+   * lines into several rows.
    */
   #eraser(columns: number): string {
     const rows = this.#drawn.reduce((sum, line) => sum + Math.max(Math.ceil(line.length / Math.max(columns, 1)), 1), 0);

@@ -2,13 +2,13 @@ import type { CommandTable } from './command.js';
 import { GLOBAL_OPTIONS, HELP, VERSION_FLAG } from './options/global.js';
 import { spellingsOf, type OptionSpec } from './options/option.js';
 
-/** Options by each of their flags: `--quiet`, `-q`. */
+/** Options by flag: `--quiet`, `-q`. */
 export type KnownOptions = ReadonlyMap<string, OptionSpec>;
 
-/** Why a command line makes no sense. */
+/** The fault in a command line. */
 export interface LineProblem {
   readonly message: string;
-  /** The flag that is not known. */
+  /** The unknown flag. */
   readonly unknown?: string;
   readonly isBeforeCommand?: boolean;
   readonly hint?: string | undefined;
@@ -17,13 +17,13 @@ export interface LineProblem {
 /** The words of a command line. */
 interface Line {
   readonly args: readonly string[];
-  /** Texts of the options given, by name; that of an option without a value is `true` unless it says otherwise. */
+  /** Option values by name; an option without a value counts as `true` unless stated otherwise. */
   readonly flags: ReadonlyMap<string, readonly string[]>;
-  /** The first one. */
+  /** The first problem. */
   readonly problem: LineProblem | undefined;
 }
 
-/** As skopeo and podman are often given them: `--dest-tls-verify false`. */
+/** Options that skopeo and podman users give a separate value: `--dest-tls-verify false`. */
 const SPACED = /^(?:src-|dest-)?tls-verify$/;
 
 /** The global options and `others`. */
@@ -36,7 +36,7 @@ export function knownOptions(others: readonly OptionSpec[] = []): KnownOptions {
   return known;
 }
 
-/** Index of the first word, from `from` on, that is neither an option nor the value of one. */
+/** Index of the first word from `from` on that is neither an option nor an option's value. */
 export function nextWord(argv: readonly string[], from: number, known: KnownOptions): number {
   let at = from;
   while (isOption(argv[at] ?? '')) at += readOption(argv, at, known).words;
@@ -44,11 +44,11 @@ export function nextWord(argv: readonly string[], from: number, known: KnownOpti
 }
 
 /**
- * Reads arguments and options. `verb`: the indexes of the words that name the command; before them there are global options
- * only.
+ * Reads arguments and options. `verb`: the indexes of the words that name the command; only global options come before
+ * them.
  */
 export function readLine(argv: readonly string[], verb: readonly number[], command?: CommandTable): Line {
-  // As other tools take it, before the command.
+  // Other tools accept -v before the command.
   const global = new Map(knownOptions()).set('-v', VERSION_FLAG);
   const all = knownOptions(command?.options);
   const args: string[] = [];
@@ -79,14 +79,14 @@ export function readLine(argv: readonly string[], verb: readonly number[], comma
   return { args, flags, problem };
 }
 
-/** The problem, with what to do instead of an option of a peer that the command refuses. */
+/** The problem, with the alternative when the command refuses another tool's option. */
 function refusal(problem: LineProblem, { refuses = {} }: Partial<CommandTable> = {}): LineProblem {
   const { unknown } = problem;
   if (unknown === undefined || !Object.hasOwn(refuses, unknown)) return problem;
   return { message: `there is no option ${unknown}`, hint: refuses[unknown] };
 }
 
-/** Whether only known options, or nothing, are between the word at `from` and a `--`: then they belong to the command. */
+/** Reports whether only known options, or nothing, come between the word at `from` and a `--`; they then belong to the command. */
 function ownOptionsFollow(argv: readonly string[], from: number, known: KnownOptions): boolean {
   let at = from;
   while (at < argv.length && argv[at] !== '--') {
@@ -98,7 +98,7 @@ function ownOptionsFollow(argv: readonly string[], from: number, known: KnownOpt
   return at < argv.length;
 }
 
-/** What one word that begins with a dash says; `words`: how many it takes, with its value. */
+/** The options in one word that begins with a dash; `words`: the number of words read, values included. */
 export interface ReadOptions {
   readonly given: readonly (readonly [OptionSpec, string])[];
   readonly words: 1 | 2;
@@ -107,7 +107,7 @@ export interface ReadOptions {
   readonly problem?: LineProblem;
 }
 
-/** Reads the option at `at`, which `isOption` says is one. */
+/** Reads the option at `at`; `isOption` must hold for it. */
 export function readOption(argv: readonly string[], at: number, known: KnownOptions): ReadOptions {
   const [arg, following] = [argv[at]!, argv[at + 1]];
   return arg.startsWith('--') ? readLong(arg, following, known) : readLetters(arg, following, known);
@@ -124,7 +124,7 @@ function readLong(arg: string, following: string | undefined, known: KnownOption
   return option.value === undefined ? { given: [[option, 'true']], words: 1 } : withValue(option, flag, following);
 }
 
-/** `-a`, several in one word (`-aq`), and a value in the same word (`-ffile`) or the next one. */
+/** `-a`, several letters in one word (`-aq`), and a value in the same word (`-ffile`) or the next. */
 function readLetters(arg: string, following: string | undefined, known: KnownOptions): ReadOptions {
   const given: [OptionSpec, string][] = [];
   for (let index = 1; index < arg.length; index += 1) {
@@ -151,7 +151,7 @@ function unknownOption(flag: string): ReadOptions {
   return { given: [], words: 1, problem: { message: `unknown option '${flag}'`, unknown: flag } };
 }
 
-/** Whether a word names options: `-` alone is an argument. */
+/** Reports whether a word is an option; `-` alone is an argument. */
 export function isOption(arg: string): boolean {
   return arg.startsWith('-') && arg !== '-';
 }

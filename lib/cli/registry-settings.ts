@@ -1,18 +1,18 @@
 import { isMapping, type ConfigFile } from './config-file.js';
 
-/** Key that holds settings of single registries, by host. */
+/** Config key for settings per registry, by host. */
 export const REGISTRIES_KEY = 'registries';
-/** What can be set for one registry, and of which kind it is. */
+/** Settings per registry and their types. */
 export const REGISTRY_KEYS = { 'tls-verify': 'boolean', 'token-service': 'string' } as const;
 
 /** Settings of one registry. */
 export interface RegistrySettings {
   readonly 'tls-verify': boolean;
-  /** Host of its token service, which may get passwords. */
+  /** Host of its token service, which may receive passwords. */
   readonly 'token-service': string;
 }
 
-/** Settings of one registry of the files, the first file that has one winning. */
+/** A setting of one registry, from the first file that has it. */
 export function registrySetting<K extends keyof RegistrySettings>(
   files: readonly ConfigFile[],
   host: string,

@@ -15,22 +15,22 @@ import type { ProgressMode } from './progress-sink.js';
 import { Terminal, type LogLevel } from './terminal.js';
 import type { OutputStream } from './output-stream.js';
 
-/** What the program touches of its process. */
+/** The parts of the process that the program uses. */
 interface ProcessIo {
-  /** Opened when a command wants it; without it there is none. */
+  /** Opened on first use; absent when there is no standard input. */
   readonly stdin?: () => TerminalInput;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly env: NodeJS.ProcessEnv;
-  /** Aborted when the user interrupts. */
+  /** Aborts when the user interrupts. */
   readonly signal: AbortSignal;
-  /** See `CommandContext`; without it signals are never passed on. */
+  /** See `CommandContext`; without it signals are never forwarded. */
   readonly takeSignals?: CommandContext['takeSignals'];
-  /** Hands on what node warns of; used for debugging only. */
+  /** Registers a handler for node's warnings; used only for debugging. */
   readonly onWarning?: (handler: (warning: Error) => void) => void;
 }
 
-/** Why `ProcessIo.signal` aborts when the reader of the output is gone (`| head`): work is cleaned up, nothing is said. */
+/** Reason for aborting `ProcessIo.signal` when the output's reader is gone (`| head`): clean up silently. */
 export const READER_GONE = new DOMException('the output is no longer read', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */
@@ -41,7 +41,7 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     terminal.plain(await completionAnswer(argv.slice(1), { commands: await allCommands(), env: io.env }));
     return EXIT.success;
   }
-  // Until the flags are understood, an error about them must still come in the form asked for.
+  // Errors in the flags themselves must already use the requested format.
   terminal.configure({
     json: wantsJson(argv, io.env),
     quiet: false,
@@ -103,13 +103,13 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
       exitCode = report.exitCode;
     }
   }
-  // Closing connections and the store may have had something to say.
+  // Closing connections and the store may emit events.
   await terminal.endProgress();
   const seconds = (performance.now() - started) / 1000;
   return writeReports(terminal, told, { title: withoutLogins(what), exitCode, seconds });
 }
 
-/** What a command told its user, for `--report`. */
+/** The outcome that `--report` describes. */
 interface Told {
   command: string;
   reports: readonly string[];
@@ -117,7 +117,7 @@ interface Told {
   readonly errors: ErrorReport[];
 }
 
-/** Resolves with the exit code of the command; with that of a report that cannot be written, where the command succeeded. */
+/** Resolves with the command's exit code, or, if the command succeeded, with that of a report that cannot be written. */
 async function writeReports(
   terminal: Terminal,
   { reports, ...told }: Told,

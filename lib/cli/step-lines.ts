@@ -2,7 +2,7 @@ import type { StepEvent } from '../progress/index.js';
 import { escapeText, formatSize } from '../util/index.js';
 import { formatSeconds } from './progress-lines.js';
 
-/** Lines of output that a terminal shows of each step. */
+/** Output lines shown for each step on a terminal. */
 const SHOWN_LINES = 5;
 
 /** `[build 2/5] RUN make`, escaped. */
@@ -10,7 +10,7 @@ function stepTitle({ stage, number, count, text }: StepEvent): string {
   return escapeText(`[${stage} ${number}/${count}] ${text}`);
 }
 
-/** Lines of a log for one event; none where there is nothing to say. */
+/** Log lines for one event, possibly none. */
 export function stepLines(event: StepEvent): string[] {
   const title = stepTitle(event);
   const { state, missed, output = '', stage, number } = event;
@@ -30,14 +30,14 @@ export function stepLines(event: StepEvent): string[] {
   }
 }
 
-/** The steps that run, with their last lines of output, as a terminal shows them in place. */
+/** The running steps with their last lines of output, redrawn in place on a terminal. */
 export class RunningSteps {
   readonly #running = new Map<
     string,
     { readonly event: StepEvent; readonly since: number; readonly lines: string[] }
   >();
 
-  /** Takes an event; returns lines that stay on the screen. `now` in ms. */
+  /** Takes an event; returns the lines that stay on the screen. `now` in ms. */
   take(event: StepEvent, now: number): string[] {
     const step = this.#running.get(event.step);
     switch (event.state) {
@@ -59,7 +59,7 @@ export class RunningSteps {
     }
   }
 
-  /** Lines that are redrawn, at most `columns` wide. */
+  /** The lines to redraw, at most `columns` wide. */
   lines(columns: number, now: number): string[] {
     return [...this.#running.values()].flatMap(({ event, since, lines }) =>
       [`${stepTitle(event)}  ${formatSeconds((now - since) / 1000)}`, ...lines.map((line) => `  ${line}`)].map((line) =>

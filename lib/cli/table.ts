@@ -1,14 +1,14 @@
 import { escapeText } from '../util/index.js';
 
-/** Rows under headings; cells are plain text, not escaped yet. */
+/** Rows with headings; cells are unescaped plain text. */
 export interface Table {
   readonly columns: readonly (string | { readonly title: string; readonly align: 'left' | 'right' })[];
   readonly rows: readonly (readonly string[])[];
-  /** The rows alone. */
+  /** Omits the headings. */
   readonly noHeading?: boolean;
 }
 
-/** Lines of a table: columns aligned, two blanks between, nothing at the end of a line; cells escaped. */
+/** Formats a table: aligned columns two blanks apart, no trailing blanks, cells escaped. */
 export function formatTable({ columns, rows, noHeading = false }: Table): string[] {
   const heads = columns.map((column) =>
     typeof column === 'string' ? { title: column, align: 'left' as const } : column,
@@ -26,7 +26,7 @@ export function formatTable({ columns, rows, noHeading = false }: Table): string
   );
 }
 
-/** Columns a text takes on a terminal; wide East Asian characters take two, combining marks none. */
+/** Width of a text on a terminal in columns: wide East Asian characters take two, combining marks none. */
 function textWidth(text: string): number {
   let width = 0;
   for (const char of text) {

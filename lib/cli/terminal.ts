@@ -11,20 +11,19 @@ import { jsonText } from './json-text.js';
 import { inAscii, isUtf8, paint, wantsColour } from './look.js';
 import { formatTable, type Table } from './table.js';
 
-/** How much is said on stderr. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
-/** What the flags say about output. */
+/** Output settings from the flags. */
 interface TerminalOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly progress: ProgressMode;
   readonly logLevel: LogLevel;
-  /** Whether errors are told as annotations too. */
+  /** Also print errors as annotations. */
   readonly github: boolean;
 }
 
-/** The only place that writes to stdout and stderr: results to one, everything else to the other. */
+/** The only writer to stdout and stderr: results go to stdout, everything else to stderr. */
 export class Terminal {
   readonly #stdout: OutputStream;
   readonly #stderr: OutputStream;
@@ -33,7 +32,7 @@ export class Terminal {
   #options: TerminalOptions = { json: false, quiet: false, progress: 'none', logLevel: 'info', github: false };
   #sink: LateSink | undefined;
 
-  /** `env`: says what the reader can show (the locale's variables, NO_COLOR, TERM). */
+  /** `env`: the locale's variables, NO_COLOR and TERM decide which characters and colours to use. */
   constructor(stdout: OutputStream, stderr: OutputStream, env: NodeJS.ProcessEnv) {
     this.#stdout = stdout;
     this.#stderr = stderr;
@@ -41,29 +40,29 @@ export class Terminal {
     this.#shown = isUtf8(env) ? (text) => text : inAscii;
   }
 
-  /** Called once the flags are known. */
+  /** Called once the flags are parsed. */
   configure(options: TerminalOptions): void {
     this.#options = options;
   }
 
-  /** Columns for help: those of the terminal within reason, 100 elsewhere. */
+  /** Columns for help: the terminal's width within limits, otherwise 100. */
   get helpWidth(): number {
     return Math.min(Math.max(this.#stdout.columns ?? 100, 60), 120);
   }
 
-  /** Where work tells its progress; the same one on every call. */
+  /** The sink for progress; always the same one. */
   progress(): ProgressSink {
     const options = this.#options;
     this.#sink ??= new LateSink(() => this.#loadSink(options));
     return this.#sink;
   }
 
-  /** Takes bars off the screen; nothing is drawn after it. */
+  /** Clears progress bars; nothing is drawn afterwards. */
   async endProgress(): Promise<void> {
     await this.#sink?.close();
   }
 
-  /** Prints what a command gave back. */
+  /** Prints a command's result. */
   result(result: CommandResult): void {
     if ('bytes' in result) {
       this.#stdout.write(this.#stdout.isTTY === true ? printable(result.bytes) : result.bytes);
@@ -75,7 +74,7 @@ export class Terminal {
     }
   }
 
-  /** Standard output for bytes as they are. Throws UsageError when it is a terminal. */
+  /** Raw standard output. Throws UsageError when it is a terminal. */
   byteStream(): Writable {
     if (this.#stdout.isTTY === true) {
       throw new UsageError('bytes are not written to a terminal', { hint: 'redirect them to a file or a program' });
@@ -83,17 +82,17 @@ export class Terminal {
     return new Writable({ write: (chunk: Uint8Array, _, done) => void this.#stdout.write(chunk, done) });
   }
 
-  /** Prints text of our own (help, version, completions) without escaping it. */
+  /** Prints imgtool's own text (help, version, completions) unescaped. */
   plain(text: string): void {
     this.#stdout.write(this.#shown(text));
   }
 
-  /** Writes workflow commands of a CI system to stderr. */
+  /** Writes a CI system's workflow commands to stderr. */
   annotate(lines: readonly string[]): void {
     for (const line of lines) this.#stderr.write(`${escapeText(line)}\n`);
   }
 
-  /** Tells a failure on stderr; the stack only when debugging. */
+  /** Prints a failure on stderr, with the stack only when debugging. */
   async error(report: ErrorReport, cause: unknown): Promise<void> {
     await this.#sink?.written();
     this.#stderr.write(this.#options.json ? `${jsonText(report.json)}\n` : `${this.#alarming(report.text)}\n`);
@@ -112,7 +111,7 @@ export class Terminal {
       const { createProgressSink } = await import('./progress-sink.js');
       return createProgressSink(this.#stderr, { mode, quiet, notes });
     } catch (error) {
-      // An upgrade may have replaced the program's files while it ran; the work goes on.
+      // An upgrade may have replaced the program's files during the run; the work continues.
       this.#stderr.write(`imgtool: warning: progress cannot be shown: ${escapeText((error as Error).message)}\n`);
       return { ...SILENT, close: () => undefined };
     }
@@ -130,7 +129,7 @@ export class Terminal {
     });
   }
 
-  /** Who failed in red, so that it is found among progress and notes. */
+  /** Colours the failed command red, so that it stands out among progress and notes. */
   #alarming(text: string): string {
     return this.#shown(text).replace(/^imgtool:/, (name) => paint(name, 'red', wantsColour(this.#stderr, this.#env)));
   }
@@ -140,7 +139,7 @@ function isTable(value: readonly string[] | Table): value is Table {
   return 'columns' in value;
 }
 
-/** Bytes for a terminal: line by line, what it would obey is escaped. */
+/** Escapes terminal control sequences, line by line. */
 function printable(bytes: Uint8Array): string {
   return Buffer.from(bytes)
     .toString('utf8')

@@ -5,8 +5,8 @@ import { GLOBAL_OPTIONS } from './options/global.js';
 import { variablesOf } from './options/option.js';
 
 /**
- * A warning for each variable of the environment that is nearly, but not quite, one that sets an option: a slip. `command`:
- * the one that runs; those of others are looked at only where its own do not explain all variables.
+ * Warns of each environment variable that looks like a misspelt option variable. `command`: the command being run;
+ * variables of other commands are considered only when its own do not explain all.
  */
 export async function misspeltVariables(env: NodeJS.ProcessEnv, command: CommandSpec): Promise<string[]> {
   const own = knownVariables([command]);
@@ -15,7 +15,7 @@ export async function misspeltVariables(env: NodeJS.ProcessEnv, command: Command
   const known = knownVariables(await allCommands());
   return given.flatMap((name) => {
     if (known.has(name)) return [];
-    // Without the common beginning, which would make nearly everything similar.
+    // Without the common prefix, which would make all names similar.
     const near = closest(
       name.slice('IMGTOOL_'.length),
       [...known].map((variable) => variable.slice('IMGTOOL_'.length)),

@@ -1,22 +1,22 @@
 import { UsageError } from '../errors.js';
 import { delay } from '../util/index.js';
 
-/** When a command that is done again and again is done next. */
+/** Run times of a repeated command. */
 export interface Schedule {
-  /** Whether the first time is now. */
+  /** True when the first run starts at once. */
   readonly startsNow: boolean;
-  /** The next time, ms since 1970, varied a little: many mirrors of one registry shall not come at the same moment. */
+  /** The next time in ms since 1970, varied a little so that many mirrors do not hit a registry at the same moment. */
   next(): number;
 }
 
-/** Timers of node hold less than 25 days; and a clock that is set, or a machine that slept, is noticed so soon. */
+/** Node's timers are limited to 25 days; waking this often also detects clock changes and suspend. */
 const LOOK_MS = 30_000;
 const MAX_JITTER_MS = 60_000;
 const HINT = 'write an interval, such as 15m, or a time as cron does, such as "0 3 * * *" (03:00 each day) or @hourly';
 
 /**
- * Reads `--watch`: a span of time (`15m`), or a pattern of cron (five parts, six with seconds, `@daily`) in the local time
- * zone. Throws UsageError for what is neither, and for a pattern that never comes.
+ * Parses `--watch`: a duration (`15m`) or a cron pattern (five fields, six with seconds, or `@daily`) in the local time
+ * zone. Throws UsageError for an invalid value and for a pattern that never matches.
  */
 export async function readSchedule(
   text: string,
@@ -43,7 +43,7 @@ function parsed<T>(text: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    // What croner says of a value helps; how it says that there is no pattern at all does not.
+    // Croner's message helps for a bad value, but not for a missing pattern.
     const { message } = error as Error;
     throw scheduleError(text, /invalid value/i.test(message) ? message.replace(/^CronPattern: /, '') : undefined);
   }
@@ -54,7 +54,7 @@ function scheduleError(text: string, why?: string): UsageError {
   return new UsageError(why === undefined ? what : `${what}: ${why}`, { hint: HINT });
 }
 
-/** Resolves at a time of the clock, ms since 1970; rejects with the signal's reason. */
+/** Resolves at a clock time in ms since 1970; rejects with the signal's reason. */
 export async function waitUntil(time: number, signal: AbortSignal): Promise<void> {
   for (let left = time - Date.now(); left > 0; left = time - Date.now()) await delay(Math.min(left, LOOK_MS), signal);
 }

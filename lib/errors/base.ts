@@ -1,13 +1,13 @@
 import { withoutLogins } from './without-logins.js';
 
-/** What every error may carry besides its message. */
+/** Options common to every error. */
 export interface ErrorOptions {
-  /** The next action for the user, one line. */
+  /** The user's next action, in one line. */
   readonly hint?: string | undefined;
   readonly cause?: unknown;
 }
 
-/** Base of all errors that imgtool raises on purpose; anything else that surfaces is a bug. */
+/** Base class of all errors that imgtool raises on purpose. Any other error that surfaces is a bug. */
 export abstract class ImgtoolError extends Error {
   abstract readonly code: string;
   readonly hint: string | undefined;

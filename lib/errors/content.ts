@@ -10,17 +10,17 @@ abstract class MismatchError<Value> extends ImgtoolError {
   }
 }
 
-/** Bytes do not have the digest they were asked for by. */
+/** The content does not match the requested digest. */
 export class DigestMismatchError extends MismatchError<string> {
   readonly code = 'ERR_IMGTOOL_DIGEST_MISMATCH';
 }
 
-/** There are more or fewer bytes than the descriptor says. `expected`, `actual`: bytes. */
+/** The content is longer or shorter than its descriptor states. `expected` and `actual` in bytes. */
 export class SizeMismatchError extends MismatchError<number> {
   readonly code = 'ERR_IMGTOOL_SIZE_MISMATCH';
 }
 
-/** A document or blob is of a kind imgtool does not know. */
+/** The media type of a document or blob is not supported. */
 export class UnsupportedMediaTypeError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_UNSUPPORTED_MEDIA_TYPE';
   readonly mediaType: string;
@@ -30,7 +30,7 @@ export class UnsupportedMediaTypeError extends ImgtoolError {
   }
 }
 
-/** A manifest, index or config breaks its specification; `where` is the JSON path or the digest. */
+/** A manifest, index or config violates its specification; `where` is the JSON path or the digest. */
 export class InvalidManifestError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_INVALID_MANIFEST';
   readonly where: string;
@@ -48,17 +48,17 @@ abstract class EntryError extends ImgtoolError {
   }
 }
 
-/** A layer is not a readable tar stream, or holds an entry that has no meaning. `entry`: its path, escaped. */
+/** A layer is not a readable tar stream, or has an invalid entry. `entry`: its path, escaped. */
 export class LayerFormatError extends EntryError {
   readonly code = 'ERR_IMGTOOL_LAYER_FORMAT';
 }
 
-/** An image archive (OCI layout, docker-archive, v1) is damaged, incomplete or means two things. `entry`: the member, as named. */
+/** An image archive (OCI layout, docker-archive, v1) is damaged, incomplete or ambiguous. `entry`: the member, as named. */
 export class ArchiveFormatError extends EntryError {
   readonly code = 'ERR_IMGTOOL_ARCHIVE_FORMAT';
 }
 
-/** A layer entry would touch something outside its root. */
+/** A layer entry would affect a path outside its root. */
 export class PathEscapeError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_PATH_ESCAPE';
   readonly entry: string;

@@ -25,17 +25,17 @@ abstract class PathError extends ImgtoolError {
   }
 }
 
-/** The local store or its btrfs cannot serve: missing rights, no btrfs, no loop device, unknown version. */
+/** The local store or its btrfs is unusable: no permission, no btrfs, no loop device, unknown version. */
 export class StoreError extends PathError {
   readonly code = 'ERR_IMGTOOL_STORE';
 }
 
-/** A btrfs subvolume could not be made, snapshotted or removed. */
+/** A btrfs subvolume could not be created, snapshotted or removed. */
 export class SubvolumeError extends PathError {
   readonly code = 'ERR_IMGTOOL_SUBVOLUME';
 }
 
-/** A program that imgtool needs is missing or failed; `stderr` is the tail of what it printed. */
+/** A program that imgtool needs is missing or failed; `stderr` is the tail of its output. */
 export class CommandError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_COMMAND';
   readonly argv: readonly string[];
@@ -56,7 +56,7 @@ export class CommandError extends ImgtoolError {
   }
 }
 
-/** There is not enough room; all figures in bytes. */
+/** There is not enough disk space; all figures in bytes. */
 export class DiskSpaceError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_DISK_SPACE';
   readonly needed: number | undefined;

@@ -1,12 +1,12 @@
 import { ImgtoolError, type ErrorOptions } from './base.js';
 
-/** A registry refused who we are or what we may do; holds where credentials came from, never their value. */
+/** A registry refused the credentials or the request; names the source of the credentials, never their value. */
 export class AuthenticationError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_AUTHENTICATION';
   readonly host: string;
   readonly scheme: string | undefined;
   readonly credentialSource: string | undefined;
-  /** Whether who we are was refused, so that another login may help; false: something else about logins is wrong. */
+  /** True when the registry refused the identity, so that another login may help. */
   readonly isLoginRefused: boolean;
   constructor(
     message: string,
@@ -25,13 +25,13 @@ export class AuthenticationError extends ImgtoolError {
   }
 }
 
-/** One entry of the `errors` array of distribution-spec "Error Codes". */
+/** One entry of the `errors` array (distribution-spec, "Error Codes"). */
 export interface RegistryDiagnostic {
   readonly code: string;
   readonly message: string;
 }
 
-/** A registry answered with an unexpected status, after retries; `url` is redacted. */
+/** A registry returned an unexpected status, after retries; `url` is redacted. */
 export class RegistryError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_REGISTRY';
   readonly status: number;

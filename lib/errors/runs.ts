@@ -1,7 +1,7 @@
 import { ImgtoolError, type ErrorOptions } from './base.js';
 import { withoutLogins } from './without-logins.js';
 
-/** A container's command could not be started; `exitCode` as docker has it: 127 not there, 126 not executable, else 125. */
+/** A container's command could not be started. `exitCode` as in docker: 127 not found, 126 not executable, 125 otherwise. */
 export class ContainerStartError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_CONTAINER_START';
   readonly exitCode: number;
@@ -12,8 +12,8 @@ export class ContainerStartError extends ImgtoolError {
 }
 
 /**
- * A RUN of a Dockerfile failed. The message starts with `FILE:LINE: `; `text` is that line, `status` what the command exited
- * with, `output` the last lines that it wrote.
+ * A RUN instruction failed. The message starts with `FILE:LINE: `; `text` is that line, `status` the command's exit
+ * status, `output` its last lines of output.
  */
 export class BuildStepError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_BUILD_STEP';
@@ -41,7 +41,7 @@ export class BuildStepError extends ImgtoolError {
   }
 }
 
-/** Some of what was asked for is done, the rest failed; `failures`: one line for each. */
+/** Part of the work succeeded and the rest failed; `failures` has one line each. */
 export class PartialError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_PARTIAL';
   readonly failures: readonly string[];

@@ -1,12 +1,12 @@
 import { ImgtoolError, type ErrorOptions } from './base.js';
 import { withoutLogins } from './without-logins.js';
 
-/** The command line or an argument of the library makes no sense. */
+/** The command line or an argument of the library is invalid. */
 export class UsageError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_USAGE';
 }
 
-/** A reference, digest, tag or repository name is malformed; `input` is what was given. */
+/** A reference, digest, tag or repository name is malformed; `input` is the text given. */
 export class InvalidReferenceError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_INVALID_REFERENCE';
   readonly input: string;
@@ -17,8 +17,8 @@ export class InvalidReferenceError extends ImgtoolError {
 }
 
 /**
- * A Dockerfile or an ignore file makes no sense. The message starts with `FILE:LINE: `; `text` is that line of the file, for
- * showing below the message. `line` and `column` count from 1.
+ * A Dockerfile or ignore file is invalid. The message starts with `FILE:LINE: `; `text` is that line of the file, to be
+ * shown below the message. `line` and `column` count from 1.
  */
 export class DockerfileError extends ImgtoolError {
   readonly code = 'ERR_IMGTOOL_DOCKERFILE';
@@ -44,7 +44,7 @@ export class DockerfileError extends ImgtoolError {
   }
 }
 
-/** The kinds of things that are looked up by name. */
+/** Kinds of objects that are looked up by name. */
 export type ThingKind =
   | 'image'
   | 'container'
@@ -68,12 +68,12 @@ abstract class NamedThingError extends ImgtoolError {
   }
 }
 
-/** Nothing of that kind has that name. */
+/** No object of that kind has that name. */
 export class NotFoundError extends NamedThingError {
   readonly code = 'ERR_IMGTOOL_NOT_FOUND';
 }
 
-/** Something of that kind has that name already, or is in use. */
+/** An object of that kind already has that name, or is in use. */
 export class AlreadyExistsError extends NamedThingError {
   readonly code = 'ERR_IMGTOOL_ALREADY_EXISTS';
 }

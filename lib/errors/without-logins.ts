@@ -1,12 +1,12 @@
-/** What follows the @ of a digest. */
+/** The text after the @ of a digest. */
 const DIGEST_START = /(?:sha-?\d+|md5|blake\d\w*)(?:[-:"']|$)/y;
 
-/** The text with `***@` in place of each login (`user:password@`) in a reference or URL. */
+/** Replaces each login (`user:password@`) in a reference or URL with `***@`. */
 export function withoutLogins(text: string): string {
   return text.includes('@') ? text.replace(/\S+/g, withoutLogin) : text;
 }
 
-/** Looks at each character a few times at most: messages may hold what a server sent. */
+/** Examines each character a few times at most, because messages may contain text from a server. */
 function withoutLogin(word: string): string {
   let at = word.lastIndexOf('@');
   for (; at > 0; at = word.lastIndexOf('@', at - 1)) {

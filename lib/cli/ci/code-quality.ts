@@ -4,8 +4,8 @@ import type { Finding } from '../command.js';
 import type { Outcome } from './outcome.js';
 
 /**
- * Findings in files, and errors that are about a line of one, as GitLab's code quality report shows them in a merge request. Paths
- * are relative to `directory`. The fingerprint of a finding stays the same when its line moves.
+ * GitLab's code quality report of findings and of errors that concern a line of a file; merge requests show it. Paths
+ * are relative to `directory`. A finding keeps its fingerprint when its line moves.
  */
 export function codeQualityText({ result, errors }: Outcome, directory: string): string {
   const failures = errors.flatMap(({ json: { error } }): Finding[] => {

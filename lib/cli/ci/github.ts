@@ -4,9 +4,9 @@ import type { Finding, MadeImage } from '../command.js';
 import type { ErrorReport } from '../error-report.js';
 
 /**
- * Tells GitHub Actions what a command made: `image` and `digest` as outputs of the step (a digest that all images share, and
- * the first of them), and a table for the summary of the job. Files that the runner does not name are left out. Throws
- * UsageError, DiskSpaceError.
+ * Reports a command's images to GitHub Actions: `image` and `digest` as outputs of the step (the digest that all images
+ * share, and the first of them), and a table for the job's summary. Files that the runner does not name are skipped.
+ * Throws UsageError, DiskSpaceError.
  */
 export function tellGitHub(command: string, made: readonly MadeImage[], env: NodeJS.ProcessEnv): void {
   const { GITHUB_OUTPUT: outputs, GITHUB_STEP_SUMMARY: summary } = env;
@@ -22,7 +22,7 @@ function append(variable: string, path: string, text: string): void {
   }
 }
 
-/** An error as a workflow command, which marks the line of a file that it is about. */
+/** Renders an error as a workflow command that annotates the line of the file it concerns. */
 export function gitHubError({ json: { error } }: ErrorReport): string {
   const properties = ['file', 'line', 'column']
     .filter((name) => error[name] !== undefined)
@@ -32,7 +32,7 @@ export function gitHubError({ json: { error } }: ErrorReport): string {
   return `::error ${[...properties, title].join(',')}::${messageText(`${String(error.message)}${hint}`)}`;
 }
 
-/** A finding as a workflow command that marks its line. */
+/** Renders a finding as a workflow command that annotates its line. */
 export function gitHubWarning({ file, line, rule, message }: Finding): string {
   return `::warning file=${propertyText(file)},line=${line},title=${propertyText(rule)}::${messageText(message)}`;
 }
@@ -54,7 +54,7 @@ function summaryOf(command: string, made: readonly MadeImage[]): string {
   return `\n${table.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}\n`;
 }
 
-/** Nothing in a name begins another output or another row. */
+/** Prevents a name from starting another output or row. */
 function oneLine(text: string): string {
   return text.replace(/\s+/g, ' ');
 }

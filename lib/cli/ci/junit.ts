@@ -5,15 +5,15 @@ interface Case {
   readonly group: string;
   readonly name: string;
   readonly seconds?: number;
-  /** `file` and `line` of what it ran. */
+  /** `file` and `line` of the test case. */
   readonly place?: Readonly<Record<string, string | number>>;
   readonly output?: string;
   readonly failure?: string;
 }
 
 /**
- * A command as JUnit XML, which GitLab, Jenkins and others show: a test case for each step of a build or each image, and one for
- * an error; one for the command where there is none of these.
+ * JUnit XML, which GitLab, Jenkins and others show: a test case for each build step or image and for an error, or one
+ * for the command if there are none.
  */
 export function junitText(outcome: Outcome): string {
   const { command, seconds } = outcome;
@@ -85,7 +85,7 @@ function attributes(values: Readonly<Record<string, string | number>>): string {
     .join(' ');
 }
 
-/** Characters that XML 1.0 cannot hold, escaped or not, become U+FFFD. */
+/** Replaces characters that XML 1.0 cannot represent with U+FFFD. */
 function xmlText(text: string): string {
   return text
     .replace(/[^\t\n\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '\u{FFFD}')

@@ -2,8 +2,8 @@ import type { MadeImage } from '../command.js';
 import type { Outcome } from './outcome.js';
 
 /**
- * A command in the text format of OpenMetrics 1.0, for GitLab's metrics report. Images are told by repository: a tag that names the
- * commit would make every metric a new one. Of several images of a repository the last counts; bytes sent or received are added up.
+ * OpenMetrics 1.0 text for GitLab's metrics report. Images are labelled by repository, because a tag with the commit would
+ * make every metric a new one. Of several images of a repository the last counts; bytes sent or received are summed.
  */
 export function openMetricsText({ command, result, exitCode, seconds }: Outcome): string {
   const repositories = new Map<string, MadeImage[]>();

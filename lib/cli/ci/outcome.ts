@@ -1,13 +1,13 @@
 import type { ErrorReport } from '../error-report.js';
 import type { TextResult } from '../command.js';
 
-/** A command that ended, as reports for CI systems tell it. */
+/** A finished command, as CI reports describe it. */
 export interface Outcome {
-  /** Words that call it: `store df`. */
+  /** Name of the command: `store df`. */
   readonly command: string;
-  /** The command with its arguments. */
+  /** The command and its arguments. */
   readonly title: string;
-  /** The last thing that it printed; undefined: nothing. */
+  /** The last result printed, if any. */
   readonly result: Pick<TextResult, 'made' | 'steps' | 'findings'> | undefined;
   readonly errors: readonly ErrorReport[];
   readonly exitCode: number;

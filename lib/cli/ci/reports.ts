@@ -12,7 +12,7 @@ const TEXTS: Readonly<Record<ReportType, (outcome: Outcome) => string>> = {
   metrics: openMetricsText,
 };
 
-/** Writes the files of `--report`: `TYPE=FILE` each. Throws UsageError, DiskSpaceError. */
+/** Writes the files of `--report`, each `TYPE=FILE`. Throws UsageError, DiskSpaceError. */
 export async function writeReports(reports: readonly string[], outcome: Outcome): Promise<void> {
   for (const report of reports) {
     const at = report.indexOf('=');

@@ -1,4 +1,4 @@
-/** Bytes of all layers of an image. */
+/** Total size of an image's layers in bytes. */
 export function sizeOf(layers: readonly { readonly size: number }[]): number {
   return layers.reduce((sum, { size }) => sum + size, 0);
 }

@@ -52,7 +52,7 @@ function contextOf({ args, options }: CommandContext): string | undefined {
   const kaniko = options.text('context');
   const [given] = args;
   if (given !== undefined && kaniko !== undefined) throw new UsageError('both CONTEXT and --context are given');
-  // The Dockerfile of standard input may need no context.
+  // A Dockerfile from standard input may need no context.
   return given ?? kaniko?.replace(/^(?:dir|tar):\/\//, '') ?? (options.text('file') === '-' ? undefined : '.');
 }
 
@@ -86,7 +86,7 @@ async function optionsOf(context: CommandContext, place: string | undefined): Pr
     cacheFrom: [...options.list('cache-from'), ...options.list('cache-repo')],
     cacheTo: [...options.list('cache-to'), ...options.list('cache-repo')],
     cacheMounts: options.flag('cache-mounts'),
-    // Alone it is true.
+    // Without a value, --pull is true.
     pull: (options.word('pull') ?? (options.flag('pull') ? 'always' : 'missing')) as BuildOptions['pull'],
     jobs: options.number('jobs'),
     network: network === 'none' ? 'none' : 'host',
@@ -125,7 +125,7 @@ async function writeFiles({ options }: CommandContext, result: BuiltImage): Prom
   await writeResultFile(options.text('metadata-file'), text, `${built} metadata`);
 }
 
-/** As docker: warnings are no failure, unless the Dockerfile says so. */
+/** As in docker, warnings are failures only if the Dockerfile says so. */
 function checked({ print }: CommandContext, { warnings, failed }: BuildCheck): CommandResult | CommandExit {
   const lines = warnings.map(({ file, line, rule, message }) => `${file}:${line}: ${rule}: ${message}`);
   const result = { json: { warnings }, text: lines.length === 0 ? ['no warnings'] : lines, findings: warnings };

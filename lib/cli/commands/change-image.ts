@@ -30,7 +30,7 @@ const OPTIONS: readonly OptionSpec[] = [
   BUILD_RESERVE,
 ];
 
-/** Options in place of `--change`, and the instructions they stand for. */
+/** Shorthand options for `--change`, with their instructions. */
 const EDITS: readonly (OptionSpec & { readonly instruction: string; readonly removes?: boolean })[] = [
   {
     name: 'env',
@@ -171,7 +171,7 @@ export const rebase: CommandTable = {
   },
 };
 
-/** The instructions that one of these options stands for. */
+/** The instructions that one of these options represents. */
 function editsOf(
   { options }: CommandContext,
   { name, repeat, instruction, removes }: (typeof EDITS)[number],
@@ -190,7 +190,7 @@ function editsOf(
   });
 }
 
-/** A word of a Dockerfile instruction in which nothing is expanded. */
+/** Quotes a word of a Dockerfile instruction so that nothing is expanded. */
 function quoted(text: string): string {
   return `"${text.replace(/[\\"$]/g, '\\$&')}"`;
 }

@@ -12,7 +12,7 @@ import { PLATFORM } from '../options/platform.js';
 import { RESERVE } from '../options/reserve.js';
 import { argumentsOrAll, forEachArgument, ignoring } from './for-each-argument.js';
 
-/** Options of docker and podman create that are about a command. */
+/** Options of docker and podman create that concern a command. */
 const RUN_FLAGS = [
   ...['-i', '--interactive', '-t', '--tty', '-e', '--env', '--env-file', '-w', '--workdir', '-u', '--user', '-v'],
   ...['--volume', '--mount', '--tmpfs', '--read-only', '--hostname', '--add-host', '--cap-add', '--cap-drop'],
@@ -102,7 +102,7 @@ export const containers: CommandTable = {
   },
 };
 
-/** The newest `count` of a list, in its order. */
+/** The newest `count` entries of a list, in its order. */
 function newest(list: readonly ListedContainer[], count: number): readonly ListedContainer[] {
   const chosen = new Set(list.toSorted((a, b) => compareText(b.created, a.created)).slice(0, count));
   return list.filter((container) => chosen.has(container));

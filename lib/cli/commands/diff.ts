@@ -55,7 +55,7 @@ export const diff: CommandTable = {
   },
 };
 
-/** As in diffs of text. */
+/** Colours as in text diffs. */
 const COLOURS: Readonly<Record<string, Colour>> = { 'A ': 'green', 'C ': 'yellow', 'D ': 'red' };
 
 function statOf(list: readonly DiffEntry[]): string[] {

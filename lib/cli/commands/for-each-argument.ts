@@ -2,8 +2,8 @@ import { NotFoundError, UsageError } from '../../errors.js';
 import type { CommandContext, CommandExit, CommandResult } from '../command.js';
 
 /**
- * Does `act` for each argument, whatever becomes of the others: a failure is told at once, an interruption ends it. Then what
- * was done is printed as `render` gives it, and the exit code is that of the first failure.
+ * Calls `act` for each argument. A failure is reported at once and does not stop the others; an interruption does. Then
+ * prints the results as `render` returns them; the exit code is that of the first failure.
  */
 export async function forEachArgument<T>(
   { args, signal, print, fail }: CommandContext,
@@ -26,7 +26,7 @@ export async function forEachArgument<T>(
   return { exitCode };
 }
 
-/** The arguments, or with `--all` or `--filter` what `list` finds. Throws UsageError when nothing, or both, are given. */
+/** The arguments, or the names that `list` returns with `--all` or `--filter`. Throws UsageError when neither or both are given. */
 export async function argumentsOrAll(
   { args, options }: Pick<CommandContext, 'args' | 'options'>,
   what: string,
@@ -41,7 +41,7 @@ export async function argumentsOrAll(
   throw new UsageError(`--all and --filter go without ${what}`, { hint: 'leave out the one or the other' });
 }
 
-/** What `act` resolves with; undefined, when `ignore` is set, for what does not exist. */
+/** Resolves with the result of `act`, or, if `ignore` is set, with undefined when the object does not exist. */
 export async function ignoring<T>(ignore: boolean, act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();

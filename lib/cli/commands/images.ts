@@ -98,7 +98,7 @@ function tableOf(
   };
 }
 
-/** A name as people type it. */
+/** A name in the short form that people type. */
 export function shortName(name: string): string {
   return familiarReference(parseReference(name));
 }

@@ -57,7 +57,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   command('version', async () => (await import('./version.js')).version),
 ];
 
-/** The tables of all commands: for help, docs and completion. */
+/** The definitions of all commands, for help, docs and completion. */
 export function allCommands(): Promise<readonly CommandSpec[]> {
   return Promise.all(COMMANDS.map(({ load }) => load()));
 }

@@ -87,7 +87,7 @@ async function formatted(
       rows.push(inspectedContainer(one.container, one.config));
       continue;
     }
-    // As skopeo: the tags of the repository, which take a request of their own.
+    // As in skopeo: the repository's tags, which take a request of their own.
     const repository = /^docker:\/\/(.*?)(?::[^/:@]*)?(?:@.*)?$/.exec(args[index]!)?.[1];
     const tags =
       repository !== undefined && format.mentions('RepoTags') ? await imgtool.tags(repository, { signal }) : undefined;

@@ -36,7 +36,7 @@ export const login: CommandTable = {
       const found = await imgtool.getLogin(registry, { signal });
       return { json: found, text: [found.username] };
     }
-    // A wrong name is said before anything is asked.
+    // Reports an invalid name before asking for anything.
     await (await imgtool.drivers()).registryKey(registry);
     const done = await imgtool.login(registry, { ...(await loginOf(context)), signal });
     if (!done.checked) progress.note(`${done.host} did not ask for a login: it is kept unchecked`);

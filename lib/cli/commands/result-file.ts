@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { StoreError } from '../../errors.js';
 
 /**
- * Writes a digest or an ID to the file that an option names, if it is given; `-` is left to standard output. `what` begins the message
- * of the StoreError that it throws.
+ * Writes a digest or ID to the file that an option names, if given; `-` is handled by the caller. Throws StoreError,
+ * whose message begins with `what`.
  */
 export async function writeResultFile(path: string | undefined, text: string, what: string): Promise<void> {
   if (path === undefined || path === '-') return;

@@ -175,12 +175,12 @@ function positiveNumber(text: string): number {
   throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is not a number of at least 0.01`);
 }
 
-/** 0 for none. */
+/** 0 means no limit. */
 function pidsLimit(text: string): number {
   return text === '-1' || text === '0' ? 0 : wholeNumber(1)(text);
 }
 
-/** podman takes several names in one option. */
+/** podman accepts several names in one option. */
 function words(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(','));
 }

@@ -53,7 +53,7 @@ export const serve: CommandTable = {
   },
 };
 
-/** A flag wins over what a variable or file says of the other. */
+/** A flag wins over the other option's variable or config key. */
 function servesStore(options: Options): boolean {
   if (!options.flag('store') || options.origin('dir') !== 'flag') return options.flag('store');
   if (options.origin('store') !== 'flag') return false;

@@ -5,7 +5,7 @@ import type { OptionSpec } from '../options/option.js';
 import { sideOptions } from '../options/sides.js';
 import { withoutEffect } from '../options/peers.js';
 
-/** The options of skopeo-sync(1) that say what SRC and DST are. */
+/** Options of skopeo-sync(1) that set the types of SRC and DST. */
 export const SKOPEO_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'src',
@@ -24,7 +24,7 @@ export const SKOPEO_OPTIONS: readonly OptionSpec[] = [
   withoutEffect('all', 'whole indexes are copied unless --platform is given', { short: 'a' }),
 ];
 
-/** Mirrors to or from directories as `--src` and `--dest` ask for; undefined where they are about registries alone. */
+/** Mirrors to or from directories as `--src` and `--dest` request; undefined when both are registries. */
 export async function syncDirectories(context: CommandContext): Promise<CommandResult | undefined> {
   const { args, imgtool, options, signal } = context;
   const [src, dest] = [options.text('src'), options.text('dest')];

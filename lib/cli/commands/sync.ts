@@ -222,7 +222,7 @@ function sumOf(report: SyncReport): string {
   return `${counts.join(', ')}: ${formatSize(bytes)} sent, ${requests} requests, ${seconds.toFixed(1)} s`;
 }
 
-/** The mirrors asked for, by file or by flags. */
+/** The requested mirrors, from a file or flags. */
 async function rulesOf({ args, imgtool, options }: CommandContext): Promise<readonly SyncRule[]> {
   const [first, ...targets] = args as [string, ...string[]];
   const [src, dest] = [options.text('src'), options.text('dest')];
@@ -240,7 +240,7 @@ async function rulesOf({ args, imgtool, options }: CommandContext): Promise<read
   });
 }
 
-/** What a file says for each of its mirrors: refused as flags; variables and the config file are for commands that take it. */
+/** Options that a rule file sets for each mirror. As flags they are refused; variables and the config file are for commands that take them. */
 const RULE_OPTIONS = [
   ...['tags', 'exclude', 'tags-regex', 'exclude-regex', 'semver', 'newest', 'newest-by', 'since', 'platform'],
   ...[

@@ -12,15 +12,15 @@ import { readWords, type Cursor, type PartialLine } from './read-words.js';
 import { registryNames, type RegistryNames } from './registry-names.js';
 import { containerNames, hostsOfImages, imageNames, type Candidate } from './store-names.js';
 
-/** When registries must have answered, and when all is over: milliseconds since the process started. A second is felt as a delay. */
+/** Deadlines for registries and for the whole answer, in ms since the process started. Users notice a delay of a second. */
 const REGISTRY_MS = 750;
 const LIMIT_MS = 900;
-/** What they have at least, on a machine that is so busy that the start took all the time. */
+/** Minimum time for each, on a machine so busy that the start used it all. */
 const LEAST_MS = { [REGISTRY_MS]: 200, [LIMIT_MS]: 500 };
-/** Names come from registries: only words that no shell would read as anything else are offered. */
+/** Registries choose the names, so only words without shell metacharacters are offered. */
 const SAFE = /^[\w./:@=+,-]+$/;
 
-/** Platforms that images are published for. */
+/** Commonly published platforms. */
 const PLATFORMS = [
   'linux/amd64',
   'linux/arm64',
@@ -35,9 +35,9 @@ const FILE_TRANSPORTS = ['oci:', 'oci-archive:', 'docker-archive:'];
 const TRANSPORTS = ['docker://', 'docker-v1://', 'store:', ...FILE_TRANSPORTS];
 
 /**
- * What the scripts of `completionScript` ask for: `words` are those after the program's name, the last one at the cursor. The
- * first line of the answer says what the shell adds itself (`files`, `directories` or `nothing`); then comes one word a
- * line, with a tab and a summary where there is one. Takes a second at most and never throws.
+ * Answers the scripts of `completionScript`. `words` are those after the program's name, the last one at the cursor.
+ * The first line says what the shell adds itself (`files`, `directories` or `nothing`); then one word per line follows,
+ * with a tab and a summary if there is one. Takes a second at most and never throws.
  */
 export async function completionAnswer(
   words: readonly string[],
@@ -92,7 +92,7 @@ class Completer {
   async #from(source: Completes, text: string): Promise<readonly Candidate[]> {
     switch (source) {
       case 'image':
-        // Where images of the store are taken, those at registries often are too.
+        // An argument that accepts images of the store often accepts those at registries too.
         return text.startsWith('docker') && text.includes('://')
           ? registryNames(text, this.#registries(), true)
           : imageNames(await this.#imgtool(), text);
@@ -149,7 +149,7 @@ class Completer {
     const ask = async (key: string, list: (imgtool: Imgtool) => Promise<string[]>): Promise<readonly string[]> => {
       const imgtool = await this.#imgtool();
       const { creds, authfile, tlsVerify } = (await imgtool.drivers()).settings;
-      // What these credentials may see is not kept for others.
+      // Results seen with these credentials are not cached for others.
       if (creds !== undefined) return list(imgtool);
       return cache.names([key, authfile ?? '', tlsVerify].join(' '), () => list(imgtool));
     };
@@ -160,7 +160,7 @@ class Completer {
     };
   }
 
-  /** Registries of logins and of images. */
+  /** Registries from logins and images. */
   async #hosts(): Promise<readonly string[]> {
     const imgtool = await this.#imgtool();
     const lists = await Promise.all([
@@ -170,7 +170,7 @@ class Completer {
     return [...new Set(lists.flat())];
   }
 
-  /** What `list` resolves with before time is up; [] otherwise, and when it fails. */
+  /** Resolves with the result of `list`, or with [] when it fails or times out. */
   async #inTime<T>(list: () => Promise<readonly T[]>): Promise<readonly T[]> {
     const late = new Promise<readonly T[]>((resolve) =>
       this.#signal.addEventListener('abort', () => resolve([]), { once: true }),
@@ -178,7 +178,7 @@ class Completer {
     return Promise.race([list().catch(() => []), late]);
   }
 
-  /** The library with the global options of the line, of variables and of config files, as far as they make sense. */
+  /** The library with the valid global options from the line, variables and config files. */
   #imgtool(): Promise<Imgtool> {
     this.#opened ??= this.#open();
     return this.#opened;
@@ -200,7 +200,7 @@ class Completer {
   }
 }
 
-/** Aborts when the process is `ms` old, or after the seconds that IMGTOOL_COMPLETION_TIMEOUT gives slow registries. */
+/** Aborts when the process is `ms` old, or after IMGTOOL_COMPLETION_TIMEOUT seconds if set for slow registries. */
 function endAt(ms: keyof typeof LEAST_MS, { IMGTOOL_COMPLETION_TIMEOUT: given }: NodeJS.ProcessEnv): AbortSignal {
   const seconds = Number(given);
   if (seconds > 0 && seconds <= 60) return AbortSignal.timeout(seconds * 1000);

@@ -2,23 +2,23 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { homeDirectory, makeDirectory, writeFileAtomic } from '../../util/index.js';
 
-/** How long an answer of a registry is used again, and how long one that did not come is not waited for. Milliseconds. */
+/** Lifetime of a registry's answer, and of a timeout, in ms. */
 const FRESH_MS = 5 * 60_000;
 const FAILED_MS = 10_000;
-/** Lists that are kept, and names of each. */
+/** Limits on cached lists and on names in each. */
 const MAX_LISTS = 50;
 const MAX_NAMES = 5_000;
 
 interface Kept {
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Absent: the registry did not answer in time. */
+  /** Absent when the registry did not answer in time. */
   readonly names?: readonly string[];
 }
 
 /**
- * The names that registries have answered with, in a file of the user's cache. A file that is missing, damaged or cannot be
- * written only costs time.
+ * Caches the names that registries return in a file in the user's cache directory. A missing, damaged or unwritable
+ * file only costs time.
  */
 export class NameCache {
   readonly #path: string;
@@ -29,7 +29,7 @@ export class NameCache {
     this.#path = join(cache, 'imgtool/completion.json');
   }
 
-  /** The names kept under `key`, or those that `ask` resolves with; [] when it fails. */
+  /** The names cached under `key`, or those that `ask` resolves with; [] when it fails. */
   async names(key: string, ask: () => Promise<readonly string[]>): Promise<readonly string[]> {
     const kept = (await this.#read()).get(key);
     if (kept !== undefined) return kept.names ?? [];
@@ -62,7 +62,7 @@ export class NameCache {
       makeDirectory(dirname(this.#path));
       await writeFileAtomic(this.#path, JSON.stringify(Object.fromEntries([...lists, [key, kept]])));
     } catch {
-      // A full or read-only home.
+      // The home directory may be full or read-only.
     }
   }
 }
@@ -75,7 +75,7 @@ function isKept(value: unknown, now: number): value is Kept {
   return now - at < FRESH_MS && Array.isArray(names) && names.every((name) => typeof name === 'string');
 }
 
-/** With the HOME of another user (sudo), nothing is left there that they could not remove. */
+/** With another user's HOME (sudo), writes nothing that this user could not remove. */
 async function isOwn(directory: string): Promise<boolean> {
   for (let at = directory; ; at = dirname(at)) {
     try {

@@ -4,14 +4,14 @@ import { GLOBAL_OPTIONS } from '../options/global.js';
 import type { OptionSpec } from '../options/option.js';
 import { isOption, knownOptions, readOption, type KnownOptions, type ReadOptions } from '../read-line.js';
 
-/** What the word at the cursor is to become. */
+/** The kind of word at the cursor. */
 export type Cursor =
-  /** A word of a command: that at `depth` of the path of any of these. */
+  /** A word of a command: at `depth` in the path of any of these. */
   | { readonly kind: 'verb'; readonly commands: readonly CommandSpec[]; readonly depth: number }
   | { readonly kind: 'flag'; readonly options: readonly OptionSpec[] }
   | ValueCursor;
 
-/** `prefix`: what comes before the value in the same word (`--policy=`). */
+/** `prefix`: the text before the value in the same word (`--policy=`). */
 interface ValueCursor {
   readonly kind: 'value';
   readonly choices: readonly string[];
@@ -19,16 +19,16 @@ interface ValueCursor {
   readonly prefix: string;
 }
 
-/** A command line that is not complete yet. */
+/** An incomplete command line. */
 export interface PartialLine {
   readonly cursor: Cursor;
-  /** The options before the cursor, as `parseArguments` has them. */
+  /** The options before the cursor, as in `parseArguments`. */
   readonly flags: ReadonlyMap<string, readonly string[]>;
 }
 
 const NOTHING: ValueCursor = { kind: 'value', choices: [], completes: [], prefix: '' };
 
-/** Reads the words after the program's name; the last one is at the cursor, possibly empty. Mistakes are passed over. */
+/** Reads the words after the program's name; the last one is at the cursor, possibly empty. Mistakes are ignored. */
 export function readWords(words: readonly string[], commands: readonly CommandSpec[]): PartialLine {
   const reader = new WordReader(commands);
   const before = words.slice(0, -1);
@@ -55,7 +55,7 @@ class WordReader {
     this.#commands = commands;
   }
 
-  /** Takes the word at `at`, an option with its value; `lacking`: the option whose value is still to come. */
+  /** Takes the word at `at`, with an option's value; `lacking`: the option whose value is still missing. */
   read(words: readonly string[], at: number): Pick<ReadOptions, 'words' | 'lacking'> {
     const word = words[at]!;
     if (!this.#optionsEnded && word === '--') this.#optionsEnded = true;

@@ -1,8 +1,8 @@
 import type { Candidate } from './store-names.js';
 
-/** Where names come from. */
+/** Source of names. */
 export interface RegistryNames {
-  /** Registries that this user knows. */
+  /** Registries known to this user. */
   hosts(): Promise<readonly string[]>;
   /** Repositories of a registry. */
   repositories(host: string): Promise<readonly string[]>;
@@ -12,7 +12,7 @@ export interface RegistryNames {
 
 const SCHEME = /^docker(?:-v1)?:\/\//;
 
-/** Names at registries that begin with `text`: a registry, then a repository, then, with `withTags`, a tag. */
+/** Registry names that begin with `text`: first a registry, then a repository and, with `withTags`, a tag. */
 export async function registryNames(text: string, from: RegistryNames, withTags: boolean): Promise<Candidate[]> {
   const scheme = SCHEME.exec(text)?.[0] ?? '';
   const name = text.slice(scheme.length);

@@ -1,13 +1,12 @@
 import { readFile } from 'node:fs/promises';
 
-/** Shells there are scripts for. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** The word by which the scripts ask the program: see `completionAnswer`. */
+/** The word with which the scripts call the program: see `completionAnswer`. */
 export const COMPLETION_REQUEST = '__complete';
 
-/** The completion script of a shell: a file beside this one. */
+/** The completion script of a shell, a file next to this one. */
 export function completionScript(shell: Shell): Promise<Buffer> {
   return readFile(new URL(`./imgtool.${shell}`, import.meta.url));
 }

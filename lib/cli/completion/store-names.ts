@@ -1,7 +1,7 @@
 import type { Imgtool } from '../../imgtool/index.js';
 import { familiarReference, parseReference } from '../../spec/index.js';
 
-/** A word to choose, and what shells that can show it say about it. */
+/** A completion and the summary that some shells show for it. */
 export interface Candidate {
   readonly value: string;
   readonly summary?: string;
@@ -9,21 +9,21 @@ export interface Candidate {
 
 const SHORT_ID = 12;
 
-/** Images of the store: their names as people type them; IDs where `text` begins like one. */
+/** Names of images in the store in their short form, or IDs if `text` looks like one. */
 export async function imageNames(imgtool: Imgtool, text: string): Promise<Candidate[]> {
   const images = (await (await imgtool.drivers()).records())?.metadata.images;
   return ((await images?.list()) ?? []).flatMap(({ id, names }) => {
     const familiar = names.map((name) => familiarReference(parseReference(name)));
     return [
       ...familiar.map((value) => ({ value, summary: 'image' })),
-      // As typed with the host that the short form leaves out.
+      // Full names match if the user typed the host that the short form omits.
       ...names.map((value) => ({ value, summary: 'image' })).filter(() => text.startsWith('docker.io/')),
       ...idsLike(text, id).map((value) => ({ value, summary: familiar.join(' ') || 'image without a name' })),
     ];
   });
 }
 
-/** Containers of the store: names, and IDs where `text` begins like one. */
+/** Names of containers in the store, and IDs if `text` looks like one. */
 export async function containerNames(imgtool: Imgtool, text: string): Promise<Candidate[]> {
   const containers = (await (await imgtool.drivers()).records())?.metadata.containers;
   return ((await containers?.list()) ?? []).flatMap(({ id, name, imageName }) => [
@@ -32,7 +32,7 @@ export async function containerNames(imgtool: Imgtool, text: string): Promise<Ca
   ]);
 }
 
-/** Registries that images of the store come from. */
+/** Registries of the images in the store. */
 export async function hostsOfImages(imgtool: Imgtool): Promise<string[]> {
   const images = (await (await imgtool.drivers()).records())?.metadata.images;
   return ((await images?.list()) ?? []).flatMap(({ names }) => names.map((name) => parseReference(name).host));

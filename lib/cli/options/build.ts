@@ -2,7 +2,7 @@ import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 import { parseSize } from '../../util/index.js';
 import { BUILD_RESERVE } from './reserve.js';
 
-/** The options of `build` under the names of docker and buildah. */
+/** Options of `build` with the names of docker and buildah. */
 export const BUILD_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'file',
@@ -108,7 +108,7 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
   BUILD_RESERVE,
 ];
 
-/** What kaniko calls some of them. */
+/** Kaniko's names for some of them. */
 export const KANIKO_OPTIONS: readonly OptionSpec[] = [
   { name: 'context', value: 'DIR', summary: 'as CONTEXT; dir://PATH and tar://FILE too (kaniko)' },
   { name: 'dockerfile', value: 'FILE', summary: 'as --file (kaniko)' },

@@ -1,6 +1,6 @@
 import type { OptionSpec } from './option.js';
 
-/** `--pull` of commands that make containers. */
+/** `--pull` of commands that create containers. */
 export const PULL: OptionSpec = {
   name: 'pull',
   value: 'WHEN',
@@ -9,7 +9,7 @@ export const PULL: OptionSpec = {
   summary: 'when to pull the image first',
 };
 
-/** A list without its first line. */
+/** Omits the headings of a list. */
 export const NO_HEADING: OptionSpec = {
   name: 'noheading',
   short: 'n',
@@ -17,7 +17,7 @@ export const NO_HEADING: OptionSpec = {
   summary: 'print no column headings',
 };
 
-/** `--change`, the same in every command that makes a config. */
+/** `--change`, the same in every command that writes a config. */
 export const CHANGE: OptionSpec = {
   name: 'change',
   short: 'c',
@@ -27,7 +27,7 @@ export const CHANGE: OptionSpec = {
     'Dockerfile instruction to apply to the config: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR; ENV NAME- and LABEL NAME- remove',
 };
 
-/** Where jobs are put and taken from. */
+/** Job queue for commands that send or process jobs. */
 export const QUEUE_OPTION: OptionSpec = {
   name: 'queue',
   value: 'URL',

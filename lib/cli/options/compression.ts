@@ -2,7 +2,7 @@ import { UsageError } from '../../errors.js';
 import { wholeNumber, type OptionSpec } from './option.js';
 import type { Options } from './options.js';
 
-/** How layers are compressed: in one option, or in two as podman and skopeo take it. */
+/** Compression of layers: one option, or two as in podman and skopeo. */
 export const COMPRESSION: readonly OptionSpec[] = [
   {
     name: 'compression',
@@ -25,7 +25,7 @@ export const COMPRESSION: readonly OptionSpec[] = [
   },
 ];
 
-/** `KIND[:LEVEL]` of these options. Throws UsageError when they contradict each other. */
+/** These options as `KIND[:LEVEL]`. Throws UsageError when they contradict each other. */
 export function compressionText(options: Options): string | undefined {
   const [text, kind, level] = [
     options.text('compression'),

@@ -2,18 +2,18 @@ import type { CommandResult } from '../command.js';
 import { jsonText } from '../json-text.js';
 import type { OptionSpec } from './option.js';
 
-/** `--format` of commands that list or describe, with the meaning that docker and podman give it. */
+/** `--format` of commands that list or describe, as in docker and podman. */
 export const FORMAT: OptionSpec = {
   name: 'format',
   value: 'TEMPLATE',
   summary: "output in a Go template such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'; or json",
 };
 
-/** What `--format` asks for. */
+/** A parsed `--format`. */
 export interface OutputFormat {
-  /** Whether it uses one of these fields, or all of them. */
+  /** Reports whether it uses any of these fields, or all fields. */
   mentions(...fields: readonly string[]): boolean;
-  /** One text a row. `headings`: by field, where the upper-case name does not do; `json`: what `--json` prints. */
+  /** Renders one text per row. `headings`: by field, for those that are not the upper-case name; `json`: the document of `--json`. */
   result(rows: readonly object[], options: FormatOptions): CommandResult;
 }
 
@@ -25,16 +25,16 @@ interface FormatOptions {
 
 const TABLE = /^\s*table(?:\s|\\t)+(?=\S)/;
 
-/** Reads `--format`; undefined for none, or for the usual table (`table`). Throws UsageError that names the position. */
+/** Parses `--format`; undefined without one and for the default table (`table`). Throws UsageError that names the position. */
 export async function readFormat(text: string | undefined): Promise<OutputFormat | undefined> {
   if (text === undefined || text.trim() === 'table') return undefined;
   if (text.trim() === 'json') {
     return { mentions: () => false, result: (_, { json }) => ({ bytes: Buffer.from(`${jsonText(json)}\n`) }) };
   }
-  // Few command lines have a template.
+  // Loaded late, because few command lines have a template.
   const { parseTemplate } = await import('../../template/index.js');
   const isTable = TABLE.test(text);
-  // Blanks in place of `table`, so that messages name the right column.
+  // Blanks replace `table`, so that messages name the right column.
   const template = parseTemplate(text.replace(TABLE, (prefix) => ' '.repeat(prefix.length)));
   const run = (data: unknown): string => {
     const output = template.execute(data);
@@ -55,7 +55,7 @@ export async function readFormat(text: string | undefined): Promise<OutputFormat
   };
 }
 
-/** The heading of each column: the last field that its part of the template uses, or nothing. */
+/** The heading of each column: the last field that its part of the template uses, or empty. */
 function titles(text: string, headings: Readonly<Record<string, string>>): string[] {
   return text.split(/\t|\\t/).map((cell) => {
     const field = [...cell.replace(/"[^"]*"/g, '').matchAll(/\.([A-Za-z_]\w*)/g)].at(-1)?.[1];

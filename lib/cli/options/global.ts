@@ -3,7 +3,7 @@ import { parseSize } from '../../util/index.js';
 import { REPORT_OPTION } from './report.js';
 import { notEmpty, wholeNumber, type OptionSpec } from './option.js';
 
-/** The options every command takes, before and after the verb. */
+/** Options of every command, accepted before and after its name. */
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
   [
     { name: 'root', value: 'DIR', default: DEFAULTS.root, parse: notEmpty, summary: 'directory of the local store' },
@@ -82,6 +82,6 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = (
   ] satisfies OptionSpec[]
 ).map((option: OptionSpec) => ({ ...option, shared: true }));
 
-/** Flags of every command line that make it print something instead of its work. */
+/** Flags of every command that print something instead of running it. */
 export const HELP: OptionSpec = { name: 'help', short: 'h', summary: 'show help and exit' };
 export const VERSION_FLAG: OptionSpec = { name: 'version', short: 'V', summary: 'show the version and exit' };

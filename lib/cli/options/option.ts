@@ -1,36 +1,36 @@
 import { UsageError } from '../../errors.js';
 import type { Completable } from '../completes.js';
 
-/** A value of an option, after parsing. */
+/** A parsed value of an option. */
 export type OptionValue = string | number | boolean | readonly string[];
 
-/** One option: its flag, its environment variable, its key in the config file, its help and docs all come from this. */
+/** An option. Its flag, variable, config key, help and docs are derived from this. */
 export interface OptionSpec extends Completable {
-  /** Long flag without dashes; key in the config file too. */
+  /** Long flag without dashes; also the key in the config file. */
   readonly name: string;
   /** One letter. */
   readonly short?: string;
-  /** Other spellings of the long flag, with variables and keys of their own: names that peers or older versions use. */
+  /** Alternative long flags, each with its own variable and key: names from other tools or older versions. */
   readonly aliases?: readonly string[];
-  /** Name of the value in help (`DIR`); an option without takes none and is true or false. */
+  /** Name of the value in help (`DIR`). An option without it is boolean. */
   readonly value?: string;
   readonly default?: OptionValue;
-  /** Texts that an option without a value takes besides true and false: `--pull=never`. */
+  /** Further values of a boolean option: `--pull=never`. */
   readonly words?: readonly string[];
   readonly summary: string;
-  /** May be given several times; the value is a list. */
+  /** May be repeated; the value is a list. */
   readonly repeat?: boolean;
-  /** Turns the text given into the value. Throws UsageError. */
+  /** Parses the text. Throws UsageError. */
   readonly parse?: (text: string) => OptionValue;
-  /** Never shown by `config show`. */
+  /** Hidden in `config show`. */
   readonly secret?: boolean;
-  /** Names a program: root takes it only from a config file that root alone can change. */
+  /** Names a program. As root, it is accepted only from a config file that only root can change. */
   readonly program?: boolean;
-  /** Means the same in every command that has it: variable and key carry no command name. Global options are. */
+  /** Has the same meaning in every command, so that variable and key do not include the command. True for global options. */
   readonly shared?: boolean;
 }
 
-/** An option under each of its names, the main one first. */
+/** The option under each of its names, the main one first. */
 export function spellingsOf(option: OptionSpec): readonly [OptionSpec, ...OptionSpec[]] {
   const { short: _, ...others } = option;
   return [option, ...(option.aliases ?? []).map((name) => ({ ...others, name }))];
@@ -42,22 +42,22 @@ export function variableOf(option: OptionSpec, command: readonly string[]): stri
   return `IMGTOOL_${words.join('_').replaceAll('-', '_').toUpperCase()}`;
 }
 
-/** Path of an option in the config file: `['tls-verify']`, `['pull', 'policy']`. */
+/** Config path of an option: `['tls-verify']`, `['pull', 'policy']`. */
 export function configPathOf(option: OptionSpec, command: readonly string[]): readonly string[] {
   return option.shared === true ? [option.name] : [...command, option.name];
 }
 
-/** Variables that set an option: under each name of it, and of the command (`namesOf`); the main ones first. */
+/** Variables that set an option, for each of its names and of the command's (`namesOf`); the main ones first. */
 export function variablesOf(option: OptionSpec, commands: readonly (readonly string[])[]): string[] {
   return commands.flatMap((command) => spellingsOf(option).map((spelling) => variableOf(spelling, command)));
 }
 
-/** As `variablesOf`, paths in the config file. */
+/** Config paths, in the manner of `variablesOf`. */
 export function configPathsOf(option: OptionSpec, commands: readonly (readonly string[])[]): (readonly string[])[] {
   return commands.flatMap((command) => spellingsOf(option).map((spelling) => configPathOf(spelling, command)));
 }
 
-/** The flag as help and docs show it: `-q, --quiet`, `--root DIR`. */
+/** The flag in help and docs: `-q, --quiet`, `--root DIR`. */
 export function flagTerm(option: OptionSpec): string {
   const words = option.words === undefined ? '' : `[=${option.words.join('|')}]`;
   const long = `--${option.name}${option.value === undefined ? words : ` ${option.value}`}`;
@@ -65,7 +65,7 @@ export function flagTerm(option: OptionSpec): string {
   return option.value === undefined && option.default === true ? `${term}=false` : term;
 }
 
-/** Parses text from a flag, a variable or a file; `source` is what messages call it. Throws UsageError. */
+/** Parses text from a flag, variable or file; messages name `source`. Throws UsageError. */
 export function parseOption(option: OptionSpec, text: string, source: string): OptionValue {
   if (option.value === undefined)
     return option.words?.includes(text) === true ? text : parseBoolean(option, text, source);
@@ -83,13 +83,13 @@ export function parseOption(option: OptionSpec, text: string, source: string): O
   }
 }
 
-/** Parser for what must say something. */
+/** Parser that rejects an empty text. */
 export function notEmpty(text: string): string {
   if (text !== '') return text;
   throw new UsageError('it is empty', { hint: 'give it a value, or leave it out' });
 }
 
-/** Parser for whole numbers of at least `minimum`. */
+/** Parser for integers of at least `minimum`. */
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {
     const number = /^\d+$/.test(text) ? Number(text) : NaN;

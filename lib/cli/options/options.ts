@@ -3,24 +3,24 @@ import { mayNamePrograms, programNamedError } from '../../util/index.js';
 import { isMapping, type ConfigFile } from '../config-file.js';
 import { configPathsOf, parseOption, variablesOf, type OptionSpec, type OptionValue } from './option.js';
 
-/** Where a value comes from, as `config show --origin` prints it. */
+/** A value and its origin, as `config show --origin` prints it. */
 export interface ResolvedOption {
   readonly spec: OptionSpec;
-  /** Undefined: not given and no default. */
+  /** Undefined when not given and without a default. */
   readonly value: OptionValue | undefined;
   /** `flag`, `variable IMGTOOL_ROOT`, `file /etc/imgtool/config.yaml` or `default`. */
   readonly origin: string;
 }
 
-/** What options are looked up in; flags win over variables, variables over files, earlier files over later ones. */
+/** Sources of option values; flags win over variables, variables over files, earlier files over later ones. */
 export interface OptionSources {
-  /** By option name, texts as given; booleans as `true` or `false`. */
+  /** Texts as given, by option name; booleans as `true` or `false`. */
   readonly flags: ReadonlyMap<string, readonly string[]>;
   readonly env: NodeJS.ProcessEnv;
   readonly files: readonly ConfigFile[];
 }
 
-/** The value of one option of a command that has these names. Throws UsageError naming the flag, variable or file that holds a bad one. */
+/** The value of an option of a command with these names. Throws UsageError that names the flag, variable or file with an invalid value. */
 export function resolveOption(
   spec: OptionSpec,
   commands: readonly (readonly string[])[],
@@ -63,7 +63,7 @@ function textsAt(file: ConfigFile, path: readonly string[]): string[] | undefine
   });
 }
 
-/** Values of the options of one command and of the global ones. */
+/** Values of one command's options and of the global ones. */
 export class Options {
   readonly #resolved: ReadonlyMap<string, ResolvedOption>;
 
@@ -71,17 +71,17 @@ export class Options {
     this.#resolved = new Map(resolved.map((option) => [option.spec.name, option]));
   }
 
-  /** All of them, in order of definition. */
+  /** All options in order of definition. */
   all(): readonly ResolvedOption[] {
     return [...this.#resolved.values()];
   }
 
-  /** Whether an option has a value: given somewhere, or by default. */
+  /** Reports whether an option was given or has a default. */
   isSet(name: string): boolean {
     return this.#resolved.get(name)?.value !== undefined;
   }
 
-  /** Where the value comes from: see `ResolvedOption`. */
+  /** The origin of the value: see `ResolvedOption`. */
   origin(name: string): string {
     return this.#find(name).origin;
   }
@@ -91,28 +91,26 @@ export class Options {
     return this.#get(name, 'string');
   }
 
-  /** As `text`, of an option that not every command has. */
+  /** Like `text`, for an option that some commands lack. */
   find(name: string): string | undefined {
     return this.#resolved.has(name) ? this.text(name) : undefined;
   }
 
-  /** Value of an option that takes a number. */
   number(name: string): number | undefined {
     return this.#get(name, 'number');
   }
 
-  /** Value of an option without argument. */
   flag(name: string): boolean {
     return this.#get<boolean>(name, 'boolean') ?? false;
   }
 
-  /** The word of an option that takes some besides true and false: see `OptionSpec.words`; undefined: it has none. */
+  /** The word given to a boolean option (`OptionSpec.words`); undefined when there is none. */
   word(name: string): string | undefined {
     const { value } = this.#find(name);
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** Values of an option that may be repeated, in order. */
+  /** Values of a repeatable option, in order. */
   list(name: string): readonly string[] {
     return this.#get<readonly string[]>(name, 'object') ?? [];
   }

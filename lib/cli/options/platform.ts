@@ -11,14 +11,14 @@ export const PLATFORM: OptionSpec = {
   shared: true,
 };
 
-/** `--os`, `--arch` and `--variant`, as podman takes them in place of `--platform`. */
+/** `--os`, `--arch` and `--variant`, podman's alternative to `--platform`. */
 export const PLATFORM_PARTS: readonly OptionSpec[] = [
   { name: 'os', value: 'OS', summary: 'operating system of the platform, in place of --platform' },
   { name: 'arch', value: 'ARCH', summary: 'architecture of the platform, in place of --platform' },
   { name: 'variant', value: 'VARIANT', summary: 'variant of the architecture, in place of --platform' },
 ];
 
-/** The platform asked for by `--platform`, or by its parts. Throws UsageError. */
+/** The platform of `--platform`, or of its parts. Throws UsageError. */
 export function platformText(options: Options): string | undefined {
   const platform = options.text('platform');
   const [os, arch, variant] = ['os', 'arch', 'variant'].map((name) => options.text(name));

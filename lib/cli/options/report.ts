@@ -5,7 +5,7 @@ const REPORT_TYPES = ['junit', 'codequality', 'metrics'] as const;
 
 export type ReportType = (typeof REPORT_TYPES)[number];
 
-/** `--report`: files for CI systems, written when a command ends, failed or not; not for a command line that cannot be parsed. */
+/** `--report`: files for CI systems, written when a command ends, even if it failed, but not when the command line cannot be parsed. */
 export const REPORT_OPTION: OptionSpec = {
   name: 'report',
   value: 'TYPE=FILE',

@@ -4,7 +4,7 @@ import type { Options } from './options.js';
 
 const SIDES = { src: 'the source', dest: 'destinations' } as const;
 
-/** Options that say how one side of a copy is reached; spelled as skopeo-copy(1) spells them. */
+/** Options for access to either side of a copy, spelled as in skopeo-copy(1). */
 export const SIDE_OPTIONS: readonly OptionSpec[] = (['src', 'dest'] as const).flatMap((side): OptionSpec[] => [
   {
     name: `${side}-creds`,

@@ -11,7 +11,7 @@ export const CONTAINER_HEADINGS: Readonly<Record<string, string>> = {
   RunningFor: 'CREATED',
 };
 
-/** A line of `containers` with the field names of docker and podman; `config`: that of its image, if it is known. */
+/** A row of `containers` with the field names of docker and podman; `config`: its image's config, if known. */
 export function containerRow(
   container: ContainerSummary,
   { config, noTrunc }: { readonly config: ExecutionConfig | undefined; readonly noTrunc: boolean },

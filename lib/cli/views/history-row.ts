@@ -9,11 +9,11 @@ const CREATED_BY_COLUMNS = 60;
 
 interface HistoryShape {
   readonly noTrunc: boolean;
-  /** Ages and sizes for people; else times and bytes. */
+  /** Prints ages and sizes with units instead of times and bytes. */
   readonly human: boolean;
 }
 
-/** A line of `history` with the field names of docker and podman. */
+/** A row of `history` with the field names of docker and podman. */
 export function historyRow(step: HistoryStep, { noTrunc, human }: HistoryShape) {
   const id = step.id === null ? '<missing>' : noTrunc ? step.id : digestHex(step.id).slice(0, 12);
   const time = step.created ?? '';

@@ -4,14 +4,14 @@ import { formatSize } from '../../util/index.js';
 import { formatAge } from '../age.js';
 import { goTime } from './times.js';
 
-/** Headings of `table` templates that are not the field's name. */
+/** Headings of `table` templates that differ from the field's name. */
 export const IMAGE_HEADINGS: Readonly<Record<string, string>> = {
   ID: 'IMAGE ID',
   Id: 'IMAGE ID',
   CreatedSince: 'CREATED',
 };
 
-/** A line of `images` with the field names of docker and podman: one line for each name of an image. */
+/** Rows of `images` with the field names of docker and podman: one for each name of an image. */
 export function imageRows(image: ImageSummary, { noTrunc }: { readonly noTrunc: boolean }): object[] {
   const names = image.names.length === 0 ? [undefined] : image.names;
   const labels = new Map(Object.entries(image.labels ?? {}));

@@ -1,4 +1,4 @@
-/** A time as Go prints it: `2026-01-02 03:04:05 +0000 UTC`; empty when there is none. */
+/** Formats a time as Go does: `2026-01-02 03:04:05 +0000 UTC`; empty without a time. */
 export function goTime(iso: string | null | undefined): string {
   const time = Date.parse(iso ?? '');
   if (Number.isNaN(time)) return '';
