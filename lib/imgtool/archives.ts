@@ -28,9 +28,9 @@ export interface SaveOptions extends Stoppable {
 }
 
 export interface LoadOptions extends Stoppable, ForPlatform, Reserving {
-  /** What the source is called in messages. Default: its path. */
+  /** Name of the source in messages. Default: its path. */
   readonly sourceName?: string | undefined;
-  /** Takes names from the images that have them. */
+  /** Reassigns names that other images already have. */
   readonly replace?: boolean | undefined;
 }
 
@@ -57,7 +57,7 @@ export async function save(
     const { saveImages } = await import('../operations/archives/index.js');
     const local = await drivers.local();
     const createArchive = () => drivers.createArchive(target);
-    // Readers of layouts, skopeo before 1.10 and umoci among them, expect OCI manifests there.
+    // Readers of layouts, such as skopeo before 1.10 and umoci, expect OCI manifests.
     const manifestFormat = format === 'oci-archive' || format === 'oci-dir' ? 'oci' : undefined;
     const { progress } = drivers;
     return saveImages(

@@ -4,7 +4,7 @@ import type { HttpClient } from '../http/index.js';
 import { clientOptions } from './client-options.js';
 import type { Settings } from './settings.js';
 
-/** The parts that build contexts work with, each loaded when it is used. `close` ends the connections of downloads. */
+/** The drivers of build contexts, each loaded on first use. `close` ends the connections of downloads. */
 export function buildDrivers(settings: Settings): BuildContextDeps & { close(): Promise<void> } {
   let http: Promise<HttpClient> | undefined;
   const connect = async (): Promise<HttpClient> => {
@@ -35,7 +35,7 @@ export function buildDrivers(settings: Settings): BuildContextDeps & { close(): 
   };
 }
 
-/** What building and changing images without a store needs besides transports. */
+/** Drivers, besides transports, for building and changing images without a store. */
 export function remoteBuildDrivers(): Pick<
   RemoteChangeDeps,
   'createIndexer' | 'openLayers' | 'createLayerBuilder' | 'packFileTree'

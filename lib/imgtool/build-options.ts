@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { NotFoundError, UsageError } from '../errors.js';
 import type { BuildSecret } from '../operations/index.js';
 
-/** `NAME=VALUE` entries by name; with `env`, `NAME` alone takes the value of the variable, if there is one. Throws UsageError. */
+/** Parses `NAME=VALUE` entries, keyed by name; with `env`, `NAME` alone takes the variable's value if it is set. Throws UsageError. */
 export function parsePairs(option: string, texts: readonly string[], env?: NodeJS.ProcessEnv): Map<string, string> {
   const pairs = new Map<string, string>();
   for (const text of texts) {
@@ -19,7 +19,7 @@ export function parsePairs(option: string, texts: readonly string[], env?: NodeJ
   return pairs;
 }
 
-/** `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`; without either the variable NAME. Throws UsageError. */
+/** Parses `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`; without either, the secret is the variable NAME. Throws UsageError. */
 export function parseSecret(text: string, env: NodeJS.ProcessEnv): BuildSecret {
   const fields = parseFields('--secret', text, ['id', 'src', 'source', 'env', 'type']);
   const [source, variable] = [fields.get('src') ?? fields.get('source'), fields.get('env')];
@@ -55,7 +55,7 @@ async function readSecret(id: string, path: string): Promise<Uint8Array> {
   }
 }
 
-/** `NAME[=SOCKET]` as ID and socket; without a socket that of SSH_AUTH_SOCK. Throws UsageError. */
+/** Parses `NAME[=SOCKET]` into ID and socket, by default that of SSH_AUTH_SOCK. Throws UsageError. */
 export function parseSsh(text: string, env: NodeJS.ProcessEnv): [id: string, socket: string] {
   const equals = text.indexOf('=');
   const id = equals < 0 ? text : text.slice(0, equals);
@@ -67,7 +67,7 @@ export function parseSsh(text: string, env: NodeJS.ProcessEnv): [id: string, soc
   return [id, socket];
 }
 
-/** Fields `KEY=VALUE` between commas. Throws UsageError for an unknown key. */
+/** Parses comma-separated `KEY=VALUE` fields. Throws UsageError for an unknown key. */
 export function parseFields(option: string, text: string, keys: readonly string[]): Map<string, string> {
   const fields = new Map<string, string>();
   for (const field of text.split(',')) {

@@ -10,20 +10,20 @@ import type { Drivers } from './drivers.js';
 import { writeTo } from './files.js';
 import { push } from './images.js';
 
-/** Where a built image goes besides the store. */
+/** A destination of a built image besides the store. */
 export interface BuildOutput {
   readonly type: 'image' | 'oci' | 'docker' | 'tar' | 'local';
   /** Undefined for `image`. */
   readonly path: string | undefined;
-  /** An OCI layout in a directory, not in an archive. */
+  /** True for an OCI layout in a directory instead of an archive. */
   readonly isLayout: boolean;
 }
 
 const TYPES = ['image', 'oci', 'docker', 'tar', 'local'] as const;
 
 /**
- * `type=oci|docker|tar|local,dest=PATH`, with `tar=false` a layout of type oci is a directory; or a path alone: a directory for the
- * files. Throws UsageError.
+ * Parses `type=oci|docker|tar|local,dest=PATH`; `tar=false` makes type oci a directory. A path alone is a directory for
+ * the files. Throws UsageError.
  */
 export function parseOutput(text: string): BuildOutput {
   if (text !== '' && !text.includes('=')) return { type: 'local', path: text, isLayout: false };
@@ -46,7 +46,7 @@ export function parseOutput(text: string): BuildOutput {
   return { type, path, isLayout: tar === 'false' };
 }
 
-/** Throws UsageError for an output that holds one platform only. */
+/** Throws UsageError for an output that can hold only one platform. */
 export function checkHoldsIndex(outputs: readonly BuildOutput[]): void {
   const single = outputs.find(({ type }) => type !== 'image' && type !== 'oci');
   if (single === undefined) return;
@@ -56,8 +56,8 @@ export function checkHoldsIndex(outputs: readonly BuildOutput[]): void {
 }
 
 /**
- * Where the result of a build goes, when it goes to registries, layouts and archives only: `docker://REF`, …; undefined: it is to be
- * in the store.
+ * The destinations of a build (`docker://REF`, …) if it goes only to registries, layouts and archives; undefined if it
+ * needs the store.
  */
 export function destinationsOf(
   { references }: Pick<BuildRequest, 'references'>,
@@ -69,7 +69,7 @@ export function destinationsOf(
   return all.length > 0 && all.every((destination) => destination !== undefined) ? all : undefined;
 }
 
-/** An archive or layout as a destination, with the image's name; undefined for other outputs. */
+/** An archive or layout as a transport destination with the image's name; undefined for other outputs. */
 function archiveOf({ type, path, isLayout }: BuildOutput, name: string | undefined): string | undefined {
   if (type === 'oci') {
     const tag = name === undefined ? '' : `:${/:([^:/]+)$/.exec(name)?.[1] ?? 'latest'}`;
@@ -78,7 +78,7 @@ function archiveOf({ type, path, isLayout }: BuildOutput, name: string | undefin
   return type === 'docker' ? `docker-archive:${path}${name === undefined ? '' : `:${name}`}` : undefined;
 }
 
-/** Writes a built image to its outputs. Throws what copying, exporting and writing throw. */
+/** Writes a built image to its outputs. Throws the errors of copying, exporting and writing. */
 export async function writeOutputs(
   drivers: Drivers,
   result: BuildResult,
@@ -120,7 +120,7 @@ async function writeFiles(
   });
 }
 
-/** Pushes a built image to each of its names. Throws as a push does. */
+/** Pushes a built image under each of its names. Throws the errors of a push. */
 export async function pushNames(
   drivers: Drivers,
   { references, signal }: Pick<BuildRequest, 'references' | 'signal'>,
@@ -131,7 +131,7 @@ export async function pushNames(
   }
 }
 
-/** Writes an index of the store to its outputs and pushes it to its names. Throws as copying and pushing do. */
+/** Writes an index of the store to its outputs and pushes it under its names. Throws the errors of copying and pushing. */
 export async function deliverIndex(
   drivers: Drivers,
   result: BuildResult,

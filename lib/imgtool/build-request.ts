@@ -31,17 +31,17 @@ import { userCache } from './remote-build.js';
 import { parseAddHost, parseUlimit } from './run-arguments.js';
 
 export interface BuildOptions extends Stoppable, BuildReserving {
-  /** The Dockerfile: a path, or one in a context that is no directory. Default: Containerfile or Dockerfile in the context. */
+  /** Path of the Dockerfile; in the context if that is not a directory. Default: Containerfile or Dockerfile in the context. */
   readonly file?: string | undefined;
-  /** The Dockerfile itself, in place of `file`. */
+  /** Content of the Dockerfile, instead of `file`. */
   readonly dockerfile?: string | Uint8Array | undefined;
-  /** An ignore file. Default: that of the Dockerfile, else .dockerignore or .containerignore in the context. */
+  /** Path of an ignore file. Default: the Dockerfile's own, else .dockerignore or .containerignore in the context. */
   readonly ignoreFile?: string | undefined;
   /** Names of the image. */
   readonly tags?: readonly string[] | undefined;
   /** Stage to build, by name or number. Default: the last one. */
   readonly target?: string | undefined;
-  /** `NAME=VALUE`, or `NAME` for its value here. */
+  /** `NAME=VALUE`, or `NAME` for its value in the environment. */
   readonly buildArgs?: readonly string[] | undefined;
   /** `NAME=DIRECTORY`, or an image: `NAME=docker-image://REF`. */
   readonly buildContexts?: readonly string[] | undefined;
@@ -53,45 +53,45 @@ export interface BuildOptions extends Stoppable, BuildReserving {
   readonly labels?: readonly string[] | undefined;
   /** `NAME=VALUE`, for the manifest. */
   readonly annotations?: readonly string[] | undefined;
-  /** `OS/ARCH[/VARIANT]`; several give an index. Default: that of this machine. */
+  /** `OS/ARCH[/VARIANT]`; several produce an index. Default: this machine's platform. */
   readonly platforms?: readonly string[] | undefined;
-  /** True: no step is taken from the cache. Names of stages: none of theirs is. */
+  /** True: use no cached steps. Stage names: use none for these stages. */
   readonly noCache?: boolean | readonly string[] | undefined;
-  /** Steps that were built longer ago are built again: `24h`, `14d`. */
+  /** Rebuild steps whose cache entries are older: `24h`, `14d`. */
   readonly cacheTtl?: string | undefined;
-  /** Repositories that may have steps of earlier builds: `HOST/REPOSITORY`. */
+  /** Repositories with cached steps of earlier builds: `HOST/REPOSITORY`. */
   readonly cacheFrom?: readonly string[] | undefined;
-  /** Repositories to keep the steps of this build in. */
+  /** Repositories in which to store the steps of this build. */
   readonly cacheTo?: readonly string[] | undefined;
-  /** Cache mounts are taken from those repositories and kept there too. */
+  /** Also load cache mounts from those repositories and store them there. */
   readonly cacheMounts?: boolean | undefined;
-  /** When base images are fetched. Default: `missing`. */
+  /** When to fetch base images. Default: `missing`. */
   readonly pull?: 'missing' | 'always' | 'newer' | 'never' | undefined;
-  /** Steps that run at the same time. Default: 4. */
+  /** Maximum number of concurrent steps. Default: 4. */
   readonly jobs?: number | undefined;
-  /** For RUN. Default: `host`. */
+  /** Network of RUN. Default: `host`. */
   readonly network?: 'host' | 'none' | undefined;
-  /** `NAME:ADDRESS` for /etc/hosts of RUN. */
+  /** `NAME:ADDRESS` for /etc/hosts in RUN. */
   readonly addHosts?: readonly string[] | undefined;
   /** `NAME=SOFT[:HARD]`, such as `nofile=1024`. */
   readonly ulimits?: readonly string[] | undefined;
-  /** Bytes of /dev/shm in RUN, or text such as `64MiB`. */
+  /** Size of /dev/shm in RUN: bytes, or text such as `64MiB`. */
   readonly shmSize?: number | string | undefined;
-  /** One layer for all steps. */
+  /** Merge all steps into one layer. */
   readonly squash?: boolean | undefined;
-  /** Of manifest and config. Default: `oci`. */
+  /** Format of manifest and config. Default: `oci`. */
   readonly format?: 'oci' | 'docker' | undefined;
-  /** Also writes the result: `type=oci|docker|tar|local,dest=PATH`; a path alone is a directory of its files. */
+  /** Further destinations: `type=oci|docker|tar|local,dest=PATH`; a path alone is a directory for the files. */
   readonly outputs?: readonly string[] | undefined;
-  /** Pushes the image to each of its names. */
+  /** Push the image under each of its names. */
   readonly push?: boolean | undefined;
-  /** Leaves the files of a RUN that fails as a container. */
+  /** Keep the files of a failed RUN as a container. */
   readonly keepFailed?: boolean | undefined;
-  /** Has each step say why it was not in the cache. */
+  /** Report for each step why it was not cached. */
   readonly explain?: boolean | undefined;
   /** Name or path of the OCI runtime. Default: crun or runc. */
   readonly runtime?: string | undefined;
-  /** What a context `-` is read from. */
+  /** Input for a context or Dockerfile `-`. */
   readonly stdin?: Readable | undefined;
 }
 
@@ -115,9 +115,9 @@ export const BUILD: OptionKinds<BuildOptions> = {
 const JOBS = 4;
 const DOCKERFILES = ['Containerfile', 'Dockerfile'];
 
-/** A build that is ready to begin; to be closed. */
+/** A build that is ready to start; the caller closes it. */
 export interface PreparedBuild {
-  /** One for each platform. */
+  /** One per platform. */
   readonly requests: readonly BuildRequest[];
   readonly sources: BuildSources;
   readonly dockerfile: Dockerfile;
@@ -125,7 +125,7 @@ export interface PreparedBuild {
   close(): Promise<void>;
 }
 
-/** Reads and checks the Dockerfile and the texts of the options, whose kinds are as `BUILD` says. Throws DockerfileError, UsageError, NotFoundError. */
+/** Reads and checks the Dockerfile and the option values, whose types `BUILD` defines. Throws DockerfileError, UsageError, NotFoundError. */
 export async function prepareBuild(
   drivers: Drivers,
   context: string | undefined,
@@ -171,7 +171,7 @@ export async function prepareBuild(
   return orCloseAll(prepare, [close]);
 }
 
-/** The platforms to build for, each once. Throws UsageError. */
+/** The platforms to build for, without duplicates. Throws UsageError. */
 export function platformsOf({ platforms = [] }: BuildOptions): Platform[] {
   const named = platforms.flatMap((text) => text.split(',')).map((text) => normalPlatform(parsePlatform(text.trim())));
   if (named.length === 0) return [normalPlatform(hostPlatform())];
@@ -224,7 +224,7 @@ function requestOf(
   };
 }
 
-/** The Dockerfile's bytes; `origin` tells it from others on this machine. Throws NotFoundError. */
+/** The Dockerfile's bytes; `origin` identifies it on this machine. Throws NotFoundError. */
 async function readDockerfile(
   sources: BuildSources,
   context: string | undefined,
@@ -237,7 +237,7 @@ async function readDockerfile(
   }
   const isDirectory = context !== undefined && existsSync(join(context, '.'));
   if (file !== undefined) {
-    // As docker: a path of this machine; as buildah: one in the context where there is none.
+    // As in docker, a path on this machine; if it does not exist, as in buildah, one in the context.
     const bytes =
       (await readIfThere(file)) ??
       (context === undefined || isAbsolute(file) ? undefined : await sources.readFile(file));
@@ -254,7 +254,7 @@ async function readDockerfile(
   throw noDockerfileError(join(context, 'Dockerfile'));
 }
 
-/** The path as messages name it, from the working directory for what lies below it: editors and CI systems find it so. */
+/** The path for messages: relative if it is below the working directory, so that editors and CI systems find it. */
 function fromHere(path: string): string {
   const relativePath = relative(process.cwd(), path);
   return relativePath.startsWith('../') ? path : relativePath;

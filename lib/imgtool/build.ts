@@ -17,18 +17,18 @@ import { checkOptions } from './check-options.js';
 import type { Drivers } from './drivers.js';
 import { buildRemote, keepSteps, openCacheMounts, openRemoteCache, type CacheRepositories } from './remote-build.js';
 
-/** A built image, and what the lint rules say of its Dockerfile. */
+/** A built image and the lint findings in its Dockerfile. */
 export interface BuiltImage extends BuildResult {
   readonly warnings: readonly LintWarning[];
 }
 
-/** What the lint rules say of a Dockerfile; `failed`: it says itself that warnings are errors. */
+/** Lint findings in a Dockerfile; `failed`: its own directive makes warnings errors. */
 export interface BuildCheck {
   readonly warnings: readonly LintWarning[];
   readonly failed: boolean;
 }
 
-/** Builds an image of a Dockerfile. `context`: undefined for a Dockerfile that copies nothing from it. */
+/** Builds an image from a Dockerfile. `context`: undefined when the Dockerfile copies nothing from it. */
 export async function build(drivers: Drivers, context: string | undefined, given: BuildOptions): Promise<BuiltImage> {
   checkOptions('build', given, BUILD);
   const outputs = (given.outputs ?? []).map(parseOutput);
@@ -53,13 +53,13 @@ export async function build(drivers: Drivers, context: string | undefined, given
   return thenCloseAll(run, [() => prepared.close()]);
 }
 
-/** What to build for one platform. */
+/** The build for one platform. */
 interface BuildOrder {
   readonly request: BuildRequest;
   readonly cache: RemoteCache | undefined;
 }
 
-/** Builds in the way that does least: from the remote cache, without a store, in the store. */
+/** Builds the cheapest way: from the remote cache, without a store, or in the store. */
 async function buildPrepared(
   drivers: Drivers,
   { requests, sources }: PreparedBuild,
@@ -96,7 +96,7 @@ async function buildInStore(
     readonly orders: readonly BuildOrder[];
     readonly outputs: readonly BuildOutput[];
     readonly isPushed: boolean;
-    /** Where cache mounts are kept too. */
+    /** Repositories for cache mounts. */
     readonly caches: CacheRepositories | undefined;
   },
 ): Promise<BuildResult> {
@@ -132,7 +132,7 @@ async function buildInStore(
   }
 }
 
-/** What the lint rules say of a Dockerfile; nothing is built. */
+/** Lints a Dockerfile without building it. */
 export async function checkBuild(
   drivers: Drivers,
   context: string | undefined,

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.js';
 import { closest, parseSize } from '../util/index.js';
 
-/** What an option holds. `name`: text that is not empty; `count`: a whole number of at least 1; `size`: bytes, or text such as `64GiB`; `texts`: several. */
+/** Type of an option. `name`: non-empty text; `count`: an integer of at least 1; `size`: bytes, or text such as `64GiB`; `texts`: a list. */
 type OptionKind =
   | 'name'
   | 'text'
@@ -16,7 +16,7 @@ type OptionKind =
   | 'any'
   | readonly string[];
 
-/** A kind for each option of `T`: the compiler sees to it that none is forgotten. */
+/** A kind for each option of `T`; the compiler rejects a missing one. */
 export type OptionKinds<T> = { readonly [K in keyof Required<T>]: OptionKind };
 
 const WANTED = {
@@ -48,8 +48,8 @@ const TESTS: Readonly<Record<keyof typeof WANTED, (value: unknown) => boolean>> 
 };
 
 /**
- * Checks the options of one call, which may come from JavaScript; `undefined` counts as not given. Throws UsageError that
- * names the method and the option.
+ * Checks the options of a call, possibly from JavaScript; `undefined` means not given. Throws UsageError that names the
+ * method and the option.
  */
 export function checkOptions<T extends object>(method: string, given: T, kinds: OptionKinds<T>): T {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
@@ -61,17 +61,17 @@ export function checkOptions<T extends object>(method: string, given: T, kinds: 
   return given;
 }
 
-/** Checks an argument that is text. Throws UsageError that names it. */
+/** Checks that an argument is text. Throws UsageError that names it. */
 export function checkText(method: string, name: string, value: unknown): asserts value is string {
   if (!TESTS.text(value)) throw new UsageError(`${method}: ${name} is not ${WANTED.text}`);
 }
 
-/** The same for an argument that is a list of texts. */
+/** Checks that an argument is a list of texts. Throws UsageError that names it. */
 export function checkTexts(method: string, name: string, value: unknown): asserts value is readonly string[] {
   if (!TESTS.texts(value)) throw new UsageError(`${method}: ${name} is not ${WANTED.texts}`);
 }
 
-/** Bytes of an option of kind `size`. */
+/** Converts an option of kind `size` to bytes. */
 export function bytesOf<T extends number | undefined>(value: number | string | undefined, fallback: T): number | T {
   if (value === undefined) return fallback;
   return typeof value === 'string' ? parseSize(value) : value;

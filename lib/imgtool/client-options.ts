@@ -3,7 +3,7 @@ import type { RegistryAccess } from '../operations/index.js';
 import type { RegistryClientOptions } from '../registry/index.js';
 import type { Settings } from './settings.js';
 
-/** How registries are reached: the settings, and those of the machine (registries.conf, certs.d, proxies). Throws UsageError. */
+/** Options of registry clients, from the settings and the machine's configuration (registries.conf, certs.d, proxies). Throws UsageError. */
 export async function clientOptions(
   settings: Settings,
   knownHosts: KnownHosts,

@@ -1,27 +1,27 @@
 import { UsageError } from '../errors.js';
 import { hostPlatform, parsePlatform, type Platform } from '../spec/index.js';
 
-/** What every method takes. */
+/** Options common to all methods. */
 export interface Stoppable {
-  /** Stops the work as Ctrl-C stops the command; the method rejects with an AbortError. */
+  /** Stops the work; the method rejects with an AbortError. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What methods take that choose an image from an index. */
+/** Options of methods that choose an image from an index. */
 export interface ForPlatform {
-  /** `OS/ARCH[/VARIANT]`. Default: that of this machine. */
+  /** `OS/ARCH[/VARIANT]`. Default: this machine's platform. */
   readonly platform?: string | undefined;
 }
 
-/** What methods take that bring images into the store. */
+/** Options of methods that download images into the store. */
 export interface Reserving {
-  /** Bytes to leave free on the file system of the store, or text such as `2GiB`. Default: 1 GiB. */
+  /** Free space to keep on the store's file system: bytes, or text such as `2GiB`. Default: 1 GiB. */
   readonly reserve?: number | string | undefined;
 }
 
-/** What methods take that make images of what is here. */
+/** Options of methods that build images locally. */
 export interface BuildReserving {
-  /** As `Reserving`. Default: 1 GiB, or half of the free space below 2 GiB. */
+  /** Free space to keep, as in `Reserving`. Default: 1 GiB, or half of the free space if that is below 2 GiB. */
   readonly reserve?: number | string | undefined;
 }
 
@@ -30,12 +30,12 @@ export const STOPPABLE = { signal: 'signal' } as const;
 export const FOR_PLATFORM = { platform: 'text' } as const;
 export const RESERVING = { reserve: 'size' } as const;
 
-/** The signal given, or one that is never aborted. */
+/** The given signal, or one that never aborts. */
 export function signalOf({ signal }: Stoppable): AbortSignal {
   return signal ?? new AbortController().signal;
 }
 
-/** The platform asked for, and whether it was asked for. Throws UsageError. */
+/** The requested platform, and whether it was given explicitly. Throws UsageError. */
 export function platformOf({ platform }: ForPlatform): {
   readonly platform: Platform;
   readonly platformGiven: boolean;
@@ -54,7 +54,7 @@ export function sourceDateEpoch(env: NodeJS.ProcessEnv): number | undefined {
   throw new UsageError(`SOURCE_DATE_EPOCH is ${JSON.stringify(text.slice(0, 100))}, not seconds since 1970`);
 }
 
-/** Where bytes wait that cannot be passed on at once: TMPDIR, else /var/tmp, because /tmp may lie in memory. */
+/** Directory for data that must be buffered: TMPDIR, else /var/tmp, because /tmp may be in memory. */
 export function spoolDirectory(env: NodeJS.ProcessEnv): string {
   return env.TMPDIR ?? '/var/tmp';
 }

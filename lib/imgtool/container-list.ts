@@ -10,17 +10,17 @@ const SORTS = ['created', 'id', 'image', 'names', 'size', 'status'] as const;
 
 export interface ListContainersOptions {
   /**
-   * Conditions as docker writes them: `id=ID`, `name=REGEX`, `ancestor=IMAGE`, `status=running` (or `created`, `exited`,
+   * Conditions in docker's syntax: `id=ID`, `name=REGEX`, `ancestor=IMAGE`, `status=running` (or `created`, `exited`,
    * `stopped`: nothing runs), `label=KEY[=VALUE]` (of the image), `before=CONTAINER`, `since=CONTAINER`.
    */
   readonly filters?: readonly string[] | undefined;
-  /** Created: newest first; size: largest first. Default: `created`. */
+  /** `created`: newest first; `size`: largest first. Default: `created`. */
   readonly sort?: (typeof SORTS)[number] | undefined;
-  /** Reads the configs of the images too. */
+  /** Also reads the configs of the images. */
   readonly configs?: boolean | undefined;
 }
 
-/** A container of the list, with the config of its image when that was asked for and the image is here. */
+/** A listed container, with its image's config if that was requested and the image is in the store. */
 export interface ListedContainer extends ContainerSummary {
   readonly config?: ExecutionConfig;
 }
@@ -32,7 +32,7 @@ type ContainerFilters = Filters<(typeof KEYS)[number]>;
 const STATUSES: Readonly<Record<string, boolean | undefined>> = {
   running: true,
   ...{ created: false, exited: false, stopped: false, configured: false },
-  // States that containers here never have.
+  // Valid states that containers here never have.
   ...{ paused: undefined, restarting: undefined, removing: undefined, dead: undefined },
 };
 
@@ -62,7 +62,7 @@ export async function listContainers(drivers: Drivers, given: ListContainersOpti
   return sorted(shown, options.sort ?? 'created');
 }
 
-/** The configs of images that are here, by image ID. */
+/** Configs of the images in the store, by image ID. */
 async function configsOf(
   drivers: Drivers,
   containers: readonly ContainerSummary[],

@@ -11,12 +11,12 @@ import { FETCHING, fetchTarget, type Fetching } from './fetch-target.js';
 import { checkOutput, checkSource, openFile, writeTo } from './files.js';
 
 export interface CreateOptions extends Stoppable, Fetching {
-  /** Default: a name is made up. */
+  /** Default: a generated name. */
   readonly name?: string | undefined;
 }
 
 export interface RemoveContainerOptions extends Stoppable {
-  /** Kills a command that runs in the container, instead of refusing to remove it. */
+  /** Kills a command that runs in the container; otherwise removal is refused. */
   readonly force?: boolean | undefined;
 }
 
@@ -28,14 +28,14 @@ export interface CommitOptions extends Stoppable, BuildReserving {
   readonly changes?: readonly string[] | undefined;
   /** Format of the manifest. Default: that of the image. */
   readonly format?: 'oci' | 'v2s2' | undefined;
-  /** One layer with everything instead of one more. */
+  /** Writes one layer with all files instead of adding one. */
   readonly squash?: boolean | undefined;
-  /** Makes an image even when nothing changed. */
+  /** Creates an image even if nothing changed. */
   readonly emptyOk?: boolean | undefined;
 }
 
 export interface ImportOptions extends Stoppable, BuildReserving {
-  /** What the source is called in messages and in the history. Default: its path. */
+  /** Name of the source in messages and in the history. Default: its path. */
   readonly sourceName?: string | undefined;
   readonly message?: string | undefined;
   /** Dockerfile instructions for the config. */
@@ -43,7 +43,7 @@ export interface ImportOptions extends Stoppable, BuildReserving {
 }
 
 export interface CpOptions extends Stoppable {
-  /** Copies what a symbolic link points to instead of the link. */
+  /** Copies the target of a symbolic link instead of the link. */
   readonly followLink?: boolean | undefined;
 }
 
@@ -59,7 +59,6 @@ const IMPORT: OptionKinds<ImportOptions> = {
 };
 const CP: OptionKinds<CpOptions> = { ...STOPPABLE, followLink: 'flag' };
 
-/** A container that was made. */
 export type CreatedContainer = Pick<ContainerRecord, 'id' | 'name' | 'image' | 'imageName' | 'created'>;
 
 export async function createContainer(
@@ -165,7 +164,7 @@ export async function importImage(
   }
 }
 
-/** Between paths and containers; a stream is a tar. Resolves with undefined when a tar was written. */
+/** Copies files between paths and containers; a stream is a tar. Resolves with undefined when writing a tar. */
 export async function copyFiles(
   drivers: Drivers,
   source: string | Readable,
@@ -195,7 +194,7 @@ export async function copyFiles(
   return operations.copyFiles(await drivers.local(), { from, to, followLink, signal });
 }
 
-/** As docker: what begins with `/` or `.` is a path of this machine, whatever follows. */
+/** As in docker, text that begins with `/` or `.` is always a path on this machine. */
 function endOf(text: string): CopyEnd {
   const colon = text.indexOf(':');
   if (colon < 1 || /^[./]/.test(text)) return { container: undefined, path: text };

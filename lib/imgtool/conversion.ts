@@ -2,7 +2,7 @@ import { UsageError } from '../errors.js';
 import type { Conversion } from '../operations/index.js';
 import { parseCompression } from '../spec/index.js';
 
-/** The option `compression`, which must go together with `format`. Throws UsageError. */
+/** Parses the option `compression` and checks it against `format`. Throws UsageError. */
 export function compressionOf({
   compression: text,
   format,

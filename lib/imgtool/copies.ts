@@ -16,21 +16,21 @@ import type { Drivers } from './drivers.js';
 import { sideAccess, SIDES, withNamedLogin, type SideOptions } from './sides.js';
 
 interface OwnCopyOptions extends Stoppable {
-  /** The whole index, all platforms. */
+  /** Copies the whole index with all platforms. */
   readonly all?: boolean | undefined;
-  /** The index alone, without its images: for registries whose repositories have those already. */
+  /** Copies the index without its images; the destination repositories must already have them. */
   readonly indexOnly?: boolean | undefined;
-  /** One: that image of an index; several: an index rewritten to them. Default: that of this machine. */
+  /** One: copies that image of an index; several: reduces the index to them. Default: this machine's platform. */
   readonly platforms?: readonly string[] | undefined;
   /** Further tags to set. */
   readonly tags?: readonly string[] | undefined;
-  /** Default: manifests as they are. */
+  /** Default: manifests are copied unchanged. */
   readonly format?: 'oci' | 'v2s2' | 'v2s1' | undefined;
-  /** `gzip` or `zstd`, with `:LEVEL` if wanted. Default: layers as they are. */
+  /** `gzip` or `zstd`, optionally with `:LEVEL`. Default: layers are copied unchanged. */
   readonly compression?: string | undefined;
-  /** Fails rather than rewriting an index or converting anything. */
+  /** Fails instead of rewriting an index or converting anything. */
   readonly preserveDigests?: boolean | undefined;
-  /** Signatures, SBOMs and attestations too. */
+  /** Also copies signatures, SBOMs and attestations. */
   readonly referrers?: boolean | undefined;
 }
 
@@ -41,7 +41,7 @@ const COPY: OptionKinds<CopyOptions> = {
   ...{ format: ['oci', 'v2s2', 'v2s1'], preserveDigests: 'flag', referrers: 'flag' },
 };
 
-/** Throws PartialError when some destinations do not have the image. */
+/** Throws PartialError when some destinations failed. */
 export async function copy(
   drivers: Drivers,
   from: string,
@@ -70,7 +70,7 @@ function orderOf(source: string, destinations: readonly string[], options: CopyO
   };
 }
 
-/** What `copy` would send to registries. Throws UsageError for destinations of other transports, and for conversions. */
+/** Plans what `copy` would send to registries. Throws UsageError for destinations of other transports, and for conversions. */
 export async function planCopy(
   drivers: Drivers,
   from: string,
@@ -85,7 +85,7 @@ export async function planCopy(
       hint: 'leave it out',
     });
   }
-  // What is not at a registry cannot be asked: opening it to write begins the copy.
+  // Only registries can be queried without opening the destination for writing.
   referencesOf(destinations, 'the destination of a planned copy');
   const operations = await import('../operations/copy/index.js');
   return operations.planCopy(transports, orderOf(source, destinations, options));
@@ -114,7 +114,7 @@ async function prepareCopy(
   return { options, source, destinations, transports: await drivers.transports(sides) };
 }
 
-/** Copies an index without its images; undefined when the source is no index. Throws UsageError for what is no registry. */
+/** Copies an index without its images; undefined when the source is not an index. Throws UsageError for other transports. */
 async function copyIndex(
   { registry, sourceRegistry = registry }: CopyTransports,
   {
@@ -143,7 +143,7 @@ async function copyIndex(
   return { digest, mediaType, layers: [], targets, bytes: sent * bytes.length, requests: sent + 1, seconds };
 }
 
-/** The references of transports that are all registries. Throws UsageError. */
+/** The references of transports that must all be registries. Throws UsageError. */
 function referencesOf(names: readonly string[], what: string): Reference[] {
   return names.map((name) => {
     const parsed = parseTransportName(name);
@@ -152,14 +152,14 @@ function referencesOf(names: readonly string[], what: string): Reference[] {
   });
 }
 
-/** skopeo takes a whole reference here; its tag is what counts. */
+/** Skopeo accepts a whole reference here and uses its tag. */
 function splitTag(text: string): string[] {
   const tag = text.slice(text.lastIndexOf(':') + 1);
   if (isTag(tag)) return [tag];
   throw new InvalidReferenceError(`${JSON.stringify(text.slice(0, 200))} is not a tag`, { input: text });
 }
 
-/** What of an index is asked for. Throws UsageError. */
+/** The images of an index to copy. Throws UsageError. */
 function selectionOf({ platforms: given = [], all = false }: OwnCopyOptions): CopyOrder['selection'] {
   const platforms = given.flatMap((text) => text.split(',')).map(parsePlatform);
   const [first = hostPlatform(), ...more] = platforms;

@@ -1,12 +1,12 @@
-/** Default values that the command line's help shows too. */
+/** Default values that also appear in help. */
 export const DEFAULTS = {
   root: '/var/lib/imgtool',
   parallel: 6,
   retry: 3,
   timeout: 60,
   listen: '127.0.0.1:5000',
-  /** Bytes to leave free on the file system of the store. */
+  /** Free space to keep on the store's file system, in bytes. */
   reserve: 2 ** 30,
-  /** How long unused steps of builds and cache mounts stay. */
+  /** Lifetime of unused build steps and cache mounts. */
   cacheTtl: '14d',
 } as const;

@@ -17,17 +17,17 @@ import { SEVERAL_LOGINS } from './named-login.js';
 import { DEFAULTS } from './defaults.js';
 
 export interface DiffOptions extends Stoppable, ForPlatform, Reserving {
-  /** Container, image or `docker://REF` to compare with. Default: what the subject was made from. */
+  /** Container, image or `docker://REF` to compare with. Default: the base of the subject. */
   readonly other?: string | undefined;
-  /** Only these paths and what is below them; `*` and `?` stand for characters of one name. Default: all. */
+  /** Limits the result to these paths and those below them; `*` and `?` match within one name. Default: all. */
   readonly paths?: readonly string[] | undefined;
 }
 
-/** One changed path; `kind`: added, changed or deleted. Sizes in bytes. */
+/** A changed path. Sizes in bytes. */
 export interface DiffEntry extends Omit<Change, 'path'> {
-  /** `/etc/hosts`; bytes that are not UTF-8 as `\xNN`. */
+  /** `/etc/hosts`; bytes that are not UTF-8 appear as `\xNN`. */
   readonly path: string;
-  /** The path as bytes, when it is not UTF-8. */
+  /** The path's bytes if it is not UTF-8. */
   readonly pathBase64?: string;
 }
 
@@ -46,7 +46,7 @@ export async function diff(drivers: Drivers, subject: string, given: DiffOptions
     remote.map(({ host }) => host),
     SEVERAL_LOGINS,
   );
-  // A store is made only where a layer may have to be unpacked.
+  // The store is created only if a layer may have to be unpacked.
   const local = remote.length > 0 ? await drivers.unpacking() : await drivers.local();
   const list = await diffTrees(
     { ...local, ...drivers.lazyRemote(login) },

@@ -13,11 +13,11 @@ import type { LocalDeps } from './local-drivers.js';
 import { logLine } from './log-line.js';
 import { RegistryDrivers } from './registry-drivers.js';
 
-/** Constructs the drivers, each on first use. No other files do but `registry-drivers.ts` and those that it and this one import. */
+/** Constructs the drivers, each on first use. Only this file, `registry-drivers.ts` and their imports do so. */
 export class Drivers extends RegistryDrivers {
   readonly #note = (line: string): void => this.settings.progress.note(line);
 
-  /** The records of the store, to be read; undefined when there is no store yet. Loads no native code when it is mounted. */
+  /** The records of the store, read-only; undefined if there is no store yet. Loads no native code if the store is mounted. */
   async records(): Promise<Pick<OperationDeps, 'metadata'> | undefined> {
     const store = await ifFound(this.store());
     if (store === undefined) {
@@ -29,7 +29,7 @@ export class Drivers extends RegistryDrivers {
     return { metadata: createMetadataStore({ root: store.root }) };
   }
 
-  /** The local store, if there is one. */
+  /** The local store, or undefined if there is none. */
   async localIfThere(): Promise<LocalDeps | undefined> {
     const store = await ifFound(this.store());
     return store === undefined ? undefined : this.#local(store);
@@ -40,35 +40,35 @@ export class Drivers extends RegistryDrivers {
     return this.#local(await this.store());
   }
 
-  /** Where the store is and what carries it. Throws NotFoundError when there is none, StoreError. */
+  /** Location of the store and of its pool. Throws NotFoundError when there is none, StoreError. */
   async store(): Promise<StoreRoot> {
     return findStore(this.root, { onNote: this.#note, signal: this.settings.signal });
   }
 
-  /** What to tell the user in place of `error` when the disk under the store is to blame. */
+  /** Replaces `error` with a clearer one if the disk under the store caused it. */
   async explained(error: unknown): Promise<unknown> {
     if (findCause(error, (cause) => ['EIO', 'EROFS'].includes(systemErrorName(cause) ?? '')) === undefined)
       return error;
     return (await import('../snapshot/index.js')).explainPool(this.root, error);
   }
 
-  /** Makes the store when there is none. Throws StoreError, CommandError, DiskSpaceError. */
+  /** Creates the store if there is none. Throws StoreError, CommandError, DiskSpaceError. */
   async makeStore(options: Pick<OpenStoreOptions, 'size' | 'device'> = {}): Promise<StoreRoot> {
     return openStore(this.root, { create: true, onNote: this.#note, signal: this.settings.signal, ...options });
   }
 
-  /** Everything a pull needs; `named` as for `remote`. */
+  /** The drivers of a pull; `named` as in `remote`. */
   async all(named: { readonly host: string }): Promise<OperationDeps> {
     const [unpacking, remote] = await Promise.all([this.unpacking(), this.remote(named)]);
     return { ...unpacking, ...remote };
   }
 
-  /** The local store, made when there is none, and what unpacks layers into it. */
+  /** The drivers that unpack layers into the local store, which is created if missing. */
   async unpacking(): Promise<Omit<OperationDeps, 'registry'>> {
     return this.#local(await this.makeStore());
   }
 
-  /** Starts the embedded registry, on a directory or (without `dir`) on the images of the store; `signal`: see StoreStorageOptions. */
+  /** Starts the embedded registry on a directory or, without `dir`, on the images of the store; `signal`: see StoreStorageOptions. */
   async server({
     signal,
     ...options
@@ -89,18 +89,18 @@ export class Drivers extends RegistryDrivers {
     return (await import('../archive/index.js')).openImageArchive(options);
   }
 
-  /** Begins an archive of images; the caller finishes or discards it. */
+  /** Creates an archive of images; the caller finishes or discards it. */
   async createArchive(options: CreateArchiveOptions): Promise<ImageArchiveWriter> {
     return (await import('../archive/index.js')).createImageArchive(options);
   }
 
-  /** A registry, and what looks for files in the layers it has. */
+  /** A registry, and the search for files in its layers. */
   async layerSearch(named: { readonly host: string }) {
     const [{ searchLayer }, remote] = await Promise.all([import('../archive/index.js'), this.remote(named)]);
     return { ...remote, searchLayer };
   }
 
-  /** What images are copied between; a store is opened only when it is one end. `sides`: reached in ways of their own. */
+  /** Transports for copying images; the store is opened only if it is one end. `sides`: settings for each side's access. */
   async transports(
     sides: {
       readonly source?: RegistryAccess | undefined;
@@ -122,20 +122,20 @@ export class Drivers extends RegistryDrivers {
     };
   }
 
-  /** Connects to the queue to put jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
+  /** Connects to the queue for adding jobs; the caller closes it. Throws UsageError, TransportError, AuthenticationError. */
   async jobQueue(options: Omit<JobQueueOptions, 'note'>): Promise<JobQueue> {
     const { JobQueue, parseQueueAddress } = await import('../queue/index.js');
     return JobQueue.open(parseQueueAddress(this.#queue()), { ...options, note: this.#note });
   }
 
-  /** Connects to the queue to take jobs. Throws UsageError, TransportError, AuthenticationError. */
+  /** Connects to the queue for processing jobs. Throws UsageError, TransportError, AuthenticationError. */
   async jobWorker(options: Omit<JobWorkerOptions, 'note' | 'parallel'>): Promise<JobWorker> {
     const { JobWorker, parseQueueAddress } = await import('../queue/index.js');
     const parallel = this.settings.parallel;
     return JobWorker.open(parseQueueAddress(this.#queue()), { ...options, parallel, note: this.#note });
   }
 
-  /** Reads `5/s`, `100/6h`, `none`. Throws UsageError. */
+  /** Parses `5/s`, `100/6h` or `none`. Throws UsageError. */
   async rate(text: string): Promise<Rate | undefined> {
     return (await import('../queue/index.js')).parseRate(text);
   }
@@ -194,7 +194,7 @@ export class Drivers extends RegistryDrivers {
 
 type SourceOptions = Parameters<CopyTransports['openSource']>[1];
 
-/** What transports write. */
+/** Formats that transports write. */
 const FORMATS = {
   oci: 'oci-dir',
   dir: 'docker-dir',

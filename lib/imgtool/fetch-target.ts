@@ -6,7 +6,7 @@ import type { Drivers } from './drivers.js';
 import { planPull, pullReference } from './images.js';
 import type { LocalDeps } from './local-drivers.js';
 
-/** When the image that a container is made of is fetched before. */
+/** When to fetch the image of a new container. */
 export interface Fetching extends ForPlatform, Reserving {
   /** Default: `missing`. */
   readonly pull?: 'missing' | 'always' | 'newer' | 'never' | undefined;
@@ -14,7 +14,7 @@ export interface Fetching extends ForPlatform, Reserving {
 
 export const FETCHING = { platform: 'text', reserve: 'size', pull: ['missing', 'always', 'newer', 'never'] } as const;
 
-/** Fetches the image `target`, unless that is a container or as wanted here already. Throws NotFoundError when that cannot be. */
+/** Fetches the image `target`, unless it is a container or already in the store as requested. Throws NotFoundError if it cannot be found. */
 export async function fetchTarget(
   drivers: Drivers,
   target: string,
@@ -40,11 +40,11 @@ export async function fetchTarget(
   const reference = parseReference(await drivers.fullName(target));
   const policy = when === 'newer' ? 'newer' : 'always';
   try {
-    // No store is made for an image that does not exist.
+    // Avoids creating a store for an image that does not exist.
     if (local === undefined) await planPull(drivers, target, { platform, signal });
     await pullReference(drivers, reference, { policy, platform, reserve, signal });
   } catch (error) {
-    // A bare word is as likely a container's name with a mistake in it.
+    // A bare word may also be a mistyped container name.
     if (hasRegistry(target) || signal?.aborted === true || !(error instanceof ImgtoolError)) throw error;
     throw new NotFoundError(`there is no container or image ${target} here, nor can it be pulled: ${error.message}`, {
       kind: 'image',
@@ -55,7 +55,7 @@ export async function fetchTarget(
   }
 }
 
-/** Whether an image for `own` is what `wanted` asks for. */
+/** Reports whether an image for platform `own` satisfies the request `wanted`. */
 function isForPlatform(own: string, wanted: string | undefined): boolean {
   return wanted === undefined || formatPlatform(parsePlatform(own)) === formatPlatform(parsePlatform(wanted));
 }

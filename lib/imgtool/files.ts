@@ -3,7 +3,7 @@ import { Readable, Writable } from 'node:stream';
 import { UsageError } from '../errors.js';
 import { createOutputFile, fileError } from '../util/index.js';
 
-/** Opens a file to read. Throws UsageError when it cannot be read. */
+/** Opens a file for reading. Throws UsageError when it cannot be read. */
 export async function openFile(path: string): Promise<Readable> {
   try {
     const file = await open(path, 'r');
@@ -18,7 +18,7 @@ export async function openFile(path: string): Promise<Readable> {
   }
 }
 
-/** Has `write` write into a stream, or into a file that appears when it is complete. */
+/** Lets `write` write to a stream, or to a file that appears when it is complete. */
 export async function writeTo<T>(output: string | Writable, write: (stream: Writable) => Promise<T>): Promise<T> {
   if (typeof output !== 'string') return write(output);
   const file = await createOutputFile(output);
@@ -31,13 +31,13 @@ export async function writeTo<T>(output: string | Writable, write: (stream: Writ
   }
 }
 
-/** Checks an argument that is a path or a stream to write to. Throws UsageError that names it. */
+/** Checks that an argument is a path or a writable stream. Throws UsageError that names it. */
 export function checkOutput(method: string, output: unknown): asserts output is string | Writable {
   if (typeof output === 'string' || output instanceof Writable) return;
   throw new UsageError(`${method}: the output is neither a path nor a stream to write to`);
 }
 
-/** The same for one to read from. */
+/** Checks that an argument is a path or a readable stream. Throws UsageError that names it. */
 export function checkSource(method: string, source: unknown): asserts source is string | Readable {
   if (typeof source === 'string' || source instanceof Readable) return;
   throw new UsageError(`${method}: the source is neither a path nor a stream to read from`);

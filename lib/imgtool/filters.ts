@@ -1,10 +1,10 @@
 import { UsageError } from '../errors.js';
 import { closest, parseAge } from '../util/index.js';
 
-/** Conditions of the option `filters`, by key; `label!` holds those of `label!=`. */
+/** Values of the option `filters` by key; `label!` holds those of `label!=`. */
 export type Filters<K extends string> = ReadonlyMap<K, readonly string[]>;
 
-/** Reads `KEY=VALUE` texts as docker and podman take them. Throws UsageError that names the keys there are. */
+/** Parses `KEY=VALUE` texts in the syntax of docker and podman. Throws UsageError that lists the valid keys. */
 export function parseFilters<K extends string>(
   method: string,
   texts: readonly string[],
@@ -28,7 +28,7 @@ export function parseFilters<K extends string>(
   return filters;
 }
 
-/** A filter that is true or false; undefined when it is not given. Throws UsageError. */
+/** A boolean filter; undefined when it is not given. Throws UsageError. */
 export function booleanFilter(key: string, values: readonly string[] = []): boolean | undefined {
   const value = values.at(-1);
   if (value === undefined) return undefined;
@@ -39,7 +39,7 @@ export function booleanFilter(key: string, values: readonly string[] = []): bool
   });
 }
 
-/** A time: an age (`24h`), seconds since 1970, or ISO 8601. Milliseconds since 1970. Throws UsageError. */
+/** Parses an age (`24h`), seconds since 1970 or an ISO 8601 time into ms since 1970. Throws UsageError. */
 export function timeFilter(key: string, value: string): number {
   if (/^\d+[smhdw]$/.test(value)) return Date.now() - parseAge(value);
   if (/^\d{9,}(\.\d+)?$/.test(value)) return Number(value) * 1000;
@@ -50,7 +50,7 @@ export function timeFilter(key: string, value: string): number {
   });
 }
 
-/** Whether labels meet `label=KEY`, `label=KEY=VALUE` and `label!=…`: all of them. */
+/** Reports whether labels meet all of `label=KEY`, `label=KEY=VALUE` and `label!=…`. */
 export function labelsMatch(
   labels: Readonly<Record<string, string>>,
   {

@@ -10,13 +10,13 @@ const SORTS = ['pulled', 'created', 'id', 'repository', 'size', 'tag'] as const;
 
 export interface ListImagesOptions {
   /**
-   * Conditions as docker writes them: `reference=PATTERN`, `before=IMAGE`, `since=IMAGE`, `until=TIME`, `label=KEY[=VALUE]`,
-   * `dangling=true`, `id=ID`, `digest=DIGEST`, `containers=true`. `reference` keeps the names that match.
+   * Conditions in docker's syntax: `reference=PATTERN`, `before=IMAGE`, `since=IMAGE`, `until=TIME`, `label=KEY[=VALUE]`,
+   * `dangling=true`, `id=ID`, `digest=DIGEST`, `containers=true`. `reference` keeps only the matching names.
    */
   readonly filters?: readonly string[] | undefined;
-  /** Times and sizes: newest and largest first; the others as text. Default: `pulled`. */
+  /** Times and sizes sort newest and largest first; other fields as text. Default: `pulled`. */
   readonly sort?: (typeof SORTS)[number] | undefined;
-  /** Reads the labels too. */
+  /** Also reads the labels. */
   readonly labels?: boolean | undefined;
 }
 
@@ -57,7 +57,7 @@ async function withLabels(drivers: Drivers, images: readonly ImageSummary[]): Pr
   return labelled;
 }
 
-/** Times of creation, in milliseconds since 1970: only images older than the first and newer than the second. */
+/** Creation times in ms since 1970; an image must be older than the first and newer than the second. */
 interface Borders {
   readonly before: number;
   readonly since: number;
@@ -109,7 +109,7 @@ function timeOf({ created }: ImageSummary): number {
   return Number.isNaN(time) ? 0 : time;
 }
 
-/** `*` and `?` stay within one part of a name, as in docker and podman. */
+/** `*` and `?` match within one part of a name, as in docker and podman. */
 function referencePattern(text: string): RegExp {
   const source = text
     .replace(/[\\^$.|+(){}]/g, '\\$&')
@@ -122,7 +122,7 @@ function referencePattern(text: string): RegExp {
   }
 }
 
-/** A name matches in full, as it is usually typed, or from one of its parts on; with its tag or without. */
+/** A pattern matches the full name, its usual short form, or the end of it from any part on, with or without tag. */
 function namesIt(pattern: RegExp, name: string): boolean {
   const reference = parseReference(name);
   const full = formatReference(reference);

@@ -33,29 +33,29 @@ import type { Drivers } from './drivers.js';
 import { DEFAULTS } from './defaults.js';
 
 export interface PullOptions extends Stoppable, ForPlatform, Reserving {
-  /** When the registry is asked. Default: `always`. */
+  /** When to ask the registry. Default: `always`. */
   readonly policy?: PullPolicy | undefined;
 }
 
 export interface PlanPullOptions extends Stoppable, ForPlatform {}
 
 export interface PushOptions extends Stoppable {
-  /** Where to. Default: the name of the image. */
+  /** Destination reference. Default: the name of the image. */
   readonly to?: string | undefined;
   /** Further tags to set. */
   readonly tags?: readonly string[] | undefined;
-  /** Default: the manifest as it is. */
+  /** Default: the manifest is sent unchanged. */
   readonly format?: PushRequest['format'];
-  /** `gzip` or `zstd`, with `:LEVEL` if wanted. Default: layers as they are. */
+  /** `gzip` or `zstd`, optionally with `:LEVEL`. Default: layers are sent unchanged. */
   readonly compression?: string | undefined;
 }
 
 export interface InspectOptions extends Stoppable, ForPlatform {
-  /** Default: an image, else a container. */
+  /** Default: an image if there is one, else a container. */
   readonly type?: 'image' | 'container' | undefined;
 }
 
-/** An image, its manifest or index as `raw`, and its config, byte for byte. */
+/** An image with its manifest or index as `raw` and its config, byte for byte. */
 export interface InspectedAsImage extends Inspection {
   readonly type: 'image';
 }
@@ -63,12 +63,12 @@ export interface InspectedAsImage extends Inspection {
 export interface InspectedAsContainer {
   readonly type: 'container';
   readonly container: ContainerSummary;
-  /** What its image says of running it; null when the image is not in the store any more. */
+  /** The execution settings of its image; null if the image is no longer in the store. */
   readonly config: ExecutionConfig | null;
 }
 
 export interface RemoveImageOptions extends Stoppable {
-  /** Takes the name from an image that a container uses. */
+  /** Removes a name even if a container uses the image. */
   readonly force?: boolean | undefined;
 }
 
@@ -99,7 +99,7 @@ export async function pullAll(drivers: Drivers, repository: string, given: PullO
   return results;
 }
 
-/** Fetches an image into the store. Throws as `pullImage`. */
+/** Pulls an image into the store. Throws the errors of `pullImage`. */
 export async function pullReference(
   drivers: Drivers,
   reference: PullRequest['reference'],
@@ -128,7 +128,7 @@ export async function planPullAll(drivers: Drivers, repository: string, given: P
   return planReferences(drivers, await tagsOf(drivers, repository, options), options);
 }
 
-/** Plans to pull references of one registry, one after the other: what several of them share counts once. */
+/** Plans the pull of references of one registry in order; content that several of them share counts once. */
 async function planReferences(
   drivers: Drivers,
   references: readonly Reference[],
@@ -162,7 +162,7 @@ export async function planPush(drivers: Drivers, image: string, given: PushOptio
   return (await import('../operations/push/index.js')).planPush(deps, request);
 }
 
-/** Pushes every name that the store has in a repository. Throws NotFoundError when there is none. */
+/** Pushes every name that the store has in a repository. Throws NotFoundError if there is none. */
 export async function pushAll(drivers: Drivers, repository: string, given: PushOptions): Promise<PushResult[]> {
   checkText('pushAll', 'the repository', repository);
   if (given.to !== undefined) throw new UsageError('pushAll: images go to their own repository, not to another');
@@ -204,7 +204,7 @@ async function preparePush(method: string, drivers: Drivers, image: string, give
   return { deps: { ...local, ...(await drivers.remote(reference)) }, request };
 }
 
-/** Where an image goes that is pushed without saying where: the name it was called by, or the only one it has. */
+/** The default destination of a push: the name given by the caller, or the image's only name. */
 function ownName({ record, name }: FoundImage): Reference {
   const only = name ?? (record.names.length === 1 ? record.names[0] : undefined);
   if (only !== undefined) return parseReference(only);
@@ -236,7 +236,7 @@ async function inspectNamed(drivers: Drivers, image: string, options: PlanPullOp
   return inspectRemoteImage(await drivers.remote(reference), reference, how);
 }
 
-/** The container of that name. `orImage`: an image of that name goes before it. */
+/** The container with that name. `orImage`: an image with that name takes precedence. */
 async function containerNamed(
   drivers: Drivers,
   name: string,
@@ -266,7 +266,7 @@ async function configOf(drivers: Drivers, { image, digest }: ContainerSummary): 
   return (await readImageConfig(await drivers.local(), { id: image })).config ?? {};
 }
 
-/** Whether the name of an image is that of one at a registry, not in the store. */
+/** Reports whether an image name refers to a registry instead of the store. */
 function isRemote(image: string): boolean {
   return /^docker(-v1)?:\/\//.test(image);
 }

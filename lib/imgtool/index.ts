@@ -1,7 +1,7 @@
 /**
- * The front door: class `Imgtool`, everything that imgtool can do as one method each, with the drivers wired inside. The command
- * line is its first user; programs are the others. Concrete drivers are constructed in `drivers.ts` and the two files beside it.
- * May import every room beneath `cli`, and loads them when they are needed.
+ * The library's entry point: class `Imgtool` with a method for everything that imgtool can do. The command line is
+ * built on it, and other programs can be too. Concrete drivers are constructed in `drivers.ts` and the two files beside
+ * it. May import every room beneath `cli`, and loads rooms on demand.
  */
 export * from './archive-formats.js';
 export * from './defaults.js';

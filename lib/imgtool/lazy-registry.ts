@@ -3,8 +3,8 @@ import type { RegistryClient } from '../registry/index.js';
 const NOTHING_SENT: RegistryClient['statistics'] = { requests: 0, bytesReceived: 0, bytesSent: 0 };
 
 /**
- * A registry client that is made when it is first used, for operations that rarely need one. `load` owns the client: `close`
- * does nothing. A failed `load` is repeated by the next use.
+ * A registry client created on first use, for operations that rarely need one. `load` owns the client, so `close` does
+ * nothing. After a failed `load`, the next use tries again.
  */
 export function lazyRegistry(load: () => Promise<RegistryClient>): RegistryClient {
   let loaded: RegistryClient | undefined;

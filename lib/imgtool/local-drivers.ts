@@ -4,10 +4,10 @@ import type { GarbageDeps, OperationDeps } from '../operations/index.js';
 import type { SnapshotOrigin, StoreRoot } from '../snapshot/index.js';
 import type { Settings } from './settings.js';
 
-/** Parts that work on the local store. */
+/** Drivers that work on the local store. */
 export type LocalDeps = Omit<OperationDeps, 'registry' | 'content'> & Pick<GarbageDeps, 'content'>;
 
-/** Makes the drivers of a store; those that few operations need are loaded when they are used. */
+/** Creates the drivers of a store; those that few operations need are loaded on first use. */
 export async function localDrivers(
   { root, pool }: StoreRoot,
   { progress }: Settings,
@@ -56,7 +56,7 @@ export async function localDrivers(
   };
 }
 
-/** Loaded when it is used. */
+/** Loads the runtime on first use. */
 function lazyRuntime(directory: string, onNote: (line: string) => void): OperationDeps['runtime'] {
   const load = async (): Promise<OperationDeps['runtime']> => {
     const { createContainerRuntime } = await import('../runtime/index.js');

@@ -1,6 +1,6 @@
 import type { RequestLog } from '../server/index.js';
 
-/** One answered request, for people. */
+/** Log line for one answered request. */
 export function logLine({
   remote,
   method,

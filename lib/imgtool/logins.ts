@@ -26,7 +26,7 @@ export async function logIn(drivers: Drivers, registry: string, given: LoginOpti
   return operations.logIn({ credentials, connect }, { key, login, signal: signalOf(options) });
 }
 
-/** The host as logins are kept by, and where a login was removed. */
+/** Removes a login. Resolves with the host under which logins are stored, and the places that had one. */
 export async function logOut(
   drivers: Drivers,
   registry: string,
@@ -38,7 +38,7 @@ export async function logOut(
   return { host: key.host, removed: await (await drivers.credentials()).remove(key, { signal }) };
 }
 
-/** As `logOut`, for every login in the files of the user; those that there were. */
+/** Like `logOut`, for every login in the user's files; resolves with the logins removed. */
 export async function logOutOfAll(
   drivers: Drivers,
   given: Stoppable,

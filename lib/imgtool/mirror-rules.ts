@@ -9,47 +9,47 @@ import type { Drivers } from './drivers.js';
 import { sideAccess, SIDES, withNamedLogin, type SideOptions } from './sides.js';
 
 interface OwnMirrorOptions {
-  /** Only tags like these; `*` stands for anything. */
+  /** Only matching tags; `*` matches any text. */
   readonly tags?: readonly string[] | undefined;
   readonly exclude?: readonly string[] | undefined;
   readonly tagsRegex?: readonly string[] | undefined;
   readonly excludeRegex?: readonly string[] | undefined;
-  /** Only versions in these ranges, as npm writes them. */
+  /** Only versions in these ranges, in npm's syntax. */
   readonly semver?: readonly string[] | undefined;
-  /** Of these, the newest so many. */
+  /** Of these, only the newest N. */
   readonly newest?: number | undefined;
   /** Default: `semver`. */
   readonly newestBy?: 'semver' | 'created' | undefined;
-  /** Only images created no longer ago: `12h`, `30d`, `2w`. */
+  /** Only images created within this age: `12h`, `30d`, `2w`. */
   readonly since?: string | undefined;
-  /** Of indexes only these platforms. */
+  /** Only these platforms of an index. */
   readonly platforms?: readonly string[] | undefined;
   readonly referrers?: boolean | undefined;
   readonly format?: 'oci' | 'v2s2' | undefined;
   readonly compression?: string | undefined;
-  /** Puts host and path of the source below the target. */
+  /** Appends host and path of the source to the target. */
   readonly scoped?: boolean | undefined;
-  /** Puts the last part of the source's name below the target, as skopeo sync does. */
+  /** Appends the last part of the source's name to the target, as skopeo sync does. */
   readonly nested?: boolean | undefined;
-  /** Removes tags at targets that the source does not have. */
+  /** Removes tags from targets if the source lacks them. */
   readonly deleteExtra?: boolean | undefined;
-  /** Removes nothing from a repository where more tags than this are extra. Default: 10. */
+  /** Removes nothing from a repository with more extra tags than this. Default: 10. */
   readonly maxDelete?: number | undefined;
   /** Tags that are never removed. */
   readonly protect?: readonly string[] | undefined;
-  /** Program to run for each changed tag, with its arguments. */
+  /** Program, with its arguments, to run for each changed tag. */
   readonly hook?: string | undefined;
 }
 
-/** What to mirror of a source, and how. */
+/** Selection and settings of a mirror. */
 export type MirrorOptions = OwnMirrorOptions & SideOptions;
 
-/** How to take a file of mirrors. */
+/** Options for reading a file of mirrors. */
 export type MirrorFileOptions = SideOptions & {
-  /** For a file in the form of skopeo-sync, which names no targets. */
+  /** Targets for a file in skopeo-sync's format, which names none. */
   readonly targets?: readonly string[] | undefined;
   readonly scoped?: boolean | undefined;
-  /** Whether `scoped` was said for this file; default: when it is given. */
+  /** True if `scoped` was set explicitly for this file. Default: true when it is given. */
   readonly scopedGiven?: boolean | undefined;
 };
 
@@ -70,7 +70,7 @@ const MIRROR_FILE: OptionKinds<MirrorFileOptions> = {
   ...{ ...SIDES, targets: 'texts', scoped: 'flag', scopedGiven: 'flag' },
 };
 
-/** The mirror of a source, which is HOST/REPOSITORY[:TAG] or HOST/. Throws UsageError, InvalidReferenceError. */
+/** The rules for mirroring a source: HOST/REPOSITORY[:TAG] or HOST/. Throws UsageError, InvalidReferenceError. */
 export async function mirrorRules(
   drivers: Drivers,
   source: string,
@@ -84,7 +84,7 @@ export async function mirrorRules(
   return withSides([await ruleOf(source, targets, options)], drivers, options);
 }
 
-/** The mirrors of a file (docs/mirroring.md). Throws UsageError, InvalidReferenceError. */
+/** The rules of a mirror file (docs/mirroring.md). Throws UsageError, InvalidReferenceError. */
 export async function readMirrorFile(drivers: Drivers, path: string, given: MirrorFileOptions): Promise<SyncRule[]> {
   checkText('mirrorFile', 'the path', path);
   const options = checkOptions('mirrorFile', given, MIRROR_FILE);
@@ -106,7 +106,7 @@ export async function readMirrorFile(drivers: Drivers, path: string, given: Mirr
   return withSides(rules, drivers, options);
 }
 
-/** Rules that say nothing themselves of how a side is reached take it from the options. */
+/** Rules without access settings of their own take them from the options. */
 function withSides(rules: readonly SyncRule[], { settings }: Drivers, options: SideOptions): SyncRule[] {
   const hosts = (open: readonly SyncRule[]): string[] => open.map(({ host }) => host);
   const targets = (open: readonly SyncRule[]): string[] => open.flatMap((rule) => rule.targets.map(({ host }) => host));

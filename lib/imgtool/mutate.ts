@@ -21,8 +21,8 @@ import { remoteDeps } from './remote-build.js';
 
 export interface ChangeOptions extends Stoppable, BuildReserving, ForPlatform {
   /**
-   * Name of the new image. Default: none, only an ID. For an image that is not in the store (`docker://REF`, `oci:PATH[:TAG]`, …):
-   * where to put the new one, in the same form; required then.
+   * Name of the new image. Default: none, only an ID. Required for an image outside the store (`docker://REF`,
+   * `oci:PATH[:TAG]`, …): the destination, in the same form.
    */
   readonly tag?: string | undefined;
   /** Comment for the history. */
@@ -33,13 +33,13 @@ export interface ChangeOptions extends Stoppable, BuildReserving, ForPlatform {
 }
 
 export interface RebaseOptions extends ChangeOptions {
-  /** Image that becomes the base. */
+  /** The new base image. */
   readonly onto: string;
-  /** Image that is the base now. Default: the one of the store that shares most layers. */
+  /** The current base image. Default: the image in the store that shares the most layers. */
   readonly from?: string | undefined;
 }
 
-/** A tar to append: a path, or a stream that is opened when it is needed. */
+/** A tar to append: a path, or a stream that is opened when needed. */
 export type AppendedTar = string | { readonly name: string; readonly open: () => Readable | Promise<Readable> };
 
 const CHANGE: OptionKinds<ChangeOptions> = {
@@ -70,7 +70,7 @@ export async function appendToImage(
   checkText('append', 'the image', image);
   const options = checkOptions('append', given, CHANGE);
   checkTars(files);
-  // What cannot be read is said before anything is done.
+  // Reports unreadable files before doing any work.
   for (const file of files) if (typeof file === 'string') (await openFile(file)).destroy();
   const tars = files.map((file) =>
     typeof file === 'string'
@@ -134,10 +134,10 @@ function requestOf(drivers: Drivers, image: string, options: ChangeOptions): Ima
   };
 }
 
-/** Names of images that are not in the store. */
+/** Names of images outside the store. */
 const ELSEWHERE = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive):[^/]*\/)/;
 
-/** The request for an image that is not in the store; undefined: it is. Throws UsageError. */
+/** The request for an image outside the store; undefined for one in it. Throws UsageError. */
 function remoteRequest(drivers: Drivers, image: string, options: ChangeOptions): RemoteChangeRequest | undefined {
   const { tag } = options;
   const [isElsewhere, goesElsewhere] = [ELSEWHERE.test(image), tag !== undefined && ELSEWHERE.test(tag)];

@@ -2,18 +2,18 @@ import { UsageError } from '../errors.js';
 import type { Settings } from './settings.js';
 import { splitCredentials } from './split-credentials.js';
 
-/** User and password for one registry. */
+/** Username and password for one registry. */
 export interface NamedLogin {
-  /** `host[:port]` as the user wrote it. */
+  /** `host[:port]` as given by the user. */
   readonly host: string;
   readonly username: string;
   readonly password: string;
 }
 
 /**
- * The login of the setting `creds`, bound to the only registry that a call names: `hosts`, each as often as it occurs.
- * Undefined without the setting; also without hosts, unless it is a flag of the command. Throws UsageError when it cannot be
- * told where the password belongs; `hint` says what to use for several registries.
+ * The login of the setting `creds`, bound to the only registry that a call names; `hosts` may repeat a host. Undefined
+ * without the setting; also without hosts, unless it is a flag of the command. Throws UsageError if it is ambiguous
+ * which registry should get the password; `hint` names the alternative for several registries.
  */
 export function namedLogin(
   { creds }: Pick<Settings, 'creds'>,
@@ -28,12 +28,12 @@ export function namedLogin(
     throw new UsageError(`${what} goes to one registry, not to ${[host, ...more].join(', ')}`, { hint });
   }
   if (host !== undefined) return { host, ...splitCredentials(text) };
-  // An option, a variable or a file is not about this call.
+  // An option, a variable or a file does not refer to this call in particular.
   if (origin !== 'flag') return undefined;
   throw new UsageError('--creds is for a registry named on the command line, and there is none that needs it', {
     hint: 'keep a login for each registry with: imgtool login HOST',
   });
 }
 
-/** Hint where several registries need logins, and the command takes no login for each. */
+/** Hint when several registries need logins and the command has no login option for each. */
 export const SEVERAL_LOGINS = 'log in to each with imgtool login HOST, or use --authfile';

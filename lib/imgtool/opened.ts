@@ -2,13 +2,13 @@ import { UsageError } from '../errors.js';
 import type { Drivers } from './drivers.js';
 import { readSettings, type ImgtoolOptions, type Settings } from './settings.js';
 
-/** Settings, and the drivers that are made of them on first use. */
+/** Settings and the drivers created from them on first use. */
 export abstract class Opened {
   readonly #settings: Settings;
   #drivers: Promise<Drivers> | undefined;
   #closed = false;
 
-  /** Opens nothing. Throws UsageError that names the option which is wrong. */
+  /** Opens nothing. Throws UsageError that names an invalid option. */
   constructor(options: ImgtoolOptions = {}) {
     this.#settings = readSettings(options);
   }
@@ -18,19 +18,19 @@ export abstract class Opened {
     return this.#settings.root;
   }
 
-  /** The drivers that the methods work with, for operations without a method; closed with this object. */
+  /** The drivers, for operations without a method; closed together with this object. */
   async drivers(): Promise<Drivers> {
     if (this.#closed) throw new UsageError('this Imgtool is closed', { hint: 'make another one' });
     this.#drivers ??= import('./drivers.js').then(({ Drivers }) => new Drivers(this.#settings));
     return this.#drivers;
   }
 
-  /** What to tell people in place of an error that a method threw, when the disk under the store is to blame. */
+  /** Replaces an error that a method threw with a clearer one if the disk under the store caused it. */
   async explained(error: unknown): Promise<unknown> {
     return this.#drivers === undefined ? error : (await this.#drivers).explained(error);
   }
 
-  /** Ends connections; methods throw afterwards. Close what `serve` returned separately. */
+  /** Ends connections; later calls throw. Close the result of `serve` separately. */
   async close(): Promise<void> {
     this.#closed = true;
     await (await this.#drivers)?.close();

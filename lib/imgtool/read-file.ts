@@ -4,14 +4,14 @@ import { FOR_PLATFORM, platformOf, signalOf, STOPPABLE, type ForPlatform, type S
 import type { Drivers } from './drivers.js';
 
 export interface ReadFileOptions extends Stoppable, ForPlatform {
-  /** Larger files are refused: bytes, or text such as `64MiB`. Default: 64 MiB. */
+  /** Largest file accepted: bytes, or text such as `64MiB`. Default: 64 MiB. */
   readonly maxBytes?: number | string | undefined;
 }
 
 const READ_FILE: OptionKinds<ReadFileOptions> = { ...STOPPABLE, ...FOR_PLATFORM, maxBytes: 'size' };
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** Throws NotFoundError when the image has no such file, UsageError when it is no file or too large. */
+/** Throws NotFoundError when the image has no such file, UsageError when it is not a regular file or too large. */
 export async function readFile(drivers: Drivers, ref: string, path: string, given: ReadFileOptions): Promise<Buffer> {
   checkText('readFile', 'the reference', ref);
   checkText('readFile', 'the path', path);

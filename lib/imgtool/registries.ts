@@ -10,19 +10,19 @@ import { checkOutput, writeTo } from './files.js';
 import { SEVERAL_LOGINS } from './named-login.js';
 
 export interface SearchOptions extends Stoppable {
-  /** Results at most, up to 1000. Default: 25. */
+  /** Maximum number of results, up to 1000. Default: 25. */
   readonly limit?: number | undefined;
 }
 
 export interface TagsOptions extends Stoppable {
-  /** `version`: the newest first, then those that are no versions. Default: `registry`, the order of the registry. */
+  /** `version`: newest first, then tags that are not versions. Default: `registry`, the registry's order. */
   readonly sort?: 'registry' | 'version' | 'name' | undefined;
-  /** So many of them at most. Default: all. */
+  /** Maximum number of tags. Default: all. */
   readonly limit?: number | undefined;
 }
 
 export interface DeleteRemoteOptions extends Stoppable {
-  /** The tag alone; others of the same manifest stay. */
+  /** Deletes only the tag; other tags of the manifest stay. */
   readonly tagOnly?: boolean | undefined;
   /** Changes nothing. */
   readonly dryRun?: boolean | undefined;
@@ -31,7 +31,7 @@ export interface DeleteRemoteOptions extends Stoppable {
 export interface IndexOptions extends Stoppable, ForPlatform {
   /** Annotations of the index. */
   readonly annotations?: Readonly<Record<string, string>> | undefined;
-  /** Default: as its images are. */
+  /** Default: the format of its images. */
   readonly format?: 'oci' | 'v2s2' | undefined;
 }
 
@@ -91,7 +91,7 @@ export async function catalog(drivers: Drivers, registry: string, given: Stoppab
   return listRepositories(await drivers.remote({ host }), host, { signal });
 }
 
-/** A reference to what is at a registry, opened: what the methods below have in common. */
+/** Opens a reference at a registry; shared by the methods below. */
 async function remoteOf(method: string, drivers: Drivers, ref: string, given: Stoppable) {
   checkText(method, 'the reference', ref);
   const signal = signalOf(checkOptions(method, given, STOPPABLE));
@@ -120,7 +120,7 @@ export async function listReferrers(drivers: Drivers, ref: string, given: Stoppa
   return operations.listImageReferrers(remote, reference, { signal });
 }
 
-/** Bytes. */
+/** Size in bytes. */
 export async function blobSize(drivers: Drivers, ref: string, given: Stoppable): Promise<number> {
   const { operations, remote, reference, signal } = await remoteOf('blobHead', drivers, ref, given);
   return operations.findBlob(remote, reference, { signal });

@@ -10,13 +10,13 @@ import { namedLogin, type NamedLogin } from './named-login.js';
 import type { Settings } from './settings.js';
 import { splitCredentials } from './split-credentials.js';
 
-/** Constructs what speaks to registries, each part on first use. */
+/** Constructs the registry clients, each on first use. */
 export abstract class RegistryDrivers {
   readonly settings: Settings;
-  /** By what `remote` was asked for. */
+  /** By the arguments of `remote`. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
-  /** What one client has learned about a host serves the others. */
+  /** Shared, so that all clients know a host's protocol after its first request. */
   #knownHosts: KnownHosts | undefined;
   #shortNames: Promise<(name: string) => string> | undefined;
 
@@ -34,25 +34,25 @@ export abstract class RegistryDrivers {
   }
 
   /**
-   * Registries; nothing is sent before the first request. Each registry has the login of the user's files; `creds` takes its
-   * place at the host that the call names (`named`) and nowhere else: not at mirrors, not at places from records.
+   * Registry clients; nothing is sent before the first request. Each registry uses the login of the user's files.
+   * `creds` replaces it only at the host that the call names (`named`), not at mirrors or locations from records.
    */
   async remote(named?: { readonly host: string }): Promise<Pick<OperationDeps, 'registry'>> {
     const key = JSON.stringify([named?.host]);
     return { registry: await this.#once(key, () => this.connect(this.#lookup(named?.host))) };
   }
 
-  /** As `remote`, for operations that may never need a registry: the client is made when it is first used. */
+  /** Like `remote`, for operations that may need no registry: the client is created on first use. */
   lazyRemote(named?: { readonly host: string }): Pick<OperationDeps, 'registry'> {
     return { registry: lazyRegistry(async () => (await this.remote(named)).registry) };
   }
 
-  /** Registries reached in another way than all others; `creds` counts only as `access.login`. */
+  /** A client with other access settings; `creds` applies only as `access.login`. */
   registryFor(access: RegistryAccess): Promise<RegistryClient> {
     return this.#once(JSON.stringify(access), () => this.#connectFor(access));
   }
 
-  /** A client that failed to start is not kept: the next call may find the settings mended. */
+  /** Does not cache a client that failed to start, so that corrected settings take effect. */
   #once(key: string, connect: () => Promise<RegistryClient>): Promise<RegistryClient> {
     let client = this.#registries.get(key);
     if (client === undefined) {
@@ -78,7 +78,7 @@ export abstract class RegistryDrivers {
     return this.connect(find, { ...access, store });
   }
 
-  /** A client that finds its logins so; closed by the caller. `access`: other settings than everywhere. */
+  /** Creates a client with this source of logins; the caller closes it. `access`: settings that differ from the usual. */
   async connect(
     credentials: CredentialLookup,
     access: Pick<RegistryAccess, 'tlsVerify' | 'certDir'> & { readonly store?: CredentialStore } = {},
@@ -94,7 +94,7 @@ export abstract class RegistryDrivers {
     });
   }
 
-  /** The logins of the user. */
+  /** The user's logins. */
   async credentials(): Promise<CredentialStore> {
     const { createCredentialStore } = await import('../auth/index.js');
     this.#credentials ??= Promise.resolve(
@@ -103,7 +103,7 @@ export abstract class RegistryDrivers {
     return this.#credentials;
   }
 
-  /** The full name of a short one that this machine has an alias for; any other name as it is. Throws UsageError. */
+  /** Expands a short name for which this machine has an alias; returns other names unchanged. Throws UsageError. */
   async fullName(name: string): Promise<string> {
     this.#shortNames ??= import('../hosts/index.js').then((hosts) =>
       hosts.shortNames(hosts.thisMachine(this.settings.env)),
@@ -111,7 +111,7 @@ export abstract class RegistryDrivers {
     return (await this.#shortNames)(name);
   }
 
-  /** Reads HOST or HOST/PATH. Throws InvalidReferenceError. */
+  /** Parses HOST or HOST/PATH. Throws InvalidReferenceError. */
   async registryKey(text: string): Promise<RegistryKey> {
     const { parseRegistryKey } = await import('../auth/index.js');
     const key = parseRegistryKey(text);
@@ -128,7 +128,7 @@ export abstract class RegistryDrivers {
     return namedLogin(this.settings, hosts, hint);
   }
 
-  /** Closes what was opened. */
+  /** Closes all opened drivers. */
   async close(): Promise<void> {
     const clients = await Promise.allSettled(this.#registries.values());
     this.#registries.clear();

@@ -22,14 +22,14 @@ import type { SyncDirectoriesOptions, SyncedImage } from './sync-directories.js'
 import type { DeadTag, SyncOptions, WorkerOptions } from './sync.js';
 import { Opened } from './opened.js';
 
-/** The methods that work at registries; the store is opened only where it is one end. */
+/** Methods for registries; the store is opened only if it is one end. */
 export abstract class RegistryMethods extends Opened {
   /** Copies an image between registries, stores and archives: `docker://REF`, `store:NAME`, `oci:DIR[:TAG]` and so on. */
   async copy(source: string, destinations: string | readonly string[], options: CopyOptions = {}): Promise<CopyResult> {
     return (await import('./copies.js')).copy(await this.drivers(), source, destinations, options);
   }
 
-  /** Says what a copy between registries would send; changes nothing. */
+  /** Plans a copy between registries without changing anything. */
   async planCopy(
     source: string,
     destinations: string | readonly string[],
@@ -38,7 +38,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./copies.js')).planCopy(await this.drivers(), source, destinations, options);
   }
 
-  /** The rules for `sync` to mirror a source: `HOST/REPOSITORY[:TAG]`, or `HOST/` for all that its catalog lists. */
+  /** Returns the rules for `sync` to mirror a source: `HOST/REPOSITORY[:TAG]`, or `HOST/` for its whole catalog. */
   async mirrorRules(
     source: string,
     targets: string | readonly string[],
@@ -47,7 +47,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./mirror-rules.js')).mirrorRules(await this.drivers(), source, targets, options);
   }
 
-  /** The rules of a file of mirrors (docs/mirroring.md). */
+  /** Returns the rules of a mirror file (docs/mirroring.md). */
   async mirrorFile(path: string, options: MirrorFileOptions = {}): Promise<SyncRule[]> {
     return (await import('./mirror-rules.js')).readMirrorFile(await this.drivers(), path, options);
   }
@@ -57,7 +57,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./sync.js')).sync(await this.drivers(), rules, options);
   }
 
-  /** Copies the tags of a repository into directories of skopeo's `dir:`, `NAME:TAG` each, to carry them over an air gap. */
+  /** Copies the tags of a repository into skopeo `dir:` directories named `NAME:TAG`, for transfer over an air gap. */
   async syncToDirectories(
     source: string,
     directory: string,
@@ -66,7 +66,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./sync-directories.js')).syncToDirectories(await this.drivers(), source, directory, options);
   }
 
-  /** Copies the images of such directories to a registry or a path there, under the names of the directories. */
+  /** Copies the images of such directories to a registry, or a path at one, under the directories' names. */
   async syncFromDirectories(
     directory: string,
     target: string,
@@ -80,27 +80,27 @@ export abstract class RegistryMethods extends Opened {
     );
   }
 
-  /** Copies the tags that `sync` has put into the queue, until the signal aborts. */
+  /** Copies tags from the queue of `sync` until the signal aborts. */
   async worker(options: WorkerOptions = {}): Promise<void> {
     return (await import('./sync.js')).work(await this.drivers(), options);
   }
 
-  /** The tags that workers have given up in the last week. */
+  /** Lists the tags that workers gave up on in the last week. */
   async deadTags(options: Stoppable = {}): Promise<DeadTag[]> {
     return (await import('./sync.js')).listDeadTags(await this.drivers(), options);
   }
 
-  /** The tags of a repository. */
+  /** Lists the tags of a repository. */
   async tags(repository: string, options: TagsOptions = {}): Promise<string[]> {
     return (await import('./registries.js')).listTags(await this.drivers(), repository, options);
   }
 
-  /** The digest a reference has at its registry; of an index that of the index. */
+  /** Returns the digest of a reference at its registry; for an index, the digest of the index. */
   async digest(ref: string, options: Stoppable = {}): Promise<Pick<Descriptor, 'digest' | 'mediaType' | 'size'>> {
     return (await import('./registries.js')).resolveDigest(await this.drivers(), ref, options);
   }
 
-  /** Reads one file of an image at a registry without pulling it: layers are streamed from the top down, links followed. */
+  /** Reads one file of an image at a registry without pulling it: layers are streamed from the top down, links are followed. */
   async readFile(ref: string, path: string, options: ReadFileOptions = {}): Promise<Buffer> {
     return (await import('./read-file.js')).readFile(await this.drivers(), ref, path, options);
   }
@@ -110,17 +110,17 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./registries.js')).search(await this.drivers(), registry, term, options);
   }
 
-  /** The repositories of a registry. */
+  /** Lists the repositories of a registry. */
   async catalog(registry: string, options: Stoppable = {}): Promise<string[]> {
     return (await import('./registries.js')).catalog(await this.drivers(), registry, options);
   }
 
-  /** A manifest or index, byte for byte. */
+  /** Returns a manifest or index, byte for byte. */
   async manifestGet(ref: string, options: Stoppable = {}): Promise<RawManifest> {
     return (await import('./registries.js')).getManifest(await this.drivers(), ref, options);
   }
 
-  /** Publishes a manifest or index, bytes as they are. */
+  /** Publishes a manifest or index, byte for byte. */
   async manifestPut(ref: string, bytes: Uint8Array, options: Stoppable = {}): Promise<Descriptor> {
     return (await import('./registries.js')).putManifest(await this.drivers(), ref, bytes, options);
   }
@@ -151,22 +151,22 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./registries.js')).getBlob(await this.drivers(), ref, output, options);
   }
 
-  /** The size of a blob at a registry, in bytes. Throws NotFoundError when the repository has none. */
+  /** Returns the size of a blob at a registry in bytes. Throws NotFoundError if the repository lacks it. */
   async blobHead(ref: string, options: Stoppable = {}): Promise<number> {
     return (await import('./registries.js')).blobSize(await this.drivers(), ref, options);
   }
 
-  /** What refers to an image: signatures, SBOMs, attestations. */
+  /** Lists the referrers of an image: signatures, SBOMs, attestations. */
   async referrers(ref: string, options: Stoppable = {}): Promise<readonly Descriptor[]> {
     return (await import('./registries.js')).listReferrers(await this.drivers(), ref, options);
   }
 
-  /** Has a registry check a login, then keeps it. */
+  /** Verifies a login at the registry, then saves it. */
   async login(registry: string, options: LoginOptions): Promise<LoginResult> {
     return (await import('./logins.js')).logIn(await this.drivers(), registry, options);
   }
 
-  /** Forgets the login of a registry. */
+  /** Removes the login of a registry. */
   async logout(
     registry: string,
     options: Stoppable = {},
@@ -174,14 +174,14 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./logins.js')).logOut(await this.drivers(), registry, options);
   }
 
-  /** Forgets every login in the credentials files, and in the helpers that they name for single registries. */
+  /** Removes every login from the credentials files, and from the helpers that they name for single registries. */
   async logoutAll(
     options: Stoppable = {},
   ): Promise<{ readonly host: string; readonly removed: readonly KeptLogin[] }[]> {
     return (await import('./logins.js')).logOutOfAll(await this.drivers(), options);
   }
 
-  /** Who is logged in to a registry. Throws AuthenticationError without a login. */
+  /** Returns the username at a registry. Throws AuthenticationError without a login. */
   async getLogin(
     registry: string,
     options: Stoppable = {},
@@ -189,7 +189,7 @@ export abstract class RegistryMethods extends Opened {
     return (await import('./logins.js')).getLogin(await this.drivers(), registry, options);
   }
 
-  /** Runs a registry that serves a directory or the images of the store. */
+  /** Serves a directory or the images of the store as a registry. */
   async serve(options: ServeOptions = {}): Promise<ServedRegistry> {
     return (await import('./serve.js')).serve(await this.drivers(), options);
   }

@@ -14,15 +14,15 @@ import { remoteBuildDrivers } from './build-drivers.js';
 import { spoolDirectory } from './common.js';
 import type { Drivers } from './drivers.js';
 
-/** Whether there is no store that a build could use. */
+/** Reports whether a build has no usable store. */
 async function lacksStore(drivers: Drivers): Promise<boolean> {
   return process.geteuid!() !== 0 || (await drivers.localIfThere()) === undefined;
 }
 
 /**
- * Builds without a store, when the remote cache has all steps or there is no store to be used. Resolves with undefined when it
- * cannot be: a step that the cache lacks has a RUN, layers are to be squashed, or bases may only be those of the store. Throws as
- * `buildWithoutStore`.
+ * Builds without a store if the remote cache has all steps or there is no usable store. Resolves with undefined if that
+ * is impossible: an uncached step has a RUN, layers are to be squashed, or bases may come only from the store. Throws
+ * the errors of `buildWithoutStore`.
  */
 export async function buildRemote(
   drivers: Drivers,
@@ -45,19 +45,19 @@ export async function buildRemote(
       return await buildWithoutStore(await remoteDeps(drivers), sources, { orders, destinations });
     } catch (error) {
       orders[0]?.request.signal.throwIfAborted();
-      // Built once more without the layers that a cache failed to give.
+      // Retries without the layers that a cache failed to deliver.
       const dropped = orders.filter(({ cache }) => cache?.dropFaulty() === true);
       if (dropped.length === 0) throw error;
     }
   }
 }
 
-/** The user's cache directory for imgtool; undefined: there is none that only this user can write. */
+/** The user's cache directory for imgtool; undefined if no directory is writable by this user only. */
 export function userCache(env: NodeJS.ProcessEnv): string | undefined {
   const base = env.XDG_CACHE_HOME ?? join(homeDirectory(env), '.cache');
   if (!base.startsWith('/')) return undefined;
   const path = join(base, 'imgtool');
-  // What is in the way of making it may belong to another user, whose HOME was kept (sudo).
+  // With another user's HOME (sudo), an existing parent may belong to that user.
   for (let at = path; ; at = dirname(at)) {
     const stats = lstatSync(at, { throwIfNoEntry: false });
     if (stats !== undefined) {
@@ -75,8 +75,8 @@ export interface CacheRepositories {
 }
 
 /**
- * The remote cache of a build, after it was looked into; undefined: none is asked for, or the documents of a base cannot be read, of
- * which a remark tells. The caller closes it. Throws InvalidReferenceError, AbortError.
+ * Opens and reads the remote cache of a build; the caller closes it. Undefined without one, or, with a note, when the
+ * documents of a base cannot be read. Throws InvalidReferenceError, AbortError.
  */
 export async function openRemoteCache(
   drivers: Drivers,
@@ -107,7 +107,7 @@ export async function openRemoteCache(
   }
 }
 
-/** Keeps cache mounts at the repositories; to be closed. Throws InvalidReferenceError. */
+/** Opens the repositories for cache mounts; the caller closes them. Throws InvalidReferenceError. */
 export async function openCacheMounts(
   drivers: Drivers,
   deps: Omit<CacheMountDeps, 'temporaryDirectory'>,
@@ -125,7 +125,7 @@ export async function openCacheMounts(
   );
 }
 
-/** Keeps the steps of an image that was built in the store. Throws AbortError. */
+/** Uploads the steps of an image built in the store. Throws AbortError. */
 export async function keepSteps(
   drivers: Drivers,
   cache: RemoteCache,
@@ -156,7 +156,7 @@ export async function keepSteps(
   await thenCloseAll(keep, [() => source.close()]);
 }
 
-/** What working without a store needs. */
+/** The drivers for work without a store. */
 export async function remoteDeps(drivers: Drivers): Promise<RemoteChangeDeps> {
   return {
     ...(await drivers.transports()),

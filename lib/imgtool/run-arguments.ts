@@ -8,7 +8,7 @@ import { fileError } from '../util/index.js';
 type Volume = RunRequest['volumes'][number];
 type Tmpfs = RunRequest['tmpfs'][number];
 
-/** `PATH-HERE:/PATH-IN-THE-CONTAINER[:ro]`. Throws UsageError. */
+/** Parses `LOCAL-PATH:/CONTAINER-PATH[:ro]`. Throws UsageError. */
 export function parseVolume(text: string): Volume {
   const [source, target, mode, ...more] = text.split(':');
   const known = mode === undefined || mode === 'ro' || mode === 'rw';
@@ -20,7 +20,7 @@ export function parseVolume(text: string): Volume {
   return { source: resolve(source), target, readOnly: mode === 'ro' };
 }
 
-/** `/PATH[:OPTION,…]`, as docker and podman take it. Throws UsageError. */
+/** Parses `/PATH[:OPTION,…]` in the syntax of docker and podman. Throws UsageError. */
 export function parseTmpfs(text: string): Tmpfs {
   const colon = text.indexOf(':');
   const target = colon < 0 ? text : text.slice(0, colon);
@@ -30,7 +30,7 @@ export function parseTmpfs(text: string): Tmpfs {
   throw new UsageError(`${quoted(text)} is no tmpfs`, { hint: 'write /PATH or /PATH:size=64m,mode=1777' });
 }
 
-/** `type=bind,source=…,target=…[,readonly]` or `type=tmpfs,target=…[,tmpfs-size=…]`. Throws UsageError. */
+/** Parses `type=bind,source=…,target=…[,readonly]` or `type=tmpfs,target=…[,tmpfs-size=…]`. Throws UsageError. */
 export function parseMount(text: string): { readonly volume: Volume } | { readonly tmpfs: Tmpfs } {
   const fields = new Map(
     text.split(',').map((field): [string, string] => {
@@ -70,16 +70,16 @@ const MOUNT_KEYS: Readonly<Record<string, string>> = {
 };
 const MOUNT_FIELDS = ['type', 'source', 'target', 'readonly', 'tmpfs-size', 'tmpfs-mode'];
 
-/** `NAME:ADDRESS` or `NAME=ADDRESS`. Throws UsageError. */
+/** Parses `NAME:ADDRESS` or `NAME=ADDRESS`. Throws UsageError. */
 export function parseAddHost(text: string): RunRequest['addHosts'][number] {
   const [, name = '', given = ''] = /^([^:=\s]+)[:=](.+)$/.exec(text) ?? [];
-  // The host is what the container's network reaches as itself.
+  // The container shares the host's network, so the host is its own loopback.
   const address = given === 'host-gateway' ? '127.0.0.1' : given.replace(/^\[(.*)\]$/, '$1');
   if (name !== '' && isIP(address) !== 0) return { name, address };
   throw new UsageError(`${quoted(text)} is no host`, { hint: 'write NAME:ADDRESS, such as db:10.0.0.5' });
 }
 
-/** `nofile=1024[:2048]`, -1 for no limit. Throws UsageError. */
+/** Parses `nofile=1024[:2048]`; -1 means no limit. Throws UsageError. */
 export function parseUlimit(text: string): RunRequest['processLimits'][number] {
   const [, name = '', soft = '', hard = soft] = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text) ?? [];
   if (!ULIMITS.includes(name)) {
@@ -93,14 +93,14 @@ export function parseUlimit(text: string): RunRequest['processLimits'][number] {
   return { type: `RLIMIT_${name.toUpperCase()}`, soft: low, hard: high };
 }
 
-/** The largest number that JSON says exactly; RLIM_INFINITY is above. */
+/** The largest exact integer in JSON; RLIM_INFINITY is larger. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
 const ULIMITS = [
   ...['as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss'],
   ...['rtprio', 'rttime', 'sigpending', 'stack'],
 ];
 
-/** Bytes of memory, as a number or text: units are powers of 1024, as docker and podman have them. Throws UsageError. */
+/** Parses bytes of memory from a number or text; units are powers of 1024, as in docker and podman. Throws UsageError. */
 export function parseMemory(given: number | string): number {
   const text = String(given);
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim()) ?? [];
@@ -112,7 +112,7 @@ export function parseMemory(given: number | string): number {
   });
 }
 
-/** The lines of files like docker's: `NAME=value`, or `NAME` for its value here; `#` begins a comment. Throws UsageError. */
+/** Reads env files in docker's format: `NAME=value`, or `NAME` for its value in the environment; `#` begins a comment. Throws UsageError. */
 export function readEnvFiles(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
     let text: string;
@@ -134,7 +134,7 @@ export function readEnvFiles(paths: readonly string[]): string[] {
   });
 }
 
-/** The words of `--entrypoint`: a JSON list, as podman takes it, or one program; none when it is empty. Throws UsageError. */
+/** Parses `--entrypoint`: a JSON list, as in podman, or one program; empty text means none. Throws UsageError. */
 export function parseEntrypoint(text: string | undefined): string[] | undefined {
   if (text === undefined) return undefined;
   if (text === '') return [];
@@ -143,7 +143,7 @@ export function parseEntrypoint(text: string | undefined): string[] | undefined 
     const list: unknown = JSON.parse(text);
     if (Array.isArray(list) && list.every((word) => typeof word === 'string')) return list;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new UsageError(`--entrypoint ${quoted(text)} is no list`, { hint: `write JSON: '["sh", "-c"]'` });
 }

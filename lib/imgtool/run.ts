@@ -18,24 +18,24 @@ import {
 } from './run-arguments.js';
 
 export interface RunOptions extends Stoppable, Fetching {
-  /** Removes the container when the command has ended. */
+  /** Removes the container when the command ends. */
   readonly rm?: boolean | undefined;
-  /** Name of the container that is made of an image. */
+  /** Name of the container created from an image. */
   readonly name?: string | undefined;
-  /** `NAME=value`, or `NAME` for its value here. */
+  /** `NAME=value`, or `NAME` for its value in the environment. */
   readonly env?: readonly string[] | undefined;
-  /** Files with such lines; `env` goes over them. */
+  /** Files with such lines; `env` overrides them. */
   readonly envFiles?: readonly string[] | undefined;
   readonly workdir?: string | undefined;
   /** `USER[:GROUP]`, names or numbers. */
   readonly user?: string | undefined;
-  /** `PATH-HERE:/PATH-IN-THE-CONTAINER`, with `:ro` for one that is not written to. */
+  /** `LOCAL-PATH:/CONTAINER-PATH`, with `:ro` for read-only. */
   readonly volumes?: readonly string[] | undefined;
   /** `type=bind,source=PATH,target=/PATH[,readonly]` or `type=tmpfs,target=/PATH[,tmpfs-size=64m]`. */
   readonly mounts?: readonly string[] | undefined;
-  /** `/PATH[:size=64m,mode=1777]`: file systems in memory. */
+  /** `/PATH[:size=64m,mode=1777]`: in-memory file systems. */
   readonly tmpfs?: readonly string[] | undefined;
-  /** The container's own files cannot be written. */
+  /** Makes the container's own files read-only. */
   readonly readOnly?: boolean | undefined;
   readonly hostname?: string | undefined;
   /** `NAME:ADDRESS` for /etc/hosts. */
@@ -43,27 +43,27 @@ export interface RunOptions extends Stoppable, Fetching {
   /** Capabilities, with or without `CAP_`, or `ALL`. */
   readonly capAdd?: readonly string[] | undefined;
   readonly capDrop?: readonly string[] | undefined;
-  /** All capabilities and devices, and no filter of system calls: no protection of this machine. */
+  /** Grants all capabilities and devices and disables seccomp: the host is not protected. */
   readonly privileged?: boolean | undefined;
   /** Bytes, or text such as `512m` (units are powers of 1024). Default: no limit. */
   readonly memory?: number | string | undefined;
-  /** Processes and threads at once. Default: no limit. */
+  /** Maximum number of processes and threads. Default: no limit. */
   readonly pidsLimit?: number | undefined;
-  /** Processors, such as 1.5. Default: no limit. */
+  /** Number of CPUs, such as 1.5. Default: no limit. */
   readonly cpus?: number | undefined;
   /** `NAME=SOFT[:HARD]` of setrlimit(2): `nofile=1024`. */
   readonly ulimits?: readonly string[] | undefined;
-  /** A small init runs the command, passes signals on and reaps processes. */
+  /** Runs the command under a small init that forwards signals and reaps processes. */
   readonly init?: boolean | undefined;
-  /** Default: `host`, that of this machine. */
+  /** Default: `host`, this machine's network. */
   readonly network?: 'host' | 'none' | undefined;
-  /** Program in place of the image's entry point, or a JSON list of words; empty for none. */
+  /** Program that replaces the image's entry point, or a JSON list of words; empty for none. */
   readonly entrypoint?: string | undefined;
   /** `seccomp=FILE` or `seccomp=unconfined`. Default: Docker's filter. */
   readonly securityOpt?: string | undefined;
   /** Name or path of the OCI runtime. Default: crun or runc. */
   readonly runtime?: string | undefined;
-  /** Passes signals of this process on to the command; see `TakeSignals`. Default: none are. */
+  /** Forwards signals of this process to the command; see `TakeSignals`. Default: none. */
   readonly takeSignals?: RunRequest['takeSignals'] | undefined;
 }
 
@@ -75,7 +75,7 @@ const RUN: OptionKinds<RunOptions> = {
   ...{ securityOpt: 'text', runtime: 'text', takeSignals: 'function' },
 };
 
-/** Exit code of the command. */
+/** Resolves with the command's exit code. */
 export async function runCommand(
   drivers: Drivers,
   target: string,
@@ -102,7 +102,7 @@ type RunSettings = Omit<
   'target' | 'command' | 'name' | 'remove' | 'seccomp' | 'terminal' | 'takeSignals' | 'bootId' | 'signal'
 >;
 
-/** What of the options is parsed without the store. Throws UsageError. */
+/** Parses the options that do not need the store. Throws UsageError. */
 function settingsOf(options: RunOptions): RunSettings {
   const mounts = (options.mounts ?? []).map(parseMount);
   const { hostname } = options;

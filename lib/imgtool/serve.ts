@@ -6,23 +6,23 @@ import type { Drivers } from './drivers.js';
 import { DEFAULTS } from './defaults.js';
 
 export interface ServeOptions extends Stoppable {
-  /** `HOST:PORT`; port 0 takes a free one. Default: `127.0.0.1:5000`. */
+  /** `HOST:PORT`; port 0 picks a free one. Default: `127.0.0.1:5000`. */
   readonly listen?: string | undefined;
-  /** Directory that holds the repositories. Default: ROOT-registry. */
+  /** Directory of the repositories. Default: ROOT-registry. */
   readonly dir?: string | undefined;
-  /** Serves the images of the store instead, to be read only. */
+  /** Serves the images of the store instead, read-only. */
   readonly store?: boolean | undefined;
   /** Refuses pushes and deletions. */
   readonly readOnly?: boolean | undefined;
-  /** Wants the tokens of protocol v1, to test clients. */
+  /** Requires the tokens of protocol v1, for testing clients. */
   readonly v1Tokens?: boolean | undefined;
 }
 
-/** A registry that answers until it is closed, or the signal of `serve` aborts. */
+/** A registry that runs until it is closed or the signal of `serve` aborts. */
 export interface ServedRegistry extends Pick<RunningServer, 'address' | 'url' | 'close' | 'closed'> {
-  /** What it serves: a directory, or a store. */
+  /** The directory or store that it serves. */
   readonly serves: { readonly dir: string } | { readonly store: string };
-  /** As `listen` had it. */
+  /** The host in `listen`. */
   readonly host: string;
   readonly readOnly: boolean;
   [Symbol.asyncDispose](): Promise<void>;

@@ -3,60 +3,60 @@ import type { ProgressEvent, ProgressSink, StepEvent } from '../progress/index.j
 import { bytesOf, checkOptions, type OptionKinds } from './check-options.js';
 import { DEFAULTS } from './defaults.js';
 
-/** What can be set for one registry; wins over `tlsVerify` and over the machine's registries.conf. */
+/** Settings of one registry; they override `tlsVerify` and the machine's registries.conf. */
 export interface HostSettings {
   readonly tlsVerify?: boolean | undefined;
-  /** Host of its token service, which may get passwords. */
+  /** Host of its token service, which may receive passwords. */
   readonly tokenService?: string | undefined;
 }
 
-/** Options of `new Imgtool`: the global options of the command line in camel case, and what only programs have. */
+/** Options of `new Imgtool`: the command line's global options in camel case, and some only for programs. */
 export interface ImgtoolOptions {
   /** Directory of the store. Default: /var/lib/imgtool. */
   readonly root?: string | undefined;
-  /** False: any certificate and plain HTTP are accepted. Default: true. */
+  /** False accepts any certificate and plain HTTP. Default: true. */
   readonly tlsVerify?: boolean | undefined;
-  /** Transfers at once to one registry. Default: 6. */
+  /** Concurrent transfers per registry. Default: 6. */
   readonly parallel?: number | undefined;
-  /** Parts of one large blob to fetch at once. Default: several where one connection is slow. */
+  /** Concurrent parts of one large blob. Default: several if one connection is slow. */
   readonly connections?: number | undefined;
-  /** Bytes per second for all transfers together, as a number or as text such as `10MiB`. Default: no limit. */
+  /** Limit for all transfers together in bytes per second, or text such as `10MiB`. Default: no limit. */
   readonly limitRate?: number | string | undefined;
-  /** How often a failed request is tried again. Default: 3. */
+  /** Retries of a failed request. Default: 3. */
   readonly retry?: number | undefined;
-  /** Seconds without a byte before a request fails. Default: 60. */
+  /** Seconds without data before a request fails. Default: 60. */
   readonly timeout?: number | undefined;
-  /** Registry protocol to speak. Default: `auto`. */
+  /** Registry protocol version. Default: `auto`. */
   readonly registryVersion?: 'auto' | '1' | '2' | undefined;
   /** `USER[:PASSWORD]` for the one registry that a call names. */
   readonly creds?: string | undefined;
-  /** Where values come from, for messages; `flag` for `creds` refuses calls that name no registry. Default: `option`. */
+  /** Origins of values, for messages; `flag` for `creds` refuses calls that name no registry. Default: `option`. */
   readonly origins?: { readonly root?: string; readonly creds?: string } | undefined;
-  /** Credentials file in the form of Docker's config.json, instead of those of the user. */
+  /** Credentials file in the format of Docker's config.json, instead of the user's. */
   readonly authfile?: string | undefined;
-  /** Directory with *.crt (authorities), *.cert and *.key (client), instead of those of the machine. */
+  /** Directory with *.crt (CAs), *.cert and *.key (client), instead of the machine's. */
   readonly certDir?: string | undefined;
-  /** Finds logins instead of the credentials files. */
+  /** Looks up logins instead of the credentials files. */
   readonly credentials?: CredentialLookup | undefined;
-  /** Settings of single registries, by `host[:port]`. */
+  /** Settings per registry, by `host[:port]`. */
   readonly hosts?: Readonly<Record<string, HostSettings>> | ((host: string) => HostSettings) | undefined;
-  /** Address of the queue that `sync` leaves work in: redis://HOST. Default: none, the work is done here. */
+  /** Address of the job queue of `sync`: redis://HOST. Default: none, the work is done in this process. */
   readonly queue?: string | undefined;
-  /** Environment to take proxies, HOME, TMPDIR and the like from. Default: that of the process. */
+  /** Environment for proxies, HOME, TMPDIR and the like. Default: that of the process. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  /** Told how far the work is; what it throws is an uncaught exception. */
+  /** Receives progress events; an exception in it is uncaught. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  /** Told of the steps of builds; as `onProgress`. */
+  /** Receives the steps of builds, like `onProgress`. */
   readonly onStep?: ((event: StepEvent) => void) | undefined;
-  /** Told one-line remarks for people. */
+  /** Receives one-line notes. */
   readonly onNote?: ((line: string) => void) | undefined;
-  /** Remarks about every request. Default: false. */
+  /** Also notes every request. Default: false. */
   readonly debug?: boolean | undefined;
-  /** Ends a wait for another process that creates or mounts the pool of the store. */
+  /** Aborts waiting for another process that creates or mounts the store's pool. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** `ImgtoolOptions`, checked and complete. */
+/** Checked `ImgtoolOptions` with defaults filled in. */
 export interface Settings {
   readonly root: string;
   /** `default`, `option`, `flag`, `variable IMGTOOL_ROOT`, … */
@@ -108,7 +108,7 @@ const KINDS: OptionKinds<ImgtoolOptions> = {
 
 const HOST_KINDS: OptionKinds<HostSettings> = { tlsVerify: 'flag', tokenService: 'text' };
 
-/** Checks the options and fills in what is not given. Throws UsageError. */
+/** Checks the options and fills in defaults. Throws UsageError. */
 export function readSettings(given: ImgtoolOptions): Settings {
   const options = checkOptions('new Imgtool', given, KINDS);
   return {
@@ -147,7 +147,7 @@ function hostSettings(hosts: ImgtoolOptions['hosts'] = {}): Settings['host'] {
   return (host) => (Object.hasOwn(hosts, host) ? hosts[host]! : {});
 }
 
-/** A listener that throws is the program's own bug and ends it, as with an EventEmitter; it never leaves work half done. */
+/** An exception in a listener is a bug of the program and ends it, as with an EventEmitter; it never interrupts work half done. */
 function guarded<T>(listener: ((value: T) => void) | undefined): (value: T) => void {
   if (listener === undefined) return () => undefined;
   return (value) => {

@@ -8,17 +8,17 @@ import type { Settings } from './settings.js';
 /** The two sides of a copy. */
 type Side = 'src' | 'dest';
 
-/** How one side of a copy is reached, where it differs from the settings. */
+/** Access to one side of a copy, where it differs from the settings. */
 export type SideOptions = {
   /** `USER[:PASSWORD]`. */
   readonly [K in `${Side}Creds`]?: string | undefined;
 } & {
   readonly [K in `${Side}Authfile` | `${Side}CertDir` | `${Side}Username` | `${Side}Password`]?: string | undefined;
 } & {
-  /** A bearer token that is sent as it is. */
+  /** A bearer token, sent unchanged. */
   readonly [K in `${Side}RegistryToken`]?: string | undefined;
 } & {
-  /** Uses no login, whatever the credentials files have. */
+  /** Uses no login, even if the credentials files have one. */
   readonly [K in `${Side}NoCreds`]?: boolean | undefined;
 } & {
   readonly [K in `${Side}TlsVerify`]?: boolean | undefined;
@@ -32,8 +32,8 @@ export const SIDES: OptionKinds<SideOptions> = {
 };
 
 /**
- * How one side is reached when options say so. `hosts`: the registries of that side: credentials go to one only. Throws
- * UsageError when there are more.
+ * Access to one side as set by options. `hosts`: the registries of that side. Throws UsageError if credentials are
+ * given for more than one.
  */
 export function sideAccess(options: SideOptions, side: Side, hosts: readonly string[]): RegistryAccess | undefined {
   const authfile = options[`${side}Authfile`];
@@ -58,12 +58,12 @@ export function sideAccess(options: SideOptions, side: Side, hosts: readonly str
 }
 
 interface GivenLogin {
-  /** The option that it came by. */
+  /** The option that set it. */
   readonly option: string;
   readonly login: Omit<NonNullable<RegistryAccess['login']>, 'host'>;
 }
 
-/** The login that options of one side give, in one of three ways. Throws UsageError for several. */
+/** The login from the options of one side, which have three forms. Throws UsageError if several are given. */
 function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
   const [creds, token] = [options[`${side}Creds`], options[`${side}RegistryToken`]];
   const [username, password] = [options[`${side}Username`], options[`${side}Password`]];
@@ -84,7 +84,7 @@ function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
   return ways[0];
 }
 
-/** How the registries of a mirror or a copy are reached, and which. */
+/** The registries of a mirror or a copy and the access to each side. */
 interface ReachedSides {
   readonly source: RegistryAccess | undefined;
   readonly target: RegistryAccess | undefined;
@@ -92,7 +92,7 @@ interface ReachedSides {
   readonly targetHosts: readonly string[];
 }
 
-/** Gives the login of the setting `creds` to sides without logins of their own. Throws UsageError when it would go to several registries. */
+/** Gives the login of the setting `creds` to sides without a login. Throws UsageError if it would go to several registries. */
 export function withNamedLogin<T extends ReachedSides>(settings: Settings, all: readonly T[]): T[] {
   const open = all.flatMap(({ source, target, sourceHosts, targetHosts }) => [
     ...(hasLogins(source) ? [] : sourceHosts),

@@ -1,4 +1,4 @@
-/** Splits the USER[:PASS] of `--creds`; without a colon the password is empty. */
+/** Splits USER[:PASS] of `--creds`; without a colon the password is empty. */
 export function splitCredentials(text: string): { readonly username: string; readonly password: string } {
   const colon = text.indexOf(':');
   return colon < 0

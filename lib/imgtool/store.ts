@@ -11,25 +11,25 @@ import { SEVERAL_LOGINS } from './named-login.js';
 export interface StoreInitOptions {
   /** Virtual size of the embedded pool: bytes, or text such as `200GiB`. */
   readonly size?: number | string | undefined;
-  /** Block device to format for the pool; what is on it is lost. */
+  /** Block device to format for the pool; its content is lost. */
   readonly device?: string | undefined;
 }
 
 export interface StoreFsckOptions extends Stoppable {
-  /** Looks at records and presence only. */
+  /** Checks only records and the presence of files. */
   readonly quick?: boolean | undefined;
-  /** Removes what is bad and brings it back, from its blob or a registry that has it. */
+  /** Removes damaged content and restores it from its blob or from a registry. */
   readonly repair?: boolean | undefined;
 }
 
 export interface StoreGcOptions extends Stoppable {
-  /** Removes images too, until no more than this is left: bytes, or text such as `20GiB`. */
+  /** Also removes images until at most this is used: bytes, or text such as `20GiB`. */
   readonly keepStorage?: number | string | undefined;
-  /** Gives up compressed layers that a registry has too. */
+  /** Drops compressed layers that a registry also has. */
   readonly dropBlobs?: boolean | undefined;
-  /** Drops steps of builds and cache mounts, those used longest ago first, until no more than this is left. */
+  /** Drops build steps and cache mounts, least recently used first, until at most this is used. */
   readonly keepCache?: number | string | undefined;
-  /** Drops those that no build has used for so long: `24h`, `14d`. Default: 14 days. */
+  /** Drops those unused for longer: `24h`, `14d`. Default: 14 days. */
   readonly cacheTtl?: string | undefined;
   /** Changes nothing. */
   readonly dryRun?: boolean | undefined;

@@ -11,11 +11,11 @@ import { listTags } from './registries.js';
 import { SIDES, type SideOptions } from './sides.js';
 
 interface OwnSyncDirectoriesOptions extends Stoppable {
-  /** Keeps host and path of the source in names, not only the last part. */
+  /** Keeps host and path of the source in names instead of only the last part. */
   readonly scoped?: boolean | undefined;
   /** Continue with the other images after a failure. */
   readonly keepGoing?: boolean | undefined;
-  /** Changes nothing: the result says what would be copied. */
+  /** Changes nothing; the result lists what would be copied. */
   readonly dryRun?: boolean | undefined;
 }
 
@@ -25,7 +25,7 @@ export type SyncDirectoriesOptions = OwnSyncDirectoriesOptions & SideOptions;
 export interface SyncedImage {
   readonly source: string;
   readonly target: string;
-  /** Undefined in a dry run, and where it failed. */
+  /** Undefined in a dry run and after a failure. */
   readonly digest?: string;
   readonly error?: string;
 }
@@ -35,8 +35,8 @@ const SYNC: OptionKinds<SyncDirectoriesOptions> = {
 };
 
 /**
- * Copies the tags of a repository, or one tag, into directories of skopeo's `dir:` below `directory`: `NAME:TAG` each. Throws
- * PartialError with `keepGoing` when some failed.
+ * Copies a repository's tags, or one tag, into skopeo `dir:` directories named `NAME:TAG` below `directory`. Throws
+ * PartialError with `keepGoing` if some failed.
  */
 export async function syncToDirectories(
   drivers: Drivers,
@@ -62,7 +62,7 @@ export async function syncToDirectories(
   return copyAll(drivers, pairs, options);
 }
 
-/** Copies the images of the directories of `dir:` at or below `directory` to a registry, under the names of the directories. */
+/** Copies the images of the `dir:` directories at or below `directory` to a registry, under the directories' names. */
 export async function syncFromDirectories(
   drivers: Drivers,
   directory: string,

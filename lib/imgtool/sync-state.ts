@@ -4,12 +4,12 @@ import { StoreError } from '../errors.js';
 import type { DeletedTag, SyncMemory } from '../operations/index.js';
 import { homeDirectory, makeDirectory, writeFileAtomic } from '../util/index.js';
 
-/** Older facts are forgotten beyond this many. */
+/** Maximum number of facts; the oldest are dropped first. */
 const MAX_FACTS = 50_000;
-/** What is not kept when the process is killed is lost. Milliseconds. */
+/** Interval between saves in ms; a kill loses the changes since the last one. */
 const SAVE_MS = 10_000;
 
-/** `SyncMemory` in a file of the user's cache: an unusable file is replaced by a new one. */
+/** `SyncMemory` in a file in the user's cache directory; an unusable file is replaced. */
 export class SyncMemoryFile implements SyncMemory {
   readonly #path: string;
   readonly #facts: Map<string, string>;
@@ -20,7 +20,7 @@ export class SyncMemoryFile implements SyncMemory {
     this.#facts = facts;
   }
 
-  /** Reads what earlier runs have kept. */
+  /** Reads the file of earlier runs. */
   static async open(env: NodeJS.ProcessEnv): Promise<SyncMemoryFile> {
     const path = join(xdg(env, 'XDG_CACHE_HOME', '.cache'), 'imgtool/sync.json');
     const facts = new Map<string, string>();
@@ -32,7 +32,7 @@ export class SyncMemoryFile implements SyncMemory {
       for (const [key, value] of Object.entries(version === 1 ? (kept ?? {}) : {}))
         if (typeof value === 'string') facts.set(key, value);
     } catch {
-      // Not there, or of no use: only time is lost.
+      // Missing or unusable: this only costs time.
     }
     return new SyncMemoryFile(path, facts);
   }
@@ -48,7 +48,7 @@ export class SyncMemoryFile implements SyncMemory {
     if (this.#facts.size > MAX_FACTS) this.#facts.delete(this.#facts.keys().next().value!);
   }
 
-  /** Keeps it now and then, for when the process is killed, and when the function returned is called, which ends that. */
+  /** Saves now and then, in case the process is killed. The returned function saves once more and stops. */
   keep(): () => Promise<void> {
     const timer = setInterval(() => void this.save(), SAVE_MS).unref();
     return async () => {
@@ -57,7 +57,7 @@ export class SyncMemoryFile implements SyncMemory {
     };
   }
 
-  /** Keeps it for the next run. A cache that cannot be written is no failure. */
+  /** Saves for the next run. Ignores a cache that cannot be written. */
   async save(): Promise<void> {
     if (!this.#changed) return;
     this.#changed = false;
@@ -66,17 +66,17 @@ export class SyncMemoryFile implements SyncMemory {
       await writeFileAtomic(this.#path, JSON.stringify({ version: 1, facts: Object.fromEntries(this.#facts) }));
     } catch {
       this.#changed = true;
-      // A full or read-only home: the next run asks again.
+      // The home directory may be full or read-only; the next run then asks again.
     }
   }
 }
 
-/** Where removed tags are kept, one JSON document a line. */
+/** File for removed tags, with one JSON document per line. */
 export function deletedTagsPath(env: NodeJS.ProcessEnv): string {
   return join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'imgtool/deleted-tags.ndjson');
 }
 
-/** Keeps a tag that is about to be removed, manifest included, so that it can be put back. Throws StoreError. */
+/** Saves a tag that is about to be removed, manifest included, so that it can be restored. Throws StoreError. */
 export async function keepDeletedTag(path: string, { target, tag, manifest }: DeletedTag): Promise<void> {
   const { digest, mediaType } = manifest.descriptor;
   const entry = { time: new Date().toISOString(), target, tag, digest, mediaType };
@@ -92,7 +92,7 @@ export async function keepDeletedTag(path: string, { target, tag, manifest }: De
   }
 }
 
-/** The XDG base directory specification asks to ignore relative paths. */
+/** The XDG base directory specification says to ignore relative paths. */
 function xdg(env: NodeJS.ProcessEnv, variable: string, fallback: string): string {
   const value = env[variable];
   return value?.startsWith('/') === true ? value : join(homeDirectory(env), fallback);

@@ -9,28 +9,28 @@ import { deletedTagsPath, keepDeletedTag, SyncMemoryFile } from './sync-state.js
 import { openTagQueue } from './tag-queue.js';
 
 export interface SyncOptions extends Stoppable {
-  /** Changes nothing: the report says what a run would do. */
+  /** Changes nothing; the report describes what a run would do. */
   readonly dryRun?: boolean | undefined;
   /** Continue with the other tags after a failure. */
   readonly keepGoing?: boolean | undefined;
-  /** With a queue: `[HOST=]N/TIME`, the tags that workers begin. */
+  /** With a queue: `[HOST=]N/TIME`, the rate at which workers start tags. */
   readonly rate?: readonly string[] | undefined;
-  /** With a queue: how often a tag is tried. Default: 8. */
+  /** With a queue: attempts per tag. Default: 8. */
   readonly attempts?: number | undefined;
-  /** File for figures in the form of Prometheus; as JSON in FILE.json. */
+  /** File for metrics in Prometheus format, and as JSON in FILE.json. */
   readonly metricsFile?: string | undefined;
-  /** Told of each tag at each target, up to date ones too. */
+  /** Called for each tag at each target, including those up to date. */
   readonly onTag?: ((tag: SyncedTag) => void) | undefined;
 }
 
 export interface WorkerOptions extends Stoppable {
-  /** Tags of a worker that was not heard of for so many seconds are taken over by others. Default: 15. */
+  /** Seconds of silence after which other workers take over a worker's tags. Default: 15. */
   readonly takeOver?: number | undefined;
-  /** Told of each tag that has ended. */
+  /** Called for each finished tag. */
   readonly onTag?: ((tag: SyncedTag) => void) | undefined;
 }
 
-/** A tag that workers have given up. */
+/** A tag that workers gave up on. */
 export interface DeadTag {
   /** `host/repository`. */
   readonly source: string;
@@ -70,7 +70,7 @@ export async function sync(drivers: Drivers, rules: readonly SyncRule[], given: 
         recordDeletion: (deleted) => keepDeletedTag(journal, deleted),
         runHook: (argv, hookSignal) => runProcess(argv, { signal: hookSignal }),
       },
-      // What workers have in hand is not stopped by a failure.
+      // A failure does not stop tags that workers are already copying.
       queue === undefined ? request : { ...request, keepGoing: true },
     );
   const report = await thenCloseAll(mirror, [() => queue?.close(), keepMemory]);
@@ -88,7 +88,7 @@ async function writeMetrics(path: string, report: SyncReport): Promise<void> {
   }
 }
 
-/** Copies what `sync` puts into the queue until the signal aborts. */
+/** Copies tags from the queue of `sync` until the signal aborts. */
 export async function work(drivers: Drivers, given: WorkerOptions): Promise<void> {
   const options = checkOptions('worker', given, WORKER);
   drivers.namedLogin([], SEVERAL_LOGINS);

@@ -3,11 +3,11 @@ import type { SyncRule, TagJob } from '../operations/index.js';
 import type { QueueItem, Rate } from '../queue/index.js';
 
 /**
- * How many tags of which registry begin in a span of time. A queue has one limit, and a tag is in one queue: that of its
- * source, unless a target of its has a limit of its own.
+ * Rate limits for starting tags, by registry. A queue has one limit. A tag goes into the queue of its source, unless
+ * one of its targets has its own limit.
  */
 export class TagLimits {
-  /** By host; undefined: no limit any more. */
+  /** By host; undefined removes the limit. */
   readonly rates: ReadonlyMap<string, Rate | undefined>;
   readonly #targets: ReadonlySet<string>;
 
@@ -16,7 +16,7 @@ export class TagLimits {
     this.#targets = targets;
   }
 
-  /** Reads `--rate`: `5/s` for each source, `HOST=5/s` for one registry. Throws UsageError. */
+  /** Parses `--rate`: `5/s` for each source, `HOST=5/s` for one registry. Throws UsageError. */
   static async read(
     given: readonly string[],
     rules: readonly SyncRule[],
@@ -25,7 +25,7 @@ export class TagLimits {
     const rates = new Map<string, Rate | undefined>();
     const sources = new Set(rules.map(({ host }) => host));
     const targets = new Set(rules.flatMap((rule) => rule.targets.map(({ host }) => host)));
-    // What is said of one host wins over what is said of all.
+    // A limit for one host overrides the limit for all.
     for (const text of [...given].sort((a, b) => Number(a.includes('=')) - Number(b.includes('=')))) {
       const at = text.lastIndexOf('=');
       const rate = await parseRate(text.slice(at + 1));
@@ -53,7 +53,7 @@ export class TagLimits {
     return new TagLimits(rates, limited);
   }
 
-  /** The queue that a job goes into. */
+  /** The queue for a job. */
   laneOf({ lane, payload }: QueueItem): string {
     return (payload as TagJob).targets.find(({ host }) => this.#targets.has(host))?.host ?? lane;
   }

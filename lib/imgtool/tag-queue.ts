@@ -4,14 +4,13 @@ import type { Drivers } from './drivers.js';
 import { TagLimits } from './tag-limits.js';
 
 const BACKOFF_MS = 1000;
-/** How often it is said how far it is. Milliseconds. */
+/** Interval of progress notes in ms. */
 const TELL_MS = 10_000;
 
-/** How a queue is used. */
 interface TagQueueOptions {
   /** `[HOST=]N/TIME` each. */
   readonly rate: readonly string[];
-  /** How often a tag is tried. */
+  /** Attempts per tag. */
   readonly attempts: number;
   readonly signal: AbortSignal;
 }

@@ -130,7 +130,7 @@ export const sync: CommandTable = {
   },
 };
 
-/** Run after run, never two at a time, until interrupted: between two runs that is a good end, within one an AbortError. */
+/** Runs sync repeatedly, one run at a time, until interrupted; an interruption during a run is an AbortError. */
 async function syncAgainAndAgain(
   context: CommandContext,
   rules: readonly SyncRule[],
