@@ -7,21 +7,21 @@ import { runProcess, temporaryError } from '../../util/index.js';
 import type { BuildContextDeps } from './types.js';
 import type { Spool, SpooledFile } from './spool.js';
 
-/** A git repository as ADD and contexts name it. */
+/** A git repository as a source of ADD or a build context. */
 interface GitSource {
   readonly repository: string;
-  /** Branch, tag or commit; undefined: the default branch. */
+  /** Branch, tag or commit; undefined for the default branch. */
   readonly ref: string | undefined;
-  /** Directory of the repository. */
+  /** Subdirectory of the repository. */
   readonly directory: string;
 }
 
-/** Whether a source of ADD is fetched over http. */
+/** Reports whether a source of ADD is an HTTP URL. */
 export function isUrl(source: string): boolean {
   return /^https?:\/\//i.test(source) && gitSource(source) === undefined;
 }
 
-/** What a name of a git repository stands for (`…/repo.git#ref:dir`, `git@host:repo`, `git://…`); undefined: none. */
+/** Parses the name of a git repository (`…/repo.git#ref:dir`, `git@host:repo`, `git://…`); undefined for other names. */
 export function gitSource(source: string): GitSource | undefined {
   const [whole, fragment = ''] = source.split('#', 2) as [string, string?];
   const [address, query = ''] = whole.split('?', 2) as [string, string?];
@@ -39,7 +39,7 @@ export function gitSource(source: string): GitSource | undefined {
   };
 }
 
-/** Reads a URL; undefined: it is none. `path`: without escapes. */
+/** Parses a URL; undefined for other text. `path` is unescaped. */
 export function parseUrl(source: string): { readonly host: string; readonly path: string } | undefined {
   try {
     const { host, pathname } = new URL(source);
@@ -49,20 +49,20 @@ export function parseUrl(source: string): { readonly host: string; readonly path
   }
 }
 
-/** The name that a download gets in a directory: the last one of the URL's path. */
+/** The file name of a download in a directory: the last part of the URL's path. */
 export function nameOfUrl({ path }: { readonly path: string }): string | undefined {
   const name = basename(path);
   return name === '' || name === '.' || name === '..' ? undefined : name;
 }
 
-/** A file that was downloaded. */
+/** A downloaded file. */
 interface Download extends SpooledFile {
-  /** Seconds since 1970: Last-Modified; undefined: the server does not say. */
+  /** Last-Modified in seconds since 1970; undefined if the server sent none. */
   readonly modified: number | undefined;
 }
 
 /**
- * Downloads a source of ADD and checks it against `--checksum`. Throws UsageError (no URL), NotFoundError, TransportError,
+ * Downloads a source of ADD and verifies `--checksum`. Throws UsageError (invalid URL), NotFoundError, TransportError,
  * DigestMismatchError, DiskSpaceError, AbortError.
  */
 export async function download(
@@ -98,7 +98,7 @@ export async function download(
   return { ...file, modified: Number.isNaN(time) ? undefined : Math.floor(time / 1000) };
 }
 
-/** Throws DockerfileError when `--checksum` makes no sense for the sources. */
+/** Throws DockerfileError if `--checksum` does not apply to the sources. */
 export function checkChecksum(instruction: AddInstruction): void {
   const { checksum, sources, heredocs } = instruction;
   if (checksum === undefined) return;
@@ -112,8 +112,8 @@ export function checkChecksum(instruction: AddInstruction): void {
 }
 
 /**
- * Clones a repository, without its history, into a new directory below `parent`. Resolves with the directory. Nothing in the
- * repository is run. Throws CommandError (git is missing, or fails), UsageError, AbortError.
+ * Clones a repository without its history into a new directory below `parent`. Resolves with the directory. Runs no
+ * code from the repository. Throws CommandError (git is missing or fails), UsageError, AbortError.
  */
 export async function cloneRepository(
   { repository, ref = 'HEAD', directory }: GitSource,
@@ -123,7 +123,7 @@ export async function cloneRepository(
     signal,
   }: {
     readonly parent: string;
-    /** Is told the new directory at once, which the caller removes. */
+    /** Called at once with the new directory, which the caller removes. */
     readonly onDirectory: (directory: string) => void;
     readonly signal: AbortSignal;
   },
@@ -146,7 +146,7 @@ export async function cloneRepository(
 }
 
 const CLONE_PREFIX = 'imgtool-git-';
-/** Clones are this build's own for so long, milliseconds. */
+/** Age in ms before which a clone may still be in use. */
 const KEPT_MS = 24 * 3600 * 1000;
 
 async function makeCloneDirectory(parent: string): Promise<string> {
@@ -158,7 +158,7 @@ async function makeCloneDirectory(parent: string): Promise<string> {
   }
 }
 
-/** Removes the clones of processes that were killed. */
+/** Removes clones left by killed processes. */
 async function removeOldClones(parent: string): Promise<void> {
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(CLONE_PREFIX)) continue;
@@ -174,7 +174,7 @@ const SAFE = [
   ...['-c', 'protocol.ssh.allow=always', '-c', 'protocol.git.allow=always', '-c', 'core.hooksPath=/dev/null'],
   ...['-c', 'core.fsmonitor=false', '-c', 'advice.detachedHead=false'],
 ] as const;
-/** What git needs to find logins of the user. */
+/** Variables that git needs for the user's logins. */
 const KEPT = ['HOME', 'SSH_AUTH_SOCK', 'http_proxy', 'https_proxy', 'no_proxy', 'HTTPS_PROXY', 'NO_PROXY'] as const;
 
 function environment(): Record<string, string> {
@@ -182,7 +182,7 @@ function environment(): Record<string, string> {
   return { ...Object.fromEntries(kept), GIT_TERMINAL_PROMPT: '0', GIT_SSH_COMMAND: 'ssh -oBatchMode=yes' };
 }
 
-/** A URL for messages. */
+/** A URL without its login, for messages. */
 function withoutLogin(source: string): string {
   const url = new URL(source);
   [url.username, url.password, url.search] = ['', '', ''];

@@ -17,63 +17,63 @@ import { Spool } from './spool.js';
 import { FilteredTree, Subtree } from './tree-views.js';
 import type { BuildContext, BuildContextDeps, Selection, SelectionRequest } from './types.js';
 
-/** What contexts a build has. */
+/** The contexts of a build. */
 export interface BuildSourcesOptions {
-  /** The build context: a directory, a tar, a URL of a tar, a git repository, `-` for a tar on `stdin`; undefined: there is none. */
+  /** The build context: a directory, a tar, the URL of a tar, a git repository, `-` for a tar on `stdin`; undefined for none. */
   readonly context: string | undefined;
   readonly stdin?: Readable | undefined;
-  /** Values of `--build-context` by name: as `context`, or an image (`docker-image://REF`, `docker://REF`, `oci:DIR[:TAG]`). */
+  /** Values of `--build-context` by name: like `context`, or an image (`docker-image://REF`, `docker://REF`, `oci:DIR[:TAG]`). */
   readonly contexts: ReadonlyMap<string, string>;
-  /** The Dockerfile: a path of this machine where the context is a directory, else one in the context. */
+  /** The Dockerfile: a path on this machine if the context is a directory, else one in the context. */
   readonly dockerfile?: string | undefined;
-  /** An ignore file in place of those of the Dockerfile and the context: a path of this machine. */
+  /** An ignore file on this machine that replaces those of the Dockerfile and the context. */
   readonly ignoreFile?: string | undefined;
   /** Directory for temporary files. */
   readonly spoolDirectory: string;
-  /** Directory of this user that keeps hashes from build to build; undefined: nothing is kept. */
+  /** The user's directory for cached file hashes; undefined: no cache. */
   readonly cacheDirectory?: string | undefined;
   readonly sourceDateEpoch?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** What a build takes files from. One for each build. */
+/** Sources of files for one build. */
 export interface BuildSources {
   /** Names of `--build-context`. */
   readonly names: ReadonlySet<string>;
-  /** The build context without what its ignore file names; opened when it is first asked for. Throws NotFoundError, UsageError. */
+  /** The build context without ignored files, opened on first use. Throws NotFoundError, UsageError. */
   main(): Promise<BuildContext>;
-  /** A file of the build context, ignored or not; undefined: there is none. For the Dockerfile. */
+  /** Reads a file of the build context, ignored or not, such as the Dockerfile; undefined if it is missing. */
   readFile(path: string): Promise<Buffer | undefined>;
-  /** The patterns of the ignore file; none without one. Throws DockerfileError. */
+  /** The patterns of the ignore file, empty without one. Throws DockerfileError. */
   ignorePatterns(): Promise<IgnorePatterns>;
-  /** A `--build-context` that is files. Throws NotFoundError, UsageError. */
+  /** A `--build-context` that holds files. Throws NotFoundError, UsageError. */
   named(name: string): Promise<BuildContext>;
-  /** The image that a `--build-context` stands for: `REF`, or `oci:DIR[:TAG]`; undefined: it is files. */
+  /** The image of a `--build-context`: `REF`, or `oci:DIR[:TAG]`; undefined if it holds files. */
   imageOf(name: string): string | undefined;
-  /** The files of a stage or an image in a directory. */
+  /** The files of a stage or an image, in a directory. */
   ofTree(name: string, directory: string): Promise<BuildContext>;
-  /** The files that an expanded COPY or ADD takes. To be closed. */
+  /** Selects the files of an expanded COPY or ADD; the caller closes the selection. */
   select(request: SelectionRequest): Promise<Selection>;
-  /** Writes a selection into the stage in a directory. `createdNs`: time of directories that are made, nanoseconds since 1970. */
+  /** Writes a selection into the stage in a directory. `createdNs`: time of created directories, in ns since 1970. */
   write(
     selection: Selection,
     directory: string,
     options: { readonly createdNs: bigint; readonly signal: AbortSignal },
   ): Promise<void>;
-  /** Keeps the hashes of files for the next build and removes what was made. Idempotent. */
+  /** Saves file hashes for the next build and removes temporary files. Idempotent. */
   close(): Promise<void>;
 }
 
 const IGNORE_FILES = ['.dockerignore', '.containerignore'];
-/** Of a Dockerfile or an ignore file. */
+/** Size limit of a Dockerfile or an ignore file. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** The contexts of a build; nothing is opened before it is needed. */
+/** The contexts of a build, each opened on first use. */
 export function createBuildSources(deps: BuildContextDeps, options: BuildSourcesOptions): BuildSources {
   return new Sources(deps, options);
 }
 
-/** A context before its ignore file counts. */
+/** A context before its ignore file applies. */
 type RawContext = Pick<BuildContext, 'tree' | 'directory'>;
 
 class Sources implements BuildSources {

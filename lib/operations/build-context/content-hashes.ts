@@ -7,29 +7,29 @@ import { makeDirectory, writeFileAtomic } from '../../util/index.js';
 const RECORD = 72;
 const STAMP = 40;
 const MAGIC = Buffer.from('imgtool content hashes 1\n'.padEnd(RECORD, '\0'));
-/** Records of a file, at most: 1.5 million. */
+/** Size limit of a file: 1.5 million records. */
 const MAX_BYTES = 108 * 1024 * 1024;
-/** A file may change without another time within this span, the tick of file systems' clocks and then some. */
+/** Within this span, the clock tick of file systems plus a margin, a file may change without a new time. */
 const UNSURE_NS = 2_000_000_000n;
 
 /**
- * Hashes of files that were read before, by their stamps, in a file of this user. A stamp that is younger than two seconds is not
- * recorded: the file could be changed once more without getting another. About 150 bytes of memory for each file of the context.
+ * Hashes of files by their stamps, cached in a file of the user. A stamp younger than two seconds is not recorded,
+ * because the file could change again without a new stamp. Uses about 150 bytes of memory per file of the context.
  */
 export class ContentHashes {
   readonly #path: string | undefined;
   #records: Buffer = MAGIC;
-  /** Slots of an open hash table: number of a record, 0 for none. */
+  /** Open hash table of record numbers; 0 means empty. */
   #slots: Uint32Array | undefined;
   readonly #used: Buffer[] = [];
   #hasNew = false;
 
-  /** `path`: undefined for hashes that are not kept. */
+  /** `path`: undefined to save nothing. */
   constructor(path: string | undefined) {
     this.#path = path;
   }
 
-  /** Hexadecimal SHA-256 of the content that a file with this stamp had; undefined: not known. */
+  /** Hexadecimal SHA-256 of the file with this stamp; undefined if unknown. */
   find(stamp: FileStamp): string | undefined {
     const key = keyOf(stamp);
     const at = this.#locate(key);
@@ -39,14 +39,14 @@ export class ContentHashes {
     return record.toString('hex', STAMP);
   }
 
-  /** Remembers the hash of a file that was read when its stamp was this, before and after. `nowNs`: before it was read. */
+  /** Records the hash of a file whose stamp was the same before and after reading. `nowNs`: time before reading. */
   add(stamp: FileStamp, hash: string, nowNs: bigint): void {
     if (this.#path === undefined || stamp.ctimeNs > nowNs - UNSURE_NS || stamp.mtimeNs > nowNs - UNSURE_NS) return;
     this.#used.push(Buffer.concat([keyOf(stamp), Buffer.from(hash, 'hex')]));
     this.#hasNew = true;
   }
 
-  /** Writes the hashes that were used or added; a failure costs the next build time only, so it is none. */
+  /** Saves the used and added hashes. Ignores failures, which only slow down the next build. */
   async save(): Promise<void> {
     if (this.#path === undefined || !this.#hasNew) return;
     this.#hasNew = false;
@@ -54,7 +54,7 @@ export class ContentHashes {
       makeDirectory(dirname(this.#path));
       await writeFileAtomic(this.#path, Buffer.concat([MAGIC, ...this.#used.slice(0, MAX_BYTES / RECORD - 1)]));
     } catch {
-      // A full disk, or a directory that is read-only.
+      // The disk may be full or read-only.
     }
   }
 
@@ -98,8 +98,8 @@ function slotOf(key: Buffer, length: number): number {
 }
 
 /**
- * The file's content, if it is a file of this user's that no other user may write: a hash that another user put there could make a step
- * count as cached that is not.
+ * Reads a file that this user owns and no other user can write. A hash forged by another user could make a changed step
+ * count as cached.
  */
 function readOwnFile(path: string): Buffer | undefined {
   let fd: number;

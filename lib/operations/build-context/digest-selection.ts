@@ -6,22 +6,22 @@ import type { ContentHashes } from './content-hashes.js';
 import { contentPieces } from './read-content.js';
 import { walkItem, type SelectedItem } from './select-files.js';
 
-/** Longest time that hashing keeps other work of this thread waiting, milliseconds. */
+/** Longest time in ms that hashing blocks this thread. */
 const SLICE_MS = 15;
 
-/** How a selection is hashed. */
+/** Settings for hashing a selection. */
 interface DigestOptions {
   readonly hashes: ContentHashes;
   /** Of `--chmod`. */
   readonly chmod: ModeChange | undefined;
-  /** Whether `--chown` decides the owners of all files. */
+  /** True if `--chown` sets the owners of all files. */
   readonly isOwned: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Adds to `hash` everything of the items that decides what is written: names, types, modes, owners, targets of links, attributes,
- * contents; no times. In constant memory, but for the keys of files with several names. Throws SyscallError, AbortError.
+ * Adds everything that determines the written files to `hash`: names, types, modes, owners, link targets, attributes and
+ * contents, but no times. Memory is constant except for the keys of hard-linked files. Throws SyscallError, AbortError.
  */
 export async function hashItems(
   hash: Hash,
@@ -57,7 +57,7 @@ export async function hashItems(
   return { entries, stamps: stamps.digest('hex') };
 }
 
-/** Each field with its length, so that no two lists of fields give the same bytes. */
+/** Prefixes each field with its length, so that the encoding is unambiguous. */
 export function addFields(hash: Hash, ...fields: readonly (string | number | boolean)[]): void {
   for (const field of fields) {
     const text = String(field);
@@ -65,7 +65,7 @@ export function addFields(hash: Hash, ...fields: readonly (string | number | boo
   }
 }
 
-/** Adds what tells whether a file is still the one that was hashed. */
+/** Adds the stamp with which a later change of the file is detected. */
 export function addStamp(hash: Hash, relative: string, { type, stamp, contentHash }: TreeNode): void {
   addFields(hash, relative, type, contentHash ?? '');
   if (stamp === undefined) return;
@@ -82,7 +82,7 @@ function ownerOf({ uid, gid }: TreeNode, { keepsOwners }: SelectedItem, { isOwne
   return isOwned ? 'chown' : keepsOwners ? `${uid}:${gid}` : '0:0';
 }
 
-/** Hexadecimal SHA-256 of a file's content, read only if it is not known. */
+/** Hexadecimal SHA-256 of a file's content; reads it only if the hash is unknown. */
 export async function contentHash(
   tree: FileTree,
   path: string,
@@ -95,7 +95,7 @@ export async function contentHash(
   const content = await tree.open(path, node);
   try {
     for (const piece of contentPieces(content)) {
-      // A hole may be of any size: its length stands for it.
+      // A hole may be huge, so only its length is hashed.
       if ('bytes' in piece) hash.update(piece.bytes);
       else addFields(hash, 'zeros', piece.zeros);
       await slice.pause();
@@ -109,7 +109,7 @@ export async function contentHash(
   return found;
 }
 
-/** Gives other work of this thread its turn every few milliseconds. */
+/** Yields to other work of this thread every few milliseconds. */
 export class Slice {
   readonly #signal: AbortSignal;
   #until = performance.now() + SLICE_MS;

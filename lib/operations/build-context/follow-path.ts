@@ -1,25 +1,25 @@
 import { UsageError } from '../../errors.js';
 import type { FileTree } from '../../rootfs/index.js';
 
-/** As many links as the kernel follows in one path. */
+/** The kernel's limit of links in one path. */
 const MAX_LINKS = 40;
 
-/** Text as a path of a tree, a char for each byte. */
+/** Encodes text as a tree path, with one char per byte. */
 export function treePath(text: string): string {
   return Buffer.from(text).toString('latin1');
 }
 
-/** A path of a tree as text for people. */
+/** Decodes a tree path for messages. */
 export function pathText(path: string): string {
   return Buffer.from(path, 'latin1').toString();
 }
 
-/** `path` below `directory`; both without a slash at either end. */
+/** Joins `path` to `directory`; both without a slash at either end. */
 export function below(directory: string, path: string): string {
   return directory === '' ? path : path === '' ? directory : `${directory}/${path}`;
 }
 
-/** The directory that a path lies in. */
+/** The directory part of a path. */
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
@@ -29,14 +29,14 @@ export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** Names of a path, `.` and empty ones left out. */
+/** Splits a path into names, without `.` and empty ones. */
 export function namesOf(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
 }
 
 /**
- * Where a path leads in a tree: without links, slashes at the ends, `.` and `..`; links and `..` stop at the root. Names that do
- * not exist stay as they are. A link as last name is followed unless `keepLast`. Throws UsageError (a circle of links).
+ * Resolves a path in a tree: the result has no links, outer slashes, `.` or `..`; links and `..` stop at the root.
+ * Missing names are kept. Follows a link as last name unless `keepLast`. Throws UsageError (a loop of links).
  */
 export function followPath(
   tree: Pick<FileTree, 'node'>,

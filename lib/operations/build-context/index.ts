@@ -1,6 +1,6 @@
 /**
- * Build contexts: where COPY, ADD and mounts take files from, which of them an instruction selects, what these hash to, and how
- * they are written into a stage: a directory, or a layer that is made without unpacking what is below it.
+ * Build contexts: the sources of files for COPY, ADD and mounts, the selection of files for an instruction, their hash,
+ * and writing them to a stage, which is a directory or a layer built without unpacking the ones below.
  */
 export type * from './types.js';
 export { createBuildSources, type BuildSources, type BuildSourcesOptions } from './build-sources.js';

@@ -7,8 +7,8 @@ import type { BuildContextDeps } from './types.js';
 type TarDeps = Pick<BuildContextDeps, 'createIndexer' | 'openTarTree' | 'beginsTar' | 'onNote'>;
 
 /**
- * The tree that a tar holds: plain, or compressed with gzip, zstd, xz or bzip2. It is unpacked into nameless files, so no name in
- * it can do harm. Undefined: it is no tar. Throws LayerFormatError, PathEscapeError, CommandError, DiskSpaceError, AbortError.
+ * Opens a tar as a tree: plain, gzip, zstd, xz or bzip2. Contents go to unnamed files, so names in the tar are harmless.
+ * Undefined if it is not a tar. Throws LayerFormatError, PathEscapeError, CommandError, DiskSpaceError, AbortError.
  */
 export async function openTar(
   deps: TarDeps,

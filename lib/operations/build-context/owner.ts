@@ -3,19 +3,19 @@ import type { FileTree } from '../../rootfs/index.js';
 import { followPath } from './follow-path.js';
 import { readContent } from './read-content.js';
 
-/** Numbers of a user and a group. */
+/** User and group IDs. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
 const MAX_ID = 0xffff_fffe;
-/** Of /etc/passwd and /etc/group. */
+/** Size limit of /etc/passwd and /etc/group. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
- * The owner that `USER[:GROUP]` means in a stage. Names are looked up in its /etc/passwd and /etc/group, which are read only then;
- * without a group, a user's primary group is taken and a number's is the same number. Throws SyntaxProblem.
+ * Resolves `USER[:GROUP]` in a stage. Reads its /etc/passwd and /etc/group only for names. Without a group, a user name
+ * means the user's primary group, and a number means the same number. Throws SyntaxProblem.
  */
 export async function findOwner(stage: FileTree, text: string): Promise<Owner> {
   const colon = text.indexOf(':');
@@ -29,7 +29,7 @@ export async function findOwner(stage: FileTree, text: string): Promise<Owner> {
   return { uid, gid: group === undefined ? gid : await findGroup(stage, group) };
 }
 
-/** The owner that WORKDIR gives to directories for `USER`: as a container runs, so a number that no user has belongs to group 0. */
+/** Resolves `USER` for the owner of a WORKDIR, as when running a container: an unknown number belongs to group 0. */
 export async function findUserOwner(stage: FileTree, text: string): Promise<Owner> {
   const [user = '', group = ''] = text.split(':', 2);
   const wanted = user === '' ? '0' : user;
@@ -48,7 +48,7 @@ async function findGroup(stage: FileTree, group: string): Promise<number> {
   return gid;
 }
 
-/** No device, fifo or link out of the root is opened (CVE-2024-9676); a file that is too large counts as missing. */
+/** Opens no device, fifo or link that leads out of the root (CVE-2024-9676); treats a file that is too large as missing. */
 async function records(stage: FileTree, given: string): Promise<string[][]> {
   const path = followPath(stage, given);
   const node = stage.node(path);

@@ -3,10 +3,10 @@ import type { OpenContent } from '../../rootfs/index.js';
 
 const BLOCK = 256 * 1024;
 
-/** A piece of a file: bytes, or so many zeros that are not stored. */
+/** A piece of a file: bytes, or the length of a hole. */
 type ContentPiece = { readonly bytes: Buffer } | { readonly zeros: number };
 
-/** What is stored of a file and the holes between, in order. The buffer is used again for each piece. Throws node's system error. */
+/** Data and holes of a file in order. Reuses the buffer for each piece. Throws node's system errors. */
 export function* contentPieces({ fd, offset, size, regions }: OpenContent): Generator<ContentPiece> {
   const block = Buffer.allocUnsafe(Math.min(BLOCK, Math.max(1, size)));
   const map = regions ?? [0, size];
@@ -27,7 +27,7 @@ export function* contentPieces({ fd, offset, size, regions }: OpenContent): Gene
   if (size > at) yield { zeros: size - at };
 }
 
-/** All of a small file; closes it. */
+/** Reads a small file and closes it. */
 export function readContent(content: OpenContent): Buffer {
   try {
     return Buffer.concat([...copies(content)]);

@@ -21,12 +21,11 @@ import { Spool, SpooledTree } from './spool.js';
 import type { BuildContextDeps, Selection, SelectionRequest, SelectionTarget } from './types.js';
 import { namesDirectory, writeItems } from './write-items.js';
 
-/** What resolving needs besides the request. */
 export interface ResolveOptions {
   readonly hashes: ContentHashes;
   /** Directory for temporary files. */
   readonly spoolDirectory: string;
-  /** Takes directories that were made and are to be removed when the build ends. */
+  /** Receives temporary directories to remove when the build ends. */
   readonly onDirectory: (directory: string) => void;
 }
 
@@ -34,8 +33,8 @@ const FILE_MODE = 0o644;
 const DOWNLOAD_MODE = 0o600;
 
 /**
- * Finds the files that a COPY or ADD takes; URLs and repositories are fetched. To be closed. Throws DockerfileError (a missing
- * source, a wrong flag), and what fetching throws.
+ * Finds the files of a COPY or ADD, and fetches URLs and repositories. The caller closes the result. Throws
+ * DockerfileError (a missing source, an invalid flag) and the errors of fetching.
  */
 export async function resolveSelection(
   deps: BuildContextDeps,
@@ -101,7 +100,7 @@ class ResolvedSelection implements Selection {
   async writeTo({ tree, createdNs, signal }: SelectionTarget): Promise<void> {
     const { instruction, workdir, sourceDateEpoch } = this.#request;
     const { chown } = instruction;
-    // On disk too: whether a later step changes a file must not depend on when it was copied.
+    // Limits times on disk too: whether a later step changes a file must not depend on the time of the copy.
     const latestNs = sourceDateEpoch === undefined ? undefined : BigInt(sourceDateEpoch) * 1_000_000_000n;
     const owner = chown === undefined ? undefined : await this.#inInstruction(() => findOwner(tree, chown));
     const seen = this.#digest === undefined ? undefined : (await this.#digest).stamps;
@@ -155,7 +154,7 @@ class ResolvedSelection implements Selection {
     for (const item of items) this.#items.push((unpacks ? await this.#unpacked(item) : undefined) ?? item);
   }
 
-  /** The files of a tar; undefined: the item is none. */
+  /** Unpacks a tar; undefined if the item is not one. */
   async #unpacked(item: SelectedItem): Promise<SelectedItem | undefined> {
     const { tree, path, node } = item;
     if (node.type !== 'file') return undefined;
@@ -169,7 +168,7 @@ class ResolvedSelection implements Selection {
     }
   }
 
-  /** Tells most other files without reading them. */
+  /** Rules out most other files without reading them. */
   async #mayBeTar({ fd, offset, size }: OpenContent): Promise<boolean> {
     const head = Buffer.alloc(COMPRESSION_HEAD_BYTES);
     readSync(fd, head, 0, Math.min(size, head.length), offset);

@@ -4,28 +4,28 @@ import { below, followPath, nameOf, namesOf, parentOf, pathText, treePath } from
 import { FilteredTree, Subtree } from './tree-views.js';
 import type { SelectionRequest } from './types.js';
 
-/** One thing that a source of COPY or ADD stands for. */
+/** A file or directory that a source of COPY or ADD matches. */
 export interface SelectedItem {
-  /** Without what `--exclude` leaves out. */
+  /** Without files excluded by `--exclude`. */
   readonly tree: FileTree;
-  /** Where it lies in `tree`; the directory whose entries are copied, or what is copied itself. */
+  /** Its path in `tree`. If it is a directory, its entries are copied, otherwise the item itself. */
   readonly path: string;
   readonly node: TreeNode;
-  /** Its name where it is copied into a directory. */
+  /** Its name inside a destination directory. */
   readonly name: string;
-  /** `--parents`: it goes to `path` below the destination, with the directories on the way. */
+  /** `--parents`: copied to `path` below the destination, with its parent directories. */
   readonly withParents: boolean;
-  /** Whether files keep their owner without `--chown`. */
+  /** True if files keep their owner without `--chown`. */
   readonly keepsOwners: boolean;
-  /** Whether the tree is that of an archive to be unpacked, which replaces what it meets and whose files keep their modes. */
+  /** True for an archive to unpack, which replaces existing files and keeps its modes. */
   readonly isArchive: boolean;
 }
 
 type Instruction = SelectionRequest['instruction'];
 
 /**
- * What the sources of an instruction stand for in a tree, in the order of the sources, matches of a glob sorted. A glob may match
- * nothing. Throws DockerfileError (a source does not exist), SyntaxProblem (a malformed pattern).
+ * The matches of an instruction's sources in a tree, in the order of the sources; matches of a glob are sorted. A glob
+ * may match nothing. Throws DockerfileError (a missing source), SyntaxProblem (an invalid pattern).
  */
 export function selectFiles(
   tree: FileTree,
@@ -75,7 +75,7 @@ export function selectFiles(
   });
 }
 
-/** `a/b/./c` of `--parents`: what is left out of the destination, and what is kept. */
+/** Splits `a/b/./c` of `--parents` into the part dropped from the destination and the part kept. */
 function splitAtPivot(source: string): [base: string, rest: string] {
   const at = source.indexOf('/./');
   return at < 0 ? ['', source] : [source.slice(0, at), source.slice(at + 3)];
@@ -86,7 +86,7 @@ interface Match {
   readonly node: TreeNode;
 }
 
-/** What a path or glob stands for. Links before the first name with a glob are followed when `followsFirst`, none after it. */
+/** The matches of a path or glob. Follows links before the first glob if `followsFirst`, none after it. */
 function matches(tree: FileTree, source: string, { followsFirst }: { readonly followsFirst: boolean }): Match[] {
   const names = clipped(source);
   const firstGlob = names.findIndex((name) => isGlob(name));
@@ -115,7 +115,7 @@ function children(tree: FileTree, { path, node }: Match, pattern: string): Match
   });
 }
 
-/** Names of a source; `..` leads no higher than the root. */
+/** Splits a source into names; `..` stops at the root. */
 function clipped(source: string): string[] {
   const names: string[] = [];
   for (const name of namesOf(source)) {
@@ -141,8 +141,8 @@ export interface WalkedEntry {
 }
 
 /**
- * What is copied for an item, directories before their entries, names sorted bytewise. Of a directory given as a source only what
- * is in it; with `--parents` first the directories on the way.
+ * The entries to copy for an item, directories before their entries, names sorted bytewise. For a directory, only its
+ * contents; with `--parents`, its parent directories first.
  */
 export function* walkItem(item: SelectedItem): Generator<WalkedEntry> {
   const { tree, path, node, name, withParents } = item;
@@ -164,7 +164,7 @@ function* walk(tree: FileTree, path: string, relative: string): Generator<Walked
   }
 }
 
-/** The directories above a path, outermost first, without the root. */
+/** The parent directories of a path, outermost first, without the root. */
 export function ancestorsOf(path: string): string[] {
   const parent = parentOf(path);
   return parent === '' ? [] : [...ancestorsOf(parent), parent];

@@ -4,7 +4,7 @@ import { DiskSpaceError, isDiskFull } from '../../errors.js';
 import type { FileTree, OpenContent, TreeNode } from '../../rootfs/index.js';
 import { openTemporarySync } from '../../util/index.js';
 
-/** A file that was taken in. */
+/** A file stored in the spool. */
 export interface SpooledFile {
   readonly fd: number;
   readonly size: number;
@@ -12,7 +12,7 @@ export interface SpooledFile {
   readonly hash: string;
 }
 
-/** Temporary files without names: none outlives the process, however it ends. */
+/** Unnamed temporary files; they disappear with the process, however it ends. */
 export class Spool {
   readonly #directory: string;
   readonly #open = new Set<number>();
@@ -21,14 +21,14 @@ export class Spool {
     this.#directory = directory;
   }
 
-  /** An empty file for reading and writing. Throws UsageError (no such directory), DiskSpaceError. */
+  /** Creates an empty file for reading and writing. Throws UsageError (no such directory), DiskSpaceError. */
   make(): number {
     const fd = openTemporarySync(this.#directory);
     this.#open.add(fd);
     return fd;
   }
 
-  /** Takes bytes in. Throws what the source throws, DiskSpaceError, AbortError. */
+  /** Stores bytes in a file. Throws the errors of the source, DiskSpaceError, AbortError. */
   async take(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<SpooledFile> {
     const fd = this.make();
     const hash = createHash('sha256');
@@ -51,19 +51,19 @@ export class Spool {
     return { fd, size, hash: hash.digest('hex') };
   }
 
-  /** Gives the room of a file back. */
+  /** Releases a file. */
   drop(fd: number): void {
     if (this.#open.delete(fd)) closeSync(fd);
   }
 
-  /** Gives the room of all files back. */
+  /** Releases all files. */
   close(): void {
     for (const fd of this.#open) closeSync(fd);
     this.#open.clear();
   }
 }
 
-/** One file as a tree of its own: a heredoc, a download. */
+/** A tree of one file: a heredoc or a download. */
 export class SpooledTree implements FileTree {
   readonly #name: string;
   readonly #attributes: Pick<TreeNode, 'mode' | 'mtimeNs'>;

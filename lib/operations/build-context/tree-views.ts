@@ -2,9 +2,7 @@ import type { IgnorePatterns } from '../../dockerfile/index.js';
 import type { FileTree, OpenContent, TreeNode } from '../../rootfs/index.js';
 import { below, pathText } from './follow-path.js';
 
-/**
- * A tree without what an ignore file leaves out. A directory that is left out is there all the same when something below is kept.
- */
+/** A tree without ignored files. An ignored directory still appears if something below it is not ignored. */
 export class FilteredTree implements FileTree {
   readonly #tree: FileTree;
   readonly #patterns: IgnorePatterns;
@@ -41,7 +39,7 @@ export class FilteredTree implements FileTree {
     return !this.#patterns.canSkip(pathText(path));
   }
 }
-/** A directory of a tree as a tree of its own. */
+/** A subdirectory as a tree. */
 export class Subtree implements FileTree {
   readonly #tree: FileTree;
   readonly #top: string;

@@ -5,57 +5,57 @@ import type { LayerIndexer } from '../../layer/index.js';
 import type { FileTree, WritableTree } from '../../rootfs/index.js';
 import type { Digest } from '../../spec/index.js';
 
-/** What COPY, ADD and `RUN --mount` take files from. */
+/** Source of files for COPY, ADD and `RUN --mount`. */
 export interface BuildContext {
-  /** For messages: `the build context`, `stage build`, `image alpine:3.20`. */
+  /** Name in messages: `the build context`, `stage build`, `image alpine:3.20`. */
   readonly name: string;
   readonly tree: FileTree;
-  /** Whether files keep their owner without `--chown`: those of stages and images do, those of the context are root's. */
+  /** True if files keep their owner without `--chown`, as in stages and images; files of contexts belong to root. */
   readonly keepsOwners: boolean;
-  /** Directory of this machine that the tree is; undefined: it is in tars. */
+  /** Local directory of the tree; undefined if it is in tars. */
   readonly directory?: string;
-  /** Removes what was made for it. */
+  /** Removes temporary files. */
   close(): Promise<void>;
 }
 
-/** An expanded COPY or ADD, and where its files come from. */
+/** An expanded COPY or ADD with its source. */
 export interface SelectionRequest {
-  /** With every string expanded. */
+  /** With all variables expanded. */
   readonly instruction: CopyInstruction | AddInstruction;
-  /** The main context, already without what its ignore file names, or that of `--from`. */
+  /** The main context without ignored files, or the one of `--from`. */
   readonly context: BuildContext;
-  /** WORKDIR of the stage: absolute. */
+  /** WORKDIR of the stage, absolute. */
   readonly workdir: string;
-  /** Seconds since 1970: time of heredocs and of downloads that have none. Default: now. */
+  /** Time of heredocs and of downloads without one, in seconds since 1970. Default: now. */
   readonly sourceDateEpoch?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** The files that an instruction selects. What it fetched (`ADD` of URLs) is removed by `close`. */
+/** The files selected by an instruction. `close` removes fetched files. */
 export interface Selection {
   /**
-   * Digest of everything that decides what is written, apart from the stage itself: names, types, modes, owners as they will be,
-   * contents. No times. Files that were hashed before and not changed since are not read.
+   * Digest of everything that determines the written files, apart from the stage: names, types, modes, final owners and
+   * contents, but no times. Does not read unchanged files again.
    */
   digest(): Promise<Digest>;
-  /** Writes the files. Throws DockerfileError, SyscallError (ESTALE: a file was changed since `digest`), AbortError. */
+  /** Writes the files. Throws DockerfileError, SyscallError (ESTALE: a file changed since `digest`), AbortError. */
   writeTo(target: SelectionTarget): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The files of a stage, to be read and changed. */
+/** A readable and writable stage. */
 export type StageTree = FileTree & WritableTree;
 
-/** Where a selection is written. */
+/** Destination of a selection. */
 export interface SelectionTarget {
-  /** The stage, whose `/etc/passwd` and `/etc/group` are read for `--chown`. */
+  /** The stage; its `/etc/passwd` and `/etc/group` are read for `--chown`. */
   readonly tree: StageTree;
-  /** Time of the directories that are made, nanoseconds since 1970. */
+  /** Time of created directories, in ns since 1970. */
   readonly createdNs: bigint;
   readonly signal: AbortSignal;
 }
 
-/** What the room works with: parts of other rooms, as functions. */
+/** Functions of other rooms. */
 export interface BuildContextDeps {
   /** `openDirectoryTree` of the room rootfs. */
   readonly openDirectory: (root: string) => Promise<FileTree & { close(): void }>;
@@ -66,11 +66,11 @@ export interface BuildContextDeps {
   ) => Promise<StageTree & { finish(): void; close(): void }>;
   /** `createLayerIndexer` of the room layer, to index tars; the caller closes it. */
   readonly createIndexer: () => Promise<LayerIndexer>;
-  /** The tree of one tar by its index and its contents: open descriptors, which stay the caller's. */
+  /** Opens a tar as a tree, from its index and contents; the caller owns the descriptors. */
   readonly openTarTree: (index: number, data: number) => Promise<FileTree>;
   /** `beginsTar` of the room layer. */
   readonly beginsTar: (fd: number, size: number) => Promise<boolean>;
-  /** Fetches a URL without any login; any status resolves. */
+  /** Fetches a URL without credentials; resolves for any status. */
   readonly download: (
     url: string,
     signal: AbortSignal,

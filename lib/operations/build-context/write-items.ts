@@ -7,7 +7,7 @@ import { addStamp, Slice } from './digest-selection.js';
 import type { Owner } from './owner.js';
 import type { SelectionRequest, StageTree } from './types.js';
 
-/** How items are written. */
+/** Settings for writing items. */
 interface WriteOptions {
   readonly instruction: SelectionRequest['instruction'];
   readonly workdir: string;
@@ -15,9 +15,9 @@ interface WriteOptions {
   readonly owner: Owner | undefined;
   /** Of `--chmod`. */
   readonly chmod: ModeChange | undefined;
-  /** Time of directories that no source has, nanoseconds since 1970. */
+  /** Time of directories without a source, in ns since 1970. */
   readonly createdNs: bigint;
-  /** Later times of sources become this one, nanoseconds since 1970; undefined: they stay. */
+  /** Limit for times of sources, in ns since 1970; undefined: unlimited. */
   readonly latestNs: bigint | undefined;
   readonly signal: AbortSignal;
 }
@@ -26,9 +26,9 @@ const ROOT: Owner = { uid: 0, gid: 0 };
 const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
 
 /**
- * Copies items into a stage as BuildKit does. Links in the destination are followed inside the stage, those met while a directory is
- * copied are not; with `--link` none are, and what is in the way is replaced. Resolves with the stamps of the files as `hashItems`
- * has them. Throws DockerfileError, SyscallError, AbortError.
+ * Copies items into a stage as BuildKit does. Links in the destination path are followed inside the stage; links met
+ * while copying a directory are not. With `--link`, no links are followed, and existing files are replaced. Resolves
+ * with the stamps of the files, as `hashItems` returns them. Throws DockerfileError, SyscallError, AbortError.
  */
 export async function writeItems(
   stage: StageTree,
@@ -40,7 +40,7 @@ export async function writeItems(
   return writer.stamps.digest('hex');
 }
 
-/** Makes a directory and those above it, as WORKDIR does: 0755, links followed; what exists stays as it is. Throws SyntaxProblem. */
+/** Creates a directory and its parents as WORKDIR does: mode 0755, following links, without changing existing ones. Throws SyntaxProblem. */
 export function makeDirectories(
   stage: StageTree,
   path: string,
@@ -79,7 +79,7 @@ class ItemWriter {
     const firsts = new Map<string, string>();
     const isTree = item.node.type === 'directory' || item.withParents || item.isArchive;
     const top = isTree ? this.#treeTop(item) : this.#leafTop();
-    // Where the directories of an archive have gone: links of the stage may lead elsewhere.
+    // Records where the directories of an archive went, because links of the stage may redirect them.
     const places = new Map<string, string>();
     for (const entry of walkItem(item)) {
       await this.#slice.pause();
@@ -97,7 +97,7 @@ class ItemWriter {
     }
   }
 
-  /** As tar does: a directory that is only implied may be a link to one in the stage. */
+  /** As in tar, a directory that is only implied may be a link to one in the stage. */
   #archiveDirectory(item: SelectedItem, entry: WalkedEntry, path: string): string {
     if (entry.node.isImplied !== true) {
       this.#directory(item, entry, path);
@@ -108,7 +108,7 @@ class ItemWriter {
     return place;
   }
 
-  /** The directory that the entries of a tree go to. */
+  /** The destination directory for the entries of a tree. */
   #treeTop({ name, isArchive }: SelectedItem): { readonly path: string; readonly isDirectory: true } {
     const path = this.#resolve(this.#destination);
     const node = this.#stage.node(path);
@@ -122,7 +122,7 @@ class ItemWriter {
     return { path, isDirectory: true };
   }
 
-  /** What a single file goes to. */
+  /** The destination of a single file. */
   #leafTop(): { readonly path: string; readonly isDirectory: boolean } {
     if (this.#isDirectory) {
       const path = this.#resolve(this.#destination);
@@ -146,7 +146,7 @@ class ItemWriter {
     this.#in(() => makeDirectories(this.#stage, pathText(path), { owner, createdNs }));
   }
 
-  /** `--link`: what is no directory makes way for one. */
+  /** `--link`: removes a non-directory where a directory is needed. */
   #clearWay(path: string): void {
     const blocking = [...ancestorsOf(path), path].find((directory) => {
       const node = directory === '' ? undefined : this.#stage.node(directory);
@@ -159,7 +159,7 @@ class ItemWriter {
     const stage = this.#stage;
     const before = stage.node(path);
     if (before?.type === 'directory') {
-      // With --parents only what is made gets the attributes of its source.
+      // With --parents, only new directories get their source's attributes.
       if (!item.withParents) stage.setDirectory(path, this.#attributes(item, node));
       return;
     }
@@ -228,7 +228,7 @@ function contentOf(tree: FileTree, { path, node }: WalkedEntry): FileContent {
   return { size: node.size, hash: node.contentHash, open: () => tree.open(path, node) };
 }
 
-/** Whether a destination is a directory by its form: `/a/`, `.` or nothing. */
+/** Reports whether a destination is written as a directory: `/a/`, `.` or empty. */
 export function namesDirectory(destination: string): boolean {
   return destination === '' || destination === '.' || destination.endsWith('/');
 }

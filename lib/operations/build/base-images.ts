@@ -23,12 +23,12 @@ import { findImage, readImageConfig } from '../store/index.js';
 import type { StageBase } from './stage-state.js';
 import type { BuildDeps, BuildRequest } from './types.js';
 
-/** What a build without `--reserve` leaves free when it fetches a base. */
+/** Default free space to keep when fetching a base, in bytes. */
 const RESERVE = 2 ** 30;
 
 type BaseRequest = Pick<BuildRequest, 'platform' | 'pull' | 'reserveBytes' | 'signal'>;
 
-/** Images as bases of stages. */
+/** The base images of stages. */
 export class BaseImages {
   readonly #deps: BuildDeps;
   readonly #request: BaseRequest;
@@ -41,8 +41,8 @@ export class BaseImages {
   }
 
   /**
-   * The image as the base of a stage: of the store, or fetched. `platform`: of FROM, as text. Throws NotFoundError, UsageError
-   * and what fetching throws.
+   * Finds the base image of a stage in the store, or fetches it. `platform`: of FROM, as text. Throws NotFoundError,
+   * UsageError and the errors of a pull.
    */
   find(reference: string, platform?: string): Promise<StageBase> {
     return this.#lookups.find(reference, platform);
@@ -65,7 +65,7 @@ export class BaseImages {
     };
   }
 
-  /** An image that is here, unless a registry is to be asked. */
+  /** The image in the store, unless the pull policy asks for a registry. */
   async #inStore(reference: string, platform: Platform): Promise<ImageRecord | undefined> {
     if (this.#request.pull !== 'missing' && this.#request.pull !== 'never') return undefined;
     const found = await ifFound(findImage(this.#deps, reference));
@@ -73,7 +73,7 @@ export class BaseImages {
     return platformScore(platform, splitPlatform(found.record.platform)) > 0 ? found.record : undefined;
   }
 
-  /** Takes an image of an OCI layout into the store, without a name. */
+  /** Loads an image of an OCI layout into the store, without a name. */
   async #fromLayout(name: string, platform: Platform): Promise<ImageRecord> {
     const { reserveBytes = RESERVE, signal } = this.#request;
     const place = parseTransportName(name);
@@ -81,14 +81,14 @@ export class BaseImages {
     const source = await this.#deps.openSource(place, { signal });
     try {
       const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
-      // An empty selector is the only image of a layout.
+      // An empty selector means the only image of a layout.
       const selector = { tag: place.tag } as TagOrDigest;
       const document = await resolveImage(reader, selector, { platform, signal });
       return await withStoreDestination(this.#deps, { reserveBytes, signal }, async (store) => {
         await store.begin();
         const how = { platform, platformGiven: true, keepBlobs: true };
         const { image } = await store.fetch(source, document, how);
-        // The layout may be gone when power comes back.
+        // The layout may no longer exist after a power cut.
         await this.#deps.snapshots.sync();
         return store.record(image);
       });
@@ -111,7 +111,7 @@ export class BaseImages {
   }
 }
 
-/** The image that a stage begins with; undefined: another stage, or nothing. Throws DockerfileError and what finding it throws. */
+/** The base image of a stage; undefined for another stage or scratch. Throws DockerfileError and the errors of finding it. */
 export async function imageBaseOf<Image>(
   { base, platform, stage }: ResolvedStage,
   {
@@ -133,7 +133,7 @@ export async function imageBaseOf<Image>(
   );
 }
 
-/** Whether it is what a build context of type `oci:` stands for; no reference begins so. */
+/** Reports whether a base is a build context of type `oci:`; no reference begins like that. */
 function isLayout(reference: string): boolean {
   return reference.startsWith('oci:');
 }

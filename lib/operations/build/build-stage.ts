@@ -20,21 +20,20 @@ import { stepKey, treeOf } from './step-cache.js';
 import type { LoggedStep, StepLog } from './step-log.js';
 import type { BuildRequest, ImportedStep, StageLayer, StepKey, StepTree } from './types.js';
 
-/** What building a stage needs. */
 export interface StageContext extends StepDeps {
   readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime' | 'rootfs' | 'progress'>;
   readonly request: BuildRequest;
   readonly sources: BuildSources;
   readonly log: StepLog;
-  /** What `--from` or `from=` of an instruction means; undefined: the build context. */
+  /** Resolves `--from` or `from=` of an instruction; undefined means the build context. */
   readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<MountSource>;
-  /** Told of each step with its layers, so that the target's are packed while others run. */
+  /** Called after each step with the layers so far, so that the target's are packed while other steps run. */
   readonly onLayer: (layers: readonly StageLayer[], log: LoggedStep) => void;
-  /** Keeps the files of a RUN that failed: those of `container`, on the layers of the stage so far. Resolves with whether it did. */
+  /** Keeps the files of a failed RUN: those of `container`, on the stage's layers so far. Resolves with whether it kept them. */
   readonly onFailure: ((state: StageState, container: string) => Promise<boolean>) | undefined;
 }
 
-/** Executes the instructions of a stage, triggers of its base first. Throws DockerfileError, BuildStepError and what steps throw. */
+/** Executes the instructions of a stage, its base's triggers first. Throws DockerfileError, BuildStepError and the errors of steps. */
 export async function buildStage(
   context: StageContext,
   { stage }: ResolvedStage,
@@ -52,7 +51,7 @@ export async function buildStage(
   });
 }
 
-/** A step before it is run. */
+/** A step to run. */
 interface StepToRun<R extends StepRecord | undefined> {
   readonly log: LoggedStep;
   readonly key: StepKey;
@@ -65,7 +64,7 @@ interface StepOptions extends InstructionPlace {
   readonly useCache: boolean;
 }
 
-/** Finds or makes the files of one instruction; `execute` resolves with their date. */
+/** Finds or creates the files of one instruction; `execute` resolves with their date. */
 class StepRun {
   readonly #context: StageContext;
   readonly #state: StageState;
@@ -209,11 +208,11 @@ class StepRun {
 
   #begin(instruction: LayerInstruction): LoggedStep {
     const { stageName: stage, number, count } = this.#options;
-    // One that could not be imported goes on as the same step.
+    // A step that could not be imported continues under the same log entry.
     return (this.#log ??= this.#context.log.begin({ stage, number, count, instruction }));
   }
 
-  /** Resolves with the step's date, or with undefined when `perform` gave up. */
+  /** Resolves with the step's date, or with undefined if `perform` gave up. */
   async #step<R extends StepRecord | undefined>({
     log,
     key,
@@ -231,7 +230,7 @@ class StepRun {
     return record.created;
   }
 
-  /** Steps dated by SOURCE_DATE_EPOCH are others than those that keep their times. */
+  /** SOURCE_DATE_EPOCH changes file times, so it is part of the key. */
   #key(below: StepTree | undefined, parts: Parameters<typeof stepKey>[0]): StepKey {
     const { sourceDateEpoch } = this.#context.request;
     const parent = { name: 'parent', value: below?.key ?? 'scratch' };
@@ -246,7 +245,7 @@ class StepRun {
   }
 }
 
-/** What of a COPY or ADD decides its result besides the files. */
+/** The parts of a COPY or ADD, besides its files, that determine the result. */
 export function copyText(instruction: CopyInstruction | AddInstruction, workdir: string): string {
   const { keyword, sources, destination, chown, chmod, link, excludes, heredocs } = instruction;
   const options =
@@ -268,7 +267,7 @@ export function copyText(instruction: CopyInstruction | AddInstruction, workdir:
   ]);
 }
 
-/** What of a RUN decides its result besides the files below. `mounts`: what of its mounts does. */
+/** The parts of a RUN, besides the files below it, that determine the result. `mounts`: the key of its mounts. */
 export function runParts(
   instruction: RunInstruction,
   {

@@ -25,10 +25,10 @@ import type { BuildDeps, BuildRequest, BuildResult, ReportedLayer } from './type
 import { manifestTypeOf, writeImage } from './write-image.js';
 
 /**
- * Builds the image of a Dockerfile's stage: only the stages that it needs, those that do not need each other at the same time.
- * Several requests are for one platform each, one after the other, and give an index. Finished steps stay in the cache whatever
- * becomes of the build; records of images are written last. Throws DockerfileError, BuildStepError, NotFoundError, UsageError, what
- * fetching a base, running and packing throw, AbortError.
+ * Builds the image of a Dockerfile's stage. Builds only the stages it needs, independent ones concurrently. Several
+ * requests, one per platform, run in sequence and produce an index. Finished steps stay in the cache even if the build
+ * fails; image records are written last. Throws DockerfileError, BuildStepError, NotFoundError, UsageError, AbortError
+ * and the errors of fetching a base, running and packing.
  */
 export async function buildImages(
   deps: BuildDeps,
@@ -62,7 +62,7 @@ export async function buildImages(
   }
 }
 
-/** An image that is built, but not recorded. */
+/** A built image that is not recorded yet. */
 interface BuiltStage extends PlatformImage {
   readonly result: Omit<BuildResult, 'seconds'>;
 }
@@ -102,7 +102,7 @@ class Build {
     const target = this.#graph.target(this.#request.target);
     const isSkipped = this.#request.isSkipped ?? (() => false);
     const needed = this.#graph.needed(target).filter(({ stage }) => !isSkipped(stage.index));
-    // All bases are looked up at once, before anything is run.
+    // Resolves all bases at once, before running anything.
     await Promise.all(needed.map((stage) => this.#imageBase(stage)));
     const chain = this.#chainOf(target);
     for (const stage of needed) this.#start(stage, chain.has(stage.stage.index));
@@ -145,7 +145,7 @@ class Build {
     return new LayerPacker(this.#deps, { cache: this.#cache, request, manifestType: manifestTypeOf(request) });
   }
 
-  /** Resolves with whether the container is kept: the failure of the step counts more than that of keeping its files. */
+  /** Resolves with whether the container is kept. The step's error takes precedence over an error here. */
   async #keep(state: StageState, container: string): Promise<boolean> {
     const { progress } = this.#deps;
     try {
@@ -159,7 +159,7 @@ class Build {
     }
   }
 
-  /** Finished steps survive a power cut, whatever became of the build; its own failure counts more than that of this. */
+  /** Syncs finished steps to disk even if the build failed; its error takes precedence over an error here. */
   async #keepSteps(): Promise<void> {
     if (!this.#cache.hasUnsynced) return;
     await this.#deps.snapshots.sync();
@@ -175,7 +175,7 @@ class Build {
     return this.#packer.squash(base, { tree: state.tree, below });
   }
 
-  /** Indexes of the stages whose layers the image has: the target, its base, and so on. */
+  /** Indexes of the stages that contribute layers: the target, its base, and so on. */
   #chainOf(target: ResolvedStage): ReadonlySet<number> {
     const chain = new Set<number>();
     for (let stage: ResolvedStage | undefined = target; stage !== undefined;) {
@@ -185,7 +185,7 @@ class Build {
     return chain;
   }
 
-  /** A stage that only a trigger of an image names is begun when it comes to that. */
+  /** A stage named only by a base image's trigger starts when the trigger is reached. */
   #stage(index: number): Promise<StageState> {
     if (!this.#stages.has(index)) this.#start(this.#graph.stages[index]!, false);
     return this.#stages.get(index)!;
@@ -194,7 +194,7 @@ class Build {
   #start(stage: ResolvedStage, isPacked: boolean): void {
     const building = this.#build(stage, isPacked && !this.#request.squash);
     this.#stages.set(stage.stage.index, building);
-    // The first failure ends the others.
+    // The first failure aborts the other stages.
     building.catch((error: unknown) => this.#failed.abort(error));
   }
 
@@ -222,7 +222,7 @@ class Build {
     return state;
   }
 
-  /** The image that a stage begins with; undefined: another stage, or nothing. */
+  /** The base image of a stage; undefined for another stage or scratch. */
   #imageBase(stage: ResolvedStage): Promise<StageBase | undefined> {
     return imageBaseOf(stage, { images: this.#images, sources: this.#sources });
   }

@@ -7,25 +7,25 @@ import type { CacheMountKeeper } from './types.js';
 
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs'>;
 
-/** A cache that is mounted in a container; `release` after the run. */
+/** A cache mounted in a container; call `release` after the run. */
 interface MountedCache {
   readonly volume: VolumeMount;
   release(): Promise<void>;
 }
 
-/** A cache mount, its paths absolute. */
+/** A cache mount with absolute paths. */
 interface CacheMount {
   readonly id: string;
   readonly readOnly: boolean;
   readonly sharing: RunMount['sharing'] | undefined;
-  /** Of its directory, when it is made. */
+  /** Mode of the directory when it is created. */
   readonly mode: number | undefined;
   readonly uid: number | undefined;
   readonly gid: number | undefined;
   readonly target: string;
-  /** Directory inside of it that is mounted; undefined: all. */
+  /** Directory inside the cache to mount; undefined: the whole cache. */
   readonly source?: string | undefined;
-  /** Fills it when it is made. */
+  /** Fills the cache when it is created. */
   readonly fill?: ((directory: string) => Promise<void>) | undefined;
 }
 
@@ -35,8 +35,8 @@ function cacheKey(id: string): string {
 }
 
 /**
- * Opens the cache, made when there is none. `locked` waits until no other build has it; `private` works on a copy, which is
- * dropped, while another one has it; `shared` waits for neither. Call with the store locked. Throws SubvolumeError, UsageError.
+ * Opens the cache, creating it if needed. `locked` waits until no other build holds it; `private` uses a temporary copy
+ * while another build holds it; `shared` never waits. Call with the store locked. Throws SubvolumeError, UsageError.
  */
 export async function mountCache(
   deps: CacheDeps,
@@ -48,7 +48,7 @@ export async function mountCache(
     onWait,
   }: {
     readonly keeper: CacheMountKeeper | undefined;
-    /** The run has this cache already, at another target: it must not wait for itself. */
+    /** True if this run already holds the cache at another target: it must not wait for itself. */
     readonly isHeld: boolean;
     readonly signal: AbortSignal;
     readonly onWait: () => void;
@@ -70,7 +70,7 @@ export async function mountCache(
   }, [() => lock.release()]);
 }
 
-/** Its directory, made and filled under a lock; notes that it was used. */
+/** Returns its directory, created and filled under a lock, and records the use. */
 async function openCache(
   { metadata, snapshots }: CacheDeps,
   key: string,
@@ -81,7 +81,7 @@ async function openCache(
   try {
     const now = new Date().toISOString();
     const record = await metadata.caches.get(key);
-    // Without a record it was not filled to its end.
+    // Without a record, filling did not finish.
     if (record === undefined) await snapshots.removeCache(key);
     const open = (): Promise<string> => snapshots.openCache(key, { mode: mode ?? 0o755, uid: uid ?? 0, gid: gid ?? 0 });
     let directory = await open();
@@ -107,7 +107,7 @@ async function copyOf(deps: CacheDeps, key: string, mount: CacheMount, signal: A
   }, [release]);
 }
 
-/** A source is looked up inside the cache: links that a build left there lead to no other place. */
+/** Resolves a source inside the cache: links left by a build must not lead outside. */
 async function volumeOf(
   { rootfs }: CacheDeps,
   directory: string,

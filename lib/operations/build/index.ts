@@ -1,6 +1,6 @@
 /**
- * Builds images from Dockerfiles: each step on a snapshot of the one before and kept by its key, stages side by side, layers
- * packed while later steps run.
+ * Builds images from Dockerfiles: each step runs on a snapshot of the previous one and is cached by its key. Stages run
+ * concurrently, and layers are packed while later steps run.
  */
 export * from './build.js';
 export type * from './types.js';

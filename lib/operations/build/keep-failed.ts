@@ -5,8 +5,8 @@ import type { BuildRequest } from './types.js';
 import { writeImage } from './write-image.js';
 
 /**
- * Makes a container of the files `container` of a RUN that failed, and an image without a name of the steps before, which it
- * belongs to. Resolves with the container's name. Throws what packing throws.
+ * Turns the files `container` of a failed RUN into a container, on an unnamed image of the previous steps. Resolves
+ * with the container's name. Throws the errors of packing.
  */
 export async function keepFailed(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,

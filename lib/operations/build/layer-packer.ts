@@ -23,18 +23,18 @@ export interface PackedLayers {
   readonly packed: ReadonlySet<string>;
 }
 
-/** A layer and the chain that ends with it. */
+/** A layer and its chainID. */
 interface ChainedLayer extends StoredLayer {
   readonly chainId: ChainId;
 }
 
-/** Makes layers of the steps of an image, one after the other, while later steps run. */
+/** Packs the steps of an image as layers, one after the other, while later steps run. */
 export class LayerPacker {
   readonly #deps: PackDeps;
   readonly #cache: StepCache;
   readonly #request: Pick<BuildRequest, 'sourceDateEpoch' | 'signal'>;
   readonly #manifestType: string;
-  /** By the key of the step: each is packed once, on the layers below it. */
+  /** By step key; each step is packed once, on the layers below it. */
   readonly #layers = new Map<string, Promise<ChainedLayer>>();
   readonly #packed = new Set<string>();
 
@@ -53,8 +53,8 @@ export class LayerPacker {
   }
 
   /**
-   * Begins to pack the last of `layers` after those that are being packed. `onPacked` gets the size of its blob, unless an earlier
-   * build packed it. Failures surface in `finish`.
+   * Queues the last of `layers` for packing. `onPacked` gets the size of its blob, unless an earlier build packed it.
+   * `finish` throws the errors.
    */
   add(layers: readonly StageLayer[], onPacked: (bytes: number) => void): void {
     const layer = layers.at(-1);
@@ -67,7 +67,7 @@ export class LayerPacker {
     );
   }
 
-  /** The layers of an image, packed. Throws what packing throws. */
+  /** The packed layers of an image. Throws the errors of packing. */
   async finish(layers: readonly StageLayer[]): Promise<PackedLayers> {
     const chain = await Promise.all(layers.map((_, index) => this.#chain(layers.slice(0, index + 1))));
     return {
@@ -77,12 +77,12 @@ export class LayerPacker {
     };
   }
 
-  /** Waits for what is being packed, whatever becomes of it. */
+  /** Waits for packing to end, even if it fails. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#layers.values());
   }
 
-  /** Packs everything from `below` to `tree` as one layer on `layers`. */
+  /** Packs all changes from `below` to `tree` as one layer on `layers`. */
   async squash(
     layers: readonly StageLayer[],
     { tree, below }: { readonly tree: StepTree | undefined; readonly below: StepTree | undefined },
@@ -117,7 +117,7 @@ export class LayerPacker {
     return { ...stored, chainId: nextChainId(chain, stored.diffId) };
   }
 
-  /** The layer of a step on the layers below: packed before, or now. */
+  /** The layer of a step on the layers below, packed now if it is new. */
   async #ofStep(
     { tree, below }: Extract<StageLayer, { kind: 'step' }>,
     chain: ChainId | undefined,
@@ -163,7 +163,7 @@ export class LayerPacker {
     return withWorkKey(this.#deps, signal, async (key) => {
       await snapshots.prepare(key, tree.subvolume);
       const job = { below: chain, upper, key, changes, format: formatOf(this.#manifestType), subject: tree.key };
-      // A step tells of its layer itself.
+      // Steps report their layers themselves.
       const quiet = { event: () => undefined, note: (line: string) => progress.note(line) };
       return packIntoStore({ ...this.#deps, progress: quiet }, { ...job, clampParents: true, sourceDateEpoch, signal });
     });

@@ -4,15 +4,15 @@ import type { OperationDeps } from '../deps.js';
 import { type NewImage, recordImage } from '../store/index.js';
 import type { BuildResult } from './types.js';
 
-/** An image that was built for one platform. */
+/** An image built for one platform. */
 export interface PlatformImage {
   readonly image: NewImage;
   readonly platform: Platform;
 }
 
 /**
- * Writes an index of images and records them with it. `names` go to the image for this machine, else to the first. Resolves with the
- * index's digest and the names of that image.
+ * Writes an index of images and records them with it. `names` go to the image for this machine, else to the first.
+ * Resolves with the index's digest and all names of that image.
  */
 export async function recordIndex(
   deps: Pick<OperationDeps, 'content' | 'metadata'>,
@@ -28,14 +28,14 @@ export async function recordIndex(
   await deps.content.put(bytes, descriptor.digest);
   const score = ({ platform }: PlatformImage): number => platformScore(hostPlatform(), platform);
   const named = images.reduce((best, image) => (score(image) > score(best) ? image : best));
-  // The one with the names last: what a name leads to is whole.
+  // The named image comes last, so that its name always leads to a complete index.
   for (const { image } of [...images.filter((other) => other !== named), named])
     await recordImage(deps, { ...image, index: descriptor }, { signal });
   const given = await recordNames(deps, { ...named.image, index: descriptor }, { names, signal });
   return { digest: descriptor.digest, names: given };
 }
 
-/** Records an image under `names`. Resolves with all names that it then has. */
+/** Records an image under `names`. Resolves with all its names. */
 export async function recordNames(
   deps: Pick<OperationDeps, 'metadata'>,
   image: NewImage,
@@ -47,7 +47,7 @@ export async function recordNames(
   return record.names;
 }
 
-/** What is reported of an index: its digest, and what was done for its images. */
+/** The result of a multi-platform build: the index's digest and its images. */
 export function composeIndexResult(
   results: readonly Omit<BuildResult, 'seconds'>[],
   index: Pick<BuildResult, 'digest' | 'names'>,

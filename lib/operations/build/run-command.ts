@@ -7,17 +7,17 @@ import type { RunInstruction } from '../../dockerfile/index.js';
 import type { LoggedStep } from './step-log.js';
 import type { BuildRequest, StepTree } from './types.js';
 
-/** A store with less free space than this counts as full. */
+/** A store with less free space counts as full, in bytes. */
 const FULL_BYTES = 2 ** 20;
 
-/** As BuildKit calls it, so that a host name in a file is the same everywhere. */
+/** BuildKit's name, so that files that contain the host name are reproducible. */
 const HOST_NAME = 'buildkitsandbox';
 
 /** A command to run on the files of a step. */
 interface CommandToRun {
   readonly instruction: RunInstruction;
   readonly below: StepTree | undefined;
-  /** Key of the work that its files become. */
+  /** Work key for the resulting files. */
   readonly workKey: string;
   readonly argv: readonly string[];
   /** `K=V` entries. */
@@ -31,9 +31,9 @@ interface CommandToRun {
 type RunDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>;
 
 /**
- * Runs a command in a container made from `below`, and freezes its files as the work `workKey`. `onFrozen` makes a step of that
- * while the container is still there: btrfs tells only then how the two are related. Nothing is left of the container, unless
- * `onFailure`, which is told its ID, resolves with true. Throws BuildStepError, ContainerStartError, AbortError.
+ * Runs a command in a container made from `below` and freezes its files as the work `workKey`. `onFrozen` makes a step
+ * of them while the container still exists, because only then can btrfs compare the two. Removes the container unless
+ * `onFailure`, called with its ID, resolves with true. Throws BuildStepError, ContainerStartError, AbortError.
  */
 export async function runCommand<T>(
   deps: RunDeps,
@@ -46,7 +46,7 @@ export async function runCommand<T>(
   }: {
     readonly request: BuildRequest;
     readonly log: LoggedStep;
-    /** `bytes`: written by the command, as far as they are on disk. */
+    /** `bytes`: data written by the command, as far as it is on disk. */
     readonly onFrozen: (bytes: number) => Promise<T>;
     readonly onFailure: ((container: string) => Promise<boolean>) | undefined;
   },
@@ -57,7 +57,7 @@ export async function runCommand<T>(
   const closes: Close[] = [];
   let kept = false;
   return thenCloseAll(async () => {
-    // While these are held, no other process takes it for a leftover.
+    // These locks stop other processes from removing it as a leftover.
     for (const name of [`container-${id}`, `running-${id}`]) {
       const lock = await metadata.lock(name, { mode: 'exclusive', signal });
       closes.unshift(() => lock.release());
@@ -82,7 +82,7 @@ export async function runCommand<T>(
   }, closes);
 }
 
-/** When it fails, what is left of the container is for the next process that sweeps the store. */
+/** If this fails, the next process that sweeps the store removes the container. */
 async function endRun(
   { snapshots, runtime }: { readonly snapshots: OperationDeps['snapshots']; readonly runtime: ContainerRuntime },
   id: string,
@@ -122,14 +122,14 @@ function inputOf(
     ...{ readOnly: false, privileged: false, init: false },
     onOutput: (chunk) => log.output(chunk),
     takeSignals: (handler) => {
-      // What a build that is interrupted runs is dropped: it is told once, and killed.
+      // An interrupted build discards its command: one SIGTERM, then a kill.
       const end = (): void => (['SIGTERM', 'SIGTERM', 'SIGTERM'] as const).forEach(handler);
       return onAbort(signal, end);
     },
   };
 }
 
-/** What to do when a command may have failed because the store is full. */
+/** A hint if a command may have failed because the store is full. */
 async function fullHint(snapshots: OperationDeps['snapshots']): Promise<string | undefined> {
   const { dataFree } = await snapshots.space();
   return dataFree > FULL_BYTES ? undefined : 'the store is full: free space with imgtool store gc or imgtool rmi';
@@ -153,7 +153,7 @@ function failedError(
   });
 }
 
-/** The command was not found or cannot be executed: that is a mistake of the Dockerfile; anything else one of this machine. */
+/** A command that is missing or not executable is a mistake in the Dockerfile; other errors are faults of this machine. */
 function startError({ instruction, argv }: CommandToRun, error: ContainerStartError): Error {
   if (error.exitCode === 125) return error;
   const { file, start, text } = instruction;

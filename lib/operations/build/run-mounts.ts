@@ -17,29 +17,29 @@ import type { BuildRequest, StepTree } from './types.js';
 const SECRETS = '/run/secrets';
 const SSH_SOCKET = '/run/buildkit/ssh_agent';
 
-/** Where a mount takes files from. */
+/** Source of a mount's files. */
 export interface MountSource {
   readonly context: BuildContext;
-  /** Files of a stage or an image, which need no copy to be read. */
+  /** Files of a stage or an image, which are read without a copy. */
   readonly tree: StepTree | undefined;
 }
 
-/** The mounts of a RUN, found and hashed; nothing is made yet. */
+/** The mounts of a RUN, resolved and hashed but not created. */
 interface PlannedMounts {
-  /** What of them decides the result: no secrets, no contents of caches. */
+  /** The part of the mounts that determines the result, without secrets and cache contents. */
   readonly key: string | undefined;
-  /** Makes them; to be released after the run. Throws DockerfileError, UsageError, SubvolumeError. */
+  /** Creates the mounts; release them after the run. Throws DockerfileError, UsageError, SubvolumeError. */
   open(): Promise<OpenMounts>;
 }
 
-/** The mounts of a run, ready. */
+/** The created mounts of a run. */
 interface OpenMounts extends Required<Pick<RunInput, 'volumes' | 'memoryFiles' | 'tmpfs'>> {
   readonly volumes: readonly VolumeMount[];
   readonly memoryFiles: readonly MemoryFile[];
   readonly tmpfs: readonly TmpfsMount[];
-  /** Variables for the command: `K=V`. */
+  /** Environment variables for the command: `K=V`. */
   readonly env: readonly string[];
-  /** Contents of secrets. */
+  /** Secret values. */
   readonly secrets: readonly string[];
   release(): Promise<void>;
 }
@@ -48,11 +48,11 @@ interface MountDeps {
   readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
   readonly request: BuildRequest;
   readonly sources: BuildSources;
-  /** Finds what `from=` means; undefined: the build context. */
+  /** Resolves `from=`; undefined means the build context. */
   readonly findSource: (from: string | undefined) => Promise<MountSource>;
 }
 
-/** What opening a mount collects. */
+/** Collects the results of opening mounts. */
 interface Opening {
   readonly volumes: VolumeMount[];
   readonly memoryFiles: MemoryFile[];
@@ -61,14 +61,14 @@ interface Opening {
   readonly secrets: string[];
 }
 
-/** What all mounts of a run share. */
+/** State shared by all mounts of a run. */
 interface RunOpening {
   readonly releases: Close[];
-  /** IDs of the cache mounts that the run has already. */
+  /** IDs of cache mounts already opened in this run. */
   readonly caches: Set<string>;
 }
 
-/** A mount with what is known of it before the run. */
+/** A mount before the run. */
 interface PlannedMount {
   readonly key: object;
   /** ID of a cache mount. */
@@ -76,7 +76,7 @@ interface PlannedMount {
   readonly open: (opening: Opening, run: RunOpening) => Promise<void>;
 }
 
-/** Plans the mounts of an expanded RUN. `workdir`: absolute. Throws DockerfileError, NotFoundError. */
+/** Plans the mounts of an expanded RUN. `workdir` is absolute. Throws DockerfileError, NotFoundError. */
 export async function planMounts(
   context: MountDeps,
   run: RunInstruction,
@@ -93,7 +93,7 @@ export async function planMounts(
         return { mount, opening: { volumes: [], memoryFiles: [], tmpfs: [], env: [], secrets: [] } };
       });
       await orCloseAll(async () => {
-        // Caches in the same order everywhere: two runs that wait for each other's would never end.
+        // A fixed order of caches prevents a deadlock between runs that use the same ones.
         const order = [...openings].sort((a, b) => compareText(a.mount.cache ?? '', b.mount.cache ?? ''));
         for (const { mount, opening } of order) await mount.open(opening, all);
       }, [release]);
@@ -197,10 +197,10 @@ async function planCache(
   const { from, source, sharing, mode, uid, gid, readOnly } = mount;
   const id = mount.id ?? target;
   const { deps, request } = context;
-  // Waited for before the step runs: the stage may need the step's slot.
+  // Waits before the step runs, because the stage may need the step's slot.
   const filler = from === undefined ? undefined : await context.findSource(from);
   return {
-    // Its contents decide nothing.
+    // Cache contents are not part of the key.
     key: { type: 'cache', id, target, from, source, readOnly },
     cache: id,
     open: async (opening, run) => {
@@ -229,7 +229,7 @@ async function planBind(
   const { from, source = '/', readOnly } = mount;
   const found = await context.findSource(from);
   const isWhole = posix.resolve('/', source) === '/';
-  // All files of a stage or an image are known by its key; of a part, the contents count.
+  // The key identifies all files of a stage or an image; for a part of them, the contents are hashed.
   const content = found.tree !== undefined && isWhole ? `${found.tree.key} ${found.tree.step ?? ''}` : undefined;
   const digest = content ?? (await digestOf(context, found, source));
   return {
@@ -243,7 +243,7 @@ async function planBind(
         opening.volumes.push({ source: path, target, readOnly });
         return;
       }
-      // Of a context only what its ignore file lets through is seen, and what is written is thrown away.
+      // A context appears without ignored files, and writes to it are discarded.
       const directory = await workOn(context, undefined, run);
       await copyInto(context, found, { source, directory });
       const name = posix.resolve('/', source).slice(1);
@@ -254,7 +254,7 @@ async function planBind(
   };
 }
 
-/** A writable subvolume that goes with the mount. */
+/** A writable subvolume that is removed with the mount. */
 async function workOn({ deps, request }: MountDeps, tree: StepTree | undefined, run: RunOpening): Promise<string> {
   const key = randomBytes(16).toString('hex');
   const alive = await deps.metadata.lock(`work-${key}`, { mode: 'exclusive', signal: request.signal });
@@ -290,7 +290,7 @@ async function withSelection<T>(
   return thenCloseAll(() => act(selection), [() => selection.close()]);
 }
 
-/** The COPY that takes `source` as it is. */
+/** A COPY instruction with `source` unchanged. */
 function copyOf(source: string): CopyInstruction {
   const start = { line: 1, column: 1 };
   return {

@@ -6,22 +6,21 @@ import type { CachedStep, StepCache } from './step-cache.js';
 import type { LoggedStep } from './step-log.js';
 import type { BuildRequest } from './types.js';
 
-/** What running steps needs. */
 export interface StepDeps {
   readonly deps: Pick<OperationDeps, 'metadata' | 'snapshots'>;
   readonly request: Pick<BuildRequest, 'explain' | 'signal'>;
   readonly cache: StepCache;
-  /** How many steps run at the same time. */
+  /** Limits the number of concurrent steps. */
   readonly slots: Semaphore;
 }
 
-/** Work of a step that is complete: `keep` makes it the step's result. */
+/** Turns complete work into the step's result. */
 export type KeepStep = (size: number) => Promise<StepRecord>;
 
 /**
- * The result of a step: from the cache or, when it is not there or not to be used, of `perform`, which writes the work `workKey` and
- * then calls `keep`, or gives up with undefined. Another build that comes to the same step waits and finds it. Throws what `perform`
- * throws, AbortError.
+ * Takes a step from the cache, or calls `perform` if it is missing or must not be used. `perform` writes the work
+ * `workKey` and then calls `keep`, or gives up with undefined. Another build that reaches the same step waits for the
+ * result. Throws the errors of `perform`, AbortError.
  */
 export async function runStep<R extends StepRecord | undefined>(
   { deps, request, cache, slots }: StepDeps,

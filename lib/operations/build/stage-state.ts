@@ -19,10 +19,10 @@ import {
 import type { ExecutionConfig, HistoryEntry, ImageConfig, Platform } from '../../spec/index.js';
 import type { StageLayer, StepTree } from './types.js';
 
-/** PATH of images whose base has none, as BuildKit sets it. */
+/** PATH for base images without one, as in BuildKit. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What a stage begins with. */
+/** The starting point of a stage. */
 export interface StageBase {
   /** The config document; undefined: FROM scratch. */
   readonly config: ImageConfig | undefined;
@@ -31,27 +31,27 @@ export interface StageBase {
   readonly layers: readonly StageLayer[];
   /** Parallel to the history of `config`. */
   readonly history: readonly StageHistory[];
-  /** Scope of the stage that it is. */
+  /** Scope of the stage, if the base is one. */
   readonly scope?: StageScope | undefined;
 }
 
-/** FROM scratch. */
+/** The base of FROM scratch. */
 export function scratchBase(platform: Platform): StageBase {
   return { config: undefined, platform, tree: undefined, layers: [], history: [] };
 }
 
-/** A history entry; the date of one with a layer is known when the step was run. */
+/** A history entry; if it has a layer, its date is known after the step has run. */
 export interface StageHistory {
   readonly entry: HistoryEntry;
-  /** Whether a step of this build made it: its date is that of the step, or of the one before. */
+  /** True for a step of this build: its date is that of the step, or of the one before. */
   readonly isNew: boolean;
 }
 
-/** A stage while it is built: what its instructions have made of config, files and history. */
+/** A stage during its build: config, files and history so far. */
 export class StageState {
   readonly scope: StageScope;
   readonly platform: Platform;
-  /** The document that the config is made from. */
+  /** The base of the new config. */
   readonly document: ImageConfig | undefined;
   config: ExecutionConfig;
   author: string | undefined;
@@ -85,7 +85,7 @@ export class StageState {
     return resolveWorkdir(undefined, this.config.WorkingDir ?? '/');
   }
 
-  /** Takes an expanded instruction that changes the config only, WORKDIR included; adds no history. */
+  /** Applies an expanded instruction that changes only the config, or WORKDIR; adds no history. */
   configure(instruction: StageInstruction): void {
     if (instruction.keyword === 'MAINTAINER') this.author = instruction.name;
     if (!isConfigInstruction(instruction)) return;
@@ -97,7 +97,7 @@ export class StageState {
     this.config = applyInstruction(this.config, instruction);
     if (instruction.keyword === 'CMD') {
       this.#isCmdSet = true;
-      // As BuildKit: the words are complete, no shell is put before them.
+      // As in BuildKit, the words are complete and no shell is prepended.
       this.config = { ...this.config, ...ARGS_ESCAPED };
     } else if (instruction.keyword === 'ENTRYPOINT') {
       const { Cmd, ...rest } = this.config;
@@ -105,7 +105,7 @@ export class StageState {
     }
   }
 
-  /** Adds the entry that BuildKit writes for an instruction. `created`: when its layer was made; undefined: it has none. */
+  /** Adds the history entry that BuildKit writes for an instruction. `created`: date of its layer; undefined without a layer. */
   remember(instruction: StageInstruction, created: string | undefined): void {
     const text = historyText(instruction, {
       shell: this.config.Shell,
@@ -124,7 +124,7 @@ export class StageState {
     });
   }
 
-  /** The stage as the base of another one. */
+  /** The stage as the base of another. */
   asBase(): StageBase {
     const document: ImageConfig = {
       ...(this.document ?? {
@@ -141,29 +141,29 @@ export class StageState {
   }
 }
 
-/** An instruction that makes a layer. */
+/** An instruction that creates a layer. */
 export type LayerInstruction = AddInstruction | CopyInstruction | RunInstruction | WorkdirInstruction;
 
-/** Where an instruction is in its stage: triggers of the base count. */
+/** Position of an instruction in its stage, triggers of the base included. */
 export interface InstructionPlace {
   /** From 1. */
   readonly number: number;
   readonly count: number;
 }
 
-/** How the instructions of a stage are executed. */
+/** Callbacks and inputs for executing a stage. */
 export interface StageExecution {
   readonly state: StageState;
-  /** What FROM says, for messages. */
+  /** Argument of FROM, for messages. */
   readonly baseName: string;
   /** `OnBuild` of the base. */
   readonly triggers: readonly string[];
-  /** Takes an instruction that makes a layer, expanded; WORKDIR has changed the config by then. The date of the layer. */
+  /** Runs an expanded instruction that creates a layer; WORKDIR has already changed the config. Resolves with the layer's date. */
   readonly step: (instruction: LayerInstruction, place: InstructionPlace) => Promise<string>;
   readonly signal: AbortSignal;
 }
 
-/** Goes through the instructions of a stage: those that change the config only are done here. Throws DockerfileError, what `step` throws. */
+/** Executes the instructions of a stage in order, those that change only the config directly. Throws DockerfileError and the errors of `step`. */
 export async function executeStage(stage: Stage, execution: StageExecution): Promise<void> {
   const { state, baseName: base, triggers, step, signal } = execution;
   const all = [...triggers.map((text) => parseTrigger(text, { base })), ...stage.instructions];

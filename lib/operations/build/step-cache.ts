@@ -6,31 +6,31 @@ import type { StepKey, StepTree } from './types.js';
 
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
 
-/** Longer values are kept as digests. */
+/** Longer values are recorded as digests. */
 const LONGEST_VALUE = 200;
-/** Of keys that mean something else than those before. */
+/** Changes when the meaning of keys changes. */
 const VERSION = '1';
 
-/** Use is noted once in this time: writing waits for the disk. */
+/** Records the use of a step at most once in this time, in ms, because writing waits for the disk. */
 const USED_MS = 10 * 60 * 1000;
 
-/** A step to look for, and to record when it was run. */
+/** A step to look up, and to record after it ran. */
 export interface CachedStep {
   readonly stepKey: StepKey;
-  /** The files it is run on. */
+  /** The files it runs on. */
   readonly below: StepTree | undefined;
-  /** Where in which Dockerfile it is. */
+  /** Its place in a Dockerfile. */
   readonly place: string;
 }
 
-/** Why a step is run: the parts of its key that differ from the last time, or another reason in words. */
+/** Why a step was not cached: the parts of its key that changed since the last time, or another reason in words. */
 type Miss = readonly string[];
 
-/** The results of steps, by key. Call with the store locked. */
+/** The results of steps by key. Call with the store locked. */
 export class StepCache {
   readonly #deps: CacheDeps;
   readonly #ttlMs: number;
-  /** IDs of steps that this build used or made: never read again. */
+  /** Steps that this build used or made, by key; never read again. */
   readonly #seen = new Map<string, StepRecord>();
 
   constructor(deps: CacheDeps, { ttlMs = Infinity }: { readonly ttlMs?: number | undefined }) {
@@ -43,7 +43,7 @@ export class StepCache {
     return this.#deps.metadata.lock(`step-${key}`, { mode: 'exclusive', signal });
   }
 
-  /** The step's result if it is kept and whole; notes that it was used. */
+  /** Returns the step's result if it is cached and complete, and records the use. */
   async find({ stepKey, below }: CachedStep): Promise<StepRecord | undefined> {
     const record = await this.#deps.metadata.steps.get(stepKey.key);
     if (record === undefined || (await this.#flaw(record, below)) !== undefined) return undefined;
@@ -54,20 +54,20 @@ export class StepCache {
     return used;
   }
 
-  /** Why `find` finds nothing. Reads all records. */
+  /** Explains why `find` finds nothing. Reads all records. */
   async explain({ stepKey, below, place }: CachedStep): Promise<Miss> {
     const same = await this.#deps.metadata.steps.get(stepKey.key);
     if (same !== undefined) return [(await this.#flaw(same, below)) ?? 'the cache was not to be used'];
     const before = (await this.#deps.metadata.steps.list())
       .filter((record) => record.place === place)
       .sort((a, b) => (a.used < b.used ? 1 : -1))
-      // Of several, the one that is most alike.
+      // The most similar of several records.
       .map((record) => differentParts(stepKey.parts, record.parts))
       .sort((a, b) => a.length - b.length)[0];
     return before ?? ['it was never built'];
   }
 
-  /** Gives the work `workKey` its name as the result of a step, and records it. */
+  /** Names the work `workKey` as the result of a step and records it. */
   async add(
     { stepKey, below, place }: CachedStep,
     { workKey, size }: { readonly workKey: string; readonly size: number },
@@ -111,12 +111,12 @@ export class StepCache {
     if (record !== undefined) await this.#put({ ...record, layer });
   }
 
-  /** Whether steps of this build may be lost to a power cut. */
+  /** True while a power cut may lose steps of this build. */
   get hasUnsynced(): boolean {
     return [...this.#seen.values()].some(({ sealed, bootId }) => !sealed && bootId === this.#deps.metadata.bootId);
   }
 
-  /** After a sync: the files of the steps that this build made survive a power cut, and their size is known. */
+  /** Call after a sync: marks this build's steps as safe on disk and records their sizes. */
   async markSynced(): Promise<void> {
     for (const record of this.#seen.values()) {
       if (record.sealed || record.bootId !== this.#deps.metadata.bootId) continue;
@@ -146,14 +146,14 @@ export function treeOf({ id, key }: StepRecord): StepTree {
 }
 
 /**
- * The key of a step: the hash of its parts, names and values. Parts with the value undefined are left out. `secret` parts (an
- * environment may hold a password) are recorded as digests only.
+ * The key of a step: the hash of its parts (names and values). Omits parts with the value undefined. `secret` parts,
+ * such as an environment that may hold a password, are recorded only as digests.
  */
 export function stepKey(
   parts: readonly { readonly name: string; readonly value: string | undefined; readonly secret?: boolean }[],
 ): StepKey {
   const given = parts.flatMap(({ name, value, secret }) => (value === undefined ? [] : [{ name, value, secret }]));
-  // As JSON, so that no two lists of parts read the same.
+  // JSON makes the encoding of a list of parts unambiguous.
   const text = JSON.stringify([VERSION, ...given.map(({ name, value }) => [name, value])]);
   return {
     key: hash(text),

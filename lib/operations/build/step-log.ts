@@ -2,31 +2,31 @@ import type { StageInstruction } from '../../dockerfile/index.js';
 import type { ProgressSink } from '../../progress/index.js';
 import type { StepReport } from './types.js';
 
-/** Lines of output that an error shows. */
+/** Output lines shown in an error. */
 const KEPT_LINES = 20;
-/** Longer lines are cut there: a command may write anything. */
+/** Length limit of a line. */
 const LONGEST_LINE = 500;
 
-/** Shorter texts are found everywhere. */
+/** Shorter texts would match everywhere. */
 const SHORTEST_SECRET = 4;
-/** Escape sequences of terminals. */
+/** Terminal escape sequences. */
 const CONTROL_SEQUENCE = /\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)/g;
 
-/** Where a step is in its Dockerfile. */
+/** Position of a step in its Dockerfile. */
 interface StepPlace {
   readonly stage: string;
-  /** From 1, and of how many in the stage. */
+  /** From 1, and the total of the stage. */
   readonly number: number;
   readonly count: number;
   readonly instruction: StageInstruction;
 }
 
-/** Tells how far the steps of a build are, and collects what became of them. */
+/** Reports the progress of a build's steps and collects their results. */
 export class StepLog {
   readonly reports: StepReport[] = [];
   readonly #progress: ProgressSink;
   readonly #label: string | undefined;
-  /** Steps begun, those of other labels included. */
+  /** Number of steps begun, shared with logs of other labels. */
   readonly #begun: { count: number };
 
   constructor(progress: ProgressSink, { label, begun = { count: 0 } }: StepLogOptions = {}) {
@@ -35,7 +35,7 @@ export class StepLog {
     this.#begun = begun;
   }
 
-  /** Creates a log that puts `label` before the names of stages; steps are numbered across both logs. */
+  /** Creates a log that prefixes stage names with `label`; steps are numbered across both logs. */
   labelled(label: string | undefined): StepLog {
     return new StepLog(this.#progress, { label, begun: this.#begun });
   }
@@ -59,7 +59,7 @@ interface StepLogOptions {
   readonly begun?: { count: number };
 }
 
-/** Where the events of a step go. */
+/** Receiver of a step's events. */
 interface StepSink {
   readonly id: string;
   readonly progress: ProgressSink;
@@ -68,7 +68,7 @@ interface StepSink {
 
 /** One step in the log. */
 export class LoggedStep {
-  /** The last lines that its command wrote. */
+  /** The last output lines of its command. */
   readonly lines: string[] = [];
   readonly #place: StepPlace;
   readonly #sink: StepSink;
@@ -83,7 +83,7 @@ export class LoggedStep {
     this.#sink = sink;
   }
 
-  /** The step is run. `missed`: why it was not in the cache. */
+  /** Starts the step. `missed`: why it was not cached. */
   run(missed: readonly string[] | undefined): void {
     this.#begun = performance.now();
     this.#missed = missed;
@@ -106,23 +106,23 @@ export class LoggedStep {
     this.#event({ state: 'failed', seconds: this.#seconds() });
   }
 
-  /** `bytes`: of the blob of its layer. */
+  /** `bytes`: size of its layer's blob. */
   packed(bytes: number): void {
     this.#event({ state: 'packed', bytes });
   }
 
-  /** Has these texts shown as `***`: a command may print its secrets. */
+  /** Replaces these texts with `***` in the output, because a command may print its secrets. */
   hide(secrets: readonly string[]): void {
     for (const line of secrets.flatMap((text) => text.split(/\r?\n/)))
       if (line.trim().length >= SHORTEST_SECRET) this.#secrets.push(line.trim());
   }
 
-  /** Takes what its command writes, in any pieces. */
+  /** Takes output of its command in chunks of any size. */
   output(chunk: Buffer): void {
     const text = this.#rest + this.#decoder.decode(chunk, { stream: true });
     const lines = text.split('\n');
     this.#rest = lines.pop() ?? '';
-    // A line without an end must not fill the memory.
+    // Bounds the memory for a line without an end.
     if (this.#rest.length > LONGEST_LINE * 100) lines.push(this.#rest.slice(0, LONGEST_LINE));
     if (this.#rest.length > LONGEST_LINE * 100) this.#rest = '';
     for (const line of lines) this.#line(line);
@@ -135,7 +135,7 @@ export class LoggedStep {
   }
 
   #line(line: string): void {
-    // A progress bar redraws its line: what it ended with counts. Colours and tabs mean nothing in a log.
+    // Keeps only the last state of a redrawn progress bar, and drops colours and tabs.
     let shown = (line.replace(/\r$/, '').split('\r').at(-1) ?? '')
       .replace(CONTROL_SEQUENCE, '')
       .replaceAll('\t', '    ');

@@ -6,34 +6,32 @@ import type { CopyTransports } from '../copy/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { PullPolicy } from '../pull/index.js';
 
-/** What building works with. */
 export interface BuildDeps extends OperationDeps {
-  /** Opens the layouts that build contexts name. */
+  /** Opens layouts used as build contexts. */
   readonly openSource: CopyTransports['openSource'];
 }
 
 /** A secret or an SSH agent that RUN may mount. */
 export interface BuildSecret {
   readonly id: string;
-  /** Reads it. Throws NotFoundError. */
+  /** Throws NotFoundError. */
   readonly read: () => Promise<Uint8Array>;
 }
 
-/** What to build, and how. */
 export interface BuildRequest {
   readonly dockerfile: Dockerfile;
-  /** Tells this Dockerfile from others in the cache: its absolute path, for instance. Decides no hit. */
+  /** Identifies this Dockerfile in the cache, such as its absolute path. Not part of any key. */
   readonly origin: string;
   readonly target?: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly platform: Platform;
-  /** When a base image is fetched. */
+  /** When to fetch base images. */
   readonly pull: Extract<PullPolicy, 'always' | 'missing' | 'never' | 'newer'>;
-  /** True: no step is taken from the cache. Names of stages: theirs are not. */
+  /** True: use no cached steps. Stage names: use none for these stages. */
   readonly noCache: boolean | readonly string[];
-  /** Steps older than this are not taken from the cache, milliseconds. */
+  /** Maximum age of cached steps in ms. */
   readonly cacheTtlMs?: number | undefined;
-  /** Steps that run at the same time. */
+  /** Maximum number of concurrent steps. */
   readonly jobs: number;
   readonly network: 'host' | 'none';
   readonly secrets: readonly BuildSecret[];
@@ -50,50 +48,50 @@ export interface BuildRequest {
   /** Names of the image. */
   readonly references: readonly Reference[];
   readonly format: 'oci' | 'docker';
-  /** One layer for all steps of the image. */
+  /** Merges all steps of the image into one layer. */
   readonly squash: boolean;
-  /** A step that fails leaves its files as a container. */
+  /** Keeps the files of a failed step as a container. */
   readonly keepFailed: boolean;
-  /** Whether each step says why it was not found in the cache. */
+  /** Reports for each step why it was not cached. */
   readonly explain: boolean;
-  /** Seconds since 1970 that no date of the config and no file that is packed is newer than. */
+  /** Seconds since 1970; upper limit for dates in the config and for packed files. */
   readonly sourceDateEpoch?: number | undefined;
   readonly reserveBytes?: number | undefined;
-  /** Stages that need not be built. Default: none. */
+  /** Reports whether a stage need not be built. Default: none. */
   readonly isSkipped?: (stage: number) => boolean;
-  /** A step that need not be run, by its stage and the number of its instruction, from 1. Default: none. */
+  /** A step that need not run, by stage and instruction number (from 1). Default: none. */
   readonly importStep?: (stage: number, number: number) => ImportedStep | undefined;
-  /** Keeps cache mounts outside the store too. Default: they are in the store alone. */
+  /** Stores cache mounts outside the store too. Default: only in the store. */
   readonly cacheMounts?: CacheMountKeeper | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Keeps cache mounts for builds on other machines. `key`: that of the store. */
+/** Stores cache mounts for builds on other machines. `key`: their key in the store. */
 export interface CacheMountKeeper {
-  /** Told of each cache mount that a command is given. */
+  /** Called for each cache mount given to a command. */
   used(key: string, id: string): void;
-  /** Fills a new one. `none`: there is nothing to fill it with; `broken`: it failed and left some files. Throws AbortError. */
+  /** Fills a new cache mount. `none`: no content available; `broken`: failed with some files left. Throws AbortError. */
   restore(key: string, cache: { readonly id: string; readonly directory: string }): Promise<'done' | 'none' | 'broken'>;
 }
 
-/** A step whose files are in a layer that is at hand. */
+/** A step whose layer already exists. */
 export interface ImportedStep {
-  /** Stands for it in the cache. */
+  /** Identifies it in the cache. */
   readonly key: string;
-  /** Writes its changes into the directory, the files below it. False: the layer cannot be used, and the step has to be run. */
+  /** Applies the layer to the directory, which holds the files below it. False: the layer is unusable and the step must run. */
   readonly write: (directory: string) => Promise<boolean>;
 }
 
-/** What became of one step. */
+/** Result of one step. */
 export interface StepReport {
   readonly stage: string;
-  /** The Dockerfile, as messages name it. */
+  /** The Dockerfile's name in messages. */
   readonly file: string;
   readonly line: number;
   readonly text: string;
   readonly cached: boolean;
   readonly seconds: number;
-  /** Why it was not in the cache: the parts of its key that differ; undefined where it was. */
+  /** The changed parts of its key that kept it out of the cache; undefined for a cached step. */
   readonly missed?: readonly string[];
 }
 
@@ -104,14 +102,14 @@ export interface ReportedLayer {
   readonly state: 'packed' | 'present';
 }
 
-/** The image that was built; of several platforms, their index. */
+/** A built image, or the index of several platforms. */
 export interface BuildResult {
   /** Digest of the config, or of the index. */
   readonly id: Digest;
   readonly names: readonly string[];
   /** Digest of the manifest or index. */
   readonly digest: Digest;
-  /** `OS/ARCH[/VARIANT]`; several between commas. */
+  /** `OS/ARCH[/VARIANT]`, comma-separated. */
   readonly platform: string;
   readonly layers: readonly ReportedLayer[];
   readonly steps: readonly StepReport[];
@@ -120,24 +118,24 @@ export interface BuildResult {
   readonly images?: readonly Pick<BuildResult, 'id' | 'digest' | 'platform' | 'layers'>[];
 }
 
-/** What makes a step what it is: two steps with the same key give the same files. */
+/** Identity of a step: steps with the same key have the same files. */
 export interface StepKey {
   /** 64 hex digits: SHA-256 of the parts. */
   readonly key: string;
   readonly parts: readonly KeyPart[];
 }
 
-/** The files that a step begins with or leaves; undefined where there are none yet. */
+/** The files before or after a step; undefined if there are none yet. */
 export interface StepTree {
   /** Name of the read-only subvolume. */
   readonly subvolume: ChainId;
-  /** Stands for the files in the keys of the steps on them. */
+  /** Identifies the files in the keys of later steps. */
   readonly key: string;
-  /** ID of the step that made them; undefined: a base image. */
+  /** ID of the step that made them; undefined for a base image. */
   readonly step?: string;
 }
 
-/** A layer of the image: of its base, or a step that is packed when the image is written. */
+/** A layer of the image: from its base, or a step that is packed when the image is written. */
 export type StageLayer =
   | { readonly kind: 'base'; readonly blob: Descriptor; readonly diffId: DiffId }
   | { readonly kind: 'step'; readonly tree: StepTree; readonly below: StepTree | undefined; readonly created: string };

@@ -22,7 +22,7 @@ export function manifestTypeOf({ format }: Pick<BuildRequest, 'format'>): string
   return format === 'docker' ? MEDIA_TYPE.dockerManifest : MEDIA_TYPE.ociManifest;
 }
 
-/** Writes config and manifest of a built stage; all is on disk then. Resolves with the image, to be recorded. */
+/** Writes and syncs config and manifest of a built stage. Resolves with the image, which is not recorded yet. */
 export async function writeImage(
   deps: WriteDeps,
   state: StageState,
@@ -34,7 +34,7 @@ export async function writeImage(
   const documents = imageDocuments(document, { layers: layers.blobs, format, annotations });
   await putDocuments(deps, documents);
   const { config, manifest } = documents;
-  // Layers that were here before are on disk.
+  // Older layers are already on disk.
   if (layers.packed.size > 0) await deps.snapshots.sync();
   return {
     id: config.digest,
@@ -72,8 +72,8 @@ export function imageConfigOf(
 }
 
 /**
- * The entries with dates, as BuildKit gives them: one with a layer has that of its step; one without that of the entry before, the
- * first of this build that of its first layer.
+ * The history with BuildKit's dates: an entry with a layer has its step's date; one without has that of the entry
+ * before, or, at the start of this build, of its first layer.
  */
 function withDates(history: readonly StageHistory[], sourceDateEpoch: number | undefined): HistoryEntry[] {
   const limit = sourceDateEpoch === undefined ? undefined : createdAt(sourceDateEpoch);
@@ -92,7 +92,7 @@ function withoutDate({ created: _created, ...entry }: HistoryEntry): HistoryEntr
   return entry;
 }
 
-/** The entries of this build, none with a layer but the last. */
+/** The history of this build with a layer only on the last entry. */
 function squashed(history: readonly StageHistory[]): StageHistory[] {
   const last = history.findLastIndex(({ entry, isNew }) => isNew && entry.empty_layer !== true);
   return history.map(({ entry, isNew }, index) =>
