@@ -15,7 +15,10 @@ interface TagQueueOptions {
   readonly signal: AbortSignal;
 }
 
-/** The queue of the settings, with the limits asked for; undefined without. The caller closes it. Throws UsageError, TransportError, AuthenticationError. */
+/**
+ * Opens the queue of the settings, undefined if none is set, with the requested limits; the caller closes it. Throws
+ * UsageError, TransportError, AuthenticationError.
+ */
 export async function openTagQueue(
   drivers: Drivers,
   rules: readonly SyncRule[],

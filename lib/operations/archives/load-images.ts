@@ -9,18 +9,17 @@ import { isComplete, newImageOf } from '../store/index.js';
 
 export type LoadDeps = StoreDestinationDeps;
 
-/** What to load and how. */
 export interface LoadRequest extends StoreDestinationOptions, PlatformQuery {
-  /** Open; stays so. */
+  /** The caller closes it. */
   readonly archive: ImageArchive;
-  /** Whether names move to the images of the archive from the images that have them. */
+  /** Reassigns names that other images already have. */
   readonly replace: boolean;
 }
 
-/** One image of the archive that is now in the store. */
+/** An image of the archive that is now in the store. */
 export interface LoadedImage {
   readonly id: Digest;
-  /** Full references it got. */
+  /** Its new full references. */
   readonly names: readonly string[];
   /** Digest of its manifest. */
   readonly digest: Digest;
@@ -32,14 +31,14 @@ interface Planned {
   readonly archived: ArchivedImage;
   readonly id: Digest;
   readonly resolved: ResolvedImage;
-  /** Set when the store has the image already, with all of its layers and their blobs. */
+  /** The image in the store, if it is complete with all layers and blobs. */
   readonly present: ImageRecord | undefined;
 }
 
 /**
- * Brings all images of an archive into the store, for one platform each; names last, when all images are in the store.
- * Idempotent: running again resumes. Throws AlreadyExistsError (another image has the name), ArchiveFormatError, and what
- * unpacking and the store throw.
+ * Loads all images of an archive into the store, one platform each; names are set last, when all images are in the
+ * store. Idempotent: a second run resumes. Throws AlreadyExistsError (another image has the name), ArchiveFormatError,
+ * and the errors of unpacking and the store.
  */
 export function loadImages(deps: LoadDeps, request: LoadRequest): Promise<LoadedImage[]> {
   const { archive, replace } = request;
@@ -54,7 +53,7 @@ export function loadImages(deps: LoadDeps, request: LoadRequest): Promise<Loaded
           ? await store.fetch(archive, resolved, { ...request, keepBlobs: true })
           : { image: newImageOf(present), layers: presentLayers(present) },
       );
-    // An archive may be gone when power comes back: all is on disk before an image is listed.
+    // The archive may no longer exist after a power cut, so everything is synced before an image is listed.
     await deps.snapshots.sync();
     const loaded: LoadedImage[] = [];
     for (const [i, { image, layers }] of fetched.entries()) {
@@ -67,7 +66,7 @@ export function loadImages(deps: LoadDeps, request: LoadRequest): Promise<Loaded
   });
 }
 
-/** Reads the manifests of all images; what is no image (a signature, another platform's) is left out. */
+/** Reads the manifests of all images; skips everything else (a signature, another platform's image). */
 async function plan(deps: LoadDeps, { archive, platform, signal }: LoadRequest): Promise<Planned[]> {
   const fits = ({ descriptor }: ArchivedImage): boolean =>
     descriptor.platform === undefined || platformScore(platform, descriptor.platform) > 0;
@@ -98,7 +97,7 @@ async function findPresent(deps: LoadDeps, id: Digest, manifest: Digest): Promis
   return record;
 }
 
-/** Before anything is written. Throws AlreadyExistsError; ArchiveFormatError when two images of the archive have one name. */
+/** Called before anything is written. Throws AlreadyExistsError, and ArchiveFormatError if two images of the archive have the same name. */
 async function checkNames(
   { metadata, progress }: Pick<LoadDeps, 'metadata' | 'progress'>,
   planned: readonly Planned[],

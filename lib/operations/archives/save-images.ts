@@ -6,34 +6,31 @@ import type { OperationDeps } from '../deps.js';
 import { dropUnusedBlobs, findAmong } from '../store/index.js';
 import { SavedArchive } from './saved-archive.js';
 
-/** What saving needs. */
 export type SaveDeps = StoredLayerDeps & Pick<OperationDeps, 'recompressLayer'>;
 
-/** What to save and where to. */
 export interface SaveRequest {
   /** Names, IDs or unique prefixes, in the order of the archive. */
   readonly images: readonly string[];
-  /** Writes manifests in this format; default: as they are. */
+  /** Format of manifests. Default: unchanged. */
   readonly manifestFormat?: ManifestFormat | undefined;
-  /** Begins the archive, once all images are found. */
+  /** Creates the archive once all images are found. */
   readonly createArchive: () => Promise<ImageArchiveWriter>;
   readonly signal: AbortSignal;
 }
 
-/** One image of the archive. */
+/** A saved image. */
 export interface SavedImage {
   readonly id: Digest;
-  /** The name it has there, if any. */
+  /** Its name in the archive, if any. */
   readonly name: string | undefined;
   /** Digest of the manifest. */
   readonly digest: Digest;
 }
 
 /**
- * Writes images of the store into an archive, all bytes as they are but for the format of manifests, in an order that
- * depends on the images alone. One that is given by ID gets no name there. A layer of whose blob no copy is left is packed
- * again. Throws NotFoundError (no such image; no copy of a blob, and no files to pack), UsageError, and what the archive
- * throws.
+ * Writes images of the store to an archive. All bytes stay unchanged except for a new manifest format, and the order
+ * depends only on the images. An image given by ID gets no name. A layer without a copy of its blob is repacked. Throws
+ * NotFoundError (no such image, or neither blob nor files of a layer), UsageError, and the errors of the archive.
  */
 export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<SavedImage[]> {
   const { manifestFormat: format, signal } = request;
@@ -41,7 +38,7 @@ export async function saveImages(deps: SaveDeps, request: SaveRequest): Promise<
   const made: Digest[] = [];
   const convert = { recompressLayer, progress, createSpool: () => new StoreSpool(deps, made) };
   const tripDeps = { progress, limits: new CopyLimits(1), convert, action: 'save' as const };
-  // Keeps other processes from removing blobs.
+  // Prevents other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const images = await deps.metadata.images.list();

@@ -9,7 +9,7 @@ import {
 } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** An archive that several images of the store go to, one after the other. Its tags are full names; its creator finishes it. */
+/** An archive as the destination of several images in turn. Its tags are full names; its creator finishes it. */
 export class SavedArchive implements ImageDestination {
   readonly name: string;
   readonly takesIndex = false;
@@ -23,13 +23,13 @@ export class SavedArchive implements ImageDestination {
     this.#content = content;
   }
 
-  /** A non-distributable layer that the store does not have is left out. */
+  /** Skips a non-distributable layer that the store lacks. */
   async hasBlob(blob: Descriptor): Promise<boolean> {
     if (await this.#writer.has(blob)) return true;
     return isNonDistributable(blob) && (await this.#content.stat(blob.digest)) === undefined;
   }
 
-  /** Each image is put, even one that is there under another name. */
+  /** Writes each image, even if it is already there under another name. */
   hasManifest(): Promise<boolean> {
     return Promise.resolve(false);
   }

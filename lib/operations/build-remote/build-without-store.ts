@@ -9,13 +9,13 @@ import type { CachedSteps, RemoteCache } from './remote-cache.js';
 import { RemoteBuild } from './remote-build.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
-/** One image to build. */
+/** The build of one image. */
 export interface RemoteImageOrder {
   readonly request: RemoteBuildRequest;
   readonly cache: RemoteCache | undefined;
 }
 
-/** Whether the steps that the cache lacks can run without a store: none is a RUN. Throws DockerfileError. */
+/** Reports whether the uncached steps can run without a store, which excludes RUN. Throws DockerfileError. */
 export function canBuildWithoutStore(
   request: Pick<RemoteBuildRequest, 'dockerfile' | 'buildArgs' | 'platform' | 'target' | 'squash'>,
   contexts: ReadonlySet<string>,
@@ -29,10 +29,10 @@ export function canBuildWithoutStore(
 }
 
 /**
- * Builds without a store, copies the image (or an index of several) to its destinations and keeps the steps in the cache. Nothing is
- * unpacked and nothing needs root: layers of the base are mounted or copied unchanged, and COPY finds what it has to know in their
- * headers. The digest is that of the same build in a store. Throws DockerfileError, what reading the base throws, what copying throws,
- * AbortError.
+ * Builds without a store, copies the image (or an index of several) to its destinations and stores the steps in the
+ * cache. Unpacks nothing and needs no root: layers of the base are mounted or copied unchanged, and COPY reads only
+ * their headers. The digest equals that of a build in a store. Throws DockerfileError, the errors of reading the base
+ * and of copying, AbortError.
  */
 export async function buildWithoutStore(
   deps: RemoteBuildDeps,
@@ -41,7 +41,7 @@ export async function buildWithoutStore(
 ): Promise<BuildResult> {
   const started = performance.now();
   const log = new StepLog(deps.progress);
-  // Before anything is done, so that a wrong name is an early error.
+  // Reports an invalid name before any work.
   const names = destinations.map(parseTransportName);
   const builds: RemoteBuild[] = [];
   const closes: Close[] = [];

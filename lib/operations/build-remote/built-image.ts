@@ -15,28 +15,28 @@ import { imageDocuments } from '../store/index.js';
 import type { BuiltLayer } from './stage-files.js';
 import type { RemoteBuildRequest } from './types.js';
 
-/** A built stage and where the blobs of its layers are. */
+/** A built stage and the locations of its layers. */
 export interface BuiltStage {
   readonly state: StageState;
-  /** Has the layers that `made` and `found` lack. */
+  /** Provides the layers that are in neither `made` nor `found`. */
   readonly base: ImageSource | undefined;
   /** Layers of this build, base stages included. */
   readonly made: ReadonlyMap<Digest, ReopenableBlob>;
   /** Layers of the remote cache. */
   readonly found: ReadonlyMap<Digest, ReopenableBlob>;
-  /** Where the cache has them. */
+  /** Locations of the cached layers. */
   readonly places: readonly BlobPlace[];
   readonly steps: readonly StepReport[];
 }
 
-/** A layer in a temporary file, to read. */
+/** A layer in a temporary file as a readable blob. */
 export function spooledBlob({ blob, file }: Pick<BuiltLayer, 'blob' | 'file'>): ReopenableBlob {
   const open: ReopenableBlob['open'] = ({ offset }) =>
     Promise.resolve(Readable.from(bytesOf({ fd: file.fd, offset, size: file.size - offset }), { objectMode: false }));
   return { descriptor: blob, open };
 }
 
-/** The image of a built stage as the source of a copy, and its report. */
+/** The image of a built stage as a copy source, with its report. */
 export function composeStage(
   { state, base, made, found, places, steps }: BuiltStage,
   request: RemoteBuildRequest,

@@ -12,7 +12,7 @@ import { fetchLayer } from './layer-indexes.js';
 
 /** Media type of the record of a cache mount. */
 const CACHE_MOUNT_TYPE = 'application/vnd.imgtool.build.cache-mount.v1+json';
-/** Larger cache mounts are neither kept nor taken: bytes, compressed. */
+/** Size limit of a cache mount in compressed bytes; larger ones are neither stored nor loaded. */
 const MAX_BYTES = 4 * 2 ** 30;
 
 export type CacheMountDeps = Pick<
@@ -24,8 +24,8 @@ export type CacheMountDeps = Pick<
 };
 
 /**
- * Keeps cache mounts at registries: one artifact each, tagged with the hash of its ID, with its files as the only layer. A registry
- * that fails is a warning. To be closed.
+ * Stores cache mounts at registries: one artifact each, tagged with the hash of its ID, with its files as the only
+ * layer. A registry failure is a warning. The caller closes it.
  */
 export class CacheMountArtifacts implements CacheMountKeeper {
   readonly #deps: CacheMountDeps;
@@ -33,7 +33,7 @@ export class CacheMountArtifacts implements CacheMountKeeper {
   readonly #to: readonly CacheRepository[];
   readonly #signal: AbortSignal;
   readonly #spool: Spool;
-  /** IDs by their keys in the store. */
+  /** IDs by store key. */
   readonly #used = new Map<string, string>();
 
   constructor(
@@ -76,12 +76,12 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     return 'none';
   }
 
-  /** Uploads the cache mounts that the build used, unless the repository has the same files already. Throws AbortError. */
+  /** Uploads the cache mounts used by the build, unless the repository has the same files. Throws AbortError. */
   async keep(): Promise<void> {
     if (this.#to.length === 0) return;
     const lock = await this.#deps.metadata.lock('store', { mode: 'shared', signal: this.#signal });
     try {
-      // The image is built: a disk without room for this is no reason to fail.
+      // The image is already built, so a full disk is no reason to fail.
       for (const [key, id] of this.#used)
         await this.#tolerating(`the cache mount ${id} is not kept`, () => this.#keepOne(key, id), { orFull: true });
     } finally {
@@ -93,7 +93,7 @@ export class CacheMountArtifacts implements CacheMountKeeper {
     this.#spool.close();
   }
 
-  /** The files of a cache mount as a layer in a temporary file; undefined: the repository has none. */
+  /** Fetches the files of a cache mount as a layer in a temporary file; undefined if the repository has none. */
   async #fetch(repository: CacheRepository, key: string, id: string): Promise<SpooledFile | undefined> {
     if ((await repository.find(tagOf(key))) === undefined) return undefined;
     const { record, layers } = await repository.read(tagOf(key), CACHE_MOUNT_TYPE);

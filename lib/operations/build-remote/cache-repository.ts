@@ -21,14 +21,14 @@ export type Repository = Pick<Reference, 'host' | 'repository'>;
 
 const MAX_RECORD_BYTES = 1024 * 1024;
 
-/** An artifact of a cache: a record in JSON, which is its config, and layers. */
+/** An artifact of a cache: a JSON record, which is its config, and layers. */
 export interface CacheArtifact {
   readonly manifest: RawManifest;
   readonly record: { readonly bytes: Buffer; readonly descriptor: Descriptor };
   readonly layers: readonly Descriptor[];
 }
 
-/** Makes an artifact; `type`: media type of its record. */
+/** Creates an artifact; `type`: media type of its record. */
 export function cacheArtifact(type: string, record: object, layers: readonly Descriptor[]): CacheArtifact {
   const bytes = Buffer.from(JSON.stringify(record));
   const config = { mediaType: type, digest: digestOf(bytes), size: bytes.length };
@@ -37,13 +37,13 @@ export function cacheArtifact(type: string, record: object, layers: readonly Des
   return { manifest, record: { bytes, descriptor: config }, layers };
 }
 
-/** A repository that builds keep artifacts in, each under a tag of its own. */
+/** A repository of build artifacts, each with its own tag. */
 export class CacheRepository {
   readonly place: Repository;
   readonly #registry: RegistryClient;
   readonly #signal: AbortSignal;
   #reader: Promise<RepositoryReader> | undefined;
-  /** Digests of layers that the repository is known to have. */
+  /** Digests of layers known to be in the repository. */
   readonly #present = new Set<Digest>();
 
   constructor(registry: RegistryClient, place: Repository, signal: AbortSignal) {
@@ -57,7 +57,7 @@ export class CacheRepository {
     return `${this.place.host}/${this.place.repository}`;
   }
 
-  /** Digest of the artifact's manifest, by one HEAD; undefined: there is none. Throws what the registry throws. */
+  /** The digest of the artifact's manifest, from one HEAD request; undefined if it is missing. Throws the errors of the registry. */
   async find(tag: string): Promise<Digest | undefined> {
     const reader = await this.#open();
     try {
@@ -68,7 +68,7 @@ export class CacheRepository {
     }
   }
 
-  /** Reads the record and the layers of an artifact. Throws InvalidManifestError (it is of another type), what the registry throws. */
+  /** Reads the record and the layers of an artifact. Throws InvalidManifestError (another type), the errors of the registry. */
   async read(tag: string, type: string): Promise<{ readonly record: unknown; readonly layers: readonly Descriptor[] }> {
     const signal = this.#signal;
     const where = `${tag} of the remote cache`;
@@ -84,15 +84,15 @@ export class CacheRepository {
     }
   }
 
-  /** A layer of an artifact. With `onFault` it is verified, and that hears of errors in reading it, and of a reading without one. */
+  /** A layer of an artifact. With `onFault` it is verified; `onFault` receives read errors, and undefined after a successful read. */
   async layer(descriptor: Descriptor, onFault?: OnFault): Promise<ReopenableBlob> {
     const blob = reopenable((await this.#open()).blob(descriptor));
     return onFault === undefined ? blob : watchedBlob(blob, onFault);
   }
 
   /**
-   * Puts an artifact. `open` reads the layers that the repository neither has nor can mount from one of `mountFrom`. Throws what the
-   * registry throws.
+   * Uploads an artifact. `open` reads layers that the repository lacks and cannot mount from any of `mountFrom`. Throws
+   * the errors of the registry.
    */
   async put(
     tag: string,
@@ -117,26 +117,26 @@ export class CacheRepository {
   }
 
   #open(): Promise<RepositoryReader> {
-    // No mirror: what was kept a moment ago has to be found.
+    // A mirror may lack an artifact that was just uploaded.
     this.#reader ??= this.#registry.open(this.place, { signal: this.#signal, mirrors: false });
     return this.#reader;
   }
 }
 
-/** The error for an artifact that is not what its tag says. */
+/** The error for an artifact whose content does not match its tag. */
 export function artifactError(tag: string): InvalidManifestError {
   const where = `${tag} of the remote cache`;
   return new InvalidManifestError(`${where} is not what its tag says`, { where });
 }
 
-/** Whether an error may come of a cache that fails, which must not end a build; an abort, a full disk and bugs do. */
+/** Reports whether an error may be a cache failure, which must not end a build; aborts, a full disk and bugs do. */
 export function isCacheFault(error: unknown): error is ImgtoolError {
   return error instanceof ImgtoolError && !isForWantOfRoom(error);
 }
 
 /**
- * Does `work`; when the cache fails, calls `onFault` and resolves with undefined. `orFull`: a full disk is tolerated too. Throws
- * AbortError, DiskSpaceError, what is a bug.
+ * Calls `work`. On a cache failure, calls `onFault` and resolves with undefined. `orFull`: also tolerates a full disk.
+ * Throws AbortError, DiskSpaceError and bugs.
  */
 export async function tolerating<T>(
   {
@@ -156,7 +156,7 @@ export async function tolerating<T>(
   }
 }
 
-/** Told why something of a cache cannot be used; undefined: it can. */
+/** Receives the reason why a cached item is unusable; undefined if it is usable. */
 type OnFault = (error: unknown) => void;
 
 function watchedBlob(blob: ReopenableBlob, onFault: OnFault): ReopenableBlob {
@@ -184,7 +184,7 @@ function watchedBlob(blob: ReopenableBlob, onFault: OnFault): ReopenableBlob {
   };
 }
 
-/** Uploads a layer, unless the repository has it or can mount it. */
+/** Uploads a layer unless the repository has it or can mount it. */
 async function putLayer(
   writer: RepositoryWriter,
   {

@@ -15,21 +15,21 @@ import {
 import { join } from 'node:path';
 import { makeDirectory } from '../../util/index.js';
 
-/** Indexes that no build has used for so long are removed, milliseconds. */
+/** Lifetime of an unused index in ms. */
 const KEPT_MS = 30 * 24 * 3600 * 1000;
-/** Files that a process began are its own for so long. */
+/** Age in ms before which a file may still be in progress. */
 const BEGUN_MS = 24 * 3600 * 1000;
 
-/** Indexes of layers that earlier builds of this user made. A directory that cannot be written costs time only. */
+/** Layer indexes cached by the user's earlier builds. An unwritable directory only costs time. */
 export class IndexFiles {
   readonly #directory: string | undefined;
 
-  /** `cacheDirectory`: of this user; undefined: nothing is kept. */
+  /** `cacheDirectory`: owned by the user; undefined disables the cache. */
   constructor(cacheDirectory: string | undefined) {
     this.#directory = cacheDirectory && join(cacheDirectory, 'layers');
   }
 
-  /** Opens an index, if it is a file of this user that nobody else may write. The caller closes it. */
+  /** Opens an index if the user owns it and no other user can write it. The caller closes it. */
   open(key: string): number | undefined {
     if (this.#directory === undefined) return undefined;
     let fd: number;
@@ -44,7 +44,7 @@ export class IndexFiles {
         const now = new Date();
         futimesSync(fd, now, now);
       } catch {
-        // On a file system that is read-only it cannot be removed either.
+        // A read-only file system does not allow removing it either.
       }
       return fd;
     }
@@ -52,7 +52,7 @@ export class IndexFiles {
     return undefined;
   }
 
-  /** Keeps a copy of the file `index` for later builds, and removes what is no longer used. */
+  /** Copies the file `index` into the cache and removes unused indexes. */
   keep(key: string, index: number): void {
     if (this.#directory === undefined) return;
     const temporary = join(this.#directory, `.new-${process.pid}-${randomBytes(6).toString('hex')}`);
@@ -63,7 +63,7 @@ export class IndexFiles {
       renameSync(temporary, join(this.#directory, key));
       removeOld(this.#directory);
     } catch {
-      // A full disk, or a directory that is read-only.
+      // The disk may be full or read-only.
       rmSync(temporary, { force: true });
     }
   }
@@ -78,7 +78,7 @@ function syncFile(path: string): void {
   }
 }
 
-/** Removes indexes that are no longer used, and what processes that were killed have left. */
+/** Removes unused indexes and leftovers of killed processes. */
 function removeOld(directory: string): void {
   for (const name of readdirSync(directory)) {
     const path = join(directory, name);

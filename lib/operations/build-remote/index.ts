@@ -1,5 +1,5 @@
 /**
- * Builds without a store, root or btrfs: images whose stages have no RUN, made of the base's layers as they are and of layers
+ * Builds without a store, root or btrfs: images whose stages have no RUN, from the base's unchanged layers and layers
  * written straight from the context.
  */
 export type * from './types.js';

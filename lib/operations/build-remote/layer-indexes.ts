@@ -9,17 +9,17 @@ import { Spool, type SpooledFile } from '../build-context/index.js';
 import { IndexFiles } from './index-files.js';
 import type { RemoteBuildDeps } from './types.js';
 
-/** A layer of an image, to be indexed. */
+/** An image layer to index. */
 export interface RemoteLayer {
   readonly blob: ReopenableBlob;
   readonly diffId: DiffId;
-  /** Told why the layer cannot be used. */
+  /** Receives the reason why the layer is unusable. */
   readonly onFault?: (error: unknown) => void;
 }
 
 /**
- * Indexes of layers: headers of members and hashes of their contents. A layer is read once, streamed through a temporary file; its
- * index is kept in the user's cache, so the next build asks for no byte of it.
+ * Indexes of layers: member headers and content hashes. A layer is read once, streamed through a temporary file; its
+ * index stays in the user's cache, so the next build does not read the layer at all.
  */
 export class LayerIndexes {
   readonly #deps: Pick<RemoteBuildDeps, 'createIndexer' | 'progress'>;
@@ -36,7 +36,7 @@ export class LayerIndexes {
     this.#spool = new Spool(deps.temporaryDirectory);
   }
 
-  /** Descriptor of the layer's index, open until `close`. Throws what fetching throws, LayerFormatError, DigestMismatchError. */
+  /** Descriptor of the layer's index, open until `close`. Throws the errors of fetching, LayerFormatError, DigestMismatchError. */
   index(layer: RemoteLayer, signal: AbortSignal): Promise<number> {
     return once(this.#indexes, keyOf(layer), async () => {
       const kept = this.#kept.open(keyOf(layer));
@@ -51,7 +51,7 @@ export class LayerIndexes {
     });
   }
 
-  /** Descriptor of the contents of the layer's files, open until `close`; the layer is fetched. */
+  /** Descriptor of the layer's file contents, open until `close`; fetches the layer. */
   contents(layer: RemoteLayer, signal: AbortSignal): Promise<number> {
     return once(this.#contents, keyOf(layer), async () => {
       const [data, index] = [this.#spool.make(), this.#spool.make()];
@@ -102,7 +102,7 @@ export class LayerIndexes {
   }
 }
 
-/** How often a connection may break without a byte in between. */
+/** Limit of consecutive broken connections without data. */
 const MAX_BREAKS = 3;
 
 async function* resumed(
@@ -148,14 +148,14 @@ function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promis
   return made;
 }
 
-/** The blob of a layer in a temporary file, verified; goes on where a connection broke. Throws what the blob throws. */
+/** Fetches a layer into a temporary file and verifies it; resumes after a broken connection. Throws the errors of the blob. */
 export async function fetchLayer(
   blob: ReopenableBlob,
   { spool, progress, signal }: { readonly spool: Spool; readonly progress: ProgressSink; readonly signal: AbortSignal },
 ): Promise<SpooledFile> {
   const { digest, size } = blob.descriptor;
   const event = { v: 1, kind: 'layer', action: 'fetch', digest, total: size } as const;
-  // A blob of this machine is read, not fetched.
+  // A local blob is not a download.
   const tell = (state: 'active' | 'done', transferred: number): void => {
     if (blob.download !== undefined) progress.event({ ...event, state, transferred });
   };
@@ -177,7 +177,7 @@ export async function fetchLayer(
   });
 }
 
-/** The error for a layer that is not the one that its image's config tells of. */
+/** The error for a layer whose diffID differs from the config's. */
 export function diffIdError(
   digest: string,
   { expected, actual }: { readonly expected: DiffId; readonly actual: DiffId },

@@ -3,20 +3,20 @@ import type { InstructionPlace, LayerInstruction, StageState, StepLog } from '..
 import { findUserOwner, makeDirectories, type BuildContext, type BuildSources } from '../build-context/index.js';
 import type { BuiltLayer, StageFiles } from './stage-files.js';
 
-/** What making the layer of an instruction needs. */
+/** Inputs for building the layer of an instruction. */
 export interface LayerJob {
   readonly state: StageState;
   readonly files: StageFiles;
   readonly sources: BuildSources;
   readonly log: StepLog;
   readonly stageName: string;
-  /** Nanoseconds since 1970. */
+  /** In ns since 1970. */
   readonly createdNs: bigint;
   readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<BuildContext>;
   readonly signal: AbortSignal;
 }
 
-/** Makes the layer of a COPY, ADD or WORKDIR. Throws DockerfileError (RUN besides) and what copying throws. */
+/** Builds the layer of a COPY, ADD or WORKDIR. Throws DockerfileError (also for RUN) and the errors of copying. */
 export async function makeLayer(
   job: LayerJob,
   instruction: LayerInstruction,

@@ -22,30 +22,30 @@ import type { BuildSources } from '../build-context/index.js';
 import type { RemoteImage, RemoteImages } from './remote-images.js';
 import type { RemoteBuildRequest } from './types.js';
 
-/** A step that makes a layer, known before anything is run. */
+/** A step that creates a layer, planned before anything runs. */
 export interface PlannedStep {
   readonly stage: number;
-  /** From 1, triggers of the base included. */
+  /** From 1, with triggers of the base. */
   readonly number: number;
-  /** Stands for everything that decides the layer; undefined: that depends on files which only building makes. */
+  /** Identifies the layer; undefined if it depends on files that only building creates. */
   readonly key: string | undefined;
-  /** Stages that it takes files from. */
+  /** Stages whose files it uses. */
   readonly uses: readonly number[];
   readonly instruction: LayerInstruction;
 }
 
-/** A stage whose instructions were gone through, without running any. */
+/** A stage whose instructions were evaluated without running any. */
 export interface PlannedStage {
   readonly resolved: ResolvedStage;
   readonly state: StageState;
   readonly key: string | undefined;
-  /** Of its base stages too, oldest first. */
+  /** With those of its base stages, oldest first. */
   readonly steps: readonly PlannedStep[];
-  /** Where its lowest layers come from; undefined: FROM scratch. */
+  /** Image with its lowest layers; undefined for FROM scratch. */
   readonly image: RemoteImage | undefined;
 }
 
-/** What a Dockerfile means for a request. Throws DockerfileError. */
+/** The stage graph of a Dockerfile for a request. Throws DockerfileError. */
 export function graphOf(
   {
     dockerfile,
@@ -60,7 +60,7 @@ export function graphOf(
   return { inputs, globals, graph: new StageGraph(dockerfile, { globals, contexts }) };
 }
 
-/** An image as the base of a stage: its documents only. */
+/** An image as the base of a stage; uses only its documents. */
 export function baseOf({ config, layers }: RemoteImage): StageBase {
   return {
     config,
@@ -71,7 +71,7 @@ export function baseOf({ config, layers }: RemoteImage): StageBase {
   };
 }
 
-/** Goes through the stages of a build without running anything. One for each build. */
+/** Evaluates the stages of one build without running anything. */
 export class BuildPlan {
   readonly graph: StageGraph;
   readonly #parts: ReturnType<typeof graphOf>;
@@ -88,12 +88,12 @@ export class BuildPlan {
     this.graph = this.#parts.graph;
   }
 
-  /** The target. Throws DockerfileError, what reading the documents of bases and hashing contexts throws. */
+  /** The target. Throws DockerfileError, the errors of reading base documents and hashing contexts. */
   target(): Promise<PlannedStage> {
     return this.#stage(this.graph.target(this.#request.target).stage.index);
   }
 
-  /** The steps that still have to be run and the stages that still have to be built. `has`: whether a step need not be run. */
+  /** The steps left to run and the stages left to build. `has`: reports whether a step need not run. */
   async remaining(
     target: PlannedStage,
     has: (step: PlannedStep) => boolean,
@@ -155,7 +155,7 @@ export class BuildPlan {
     return stepKey([{ name: 'parent', value: parent }, epoch, ...parts]).key;
   }
 
-  /** What decides the layer besides what is below it; undefined: unknown before building. */
+  /** The parts that determine the layer, besides the layers below; undefined if unknown before building. */
   async #partsOf(
     instruction: LayerInstruction,
     state: StageState,
@@ -199,7 +199,7 @@ export class BuildPlan {
       const source = from === undefined ? undefined : this.graph.source(from, stage, instruction);
       return source?.kind === 'stage' ? [source.index] : [];
     });
-    // What they hold is not known here.
+    // Their contents are unknown here.
     if (mounts.some(({ type, from }) => type === 'bind' || from !== undefined)) return { parts: undefined, uses };
     const parts = runParts(instruction, { state, request: this.#request, mounts: JSON.stringify(mounts) });
     return { parts, uses };
@@ -211,7 +211,7 @@ interface Part {
   readonly value: string | undefined;
 }
 
-/** The date of a layer that is not there yet. */
+/** Placeholder date of a layer that does not exist yet. */
 const NOT_MADE = '0001-01-01T00:00:00Z';
 
 function keyOf(image: RemoteImage | undefined): string {

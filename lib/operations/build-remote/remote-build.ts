@@ -23,14 +23,14 @@ import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 interface StageInProgress {
   readonly state: StageState;
   readonly files: StageFiles;
-  /** Layers that this build made, including those of its base stages. */
+  /** Layers built so far, with those of its base stages. */
   readonly made: readonly BuiltLayer[];
-  /** Layers of the remote cache, including those of its base stages. */
+  /** Layers from the remote cache, with those of its base stages. */
   readonly found: readonly { readonly blob: ReopenableBlob; readonly place: BlobPlace['place'] }[];
   readonly image: RemoteImage | undefined;
 }
 
-/** The build of one image without a store. To be closed. */
+/** The build of one image without a store. The caller closes it. */
 export class RemoteBuild {
   readonly #deps: RemoteBuildDeps;
   readonly #sources: BuildSources;
@@ -58,7 +58,7 @@ export class RemoteBuild {
     this.#request = request;
     this.#cache = cache;
     this.#parts = graphOf(request, sources.names);
-    // The cache has looked up images already.
+    // The cache may already have resolved images.
     this.#images = cache?.images ?? new RemoteImages(deps, request);
     this.#spool = new Spool(deps.temporaryDirectory);
     this.#log = log;
@@ -66,7 +66,7 @@ export class RemoteBuild {
     this.#createdMs = sourceDateEpoch === undefined ? Date.now() : Math.min(Date.now(), sourceDateEpoch * 1000);
   }
 
-  /** Builds the target. Throws DockerfileError, what reading bases and the cache throws, AbortError. */
+  /** Builds the target. Throws DockerfileError, the errors of reading bases and the cache, AbortError. */
   async run(): Promise<BuiltStage> {
     const { graph } = this.#parts;
     this.#found = await this.#cache?.found();
@@ -84,8 +84,8 @@ export class RemoteBuild {
   }
 
   /**
-   * Keeps the steps of the target in the cache, and the indexes of its layers for the next build of this user. `pushedTo`: where
-   * the image is. Throws AbortError.
+   * Stores the target's steps in the cache, and the layer indexes for the user's next build. `pushedTo`: locations of
+   * the image. Throws AbortError.
    */
   async keep(cache: RemoteCache, pushedTo: readonly Reference[]): Promise<void> {
     const { state, made, found } = await this.#stage(this.#parts.graph.target(this.#request.target).stage.index);
@@ -107,7 +107,7 @@ export class RemoteBuild {
 
   async close(): Promise<void> {
     await Promise.allSettled(this.#stages.values());
-    // The images of a cache are closed with it.
+    // The cache closes its images itself.
     await closeAll([() => (this.#cache === undefined ? this.#images.close() : undefined), () => this.#spool.close()]);
   }
 

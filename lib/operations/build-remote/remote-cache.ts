@@ -10,48 +10,48 @@ import { RemoteImages } from './remote-images.js';
 import { findSteps, keepStep, readStep, type CachedLayer } from './step-artifacts.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
-/** Where steps are looked for and kept. */
+/** Repositories for reading and storing steps. */
 export interface RemoteCacheOptions {
   readonly from: readonly Repository[];
   readonly to: readonly Repository[];
-  /** Steps older than this are not taken, milliseconds. */
+  /** Maximum age of steps in ms. */
   readonly ttlMs?: number | undefined;
 }
 
-/** A step that was found at a registry. */
+/** A step found at a registry. */
 export interface CachedStep extends CachedLayer {
-  /** Its place among the steps of the target. */
+  /** Its index among the target's steps. */
   readonly index: number;
   readonly key: string;
-  /** The repository that has it. */
+  /** The repository of its layer. */
   readonly place: Repository;
-  /** Its layer, whose faults count for `dropFaulty`. */
+  /** Opens its layer; `dropFaulty` considers its faults. */
   readonly open: () => Promise<RemoteLayer>;
 }
 
-/** The steps of a build that need not be run because a registry has their layers. */
+/** The steps of a build that need not run because a registry has their layers. */
 export interface CachedSteps {
-  /** Whether these are all steps of the target. */
+  /** True if these are all steps of the target. */
   readonly isWhole: boolean;
-  /** Whether one of the other steps is a RUN. */
+  /** True if any of the other steps is a RUN. */
   readonly hasRun: boolean;
-  /** Whether the stage is needed by these steps only. */
+  /** Reports whether only these steps need the stage. */
   readonly isSkipped: (stage: number) => boolean;
-  /** A step by its stage and the number of its instruction, from 1; undefined: it has to be run. */
+  /** A step by stage and instruction number (from 1); undefined if it must run. */
   readonly step: (stage: number, number: number) => CachedStep | undefined;
 }
 
-/** Steps that were found: those of the target up to some point. */
+/** The steps found: a prefix of the target's steps. */
 interface FoundSteps {
   readonly repository: CacheRepository;
   readonly layers: readonly CachedLayer[];
 }
 
-/** An image that was built, for `keep`. */
+/** A built image, for `keep`. */
 export interface LayersToKeep {
-  /** Of the whole image, oldest first. */
+  /** All layers of the image, oldest first. */
   readonly layers: readonly { readonly blob: Descriptor; readonly diffId: DiffId }[];
-  /** RFC 3339, of each layer. */
+  /** Date of each layer, RFC 3339. */
   readonly dates: readonly string[];
   readonly open: (blob: Descriptor) => ReopenableBlob;
   /** Repositories that have the layers. */
@@ -59,21 +59,21 @@ export interface LayersToKeep {
 }
 
 /**
- * The remote cache of one build: steps of the target and of the stages it is based on, kept at registries by keys that are known
- * before anything is built. To be closed.
+ * The remote cache of one build: steps of the target and its base stages, stored at registries under keys known before
+ * the build. The caller closes it.
  */
 export class RemoteCache {
   readonly #deps: RemoteBuildDeps;
   readonly #sources: BuildSources;
   readonly #request: RemoteBuildRequest;
   readonly #options: RemoteCacheOptions;
-  /** Images that stages begin with or copy from; closed with the cache. */
+  /** Base images and images that stages copy from; closed with the cache. */
   readonly images: RemoteImages;
   readonly #plan: BuildPlan;
   readonly #spool: Spool;
-  /** Keys that repositories were found to have. */
+  /** Keys found in each repository. */
   readonly #kept = new Map<string, Set<string>>();
-  /** Steps whose layers could not be read, by their places among the steps of the target, and why. */
+  /** Errors of unreadable layers, by index among the target's steps. */
   readonly #faults = new Map<number, Error>();
   #target: PlannedStage | undefined;
   #found: FoundSteps | undefined;
@@ -93,8 +93,8 @@ export class RemoteCache {
   }
 
   /**
-   * Looks for the steps: one HEAD each, all at once, and two requests for the record of the last one found. Registries that fail
-   * are a remark only. Throws DockerfileError, what reading documents of bases throws, AbortError.
+   * Looks up the steps: one HEAD each, all at once, and two requests for the record of the last one found. A registry
+   * failure is only a note. Throws DockerfileError, the errors of reading base documents, AbortError.
    */
   async look(): Promise<void> {
     this.#target = await this.#plan.target();
@@ -113,7 +113,7 @@ export class RemoteCache {
     }
   }
 
-  /** The steps that were found; undefined: none was. */
+  /** The steps found; undefined if there are none. */
   async found(): Promise<CachedSteps | undefined> {
     const [target, found] = [this.#target!, this.#found];
     if (found === undefined) return undefined;
@@ -137,10 +137,7 @@ export class RemoteCache {
     };
   }
 
-  /**
-   * Forgets the steps whose layers could not be read, and those after them, which belong on top of them; a warning tells of it. False:
-   * there are none.
-   */
+  /** Drops steps with unreadable layers and all later ones, with a warning. Returns false if there are none. */
   dropFaulty(): boolean {
     const [found, index] = [this.#found, Math.min(...this.#faults.keys())];
     const error = this.#faults.get(index);
@@ -150,15 +147,13 @@ export class RemoteCache {
     const { instruction } = steps[index]!;
     const what = `${instruction.file}:${instruction.start.line}: the layer at the remote cache ${found.repository.name} is not used`;
     this.#deps.progress.note(`warning: ${what}: ${error?.message}`);
-    // They are made again and replaced.
+    // They are built again and replaced.
     for (const { key } of steps.slice(index)) this.#kept.get(found.repository.name)?.delete(key!);
     this.#found = index === 0 ? undefined : { ...found, layers: found.layers.slice(0, index) };
     return true;
   }
 
-  /**
-   * What the executor need not do: steps whose layers are here to be unpacked, and stages that only such steps use.
-   */
+  /** The work that the executor can skip: steps whose layers can be unpacked, and stages that only such steps use. */
   async imports(
     createApplier: () => LayerApplier | Promise<LayerApplier>,
   ): Promise<Pick<BuildRequest, 'importStep' | 'isSkipped'>> {
@@ -188,7 +183,7 @@ export class RemoteCache {
     };
   }
 
-  /** Keeps the steps of a built image that are not kept yet. Registries that fail are a remark only. Throws AbortError. */
+  /** Uploads the steps of a built image that are not in the cache. A registry failure is only a note. Throws AbortError. */
   async keep({ layers, dates, open, pushedTo }: LayersToKeep): Promise<void> {
     const { steps } = this.#target!;
     if (layers.length < steps.length || dates.length !== layers.length) return;
@@ -222,22 +217,22 @@ export class RemoteCache {
     await closeAll([() => this.images.close(), () => this.#spool.close()]);
   }
 
-  /** When a step was made. SOURCE_DATE_EPOCH dates its layer; --cache-ttl counts from when it was kept then. */
+  /** The time at which a step was built. With SOURCE_DATE_EPOCH, which fixes its layer's date, --cache-ttl counts from the upload instead. */
   #madeAt(index: number, date: string): string {
     if (this.#request.sourceDateEpoch === undefined) return date;
     return this.#found?.layers[index]?.created ?? new Date().toISOString();
   }
 
   /**
-   * How many steps have the key that they had before the build. Others copied files of a context that changed in between: the key does
-   * not stand for their layers.
+   * The number of leading steps whose key is the same as before the build. The files of later ones changed during it,
+   * so their keys do not match their layers.
    */
   async #countUnchanged(): Promise<number> {
     const { steps } = await new BuildPlan(this.#request, this.#sources, this.images).target();
     return countWhile(this.#target!.steps, ({ key }, index) => key !== undefined && key === steps[index]?.key);
   }
 
-  /** Keys of the steps that the repository has already. */
+  /** Keys of the steps that the repository already has. */
   async #keptAt(repository: CacheRepository, steps: readonly PlannedStep[]): Promise<ReadonlySet<string>> {
     if (this.#request.noCache === true) return new Set();
     return this.#kept.get(repository.name) ?? keysIn(repository, steps);
@@ -253,7 +248,7 @@ export class RemoteCache {
       if (layers.length !== count) continue;
       const { ttlMs = Infinity } = this.#options;
       const fresh = countWhile(layers, ({ created }) => Date.now() - Date.parse(created) <= ttlMs);
-      // A step that is too old is run again and replaced.
+      // An expired step runs again and is replaced.
       for (const old of steps.slice(fresh)) kept.delete(old.key!);
       return fresh === 0 ? undefined : { repository, layers: layers.slice(0, fresh) };
     }
@@ -270,7 +265,7 @@ export class RemoteCache {
     return tolerating({ onFault, signal: this.#request.signal }, work);
   }
 
-  /** Remembers why the layer of a step cannot be used; undefined: it can. */
+  /** Records why a step's layer is unusable; undefined clears it. */
   #faultOf(index: number): (error: unknown) => void {
     return (error) => {
       if (error === undefined) this.#faults.delete(index);

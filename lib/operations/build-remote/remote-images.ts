@@ -16,7 +16,7 @@ import { openRegistrySource, readSourceBlob, resolveImage } from '../registry/in
 import { LayerIndexes, type RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps, RemoteBuildRequest } from './types.js';
 
-/** An image whose documents were read; its layers stay where they are. */
+/** An image of which only the documents were read. */
 export interface RemoteImage {
   readonly name: string;
   readonly source: ImageSource;
@@ -27,20 +27,19 @@ export interface RemoteImage {
   readonly layers: readonly LayerPlan[];
   /** Parallel to `layers`. */
   readonly blobs: readonly RemoteLayer[];
-  /** Its files; each layer that no index is kept of is streamed once. */
+  /** Its files; streams each layer without a cached index once. */
   tree(): Promise<FileTree>;
 }
 
-/** Images that are not at a registry. */
+/** Images outside registries. */
 const FILES = /^(?:oci|oci-archive|docker-archive):/;
 
-/** What images are looked up for. */
 interface ImagesRequest extends Pick<RemoteBuildRequest, 'platform' | 'signal'> {
-  /** False: an image for another platform is a remark, no error. Default: true. */
+  /** False: an image for another platform is only a note. Default: true. */
   readonly platformGiven?: boolean;
 }
 
-/** The images that stages begin with or copy from, each looked up once. */
+/** Base images and images that stages copy from, each resolved once. */
 export class RemoteImages {
   readonly #deps: RemoteBuildDeps;
   readonly #request: ImagesRequest;
@@ -55,12 +54,12 @@ export class RemoteImages {
     this.#indexes = new LayerIndexes(deps);
   }
 
-  /** `platform`: of FROM, as text. Throws NotFoundError and what the source throws. */
+  /** `platform`: of FROM, as text. Throws NotFoundError and the errors of the source. */
   find(name: string, platform?: string): Promise<RemoteImage> {
     return this.#lookups.find(name, platform);
   }
 
-  /** The tree that layers make, lowest first. Throws what reading them throws. */
+  /** The tree of layers, lowest first. Throws the errors of reading them. */
   async treeOf(layers: readonly RemoteLayer[]): Promise<FileTree> {
     const { signal } = this.#request;
     const indexes = await Promise.all(layers.map((layer) => this.#indexes.index(layer, signal)));
@@ -69,7 +68,7 @@ export class RemoteImages {
     );
   }
 
-  /** Keeps the indexes of layers that are at hand for later builds. Throws what reading them throws. */
+  /** Caches the indexes of available layers for later builds. Throws the errors of reading them. */
   async keepIndexes(layers: readonly RemoteLayer[]): Promise<void> {
     if (this.#deps.cacheDirectory === undefined) return;
     const { signal } = this.#request;
@@ -86,7 +85,7 @@ export class RemoteImages {
     const { source, selector } = await this.#open(name);
     this.#sources.push(source);
     const reader = { manifest: (asked: ImageSelector) => source.manifest(asked, { signal }) };
-    // An empty selector is the only image of a layout.
+    // An empty selector means the only image of a layout.
     const resolved = await resolveImage(reader, selector as TagOrDigest, { platform, signal });
     const query = { platform, platformGiven };
     const { config, steps } = await describeImage(this.#deps, resolved, query, (descriptor) =>

@@ -7,29 +7,29 @@ import type { StageTree } from '../build-context/index.js';
 import type { RemoteLayer } from './layer-indexes.js';
 import type { RemoteBuildDeps } from './types.js';
 
-/** A layer that this build made. */
+/** A layer built in this build. */
 export interface BuiltLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
   readonly file: SpooledFile;
 }
 
-/** How layers of steps are made. */
+/** Settings for building layers. */
 interface StageFilesOptions {
   readonly spool: Spool;
   readonly manifestType: string;
   readonly sourceDateEpoch: number | undefined;
-  /** The tree that layers at registries make, by their indexes. */
+  /** Combines layers at registries into a tree, by their indexes. */
   readonly treeOf: (layers: readonly RemoteLayer[]) => Promise<FileTree>;
   readonly signal: AbortSignal;
 }
 
-/** The files of a stage that is not unpacked: layers at registries, and layers that this build made on top. */
+/** The files of a stage that is not unpacked: layers at registries, with new layers on top. */
 export class StageFiles {
   readonly #deps: Pick<RemoteBuildDeps, 'createLayerBuilder' | 'progress'>;
   readonly #options: StageFilesOptions;
   readonly #layers: RemoteLayer[];
-  /** Opened when a step needs it. */
+  /** Opened on first use. */
   #tree: Promise<FileTree> | undefined;
 
   /** `base`: the files of another stage, or layers at registries, oldest first. */
@@ -44,19 +44,19 @@ export class StageFiles {
     this.#tree = base instanceof StageFiles ? base.#tree : undefined;
   }
 
-  /** The files; undefined: there are none yet. */
+  /** The files; undefined if there are none yet. */
   tree(): Promise<FileTree | undefined> {
     if (this.#tree === undefined && this.#layers.length > 0) this.#tree = this.#options.treeOf([...this.#layers]);
     return this.#tree ?? Promise.resolve(undefined);
   }
 
-  /** Puts a layer at a registry on top; to be called before the first `add`. */
+  /** Adds a layer at a registry on top; call it before the first `add`. */
   put(layer: RemoteLayer): void {
     this.#layers.push(layer);
     this.#tree = undefined;
   }
 
-  /** Makes a layer of what `change` writes. Throws what it throws, and what packing throws. */
+  /** Builds a layer from the changes that `change` writes. Throws its errors and those of packing. */
   async add(change: (stage: StageTree) => Promise<void>): Promise<BuiltLayer> {
     const { spool, manifestType, sourceDateEpoch, signal } = this.#options;
     const builder = await this.#deps.createLayerBuilder(await this.tree());

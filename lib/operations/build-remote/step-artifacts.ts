@@ -4,7 +4,7 @@ import { artifactError, cacheArtifact, type CacheRepository } from './cache-repo
 /** Media type of the record of a step. */
 const STEP_RECORD_TYPE = 'application/vnd.imgtool.build.step.v1+json';
 
-/** A layer that a cached step made. */
+/** The layer of a cached step. */
 export interface CachedLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
@@ -12,15 +12,15 @@ export interface CachedLayer {
   readonly created: string;
 }
 
-/** Which steps, by their keys, the repository has: one HEAD each, all at once. Throws what the registry throws. */
+/** Finds the steps in the repository by key: one HEAD each, all at once. Throws the errors of the registry. */
 export async function findSteps(repository: CacheRepository, keys: readonly string[]): Promise<Set<string>> {
   const found = await Promise.all(keys.map((key) => repository.find(tagOf(key))));
   return new Set(keys.filter((_, i) => found[i] !== undefined));
 }
 
 /**
- * The layers of a step and of the steps before it, oldest first, as its record tells. Throws InvalidManifestError (no record of this
- * key), what the registry throws.
+ * Reads the layers of a step and its predecessors, oldest first, from its record. Throws InvalidManifestError (no
+ * record of this key), the errors of the registry.
  */
 export async function readStep(repository: CacheRepository, key: string): Promise<readonly CachedLayer[]> {
   const { record } = await repository.read(tagOf(key), STEP_RECORD_TYPE);
@@ -28,8 +28,8 @@ export async function readStep(repository: CacheRepository, key: string): Promis
 }
 
 /**
- * Keeps a step. `layers`: its own, last, and those before; `open` reads those that the repository neither has nor can mount from one of
- * `mountFrom`. Throws what the registry throws.
+ * Uploads a step. `layers`: its own, last, and the earlier ones; `open` reads those that the repository lacks and
+ * cannot mount from any of `mountFrom`. Throws the errors of the registry.
  */
 export async function keepStep(
   repository: CacheRepository,
@@ -43,7 +43,7 @@ export async function keepStep(
     readonly mountFrom: readonly string[];
   },
 ): Promise<void> {
-  // Names all layers of the record: the registry must not collect those of earlier steps, whose tags may move to other layers.
+  // References all layers of the record, so that the registry keeps those of earlier steps even if their tags move.
   const blobs = layers.map(({ blob }) => blob);
   await repository.put(tagOf(key), cacheArtifact(STEP_RECORD_TYPE, { version: 1, key, layers }, blobs), how);
 }

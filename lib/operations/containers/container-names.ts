@@ -1,4 +1,4 @@
-/** First words of the names that containers get. */
+/** First words of generated container names. */
 export const ADJECTIVES =
   'able amber bold brave brisk calm clear clever cosy crisp dapper deft eager early fair fleet fond gentle glad golden keen kind lively lucid mellow merry mild neat nimble noble patient placid plain proud quick quiet ready serene sharp sleek smart snug solid spry steady sunny swift tidy vivid warm wise witty'.split(
     ' ',

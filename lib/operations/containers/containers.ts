@@ -8,19 +8,19 @@ import { type RestoreDeps, restoreLayers } from '../layers/index.js';
 import { findContainer, findImage, LayerSizes, lockStore, readRecords } from '../store/index.js';
 import { ADJECTIVES, NOUNS } from './container-names.js';
 
-/** One container of `containers`; `size`: bytes (uncompressed tar) of the layers it is based on. */
+/** A listed container; `size`: uncompressed tar bytes of the layers it is based on. */
 export interface ContainerSummary {
   readonly id: string;
   readonly names: readonly string[];
-  /** ID and name of the image it was made from; `digest` of its manifest, null when the image has no record any more. */
+  /** ID and name of its image; `digest` of the manifest, null if the image has no record any more. */
   readonly image: Digest;
   readonly imageName: string;
   readonly digest: Digest | null;
   readonly created: string;
   readonly size: number;
-  /** Bytes written to it since, as far as they are on disk. */
+  /** Bytes written since its creation, as far as they are on disk. */
   readonly exclusiveSize: number;
-  /** Whether a command runs in it. */
+  /** True while a command runs in it. */
   readonly running: boolean;
   /** Directory of its files. */
   readonly path: string;
@@ -28,18 +28,17 @@ export interface ContainerSummary {
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
-/** What to make a container from. */
 export interface ContainerRequest {
   readonly image: string;
   readonly name: string | undefined;
   readonly signal: AbortSignal;
-  /** Hears of the ID before there is anything with it. */
+  /** Receives the ID before anything is created under it. */
   readonly onId?: (id: string) => Promise<void>;
 }
 
 /**
- * Makes a container: a writable snapshot of the image's top layer, whatever its size. Without `name` it gets one.
- * Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
+ * Creates a container: a writable snapshot of the image's top layer, at a cost independent of its size. Without `name`,
+ * it generates one. Throws NotFoundError, AlreadyExistsError (name taken), UsageError, StoreError.
  */
 export async function createContainer(deps: RestoreDeps, request: ContainerRequest): Promise<ContainerRecord> {
   const { name, signal } = request;
@@ -50,7 +49,7 @@ export async function createContainer(deps: RestoreDeps, request: ContainerReque
   }
   const store = await lockStore(deps, { signal });
   try {
-    // One at a time, so that no name is given twice.
+    // Prevents two processes from taking the same name.
     const names = await deps.metadata.lock('container-names', { mode: 'exclusive', signal });
     try {
       return await create(deps, request);
@@ -62,7 +61,7 @@ export async function createContainer(deps: RestoreDeps, request: ContainerReque
   }
 }
 
-/** The containers of the store, newest first. Waits for no lock. */
+/** Lists the containers of the store, newest first, without waiting for a lock. */
 export async function listContainers(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>,
 ): Promise<ContainerSummary[]> {
@@ -85,7 +84,7 @@ export async function listContainers(
   return list.sort((a, b) => compareText(b.created, a.created) || compareText(a.id, b.id));
 }
 
-/** Directory of a container's files, directly usable. Throws NotFoundError, UsageError. */
+/** Returns the directory of a container's files, ready for use. Throws NotFoundError, UsageError. */
 export async function containerPath(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots'>,
   container: string,
@@ -110,7 +109,7 @@ async function create(deps: RestoreDeps, { image, name, signal, onId }: Containe
   try {
     await onId?.(id);
     await deps.snapshots.createContainer(id, base);
-    // Making a snapshot is written to disk at once, making an empty subvolume is not.
+    // Creating a snapshot commits it to disk at once; creating an empty subvolume does not.
     if (base === undefined) await deps.snapshots.sync();
     const record: ContainerRecord = {
       version: 1,

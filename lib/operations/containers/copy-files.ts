@@ -10,18 +10,17 @@ import type { OperationDeps } from '../deps.js';
 import { type RestoreDeps, withFrozen } from '../layers/index.js';
 import { findContainer, withWorkKey } from '../store/index.js';
 
-/** One end of a copy: a path of this machine or in a container. */
+/** One end of a copy: a path on this machine or in a container. */
 export interface CopyEnd {
-  /** Name, ID or unique prefix of one; undefined: this machine. */
+  /** Name, ID or unique prefix of one; undefined for this machine. */
   readonly container: string | undefined;
   readonly path: string;
 }
 
-/** What to copy. */
 export interface CopyFilesRequest {
   readonly from: CopyEnd;
   readonly to: CopyEnd;
-  /** Copies what a link points to instead of the link. */
+  /** Copies the target of a link instead of the link. */
   readonly followLink: boolean;
   readonly signal: AbortSignal;
 }
@@ -29,8 +28,8 @@ export interface CopyFilesRequest {
 type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
 
 /**
- * Copies files between this machine and containers, or between containers; they may be running. Nothing outside the
- * containers' roots and, here, outside the destination is touched. What a container got is on disk afterwards. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ * Copies files between this machine and containers, or between containers, even running ones. Touches nothing outside the containers' roots or, on
+ * this machine, outside the destination. Syncs files copied into a container. Throws NotFoundError, UsageError, SyscallError, AbortError.
  */
 export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
   const { from, to, followLink, signal } = request;
@@ -45,7 +44,7 @@ export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Prom
   return totals;
 }
 
-/** Writes what is at a path in a container, as it is at this moment, as a tar. Throws as `copyFiles`, and LayerFormatError. */
+/** Writes a snapshot of a path in a container as a tar. Throws the errors of `copyFiles`, and LayerFormatError. */
 export async function copyFilesToTar(
   deps: CopyDeps & Pick<OperationDeps, 'packTree'>,
   {
@@ -73,9 +72,9 @@ export async function copyFilesToTar(
 }
 
 /**
- * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container; links to directories there are followed
- * inside the container. It is read to its end and unpacked aside first, so a bad one changes nothing. Throws as `copyFiles`,
- * and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, CommandError.
+ * Unpacks a tar (plain, gzip, zstd, xz, bzip2) into a directory of a container; links to directories are followed
+ * inside the container. The whole tar is first unpacked elsewhere, so a bad one changes nothing. Throws the errors of
+ * `copyFiles`, and LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, CommandError.
  */
 export async function copyFilesFromTar(
   deps: CopyDeps & Pick<RestoreDeps, 'createApplier'>,

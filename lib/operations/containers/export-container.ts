@@ -3,16 +3,14 @@ import type { OperationDeps } from '../deps.js';
 import { withFrozen } from '../layers/index.js';
 import { findContainer } from '../store/index.js';
 
-/** What to export. */
 export interface ExportRequest {
   /** Name, ID or unique prefix of one. */
   readonly container: string;
-  /** Takes the tar; ended on success, destroyed on failure. */
+  /** Receives the tar; ended on success, destroyed on failure. */
   readonly output: Writable;
   readonly signal: AbortSignal;
 }
 
-/** Result of an export. */
 export interface ExportResult {
   /** ID of the container. */
   readonly id: string;
@@ -22,8 +20,8 @@ export interface ExportResult {
 }
 
 /**
- * Writes all files of a container, as they are at this moment, as one tar; the container may be changed meanwhile. Throws
- * NotFoundError, UsageError, LayerFormatError (a file without a form in a tar), SyscallError, AbortError.
+ * Writes a snapshot of all files of a container as one tar. Throws NotFoundError, UsageError, LayerFormatError (a file
+ * that tar cannot represent), SyscallError, AbortError.
  */
 export async function exportContainer(
   deps: Pick<OperationDeps, 'metadata' | 'snapshots' | 'packTree' | 'progress'>,

@@ -14,23 +14,22 @@ import {
 } from '../store/index.js';
 import { createContainer } from './containers.js';
 
-/** What to run where. */
 export interface RunRequest extends Omit<RunInput, 'id' | 'rootfs' | 'execution'> {
-  /** A container (name, ID, unique prefix), else an image, of which a container is made. */
+  /** A container (name, ID, unique prefix), else an image from which to create one. */
   readonly target: string;
-  /** Name of the container that is made. */
+  /** Name of the new container. */
   readonly name: string | undefined;
-  /** Removes the container that is made, however the command ends; a UsageError when TARGET is a container. */
+  /** Removes the new container, however the command ends; a UsageError if TARGET is a container. */
   readonly remove: boolean;
 }
 
 type RunDeps = RestoreDeps & Pick<OperationDeps, 'runtime'>;
 
 /**
- * Runs a command in a container, or in a new one of an image, and resolves with its exit code. One command runs in a
- * container at a time; a new container whose command did not even start is removed. Throws NotFoundError,
- * AlreadyExistsError (another one runs; name taken), UsageError, ContainerStartError, CommandError (no runtime), StoreError,
- * SyscallError, AbortError.
+ * Runs a command in a container, or in a new one of an image, and resolves with its exit code. Only one command can run
+ * in a container at a time. A new container is removed if its command could not be started. Throws NotFoundError,
+ * AlreadyExistsError (a command is running, or the name is taken), UsageError, ContainerStartError, CommandError (no
+ * runtime), StoreError, SyscallError, AbortError.
  */
 export async function runInContainer(deps: RunDeps, request: RunRequest): Promise<number> {
   const { metadata, snapshots, runtime } = deps;
@@ -43,7 +42,7 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
   const { record, running, isNew } = await begin(deps, request);
   let exitCode: number | undefined;
   try {
-    // It may have been removed before the lock was ours.
+    // It may have been removed before this process got the lock.
     await findContainer(deps, record.id);
     await snapshots.unlockContainer(record.id);
     const config = await readImageConfig(deps, await imageOfContainer(deps, record));
@@ -63,7 +62,7 @@ export async function runInContainer(deps: RunDeps, request: RunRequest): Promis
   }
 }
 
-/** Cleans up after a run. A failure is a note: how the command ended is what the caller wants to know. */
+/** Cleans up after a run. A failure is only a note, because the caller needs the command's result. */
 async function cleanUp(
   { metadata, snapshots, runtime, progress }: RunDeps,
   { id, name }: ContainerRecord,
@@ -72,7 +71,7 @@ async function cleanUp(
   try {
     await snapshots.unlockContainer(id);
     await runtime.settle(id, snapshots.containerPath(id));
-    // An interrupted command is removed too.
+    // Removes it even after an interruption.
     if (remove) await removeIdle({ metadata, snapshots }, id, new AbortController().signal);
   } catch (error) {
     progress.note(`container ${name} could not be cleaned up: ${(error as Error).message}`);

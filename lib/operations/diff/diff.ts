@@ -9,30 +9,29 @@ import { type RemoteImage, type RemoteRootfsDeps, RemoteRootfs } from './remote-
 
 type DiffDeps = Pick<OperationDeps, 'compareTrees'> & RemoteRootfsDeps;
 
-/** What to compare. */
 export interface DiffRequest {
-  /** A container, an image, or `docker://REF`: an image at its registry. */
+  /** A container, an image, or `docker://REF` for an image at its registry. */
   readonly subject: string;
   readonly other: string | undefined;
-  /** For images at registries. */
+  /** Platform for images at registries. */
   readonly platform: Platform;
   readonly platformGiven: boolean;
-  /** Bytes to leave free on the store's file system when layers have to be fetched. */
+  /** Free space to keep on the store's file system when fetching layers, in bytes. */
   readonly reserveBytes: number;
   readonly signal: AbortSignal;
 }
 
-/** A tree to compare: a layer (undefined: the empty tree), a container to be frozen, layers at a registry. */
+/** A tree to compare: a layer (undefined: the empty tree), a container to freeze, or layers at a registry. */
 type Tree =
   | { readonly layer: ChainId | undefined }
   | { readonly container: string; readonly base: ChainId | undefined }
   | { readonly image: RemoteImage; readonly steps: readonly LayerPlan[] };
 
 /**
- * What changed in `subject` since `other`; without it since what a container was made from, or since the layer below an
- * image's top one. Sorted bytewise by path. Takes a time that depends on the number of changes where one tree is a snapshot
- * of the other. Of an image at a registry, only layers that are not here are fetched; nothing of it stays. Throws
- * NotFoundError, UsageError, SyscallError, AbortError, what the registry and unpacking throw.
+ * Lists the changes in `subject` since `other`. Default for `other`: the base of a container, or the layers below an
+ * image's top layer. Sorted bytewise by path. If one tree is a snapshot of the other, the time is proportional to the
+ * changes. For an image at a registry, fetches only missing layers and keeps none. Throws NotFoundError, UsageError,
+ * SyscallError, AbortError, the errors of the registry and of unpacking.
  */
 export async function diffTrees(deps: DiffDeps, request: DiffRequest): Promise<Change[]> {
   const { subject, other, signal } = request;
@@ -78,20 +77,20 @@ async function findTree(
   });
 }
 
-/** What a tree is compared with when nothing is said. */
+/** The default tree to compare with. */
 async function below(deps: DiffDeps, tree: Tree): Promise<Tree> {
   if ('container' in tree) return { layer: tree.base };
   if ('steps' in tree) return { image: tree.image, steps: tree.steps.slice(0, -1) };
   return { layer: await parentOf(deps, tree.layer) };
 }
 
-/** The layer that a tree is; undefined where that is not known. */
+/** The top layer of a tree; undefined if it is unknown. */
 function topOf(tree: Tree): ChainId | undefined {
   if ('container' in tree) return undefined;
   return 'steps' in tree ? tree.steps.at(-1)?.chainId : tree.layer;
 }
 
-/** Makes what two remote trees have in common first, so that it is fetched and unpacked once. */
+/** Prepares the common layers of two remote trees first, so that they are fetched and unpacked once. */
 async function shareLayers(remote: RemoteRootfs, [a, b]: readonly [Tree, Tree], request: DiffRequest): Promise<void> {
   if (!('steps' in a && 'steps' in b)) return;
   const end = a.steps.findIndex(({ chainId }, i) => chainId !== b.steps[i]?.chainId);

@@ -18,25 +18,24 @@ import {
 import { readBlob, RegistrySource, resolveImage } from '../registry/index.js';
 import { dropUnusedBlobs, hasLayer } from '../store/index.js';
 
-/** What looking into images at registries needs. */
 export type RemoteRootfsDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
-/** An image at a registry whose documents have been read. */
+/** An image at a registry with its documents. */
 export interface RemoteImage {
   readonly repository: RepositoryReader;
   /** Oldest first. */
   readonly steps: readonly LayerPlan[];
 }
 
-/** A tree made for a while: a read-only snapshot in work. */
+/** A temporary tree: a read-only snapshot in work. */
 interface Made {
   readonly key: string;
   readonly path: string;
 }
 
 /**
- * File trees of images at registries, made for a while on top of what the store has: a layer that is here is neither
- * fetched nor unpacked. `close` removes the trees; `dropBlobs`, called without the store's lock, what was fetched.
+ * Temporary file trees of images at registries, on top of the store's layers; layers in the store are neither fetched
+ * nor unpacked. `close` removes the trees, and `dropBlobs`, called without the store's lock, removes fetched blobs.
  */
 export class RemoteRootfs {
   readonly #deps: RemoteRootfsDeps;
@@ -48,7 +47,7 @@ export class RemoteRootfs {
     this.#deps = deps;
   }
 
-  /** Reads manifest and config. Throws as `resolveImage` and `describeImage`. */
+  /** Reads manifest and config. Throws the errors of `resolveImage` and `describeImage`. */
   async find(query: ImageQuery): Promise<RemoteImage> {
     const { signal } = query;
     const repository = await this.#deps.registry.open(query.reference, { signal });
@@ -60,8 +59,8 @@ export class RemoteRootfs {
   }
 
   /**
-   * Directory of the tree that `steps`, the lowest layers of an image, make; undefined for none. Throws what fetching and
-   * unpacking throw, DiskSpaceError, DigestMismatchError.
+   * Directory of the tree of `steps`, the lowest layers of an image; undefined for none. Throws the errors of fetching
+   * and unpacking, DiskSpaceError, DigestMismatchError.
    */
   async pathOf(
     { repository }: Pick<RemoteImage, 'repository'>,
@@ -107,7 +106,7 @@ export class RemoteRootfs {
     );
   }
 
-  /** Deletes the blobs that were fetched and that no image has. */
+  /** Deletes the fetched blobs that no image has. */
   async dropBlobs(): Promise<void> {
     await dropUnusedBlobs(this.#deps, this.#fetched);
   }
@@ -124,7 +123,7 @@ export class RemoteRootfs {
     const applier = await this.#deps.createApplier();
     try {
       for (const { blob, diffId } of steps) {
-        // Unpacking onto one tree cannot be taken back, so only bytes that are verified.
+        // Unpacking onto one tree cannot be undone, so it needs verified bytes.
         await downloads.done(blob.digest);
         const { fd } = await downloads.readable(blob.digest);
         const layer = { v: 1, kind: 'layer', action: 'unpack', digest: blob.digest } as const;

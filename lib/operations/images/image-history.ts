@@ -1,7 +1,7 @@
 import type { Digest, HistoryEntry } from '../../spec/index.js';
 import type { InspectedImage, InspectedLayer } from './inspect-image.js';
 
-/** One step of an image's making; `size` in bytes (see `historyOf`), 0 for steps that changed no file. */
+/** One history entry of an image; `size` in bytes (see `historyOf`), 0 for steps without a layer. */
 export interface HistoryStep {
   readonly created: string | null;
   readonly createdBy: string;
@@ -9,18 +9,18 @@ export interface HistoryStep {
   readonly author: string;
   readonly emptyLayer: boolean;
   readonly size: number;
-  /** The layer it made. */
+  /** The layer it created. */
   readonly diffId: Digest | null;
   readonly digest: Digest | null;
-  /** ID of the image, on its newest step; null on the others, which are no images. */
+  /** ID of the image, on its newest step; null on the others. */
   readonly id: Digest | null;
   /** Names of the image, on its newest step. */
   readonly names: readonly string[];
 }
 
 /**
- * How an inspected image was made, newest step first. Layers that the history leaves out are steps without words; sizes
- * are compressed bytes where the image is at a registry.
+ * The history of an inspected image, newest step first. Layers missing from the history appear as empty steps. Sizes
+ * are compressed bytes if the image is at a registry.
  */
 export function historyOf(image: Pick<InspectedImage, 'id' | 'names' | 'layers' | 'history'>): HistoryStep[] {
   const layers = [...image.layers];

@@ -2,16 +2,16 @@ import type { Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { findAmong, LayerSizes, namesOf, readRecords } from '../store/index.js';
 
-/** One layer of an image, and the images that share it; sizes in bytes of uncompressed tar. */
+/** A layer of an image and the images that share it; sizes in bytes of uncompressed tar. */
 export interface TreeLayer {
   readonly chainId: Digest;
   readonly diffId: Digest;
   readonly digest: Digest;
   readonly size: number;
   readonly entries: number;
-  /** Names (or IDs) of other images that have it. */
+  /** Names (or IDs) of other images with this layer. */
   readonly sharedWith: readonly string[];
-  /** Names of containers made from exactly this layer. */
+  /** Names of containers created from exactly this layer. */
   readonly containers: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export interface ImageTree {
   readonly layers: readonly TreeLayer[];
 }
 
-/** The layers of a local image and what they share. Waits for no lock. Throws NotFoundError, UsageError. */
+/** The layers of a local image and their other users. Takes no lock. Throws NotFoundError, UsageError. */
 export async function imageTree(deps: Pick<OperationDeps, 'metadata'>, input: string): Promise<ImageTree> {
   const { images, layers, containers } = await readRecords(deps);
   const { record } = findAmong(images, input);

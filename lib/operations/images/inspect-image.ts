@@ -28,31 +28,31 @@ import { findImage, LayerSizes, namesOf, readRecords } from '../store/index.js';
 
 /** One layer as inspected: sizes in bytes. */
 export interface InspectedLayer {
-  /** Null by protocol v1, which has no digests. */
+  /** Null for protocol v1, which has no digests. */
   readonly digest: Digest | null;
-  /** By protocol v1: the image it is the layer of. */
+  /** For protocol v1: ID of the image of this layer. */
   readonly v1Id?: string;
   readonly mediaType: string;
-  /** As stored (compressed); 0 where a registry of protocol v1 does not tell. */
+  /** Compressed size; 0 if a v1 registry does not report it. */
   readonly size: number;
   readonly diffId: Digest | null;
   readonly chainId?: Digest;
-  /** Of the uncompressed tar; for local images. */
+  /** Size of the uncompressed tar, for local images. */
   readonly unpackedSize?: number;
 }
 
 /** Details of an image in the store or at a registry. */
 export interface InspectedImage {
-  /** Null if only a pull can tell: images of schema 1 and of protocol v1 at a registry. */
+  /** Null if only a pull can determine it: schema 1 and protocol v1 at a registry. */
   readonly id: Digest | null;
   readonly names: readonly string[];
-  /** Null by protocol v1. */
+  /** Null for protocol v1. */
   readonly digest: Digest | null;
-  /** By protocol v1: its ID there. */
+  /** For protocol v1: its ID there. */
   readonly v1Id?: string;
   readonly mediaType: string;
   readonly index?: Digest;
-  /** What an index offers. */
+  /** Platforms of an index. */
   readonly platforms?: readonly string[];
   readonly created: string | null;
   readonly author: string | null;
@@ -69,15 +69,15 @@ export interface InspectedImage {
   readonly pulled?: string;
 }
 
-/** An inspected image and its documents byte for byte. */
+/** An inspected image and its documents, byte for byte. */
 export interface Inspection {
   readonly image: InspectedImage;
-  /** What the name leads to: an index if there is one. */
+  /** The document that the name refers to: an index if there is one. */
   readonly raw: Buffer;
   readonly config: Buffer;
 }
 
-/** Describes a local image. Waits for no lock. Throws NotFoundError, UsageError. */
+/** Describes a local image. Takes no lock. Throws NotFoundError, UsageError. */
 export async function inspectImage(
   deps: Pick<OperationDeps, 'metadata' | 'content'>,
   input: string,
@@ -114,7 +114,7 @@ export async function inspectImage(
   };
 }
 
-/** Describes an image at its registry without pulling it. Throws what the registry throws, InvalidManifestError. */
+/** Describes an image at its registry without pulling it. Throws the errors of the registry, InvalidManifestError. */
 export async function inspectRemoteImage(
   deps: Pick<OperationDeps, 'registry'>,
   reference: Reference,
@@ -127,7 +127,7 @@ export async function inspectRemoteImage(
   });
 }
 
-/** What the JSONs tell: all but diffIDs and digests. The config is that of the pulled image, but for its diffIDs. */
+/** Describes a v1 image from its JSON documents, without diffIDs and digests. Except for its diffIDs, the config is that of the pulled image. */
 async function inspectByV1(
   repository: V1Repository,
   reference: Reference,
@@ -196,7 +196,7 @@ async function inspectByV2(
   };
 }
 
-/** What its manifest tells of an image of schema 1: all but its diffIDs, and with them its ID. */
+/** Describes a schema 1 image from its manifest, without its diffIDs and thus without its ID. */
 async function inspectSchema1(
   repository: RepositoryReader,
   { schema1, raw }: ResolvedSchema1,

@@ -4,13 +4,13 @@ import { formatReference, parseReference, type Digest, type Reference } from '..
 import type { OperationDeps } from '../deps.js';
 import { findImage, takeName } from '../store/index.js';
 
-/** Result of naming: the image and the full name. */
+/** The image and its full new name. */
 export interface NamedImage {
   readonly id: Digest;
   readonly name: string;
 }
 
-/** Gives an image one more name, taking it from the image that had it. Throws NotFoundError, UsageError. */
+/** Adds a name to an image; an image that had the name loses it. Throws NotFoundError, UsageError. */
 export async function tagImage(
   deps: Pick<OperationDeps, 'metadata'>,
   { image, reference, signal }: { readonly image: string; readonly reference: Reference; readonly signal: AbortSignal },
@@ -21,14 +21,14 @@ export async function tagImage(
   const name = formatReference({ host: reference.host, repository: reference.repository, tag: reference.tag });
   return withNames(deps, signal, async () => {
     const { record } = await findImage(deps, image);
-    // On the new image first: a crash in between leaves the name on both, never on none.
+    // The new image comes first: after a crash in between, both images have the name.
     await putNames(deps, record, [...record.names, name]);
     await takeName(deps, name, record);
     return { id: record.id, name };
   });
 }
 
-/** Takes a name from its image; the image stays, without a name if it was the last. Throws NotFoundError. */
+/** Removes a name from its image; the image stays, even without a name. Throws NotFoundError. */
 export async function untagImage(
   deps: Pick<OperationDeps, 'metadata'>,
   { reference, signal }: { readonly reference: string; readonly signal: AbortSignal },

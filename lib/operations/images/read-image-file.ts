@@ -4,29 +4,28 @@ import { type Platform, type Reference, tagOrDigest } from '../../spec/index.js'
 import type { OperationDeps } from '../deps.js';
 import { reopenable, resolveImage } from '../registry/index.js';
 
-/** As many links as the kernel follows. */
+/** The kernel's limit of links in one path. */
 const MAX_LINKS = 40;
 
-/** Which file of which image. */
 export interface ReadFileRequest {
   readonly reference: Reference;
-  /** `/etc/os-release`; the slash in front may be missing. */
+  /** `/etc/os-release`; the leading slash is optional. */
   readonly path: string;
   readonly platform: Platform;
-  /** A larger file is refused. */
+  /** Larger files are refused. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
 }
 
 type Deps = Pick<OperationDeps, 'registry'> & {
-  /** Looks for a path in a layer (`searchLayer` of the room archive). */
+  /** Searches a layer for a path (`searchLayer` of the room archive). */
   readonly searchLayer: (search: LayerSearch) => Promise<LayerAnswer | undefined>;
 };
 
 /**
- * Reads one file of an image at its registry: layers are streamed from the top down, verified, until one has the file or
- * removes it. Symbolic links are followed inside the image. Throws NotFoundError (no such file), UsageError (no file, too large),
- * LayerFormatError, DigestMismatchError, what the registry throws.
+ * Reads one file of an image at its registry. Streams and verifies layers from the top down until one has the file or
+ * removes it. Follows symbolic links inside the image. Throws NotFoundError (no such file), UsageError (not a regular
+ * file, or too large), LayerFormatError, DigestMismatchError, the errors of the registry.
  */
 export async function readImageFile(
   { registry, searchLayer }: Deps,
@@ -59,7 +58,7 @@ export async function readImageFile(
   }
 }
 
-/** Names from the root; `..` leads no higher than that. */
+/** Splits a path into names; `..` stops at the root. */
 function partsOf(path: string): string[] {
   const parts: string[] = [];
   for (const part of path.split('/')) {

@@ -4,21 +4,21 @@ import { digestHex, type ChainId, type Digest } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { findImage, type FoundImage, namesOf, readRecords } from '../store/index.js';
 
-/** What became of one image argument. */
+/** Result for one image argument. */
 export interface RemovedImage {
   readonly id: Digest;
-  /** Names that are gone. */
+  /** The removed names. */
   readonly untagged: readonly string[];
-  /** Whether the image itself is gone. */
+  /** True if the image itself was removed. */
   readonly removed: boolean;
   readonly layers: readonly ChainId[];
   readonly blobs: readonly Digest[];
 }
 
 /**
- * Removes what `image` means: one name of several, or (by its last name or by ID) the image with the layers and blobs that
- * nothing else needs. Refuses while a container uses it; with `force` then takes the names only. Waits until no other
- * process works in the store when it deletes layers. Throws NotFoundError, AlreadyExistsError (in use), UsageError.
+ * Removes one name of several, or, given its last name or its ID, the image with the layers and blobs that nothing else
+ * needs. Refuses while a container uses it; with `force`, it then removes only the names. Waits for other processes in
+ * the store before deleting layers. Throws NotFoundError, AlreadyExistsError (in use), UsageError.
  */
 export async function removeImage(
   deps: Pick<OperationDeps, 'metadata' | 'content' | 'snapshots' | 'progress'>,
@@ -68,12 +68,12 @@ async function remove(
     await takeNames(deps, records, untagged);
     return { id: record.id, untagged, removed: false, layers: [], blobs: [] };
   }
-  // The records go first: after a crash nothing visible is half there, what is left over is garbage.
+  // Records go first, so that a crash leaves only garbage and no incomplete image.
   for (const one of records) await deps.metadata.images.delete(one);
   return { id: record.id, untagged, removed: true, ...(await removeUnneeded(deps, records)) };
 }
 
-/** A manifest that no name leads to any more is dropped, as long as the image has another one. */
+/** Drops a manifest that has lost all its names, as long as the image has another manifest. */
 async function takeNames(
   { metadata }: Pick<OperationDeps, 'metadata'>,
   records: readonly ImageRecord[],

@@ -3,22 +3,22 @@ import { compareText } from '../../util/index.js';
 import type { OperationDeps } from '../deps.js';
 import { stepSubvolume, sum } from '../store/index.js';
 
-/** How much of the build cache is to stay. */
+/** Limits of the build cache. */
 export interface BuildGarbageRequest {
-  /** Bytes that steps and cache mounts may keep: those used longest ago go. */
+  /** Maximum size of steps and cache mounts in bytes; the least recently used are removed. */
   readonly keepCacheBytes?: number | undefined;
-  /** What no build has used for this long goes, milliseconds; undefined: age does not count. */
+  /** Maximum time since the last use in ms; undefined: unlimited. */
   readonly cacheTtlMs?: number | undefined;
 }
 
-/** What of the build cache goes, or would go. */
+/** The removed part of the build cache, or in a dry run the part to remove. */
 export interface BuildGarbage {
   readonly steps: readonly { readonly key: string; readonly size: number }[];
-  /** `id`: as in the Dockerfile; empty for one that a killed build left half made. */
+  /** `id`: as in the Dockerfile; empty for an incomplete one left by a killed build. */
   readonly caches: readonly { readonly id: string; readonly size: number }[];
 }
 
-/** The build cache: what stays, and what goes. */
+/** The build cache, split into items to keep and to remove. */
 interface BuildCache {
   readonly steps: readonly Sized<StepRecord>[];
   readonly caches: readonly Sized<CacheRecord>[];
@@ -27,7 +27,7 @@ interface BuildCache {
 type Sized<T> = T & { readonly size: number };
 type CacheDeps = Pick<OperationDeps, 'metadata' | 'snapshots'>;
 
-/** All steps and cache mounts with their sizes; waits for no lock. */
+/** All steps and cache mounts with their sizes; takes no lock. */
 export async function readBuildCache({ metadata, snapshots }: CacheDeps): Promise<BuildCache> {
   const caches: Sized<CacheRecord>[] = [];
   for (const record of await metadata.caches.list())
@@ -35,7 +35,7 @@ export async function readBuildCache({ metadata, snapshots }: CacheDeps): Promis
   return { steps: await metadata.steps.list(), caches };
 }
 
-/** Finds what of the build cache is to go. Call with the store locked. */
+/** Finds the part of the build cache to remove. Call with the store locked. */
 export async function findBuildGarbage(
   deps: CacheDeps,
   { keepCacheBytes, cacheTtlMs = Infinity }: BuildGarbageRequest,
@@ -60,7 +60,7 @@ export async function findBuildGarbage(
       bytes -= size;
     }
   }
-  // A step is of no use without the one before.
+  // A step is useless without its predecessor.
   withDescendants(cache.steps, goneSteps);
   const recorded = new Set(cache.caches.map(({ key }) => key));
   const unrecorded = (await deps.snapshots.listCaches()).filter((name) => !recorded.has(name));
@@ -75,7 +75,7 @@ export async function findBuildGarbage(
   };
 }
 
-/** Removes what `findBuildGarbage` found; records before files. Call with the store locked by this process alone. */
+/** Removes the result of `findBuildGarbage`, records before files. Call with the store locked exclusively. */
 export async function removeBuildGarbage(
   { metadata, snapshots }: CacheDeps,
   { gone, unrecorded }: Pick<Awaited<ReturnType<typeof findBuildGarbage>>, 'gone' | 'unrecorded'>,
@@ -94,7 +94,7 @@ export async function removeBuildGarbage(
   for (const name of unrecorded) await snapshots.removeCache(name);
 }
 
-/** Keys of steps that no build can find: their files, or the step they were run on, are gone or others now. */
+/** Keys of steps that no build can find, because their files or the step below are missing or were replaced. */
 async function unreachable({ snapshots }: CacheDeps, steps: readonly StepRecord[]): Promise<ReadonlySet<string>> {
   const ids = new Set(steps.map(({ id }) => id));
   const dead = new Set<string>();

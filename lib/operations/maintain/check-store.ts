@@ -23,7 +23,6 @@ export interface CheckRequest {
   readonly signal: AbortSignal;
 }
 
-/** One problem. */
 export interface Finding {
   readonly kind: 'blob' | 'layer' | 'image';
   /** Digest, chainID or image ID. */
@@ -39,7 +38,7 @@ export interface Finding {
   readonly hint?: string;
 }
 
-/** How many items were checked, and the problems found. */
+/** The number of checked items and the problems found. */
 export interface StoreCheck {
   readonly blobs: number;
   readonly layers: number;
@@ -134,7 +133,7 @@ async function checkLayers(
     void problems.push({ kind: 'layer', subject: chainId, problem, isWhole: () => hasLayer(deps, chainId) });
   const applier = quick ? undefined : await deps.createApplier();
   const bad = new Set(problems.map(({ subject }) => subject));
-  /** Comparing takes as much room as the layer does. */
+  /** Comparing takes as much space as the layer. */
   let isFull = false;
   try {
     const unrecorded = await unrecordedLayers(deps);

@@ -20,7 +20,7 @@ export type GarbageDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'progre
   readonly content: ContentStore & ContentMaintenance;
 };
 
-/** How much is to be removed. */
+/** Limits of the store. */
 export interface GarbageRequest extends BuildGarbageRequest {
   /**
    * Limit for layers (bytes of uncompressed tar) and blobs together: images are removed, oldest pull first, until the rest
@@ -62,7 +62,7 @@ interface Blob {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const STALE_DOWNLOAD_MS = DAY_MS;
-/** No registry keeps an upload session for longer. */
+/** No registry keeps upload sessions longer. */
 const STALE_UPLOAD_MS = 7 * DAY_MS;
 
 /**
@@ -82,7 +82,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
   try {
     if (!dryRun) {
       await sweepStore(deps);
-      // A layer that a power cut may take needs its blob.
+      // A layer that a power cut could destroy still needs its blob.
       if (request.dropBlobs) await syncLayers({ metadata, snapshots });
     }
     const build = await findBuildGarbage(deps, request);
@@ -90,7 +90,7 @@ export async function collectGarbage(deps: GarbageDeps, request: GarbageRequest)
     if (!dryRun) {
       await removeBuildGarbage(deps, build, signal);
       const { layers, blobs } = found.garbage;
-      // Names before files: after a crash nothing visible is half there, and the next run finds the rest.
+      // Names go before files, so that a crash leaves only garbage for the next run.
       for (const image of found.evicted) await metadata.images.delete(image);
       for (const { chainId } of layers) {
         signal.throwIfAborted();
@@ -132,7 +132,7 @@ async function findGarbage(
     if (!leftover.active && leftover.modifiedMs < Date.now() - STALE_DOWNLOAD_MS) leftovers.push(leftover);
   const uploads = uploadRecords.filter(({ begun }) => !(Date.parse(begun) > Date.now() - STALE_UPLOAD_MS));
 
-  // The layers of this boot are synced before anything is removed.
+  // This boot's layers are synced before anything is removed.
   const safe = new Set(
     records.layers.flatMap(({ chainId, sealed, bootId }) =>
       (sealed || bootId === metadata.bootId) && !doubtful.has(chainId) ? chainId : [],
@@ -144,14 +144,14 @@ async function findGarbage(
   const known = new Set([...records.layers.map(({ chainId }) => chainId), ...unrecorded]);
   const sizes = new LayerSizes(records.layers, records.images);
   const layers = [...known]
-    // Layers that may be incomplete are unpacked again when they are needed.
+    // Layers that may be incomplete are unpacked again when needed.
     .filter((chainId) => !kept.layers.has(chainId) || doubtful.has(chainId))
     .map((chainId) => ({ chainId, size: sizes.of(chainId) }));
   const blobs = stored.filter(({ digest }) => !kept.blobs.has(digest));
   const downloads = leftovers.flatMap(({ digest, key, size }): StaleDownload[] => {
     if (digest !== undefined) return [{ digest, size }];
     const v1 = key === undefined ? undefined : parseV1PartKey(key);
-    // Without bytes it only records what the download became.
+    // An empty download only records its result.
     return v1 === undefined || size === 0 ? [] : [{ digest: null, ...v1, size }];
   });
   const garbage = {
@@ -165,7 +165,7 @@ async function findGarbage(
   return { garbage, evicted, leftovers, uploads };
 }
 
-/** The images, pulled longest ago first, that must go so that the rest takes no more than `keepBytes`. */
+/** The images to remove, oldest pull first, so that the rest takes at most `keepBytes`. */
 function evictable(
   records: StoreRecords,
   options: {
@@ -189,7 +189,7 @@ function evictable(
   return evicted;
 }
 
-/** Layers and blobs that images and containers need; `isSafe`: layers that can do without a blob that a registry has. */
+/** Layers and blobs that images and containers need; `isSafe`: layers whose blob may be dropped if a registry has it. */
 function needed(
   { images, layers, containers }: StoreRecords,
   { evicted, isSafe }: { readonly evicted: readonly ImageRecord[]; readonly isSafe: (layer: ChainId) => boolean },

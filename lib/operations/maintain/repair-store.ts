@@ -6,7 +6,6 @@ import { BlobPlaces, fetchFromPlaces, fromFirstPlace, parseSource } from '../dow
 import { type RestoreDeps, restoreLayers } from '../layers/index.js';
 import { hasLayer, madeFrom, type StoreRecords } from '../store/index.js';
 
-/** What repairing needs. */
 export type RepairDeps = RestoreDeps & Pick<OperationDeps, 'registry'>;
 
 interface RepairRequest {
@@ -48,7 +47,7 @@ export async function repairStore(
   }
 }
 
-/** Whether an image or a container needs a blob, a layer or an image. */
+/** Reports whether an image or a container needs a blob, a layer or an image. */
 export function isNeeded(records: StoreRecords, subject: string): boolean {
   return neededBy(records, subject) !== undefined || records.containers.some(({ base }) => base === subject);
 }

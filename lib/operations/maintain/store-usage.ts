@@ -3,23 +3,23 @@ import type { OperationDeps } from '../deps.js';
 import { readBuildCache } from './build-garbage.js';
 import { type ImageSummary, LayerSizes, listImages, readRecords, sum, unrecordedLayers } from '../store/index.js';
 
-/** What the store holds and the room it has; layers in bytes of uncompressed tar, blobs in bytes as stored. */
+/** Contents and free space of the store; layers in bytes of uncompressed tar, blobs as stored. */
 export interface StoreUsage {
   readonly images: readonly ImageSummary[];
   readonly containers: number;
   readonly layers: {
     readonly count: number;
     readonly size: number;
-    /** Of layers that more than one image has. */
+    /** Size of layers that several images share. */
     readonly sharedSize: number;
-    /** Of layers that one image alone has. */
+    /** Size of layers that only one image has. */
     readonly exclusiveSize: number;
-    /** Subvolumes of layers without a record, which killed processes left: not counted in the rest; gc removes them. */
+    /** Number of layer subvolumes without a record, left by killed processes. Not included elsewhere; gc removes them. */
     readonly unrecorded: number;
-    /** Of layers that no image has (kept by a container, or by an interrupted pull). */
+    /** Size of layers without an image, kept by a container or an interrupted pull. */
     readonly unreferencedSize: number;
   };
-  /** Results of build steps, and cache mounts: bytes of file contents that they alone hold. */
+  /** Results of build steps, and cache mounts: bytes of file contents that they do not share. */
   readonly buildCache: {
     readonly steps: number;
     readonly stepSize: number;
@@ -30,7 +30,7 @@ export interface StoreUsage {
   readonly space: SpaceReport;
 }
 
-/** Adds up what is stored. Waits for no lock. */
+/** Computes the usage. Takes no lock. */
 export async function storeUsage(deps: Pick<OperationDeps, 'metadata' | 'content' | 'snapshots'>): Promise<StoreUsage> {
   const { images, layers, containers } = await readRecords(deps);
   const sizes = new LayerSizes(layers, images);

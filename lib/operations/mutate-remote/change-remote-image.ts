@@ -16,7 +16,7 @@ import { imageDocuments } from '../store/index.js';
 import { packFlat, takeTar } from './new-layers.js';
 import type { NewLayer, RemoteChangeDeps, RemoteChangeRequest } from './types.js';
 
-/** Creates an image with a modified config and the same layers. Throws NotFoundError, UsageError, what copying throws. */
+/** Creates an image with a modified config and the same layers. Throws NotFoundError, UsageError, the errors of copying. */
 export function configRemoteImage(deps: RemoteChangeDeps, request: RemoteChangeRequest): Promise<ChangedImage> {
   return changeRemoteImage(deps, request, ({ base, step }) =>
     Promise.resolve({
@@ -27,8 +27,8 @@ export function configRemoteImage(deps: RemoteChangeDeps, request: RemoteChangeR
 }
 
 /**
- * Creates an image with one more layer for each tar, which becomes the blob unchanged. Throws NotFoundError, UsageError,
- * LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, DiskSpaceError, what copying throws.
+ * Creates an image with one more layer for each tar, which becomes the blob unchanged. Throws NotFoundError,
+ * UsageError, LayerFormatError, PathEscapeError, UnsupportedMediaTypeError, DiskSpaceError, the errors of copying.
  */
 export function appendToRemoteImage(
   deps: RemoteChangeDeps,
@@ -52,8 +52,8 @@ export function appendToRemoteImage(
 }
 
 /**
- * Moves the layers that the image added to its base `from` onto another base. Both are named as the image is. Throws NotFoundError,
- * UsageError (the image is not based on `from`), what copying throws.
+ * Moves the layers that the image added to its base `from` onto another base. Both bases are named like the image.
+ * Throws NotFoundError, UsageError (the image is not based on `from`), the errors of copying.
  */
 export function rebaseRemoteImage(
   deps: RemoteChangeDeps,
@@ -77,8 +77,8 @@ export function rebaseRemoteImage(
 }
 
 /**
- * Creates an image with all files in a single layer. Layers are read twice: first their headers, then the files that remain. Throws
- * NotFoundError, UsageError, LayerFormatError, DiskSpaceError, what copying throws.
+ * Creates an image with all files in a single layer. Reads layers twice: first their headers, then the remaining files.
+ * Throws NotFoundError, UsageError, LayerFormatError, DiskSpaceError, the errors of copying.
  */
 export function flattenRemoteImage(deps: RemoteChangeDeps, request: RemoteChangeRequest): Promise<ChangedImage> {
   return changeRemoteImage(deps, request, async ({ base, step, spool }) => {
@@ -98,7 +98,7 @@ interface ChangeParts {
   readonly step: (createdBy: string) => HistoryEntry;
 }
 
-/** Finds the image, applies the config changes, and copies the image with the layers that `make` returns. */
+/** Finds the image, applies the config changes, and copies the image with the layers from `make`. */
 async function changeRemoteImage(
   deps: RemoteChangeDeps,
   request: RemoteChangeRequest,
@@ -107,7 +107,7 @@ async function changeRemoteImage(
   ) => Promise<{ readonly layers: readonly NewLayer[]; readonly history: readonly HistoryEntry[] }>,
 ): Promise<ChangedImage> {
   const { destination, author, signal } = request;
-  // Before anything is done, so that a wrong name is an early error.
+  // Reports an invalid name before any work.
   parseTransportName(destination);
   const images = new RemoteImages(deps, request);
   const spool = new Spool(deps.temporaryDirectory);

@@ -10,7 +10,7 @@ import type { TarToAppend } from '../mutate/index.js';
 import type { NewLayer, RemoteChangeDeps } from './types.js';
 
 /**
- * Takes a tar as a layer, as it came (xz and bzip2 become gzip), and reads it through to see that it is one. Throws LayerFormatError,
+ * Reads a tar as an unchanged layer (xz and bzip2 become gzip) and validates it. Throws LayerFormatError,
  * PathEscapeError, UnsupportedMediaTypeError, CommandError, DiskSpaceError, AbortError.
  */
 export async function takeTar(
@@ -32,7 +32,7 @@ export async function takeTar(
   return newLayer(file, { diffId: read.diffId, mediaType: layerMediaType(format, read.compression, '') });
 }
 
-/** Packs a whole tree as one layer. Throws what opening its files throws, LayerFormatError, DiskSpaceError, AbortError. */
+/** Packs a whole tree as one layer. Throws the errors of opening its files, LayerFormatError, DiskSpaceError, AbortError. */
 export async function packFlat(
   { packFileTree, progress }: Pick<RemoteChangeDeps, 'packFileTree' | 'progress'>,
   tree: FileTree,

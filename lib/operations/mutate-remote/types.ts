@@ -5,7 +5,7 @@ import type { RemoteBuildDeps } from '../build-remote/index.js';
 import type { BlobPlace } from '../copy/index.js';
 import type { ImageChangeRequest } from '../mutate/index.js';
 
-/** The image to start from, the changes, and the destination of the new image. */
+/** The source image, the changes, and the destination of the new image. */
 export interface RemoteChangeRequest extends Pick<
   ImageChangeRequest,
   'message' | 'author' | 'changes' | 'sourceDateEpoch' | 'signal'
@@ -14,23 +14,22 @@ export interface RemoteChangeRequest extends Pick<
   readonly image: string;
   /** `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`. */
   readonly destination: string;
-  /** Of an index, the image to start from. */
+  /** Platform to choose from an index. */
   readonly platform: Platform;
-  /** Whether the user named it: an image for another one is an error then, else a remark. */
+  /** True if the user named it: another platform is then an error instead of a note. */
   readonly platformGiven: boolean;
 }
 
-/** What changing images without a store works with. */
 export interface RemoteChangeDeps extends RemoteBuildDeps {
   /** `packFileTree` of the room layer. */
   readonly packFileTree: (tree: FileTree, output: MembersOutput) => Promise<PackedLayer>;
 }
 
-/** A layer of the new image, and its bytes. */
+/** A layer of the new image with its bytes. */
 export interface NewLayer {
   readonly blob: Descriptor;
   readonly diffId: DiffId;
   readonly source: ReopenableBlob;
-  /** The repository that has it. */
+  /** The repository of the layer, if any. */
   readonly place: BlobPlace['place'] | undefined;
 }

@@ -32,7 +32,7 @@ import {
 import { deriveImage, checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
-/** The image to start from, and what to change. */
+/** The source image and the changes. */
 export interface ImageChangeRequest extends NewImageRequest {
   /** Name, ID or unique prefix of one. */
   readonly image: string;
@@ -103,8 +103,8 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
 }
 
 /**
- * Moves the layers that `image` added to its base onto another base image. The old base is `from`, or the image of the store
- * that has the most layers in common. Throws NotFoundError, UsageError (no such image), StoreError (a blob is missing), what unpacking throws.
+ * Moves the layers that `image` added to its base onto another base image. Default for `from`, the old base: the image in the store with
+ * the most layers in common. Throws NotFoundError, UsageError (no such image), StoreError (a blob is missing), the errors of unpacking.
  */
 export function rebaseImage(
   deps: ChangeDeps,
@@ -125,7 +125,7 @@ export function rebaseImage(
   });
 }
 
-/** The base of the image. */
+/** The base of the image to rebase. */
 async function lowerImage(deps: ChangeDeps, base: ImageRecord, from: string | undefined): Promise<ImageRecord> {
   const isBelow = ({ chainIds }: ImageRecord): boolean =>
     chainIds.length < base.chainIds.length && chainIds.every((chainId, i) => chainId === base.chainIds[i]);
@@ -174,7 +174,7 @@ async function appendTars(
   return { layers, diffIds };
 }
 
-/** What a change makes of a config, and the history entry of a step of it. Throws UsageError. */
+/** The changed config and its history entry. Throws UsageError. */
 export function describeChange(
   config: ImageConfig,
   {
@@ -202,7 +202,7 @@ export function describeChange(
   };
 }
 
-/** Finds the image, applies the config changes, and records the image with the layers that `make` returns. */
+/** Finds the image, applies the config changes, and records the image with the layers from `make`. */
 async function changeImage(
   deps: ChangeDeps,
   request: ImageChangeRequest,
@@ -210,7 +210,7 @@ async function changeImage(
     readonly base: ImageRecord;
     readonly config: ImageConfig;
     readonly step: (createdBy: string) => HistoryEntry;
-    /** Told of blobs that have come into the store. */
+    /** Receives blobs added to the store. */
     readonly blobs: NewBlobs;
     readonly signal: AbortSignal;
   }) => Promise<Layers & { readonly history: readonly HistoryEntry[] }>,

@@ -24,15 +24,14 @@ import { createdAt, findContainer, imageOfContainer, lockStore, readImageConfig,
 import { deriveImage, checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
-/** What to commit and how. */
 export interface CommitRequest extends NewImageRequest {
   /** Name, ID or unique prefix of one. */
   readonly container: string;
-  /** Of the manifest. Default: that of the image. */
+  /** Format of the manifest. Default: the image's format. */
   readonly format?: ManifestFormat | undefined;
-  /** One layer with everything instead of one more on those of the image. */
+  /** Writes one layer with all files instead of adding one. */
   readonly squash: boolean;
-  /** Makes an image even when nothing changed. */
+  /** Creates an image even if nothing changed. */
   readonly emptyOk: boolean;
 }
 
@@ -50,10 +49,10 @@ type CommitDeps = Pick<OperationDeps, 'compareTrees' | 'packLayer'> &
   Partial<Pick<OperationDeps, 'runtime'>>;
 
 /**
- * Makes an image of a container: freeze, find what changed, pack only that, and turn the frozen snapshot itself into the
- * layer, so nothing is unpacked again. The container stays as it is. The image record is written last, after everything is
- * on disk. Throws NotFoundError, UsageError (nothing changed), LayerFormatError, SyscallError, DiskSpaceError, AbortError;
- * nothing is published then.
+ * Creates an image from a container: freezes it, packs only the changes, and turns the frozen snapshot itself into the
+ * layer, so that nothing is unpacked. The container does not change. The image record is written last, after everything
+ * is on disk, so an error publishes nothing. Throws NotFoundError, UsageError (nothing changed), LayerFormatError,
+ * SyscallError, DiskSpaceError, AbortError.
  */
 export async function commitContainer(deps: CommitDeps, request: CommitRequest): Promise<CommitResult> {
   const started = performance.now();

@@ -17,9 +17,9 @@ import {
 import type { OperationDeps } from '../deps.js';
 import { imageDocuments, putDocuments, recordImage } from '../store/index.js';
 
-/** A new image and the one it comes from. */
+/** A new image and its source. */
 interface DerivedImage {
-  /** Gives the platform, and the format of the manifest where no other is given. */
+  /** Supplies the platform and the default manifest format. */
   readonly base: Pick<ImageRecord, 'manifest' | 'platform'>;
   /** The config document that is changed. */
   readonly config: ImageConfig;
@@ -33,14 +33,14 @@ interface DerivedImage {
   /** RFC 3339. */
   readonly created: string;
   readonly reference?: Reference | undefined;
-  /** Of the manifest, the config and the layers. Default: that of the base image. */
+  /** Format of the manifest, config and layers. Default: the base image's format. */
   readonly format?: ManifestFormat | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes config, manifest and, last, the record of an image whose layers are in the store. No registry has them, so
- * everything is synced to disk before the record is written. Resolves with the record.
+ * Writes config, manifest and, last, the record of an image whose layers are in the store. Syncs everything to disk
+ * before the record, because no registry has the layers. Resolves with the record.
  */
 export async function deriveImage(
   deps: Pick<OperationDeps, 'content' | 'metadata' | 'snapshots'>,
@@ -71,7 +71,7 @@ export async function deriveImage(
   );
 }
 
-/** The config document of an image that comes from another. */
+/** The config of an image derived from another. */
 export function derivedConfig({
   config,
   execution,
@@ -90,7 +90,7 @@ export function derivedConfig({
   };
 }
 
-/** Throws UsageError for a reference that cannot name an image of the store. */
+/** Throws UsageError for a reference that cannot name an image in the store. */
 export function checkNewName(reference: Reference | undefined): void {
   if (reference === undefined || (reference.digest === undefined && reference.tag !== undefined)) return;
   throw new UsageError('a digest cannot be given as a name', { hint: 'write HOST/REPOSITORY:TAG' });

@@ -7,11 +7,10 @@ import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } f
 import { checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
-/** What to make an image of and how. */
 export interface ImportRequest extends Omit<NewImageRequest, 'author'> {
   /** A tar of a root file system, plain or compressed with gzip, zstd, xz or bzip2; consumed. */
   readonly source: Readable;
-  /** What the source is called in messages and in the history. */
+  /** Name of the source in messages and in the history. */
   readonly sourceName: string;
 }
 
@@ -25,9 +24,9 @@ export interface ImportResult extends NewImageResult {
 type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'createApplier' | 'progress'>;
 
 /**
- * Makes an image of one layer of a tar, for the platform of this machine. The blob of the layer is the tar as it came.
- * Throws LayerFormatError, UnsupportedMediaTypeError, PathEscapeError (a bad tar), UsageError, DiskSpaceError, AbortError;
- * nothing is left then.
+ * Creates an image with a tar as its only layer, for this machine's platform. The tar becomes the blob unchanged. An
+ * error leaves nothing behind. Throws LayerFormatError, UnsupportedMediaTypeError, PathEscapeError (a bad tar),
+ * UsageError, DiskSpaceError, AbortError.
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
   checkNewName(request.reference);

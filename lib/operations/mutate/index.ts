@@ -1,6 +1,4 @@
-/**
- * New images from old ones: commit, config, append, flatten, rebase, import.
- */
+/** Creates images from images, containers and tars: commit, config, append, flatten, rebase, import. */
 export * from './change-image.js';
 export * from './commit.js';
 export * from './import-image.js';

@@ -4,17 +4,17 @@ import { type Digest, formatReference, platformScore, type Reference, splitPlatf
 import { isComplete } from '../store/index.js';
 import type { PullDeps, PullRequest } from './pull-request.js';
 
-/** What the store has of an image to pull. */
+/** The local state of an image to pull. */
 interface LocalImage {
-  /** The image of that name or digest, if it is complete. */
+  /** The image with that name or digest, if it is complete. */
   readonly record: ImageRecord | undefined;
-  /** The registry need not be asked. */
+  /** True if the registry need not be asked. */
   readonly settled: boolean;
-  /** There is one that is not complete. */
+  /** True if there is an incomplete image. */
   readonly damaged: boolean;
 }
 
-/** Looks for an image to pull in the store, for the platform asked for. */
+/** Looks up an image to pull in the store, for the requested platform. */
 export async function findLocal(deps: PullDeps, request: PullRequest): Promise<LocalImage> {
   const { reference, policy, platform } = request;
   const full = formatReference(reference);
@@ -34,14 +34,14 @@ export async function findLocal(deps: PullDeps, request: PullRequest): Promise<L
   return { record: undefined, settled: false, damaged };
 }
 
-/** The name that a pull gives: without the digest; undefined without a tag. */
+/** The image name set by a pull, without the digest; undefined without a tag. */
 export function tagName({ host, repository, tag }: Reference): string | undefined {
   return tag === undefined ? undefined : formatReference({ host, repository, tag });
 }
 
 /**
- * Images that came without config and manifest have the digest at their registry among their sources only. Where the
- * manifest is one of a registry, another source is no proof: it may be of another manifest with the same config.
+ * Reports whether a registry served the image under this digest. An image that came without config and manifest has it only among
+ * its sources. If the manifest is a registry's, a source proves nothing: it may refer to another manifest with the same config.
  */
 export function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest): boolean {
   const isSource = (one: Digest): boolean => sources.some((source) => source.endsWith(`@${one}`));
@@ -49,7 +49,7 @@ export function isFrom({ manifest, index, sources }: ImageRecord, digest: Digest
   return isSource(digest) && !isSource(manifest.digest);
 }
 
-/** The error for an image that the registry must not be asked for. */
+/** The error for a missing image when the registry must not be asked. */
 export function notInStoreError(reference: Reference, { damaged }: Pick<LocalImage, 'damaged'>): NotFoundError {
   const subject = formatReference(reference);
   return new NotFoundError(`${subject} is ${damaged ? 'incomplete' : 'not'} in the store`, {

@@ -34,25 +34,25 @@ import {
 } from '../registry/index.js';
 import { v1LayersById } from './pull-v1.js';
 
-/** A layer of a plan: bytes as stored at the registry. By protocol v1 it has no digest, but the ID of its image. */
+/** A planned layer; bytes as stored at the registry. For protocol v1, the ID of its image replaces the digest. */
 export interface PlannedLayer extends Omit<PulledLayer, 'digest'> {
   readonly digest: Digest | null;
   readonly v1Id?: string;
 }
 
-/** What a pull would do; all sizes in bytes, `unpackedBytes` an estimate. */
+/** The plan of a pull; sizes in bytes, `unpackedBytes` an estimate. */
 export interface PullPlan {
   readonly reference: string;
-  /** Null by protocol v1, which has no digests. */
+  /** Null for protocol v1, which has no digests. */
   readonly digest: Digest | null;
-  /** By protocol v1: the image that the tag leads to. */
+  /** For protocol v1: the image of the tag. */
   readonly v1Id?: string;
   readonly platform: string;
   readonly layers: readonly PlannedLayer[];
   readonly fetchBytes: number;
   readonly presentBytes: number;
   readonly unpackedBytes: number;
-  /** Null when there is no store yet. */
+  /** Null without a store. */
   readonly freeBytes: number | null;
 }
 
@@ -68,9 +68,9 @@ interface Comparison extends Pick<PullPlan, 'digest' | 'v1Id'> {
 }
 
 /**
- * Resolves an image and compares it with the store; changes nothing, in memory only. Without a store all is to be fetched.
- * `planned`: what earlier plans fetch, by digest or v1 ID: it counts as present, and what this plan fetches is added. Throws as
- * `pullImage` does before it fetches.
+ * Resolves an image and compares it with the store, in memory only. Without a store, everything counts as missing.
+ * `planned`: digests or v1 IDs that earlier plans fetch, which count as present; this plan's are added. Throws the
+ * errors of `pullImage` before it fetches.
  */
 export async function planPull(deps: PlanDeps, request: ImageQuery, planned = new Set<string>()): Promise<PullPlan> {
   const { reference, signal } = request;

@@ -3,23 +3,22 @@ import type { StoreDestinationDeps } from '../copy/index.js';
 import type { OperationDeps } from '../deps.js';
 import type { ImageQuery, PulledLayer } from '../layers/index.js';
 
-/** When the registry is asked: always; only if the image is missing; if its digest changed (or it is missing); never. */
+/** When to ask the registry: always; only if the image is missing; if it is missing or its digest changed; never. */
 export type PullPolicy = 'always' | 'missing' | 'newer' | 'never';
 
-/** What to pull. */
 export interface PullRequest extends ImageQuery {
   readonly policy: PullPolicy;
-  /** Bytes to leave free on the store's file system. */
+  /** Free space to keep on the store's file system, in bytes. */
   readonly reserveBytes: number;
 }
 
 export type PullDeps = StoreDestinationDeps & Pick<OperationDeps, 'registry'>;
 
-/** Result of a pull; `bytes` and `requests` as sent by the registry. */
+/** Result of a pull; `bytes` and `requests` count what the registry served. */
 export interface PullResult {
   readonly id: Digest;
   readonly name: string;
-  /** Digest of the manifest of this platform. */
+  /** Digest of this platform's manifest. */
   readonly digest: Digest;
   readonly layers: readonly PulledLayer[];
   readonly bytes: number;

@@ -29,10 +29,10 @@ import { tagName } from './local-image.js';
 import type { PullDeps, PullRequest } from './pull-request.js';
 
 /**
- * Brings an image of registry protocol v1 into the store: the JSONs and layers of all its ancestors are requested at once, the
- * layers unpacked root first as they arrive, and then it gets a config and a manifest. The JSONs are kept in the manifest.
- * `local`: the image that has the name now; nothing is fetched when the tag still leads to it. Throws as `pullImage`;
- * UsageError for a digest, which v1 does not know.
+ * Pulls an image by registry protocol v1. Requests the JSON documents and layers of all its ancestors at once, unpacks
+ * layers root first as they arrive, and then writes a config and a manifest, which keeps the JSON documents. `local`:
+ * the image that has the name now; if the tag still refers to it, nothing is fetched. Throws the errors of `pullImage`;
+ * UsageError for a digest, which v1 lacks.
  */
 export async function pullV1(
   store: StoreDestination,
@@ -44,7 +44,7 @@ export async function pullV1(
   const id = await repository.resolve(tagForV1(reference), { signal });
   const top = local?.layers.at(-1);
   if (local !== undefined && top !== undefined && v1ImageOf(top)?.image.id === id) {
-    // The pull that brought it may have been killed before it tidied up.
+    // The earlier pull may have been killed before its cleanup.
     const known = local.layers.flatMap((layer) => v1ImageOf(layer)?.image.id ?? []);
     await forgetParts(deps, repository, known);
     return [local, presentLayers(local)];
@@ -54,7 +54,7 @@ export async function pullV1(
   const { images, steps, layers } = await keepingReserve(deps, request, (guarded) =>
     whileSyncing(deps, () => fetchLayers(store, deps, repository, { ids, request: { ...request, signal: guarded } })),
   ).catch(async (error: unknown) => {
-    // What another try can resume stays, the complete layers too.
+    // Keeps what a retry can resume, complete layers too.
     if (isWorthResuming(error, signal)) store.blobs.keep();
     else await forgetParts(deps, repository, ids);
     throw error;
@@ -68,7 +68,7 @@ export async function pullV1(
   return [record, layers.map(({ blob: { digest, size }, state }) => ({ digest, size, state }))];
 }
 
-/** Whether trying later may help: the network failed, or the user interrupted it. */
+/** Reports whether a retry may help: the network failed, or the user interrupted it. */
 function isWorthResuming(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted || error instanceof TransportError || (error instanceof RegistryError && error.status >= 500);
 }
@@ -107,13 +107,13 @@ async function fetchLayers(
   }
 }
 
-/** The same promise; avoids an unhandled rejection when it fails before it is awaited. */
+/** Returns the promise; avoids an unhandled rejection if it fails before it is awaited. */
 function watched<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Throws NotFoundError for another platform than the one asked for, DiskSpaceError. */
+/** Throws NotFoundError for a platform other than the requested one, DiskSpaceError. */
 async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], request: PullRequest): Promise<void> {
   const { os = 'linux', architecture = 'amd64' } = images.at(-1)!.document;
   checkPlatform(deps, request, { os, architecture });
@@ -126,7 +126,7 @@ async function checkImages(deps: PullDeps, images: readonly V1RemoteImage[], req
   await requireSpace(deps, steps, states, request);
 }
 
-/** Layers of the store's images that were v1 images, by ID: a hint where to look, no more. */
+/** Layers of stored images that were v1 images, by ID; only a hint where to look. */
 export async function v1LayersById({ metadata }: Pick<OperationDeps, 'metadata'>): Promise<Map<string, Descriptor[]>> {
   const found = new Map<string, Descriptor[]>();
   for (const layer of (await metadata.images.list()).flatMap((record) => record.layers)) {
@@ -136,7 +136,7 @@ export async function v1LayersById({ metadata }: Pick<OperationDeps, 'metadata'>
   return found;
 }
 
-/** The layers at the bottom that are unpacked already: they need not be fetched to be unpacked. */
+/** The lowest layers that are already unpacked and need not be fetched for unpacking. */
 async function knownBelow(
   deps: PullDeps,
   ids: readonly string[],

@@ -13,12 +13,12 @@ import { findLocal, isFrom, notInStoreError, tagName } from './local-image.js';
 import type { PullDeps, PullRequest, PullResult } from './pull-request.js';
 import { pullV1 } from './pull-v1.js';
 
-/** An image of the store, and what was fetched for it. */
+/** An image in the store and the layers fetched for it. */
 type Pulled = readonly [record: ImageRecord, layers: readonly PulledLayer[]];
 
 /**
- * Brings an image into the store: blobs fetched in parallel, layers unpacked oldest first while they arrive, image record
- * last. Idempotent: running again resumes. Throws what the registry, the store and the layers throw; AbortError.
+ * Pulls an image into the store: fetches blobs in parallel, unpacks layers oldest first as they arrive, and writes the image
+ * record last. Idempotent: a second run resumes. Throws the errors of the registry, the store and the layers; AbortError.
  */
 export async function pullImage(deps: PullDeps, request: PullRequest): Promise<PullResult> {
   const traffic = measureTraffic([deps.registry]);
@@ -64,7 +64,7 @@ async function pullV2(
   return [await store.record(image, { name: tagName(reference), source: from }), layers];
 }
 
-/** Proxies and copied tags serve schema 1 under other names; those of v2 manifests are not signed at all. */
+/** Proxies and copied tags serve schema 1 under other names; v2 manifests are not signed at all. */
 function noteOtherName({ progress }: PullDeps, { reference }: PullRequest, { schema1 }: ResolvedSchema1): void {
   const { repository, tag, digest } = reference;
   if (digest !== undefined || (schema1.name === repository && schema1.tag === tag)) return;

@@ -4,15 +4,13 @@ import type { Conversion } from '../convert/index.js';
 import type { CopiedBlob, StoredLayerDeps } from '../copy/index.js';
 import type { OperationDeps } from '../deps.js';
 
-/** What pushing needs. */
 export type PushDeps = Omit<StoredLayerDeps, 'registry'> & Pick<OperationDeps, 'registry' | 'recompressLayer'>;
 
-/** What to push and where to. */
 export interface PushRequest extends Omit<Conversion, 'format'> {
-  /** Docker's schema 1 (v2s1) has layers as v2s2 has them, and no config. `v1`: by registry protocol v1. */
+  /** `v2s1`: Docker's schema 1, with the layers of v2s2 and no config. `v1`: registry protocol v1. */
   readonly format?: ManifestFormat | 'v2s1' | 'v1' | undefined;
   readonly record: ImageRecord;
-  /** Host and repository; its tag, if any, is set. */
+  /** Host and repository, and optionally a tag to set. */
   readonly reference: Reference;
   /** Further tags to set. */
   readonly tags: readonly string[];
@@ -23,7 +21,7 @@ export interface PushRequest extends Omit<Conversion, 'format'> {
 export interface PushResult {
   readonly id: Digest;
   readonly name: string;
-  /** Digest of the manifest; by protocol v1, of that in the store. */
+  /** Digest of the manifest; for protocol v1, of the one in the store. */
   readonly digest: Digest;
   readonly tags: readonly string[];
   readonly layers: readonly CopiedBlob[];
@@ -32,18 +30,18 @@ export interface PushResult {
   readonly seconds: number;
 }
 
-/** What a push would do; bytes. */
+/** The plan of a push; sizes in bytes. */
 export interface PushPlan {
   readonly reference: string;
   readonly digest: Digest;
-  /** `mounted` and `uploaded` say what would happen. */
+  /** `mounted` and `uploaded` are predictions. */
   readonly layers: readonly CopiedBlob[];
   readonly uploadBytes: number;
   readonly mountBytes: number;
   readonly presentBytes: number;
 }
 
-/** All tags to set, each once. */
+/** All tags to set, without duplicates. */
 export function tagsOf({ reference, tags }: Pick<PushRequest, 'reference' | 'tags'>): string[] {
   return [...new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...tags])];
 }

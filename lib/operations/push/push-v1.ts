@@ -4,16 +4,16 @@ import { type ChainId, type Digest, formatReference, MAX_CONFIG_BYTES } from '..
 import { copyImage, CopyLimits, StoreSource, V1Destination } from '../copy/index.js';
 import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf } from './push-request.js';
 
-/** Both ends of a push. */
+/** Source and destination of a push. */
 interface Trip {
   readonly source: StoreSource;
   readonly destination: V1Destination;
 }
 
 /**
- * Pushes an image by protocol v1: the v1 images it consists of, root first, those that are there skipped, then the tags. The
- * digest of the result is that of the manifest here; v1 has none. Throws NotFoundError (no copy of a blob is left),
- * UsageError (what v1 cannot do), and what the registry throws.
+ * Pushes an image by protocol v1: its v1 images, root first, without those already there, then the tags. The digest in
+ * the result is that of the local manifest; v1 has none. Throws NotFoundError (no copy of a blob is left), UsageError
+ * (not possible in v1), and the errors of the registry.
  */
 export async function pushV1(
   deps: PushDeps,
@@ -22,7 +22,7 @@ export async function pushV1(
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
   const { record, reference, signal } = request;
   const tags = checkRequest(request);
-  // Keeps other processes from removing blobs.
+  // Prevents other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const { source, destination } = await openTrip(deps, repository, request);
@@ -46,7 +46,7 @@ export async function pushV1(
   }
 }
 
-/** What `pushV1` would upload; changes nothing. Throws as it does. */
+/** Plans `pushV1` without changing anything. Throws the same errors. */
 export async function planPushV1(deps: PushDeps, repository: V1Repository, request: PushRequest): Promise<PushPlan> {
   const { record, reference, signal } = request;
   checkRequest(request);
@@ -71,7 +71,7 @@ export async function planPushV1(deps: PushDeps, repository: V1Repository, reque
   };
 }
 
-/** The tags to set. Throws UsageError for what v1 cannot do. */
+/** The tags to set. Throws UsageError for requests that v1 does not support. */
 function checkRequest(request: PushRequest): string[] {
   const { format, compression } = request;
   const { host, digest } = request.reference;

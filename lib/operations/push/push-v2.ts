@@ -19,15 +19,15 @@ import { BlobPlaces } from '../download/index.js';
 import { dropUnusedBlobs, isUnwritable, newImageOf, recordImage } from '../store/index.js';
 import { type PushDeps, type PushPlan, type PushRequest, type PushResult, tagsOf } from './push-request.js';
 
-/** Uploads under way at the same time; each waits for its turn at the host besides. */
+/** Concurrent uploads; the limit per host applies too. */
 const PARALLEL_BLOBS = 6;
 
-/** What a push copies, and how. */
+/** Source, destination and settings of a push. */
 interface Trip {
   readonly source: StoreSource;
   readonly deps: CopyDeps;
   readonly request: CopyRequest;
-  /** What the destination is known to have. */
+  /** Blobs known to be at the destination. */
   readonly known: BlobPlaces;
 }
 
@@ -38,7 +38,7 @@ export async function pushV2(
 ): Promise<Omit<PushResult, 'bytes' | 'requests' | 'seconds'>> {
   const { record, reference, signal } = request;
   const made: Digest[] = [];
-  // Keeps other processes from removing blobs.
+  // Prevents other processes from removing blobs.
   const lock = await deps.metadata.lock('store', { mode: 'shared', signal });
   try {
     const trip = await openTrip(deps, request, { made, dryRun: false });
@@ -62,7 +62,7 @@ export async function pushV2(
   }
 }
 
-/** What `pushV2` would do. */
+/** Plans `pushV2`. */
 export async function planPushV2(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
   const trip = await openTrip(deps, request, { made: [], dryRun: true });
   const { blobs, raw, top, there } = await planImageCopy(trip.deps, { ...trip.request, known: trip.known });
@@ -111,7 +111,7 @@ async function openTrip(
   };
 }
 
-/** Copies once more when a blob turns out to be lost where it was known to be: its layer is packed again then. */
+/** Copies again if a blob is not where it was known to be; its layer is then repacked. */
 async function copyUntilFound({ source, deps, request }: Trip): ReturnType<typeof copyImage> {
   for (;;) {
     try {
@@ -146,14 +146,14 @@ function stateOf(
   return { digest, size, state: states.get(digest) ?? 'present' };
 }
 
-/** From now on the blobs are known to be there. */
+/** Records that the destination now has the blobs. */
 async function addSource(
   deps: Pick<OperationDeps, 'metadata' | 'progress'>,
   { record, reference, signal }: { readonly record: ImageRecord } & Pick<PushRequest, 'reference' | 'signal'>,
   digest: Digest,
 ): Promise<void> {
   const source = `${reference.host}/${reference.repository}@${digest}`;
-  // Known already: nothing to write, so that a push works from a store that is full or read-only.
+  // Skips the write when it is already recorded, so that a push works with a full or read-only store.
   if ((await deps.metadata.images.find(record))?.sources.includes(source) === true) return;
   try {
     await recordImage(deps, newImageOf(record), { source, signal });

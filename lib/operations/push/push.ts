@@ -6,10 +6,10 @@ import { planPushV2, pushV2 } from './push-v2.js';
 import type { PushDeps, PushPlan, PushRequest, PushResult } from './push-request.js';
 
 /**
- * Pushes an image: all blobs, each asked for once, then the manifest with its bytes as they are (unless another format or
- * compression is asked for), the tags last. Running again resumes. A layer of whose blob no copy is left is packed again.
- * Throws NotFoundError (no copy of a blob, and no files to pack), InvalidReferenceError (the digest in the reference is
- * another), what `copyImage` and the registry throw.
+ * Pushes an image: blobs, each queried once, then the manifest, unchanged unless another format or compression is
+ * requested, and the tags last. A second run resumes. A layer without a copy of its blob is repacked. Throws
+ * NotFoundError (neither blob nor files of a layer), InvalidReferenceError (a different digest in the reference), the
+ * errors of `copyImage` and the registry.
  */
 export async function pushImage(deps: PushDeps, request: PushRequest): Promise<PushResult> {
   const traffic = measureTraffic([deps.registry]);
@@ -24,14 +24,14 @@ export async function pushImage(deps: PushDeps, request: PushRequest): Promise<P
   return { ...pushed, bytes: bytesSent, requests, seconds };
 }
 
-/** Asks for what is there, at the target and where blobs may be mounted from; changes nothing. Throws as `pushImage`. */
+/** Plans a push: queries the target and the repositories to mount from, without changing anything. Throws the errors of `pushImage`. */
 export async function planPush(deps: PushDeps, request: PushRequest): Promise<PushPlan> {
   const { signal } = request;
   return byProtocol(deps.registry, targetOf(request), {
     v2: async () => {
       const plan = await planPushV2(deps, request);
       if (plan.presentBytes + plan.mountBytes > 0) return plan;
-      // A host that does not speak v2 at all has nothing of the image either.
+      // A host without v2 has nothing of the image.
       const none = new NotFoundError('nothing of the image is there', { kind: 'repository', subject: plan.reference });
       const after = reasonForV1(request, none);
       const v1 = await deps.registry.openV1(request.reference, { signal, after });
@@ -48,8 +48,8 @@ function targetOf({ reference, format }: PushRequest): Reference {
 }
 
 /**
- * What a failed push by v2 tells about the host: nothing when the form asked for exists in v2 only. Where there is no v2
- * registry at all, it is a blob that is not found.
+ * The reason in a failed v2 push to try v1; undefined if the requested format exists only in v2. Without any v2
+ * registry, the error is a blob not found.
  */
 function reasonForV1({ format, compression }: PushRequest, error: unknown): unknown {
   if (format !== undefined || compression !== undefined) return undefined;

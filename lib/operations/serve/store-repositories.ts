@@ -1,19 +1,19 @@
 import type { ImageRecord } from '../../metadata/index.js';
 import { isDigest } from '../../spec/index.js';
 
-/** A name or a source of an image record, taken apart. */
+/** A parsed name or source of an image record. */
 interface Place {
   readonly host: string;
   readonly repository: string;
-  /** Absent for what is known by digest only. */
+  /** Absent for a digest-only source. */
   readonly tag?: string;
 }
 
 const HUB = 'docker.io';
 
 /**
- * The repositories that images of the store are served as: their path without the host, as a mirror of that host has them.
- * Where several hosts have that path, also with the host before it.
+ * The repositories under which images of the store are served: their path without the host, as at a mirror of that
+ * host. If several hosts have that path, also with the host in front.
  */
 export function repositoriesOf(images: readonly ImageRecord[]): string[] {
   const hosts = new Map<string, Set<string>>();
@@ -25,12 +25,12 @@ export function repositoriesOf(images: readonly ImageRecord[]): string[] {
   return [...new Set([...hosts.keys(), ...full])].sort();
 }
 
-/** Images that have a name or a source in the repository as it is served. */
+/** Images with a name or source in the served repository. */
 export function withRepository(images: readonly ImageRecord[], repository: string): ImageRecord[] {
   return images.filter((image) => placesOf(image).some((place) => precedence(place, repository) !== undefined));
 }
 
-/** What the tags of the repository lead to. Of several hosts: the one that was named, Docker Hub, then by name. */
+/** The images of the repository's tags. Precedence among several hosts: the one given, Docker Hub, then by name. */
 export function tagsOf(images: readonly ImageRecord[], repository: string): Map<string, ImageRecord> {
   const found = new Map<string, { readonly rank: string; readonly image: ImageRecord }>();
   for (const image of images) {
@@ -38,7 +38,7 @@ export function tagsOf(images: readonly ImageRecord[], repository: string): Map<
       const rank = precedence(place, repository);
       if (rank === undefined || place.tag === undefined) continue;
       const known = found.get(place.tag);
-      // A name that is moving is on both images for a moment: the newer one has it.
+      // While a name is moving, both images have it; the newer one wins.
       const better =
         known === undefined || rank < known.rank || (rank === known.rank && image.pulled > known.image.pulled);
       if (better) found.set(place.tag, { rank, image });
@@ -60,14 +60,14 @@ function placesOf({ names, sources }: ImageRecord): Place[] {
   });
 }
 
-/** Sorts the better place first; undefined when `repository` does not mean it. */
+/** Sort key of a place, lowest first; undefined if `repository` does not refer to it. */
 function precedence(place: Place, repository: string): string | undefined {
   if (fullName(place) === repository) return '0';
   if (place.repository !== repository) return undefined;
   return place.host === HUB ? '1' : `2 ${place.host}`;
 }
 
-/** The host as the first part of a repository name, its port after `_`; undefined where the grammar has no room for it. */
+/** The host as the first part of a repository name, with its port after `_`; undefined if the grammar does not allow it. */
 function fullName({ host, repository }: Pick<Place, 'host' | 'repository'>): string | undefined {
   const part = host.toLowerCase().replace(/:(\d+)$/, '_$1');
   return /^[a-z0-9]+(?:(?:[._]|-+)[a-z0-9]+)*$/.test(part) ? `${part}/${repository}` : undefined;

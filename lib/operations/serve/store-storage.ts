@@ -17,7 +17,7 @@ import { keepingReserve, packFromFiles, type PackFromFilesDeps, roomAbove } from
 import { BlobLeases } from './blob-leases.js';
 import { repositoriesOf, tagsOf, withRepository } from './store-repositories.js';
 
-/** How long blobs of an image stay open after the last request for one. */
+/** Time in ms that an image's blobs stay open after the last request for one. */
 const LEASE_MS = 60_000;
 
 const UNLIKE = 'repacked from its files, it has another digest';
@@ -25,7 +25,7 @@ const UNLIKE = 'repacked from its files, it has another digest';
 export type StoreStorageDeps = PackFromFilesDeps & Pick<OperationDeps, 'content' | 'metadata'>;
 
 export interface StoreStorageOptions {
-  /** Bytes to leave free when a layer is packed. */
+  /** Free space to keep when packing a layer, in bytes. */
   readonly reserveBytes: number;
   /** Stops packing; abort it when the server stops. */
   readonly signal: AbortSignal;
@@ -46,7 +46,7 @@ class StoreStorage implements RegistryStorage {
   readonly #deps: StoreStorageDeps;
   readonly #options: StoreStorageOptions;
   readonly #packing = new KeyedMutex();
-  /** Layers that get another digest when packed; not tried again for each request. */
+  /** Layers whose digest changes when packed; not tried again for each request. */
   readonly #unlike = new Set<Digest>();
   readonly #leases = new BlobLeases(LEASE_MS);
 
@@ -102,7 +102,7 @@ class StoreStorage implements RegistryStorage {
       const found = await this.#deps.content.stat(digest);
       if (found !== undefined) return found;
     }
-    // A size that the files cannot deliver would break the client's transfer later.
+    // Announcing a size that the files cannot deliver would break the transfer later.
     const opened = await this.openBlob(repository, digest);
     await opened?.handle.close();
     return opened && { size: opened.size };
@@ -151,7 +151,7 @@ class StoreStorage implements RegistryStorage {
     return images.some(({ config, layers }) => [config, ...layers].some((blob) => blob.digest === digest));
   }
 
-  /** The bytes of a manifest; undefined when they are gone or damaged. */
+  /** The bytes of a manifest; undefined if it is missing or damaged. */
   async #read({ digest }: Descriptor): Promise<Buffer | undefined> {
     try {
       return await this.#deps.content.read(digest);

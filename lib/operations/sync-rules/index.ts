@@ -1,6 +1,4 @@
-/**
- * Rules of a mirror run: the sync file, skopeo's file, tag selection, conversions.
- */
+/** Rules of a mirror run: the sync file, skopeo's file, tag selection, conversions. */
 export * from './parse-conversion.js';
 export * from './parse-regex.js';
 export * from './read-sync-file.js';

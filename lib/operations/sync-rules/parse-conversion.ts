@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors.js';
 import type { Conversion } from '../convert/index.js';
 
-/** The format that mirrors may have. Throws UsageError. */
+/** Parses the format of a mirror. Throws UsageError. */
 export function parseMirrorFormat(text: string): 'oci' | 'v2s2' {
   if (text === 'oci' || text === 'v2s2') return text;
   throw new UsageError(`${JSON.stringify(text.slice(0, 100))} is neither oci nor v2s2`, {
@@ -9,7 +9,7 @@ export function parseMirrorFormat(text: string): 'oci' | 'v2s2' {
   });
 }
 
-/** A conversion that can be, for a mirror. Throws UsageError. */
+/** Validates the conversion of a mirror. Throws UsageError. */
 export function mirrorConversion(
   { format, compression }: Conversion,
   { referrers }: { readonly referrers: boolean },

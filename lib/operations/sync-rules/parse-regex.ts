@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors.js';
 
-/** Compiles an expression of the user's. Throws UsageError. */
+/** Compiles a user's regular expression. Throws UsageError. */
 export function parseRegex(text: string): RegExp {
   try {
     return new RegExp(text);

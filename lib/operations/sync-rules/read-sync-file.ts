@@ -24,14 +24,14 @@ const TAG_KEYS = [
   ...['only', 'allow', 'deny', 'allow-regex', 'deny-regex'],
   ...['semver', 'newest', 'newest-by', 'since'],
 ] as const;
-/** More extra tags than this are not removed unless a limit is given. */
+/** Default limit of extra tags; a repository with more keeps them all. */
 export const DEFAULT_MAX_DELETE = 10;
 
 /**
- * Reads a sync file, in the form of docs/mirroring.md or in skopeo's (skopeo-sync(1)). Throws UsageError with the line.
+ * Reads a sync file in the format of docs/mirroring.md or of skopeo (skopeo-sync(1)). Throws UsageError with the line.
  */
 export async function readSyncFile(text: string, title: string, options: SyncFileOptions): Promise<SyncRule[]> {
-  // Bundled, a CommonJS package has nothing but its default.
+  // Bundled, a CommonJS package has only a default export.
   const { parseDocument, LineCounter: Lines, isAlias, isMap, isSeq } = (await import('yaml')).default;
   const lines = new Lines();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });

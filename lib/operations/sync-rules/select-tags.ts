@@ -4,15 +4,15 @@ import type { TagRules } from './sync-rule.js';
 
 type Semver = Pick<typeof SemverModule, 'validRange' | 'satisfies' | 'rcompare' | 'valid'>;
 
-/** What cosign and clients of old registries keep under tags. */
+/** Tags that cosign and clients of old registries use for attached artifacts. */
 const ATTACHED_TAG = /^sha(256|512)-[0-9a-f]{64}/;
 
-/** Whether a tag belongs to an image (its signatures, its referrers) and not to the user. */
+/** Reports whether a tag is an image's attachment (signatures, referrers) instead of a user's tag. */
 export function isAttachedTag(tag: string): boolean {
   return ATTACHED_TAG.test(tag);
 }
 
-/** Turns a glob (`*`, `?`) into an expression for whole tags. */
+/** Converts a glob (`*`, `?`) to a regular expression for whole tags. */
 function globRegex(glob: string): RegExp {
   const source = glob
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
@@ -21,12 +21,12 @@ function globRegex(glob: string): RegExp {
   return new RegExp(`^(?:${source})$`);
 }
 
-/** Whether one of the globs matches. */
+/** Reports whether any glob matches. */
 export function matchesAny(globs: readonly string[], tag: string): boolean {
   return globs.some((glob) => globRegex(glob).test(tag));
 }
 
-/** Throws UsageError when a range of the rules is none. */
+/** Throws UsageError for an invalid range. */
 export async function checkRanges(ranges: readonly string[]): Promise<void> {
   const semver = await loadSemver();
   for (const range of ranges) {
@@ -38,7 +38,7 @@ export async function checkRanges(ranges: readonly string[]): Promise<void> {
   }
 }
 
-/** The tags that names and versions let through; `newest` by version is applied, age and date of creation are not. */
+/** The tags that match by name and version; applies `newest` by version, but not age and creation date. */
 export async function selectByName(tags: readonly string[], rules: TagRules): Promise<string[]> {
   const allow = rules.allow.map(globRegex);
   const deny = rules.deny.map(globRegex);
@@ -63,7 +63,7 @@ export async function selectByName(tags: readonly string[], rules: TagRules): Pr
   return versions.slice(0, rules.newest).map(({ tag }) => tag);
 }
 
-/** Tags by version, the newest first; those that are no versions follow, by name. */
+/** Sorts tags by version, newest first, then other tags by name. */
 export async function sortByVersion(tags: readonly string[]): Promise<string[]> {
   const semver = await loadSemver();
   const versions = new Map(tags.map((tag) => [tag, versionOf(semver, tag)]));
@@ -76,7 +76,7 @@ export async function sortByVersion(tags: readonly string[]): Promise<string[]> 
   });
 }
 
-/** Tags are versions with or without `v`, and with parts missing: `v1.2.3`, `3.20`, `8`. */
+/** Versions may have a `v` and lack parts: `v1.2.3`, `3.20`, `8`. */
 function versionOf(semver: Semver, tag: string): string | undefined {
   const match = /^v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?((?:-[0-9A-Za-z.-]+)?)$/.exec(tag);
   if (match === null) return undefined;

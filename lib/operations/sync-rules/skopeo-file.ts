@@ -9,7 +9,7 @@ import { ALL_TAGS, parseSyncTarget, type SyncRule, type TagRules } from './sync-
 
 const KEYS = ['images', 'images-by-tag-regex', 'images-by-semver', 'credentials', 'tls-verify', 'cert-dir'] as const;
 
-/** Reads the form of skopeo-sync(1): registries, with repositories and tags below. Throws UsageError with the line. */
+/** Reads the format of skopeo-sync(1): registries, with repositories and tags below. Throws UsageError with the line. */
 export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileOptions): Promise<SyncRule[]> {
   if (targets.length === 0) {
     throw root.valueError(
@@ -51,7 +51,7 @@ export async function skopeoRules(root: FileNode, { targets, scoped }: SyncFileO
   return rules;
 }
 
-/** How a registry is reached, as its entry says. Throws UsageError with the line. */
+/** Access settings in a registry's entry. Throws UsageError with the line. */
 function accessOf(host: string, members: ReadonlyMap<string, FileNode>): RegistryAccess | undefined {
   const credentials = members.get('credentials');
   const login = credentials === undefined ? undefined : checkKeys(credentials, ['username', 'password']);

@@ -1,10 +1,10 @@
 import type { Alias, Document, LineCounter, Node, Pair, Scalar, YAMLMap } from 'yaml';
 import { ImgtoolError, UsageError } from '../../errors.js';
 
-/** A value of the file and the place it stands at, for messages. */
+/** A value in the file and its position, for messages. */
 export class FileNode {
   readonly value: unknown;
-  /** Where it is in the document: `sync[0].tags`. */
+  /** Path in the document: `sync[0].tags`. */
   readonly path: string;
   readonly #node: Node | null;
   readonly #file: FileContext;
@@ -16,7 +16,7 @@ export class FileNode {
     this.value = node === null ? null : node.toJS(file.document);
   }
 
-  /** Members of a mapping by key. Throws UsageError when it is none. */
+  /** Members of a mapping by key. Throws UsageError for other values. */
   members(): Map<string, FileNode> {
     if (!this.#file.isMap(this.#node)) throw this.valueError('is not a mapping');
     const members = new Map<string, FileNode>();
@@ -53,12 +53,12 @@ export class FileNode {
     throw this.valueError('is not a whole number');
   }
 
-  /** What `parse` makes of it; its errors get the line. */
+  /** The result of `parse`, whose errors get the line. */
   parsed<T>(parse: (text: string) => T): T {
     return this.parsedKey(parse, this.text());
   }
 
-  /** As `parsed`, for a text that belongs to it. */
+  /** Like `parsed`, for a text that belongs to this node. */
   parsedKey<T>(parse: (text: string) => T, text: string): T {
     try {
       return parse(text);
@@ -81,7 +81,7 @@ export class FileNode {
 
   #at: Node | undefined;
 
-  /** Told of the line of its key rather than of its own. */
+  /** Reports errors at the line of its key instead of its own. */
   at(key: Node): this {
     this.#at = key;
     return this;
@@ -90,7 +90,7 @@ export class FileNode {
 
 class LineError extends UsageError {}
 
-/** The document that values of a file belong to. */
+/** The document of a file's values. */
 export interface FileContext {
   readonly title: string;
   readonly document: Document;
@@ -100,7 +100,7 @@ export interface FileContext {
   readonly isSeq: (node: unknown) => node is { readonly items: unknown[] } & Node;
 }
 
-/** The members, after a check that there are no others. Throws UsageError that names the line. */
+/** Returns the members. Throws UsageError with the line if there are unknown keys. */
 export function checkKeys(node: FileNode, known: readonly string[]): Map<string, FileNode> {
   const members = node.members();
   for (const [key, member] of members) {

@@ -1,9 +1,9 @@
-/** What of a mirror the command line adds. */
+/** Settings of a mirror from the command line. */
 export interface SyncFileOptions {
-  /** Where what a skopeo file lists goes. */
+  /** Targets for a skopeo file. */
   readonly targets: readonly string[];
-  /** Puts host and path of the source below the target, not the last part of its name. */
+  /** Appends host and path of the source to the target, instead of the last part of its name. */
   readonly scoped: boolean;
-  /** `scoped` was given for this file: refused where it is of no effect. Default: false. */
+  /** True if `scoped` was given for this file; refused if it has no effect. Default: false. */
   readonly scopedByFlag?: boolean;
 }

@@ -3,72 +3,72 @@ import { isRepositoryName, parseReference, type Platform } from '../../spec/inde
 import type { Conversion } from '../convert/index.js';
 import type { RegistryAccess } from '../registry/index.js';
 
-/** Which tags of a repository are wanted. All that is given must hold; deny wins over allow. */
+/** Selects tags of a repository. All given rules must match; deny overrides allow. */
 export interface TagRules {
-  /** Exactly these; then the repository is not asked for its tags. */
+  /** Exactly these tags; the repository's tags are then not listed. */
   readonly exact?: readonly string[] | undefined;
-  /** That one of `exact` is not there is no failure. */
+  /** A missing tag of `exact` is not a failure. */
   readonly mayBeGone?: boolean | undefined;
-  /** Globs: `*` any characters, `?` one. None: all. */
+  /** Globs: `*` matches any characters, `?` one. Empty: all tags. */
   readonly allow: readonly string[];
   readonly deny: readonly string[];
-  /** Matched anywhere in the tag. */
+  /** Matches anywhere in the tag. */
   readonly allowRegex: readonly RegExp[];
   readonly denyRegex: readonly RegExp[];
-  /** Ranges of npm's semver; one of them must hold. */
+  /** Ranges in npm's semver syntax; one must match. */
   readonly semver: readonly string[];
-  /** Of those left, this many of the newest. */
+  /** Keeps this many of the newest matches. */
   readonly newest?: number | undefined;
   readonly newestBy: 'semver' | 'created';
-  /** Created no longer ago. Milliseconds. */
+  /** Maximum age since creation in ms. */
   readonly sinceMs?: number | undefined;
 }
 
-/** A place to mirror to: one repository, or a registry (below a path) where repositories keep their names. */
+/** A mirror target: one repository, or a registry (or a path at one) where repositories keep their names. */
 export interface SyncTarget {
   readonly host: string;
   /** The repository itself. */
   readonly repository?: string | undefined;
-  /** Path that names are put below; '' for none. */
+  /** Path prefix of names; '' for none. */
   readonly prefix: string;
-  /** What of the source's name is kept below `prefix`: the path, its last part, or host and path. */
+  /** Part of the source's name to append to `prefix`: the path, its last part, or host and path. */
   readonly keep: 'path' | 'base' | 'host';
 }
 
-/** What is removed at targets. */
+/** Rules for removing tags from targets. */
 export interface DeletionRules {
-  /** More extra tags than this in one repository, and nothing is removed there. */
+  /** Removes nothing from a repository with more extra tags than this. */
   readonly maxDelete: number;
-  /** Globs of tags that always stay. */
+  /** Globs of tags that are never removed. */
   readonly protect: readonly string[];
 }
 
-/** One mirror: repositories of a registry, what of them, where to. */
+/** One mirror: repositories of a registry, the selection of tags, and the targets. */
 export interface SyncRule {
   /** Host of the source. */
   readonly host: string;
-  /** The source speaks protocol v1. Default: false. */
+  /** The source uses protocol v1. Default: false. */
   readonly isV1?: boolean | undefined;
-  /** Undefined: all that the registry's catalog lists. */
+  /** Undefined: the whole catalog of the registry. */
   readonly repositories: readonly string[] | undefined;
   readonly targets: readonly SyncTarget[];
-  /** How the source is reached; undefined: as everything. */
+  /** Access to the source; undefined: the usual settings. */
   readonly sourceAccess?: RegistryAccess | undefined;
-  /** How the targets are reached. */
+  /** Access to the targets. */
   readonly targetAccess?: RegistryAccess | undefined;
   readonly tags: TagRules;
-  /** Of indexes, only these; none: all. */
+  /** Platforms to keep in indexes; empty: all. */
   readonly platforms: readonly Platform[];
   readonly referrers: boolean;
-  /** Undefined: everything stays as it is. */
+  /** Undefined: no conversion. */
   readonly conversion?: Conversion | undefined;
-  /** Undefined: nothing is removed. */
+  /** Undefined: no removals. */
   readonly deleteExtra: DeletionRules | undefined;
-  /** Program and arguments run for each changed tag; `{source}`, `{target}`, `{tag}` and `{digest}` are filled in. */
+  /** Program and arguments to run for each changed tag; `{source}`, `{target}`, `{tag}` and `{digest}` are substituted. */
   readonly hook: readonly string[];
 }
 
-/** Rules that let all tags through. */
+/** Rules that match all tags. */
 export const ALL_TAGS: TagRules = {
   allow: [],
   deny: [],
@@ -80,7 +80,10 @@ export const ALL_TAGS: TagRules = {
 
 const V1_SCHEME = 'docker-v1://';
 
-/** The source of a mirror as people write it: `[docker-v1://]HOST/REPOSITORY[:TAG]`, or `HOST/` (also `HOST` with a dot or a port) for all of it. Throws InvalidReferenceError. */
+/**
+ * Parses a mirror's source: `[docker-v1://]HOST/REPOSITORY[:TAG]`, or for the whole registry `HOST/` (also `HOST` with
+ * a dot or a port). Throws InvalidReferenceError.
+ */
 export function parseSyncSource(input: string): {
   readonly host: string;
   readonly repository: string | undefined;
@@ -102,7 +105,7 @@ export function parseSyncSource(input: string): {
   return { host: reference.host, repository: reference.repository, tag: given ? reference.tag : undefined, isV1 };
 }
 
-/** A target as people write it: `HOST/REPOSITORY`, `HOST`, or for whole registries `HOST/PREFIX`. Throws InvalidReferenceError. */
+/** Parses a target: `HOST/REPOSITORY`, `HOST`, or, for whole registries, `HOST/PREFIX`. Throws InvalidReferenceError. */
 export function parseSyncTarget(input: string, source: 'repository' | 'registry' | 'list'): SyncTarget {
   const text = withoutScheme(input);
   if (text.startsWith(V1_SCHEME)) {
@@ -126,7 +129,7 @@ export function parseSyncTarget(input: string, source: 'repository' | 'registry'
   return { host: parsed.host, prefix: parsed.repository, keep };
 }
 
-/** Where a repository of the source goes. Throws InvalidReferenceError. */
+/** The target repository for a source repository. Throws InvalidReferenceError. */
 export function placeOf(
   target: SyncTarget,
   source: { readonly host: string; readonly repository: string },
@@ -148,12 +151,12 @@ function withoutScheme(input: string): string {
   return input.startsWith('docker://') ? input.slice('docker://'.length) : input;
 }
 
-/** `HOST/`, or what without a slash can only be a host. */
+/** `HOST/`, or text without a slash that can only be a host. */
 function hostAlone(text: string): string | undefined {
   const host =
     /^([^/]+)\/$/.exec(text)?.[1] ??
     (/^(?:localhost|[^/:]+\.[^/:]+|\[[^\]/]+\])(?::\d+)?$/.test(text) ? text : undefined);
   if (host === undefined) return undefined;
-  // The grammar of hosts is that of references.
+  // Hosts have the grammar of references.
   return parseReference(`${host}/x`).host === host ? host : undefined;
 }
