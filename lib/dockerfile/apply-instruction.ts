@@ -4,7 +4,7 @@ import type { Instruction, KeyValue, Keyword } from './instructions.js';
 import { commandWords } from './run-script.js';
 import { resolveWorkdir } from './workdir.js';
 
-/** The instructions that change the execution config alone, as Dockerfiles spell them; `--change` takes them. */
+/** The instructions that change only the execution config, in Dockerfile spelling; `--change` accepts them. */
 export const CONFIG_INSTRUCTIONS = [
   'CMD',
   'ENTRYPOINT',
@@ -26,7 +26,7 @@ export function isConfigInstruction(instruction: Instruction): instruction is Co
   return (CONFIG_INSTRUCTIONS as readonly Keyword[]).includes(instruction.keyword);
 }
 
-/** The config after an instruction whose variables are expanded. Fields that it does not set are kept. */
+/** Applies an expanded instruction to a config. Keeps all other fields. */
 export function applyInstruction(config: ExecutionConfig, instruction: ConfigInstruction): ExecutionConfig {
   switch (instruction.keyword) {
     case 'CMD':
@@ -56,7 +56,7 @@ export function applyInstruction(config: ExecutionConfig, instruction: ConfigIns
   }
 }
 
-/** Sets variables where they are, and adds new ones at the end. */
+/** Replaces existing variables in place and appends new ones. */
 function withVariables(env: readonly string[], pairs: readonly KeyValue[]): string[] {
   const result = [...env];
   for (const { key, value } of pairs) {

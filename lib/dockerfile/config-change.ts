@@ -6,9 +6,9 @@ import { parseInstruction } from './parse-instruction.js';
 import { suggestion, SyntaxProblem } from './problem.js';
 
 /**
- * Applies Dockerfile instructions (`CMD ["sh"]`, `ENV A=b`) to an execution config, in order; returns a new one. Fields that they
- * do not touch are kept, but ENTRYPOINT removes the CMD of before unless one of the instructions is a CMD. `ENV NAME-` and
- * `LABEL NAME-` remove. Variables are those of the config, as in a Dockerfile. Throws UsageError.
+ * Applies Dockerfile instructions (`CMD ["sh"]`, `ENV A=b`) in order to an execution config and returns a new one.
+ * Keeps all other fields, except that ENTRYPOINT removes the old CMD unless one of the instructions is a CMD. `ENV
+ * NAME-` and `LABEL NAME-` remove entries. Variables refer to the config's, as in a Dockerfile. Throws UsageError.
  */
 export function applyConfigChanges(config: ExecutionConfig, instructions: readonly string[]): ExecutionConfig {
   const changes = instructions.map(parseChange);
@@ -49,7 +49,7 @@ function parseChange(text: string): Change {
   });
 }
 
-/** In a Dockerfile a broken list is a text for the shell; here it is a mistake. */
+/** A malformed list, which a Dockerfile treats as text for the shell, is an error here. */
 function checkList(instruction: ConfigInstruction): void {
   const { keyword } = instruction;
   if (keyword !== 'CMD' && keyword !== 'ENTRYPOINT' && keyword !== 'HEALTHCHECK') return;
@@ -75,7 +75,7 @@ function withoutNames(
   return { ...config, Labels: Object.fromEntries(labels) };
 }
 
-/** Runs `body`; a SyntaxProblem in it becomes a UsageError about the change `text`. */
+/** Runs `body` and converts a SyntaxProblem to a UsageError about the change `text`. */
 function told<T>(text: string, body: () => T): T {
   try {
     return body();

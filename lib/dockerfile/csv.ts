@@ -1,6 +1,6 @@
 import { SyntaxProblem } from './problem.js';
 
-/** The fields of one CSV record, as `--mount` is written; a field in double quotes may hold commas. Throws SyntaxProblem. */
+/** Splits one CSV record, the syntax of `--mount`, into fields; a quoted field may contain commas. Throws SyntaxProblem. */
 export function csvFields(record: string): string[] {
   const fields: string[] = [];
   for (let at = 0; ;) {

@@ -2,12 +2,12 @@ import { DockerfileError } from '../errors.js';
 import type { CheckDirective, Escape } from './instructions.js';
 import { suggestion, SyntaxProblem } from './problem.js';
 
-/** What the directives at the top of a Dockerfile say. */
+/** The directives at the top of a Dockerfile. */
 interface Directives {
   readonly syntax?: string;
   readonly escape: Escape;
   readonly check: CheckDirective;
-  /** How many lines they take; the first instruction or comment is behind them. */
+  /** Number of their lines; the first instruction or comment follows. */
   readonly lineCount: number;
 }
 
@@ -15,8 +15,8 @@ const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+)$/;
 const KNOWN = ['syntax', 'escape', 'check'];
 
 /**
- * Reads `# key=value` lines up to the first that is none. A `#!` line may precede them, except for `escape`. Throws
- * DockerfileError for a directive given twice or with a bad value.
+ * Reads `# key=value` lines up to the first other line. A `#!` line may precede them, except for `escape`. Throws
+ * DockerfileError for a duplicate directive or an invalid value.
  */
 export function parseDirectives(lines: readonly string[], file: string): Directives {
   const found = new Map<string, string>();
@@ -77,7 +77,7 @@ function ruleNames(text: string): readonly string[] | 'all' {
   return text === 'all' ? 'all' : text.split(',').map((name) => name.trim());
 }
 
-/** A boolean as Go's `strconv.ParseBool` reads it. Throws SyntaxProblem. */
+/** Parses a boolean like Go's `strconv.ParseBool`. Throws SyntaxProblem. */
 export function parseBoolean(text: string, what: string): boolean {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false;

@@ -11,7 +11,7 @@ const NANOSECONDS: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
-/** Nanoseconds of a duration as Go writes it: `1h30m`, `1.5s`, `100ms`, `0`. Throws SyntaxProblem. */
+/** Parses a duration in Go's syntax into nanoseconds: `1h30m`, `1.5s`, `100ms`, `0`. Throws SyntaxProblem. */
 export function parseDuration(text: string): number {
   const durationError = (): SyntaxProblem =>
     new SyntaxProblem(`${JSON.stringify(text)} is not a duration`, 'write a number and a unit, such as 30s or 1m30s');
@@ -20,7 +20,7 @@ export function parseDuration(text: string): number {
   if (text.length > 100 || !/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(rest!)) throw durationError();
   let total = 0;
   for (const [, number, unit] of rest!.matchAll(/([\d.]+)([a-zµμ]+)/g)) total += Number(number) * NANOSECONDS[unit!]!;
-  // Go keeps durations in 64 bits; JSON numbers are exact up to 2^53, about 104 days.
+  // Go stores durations in 64 bits; JSON numbers are exact up to 2^53, about 104 days.
   if (!Number.isSafeInteger(Math.round(total))) throw durationError();
   return Math.round(total) * (sign === '-' ? -1 : 1);
 }

@@ -6,9 +6,9 @@ import { inInstruction } from './problem.js';
 import { checkSignal } from './signals.js';
 
 /**
- * The instruction with its unexpanded strings expanded: quotes removed, variables replaced. Left as they are: the commands of
- * RUN, CMD, ENTRYPOINT and HEALTHCHECK, `RUN --mount` (see `mountsOf`), ARG (see `StageScope`) and ONBUILD. EXPOSE lists single
- * ports afterwards, and STOPSIGNAL is a signal. Throws DockerfileError. `onWord` is called with each expanded word.
+ * Expands an instruction's unexpanded strings: removes quotes and substitutes variables. Does not touch the commands of
+ * RUN, CMD, ENTRYPOINT and HEALTHCHECK, `RUN --mount` (see `mountsOf`), ARG (see `StageScope`) and ONBUILD. Splits the
+ * port ranges of EXPOSE and validates STOPSIGNAL. Throws DockerfileError. `onWord` is called with each expanded word.
  */
 export function expandInstruction<I extends Instruction>(
   instruction: I,
@@ -18,7 +18,7 @@ export function expandInstruction<I extends Instruction>(
   return inInstruction(instruction, () => expandFields(instruction, environment, onWord));
 }
 
-/** As `expandInstruction`, for those who know a better place. Throws SyntaxProblem. */
+/** Like `expandInstruction`, for callers that add the position themselves. Throws SyntaxProblem. */
 export function expandFields<I extends Instruction>(
   instruction: I,
   environment: Environment,

@@ -1,6 +1,6 @@
 import { SyntaxProblem } from './problem.js';
 
-/** Gives a file its new mode; both are the twelve low bits. */
+/** Computes a file's new mode; both modes are the low twelve bits. */
 export type ModeChange = (mode: number, isDirectory: boolean) => number;
 
 const READ = 0o444;
@@ -8,11 +8,11 @@ const WRITE = 0o222;
 const EXECUTE = 0o111;
 const STICKY = 0o1000;
 const SET_ID = 0o6000;
-/** Bits that u, g, o and a cover. */
+/** The bits of u, g, o and a. */
 const WHO: Readonly<Record<string, number>> = { u: 0o4700, g: 0o2070, o: 0o0007, a: 0o6777 };
 const SHIFT: Readonly<Record<string, number>> = { u: 6, g: 3, o: 0 };
 
-/** Parses a `--chmod`: octal up to 07777, or symbolic as chmod(1) takes it (`u=rw,go=r`, `a+X`). Throws SyntaxProblem. */
+/** Parses `--chmod`: octal up to 07777, or symbolic as in chmod(1) (`u=rw,go=r`, `a+X`). Throws SyntaxProblem. */
 export function parseMode(text: string): ModeChange {
   if (/^[0-7]+$/.test(text) && Number.parseInt(text, 8) <= 0o7777) {
     const mode = Number.parseInt(text, 8);
@@ -29,7 +29,7 @@ export function parseMode(text: string): ModeChange {
     known.reduce((current, clause) => clause(current, isDirectory || (mode & EXECUTE) !== 0), mode);
 }
 
-/** One part between commas. `isExecutable`: what X asks of the file before any change. */
+/** Parses one comma-separated clause. `isExecutable`: the condition of X, tested before any change. */
 function parseClause(text: string): ((mode: number, isExecutable: boolean) => number) | undefined {
   const match = /^([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)$/.exec(text);
   if (match === null) return undefined;
@@ -47,7 +47,7 @@ function parseClause(text: string): ((mode: number, isExecutable: boolean) => nu
 interface ModeContext {
   readonly mode: number;
   readonly isExecutable: boolean;
-  /** 0: everybody. */
+  /** 0 means all. */
   readonly who: number;
 }
 

@@ -1,13 +1,13 @@
 import { suggestion, SyntaxProblem } from './problem.js';
 
-/** The flags that an instruction takes, by name. */
+/** The supported flags of an instruction, by name. */
 type FlagKinds = Readonly<Record<string, 'boolean' | 'text' | 'list'>>;
 
 /** The flags of one instruction. */
 export class Flags {
   readonly #values = new Map<string, string[]>();
 
-  /** `words`: such as `--from=x`. Throws SyntaxProblem for a flag that is unknown, given twice, or without a value. */
+  /** `words`: such as `--from=x`. Throws SyntaxProblem for a flag that is unknown, repeated, or without a value. */
   constructor(words: readonly string[], kinds: FlagKinds) {
     for (const word of words) {
       const equals = word.indexOf('=');
@@ -26,12 +26,12 @@ export class Flags {
     }
   }
 
-  /** Undefined when it is not given. */
+  /** Undefined when not given. */
   text(name: string): string | undefined {
     return this.#values.get(name)?.[0];
   }
 
-  /** Undefined when it is not given. */
+  /** Undefined when not given. */
   boolean(name: string): boolean | undefined {
     const value = this.text(name);
     return value === undefined ? undefined : value.toLowerCase() === 'true';
@@ -49,7 +49,7 @@ function flagSuggestion(name: string, kinds: FlagKinds): string | undefined {
   return suggestion(`--${name}`, flags) ?? `known flags: ${flags.join(', ')}`;
 }
 
-/** An object of those entries that are set. */
+/** Returns an object with only the entries that are set. */
 export function given<T extends object>(entries: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as never;
 }

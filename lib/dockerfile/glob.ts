@@ -3,11 +3,11 @@ import { SyntaxProblem } from './problem.js';
 /** One element of a compiled pattern. */
 export type GlobToken =
   | { readonly kind: 'char'; readonly char: string }
-  /** One character but `except`. */
+  /** One character other than `except`. */
   | { readonly kind: 'any'; readonly except: string }
-  /** Any number of characters but `except`; `''` excludes none. */
+  /** Any number of characters other than `except`; `''` excludes none. */
   | { readonly kind: 'star'; readonly except: string }
-  /** The next `length` tokens may be left out. */
+  /** The next `length` tokens are optional. */
   | { readonly kind: 'optional'; readonly length: number }
   | {
       readonly kind: 'class';
@@ -15,15 +15,15 @@ export type GlobToken =
       readonly ranges: readonly (readonly [low: string, high: string])[];
     };
 
-/** A part of a text, as offsets of characters; `end` is the first behind it. */
+/** A part of a text, as character offsets; `end` is exclusive. */
 interface GlobMatch {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * The leftmost match that begins at `from` or later, or the one at `from` only when `isAnchored`; the longest or the shortest of
- * those with that start. Time grows with text × pattern, never faster: patterns may be hostile.
+ * Finds the leftmost match at or after `from`, or only at `from` if `isAnchored`: the longest or the shortest with that
+ * start. Time is at most proportional to text × pattern, because patterns may be hostile.
  */
 export function findGlob(
   tokens: readonly GlobToken[],
@@ -31,7 +31,7 @@ export function findGlob(
   { from = 0, isAnchored = false, isShortest = false } = {},
 ): GlobMatch | undefined {
   const size = tokens.length;
-  // Start of the leftmost thread in each state; -1: no thread. State i: tokens before i have matched.
+  // Start of the leftmost thread in each state; -1: no thread. In state i, the tokens before i have matched.
   let threads = new Int32Array(size + 1).fill(-1);
   let next = new Int32Array(size + 1);
   let best: GlobMatch | undefined;
@@ -64,7 +64,7 @@ function offer(threads: Int32Array, state: number, start: number): void {
   if (threads[state]! < 0 || start < threads[state]!) threads[state] = start;
 }
 
-/** Follows the tokens that may match nothing; all lead forward. */
+/** Follows the tokens that can match nothing; all lead forward. */
 function skipEmpty(tokens: readonly GlobToken[], threads: Int32Array): void {
   for (let state = 0; state < tokens.length; state += 1) {
     const start = threads[state]!;
@@ -96,7 +96,7 @@ function step(token: GlobToken, state: number, char: string): number | undefined
 const ANYTHING: GlobToken = { kind: 'star', except: '' };
 const DIRECTORIES: readonly GlobToken[] = [{ kind: 'optional', length: 2 }, ANYTHING, { kind: 'char', char: '/' }];
 
-/** Whether the whole text matches. */
+/** Reports whether the whole text matches. */
 export function matchesGlob(tokens: readonly GlobToken[], text: string): boolean {
   const characters = [...text];
   const match = findGlob(tokens, characters, { isAnchored: true });
@@ -104,8 +104,8 @@ export function matchesGlob(tokens: readonly GlobToken[], text: string): boolean
 }
 
 /**
- * Compiles a pattern of Go's `filepath.Match`: `*`, `?`, `[a-z]`, `[^a]`, `\` escapes; `*` and `?` stop at slashes. With
- * `hasDoubleStar` also `**` as in ignore files. Throws SyntaxProblem.
+ * Compiles a pattern of Go's `filepath.Match`: `*`, `?`, `[a-z]`, `[^a]`, `\` escapes; `*` and `?` stop at slashes.
+ * `hasDoubleStar` adds the `**` of ignore files. Throws SyntaxProblem.
  */
 export function compileGlob(pattern: string, { hasDoubleStar = false } = {}): GlobToken[] {
   const tokens: GlobToken[] = [];
@@ -115,7 +115,7 @@ export function compileGlob(pattern: string, { hasDoubleStar = false } = {}): Gl
     if (char === '*' && hasDoubleStar && characters[at + 1] === '*') {
       const rest = characters.slice(at + 2);
       const isLast = rest.length === 0 || (rest.length === 1 && rest[0] === '/');
-      // At the start and before plain text, `**` is any beginning: `**.md` means x.md too.
+      // At the start and before plain text, `**` matches any prefix: `**.md` matches x.md too.
       const isSuffix = at === 0 && rest[0] !== '/' && !rest.some((other) => '*?[]\\'.includes(other));
       tokens.push(...(isLast || isSuffix ? [ANYTHING] : DIRECTORIES));
       at += rest[0] === '/' ? 2 : 1;
@@ -162,12 +162,12 @@ function patternError(pattern: string): SyntaxProblem {
   return new SyntaxProblem(`${JSON.stringify(pattern)} is not a pattern`, 'close [ with ], and end no pattern with \\');
 }
 
-/** Whether Go's `filepath.Match(pattern, name)` is true. Throws SyntaxProblem for a malformed pattern. */
+/** Reports the result of Go's `filepath.Match(pattern, name)`. Throws SyntaxProblem for a malformed pattern. */
 export function matchGlob(pattern: string, name: string): boolean {
   return matchesGlob(compileGlob(pattern), name);
 }
 
-/** Whether a COPY source is a pattern rather than a path. */
+/** Reports whether a COPY source is a pattern instead of a path. */
 export function isGlob(source: string): boolean {
   return /[*?[]/.test(source);
 }

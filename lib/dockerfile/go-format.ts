@@ -1,4 +1,4 @@
-/** Names of control characters in Go's strings. */
+/** Escapes of control characters in Go's strings. */
 const ESCAPES: Readonly<Record<string, string>> = {
   '\x07': '\\a',
   '\b': '\\b',
@@ -11,12 +11,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\\\',
 };
 
-/** A list as Go's `%q` prints it: `["a" "b c"]`. */
+/** Formats a list like Go's `%q`: `["a" "b c"]`. */
 export function quotedList(words: readonly string[]): string {
   return `[${words.map(quoted).join(' ')}]`;
 }
 
-/** A list as Go's `%v` prints it: `[a b c]`. */
+/** Formats a list like Go's `%v`: `[a b c]`. */
 export function plainList(words: readonly string[]): string {
   return `[${words.join(' ')}]`;
 }
@@ -35,7 +35,7 @@ function quotedCharacter(char: string): string {
   return code > 0xffff ? `\\U${code.toString(16).padStart(8, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
-/** A duration as Go prints it, from nanoseconds: `1m30s`. */
+/** Formats a duration in nanoseconds as Go does: `1m30s`. */
 export function goDuration(nanoseconds: number): string {
   if (nanoseconds === 0) return '0s';
   if (nanoseconds < 1e3) return `${nanoseconds}ns`;

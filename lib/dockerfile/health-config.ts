@@ -1,13 +1,13 @@
 import type { HealthConfig } from '../spec/index.js';
 import type { Command, HealthcheckInstruction } from './instructions.js';
 
-/** `Test` of a health check: `NONE`, `CMD …` or `CMD-SHELL …`. */
+/** The `Test` of a health check: `NONE`, `CMD …` or `CMD-SHELL …`. */
 export function healthTest(command: Command | 'none'): string[] {
   if (command === 'none') return ['NONE'];
   return command.form === 'exec' ? ['CMD', ...command.words] : ['CMD-SHELL', command.text];
 }
 
-/** A health check as a config has it. */
+/** The config of a health check. */
 export function healthConfig(instruction: HealthcheckInstruction): HealthConfig {
   const { command, interval, timeout, startPeriod, startInterval, retries } = instruction;
   return {

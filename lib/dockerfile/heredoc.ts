@@ -8,7 +8,7 @@ type HeredocStart = Omit<Heredoc, 'body'>;
 const WORD = /^(\d*)<<(-?)\s*(?!\s)([^<]*)$/;
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map();
 
-/** The heredoc that `word` starts; undefined when it starts none. */
+/** Parses the heredoc that `word` starts; undefined if it starts none. */
 export function parseHeredocStart(word: string): HeredocStart | undefined {
   const [, descriptor, dash, written] = WORD.exec(word) ?? [];
   if (written === undefined || written === '') return undefined;
@@ -16,12 +16,12 @@ export function parseHeredocStart(word: string): HeredocStart | undefined {
   if (plain?.length !== 1) return undefined;
   const quoted = lexed(written, { keepsUnset: true, keepsQuotes: true });
   const name = plain[0]!;
-  // A quote that only one of both readings keeps is a quote around some of the delimiter.
+  // A quote that only one of the two readings keeps surrounds part of the delimiter.
   const isExpanded = quoteCount(name) === quoteCount(quoted?.[0] ?? '');
   return { name, descriptor: Number(descriptor) || 0, isExpanded, cutsTabs: dash === '-' };
 }
 
-/** The heredocs that a line starts, in order; quoted `<<` starts none. */
+/** The heredocs that a line starts, in order; a quoted `<<` starts none. */
 export function heredocStarts(line: string): HeredocStart[] {
   if (!line.includes('<<')) return [];
   const words = lexed(line, { keepsUnset: true, keepsQuotes: true, keepsEscapes: true }) ?? [];
@@ -41,13 +41,13 @@ function quoteCount(text: string): number {
   return text.replace(/[^'"]/g, '').length;
 }
 
-/** The text of a heredoc of COPY or ADD: what the file holds. Throws SyntaxProblem. */
+/** The content of the file of a COPY or ADD heredoc. Throws SyntaxProblem. */
 export function heredocText(heredoc: Heredoc, environment: ReadonlyMap<string, string>): string {
   const body = heredocBody(heredoc);
   return heredoc.isExpanded ? expand(body, environment, { ignoresQuotes: true }).text : body;
 }
 
-/** The body without the tabs that `<<-` cuts. */
+/** The body, without the leading tabs that `<<-` removes. */
 export function heredocBody({ body, cutsTabs }: Heredoc): string {
   return cutsTabs ? body.replace(/^\t+/gm, '') : body;
 }

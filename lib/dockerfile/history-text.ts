@@ -4,22 +4,22 @@ import type { CopyBase, HealthcheckInstruction, KeyValue, StageInstruction } fro
 import { commandWords, DEFAULT_SHELL, runScript } from './run-script.js';
 import type { ArgValue } from './stage-scope.js';
 
-/** What the history of a step says besides its instruction. */
+/** State for the history text of a step. */
 export interface HistoryContext {
-  /** Of SHELL, or the base's. */
+  /** From SHELL or the base. */
   readonly shell?: readonly string[] | undefined;
-  /** The ARGs in scope: `StageScope.args`. RUN only. */
+  /** The ARGs in scope: `StageScope.args`. For RUN only. */
   readonly args?: readonly ArgValue[] | undefined;
-  /** The directory that WORKDIR leads to, absolute. */
+  /** The absolute directory after WORKDIR. */
   readonly workdir?: string | undefined;
 }
 
-/** `comment` of each entry that BuildKit writes. */
+/** BuildKit's `comment` in each entry. */
 export const HISTORY_COMMENT = 'buildkit.dockerfile.v0';
 
 /**
- * `created_by` of an expanded instruction (of an ARG: as `StageScope.declare` returns it), as BuildKit writes it. Undefined for
- * ONBUILD, which leaves no entry.
+ * BuildKit's `created_by` for an expanded instruction (for an ARG, the result of `StageScope.declare`). Undefined for
+ * ONBUILD, which adds no entry.
  */
 export function historyText(instruction: StageInstruction, context: HistoryContext = {}): string | undefined {
   const { shell = DEFAULT_SHELL, args = [], workdir } = context;
@@ -82,7 +82,7 @@ function copyText(copy: CopyBase & { readonly keyword: string }, parents: boolea
   ].join(' ');
 }
 
-/** A struct as Go's `%+v` prints it. */
+/** Formats a struct like Go's `%+v`. */
 function healthText(health: HealthcheckInstruction): string {
   const { interval = 0, timeout = 0, startPeriod = 0, startInterval = 0, retries = 0 } = health;
   return (

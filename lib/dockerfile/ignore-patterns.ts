@@ -4,28 +4,28 @@ import { compileGlob, matchesGlob, type GlobToken } from './glob.js';
 import { SyntaxProblem } from './problem.js';
 
 interface Pattern {
-  /** Cleaned, without `!`. */
+  /** Cleaned, without the `!`. */
   readonly text: string;
-  /** Whether it begins with `!`: what it matches is kept. */
+  /** True for a pattern with `!`, whose matches are kept. */
   readonly keeps: boolean;
   readonly matches: (path: string) => boolean;
-  /** The names between slashes, for `canSkip`; a name that holds `**` may match any number of them. */
+  /** The names between slashes, for `canSkip`; a name with `**` can match several. */
   readonly segments: readonly string[];
 }
 
-/** A directory and which patterns match it or a directory above it. */
+/** A directory, and the patterns that match it or one of its parents. */
 interface Checked {
   readonly path: string;
   readonly matched: readonly boolean[];
 }
 
 /**
- * The patterns of a .dockerignore or of `--exclude`. Paths are relative to the context, with `/` between names and none at the
- * ends. Fast when paths come in the order of a walk: what was found of their directories is remembered.
+ * The patterns of a .dockerignore file or of `--exclude`. Paths are relative to the context, separated by `/`, with no
+ * slash at either end. Fast for paths in the order of a walk, because results for directories are cached.
  */
 export class IgnorePatterns {
   readonly #patterns: readonly Pattern[];
-  /** The directories above the last path, outermost first. */
+  /** The parent directories of the last path, outermost first. */
   #above: Checked[] = [];
 
   private constructor(patterns: readonly Pattern[]) {
@@ -52,22 +52,22 @@ export class IgnorePatterns {
     return new IgnorePatterns(patterns.flatMap(parsePattern));
   }
 
-  /** Whether there are no patterns. */
+  /** True when there are no patterns. */
   get isEmpty(): boolean {
     return this.#patterns.length === 0;
   }
 
-  /** Whether a pattern begins with `!`. */
+  /** True when a pattern begins with `!`. */
   get hasExceptions(): boolean {
     return this.#patterns.some(({ keeps }) => keeps);
   }
 
-  /** Whether a pattern leaves out everything at the top. */
+  /** True when a pattern excludes the whole context. */
   get excludesAll(): boolean {
     return this.#patterns.some(({ text, keeps }) => !keeps && ['*', '**', '**/*'].includes(text));
   }
 
-  /** Whether the file or directory is left out. The last pattern that matches it, or a directory above it, decides. */
+  /** Reports whether the file or directory is excluded. The last pattern that matches it or a parent directory decides. */
   isExcluded(path: string): boolean {
     const names = path.split('/');
     const above: Checked[] = [];
@@ -81,13 +81,13 @@ export class IgnorePatterns {
     return this.#isLeftOut(matched);
   }
 
-  /** Whether nothing below an excluded directory can be kept, so that a walk need not enter it. */
+  /** Reports whether a walk can skip an excluded directory, because nothing below it can be kept. */
   canSkip(directory: string): boolean {
     const names = directory.split('/');
     return !this.#patterns.some(({ keeps, segments }) => keeps && canMatchBelow(segments, names));
   }
 
-  /** As BuildKit does it, a pattern is tried only where it would change the verdict of those before. */
+  /** As in BuildKit, tests a pattern only if it could change the verdict so far. */
   #check(path: string, parent: Checked | undefined): Checked {
     let isOut = false;
     const matched = this.#patterns.map((pattern, index) => {
@@ -118,12 +118,12 @@ function couldMatch(segment: string, name: string): boolean {
   try {
     return matchesGlob(compileGlob(segment), name);
   } catch {
-    // A slash inside [] cuts a class in two.
+    // A slash inside [] would split a class.
     return true;
   }
 }
 
-/** The pattern of one line; none for a blank one. Throws SyntaxProblem. */
+/** Parses one line into a pattern; none for a blank line. Throws SyntaxProblem. */
 function parsePattern(line: string): Pattern[] {
   const trimmed = line.trim();
   if (trimmed === '') return [];
@@ -132,13 +132,13 @@ function parsePattern(line: string): Pattern[] {
   if (written === '') throw new SyntaxProblem('! has no pattern', 'write the pattern behind it, such as !keep');
   const cleaned = posix.normalize(written).replace(/(?<=[^/])\/+$/, '');
   const text = cleaned.length > 1 && cleaned.startsWith('/') ? cleaned.slice(1) : cleaned;
-  // Go checks the syntax of the pattern before it looks for **.
+  // Go validates the pattern before looking for **.
   compileGlob(text);
   const tokens = compileGlob(text, { hasDoubleStar: true });
   return [{ text, keeps, matches: matcher(tokens), segments: text.split('/') }];
 }
 
-/** Most patterns are plain, or have one star: comparing strings is faster then. */
+/** Most patterns are plain or have one star, so string comparison is faster. */
 function matcher(tokens: readonly GlobToken[]): (path: string) => boolean {
   const [first, second, third, ...others] = tokens;
   if (first?.kind === 'optional' && second !== undefined && third !== undefined && others.every(staysInName)) {
@@ -163,7 +163,7 @@ function matcher(tokens: readonly GlobToken[]): (path: string) => boolean {
   return (path) => path.startsWith(start) && matchesGlob(tokens, path);
 }
 
-/** Whether a token matches no slash. */
+/** Reports whether a token cannot match a slash. */
 function staysInName(token: GlobToken): boolean {
   if (token.kind === 'char') return token.char !== '/';
   return (token.kind === 'star' || token.kind === 'any') && token.except === '/';

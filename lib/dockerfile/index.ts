@@ -1,6 +1,6 @@
 /**
- * The Dockerfile language: text to typed instructions, expansion, stages, .dockerignore, globs, lint rules, `--change`.
- * Pure: no I/O, no state; building is the work of operations. May import `errors`, `spec` and pure helpers of `util`.
+ * The Dockerfile language: parsing, expansion, stages, .dockerignore, globs, lint rules and `--change`. Pure: no I/O,
+ * no state; operations does the building. May import `errors`, `spec` and pure helpers of `util`.
  */
 export * from './instructions.js';
 export { applyInstruction, CONFIG_INSTRUCTIONS, isConfigInstruction } from './apply-instruction.js';

@@ -1,51 +1,51 @@
 /**
- * The instructions of a Dockerfile as typed data. Every string that BuildKit expands is marked "unexpanded": it still holds
- * `$NAME`, quotes and escapes as written. A stage's variables are known only while it is built, so the builder calls
- * `expandInstruction` with them, which returns the same instruction with these strings expanded.
+ * The instructions of a Dockerfile as typed data. Strings that BuildKit expands are marked "unexpanded": they contain
+ * `$NAME`, quotes and escapes as written. A stage's variables are known only during its build; the builder then calls
+ * `expandInstruction`, which returns the same instruction with these strings expanded.
  */
 
-/** A place in a Dockerfile; lines and columns (characters) count from 1. */
+/** A position in a Dockerfile; lines and columns (in characters) count from 1. */
 export interface Position {
   readonly line: number;
   readonly column: number;
 }
 
-/** The character that escapes another and continues lines. */
+/** The character that escapes others and continues lines. */
 export type Escape = '\\' | '`';
 
-/** What every instruction carries besides its own fields. */
+/** Fields common to all instructions. */
 export interface InstructionBase {
   /** The Dockerfile's name, as given to `parseDockerfile`. */
   readonly file: string;
   /** The first character of the keyword. */
   readonly start: Position;
-  /** The last line that belongs to the instruction, heredocs included; the column is that after its last character. */
+  /** The last line of the instruction, heredocs included; the column is after its last character. */
   readonly end: Position;
-  /** The instruction on one line: continuation lines joined, comments dropped, heredoc bodies left out. */
+  /** The instruction on one line: continuation lines joined, without comments and heredoc bodies. */
   readonly text: string;
   /** The keyword as written: `Run`. */
   readonly written: string;
-  /** The Dockerfile's escape character, for expanding. */
+  /** The Dockerfile's escape character, for expansion. */
   readonly escape: Escape;
-  /** The comments right above, without `#`, oldest first. */
+  /** The comments directly above, without `#`, in order. */
   readonly comments: readonly string[];
 }
 
 /** A here-document of ADD, COPY or RUN. */
 export interface Heredoc {
-  /** The delimiter without quotes, which is the file's name too: `EOF`. */
+  /** The delimiter without quotes, which is also the file's name: `EOF`. */
   readonly name: string;
-  /** The file descriptor before `<<`, 0 when none is given. Only the shell of RUN uses it. */
+  /** The file descriptor before `<<`, default 0. Used only by the shell of RUN. */
   readonly descriptor: number;
-  /** The lines between, as written: `heredocText` cuts tabs and expands. */
+  /** The lines of the body as written; `heredocText` removes tabs and expands. */
   readonly body: string;
-  /** Whether variables in `body` are expanded: false when the delimiter is quoted. RUN leaves expansion to the shell. */
+  /** True if variables in `body` are expanded: the delimiter is unquoted. RUN leaves expansion to the shell. */
   readonly isExpanded: boolean;
-  /** Whether it is written `<<-`: leading tabs are dropped. */
+  /** True for `<<-`, which removes leading tabs. */
   readonly cutsTabs: boolean;
 }
 
-/** The command of RUN, CMD, ENTRYPOINT and HEALTHCHECK CMD; never expanded, its shell does that. */
+/** The command of RUN, CMD, ENTRYPOINT and HEALTHCHECK CMD; never expanded, because its shell does that. */
 export type Command =
   | { readonly form: 'exec'; readonly words: readonly string[] }
   | { readonly form: 'shell'; readonly text: string };
@@ -62,7 +62,7 @@ export interface FromInstruction extends InstructionBase {
   readonly keyword: 'FROM';
   /** The image, stage or `scratch`; unexpanded, with global ARGs only. */
   readonly base: string;
-  /** The name after AS, in lower case. */
+  /** The name after AS in lower case. */
   readonly stageName?: string;
   /** The name after AS, as written. */
   readonly writtenName?: string;
@@ -88,22 +88,22 @@ export interface ArgInstruction extends InstructionBase {
 export interface EnvInstruction extends InstructionBase {
   readonly keyword: 'ENV';
   readonly pairs: readonly KeyValue[];
-  /** Whether it has the old form `ENV NAME VALUE`. */
+  /** True for the old form `ENV NAME VALUE`. */
   readonly isLegacy: boolean;
 }
 
 export interface LabelInstruction extends InstructionBase {
   readonly keyword: 'LABEL';
   readonly pairs: readonly KeyValue[];
-  /** Whether it has the old form `LABEL NAME VALUE`. */
+  /** True for the old form `LABEL NAME VALUE`. */
   readonly isLegacy: boolean;
 }
 
-/** What COPY and ADD have in common. */
+/** Fields common to COPY and ADD. */
 export interface CopyBase extends InstructionBase {
-  /** Paths, globs and, for ADD, URLs; unexpanded; heredocs are not among them. */
+  /** Paths, globs and, for ADD, URLs; unexpanded, without heredocs. */
   readonly sources: readonly string[];
-  /** Files given in the Dockerfile itself, copied after `sources`. */
+  /** Files defined in the Dockerfile itself, copied after `sources`. */
   readonly heredocs: readonly Heredoc[];
   /** Unexpanded. */
   readonly destination: string;
@@ -112,7 +112,7 @@ export interface CopyBase extends InstructionBase {
   /** Octal or symbolic (see `parseMode`); unexpanded. */
   readonly chmod?: string;
   readonly link: boolean;
-  /** Patterns as in .dockerignore; never expanded. */
+  /** Patterns in .dockerignore syntax; never expanded. */
   readonly excludes: readonly string[];
 }
 
@@ -125,7 +125,7 @@ export interface CopyInstruction extends CopyBase {
 
 export interface AddInstruction extends CopyBase {
   readonly keyword: 'ADD';
-  /** `sha256:…` of the one remote source; unexpanded. */
+  /** `sha256:…` of the only remote source; unexpanded. */
   readonly checksum?: string;
   readonly keepGitDir: boolean;
   /** Undefined: local archives are unpacked, remote ones are not. */
@@ -134,10 +134,10 @@ export interface AddInstruction extends CopyBase {
 
 export interface RunInstruction extends InstructionBase {
   readonly keyword: 'RUN';
-  /** With heredocs, `text` still holds their `<<NAME`: see `runScript`. */
+  /** With heredocs, `text` still contains their `<<NAME`: see `runScript`. */
   readonly command: Command;
   readonly heredocs: readonly Heredoc[];
-  /** Values of `--mount`; unexpanded: `mountsOf` expands and checks them. */
+  /** Values of `--mount`; unexpanded: `mountsOf` expands and validates them. */
   readonly mounts: readonly string[];
   readonly network: 'default' | 'none' | 'host';
   readonly security: 'sandbox' | 'insecure';
@@ -157,7 +157,7 @@ export interface EntrypointInstruction extends InstructionBase {
 
 export interface ExposeInstruction extends InstructionBase {
   readonly keyword: 'EXPOSE';
-  /** Unexpanded words; after `expandInstruction` the ports as a config has them: `8000/tcp`, ranges spread. */
+  /** Unexpanded words; after `expandInstruction`, single ports in the config's form: `8000/tcp`. */
   readonly ports: readonly string[];
 }
 
@@ -175,13 +175,13 @@ export interface VolumeInstruction extends InstructionBase {
 
 export interface WorkdirInstruction extends InstructionBase {
   readonly keyword: 'WORKDIR';
-  /** Unexpanded; may be relative to the WORKDIR before. */
+  /** Unexpanded; may be relative to the previous WORKDIR. */
   readonly path: string;
 }
 
 export interface StopsignalInstruction extends InstructionBase {
   readonly keyword: 'STOPSIGNAL';
-  /** Unexpanded; `expandInstruction` checks that it is a signal. */
+  /** Unexpanded; `expandInstruction` validates it. */
   readonly signal: string;
 }
 
@@ -190,7 +190,7 @@ export interface ShellInstruction extends InstructionBase {
   readonly shell: readonly string[];
 }
 
-/** Times of a health check in nanoseconds, as configs hold them; left out when not given or 0. */
+/** Times of a health check in nanoseconds, as in configs; omitted when not given or 0. */
 export interface HealthTimes {
   readonly interval?: number;
   readonly timeout?: number;
@@ -207,9 +207,9 @@ export interface HealthcheckInstruction extends InstructionBase, HealthTimes {
 
 export interface OnbuildInstruction extends InstructionBase {
   readonly keyword: 'ONBUILD';
-  /** What `config.OnBuild` keeps: the instruction's text, heredoc bodies included. Parse it with `parseTrigger`. */
+  /** The text stored in `config.OnBuild`, heredoc bodies included. Parse it with `parseTrigger`. */
   readonly trigger: string;
-  /** The trigger, parsed. */
+  /** The parsed trigger. */
   readonly instruction: StageInstruction;
 }
 
@@ -218,7 +218,7 @@ export interface MaintainerInstruction extends InstructionBase {
   readonly name: string;
 }
 
-/** What may follow FROM in a stage. */
+/** An instruction that may follow FROM. */
 export type StageInstruction =
   | AddInstruction
   | ArgInstruction
@@ -241,9 +241,9 @@ export type StageInstruction =
 export type Instruction = FromInstruction | StageInstruction;
 export type Keyword = Instruction['keyword'];
 
-/** One FROM and what follows it, up to the next FROM. */
+/** A FROM and its instructions, up to the next FROM. */
 export interface Stage {
-  /** Counts from 0: the number that `COPY --from=0` means. */
+  /** Counts from 0, as in `COPY --from=0`. */
   readonly index: number;
   /** In lower case. */
   readonly name?: string;
@@ -251,29 +251,29 @@ export interface Stage {
   readonly instructions: readonly StageInstruction[];
 }
 
-/** What `# check=` says. */
+/** The content of `# check=`. */
 export interface CheckDirective {
-  /** Names of lint rules to leave out; `all`: every rule. */
+  /** Lint rules to skip; `all`: every rule. */
   readonly skip: readonly string[] | 'all';
-  /** Experimental lint rules to apply; `all`: every one. */
+  /** Experimental lint rules to apply; `all`: every rule. */
   readonly experimental: readonly string[] | 'all';
-  /** Whether warnings are errors. */
+  /** True if warnings are errors. */
   readonly error: boolean;
 }
 
-/** A Dockerfile as parsed: at least one stage. */
+/** A parsed Dockerfile, with at least one stage. */
 export interface Dockerfile {
   readonly file: string;
-  /** The image that `# syntax=` names. imgtool has one frontend and ignores it. */
+  /** The image in `# syntax=`, which imgtool ignores because it has only one frontend. */
   readonly syntax?: string;
   readonly escape: Escape;
   readonly check: CheckDirective;
   /** The ARGs before the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
-  /** In the order of the file; never empty. */
+  /** In file order; never empty. */
   readonly stages: readonly Stage[];
-  /** The lines of the file, without their ends: `lines[0]` is line 1. */
+  /** The lines of the file without line endings: `lines[0]` is line 1. */
   readonly lines: readonly string[];
-  /** Lines of blank lines inside continuations. */
+  /** Line numbers of blank lines inside continuations. */
   readonly emptyContinuations: readonly number[];
 }

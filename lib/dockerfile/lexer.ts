@@ -2,38 +2,38 @@ import type { Escape } from './instructions.js';
 import { SyntaxProblem } from './problem.js';
 import { replacePattern, trimEnd, trimStart } from './shell-pattern.js';
 
-/** The variables that words are expanded with. */
+/** The variables for expansion. */
 export type Environment = ReadonlyMap<string, string>;
 
-/** How a word is read; every switch is off by default. */
+/** Settings for reading a word; all default to false. */
 export interface LexerOptions {
   readonly escape?: Escape;
-  /** Whether quotes stay in the result. */
+  /** Keeps quotes in the result. */
   readonly keepsQuotes?: boolean;
-  /** Whether escape characters stay in the result. */
+  /** Keeps escape characters in the result. */
   readonly keepsEscapes?: boolean;
-  /** Whether quotes mean themselves, as in the body of a heredoc. */
+  /** Treats quotes as ordinary characters, as in the body of a heredoc. */
   readonly ignoresQuotes?: boolean;
-  /** Whether variables that are not set stay as written. */
+  /** Keeps references to unset variables as written. */
   readonly keepsUnset?: boolean;
 }
 
-/** A word after expansion. */
+/** An expanded word. */
 export interface Expansion {
   readonly text: string;
-  /** The text split at white space outside quotes. */
+  /** The text, split at white space outside quotes. */
   readonly words: readonly string[];
-  /** Names of variables that were used and set. */
+  /** Names of used variables that are set. */
   readonly used: ReadonlySet<string>;
-  /** Names of variables that were used and not set. */
+  /** Names of used variables that are not set. */
   readonly unset: ReadonlySet<string>;
 }
 
-/** How deep `${a:-${b:-…}}` may go. */
+/** Limit of nesting in `${a:-${b:-…}}`. */
 const MAX_DEPTH = 100;
 const SPECIAL_PARAMETERS = '@*#?-$!0';
 
-/** Removes quotes and replaces variables in `word`, as BuildKit does. Throws SyntaxProblem. */
+/** Removes quotes and substitutes variables in `word`, as BuildKit does. Throws SyntaxProblem. */
 export function expand(word: string, environment: Environment, options: LexerOptions = {}): Expansion {
   try {
     return new Lexer(word, environment, options).run();
@@ -44,13 +44,13 @@ export function expand(word: string, environment: Environment, options: LexerOpt
   }
 }
 
-/** Collects text, and the words that it splits into. */
+/** Collects text and the words into which it splits. */
 class WordBuffer {
   text = '';
   #word = '';
   readonly #words: string[] = [];
 
-  /** Text that does not split: quoted or escaped. */
+  /** Adds text that does not split: quoted or escaped. */
   addQuoted(text: string): void {
     this.text += text;
     this.#word += text;
@@ -97,7 +97,7 @@ class Lexer {
     return { text: buffer.text, words: buffer.words(), used: this.#used, unset: this.#unset };
   }
 
-  /** Reads up to `stop`, which is consumed, or to the end. */
+  /** Reads to the end, or up to `stop`, which is consumed. */
   #readUntil(stop: string | undefined, keepsEscapes: boolean): WordBuffer {
     if ((this.#depth += 1) > MAX_DEPTH) throw new SyntaxProblem('variables are nested too deeply');
     const buffer = new WordBuffer();
@@ -154,7 +154,7 @@ class Lexer {
       const next = this.#text[this.#at];
       if (keepsEscapes) text += char;
       if (next === undefined) continue;
-      // Before other characters the escape means itself.
+      // Before other characters, the escape character is literal.
       if (next === '"' || next === '$' || next === this.#escape) {
         text += next;
         this.#at += 1;
@@ -164,7 +164,7 @@ class Lexer {
     return this.#options.keepsQuotes === true ? `"${text}"` : text;
   }
 
-  /** `<<` and the blanks behind it do not split, so that `<< EOF` is one word. */
+  /** Blanks after `<<` do not split, so that `<< EOF` is one word. */
   #heredocStart(): string {
     const start = /<(?:<[\t\r ]*)?/y;
     start.lastIndex = this.#at;
@@ -185,7 +185,7 @@ class Lexer {
     return value ?? (this.#options.keepsUnset === true ? `$${name}` : '');
   }
 
-  /** A name, a number or one special parameter; empty when there is none. */
+  /** A name, a number or a special parameter; empty if there is none. */
   #name(): string {
     const name = /\p{Nd}+|[\p{L}\p{Nd}_]+/uy;
     name.lastIndex = this.#at;

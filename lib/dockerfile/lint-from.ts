@@ -5,10 +5,10 @@ import type { LintReport } from './lint-report.js';
 import { closestName } from './problem.js';
 import { globalVariables, type BuildInputs } from './variables.js';
 
-/** Names of stages that mean something else. */
+/** Stage names with another meaning. */
 const RESERVED = ['context', 'scratch'];
 
-/** Rules about FROM. `platforms`: that of each base image that is known, by the stage's index. */
+/** Rules for FROM. `platforms`: platforms of known base images, by stage index. */
 export function lintStages(
   dockerfile: Dockerfile,
   report: LintReport,
@@ -42,9 +42,9 @@ function lintNames({ from, name }: Stage, seen: Set<string>, report: LintReport)
 
 interface Globals {
   readonly globals: Environment;
-  /** The same without build args. */
+  /** Without build args. */
   readonly defaults: Environment;
-  /** Names of every variable that FROM may use. */
+  /** All variables available in FROM. */
   readonly known: ReadonlySet<string>;
 }
 
@@ -74,7 +74,7 @@ function isReference(text: string): boolean {
 interface PlatformFacts {
   readonly globals: Environment;
   readonly target: Platform;
-  /** Of the base image. */
+  /** Platform of the base image. */
   readonly actual: Platform | undefined;
 }
 
@@ -110,7 +110,7 @@ function platformOf({ text }: Expansion): Platform | undefined {
   }
 }
 
-/** A comment right above an ARG or a stage describes it, and then starts with its name. */
+/** A comment directly above an ARG or a stage describes it, so it must start with its name. */
 export function lintDescription(
   kind: 'ARG' | 'stage',
   names: readonly string[],
@@ -126,7 +126,7 @@ export function lintDescription(
   );
 }
 
-/** ` (did you mean NAME?)`, or nothing. */
+/** ` (did you mean NAME?)`, or empty. */
 export function meant(name: string, names: readonly string[]): string {
   const found = closestName(name, names);
   return found === undefined ? '' : ` (did you mean ${found}?)`;

@@ -3,7 +3,7 @@ import { parseCheck } from './directives.js';
 import type { CheckDirective, Dockerfile, InstructionBase } from './instructions.js';
 import { SyntaxProblem } from './problem.js';
 
-/** The rules, by BuildKit's names. */
+/** BuildKit's rule names. */
 export const LINT_RULES = [
   'StageNameCasing',
   'FromAsCasing',
@@ -31,10 +31,10 @@ export const LINT_RULES = [
 
 export type LintRule = (typeof LINT_RULES)[number];
 
-/** Rules that apply only when `# check=experimental=` names them. */
+/** Rules that apply only if `# check=experimental=` names them. */
 const EXPERIMENTAL: readonly LintRule[] = ['InvalidDefinitionDescription'];
 
-/** What a rule says of a line. */
+/** A finding of a rule. */
 export interface LintWarning {
   readonly rule: LintRule;
   readonly message: string;
@@ -42,7 +42,7 @@ export interface LintWarning {
   readonly line: number;
 }
 
-/** Collects warnings, but for those that `# check=` leaves out: of the file, or right above the instruction. */
+/** Collects warnings, except those that `# check=` skips in the file or directly above the instruction. */
 export class LintReport {
   readonly warnings: LintWarning[] = [];
   readonly #dockerfile: Dockerfile;
@@ -51,7 +51,7 @@ export class LintReport {
     this.#dockerfile = dockerfile;
   }
 
-  /** `place`: the instruction, or a line. */
+  /** `place`: the instruction, or a line number. */
   warn(rule: LintRule, place: InstructionBase | number, message: string): void {
     const { check, file } = this.#dockerfile;
     const checks = typeof place === 'number' ? [check] : [check, ...checksAbove(place)];
@@ -79,7 +79,7 @@ function checksAbove({ comments }: InstructionBase): CheckDirective[] {
   });
 }
 
-/** The error that warnings are with `# check=error=true`; undefined without it, or when there are none. */
+/** The error for warnings under `# check=error=true`; undefined otherwise. */
 export function lintError(dockerfile: Dockerfile, warnings: readonly LintWarning[]): DockerfileError | undefined {
   const [first] = warnings;
   if (!dockerfile.check.error || first === undefined) return undefined;

@@ -10,10 +10,10 @@ import { closestName } from './problem.js';
 import { parsePort } from './ports.js';
 import type { StageScope } from './stage-scope.js';
 
-/** What is known where a stage begins, and after each of its instructions. */
+/** The known state at the start of a stage and after each of its instructions. */
 export interface LintState {
   readonly scope: StageScope;
-  /** Whether the variables of the base are known. */
+  /** True if the base's variables are known. */
   readonly isEnvKnown: boolean;
   hasShell: boolean;
   hasWorkdir: boolean;
@@ -22,7 +22,7 @@ export interface LintState {
 const SECRET = /(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
 const NO_SECRET = /(?:_|^)(?:public|file|version)(?:_|$)/i;
 
-/** Rules about the instructions of one stage. Changes `state`. */
+/** Rules for the instructions of one stage. Modifies `state`. */
 export function lintInstructions(
   instructions: readonly StageInstruction[],
   state: LintState,
@@ -43,7 +43,7 @@ export function lintInstructions(
     try {
       lintInstruction(instruction, state, { report, ignore });
     } catch (error) {
-      // The build itself reports what cannot be expanded.
+      // The build itself reports failed expansions.
       if (!(error instanceof DockerfileError)) throw error;
     }
   }
@@ -147,12 +147,12 @@ function lintPorts({ ports, escape, ...place }: ExposeInstruction, scope: StageS
         report.warn('ExposeInvalidFormat', instruction, `${word} should not have an address or port of the host`);
     }
   } catch {
-    // Expansion reports it with its place.
+    // Expansion reports it with its position.
   }
 }
 
 function lintSources(instruction: CopyInstruction | AddInstruction, ignore: IgnorePatterns, report: LintReport): void {
-  // With exceptions it cannot be said without the files whether something of a directory is left.
+  // With exceptions, only the files show whether part of a directory remains.
   if (ignore.hasExceptions || (instruction.keyword === 'COPY' && instruction.from !== undefined)) return;
   for (const source of instruction.sources.filter((path) => !/^[a-z]+:\/\/|^git@/i.test(path))) {
     const path = posix.normalize(source).replace(/^\//, '').replace(/\/$/, '');

@@ -10,24 +10,24 @@ import { SyntaxProblem } from './problem.js';
 import { StageScope } from './stage-scope.js';
 import { globalVariables, type BuildInputs } from './variables.js';
 
-/** What is known of a stage's base image. */
+/** Known facts about a stage's base image. */
 export interface KnownBase {
   /** `Env` of its config. */
   readonly env: readonly string[];
   readonly platform: Platform;
-  /** Whether its config has a shell. */
+  /** True if its config has a shell. */
   readonly hasShell: boolean;
 }
 
 export interface LintOptions {
   readonly inputs: BuildInputs;
-  /** Of the ignore file; undefined: there is none. */
+  /** The ignore file's patterns; undefined without one. */
   readonly ignore?: IgnorePatterns | undefined;
-  /** Base images whose configs were read, by the index of the stage: without them fewer mistakes are found. */
+  /** Base images with known configs, by stage index. Without them, fewer mistakes are found. */
   readonly bases?: ReadonlyMap<number, KnownBase> | undefined;
 }
 
-/** The warnings about a Dockerfile, by line. Mistakes that make the build fail are left to the build. */
+/** The warnings about a Dockerfile, sorted by line. Does not report mistakes that make the build fail. */
 export function lint(dockerfile: Dockerfile, { inputs, ignore, bases = new Map() }: LintOptions): LintWarning[] {
   const report = new LintReport(dockerfile);
   for (const line of dockerfile.emptyContinuations)
@@ -84,7 +84,7 @@ function unlessInvalid(body: () => void): void {
   }
 }
 
-/** Keywords are all in upper or all in lower case. */
+/** All keywords must have the same case. */
 function lintCasing({ stages }: Dockerfile, report: LintReport): void {
   const all: InstructionBase[] = stages.flatMap(({ from, instructions }) => [from, ...instructions]);
   const lower = all.filter(({ written }) => written === written.toLowerCase()).length;

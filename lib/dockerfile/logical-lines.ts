@@ -1,21 +1,21 @@
 import type { Escape, Position } from './instructions.js';
 import { withoutEnding } from './source-lines.js';
 
-/** An instruction's lines put together, without heredoc bodies. */
+/** The joined lines of an instruction, without heredoc bodies. */
 export interface LogicalLine {
   readonly text: string;
   readonly start: Position;
-  /** Comments above it, as an instruction has them. */
+  /** The comments above it, as in an instruction. */
   readonly comments: readonly string[];
 }
 
-/** Walks through the lines of a Dockerfile: a logical line at a time, and the bodies of its heredocs in between. */
+/** Reads a Dockerfile's logical lines one by one, and the heredoc bodies between them. */
 export class LineReader {
-  /** Lines of blank lines inside continuations. */
+  /** Line numbers of blank lines inside continuations. */
   readonly emptyContinuations: number[] = [];
   readonly #lines: readonly string[];
   readonly #escape: Escape;
-  /** Index of the next line: the number of lines read. */
+  /** Index of the next line, which is the number of lines read. */
   #next: number;
 
   /** `first`: index of the first line to read. */
@@ -52,7 +52,7 @@ export class LineReader {
     return undefined;
   }
 
-  /** The lines up to the one that is `terminator`; undefined when the file ends before. */
+  /** Reads lines up to `terminator`; undefined if the file ends first. */
   readHeredoc(terminator: string, cutsTabs: boolean): string | undefined {
     const body: string[] = [];
     for (let raw = this.#lines[this.#next]; raw !== undefined; raw = this.#lines[this.#next]) {
@@ -87,7 +87,7 @@ export class LineReader {
     return withoutEnding(line);
   }
 
-  /** A line continues after an escape at its end that is not escaped itself; blanks may follow. */
+  /** A line continues after an unescaped escape character at its end; blanks may follow. */
   #withoutContinuation(line: string): { readonly text: string; readonly continues: boolean } {
     let end = line.length;
     while (end > 0 && (line[end - 1] === ' ' || line[end - 1] === '\t')) end -= 1;

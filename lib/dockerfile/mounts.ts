@@ -8,23 +8,23 @@ import { inInstruction, suggestion, SyntaxProblem } from './problem.js';
 const TYPES = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'] as const;
 const SHARING = ['shared', 'private', 'locked'] as const;
 
-/** A mount of RUN, expanded and checked. Paths are as written: the target may be relative to WORKDIR. */
+/** An expanded, validated mount of RUN. Paths are as written; the target may be relative to WORKDIR. */
 export interface RunMount {
   readonly type: (typeof TYPES)[number];
-  /** The stage, image or build context that `source` is in; never expanded. */
+  /** The stage, image or build context of `source`; never expanded. */
   readonly from?: string;
   readonly source?: string;
   readonly target?: string;
   readonly readOnly: boolean;
   /** Bytes; tmpfs only. */
   readonly size?: number;
-  /** Of a secret, an SSH agent, or a cache (default: its target). */
+  /** ID of a secret, an SSH agent, or a cache (default: its target). */
   readonly id?: string;
   /** Cache only. */
   readonly sharing?: (typeof SHARING)[number];
   /** Secret and ssh only. */
   readonly required: boolean;
-  /** The variable that holds a secret; empty: named after the secret. */
+  /** The variable for a secret; empty: named after the secret. */
   readonly env?: string;
   /** Cache, secret and ssh only. */
   readonly mode?: number;
@@ -32,7 +32,7 @@ export interface RunMount {
   readonly gid?: number;
 }
 
-/** Other spellings of keys. */
+/** Alternative spellings of keys. */
 const ALIASES: Readonly<Record<string, string>> = {
   src: 'source',
   dst: 'target',
@@ -45,7 +45,7 @@ const ALL_KEYS = [...KEYS, 'uid', 'gid', 'env', ...Object.keys(ALIASES)];
 /** Keys that need no value. */
 const SWITCHES = ['readonly', 'readwrite', 'required'];
 
-/** The mounts of a RUN, their values expanded. Throws DockerfileError. */
+/** Parses the mounts of a RUN and expands their values. Throws DockerfileError. */
 export function mountsOf(run: RunInstruction, environment: Environment): RunMount[] {
   const { escape } = run;
   return inInstruction(run, () =>
@@ -53,7 +53,7 @@ export function mountsOf(run: RunInstruction, environment: Environment): RunMoun
   );
 }
 
-/** Parses one `--mount`. `expandValue` is called for each value but that of `from`. Throws SyntaxProblem. */
+/** Parses one `--mount`. Calls `expandValue` for each value except that of `from`. Throws SyntaxProblem. */
 export function parseMount(mount: string, expandValue: (value: string) => string): RunMount {
   const values = mountValues(mount, expandValue);
   const type = oneOf('type', values.get('type') ?? 'bind', TYPES);
@@ -83,16 +83,14 @@ export function parseMount(mount: string, expandValue: (value: string) => string
   };
 }
 
-/**
- * What can be said of a mount before its values are known: the keys, and values without variables. Throws SyntaxProblem.
- */
+/** Validates the keys of a mount, and its values without variables, before the variables are known. Throws SyntaxProblem. */
 export function checkMount(mount: string): void {
   const values = mountValues(mount, (value) => value);
   if ([...values.values()].some((value) => /[$\\`'"]/.test(value))) return;
   parseMount(mount, (value) => value);
 }
 
-/** The `from` of a mount, which is known before its other values. Throws SyntaxProblem. */
+/** The `from` of a mount, which needs no expansion. Throws SyntaxProblem. */
 export function mountFrom(mount: string): string | undefined {
   return mountValues(mount, (value) => value).get('from') || undefined;
 }
@@ -113,7 +111,7 @@ function mountValues(mount: string, expandValue: (value: string) => string): Map
         '--mount from does not expand variables',
         'define a stage with FROM and an ARG of the global scope, and name that stage',
       );
-    // The later of readonly and readwrite counts.
+    // The last of readonly and readwrite wins.
     if (key === 'readonly') values.delete('readwrite');
     if (key === 'readwrite') values.delete('readonly');
     values.set(key, key === 'from' ? value : expandValue(value));
@@ -157,7 +155,7 @@ function parseNumber(key: string, value: string, base: 8 | 10): number {
   );
 }
 
-/** A size in the units of Docker: `128m` is 128 MiB. */
+/** Parses a size in Docker's units: `128m` is 128 MiB. */
 function parseBytes(text: string): number {
   const match = /^(\d{1,15}(?:\.\d{1,9})?) ?(?:([kmgtp])i?b?|b)?$/i.exec(text);
   if (match === null) throw new SyntaxProblem(`--mount: size is not ${JSON.stringify(text)}`, 'write it as 64m or 1g');

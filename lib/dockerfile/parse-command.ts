@@ -4,20 +4,20 @@ import { Flags, given } from './flags.js';
 import { suggestion, SyntaxProblem } from './problem.js';
 import { jsonWords } from './words.js';
 
-/** The command of RUN, CMD and ENTRYPOINT: a JSON list, or text for the shell, which a broken list is too. */
+/** Parses the command of RUN, CMD and ENTRYPOINT: a JSON list, or text for the shell. A malformed list is also text. */
 export function parseCommand(rest: string): Command {
   const words = stringList(rest);
   return words === undefined ? { form: 'shell', text: rest } : { form: 'exec', words };
 }
 
-/** The JSON list, undefined when it is none. Throws SyntaxProblem for elements that are no strings. */
+/** Parses a JSON list; undefined for other text. Throws SyntaxProblem for elements that are not strings. */
 export function stringList(rest: string): string[] | undefined {
   const words = jsonWords(rest);
   if (words === 'mixed') throw new SyntaxProblem('a list holds only strings', 'write it as ["word", "word"]');
   return words;
 }
 
-/** The words of SHELL. */
+/** Parses the words of SHELL. */
 export function parseShell(rest: string): string[] {
   const words = stringList(rest);
   if (words === undefined) throw new SyntaxProblem('SHELL needs a JSON list', 'write it as SHELL ["/bin/sh", "-c"]');
@@ -35,7 +35,7 @@ const HEALTH_FLAGS = {
   retries: 'text',
 } as const;
 
-/** What follows HEALTHCHECK. */
+/** Parses the arguments of HEALTHCHECK. */
 export function parseHealth(rest: string, flagWords: readonly string[]): Health {
   const [, type = '', text = ''] = /^(\S*)\s*(.*)$/s.exec(rest)!;
   const flags = new Flags(flagWords, HEALTH_FLAGS);
@@ -64,7 +64,7 @@ export function parseHealth(rest: string, flagWords: readonly string[]): Health 
   };
 }
 
-/** Nanoseconds; undefined for 0, which means the default. */
+/** In nanoseconds; undefined for 0, which means the default. */
 function healthTime(flags: Flags, name: string): number | undefined {
   const text = flags.text(name);
   if (text === undefined || text === '') return undefined;

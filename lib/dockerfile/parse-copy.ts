@@ -12,7 +12,7 @@ const SHARED_FLAGS = { chown: 'text', chmod: 'text', link: 'boolean', exclude: '
 const COPY_FLAGS = { ...SHARED_FLAGS, from: 'text', parents: 'boolean' } as const;
 const ADD_FLAGS = { ...SHARED_FLAGS, checksum: 'text', 'keep-git-dir': 'boolean', unpack: 'boolean' } as const;
 
-/** What follows COPY. Throws SyntaxProblem. */
+/** Parses the arguments of COPY. Throws SyntaxProblem. */
 export function parseCopy(
   rest: string,
   words: readonly string[],
@@ -25,7 +25,7 @@ export function parseCopy(
   return { ...paths, ...shared(flags), ...given({ from }), parents: flags.boolean('parents') === true };
 }
 
-/** What follows ADD. Throws SyntaxProblem. */
+/** Parses the arguments of ADD. Throws SyntaxProblem. */
 export function parseAdd(rest: string, words: readonly string[], heredocs: readonly Heredoc[]): Fields<AddInstruction> {
   const paths = copyPaths('ADD', rest, heredocs);
   const flags = new Flags(words, ADD_FLAGS);
@@ -72,7 +72,7 @@ function copyPaths(
   };
 }
 
-/** `--from` names a stage or an image as it is. */
+/** `--from` names a stage or an image without expansion. */
 function checkNoVariable(from: string): void {
   if (expand(from, new Map()).text !== from)
     throw new SyntaxProblem(

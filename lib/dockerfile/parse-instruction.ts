@@ -39,12 +39,12 @@ const KEYWORDS: readonly Keyword[] = [
 
 const STAGE_NAME = /^[a-z][a-z0-9-_.]*$/;
 
-/** An instruction's line, split, and the bodies of its heredocs. */
+/** The split line of an instruction and its heredocs. */
 interface Parts extends SplitLine {
   readonly heredocs: readonly Heredoc[];
 }
 
-/** Whether the line of an instruction may start heredocs: ADD, COPY and RUN without a JSON list, or ONBUILD of them. */
+/** Reports whether an instruction may start heredocs: ADD, COPY and RUN without a JSON list, or ONBUILD of these. */
 export function canHaveHeredocs(text: string, escape: Escape): boolean {
   const { keyword, rest } = splitLine(text, escape);
   if (keyword.toUpperCase() === 'ONBUILD') return !/^onbuild\s/i.test(rest) && canHaveHeredocs(rest, escape);

@@ -2,7 +2,7 @@ import type { ArgDeclaration, Escape, KeyValue } from './instructions.js';
 import { SyntaxProblem } from './problem.js';
 import { quotedWords } from './words.js';
 
-/** What follows ENV or LABEL: `K=V …`, or the old form `K V`. Throws SyntaxProblem. */
+/** Parses the arguments of ENV or LABEL: `K=V …`, or the old form `K V`. Throws SyntaxProblem. */
 export function parsePairs(
   keyword: 'ENV' | 'LABEL',
   rest: string,
@@ -31,7 +31,7 @@ function parsePair(keyword: string, word: string): KeyValue {
   return { key: word.slice(0, equals), value: word.slice(equals + 1) };
 }
 
-/** What follows ARG: `NAME` and `NAME=DEFAULT`, several. Throws SyntaxProblem. */
+/** Parses the arguments of ARG: any number of `NAME` and `NAME=DEFAULT`. Throws SyntaxProblem. */
 export function parseArgs(rest: string, escape: Escape): ArgDeclaration[] {
   const words = quotedWords(rest, escape);
   if (words.length === 0) throw new SyntaxProblem('ARG needs at least one argument');

@@ -9,7 +9,7 @@ const RUN_FLAGS = { mount: 'list', network: 'text', security: 'text', device: 'l
 const NETWORKS = ['default', 'none', 'host'] as const;
 const SECURITY = ['sandbox', 'insecure'] as const;
 
-/** What follows RUN. Throws SyntaxProblem. */
+/** Parses the arguments of RUN. Throws SyntaxProblem. */
 export function parseRun(
   rest: string,
   words: readonly string[],

@@ -1,13 +1,13 @@
 import { isIP } from 'node:net';
 import { SyntaxProblem } from './problem.js';
 
-/** A port of EXPOSE as written, taken apart. */
+/** A parsed port of EXPOSE. */
 interface PortSpec {
-  /** As a config has them: `8000/tcp`. */
+  /** In the config's form: `8000/tcp`. */
   readonly ports: readonly string[];
   /** As written: `TCP`. */
   readonly protocol: string;
-  /** Whether an address or a port of the host is given, which EXPOSE ignores. */
+  /** True with an address or a host port, which EXPOSE ignores. */
   readonly hasHost: boolean;
 }
 

@@ -2,7 +2,7 @@ import { DockerfileError } from '../errors.js';
 import { closest } from '../util/index.js';
 import type { InstructionBase } from './instructions.js';
 
-/** A mistake in a Dockerfile, found by a function that does not know its place; `inInstruction` adds that. */
+/** A mistake in a Dockerfile without a position, which `inInstruction` adds. */
 export class SyntaxProblem extends Error {
   override readonly name = 'SyntaxProblem';
   readonly hint: string | undefined;
@@ -12,13 +12,13 @@ export class SyntaxProblem extends Error {
   }
 }
 
-/** `did you mean FROM?` when one of the names is close to `input`, ignoring case. */
+/** `did you mean FROM?` if one of the names is similar to `input`, ignoring case. */
 export function suggestion(input: string, names: readonly string[]): string | undefined {
   const name = closestName(input, names);
   return name === undefined ? undefined : `did you mean ${name}?`;
 }
 
-/** The name that was probably meant; undefined when `input` itself is one of them. */
+/** The name that was probably meant; undefined if `input` is one of them. */
 export function closestName(input: string, names: readonly string[]): string | undefined {
   const byKey = new Map(names.map((name) => [name.toLowerCase(), name]));
   const key = input.slice(0, 100).toLowerCase();
@@ -27,7 +27,7 @@ export function closestName(input: string, names: readonly string[]): string | u
   return found === undefined ? undefined : byKey.get(found);
 }
 
-/** Runs `body`; a SyntaxProblem becomes a DockerfileError at the start of `place`. */
+/** Runs `body` and converts a SyntaxProblem to a DockerfileError at the start of `place`. */
 export function inInstruction<T>(place: Pick<InstructionBase, 'file' | 'start' | 'text'>, body: () => T): T {
   try {
     return body();

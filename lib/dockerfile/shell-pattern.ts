@@ -1,12 +1,12 @@
 import { findGlob, type GlobToken } from './glob.js';
 import { SyntaxProblem } from './problem.js';
 
-/** `${v#p}`, `${v##p}`: the value without the shortest or longest beginning that matches. Throws SyntaxProblem. */
+/** `${v#p}`, `${v##p}`: removes the shortest or longest matching prefix. Throws SyntaxProblem. */
 export function trimStart(value: string, pattern: string, isLongest: boolean): string {
   return withoutStart([...value], parseShellPattern(pattern), isLongest).join('');
 }
 
-/** `${v%p}`, `${v%%p}`: the value without the shortest or longest end that matches. Throws SyntaxProblem. */
+/** `${v%p}`, `${v%%p}`: removes the shortest or longest matching suffix. Throws SyntaxProblem. */
 export function trimEnd(value: string, pattern: string, isLongest: boolean): string {
   const tokens = parseShellPattern(pattern).reverse();
   return withoutStart([...value].reverse(), tokens, isLongest)
@@ -19,7 +19,7 @@ function withoutStart(text: string[], tokens: readonly GlobToken[], isLongest: b
   return match === undefined ? text : text.slice(match.end);
 }
 
-/** `${v/p/r}`, `${v//p/r}`: the longest match, the first or every one, replaced. Throws SyntaxProblem. */
+/** `${v/p/r}`, `${v//p/r}`: replaces the longest match, the first or every one. Throws SyntaxProblem. */
 export function replacePattern(value: string, pattern: string, replacement: string, isEvery: boolean): string {
   const text = [...value];
   const tokens = parseShellPattern(pattern);
@@ -29,7 +29,7 @@ export function replacePattern(value: string, pattern: string, replacement: stri
     const match = findGlob(tokens, text, { from });
     if (match === undefined) break;
     const isEmpty = match.start === match.end;
-    // Nothing, right behind a match, is no match of its own.
+    // An empty match directly after a match does not count.
     if (!isEmpty || match.start > at || parts.length === 0) {
       parts.push(...text.slice(at, match.start), replacement);
       at = match.end;
@@ -40,7 +40,7 @@ export function replacePattern(value: string, pattern: string, replacement: stri
   return [...parts, ...text.slice(at)].join('');
 }
 
-/** `*` and `?` with `\` before those that are meant literally. A newline is matched by itself only. */
+/** `*` and `?` match any text; `\` makes them literal. Only a newline matches a newline. */
 function parseShellPattern(pattern: string): GlobToken[] {
   const tokens: GlobToken[] = [];
   const characters = [...pattern];

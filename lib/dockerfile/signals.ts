@@ -5,7 +5,7 @@ const NAMES = (
   'TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 ).split(' ');
 
-/** Whether `text` names a signal of Linux, with or without SIG and in any case, or is a number other than 0. */
+/** Reports whether `text` is a Linux signal, with or without SIG and in any case, or a number other than 0. */
 function isSignal(text: string): boolean {
   if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, '');
@@ -17,7 +17,7 @@ function isSignal(text: string): boolean {
   return base === 'MIN' ? sign === '+' && Number(offset) <= 15 : sign === '-' && Number(offset) <= 14;
 }
 
-/** Throws SyntaxProblem when `text` is no signal. */
+/** Throws SyntaxProblem for an invalid signal. */
 export function checkSignal(text: string): void {
   if (isSignal(text)) return;
   const names = NAMES.map((name) => `SIG${name}`);

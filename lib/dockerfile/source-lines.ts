@@ -1,11 +1,11 @@
 import { DockerfileError } from '../errors.js';
 
-/** The longest line, in bytes, without its newline. */
+/** Maximum length of a line in bytes, without its newline. */
 const MAX_LINE = 65_535;
 
 /**
- * The lines of a file, each with its own ending as it came (`\n`, `\r\n` or none). A byte order mark is dropped. Bytes that are
- * not UTF-8 become U+FFFD. Throws DockerfileError for a line that is too long.
+ * Splits a file into lines with their original endings (`\n`, `\r\n` or none). Drops a byte order mark; invalid UTF-8
+ * becomes U+FFFD. Throws DockerfileError for a line that is too long.
  */
 export function sourceLines(bytes: Uint8Array, file: string): string[] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -6,27 +6,27 @@ import { isProxy, type BuildInputs } from './variables.js';
 /** A declared ARG and its value. */
 export type ArgValue = readonly [name: string, value: string];
 
-/** What a stage's scope begins with. */
+/** Initial state of a stage's scope. */
 export interface StageScopeOptions {
   readonly inputs: BuildInputs;
-  /** Of `globalVariables`. */
+  /** The result of `globalVariables`. */
   readonly globals: Environment;
   /** `K=V` entries of the base's config. */
   readonly env: readonly string[];
-  /** The scope of the stage that is the base, at its end: its ARGs are inherited. */
+  /** The final scope of the base stage, whose ARGs are inherited. */
   readonly parent?: StageScope | undefined;
 }
 
 /**
- * The variables of one stage while it is built: ARG and ENV add to it in the order of the file. Of an ARG and an ENV with the
- * same name the later one counts, also against an ENV of the base; the config keeps the ENV.
+ * The variables of one stage during its build; ARG and ENV add to it in file order. Between an ARG and an ENV with the
+ * same name, the later one wins, even against an ENV of the base; the config keeps the ENV.
  */
 export class StageScope {
   readonly #inputs: BuildInputs;
   readonly #globals: Environment;
   readonly #environment = new Map<string, string>();
   readonly #env = new Map<string, string>();
-  /** Declared ARGs in order, those without a value included. */
+  /** Declared ARGs in order, with and without a value. */
   readonly #declared = new Map<string, string | undefined>();
 
   constructor({ inputs, globals, env, parent }: StageScopeOptions) {
@@ -38,29 +38,29 @@ export class StageScope {
     for (const [name, value] of parent.#declared) this.#declared.set(name, value);
   }
 
-  /** What words are expanded with, and the environment of RUN but for `proxies`. */
+  /** The variables for expansion, and the environment of RUN except for `proxies`. */
   get environment(): Environment {
     return this.#environment;
   }
 
-  /** `K=V` entries for the config: the base's and those of ENV. */
+  /** `K=V` entries for the config, from the base and ENV. */
   get env(): readonly string[] {
     return [...this.#env].map(([key, value]) => `${key}=${value}`);
   }
 
-  /** The declared ARGs in order, as RUN's history and cache key hold them; without a value they are empty. */
+  /** The declared ARGs in order, as in RUN's history and cache key; empty without a value. */
   get args(): readonly ArgValue[] {
     return [...this.#declared].map(([name, value]) => [name, this.#environment.get(name) ?? value ?? '']);
   }
 
-  /** Proxies given as build args and not declared: for RUN's environment alone, in no history and no cache key. */
+  /** Proxies given as undeclared build args: only for RUN's environment, not for history and cache key. */
   get proxies(): readonly ArgValue[] {
     return [...this.#inputs.buildArgs].filter(([name]) => isProxy(name) && !this.#declared.has(name));
   }
 
   /**
-   * Takes an ARG; returns it with each variable's value, for the history. The build arg comes before the default, and that
-   * before the global value. Throws DockerfileError.
+   * Applies an ARG and returns it with each variable's value, for the history. A build arg wins over the default, and
+   * the default over the global value. Throws DockerfileError.
    */
   declare(instruction: ArgInstruction, onWord?: (expansion: Expansion) => void): ArgInstruction {
     const { escape } = instruction;
@@ -82,7 +82,7 @@ export class StageScope {
     return { ...instruction, args };
   }
 
-  /** Takes the expanded pairs of an ENV. */
+  /** Applies the expanded pairs of an ENV. */
   setEnv(pairs: readonly KeyValue[]): void {
     for (const { key, value } of pairs) {
       this.#env.set(key, value);

@@ -5,7 +5,7 @@ import type { Environment } from './lexer.js';
 import { mountFrom } from './mounts.js';
 import { inInstruction, instructionError, suggestion } from './problem.js';
 
-/** Where a stage begins, or where files of COPY, ADD and mounts come from. */
+/** The base of a stage, or the source of files for COPY, ADD and mounts. */
 export type StageSource =
   | { readonly kind: 'scratch' }
   | { readonly kind: 'stage'; readonly index: number }
@@ -13,30 +13,30 @@ export type StageSource =
   | { readonly kind: 'context'; readonly name: string }
   | { readonly kind: 'image'; readonly reference: string };
 
-/** A stage whose FROM is expanded. */
+/** A stage with an expanded FROM. */
 export interface ResolvedStage {
   readonly stage: Stage;
   readonly base: StageSource;
   /** Value of `--platform`, expanded. */
   readonly platform: string | undefined;
-  /** Indexes of the stages that it needs itself: its base, `COPY --from`, mounts, triggers of its base; ascending. */
+  /** Indexes of its direct dependencies: its base, `COPY --from`, mounts, triggers of its base; ascending. */
   readonly needs: readonly number[];
 }
 
 export interface StageGraphOptions {
-  /** Of `globalVariables`. */
+  /** The result of `globalVariables`. */
   readonly globals: Environment;
-  /** Names of `--build-context`: they hide images and stages of the same name. */
+  /** Names of `--build-context`; they take precedence over images and stages. */
   readonly contexts?: ReadonlySet<string> | undefined;
 }
 
-/** The stages of a Dockerfile and what they need of each other. */
+/** The stages of a Dockerfile and their dependencies. */
 export class StageGraph {
   readonly stages: readonly ResolvedStage[];
   readonly #dockerfile: Dockerfile;
   readonly #contexts: ReadonlySet<string>;
 
-  /** Throws DockerfileError: an empty base, a stage that is used before it is defined. */
+  /** Throws DockerfileError for an empty base or a stage used before its definition. */
   constructor(dockerfile: Dockerfile, { globals, contexts = new Set() }: StageGraphOptions) {
     this.#dockerfile = dockerfile;
     this.#contexts = contexts;
@@ -45,7 +45,7 @@ export class StageGraph {
     this.stages = resolved;
   }
 
-  /** The stage that `--target` names or numbers; the last one when it is undefined. Throws DockerfileError. */
+  /** The stage with the name or number of `--target`; the last one if undefined. Throws DockerfileError. */
   target(name?: string): ResolvedStage {
     if (name === undefined) return this.stages.at(-1)!;
     const found = this.#named(name, this.stages.length) ?? this.#numbered(name, this.stages.length);
@@ -58,7 +58,7 @@ export class StageGraph {
     });
   }
 
-  /** Every stage that `target` needs, itself included and last, each behind those that it needs. */
+  /** All stages that `target` needs, dependencies first and `target` last. */
   needed(target: ResolvedStage): ResolvedStage[] {
     const indexes = new Set<number>();
     const queue = [target.stage.index];
@@ -67,13 +67,13 @@ export class StageGraph {
       indexes.add(index);
       queue.push(...this.stages[index]!.needs);
     }
-    // A stage needs only earlier ones.
+    // A stage depends only on earlier ones.
     return [...indexes].sort((a, b) => a - b).map((index) => this.stages[index]!);
   }
 
   /**
-   * What `from` means in an instruction of `stage`, its triggers included: a build context, an earlier stage by name or, for
-   * COPY, by number, else an image. Throws DockerfileError for a stage that comes later.
+   * Resolves `from` in an instruction of `stage` or in its triggers: a build context, an earlier stage by name or (for
+   * COPY) number, else an image. Throws DockerfileError for a later stage.
    */
   source(from: string, stage: Stage, instruction: Instruction): StageSource {
     const isContext = this.#contexts.has(from);
@@ -127,12 +127,12 @@ export class StageGraph {
     return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference };
   }
 
-  /** A context with a stage's name takes the stage's place. */
+  /** A context with a stage's name replaces the stage. */
   #stageSource({ name, index }: Stage): StageSource {
     return name !== undefined && this.#contexts.has(name) ? { kind: 'context', name } : { kind: 'stage', index };
   }
 
-  /** What an instruction takes files from, besides the context. */
+  /** The sources of an instruction besides the context. */
   #sources(instruction: StageInstruction, stage: Stage): StageSource[] {
     if (instruction.keyword === 'COPY')
       return instruction.from === undefined ? [] : [this.source(instruction.from, stage, instruction)];
@@ -142,7 +142,7 @@ export class StageGraph {
       .map((from) => this.source(from, stage, instruction));
   }
 
-  /** The last stage of that name with an index below `before`. */
+  /** The last stage with that name and an index below `before`. */
   #named(name: string, before: number): Stage | undefined {
     return this.#dockerfile.stages.findLast((stage) => stage.name === name.toLowerCase() && stage.index < before);
   }

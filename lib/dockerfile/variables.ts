@@ -3,33 +3,33 @@ import type { Dockerfile } from './instructions.js';
 import { expand, type Environment } from './lexer.js';
 import { inInstruction } from './problem.js';
 
-/** What a build is started with, as far as the language knows it. */
+/** Inputs of a build that the language uses. */
 export interface BuildInputs {
   readonly buildArgs: ReadonlyMap<string, string>;
-  /** The platform that the build runs on. */
+  /** Platform of the build machine. */
   readonly buildPlatform: Platform;
-  /** The platform that the image is for. */
+  /** Platform of the image. */
   readonly targetPlatform: Platform;
-  /** `--target`; undefined: the last stage. */
+  /** Value of `--target`; undefined: the last stage. */
   readonly target?: string | undefined;
 }
 
-/** Build args that RUN gets without an ARG. */
+/** Build args passed to RUN without an ARG. */
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'];
 
-/** Whether `name` is a predefined proxy variable, in either case. */
+/** Reports whether `name` is a predefined proxy variable, in upper or lower case. */
 export function isProxy(name: string): boolean {
   return PROXIES.includes(name.toUpperCase());
 }
 
-/** Names that a build takes without an ARG in the Dockerfile. */
+/** Build args accepted without an ARG. */
 const TAKEN = /^(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT)$|^TARGETSTAGE$|^SOURCE_DATE_EPOCH$|^BUILDKIT_/;
 
-/** Build args that change nothing: no ARG declares them. */
+/** Build args without effect, because no ARG declares them. */
 export function unusedArgs({ globalArgs, stages }: Dockerfile, buildArgs: Iterable<string>): string[] {
   const instructions = [...globalArgs, ...stages.flatMap((stage) => stage.instructions)];
   const declared = instructions.flatMap((one) => (one.keyword === 'ARG' ? one.args.map(({ name }) => name) : []));
-  // A name that is made of variables may be any of them.
+  // A name that contains variables could be any of them.
   if (declared.some((name) => name.includes('$'))) return [];
   return [...buildArgs].filter((name) => !declared.includes(name) && !isProxy(name) && !TAKEN.test(name));
 }

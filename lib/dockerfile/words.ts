@@ -3,7 +3,7 @@ import type { Escape } from './instructions.js';
 /** An instruction's keyword, its `--flags` and the rest. */
 export interface SplitLine {
   readonly keyword: string;
-  /** Without quotes and escapes: `--from=x`. */
+  /** Flags without quotes and escapes: `--from=x`. */
   readonly flags: readonly string[];
   readonly rest: string;
 }
@@ -41,7 +41,7 @@ function readFlag(text: string, escape: Escape): { readonly word: string; readon
   return { word, length: at };
 }
 
-/** Splits at white space outside quotes; quotes and escapes stay, expansion removes them. */
+/** Splits at white space outside quotes; keeps quotes and escapes, which expansion removes. */
 export function quotedWords(text: string, escape: Escape): string[] {
   const words: string[] = [];
   let word = '';
@@ -52,7 +52,7 @@ export function quotedWords(text: string, escape: Escape): string[] {
       if (word !== '') words.push(word);
       word = '';
     } else if (char === escape && quote !== "'") {
-      // An escape at the very end means nothing.
+      // A trailing escape has no effect.
       if (at + 1 < text.length) word += char + text[(at += 1)]!;
     } else {
       if (quote === '') quote = char === '"' || char === "'" ? char : '';
@@ -64,12 +64,12 @@ export function quotedWords(text: string, escape: Escape): string[] {
   return words;
 }
 
-/** Splits at white space alone. */
+/** Splits at white space only. */
 export function plainWords(text: string): string[] {
   return text === '' ? [] : text.split(/[\t\v\f\r ]+/);
 }
 
-/** The strings of a JSON list; undefined: it is none. `mixed`: a list that holds something other than strings. */
+/** The strings of a JSON list; undefined for other text. `mixed`: a list with other elements. */
 export function jsonWords(text: string): string[] | 'mixed' | undefined {
   if (!text.trimStart().startsWith('[')) return undefined;
   let list: unknown;

@@ -4,13 +4,13 @@ import type { Block, Body, Command, Field, Operand, Pipe } from './nodes.js';
 import type { TemplateErrorOf } from './template-error.js';
 import { fieldNames, findField, isEmpty, kindOf, printValue, sortedEntries, type TemplateMethod } from './value.js';
 
-/** How a body ended. */
+/** Early exit from a body. */
 type Leave = 'break' | 'continue' | undefined;
 
-/** No value is piped into a command. */
+/** Marks a command without piped input. */
 const NOTHING = Symbol('nothing');
 
-/** Variables of one block and those around it. */
+/** Variables of a block and its enclosing blocks. */
 class Variables {
   readonly #own = new Map<string, unknown>();
   readonly #outer: Variables | undefined;
@@ -33,7 +33,7 @@ class Variables {
   }
 }
 
-/** Runs a parsed template on data. Throws UsageError that names the position. */
+/** Executes a parsed template. Throws UsageError that names the position. */
 export function evaluate(body: Body, data: unknown, templateError: TemplateErrorOf): string {
   const run = new Evaluation(templateError);
   const variables = new Variables();
@@ -124,7 +124,7 @@ class Evaluation {
     return value;
   }
 
-  /** The first argument that decides, as it is; those behind it are not looked at. */
+  /** Returns the first argument that decides the result; does not evaluate later ones. */
   #andOr(
     first: Operand & { readonly name: string },
     rest: readonly Operand[],
@@ -199,7 +199,7 @@ class Evaluation {
   }
 }
 
-/** What `.` and variables stand for at one place. */
+/** The values of `.` and variables at one point. */
 interface Place {
   readonly dot: unknown;
   readonly variables: Variables;

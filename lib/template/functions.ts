@@ -1,13 +1,13 @@
 import { quote, sprintf } from './printf.js';
 import { isEmpty, kindOf, printValue, toJson } from './value.js';
 
-/** A function of the language. Throws BadArgumentError. */
+/** A template function. Throws BadArgumentError. */
 type TemplateFunction = (...args: readonly unknown[]) => unknown;
 
-/** An argument that a function cannot work with; the message says what and why. */
+/** An invalid argument of a function; the message explains it. */
 export class BadArgumentError extends Error {}
 
-/** Functions of text/template, and those that docker and podman add. `and` and `or` are in evaluate.ts: they skip arguments. */
+/** Functions of text/template, docker and podman. `and` and `or` are in evaluate.ts, because they skip arguments. */
 export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
   not: isEmpty,
   eq: (first, ...others) => others.some((other) => isEqual(first, other)),
@@ -40,7 +40,7 @@ export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
     textOf(text) === '' ? '' : ' '.repeat(countOf(before)) + textOf(text) + ' '.repeat(countOf(after)),
 };
 
-/** As html/template writes them. */
+/** Escapes of html/template. */
 const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' };
 
 const ARGUMENTS: Readonly<Record<string, readonly [min: number, max: number]>> = {
@@ -95,7 +95,7 @@ function sliceOf(value: unknown, start: unknown = 0, end?: unknown): unknown {
   return value.slice(from, to);
 }
 
-/** As Go's Sprint: a blank between two values of which neither is text. */
+/** Like Go's Sprint, separates two values by a blank if neither is text. */
 function printAll(args: readonly unknown[]): string {
   return args.reduce<string>((text, value, at) => {
     const isApart = at > 0 && typeof value !== 'string' && typeof args[at - 1] !== 'string';

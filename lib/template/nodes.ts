@@ -1,32 +1,32 @@
-/** A template, parsed. Positions (`at`) are offsets into the text of the template. */
+/** A parsed template. Positions (`at`) are offsets into its text. */
 export type Node =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'output'; readonly pipe: Pipe }
   | Block
   | { readonly kind: 'break' | 'continue' };
 
-/** What has an `end`. */
+/** An action with an `end`. */
 export interface Block {
   readonly kind: 'if' | 'with' | 'range';
   readonly pipe: Pipe;
   readonly body: Body;
-  /** What follows `else`. */
+  /** The body after `else`. */
   readonly otherwise: Body;
 }
 
 export type Body = readonly Node[];
 
-/** Commands, each given the value of the one before; the last one's value may go to variables. */
+/** Commands, each receiving the previous one's value; the last value may be assigned to variables. */
 export interface Pipe {
   readonly at: number;
-  /** Names of variables that get the value; `range` may have two. */
+  /** Variables to assign; `range` may have two. */
   readonly variables: readonly string[];
-  /** `:=` makes the variables, `=` sets them. */
+  /** True for `:=` (declaration), false for `=` (assignment). */
   readonly declares: boolean;
   readonly commands: readonly Command[];
 }
 
-/** A function, a method or a value, and arguments. */
+/** A function, method or value, and its arguments. */
 export type Command = readonly [Operand, ...Operand[]];
 
 export type Operand = { readonly at: number } & (

@@ -7,10 +7,10 @@ const NOT_SUPPORTED = ['define', 'template', 'block'];
 
 type Action = Extract<Piece, { readonly kind: 'action' }>;
 
-/** Where a body ended: at the end of the template, or at the action that ends or divides it. */
+/** How a body ended: at the end of the template, or at an `end` or `else`. */
 type Ending = { readonly word: 'end' | 'else'; readonly action: Action; readonly rest: Tokens } | undefined;
 
-/** Parses a template. `isFunction`: whether a name is one of a function. Throws UsageError. */
+/** Parses a template. `isFunction`: reports whether a name is a function. Throws UsageError. */
 export function parseNodes(text: string, templateError: TemplateErrorOf, isFunction: (name: string) => boolean): Body {
   const parser = new Parser(splitTemplate(text, templateError), templateError, isFunction);
   const { body, ending } = parser.body({ inRange: false, variables: [''] });
@@ -20,7 +20,7 @@ export function parseNodes(text: string, templateError: TemplateErrorOf, isFunct
 
 interface Scope {
   readonly inRange: boolean;
-  /** Names of variables that are known; grows as they are declared. */
+  /** Variables declared so far. */
   readonly variables: string[];
 }
 
@@ -75,7 +75,7 @@ class Parser {
     return { kind: 'output', pipe };
   }
 
-  /** What follows `if`, `with` or `range`, up to its `end`. */
+  /** Parses `if`, `with` or `range` up to its `end`. */
   #block(kind: 'if' | 'with' | 'range', piece: Action, tokens: Tokens, outer: Scope): Node {
     const scope: Scope = { inRange: outer.inRange || kind === 'range', variables: [...outer.variables] };
     const pipe = this.#pipe(tokens, scope, kind === 'range' ? 2 : 1);
@@ -84,7 +84,7 @@ class Parser {
     if (ending === undefined) throw this.#templateError(piece.at, `this ${kind} has no end`);
     if (ending.word === 'end') return { kind, pipe, body, otherwise: [] };
     const next = ending.rest.peek();
-    // `else if` and `else with` need no end of their own.
+    // `else if` and `else with` share the outer `end`.
     if (next?.kind === 'word' && (next.text === 'if' || next.text === 'with')) {
       ending.rest.take();
       return { kind, pipe, body, otherwise: [this.#block(next.text, ending.action, ending.rest, outer)] };
@@ -104,7 +104,7 @@ class Parser {
     return { at, variables, declares, commands };
   }
 
-  /** `$x :=`, `$x =` or `$i, $x :=`, if the action begins so. */
+  /** `$x :=`, `$x =` or `$i, $x :=` at the start of an action, if present. */
   #variables(
     tokens: Tokens,
     scope: Scope,
@@ -184,7 +184,7 @@ class Parser {
   }
 }
 
-/** The tokens of one action, taken one by one. */
+/** Reads the tokens of one action in order. */
 class Tokens {
   readonly #tokens: readonly Token[];
   readonly #start: number;
@@ -197,7 +197,7 @@ class Tokens {
     this.#templateError = templateError;
   }
 
-  /** Where the next token is, or the action where there is none. */
+  /** Position of the next token, or of the action at its end. */
   get at(): number {
     return this.peek()?.at ?? this.#start;
   }
@@ -228,7 +228,7 @@ class Tokens {
     return true;
   }
 
-  /** Throws UsageError when something is left. */
+  /** Throws UsageError if tokens remain. */
   finish(): void {
     const token = this.peek();
     if (token !== undefined) throw this.#templateError(token.at, `${token.text} has no meaning here`);

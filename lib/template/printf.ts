@@ -2,17 +2,17 @@ import { printValue, sortedEntries } from './value.js';
 
 const VERB = /%([-+# 0]*)(\d+|\*)?(\.(\d+|\*)?)?(.|$)/gsu;
 const MAX_WIDTH = 10_000;
-/** Go takes no larger number for a `*`. */
+/** Go's limit for a `*`. */
 const MAX_STAR = 1_000_000;
-/** Verbs of whole numbers. */
+/** Verbs for integers. */
 const WHOLE = /^[dboxX]$/;
-/** Digits after the point: JavaScript gives no more. */
+/** JavaScript's limit of digits after the decimal point. */
 const MAX_DIGITS = 100;
 
-/** Go's fmt.Sprintf for the values of a template. Mistakes are told in the text, as Go does it: `%!d(string=x)`. */
+/** Go's fmt.Sprintf for template values. As in Go, errors appear in the text: `%!d(string=x)`. */
 export function sprintf(format: string, args: readonly unknown[]): string {
   let next = 0;
-  /** `*` takes the next argument; undefined: that is no number for it. */
+  /** `*` takes the next argument; undefined if that is not a valid number. */
   const number = (text: string): number | undefined => {
     if (text !== '*') return Number(text);
     const value = args[next++];
@@ -37,7 +37,7 @@ export function sprintf(format: string, args: readonly unknown[]): string {
       if (verb === '%') return `${faults}%`;
       if (next >= args.length) return `${faults}%!${verb}(MISSING)`;
       const value = args[next++];
-      // The digits of a whole number are counted then, and no more zeros are put before them.
+      // A precision for an integer sets its minimum number of digits and disables zero padding.
       const isCounted = precision !== undefined && Number.isInteger(value) && WHOLE.test(verb);
       const flags = `${isCounted ? given.replaceAll('0', '') : given}${(width ?? 0) < 0 ? '-' : ''}`;
       const room = Math.min(Math.abs(width ?? 0), MAX_WIDTH);
@@ -48,7 +48,7 @@ export function sprintf(format: string, args: readonly unknown[]): string {
   return extra.length === 0 ? text : `${text}%!(EXTRA ${extra.join(', ')})`;
 }
 
-/** A text in quotes, with Go's escapes. */
+/** Quotes a text with Go's escapes. */
 export function quote(text: string): string {
   return JSON.stringify(text).replace(/\\u00([0-9a-f]{2})/g, '\\x$1');
 }
@@ -97,7 +97,7 @@ function formatOne(verb: string, value: unknown, shape: Shape): string {
   return `%!${verb}(${described(value)})`;
 }
 
-/** With so many digits after the point; a half is rounded to the even digit, as in Go. */
+/** Formats with this many digits after the decimal point; as in Go, rounds halves to even. */
 function fixed(value: number, digits: number): string {
   const exact = value.toFixed(MAX_DIGITS);
   const [cut, rest] = [exact.length - MAX_DIGITS + digits, exact.slice(exact.length - MAX_DIGITS + digits)];
@@ -105,7 +105,7 @@ function fixed(value: number, digits: number): string {
   return isHalf ? exact.slice(0, digits === 0 ? cut - 1 : cut) : value.toFixed(digits);
 }
 
-/** As Go does it, U+FFFD stands for what is no character. */
+/** As in Go, an invalid code point becomes U+FFFD. */
 function characterOf(code: number): string {
   return code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\u{FFFD}';
 }
@@ -128,7 +128,7 @@ function pad(text: string, { flags, width }: { readonly flags: string; readonly 
   return sign + '0'.repeat(missing) + text.slice(sign.length);
 }
 
-/** An argument in a message: `int=5`. */
+/** An argument in an error text: `int=5`. */
 function described(value: unknown): string {
   return value === undefined || value === null ? '<nil>' : `${typeName(value)}=${printValue(value)}`;
 }

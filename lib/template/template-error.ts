@@ -1,9 +1,9 @@
 import { UsageError } from '../errors.js';
 
-/** Tells where in a template something is wrong. */
+/** Creates an error for a position in a template. */
 export type TemplateErrorOf = (at: number, message: string, hint?: string) => UsageError;
 
-/** A `TemplateErrorOf` for one template. Lines and columns count from 1. */
+/** Creates the `TemplateErrorOf` of a template. Lines and columns count from 1. */
 export function templateErrorsOf(text: string): TemplateErrorOf {
   return (at, message, hint) => {
     const before = text.slice(0, at).split('\n');

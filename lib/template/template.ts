@@ -4,20 +4,20 @@ import type { Body, Command, Pipe } from './nodes.js';
 import { parseNodes } from './parse.js';
 import { templateErrorsOf } from './template-error.js';
 
-/** A template, parsed. */
+/** A parsed template. */
 export interface Template {
-  /** Names of the fields it mentions anywhere; `.` for the data as a whole. */
+  /** Names of all fields used in it; `.` for the whole data. */
   readonly fields: ReadonlySet<string>;
-  /** Whether it begins with `{{range .}}`: made for a whole list, as podman takes it, not for one element. */
+  /** True if it begins with `{{range .}}`, podman's form for a whole list instead of one element. */
   readonly takesList: boolean;
   /**
-   * The text for `data`: objects have fields, maps have keys, functions among an object's fields are called with the
-   * arguments given. Throws UsageError that names the position of what is wrong.
+   * Renders the template. Objects have fields, maps have keys, and functions in an object's fields are called with the
+   * given arguments. Throws UsageError that names the position.
    */
   execute(data: unknown): string;
 }
 
-/** Parses a template. Throws UsageError that names the position of what is wrong or not supported. */
+/** Parses a template. Throws UsageError that names the position of an invalid or unsupported part. */
 export function parseTemplate(text: string): Template {
   const templateError = templateErrorsOf(text);
   const isFunction = (name: string): boolean => name === 'and' || name === 'or' || Object.hasOwn(FUNCTIONS, name);

@@ -1,18 +1,18 @@
 import type { TemplateErrorOf } from './template-error.js';
 
-/** One word of an action. */
+/** A token of an action. */
 export interface Token {
   readonly kind: 'word' | 'field' | 'dot' | 'variable' | 'literal' | 'sign';
-  /** Offset into the template. */
+  /** Offset in the template. */
   readonly at: number;
-  /** A word, a sign, or a name without its `.` or `$`. */
+  /** A word, an operator, or a name without its `.` or `$`. */
   readonly text: string;
   readonly value?: string | number;
-  /** No blank is between this token and the one before. */
+  /** True if no blank precedes this token. */
   readonly isGlued: boolean;
 }
 
-/** A piece of a template: text as it is, or the tokens of what is between `{{` and `}}`. */
+/** A piece of a template: literal text, or the tokens between `{{` and `}}`. */
 export type Piece =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'action'; readonly at: number; readonly tokens: readonly Token[] };
@@ -24,7 +24,7 @@ const RAW = /`[^`]*`/y;
 const RUNE = /'(?:[^'\\\n]|\\.[0-9a-fA-F]*)'/uy;
 const SIGNS = [':=', '(', ')', '|', '=', ','] as const;
 
-/** Splits a template into texts and actions; `{{- ` and ` -}}` take the blanks beside them away, comments are left out. */
+/** Splits a template into texts and actions. `{{- ` and ` -}}` trim adjacent blanks; comments are dropped. */
 export function splitTemplate(text: string, templateError: TemplateErrorOf): Piece[] {
   const pieces: Piece[] = [];
   let [at, trimsNext] = [0, false];
@@ -34,7 +34,7 @@ export function splitTemplate(text: string, templateError: TemplateErrorOf): Pie
     let plain = text.slice(at, open < 0 ? text.length : open);
     if (trimsNext) plain = plain.trimStart();
     if (trims) plain = plain.trimEnd();
-    // Shells pass \n and \t on as they are; docker and podman read them so too.
+    // Shells do not interpret \n and \t, so docker and podman do it.
     if (plain !== '') pieces.push({ kind: 'text', text: plain.replaceAll('\\t', '\t').replaceAll('\\n', '\n') });
     if (open < 0) return pieces;
     const start = open + (trims ? 3 : 2);
@@ -50,7 +50,7 @@ export function splitTemplate(text: string, templateError: TemplateErrorOf): Pie
   }
 }
 
-/** The tokens from `start` to the `}}`; undefined when there is none. */
+/** Reads the tokens from `start` to `}}`; undefined without a `}}`. */
 function readAction(
   text: string,
   start: number,
@@ -113,7 +113,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   ...{ '\\': '\\', '"': '"', "'": "'" },
 };
 
-/** What a quoted text of Go stands for. */
+/** Evaluates a quoted Go string. */
 function unquote(text: string, at: number, templateError: TemplateErrorOf): string {
   return text.replace(
     /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))/g,

@@ -1,14 +1,14 @@
-/** What a template's data may have besides fields: called with the arguments in the template. */
+/** A method in a template's data, called with the arguments in the template. */
 export type TemplateMethod = (...args: readonly unknown[]) => unknown;
 
-/** Whether `if` takes the other branch: false, 0, nothing, and what has no members. */
+/** Reports whether a value is false for `if`: false, 0, null, undefined, empty text or an empty collection. */
 export function isEmpty(value: unknown): boolean {
   if (value instanceof Map) return value.size === 0;
   if (Array.isArray(value)) return value.length === 0;
   return value === undefined || value === null || value === false || value === 0 || value === '';
 }
 
-/** A value as Go prints it (`%v`): `[a b]`, `map[a:1 b:2]`, `{a b}`. */
+/** Formats a value like Go's `%v`: `[a b]`, `map[a:1 b:2]`, `{a b}`. */
 export function printValue(value: unknown): string {
   if (value === undefined) return '<no value>';
   if (value === null) return '<nil>';
@@ -23,7 +23,7 @@ export function printValue(value: unknown): string {
   return '<function>';
 }
 
-/** What a value is called in messages. */
+/** The type of a value in messages. */
 export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
@@ -32,24 +32,24 @@ export function kindOf(value: unknown): string {
   return kinds[typeof value] ?? (typeof value === 'function' ? 'a function' : 'an object');
 }
 
-/** The entries of a map, sorted by key as Go does it. */
+/** The entries of a map sorted by key, as in Go. */
 export function sortedEntries(map: ReadonlyMap<unknown, unknown>): [string, unknown][] {
   return [...map].map(([key, value]): [string, unknown] => [String(key), value]).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** The names of the fields of an object. */
+/** The field names of an object. */
 export function fieldNames(value: object): string[] {
   return Object.keys(value);
 }
 
-/** The name under which an object has a field: exact, else without regard to case; undefined: it has none. */
+/** Finds a field name of an object, exactly or else ignoring case; undefined if there is none. */
 export function findField(value: object, name: string): string | undefined {
   if (Object.hasOwn(value, name)) return name;
   const lower = name.toLowerCase();
   return fieldNames(value).find((field) => field.toLowerCase() === lower);
 }
 
-/** As JSON, maps as objects sorted by key. */
+/** Converts a value to JSON, with maps as objects sorted by key. */
 export function toJson(value: unknown): string {
   return JSON.stringify(value ?? null, (_, one: unknown) =>
     one instanceof Map ? Object.fromEntries(sortedEntries(one)) : one,
