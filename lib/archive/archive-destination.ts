@@ -12,13 +12,13 @@ import { createImageArchive } from './create-archive.js';
 import type { ArchiveName, ImageArchiveWriter } from './types.js';
 
 export interface ArchiveDestinationOptions {
-  /** As the user wrote it: `oci:layout:1`. */
+  /** Name in the user's notation: `oci:layout:1`. */
   readonly name: string;
   readonly format: 'oci-dir' | 'docker-dir' | 'oci-archive' | 'docker-archive';
   readonly path: string;
   /** The part after the path: the tag in a layout, the reference in a docker-archive. */
   readonly tag?: string | undefined;
-  /** Modification time of the members of a tar. Seconds since 1970. Default 0. */
+  /** Modification time of the members of a tar in seconds since 1970. Default 0. */
   readonly mtime?: number | undefined;
   readonly signal: AbortSignal;
 }

@@ -64,9 +64,9 @@ export class ArchiveSource implements ImageSource {
   }
 }
 
-/** Opens an archive or layout to copy from. Throws as `openImageArchive`. */
+/** Opens an archive or layout to copy from. Throws the errors of `openImageArchive`. */
 export async function openArchiveSource(options: {
-  /** As the user wrote it: `oci-archive:app.tar`. */
+  /** Name in the user's notation: `oci-archive:app.tar`. */
   readonly name: string;
   readonly path: string;
   readonly temporaryDirectory: string;

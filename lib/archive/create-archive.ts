@@ -11,7 +11,7 @@ export type CreateArchiveOptions =
       readonly format: 'oci-archive' | 'docker-archive';
       /** Ended by `finish`, destroyed by `discard`. */
       readonly output: Writable;
-      /** Modification time of all members. Seconds since 1970. Default 0. */
+      /** Modification time of all members in seconds since 1970. Default 0. */
       readonly mtime?: number | undefined;
     }
   | {

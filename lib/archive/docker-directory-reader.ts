@@ -13,7 +13,7 @@ import { blobFile, KNOWN_VERSION, MANIFEST_FILE, manifestFile, VERSION_FILE } fr
 import { blobAt, readSmall, type FileTree } from './file-tree.js';
 import type { ArchivedImage, ImageArchive } from './types.js';
 
-/** Far more than the length of a version line. Bytes. */
+/** Limit in bytes, far above the length of a version line. */
 const MAX_VERSION_BYTES = 4096;
 
 /** True for a directory in skopeo's `dir:` format. */

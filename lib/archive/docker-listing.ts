@@ -39,7 +39,7 @@ export async function readDockerListing(tree: FileTree): Promise<DockerListing[]
   return listings;
 }
 
-/** The full references for each config path. Throws as `readDockerListing`. */
+/** The full references for each config path. Throws the errors of `readDockerListing`. */
 export async function readDockerNames(tree: FileTree): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>();
   for (const entry of await readDockerListing(tree)) {

@@ -21,7 +21,7 @@ export interface LayerSearch {
   readonly layer: ReopenableBlob;
   /** Names from the root, without `.` and `..`. */
   readonly parts: readonly string[];
-  /** A larger file is refused. Bytes. */
+  /** Size limit in bytes; larger files are refused. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
 }
@@ -96,13 +96,13 @@ function answerOf(name: string, type: string, target: string, parts: readonly st
   return rest.length === 0 ? { kind: 'other', type } : { kind: 'gone' };
 }
 
-/** True when `name` is the path or one of its parent directories. */
+/** Reports whether `name` is the path or one of its parent directories. */
 function isAbove(name: string, parts: readonly string[]): boolean {
   const names = name.split('/');
   return names.length <= parts.length && names.every((part, index) => part === parts[index]);
 }
 
-/** True when a whiteout hides the path of the layers below. */
+/** Reports whether a whiteout hides the path of the layers below. */
 function hides(name: string, parts: readonly string[]): boolean {
   const names = name.split('/');
   const last = names.pop()!;

@@ -42,9 +42,12 @@ export interface ArchiveName {
  */
 export interface ImageArchiveWriter {
   readonly format: ArchiveFormat;
-  /** True when the blob exists or is being written, so it need not be put. */
+  /** Reports whether the blob exists or is being written, so it need not be put. */
   has(descriptor: Descriptor): Promise<boolean>;
-  /** True when the manifest and everything it refers to exist or are being written. Default: `has`, when manifests are put last. */
+  /**
+   * Reports whether the manifest and everything it refers to exist or are being written. Default: `has`, when manifests
+   * are put last.
+   */
   hasManifest?(descriptor: Descriptor): Promise<boolean>;
   /** Stores a blob and verifies it. Throws SizeMismatchError, DigestMismatchError. */
   putBlob(blob: ReopenableBlob, options: PutBlobOptions): Promise<void>;

@@ -38,7 +38,7 @@ interface V1Layer {
   readonly payload: Digest;
 }
 
-/** True when a tar contains images in Docker's first format: a `repositories` file, or directories named by image IDs. */
+/** Reports whether a tar contains images in Docker's first format: a `repositories` file, or directories named by image IDs. */
 export async function isV1Archive(tree: FileTree): Promise<boolean> {
   return (await tree.size('repositories')) !== undefined || v1Ids(tree).length > 0;
 }

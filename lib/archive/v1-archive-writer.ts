@@ -148,7 +148,7 @@ export class V1ArchiveWriter implements ImageArchiveWriter {
     }
   }
 
-  /** True when a different image has one of these IDs: an image ID from a v1 registry proves nothing. */
+  /** Reports whether a different image has one of these IDs: an image ID from a v1 registry proves nothing. */
   #clashes(images: readonly V1Image[], layers: readonly string[]): boolean {
     return images.some(
       (image, i) => (this.#v1.get(image.id) ?? contentOf(image, layers[i])) !== contentOf(image, layers[i]),

@@ -35,7 +35,7 @@ export class BearerToken {
     }
   }
 
-  /** True when `header` is the current token and not about to expire, even if clocks differ. */
+  /** Reports whether `header` is the current token and not about to expire, even if clocks differ. */
   isValid(header: string): boolean {
     return this.#held?.header === header && performance.now() < this.#held.renewAt;
   }

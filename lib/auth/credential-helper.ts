@@ -7,7 +7,7 @@ import type { Login } from './types.js';
 export interface HelperOptions {
   /** The helpers' environment. Programs are searched in the absolute directories of its PATH, or else the system's. */
   readonly env: NodeJS.ProcessEnv;
-  /** Time limit of a helper, which may have to ask the user. Default 60,000. Milliseconds. */
+  /** Time limit of a helper in ms, which may have to ask the user. Default 60,000. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -48,14 +48,14 @@ export async function askHelper(call: HelperCall, options: HelperOptions): Promi
   return password === '' ? undefined : { username, password };
 }
 
-/** Stores a login in a helper. Throws as `askHelper`. */
+/** Stores a login in a helper. Throws the errors of `askHelper`. */
 export async function storeWithHelper(call: HelperCall, login: Login, options: HelperOptions): Promise<void> {
   const input = JSON.stringify({ ServerURL: call.server, Username: login.username, Secret: login.password });
   const { exitCode } = await runHelper(call, { verb: 'store', input }, options);
   if (exitCode !== 0) throw helperError(call, 'store', `failed with exit code ${exitCode}`);
 }
 
-/** Erases a login from a helper. Throws as `askHelper`. */
+/** Erases a login from a helper. Throws the errors of `askHelper`. */
 export async function eraseFromHelper(call: HelperCall, options: HelperOptions): Promise<void> {
   const { exitCode } = await runHelper(call, { verb: 'erase', input: call.server }, options);
   if (exitCode !== 0) throw helperError(call, 'erase', `failed with exit code ${exitCode}`);

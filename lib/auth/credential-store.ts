@@ -17,7 +17,7 @@ export interface CredentialStoreOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** The only file to use; default: the files of Docker and containers. */
   readonly authfile?: string | undefined;
-  /** Time limit of a credential helper. Default 60,000. Milliseconds. */
+  /** Time limit of a credential helper in ms. Default 60,000. */
   readonly helperTimeoutMs?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ export function createCredentialStore(options: CredentialStoreOptions = {}): Cre
 
 /** The user name in helpers of a login whose password is a refresh token. */
 const TOKEN_USER = '<token>';
-/** How long the short-lived secret of a helper is reused. Milliseconds. */
+/** Time in ms for which the short-lived secret of a helper is reused. */
 const REUSE_MS = 5 * 60_000;
 
 /** A cached result; `at` is a time of `performance.now()`. */

@@ -17,9 +17,9 @@ export interface TokenRequest {
 }
 
 const MAX_TOKEN_BYTES = 64 * 1024;
-/** A token is renewed this long before it expires, or after three quarters of a shorter lifetime. Milliseconds. */
+/** A token is renewed this many ms before it expires, or after three quarters of a shorter lifetime. */
 const RENEW_BEFORE_MS = 10_000;
-/** Lifetime of a token without `expires_in` (distribution "token/jwt"). Seconds. */
+/** Lifetime in seconds of a token without `expires_in` (distribution "token/jwt"). */
 const DEFAULT_LIFETIME_S = 60;
 const CLIENT_ID = 'imgtool';
 
@@ -162,7 +162,7 @@ function pushDeniedError({ scope: { host }, credentials }: TokenRequest, reposit
 }
 
 interface TokenAnswer {
-  /** Undefined when there is none that is valid in a header. */
+  /** Undefined without a token that is valid in a header. */
   readonly token: string | undefined;
   readonly refreshToken: string | undefined;
   /** Lifetime; undefined when the response does not state it. */

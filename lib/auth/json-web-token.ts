@@ -23,8 +23,8 @@ export function tokenClaims(token: string): TokenClaims {
 }
 
 /**
- * True when a token certainly does not allow a push. A service may use another name for a repository, so a token that
- * only names other repositories is inconclusive.
+ * Reports whether a token certainly does not allow a push. A service may use another name for a repository, so a token
+ * that only names other repositories is inconclusive.
  */
 export function deniesPush({ access }: TokenClaims, repository: string, mountFrom: readonly string[]): boolean {
   if (access === undefined) return false;

@@ -30,7 +30,7 @@ export function serverName(host: string): string {
   return canonicalHost(host) === 'docker.io' ? DOCKER_HUB_KEY : host;
 }
 
-/** True when two keys are equivalent. */
+/** Reports whether two keys are equivalent. */
 export function sameKey(one: RegistryKey, other: RegistryKey): boolean {
   return one.host === other.host && one.path === other.path;
 }

@@ -34,7 +34,7 @@ export interface Login {
   readonly identityToken?: string | undefined;
 }
 
-/** Where a login was stored or removed. */
+/** A place where a login was stored or removed. */
 export interface KeptLogin {
   /** The credentials file. */
   readonly file: string;
@@ -54,7 +54,7 @@ export interface CredentialStore {
   save(key: RegistryKey, login: Login, options: { readonly signal: AbortSignal }): Promise<KeptLogin>;
   /** The keys of all logins in the files, including those in helpers. Throws AuthenticationError for an unreadable file. */
   keys(): Promise<readonly RegistryKey[]>;
-  /** Removes the login with exactly this `key` from all files. Throws as `save`. */
+  /** Removes the login with exactly this `key` from all files. Throws the errors of `save`. */
   remove(key: RegistryKey, options: { readonly signal: AbortSignal }): Promise<readonly KeptLogin[]>;
 }
 
@@ -83,12 +83,12 @@ export interface Refusal {
 export interface Authorizer {
   /**
    * The header from an earlier challenge, renewed when it is about to expire. Undefined without one: nothing is sent
-   * unasked. Throws as `answer`.
+   * unasked. Throws the errors of `answer`.
    */
   header(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
   /** The origin of the user's login for the host, for messages; undefined when there is none. Throws AbortError. */
   credentialSource(scope: AuthScope, signal: AbortSignal): Promise<string | undefined>;
-  /** True when a refused header may have expired in transit, so that `answer` is worth another attempt. */
+  /** Reports whether a refused header may have expired in transit, so that `answer` is worth another attempt. */
   hasExpired(header: string): boolean;
   /**
    * Answers a 401 with the header to send instead. Throws AuthenticationError when there is no (other) answer,

@@ -18,7 +18,7 @@ export function isUtf8({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
   return /utf-?8/i.test(LC_ALL || LC_CTYPE || LANG || '');
 }
 
-/** Replaces imgtool's own lines and dots with ASCII; names from images are kept. */
+/** Replaces imgtool's own lines and dots with ASCII; keeps names from images unchanged. */
 export function inAscii(text: string): string {
   return text.replace(/[├└│─…]/g, (character) => IN_ASCII[character]!);
 }

@@ -30,7 +30,7 @@ interface ProcessIo {
   readonly onWarning?: (handler: (warning: Error) => void) => void;
 }
 
-/** Reason for aborting `ProcessIo.signal` when the output's reader is gone (`| head`): clean up silently. */
+/** Reason for aborting `ProcessIo.signal` when the output's reader has closed (`| head`): clean up silently. */
 export const READER_GONE = new DOMException('the output is no longer read', 'AbortError');
 
 /** Runs one command line (without node and script). Resolves with the exit code; never rejects. */

@@ -66,7 +66,7 @@ async function resume(
   return ingest;
 }
 
-/** True when the complete blob exists. Removes a damaged one. Throws SizeMismatchError when the descriptor is wrong. */
+/** Reports whether the complete blob exists. Removes a damaged one. Throws SizeMismatchError when the descriptor is wrong. */
 async function isPresent(root: string, { digest, size }: Descriptor): Promise<boolean> {
   const present = await statBlob(root, digest);
   if (present === undefined) return false;

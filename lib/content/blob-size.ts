@@ -16,7 +16,7 @@ export function recordSize(fd: number, size: number): void {
   }
 }
 
-/** The recorded size of a published blob, or undefined. Bytes. */
+/** The recorded size in bytes of a published blob, or undefined. */
 export function recordedSize(path: string): number | undefined {
   const value = getXattrOrNone(path)?.toString('latin1') ?? '';
   return /^\d{1,16}$/.test(value) ? Number(value) : undefined;

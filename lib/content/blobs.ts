@@ -11,7 +11,7 @@ import { blobPath, BLOBS } from './paths.js';
 
 const READ_BYTES = 1024 * 1024;
 
-/** Size of a blob, or undefined when it does not exist or a power loss has truncated it. Bytes. */
+/** Size of a blob in bytes, or undefined when it does not exist or a power loss has truncated it. */
 export async function statBlob(root: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
   const path = blobPath(root, digest);
   try {
@@ -24,7 +24,7 @@ export async function statBlob(root: string, digest: Digest): Promise<{ readonly
   }
 }
 
-/** True when the bytes of a blob match its digest. */
+/** Reports whether the bytes of a blob match its digest. */
 export async function blobIsIntact(root: string, digest: Digest): Promise<boolean> {
   try {
     for await (const _chunk of await openBlob(root, digest, {}));
@@ -35,7 +35,7 @@ export async function blobIsIntact(root: string, digest: Digest): Promise<boolea
   }
 }
 
-/** Streams a blob from `offset`. When read from 0, it is verified before the stream ends. Throws as `ContentStore.open`. */
+/** Streams a blob from `offset`. When read from 0, it is verified before the stream ends. Throws the errors of `ContentStore.open`. */
 export async function openBlob(
   root: string,
   digest: Digest,
@@ -54,7 +54,7 @@ export async function openBlob(
   return stream;
 }
 
-/** Reads a whole blob into memory and verifies it. Throws as `ContentStore.read`. */
+/** Reads a whole blob into memory and verifies it. Throws the errors of `ContentStore.read`. */
 export async function readBlob(root: string, digest: Digest, maxBytes: number): Promise<Buffer> {
   const handle = await openHandle(root, digest);
   try {

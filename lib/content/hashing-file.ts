@@ -8,7 +8,7 @@ const readAsync = promisify(read);
 const writevAsync = promisify(writev);
 const truncateAsync = promisify(ftruncate);
 
-/** Chunks are collected up to this size before they are written. Bytes. */
+/** Size in bytes up to which chunks are collected before a write. */
 const WRITE_BYTES = 512 * 1024;
 const MAX_PARTS = 1024;
 const READ_BYTES = 1024 * 1024;

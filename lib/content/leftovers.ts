@@ -16,9 +16,9 @@ export interface Leftover {
   readonly isPart: boolean;
   /** That key, if it is readable. */
   readonly key?: string;
-  /** Size. Bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** Time of the last write. Milliseconds since 1970. */
+  /** Time of the last write, in ms since 1970. */
   readonly modifiedMs: number;
   /** A process is writing it now. */
   readonly active: boolean;

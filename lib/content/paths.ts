@@ -20,12 +20,12 @@ export function blobPath(root: string, digest: Digest): string {
   return join(blobDirectory(root, digest), digestHex(digest));
 }
 
-/** Directory of a blob. Throws as `blobPath`. */
+/** Directory of a blob. Throws the errors of `blobPath`. */
 export function blobDirectory(root: string, digest: Digest): string {
   return join(root, BLOBS, digestAlgorithm(checked(digest)));
 }
 
-/** Directory of the download of a blob. Throws as `blobPath`. */
+/** Directory of the download of a blob. Throws the errors of `blobPath`. */
 export function ingestDirectory(root: string, digest: Digest): string {
   return join(root, INGEST, checked(digest).replace(':', '-'));
 }
@@ -35,7 +35,7 @@ export function partDirectory(root: string, key: string): string {
   return join(root, INGEST, `${PART}${digestHex(digestOf(key))}`);
 }
 
-/** True when `name` in INGEST is a download identified by a key. */
+/** Reports whether `name` in INGEST is a download identified by a key. */
 export function isPart(name: string): boolean {
   return name.startsWith(PART);
 }

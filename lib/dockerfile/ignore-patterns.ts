@@ -6,7 +6,7 @@ import { SyntaxProblem } from './problem.js';
 interface Pattern {
   /** Cleaned, without the `!`. */
   readonly text: string;
-  /** True for a pattern with `!`, whose matches are kept. */
+  /** True for a pattern with `!`, which re-includes its matches. */
   readonly keeps: boolean;
   readonly matches: (path: string) => boolean;
   /** The names between slashes, for `canSkip`; a name with `**` can match several. */
@@ -81,7 +81,7 @@ export class IgnorePatterns {
     return this.#isLeftOut(matched);
   }
 
-  /** Reports whether a walk can skip an excluded directory, because nothing below it can be kept. */
+  /** Reports whether a walk can skip an excluded directory, because no pattern can re-include anything below it. */
   canSkip(directory: string): boolean {
     const names = directory.split('/');
     return !this.#patterns.some(({ keeps, segments }) => keeps && canMatchBelow(segments, names));

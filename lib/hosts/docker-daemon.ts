@@ -10,7 +10,7 @@ import { blockOf, contains } from './no-proxy.js';
 export interface DaemonRegistries {
   /** Mirrors of Docker Hub, in order. Those with a plain HTTP URL count as insecure. */
   readonly mirrors: readonly { readonly host: string; readonly insecure: boolean }[];
-  /** True when `host[:port]` is in `insecure-registries`. */
+  /** Reports whether `host[:port]` is in `insecure-registries`. */
   readonly insecure: (host: string) => boolean;
 }
 

@@ -43,7 +43,7 @@ export function blockOf(entry: string): BlockList | undefined {
   return block;
 }
 
-/** True when `name`, an address without brackets, is in the block. */
+/** Reports whether `name`, an address without brackets, is in the block. */
 export function contains(block: BlockList, name: string): boolean {
   const family = isIP(name);
   return family !== 0 && block.check(name, family === 4 ? 'ipv4' : 'ipv6');

@@ -24,7 +24,7 @@ export interface RegistrySources {
   readonly of: (host: string, repository: string) => readonly [...RegistrySource[], RegistrySource];
   /** Throws UsageError when reading from there is blocked. */
   readonly check: (host: string, path: string) => void;
-  /** True when any certificate and plain HTTP are accepted for everything at `host[:port]`. */
+  /** Reports whether any certificate and plain HTTP are accepted for everything at `host[:port]`. */
   readonly insecure: (host: string) => boolean;
 }
 

@@ -7,7 +7,7 @@ import { closeOnSurplus, repairHeads } from './kept-connections.js';
 import { readLarge } from './large-reads.js';
 import type { HttpClientOptions, TlsOptions } from './types.js';
 
-/** Default limit for each of DNS lookup, connecting and the TLS handshake. Milliseconds. */
+/** Default limit for each of DNS lookup, connecting and the TLS handshake, in ms. */
 export const CONNECT_MS = 15_000;
 
 /** The agent for one URL, and the settings it was created with. */

@@ -14,7 +14,7 @@ import type { BufferedResponse, HttpClient, HttpClientOptions, HttpRequest, Stre
 const DEFAULT_PARALLEL = 6;
 const DEFAULT_RETRIES = 5;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
-/** Error bodies are read up to this size. Bytes. */
+/** Error bodies are read up to this size in bytes. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
 /** Creates an HTTP client. It loads and opens nothing before its first request. The caller closes it. */
@@ -155,7 +155,7 @@ class Client implements HttpClient {
     return answer;
   }
 
-  /** Records what the failure shows about the host. True when the next attempt will be made differently. */
+  /** Records what the failure shows about the host. Returns true if the next attempt will be made differently. */
   #learns(host: string, { failure: { code } }: SendFailure): boolean {
     const facts = this.knownHosts.of(host);
     if (facts.malformedHeads === true || !isMalformedHead(code)) return false;
@@ -165,7 +165,7 @@ class Client implements HttpClient {
     return true;
   }
 
-  /** How long to wait before a retry after this response. Milliseconds. Undefined: the response is final. */
+  /** Time in ms to wait before a retry after this response. Undefined: the response is final. */
   #pauseAfter(answer: Answer, attempt: number): number | undefined {
     if (!isRetryableStatus(answer.status)) return undefined;
     const asked = parseRetryAfter(answer.headers['retry-after']);

@@ -1,7 +1,7 @@
 /** How a host accepts blob uploads: in a single PUT, in a single PATCH, or in several PATCH requests with `Content-Range`. */
 export type UploadWay = 'put' | 'patch' | 'chunks';
 
-/** What past responses have shown about one host, so that later requests avoid the same refusal. */
+/** Facts about one host, learned from past responses, so that later requests avoid the same refusal. */
 export interface HostFacts {
   /** Its response heads are invalid HTTP. They are repaired, and each connection serves one request only. */
   malformedHeads?: boolean;
@@ -15,7 +15,7 @@ export interface HostFacts {
   refusesPageSize?: boolean;
   /** It supports the referrers API. */
   hasReferrersApi?: boolean;
-  /** The largest request body it is known to accept. Bytes. */
+  /** The largest request body in bytes that it is known to accept. */
   maxBodyBytes?: number;
   readonly refusedUploads: Set<UploadWay>;
   /** Pairs `TARGET FROM` of repositories between which a mount was denied. */

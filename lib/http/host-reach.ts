@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 
-/** Where a host is: this machine, a private network, or the internet. */
+/** Location of a host: this machine, a private network, or the internet. */
 export type Reach = 'machine' | 'private' | 'public';
 
 /** Resolves a host name to its addresses. Rejects when there are none. */
@@ -39,9 +39,9 @@ export function reachOf(hostname: string): Reach {
 }
 
 /**
- * True when a response from `from` may redirect to `to`. A public host is always allowed, a host in a private network
- * only when `from` is in one too, and this machine only when `from` is this machine. Resolves the name of `from` only
- * when the result depends on it.
+ * Reports whether a response from `from` may redirect to `to`. A public host is always allowed, a host in a private
+ * network only when `from` is in one too, and this machine only when `from` is this machine. Resolves the name of
+ * `from` only when the result depends on it.
  */
 export async function mayLeadTo(from: URL, to: URL, find: AddressLookup = addressesOf): Promise<boolean> {
   const wanted = CLOSENESS[reachOf(to.hostname)];

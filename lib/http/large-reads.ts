@@ -3,8 +3,8 @@ import type { OnReadOpts, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /**
- * The initial and the largest size of a connection's read buffer: many responses are small, large bodies take most of
- * the time. Bytes.
+ * The initial and the largest size in bytes of a connection's read buffer: many responses are small, large bodies take
+ * most of the time.
  */
 const FIRST_BYTES = 64 * 1024;
 const MOST_BYTES = 1024 * 1024;

@@ -7,7 +7,7 @@ export class RateLimiter {
     this.#bytesPerMs = bytesPerSecond / 1000;
   }
 
-  /** Records a transfer of `bytes`. Returns the time to wait before the next one. Milliseconds. */
+  /** Records a transfer of `bytes`. Returns the time to wait before the next one, in ms. */
   take(bytes: number, now: number = performance.now()): number {
     this.#paidUntil = Math.max(this.#paidUntil, now) + bytes / this.#bytesPerMs;
     return Math.ceil(this.#paidUntil - now);

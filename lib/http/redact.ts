@@ -3,7 +3,7 @@ const MASK = '***';
 const SECRET_PARAMETER =
   /^(x-amz-.*|x-goog-.*|sig|sv|se|sp|sr|skoid|sktid|signature|expires|key-pair-id|policy|googleaccessid|awsaccesskeyid|token|access_?token|refresh_?token|id_?token|jwt|code|api_?key|apikey|key|auth|password|passwd|pass|secret|client_?secret|_state|hmac)$/i;
 
-/** `url` made safe for messages and logs: without `user:pass@`, with secret query values masked. */
+/** Makes `url` safe for messages and logs: removes `user:pass@` and masks secret query values. */
 export function redactUrl(url: string | URL): string {
   let parsed: URL;
   try {
@@ -18,7 +18,7 @@ export function redactUrl(url: string | URL): string {
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}${query.length === 0 ? '' : `?${query.join('&')}`}`;
 }
 
-/** Text made safe for messages: redacts the URLs in it and masks `Bearer` and `Basic` values and strings that look like tokens. */
+/** Makes text safe for messages: redacts the URLs in it and masks `Bearer` and `Basic` values and strings that look like tokens. */
 export function redactText(text: string): string {
   return text
     .replace(/https?:\/\/[^\s"'<>\\]*[^\s"'<>\\.,;:!?)\]]/g, (url) => redactUrl(url))

@@ -1,4 +1,4 @@
-/** Node's default limit for a response head is 16 KiB; proxies that add long policies exceed it. Bytes. */
+/** Limit of a response head in bytes; proxies that add long policies exceed node's default of 16 KiB. */
 export const MAX_HEAD_BYTES = 256 * 1024;
 
 const NOTHING = Buffer.alloc(0);

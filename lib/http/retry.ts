@@ -19,15 +19,15 @@ const RETRY_CODE: Readonly<Record<string, number>> = {
   EPROXYGATEWAY: 2,
 };
 
-/** The longest `Retry-After` to wait for; a response that asks for more is final. Milliseconds. */
+/** The longest `Retry-After` in ms to wait for; a response that asks for more is final. */
 export const MAX_RETRY_AFTER_MS = 120_000;
 
-/** True when a response with this status is worth a retry. */
+/** Reports whether a response with this status is worth a retry. */
 export function isRetryableStatus(status: number): boolean {
   return RETRY_STATUS.has(status);
 }
 
-/** True when an attempt that failed with `code` is worth retry number `attempt` (the first is 1). */
+/** Reports whether an attempt that failed with `code` is worth retry number `attempt` (the first is 1). */
 export function isRetryableCode(code: string | undefined, attempt: number): boolean {
   return code !== undefined && attempt <= (RETRY_CODE[code] ?? 0);
 }

@@ -181,9 +181,9 @@ type StreamOptions = Omit<OptionsInit, 'isStream'>;
 const STALL_MS = 30_000;
 const NO_BYTES = new Uint8Array(0);
 
-/** The smallest upload piece. Bytes. */
+/** The smallest upload piece, in bytes. */
 const LEAST_PIECE_BYTES = 64 * 1024;
-/** If a piece is sent within this time, the next one is larger. Milliseconds. */
+/** If a piece is sent within this many ms, the next one is larger. */
 const QUICK_MS = 100;
 
 /** Splits a body into pieces whose size adapts to the speed: the progress of one large, slow piece would be invisible. */

@@ -27,7 +27,7 @@ export interface HttpRequest {
   readonly retries?: number;
   /** How many of the retries may follow a failure without any response; default: all. */
   readonly connectRetries?: number;
-  /** Maximum time from the end of the request to the response headers; default: the client's. Milliseconds. */
+  /** Maximum time in ms from the end of the request to the response headers; default: the client's. */
   readonly responseMs?: number;
 }
 
@@ -76,10 +76,10 @@ export interface HttpClientOptions {
   readonly parallel?: number;
   /** Retries after the first try of a request. Default 5, minimum 0. */
   readonly retries?: number;
-  /** Delay before the first retry; it doubles with each further one. Default 250. Milliseconds. */
+  /** Delay in ms before the first retry; it doubles with each further one. Default 250. */
   readonly backoffBaseMs?: number;
   readonly timeouts?: HttpTimeouts;
-  /** Limit for all body bytes of this client, received and sent. Bytes per second. Default: none. */
+  /** Limit for all body bytes of this client, received and sent, in bytes per second. Default: none. */
   readonly limitRate?: number;
   /** A directory in which all processes of the user share the rate limits of hosts; created when needed. Default: not shared. */
   readonly limitsDirectory?: string;

@@ -14,7 +14,7 @@ import { openRecordSet } from './record-set.js';
 import { keepRoom, makeRoom } from './room.js';
 import type { CacheRecord, ContainerRecord, LayerRecord, MetadataStore, StepRecord, UploadRecord } from './types.js';
 
-/** A longer wait for a lock is reported. Milliseconds. */
+/** A wait for a lock of more than this many ms is reported. */
 const SILENT_MS = 1000;
 
 interface MetadataStoreOptions {

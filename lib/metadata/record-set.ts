@@ -4,7 +4,7 @@ import { InvalidReferenceError, StoreError } from '../errors.js';
 import { makeDirectory, syncDirectory, TEMPORARY_PREFIX, writeFileAtomic } from '../util/index.js';
 import type { RecordSet } from './types.js';
 
-/** Writing a record takes milliseconds, so a temporary file of this age has no writer. Milliseconds. */
+/** Age in ms at which a temporary file has no writer any more: writing a record takes a few ms. */
 const STALE_MS = 10 * 60 * 1000;
 const KEY = /^(?:[0-9a-f]{64}|[0-9a-f]{128})$/;
 const FILE = /^((?:[0-9a-f]{64}|[0-9a-f]{128}))\.json$/;

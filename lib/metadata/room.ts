@@ -9,11 +9,11 @@ import { isDiskFull, systemErrorName } from '../errors.js';
  */
 
 const FILE = 'ballast';
-/** Creating and renaming one file reserves a few MiB of metadata, whatever it finally uses. Bytes. */
+/** Size in bytes of the reserve: creating and renaming one file reserves a few MiB of metadata, whatever it finally uses. */
 const BALLAST_BYTES = 8 << 20;
-/** Attributes fit into a tree node: 16 KiB, or 4 KiB when data and metadata are mixed. Bytes. */
+/** Sizes in bytes of an attribute that fits into a tree node: 16 KiB, or 4 KiB when data and metadata are mixed. */
 const VALUE_BYTES = [16_000, 3_700] as const;
-/** Smaller or fuller file systems have no space to spare. Bytes. */
+/** Free space in bytes below which a file system has none to spare for the reserve. */
 const LEAST_FREE = 16 * BALLAST_BYTES;
 const PROBE_BYTES = 2_000;
 

@@ -163,7 +163,7 @@ export interface MetadataStore {
   readonly caches: RecordSet<CacheRecord>;
   /** The boot in which this process runs, for the records of layers that are not yet sealed. */
   readonly bootId: string;
-  /** True when a power failure may have truncated a layer's files: it was written in another boot and not sealed. */
+  /** Reports whether a power failure may have truncated a layer's files: it was written in another boot and not sealed. */
   mayBeCut(layer: LayerRecord): boolean;
   /**
    * Takes a lock; waits until it is free (`onWait` is called once). Throws AbortError. `name`: `store`, `image-names`,

@@ -53,7 +53,7 @@ export async function connectRedis(
   return { redis, options };
 }
 
-/** Delay before the next attempt to reconnect. Milliseconds. */
+/** Delay before the next attempt to reconnect, in ms. */
 function comeBack(times: number): number {
   return Math.min(2000, 100 * 2 ** Math.min(times, 10));
 }
@@ -105,7 +105,7 @@ function tellLosses(redis: Redis, { text }: QueueAddress, note: (line: string) =
   });
 }
 
-/** True when a command failed because Redis is unavailable or not ready yet. */
+/** Reports whether a command failed because Redis is unavailable or not ready yet. */
 export function isRedisAway(error: unknown): boolean {
   const { code, name, message } = error as NodeJS.ErrnoException;
   // ioredis reports commands of a broken connection as aborted; callers check their own signal first.

@@ -9,7 +9,7 @@ import type { DeadJob, FinishedJob, QueueAddress, QueueItem, Rate } from './type
 
 /** Jobs sent to Redis together. */
 const BATCH = 200;
-/** Interval for checking all outstanding jobs, because events may get lost. Milliseconds. */
+/** Interval in ms for checking all outstanding jobs, because events may get lost. */
 const LOOK_MS = 5000;
 const RETRY_MS = 500;
 const DAY_S = 86_400;
@@ -17,7 +17,7 @@ const DAY_S = 86_400;
 export interface JobQueueOptions {
   /** Attempts at a job before it counts as dead. */
   readonly attempts: number;
-  /** Delay before the second attempt; it doubles with each further one. Milliseconds. */
+  /** Delay in ms before the second attempt; it doubles with each further one. */
   readonly backoffMs: number;
   readonly note: (line: string) => void;
   readonly signal: AbortSignal;

@@ -6,17 +6,17 @@ import { knownLanes, PREFIX, queueName } from './lanes.js';
 import type { DoJob, JobTry, QueueAddress } from './types.js';
 import { orAborted, within } from './waiting.js';
 
-/** Interval for finding new lanes. Milliseconds. */
+/** Interval for finding new lanes, in ms. */
 const LOOK_MS = 1000;
 /** A job whose workers died this often is considered the cause. */
 const MAX_STALLED = 50;
-/** Time limit for returning jobs on exit. Milliseconds. */
+/** Time limit for returning jobs on exit, in ms. */
 const GOODBYE_MS = 5000;
 
 export interface JobWorkerOptions {
   /** Concurrent jobs per lane. */
   readonly parallel: number;
-  /** A job is taken over when its worker has been silent for this long. Milliseconds. */
+  /** Silence in ms after which another worker takes over a job. */
   readonly leaseMs: number;
   readonly work: DoJob;
   readonly note: (line: string) => void;

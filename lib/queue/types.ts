@@ -13,7 +13,7 @@ export interface QueueAddress {
 /** How many jobs of a lane may start within a period, over all workers. */
 export interface Rate {
   readonly jobs: number;
-  /** The period. Milliseconds. */
+  /** The period, in ms. */
   readonly everyMs: number;
 }
 

@@ -7,7 +7,7 @@ import type { DirectoryLayout } from './directory-layout.js';
 import { withDirectory } from './file-operations.js';
 import type { BlobUpload, UploadTurn } from './types.js';
 
-/** Received data is collected up to this size before it is written. Bytes. */
+/** Size in bytes up to which received data is collected before a write. */
 const WRITE_BYTES = 512 * 1024;
 /** The most pieces collected, because each small piece may keep a whole network buffer in memory. */
 const MAX_BATCH = 64;

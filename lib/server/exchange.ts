@@ -32,7 +32,7 @@ export class Exchange {
     return this.contentLength !== 0 || this.request.headers['transfer-encoding'] !== undefined;
   }
 
-  /** The announced length of the body; undefined for a chunked body, 0 for none. Bytes. */
+  /** The announced length of the body in bytes; undefined for a chunked body, 0 for none. */
   get contentLength(): number | undefined {
     const { 'content-length': length, 'transfer-encoding': encoding } = this.request.headers;
     return encoding === undefined ? Number(length ?? 0) : undefined;
@@ -65,7 +65,7 @@ export class Exchange {
     this.answer(200, { 'Content-Type': 'application/json', ...headers }, JSON.stringify(value));
   }
 
-  /** True when `If-None-Match` names this entity (RFC 9110, 13.1.2). */
+  /** Reports whether `If-None-Match` names this entity (RFC 9110, 13.1.2). */
   isFresh(etag: string): boolean {
     const header = this.request.headers['if-none-match'];
     return header !== undefined && (header.trim() === '*' || header.split(',').some((tag) => bare(tag) === etag));

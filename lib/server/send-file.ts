@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { ByteRange } from './byte-range.js';
 
-/** Two blocks per transfer: one is read while the other is sent. Bytes. */
+/** Size of the two blocks per transfer, in bytes: one is read while the other is sent. */
 const BLOCK_BYTES = 512 * 1024;
 
 /**

@@ -16,7 +16,7 @@ export interface RegistryStorage {
   /** The digest of a tag, without reading its manifest. */
   tagDigest(repository: string, tag: string): Promise<Digest | undefined>;
   findManifest(repository: string, key: ManifestKey): Promise<RawManifest | undefined>;
-  /** True when the manifest exists, without reading it. */
+  /** Reports whether the manifest exists, without reading it. */
   hasManifest(repository: string, digest: Digest): Promise<boolean>;
   /** Size of a blob in bytes. */
   statBlob(repository: string, digest: Digest): Promise<{ readonly size: number } | undefined>;

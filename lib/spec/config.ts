@@ -13,7 +13,7 @@ export interface HistoryEntry {
   readonly empty_layer?: boolean;
 }
 
-/** Maximum size of a config; the limits of registries are far below. Bytes. */
+/** Maximum size of a config in bytes; the limits of registries are far below. */
 export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** The image config document. Unknown fields are preserved (image-spec config.md). */
@@ -54,7 +54,7 @@ export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig 
   return { ...document, rootfs: { ...document.rootfs, diff_ids: document.rootfs.diff_ids ?? [] } } as ImageConfig;
 }
 
-/** The config without what Docker records about the build of an image: it does not apply to an image made from it. */
+/** The config without Docker's record of the image's build, which does not apply to derived images. */
 export function withoutBuildState<C extends Partial<ImageConfig>>(config: C): C {
   const copy: Record<string, unknown> = { ...config };
   for (const name of ['container', 'container_config', 'id', 'parent', 'throwaway']) delete copy[name];

@@ -25,7 +25,7 @@ export function compressionOfType(mediaType: string): LayerCompression {
   return mediaType.endsWith('zstd') ? 'zstd' : 'none';
 }
 
-/** True when the format has a media type for layers with this compression; Docker's has none for zstd. */
+/** Reports whether the format has a media type for layers with this compression; Docker's has none for zstd. */
 export function allowsCompression(format: ManifestFormat, compression: LayerCompression): boolean {
   return format === 'oci' || compression !== 'zstd';
 }

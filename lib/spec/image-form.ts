@@ -8,7 +8,7 @@ export interface ImageForm {
   readonly index?: Descriptor;
 }
 
-/** True when both forms are the same image with the same manifest and index. */
+/** Reports whether both forms are the same image with the same manifest and index. */
 export function isSameForm(a: ImageForm, b: ImageForm): boolean {
   return formKey(a) === formKey(b);
 }

@@ -5,7 +5,7 @@ import { listOf, membersOf, recordOf, text } from './json-checks.js';
 import { parseJson } from './parse-json.js';
 import { baseMediaType, isIndexType, isManifestType, MEDIA_TYPE } from './media-type.js';
 
-/** The size that registries must accept according to the distribution-spec; larger documents are refused. Bytes. */
+/** The size in bytes that registries must accept according to the distribution-spec; larger documents are refused. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** More layers than any engine supports (Docker's limit is 127). */
 const MAX_LAYERS = 1024;

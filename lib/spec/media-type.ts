@@ -45,7 +45,7 @@ const OLD_CONFIG_TYPES: ReadonlySet<string> = new Set([
   'text/html',
 ]);
 
-/** True when the blob may be a container image config. For the types of 2015 and 2016, the manifest's layers decide. */
+/** Reports whether the blob may be a container image config. For the types of 2015 and 2016, the manifest's layers decide. */
 export function isConfigType(mediaType: string): boolean {
   return (
     mediaType === MEDIA_TYPE.ociConfig ||

@@ -45,7 +45,7 @@ export function platformFrom({
   return variant === undefined ? { os, architecture } : { os, architecture, variant };
 }
 
-/** Operating systems, to tell a lone name from an architecture. */
+/** Operating systems, to distinguish a single name from an architecture. */
 const SYSTEMS = ['linux', 'windows', 'darwin', 'freebsd', 'wasip1'];
 
 /**

@@ -119,12 +119,12 @@ export function familiarReference(reference: Reference): string {
       : full;
 }
 
-/** True when `input` is a valid tag (distribution-spec, "Pulling manifests"). */
+/** Reports whether `input` is a valid tag (distribution-spec, "Pulling manifests"). */
 export function isTag(input: string): boolean {
   return TAG.test(input);
 }
 
-/** True when `input` is a valid repository name (distribution-spec, "Pulling manifests"). */
+/** Reports whether `input` is a valid repository name (distribution-spec, "Pulling manifests"). */
 export function isRepositoryName(input: string): boolean {
   return input.length <= 255 && input.split('/').every((part) => PATH_PART.test(part));
 }

@@ -78,7 +78,7 @@ export function parseSchema1(bytes: Buffer, contentType: string, where: string):
 
 /**
  * Changes the name of an image, which is part of the signed content: the result has the signature of a new key and
- * another digest. A signed manifest with that name already is returned unchanged. Throws as `parseSchema1`.
+ * another digest. A signed manifest with that name already is returned unchanged. Throws the errors of `parseSchema1`.
  */
 export function renameSchema1(
   manifest: RawManifest,

@@ -3,7 +3,7 @@ import type { Descriptor, RawManifest } from './descriptor.js';
 import type { DiffId, Digest } from './digest.js';
 import type { LayerCompression } from './convert-manifest.js';
 
-/** What can be cancelled. */
+/** Options of cancellable operations. */
 export interface Abortable {
   readonly signal: AbortSignal;
 }
@@ -33,7 +33,7 @@ export interface Referrers {
 export interface LayerFiles {
   /** Oldest first. */
   readonly diffIds: readonly DiffId[];
-  /** Where the blob is according to the records: in the store, at a registry, or nowhere. */
+  /** Location of the blob according to the records: in the store, at a registry, or unknown. */
   where(layer: Descriptor): Promise<'here' | 'elsewhere' | 'lost'>;
   /** The blob as a file, fetched from a registry if necessary; undefined when no copy is left. */
   pathOf(layer: Descriptor, options: Abortable): Promise<string | undefined>;
@@ -90,7 +90,7 @@ export interface BlobSource {
  * (ArchiveFormatError for an archive that lacks its own parts), errors of the medium, AbortError.
  */
 export interface ImageSource {
-  /** As the user would write it, for messages: `docker://host/repository` or `oci:/dir`. */
+  /** Name in the user's notation, for messages: `docker://host/repository` or `oci:/dir`. */
   readonly name: string;
   /** A manifest or index, bytes unchanged. An empty selector means the only image, or the only one without a tag. */
   manifest(selector: ImageSelector, options: Abortable): Promise<RawManifest>;
@@ -131,7 +131,7 @@ export interface PutBlobOptions extends Abortable {
  * `commit`. `hasBlob` and `hasManifest` show what exists already. Methods throw errors of the medium, AbortError.
  */
 export interface ImageDestination {
-  /** As the user would write it, for messages. */
+  /** Name in the user's notation, for messages. */
   readonly name: string;
   /** The repository at a registry that this destination writes; repositories of one host can mount each other's blobs. */
   readonly repository?: RepositoryName | undefined;
@@ -161,13 +161,13 @@ export interface ImageDestination {
     options: { readonly signal: AbortSignal; readonly onWait: () => void },
   ): Promise<() => void>;
   hasBlob(descriptor: Descriptor, options: Abortable): Promise<boolean>;
-  /** True when the manifest and everything it refers to exist. */
+  /** Reports whether the manifest and everything it refers to exist. */
   hasManifest(descriptor: Descriptor, options: Abortable): Promise<boolean>;
   /** The referrers of a manifest. Absent where the medium does not record them. */
   referrers?(digest: Digest, options: Abortable): Promise<Referrers>;
   /** Mounts a blob from another repository of the same host. Resolves with false when that is not possible. Absent: it never is. */
   mountBlob?(descriptor: Descriptor, from: ImageSource, options: Abortable): Promise<boolean>;
-  /** True when `mountBlob` would succeed, as far as that can be determined without changes. Absent: it would not. */
+  /** Reports whether `mountBlob` would succeed, as far as that can be determined without changes. Absent: it would not. */
   canMountBlob?(descriptor: Descriptor, from: ImageSource, options: Abortable): Promise<boolean>;
   /**
    * Stores a blob and verifies its digest. May open `blob` several times, at any offset. Also throws DigestMismatchError,

@@ -29,7 +29,7 @@ export interface StageContext extends StepDeps {
   readonly findSource: (from: string | undefined, instruction: StageInstruction) => Promise<MountSource>;
   /** Called after each step with the layers so far, so that the target's are packed while other steps run. */
   readonly onLayer: (layers: readonly StageLayer[], log: LoggedStep) => void;
-  /** Keeps the files of a failed RUN: those of `container`, on the stage's layers so far. Resolves with whether it kept them. */
+  /** Keeps the files of a failed RUN, those of `container`, on the stage's layers so far. Resolves with true if it did. */
   readonly onFailure: ((state: StageState, container: string) => Promise<boolean>) | undefined;
 }
 

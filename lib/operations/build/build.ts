@@ -145,7 +145,7 @@ class Build {
     return new LayerPacker(this.#deps, { cache: this.#cache, request, manifestType: manifestTypeOf(request) });
   }
 
-  /** Resolves with whether the container is kept. The step's error takes precedence over an error here. */
+  /** Resolves with true if the container is kept. The step's error takes precedence over an error here. */
   async #keep(state: StageState, container: string): Promise<boolean> {
     const { progress } = this.#deps;
     try {

@@ -31,8 +31,8 @@ interface CommandToRun {
 type RunDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'runtime'>;
 
 /**
- * Runs a command in a container made from `below` and freezes its files as the work `workKey`. `onFrozen` makes a step
- * of them while the container still exists, because only then can btrfs compare the two. Removes the container unless
+ * Runs a command in a container on `below` and freezes its files as the work `workKey`. `onFrozen` turns them into a
+ * step while the container still exists, because only then can btrfs compare the two. Removes the container unless
  * `onFailure`, called with its ID, resolves with true. Throws BuildStepError, ContainerStartError, AbortError.
  */
 export async function runCommand<T>(

@@ -12,7 +12,7 @@ import { ADJECTIVES, NOUNS } from './container-names.js';
 export interface ContainerSummary {
   readonly id: string;
   readonly names: readonly string[];
-  /** ID and name of its image; `digest` of the manifest, null if the image has no record any more. */
+  /** ID and name of its image; `digest` of the manifest, null if the image has no record. */
   readonly image: Digest;
   readonly imageName: string;
   readonly digest: Digest | null;

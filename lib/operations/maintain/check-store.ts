@@ -34,7 +34,7 @@ export interface Finding {
    */
   readonly outcome: 'found' | 'repaired' | 'removed' | 'missing';
   readonly repaired: boolean;
-  /** How to restore what is missing. */
+  /** Advice for restoring a missing item. */
   readonly hint?: string;
 }
 

@@ -38,7 +38,7 @@ export class BlobLeases {
     if (this.#leases.size > MAX_LEASES) this.#drop(this.#leases.keys().next().value!);
   }
 
-  /** Opens a file that is kept; the caller closes it. */
+  /** Opens a leased file; the caller closes it. */
   async open(key: string): Promise<LeasedFile | undefined> {
     const lease = this.#leases.get(key);
     if (lease === undefined) return undefined;

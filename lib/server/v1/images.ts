@@ -16,11 +16,11 @@ const LAYER_TYPE = {
 
 /** Manifests and images read concurrently for one response. */
 const PARALLEL_READS = 8;
-/** Maximum size of the cached JSONs. Bytes. */
+/** Maximum size of the cached JSONs, in bytes. */
 const MAX_KEPT_BYTES = 16 * 1024 * 1024;
-/** Maximum size of the JSONs of one image and its ancestors. Bytes. */
+/** Maximum size of the JSONs of one image and its ancestors, in bytes. */
 const MAX_CHAIN_BYTES = 16 * 1024 * 1024;
-/** Approximate memory of an image besides its JSON. Bytes. */
+/** Approximate memory of an image besides its JSON, in bytes. */
 const IMAGE_BYTES = 1024;
 
 /** An image in the list of a repository. */

@@ -9,8 +9,8 @@ import type { V1Layer } from './types.js';
 
 const BLOCK_BYTES = 1024 * 1024;
 /**
- * A layer may always expand to this size, and beyond it to MAX_EXPANSION times its size: each byte is hashed, and
- * requests must end. Bytes.
+ * A layer may always expand to this size in bytes, and beyond it to MAX_EXPANSION times its size: each byte is hashed,
+ * and requests must end.
  */
 const EXPANSION_FLOOR = 64 * 1024 * 1024;
 const MAX_EXPANSION = 100;

@@ -4,7 +4,7 @@ import type { OpenBlob } from '../open-blob.js';
 /** A layer as pushed over protocol v1. */
 export interface V1Layer {
   readonly digest: Digest;
-  /** Size as pushed. Bytes. */
+  /** Size as pushed, in bytes. */
   readonly size: number;
   readonly compression: 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
   /** The diffID of its tar. */

@@ -8,7 +8,7 @@ export type TarSumVersion = 'v0' | 'v1';
 
 /** Maximum number of members, whose sums are kept until the end. */
 const MAX_ENTRIES = 500_000;
-/** Maximum total length of their paths. Bytes. */
+/** Maximum total length of their paths, in bytes. */
 const MAX_PATHS_BYTES = 64 * 1024 * 1024;
 
 interface Entry {
@@ -56,8 +56,8 @@ export class TarSum {
   }
 
   /**
-   * True when the sum depends on the sorting algorithm: two members with the same path keep their order, which may
-   * contradict the order of the sums, so that no order is right.
+   * Reports whether the sum depends on the sorting algorithm: two members with the same path keep their order, which
+   * may contradict the order of the sums, so that no order is right.
    */
   isDoubtful(version: TarSumVersion): boolean {
     const last = new Map<string, string>();

@@ -20,7 +20,7 @@ export interface TarHeader {
 }
 
 const BLOCK = 512;
-/** Limit for all extended headers of one member. Bytes. */
+/** Limit for all extended headers of one member, in bytes. */
 const MAX_EXTENSION_BYTES = 1024 * 1024;
 const XATTR = 'SCHILY.xattr.';
 const [PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK, SPARSE] = [0x78, 0x67, 0x4c, 0x4b, 0x53];

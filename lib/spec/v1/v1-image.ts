@@ -25,7 +25,7 @@ export interface V1Image {
   readonly document: V1Document;
 }
 
-/** Maximum size of a v1 image's JSON. Bytes. */
+/** Maximum size of a v1 image's JSON, in bytes. */
 export const MAX_V1_JSON_BYTES = 4 * 1024 * 1024;
 
 /** Checks the members of a v1 image's JSON that this program reads. The document stays unchanged, because its bytes have a digest. */
