@@ -1,5 +1,6 @@
 /**
  * `npm run bench -- [--rows NAME,…] [--runs N] [--quick]`: prints a table, writes bench-results.json. Needs root.
+ * `--against PROGRAM`: measures another build of imgtool beside this one.
  * `--chart`: measures the rows of the chart unless others are named, and puts them into docs/benchmarks.svg and .md;
  * `--from FILE`: draws those of an earlier run and measures nothing.
  */
@@ -7,6 +8,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Builds } from './builds.js';
 import { drawChart } from './chart.js';
 import { serveBenchImage } from './image.js';
 import { describeRun, withFigures, type BenchReport, type RowResult } from './report.js';
@@ -65,6 +67,7 @@ const { values: options } = parseArgs({
   options: {
     rows: { type: 'string' },
     runs: { type: 'string' },
+    against: { type: 'string' },
     quick: { type: 'boolean', default: false },
     chart: { type: 'boolean', default: false },
     from: { type: 'string' },
@@ -101,6 +104,7 @@ async function measure(): Promise<BenchReport> {
     load: loadavg()[0] ?? 0,
   };
   const image = await serveBenchImage(options.quick);
+  const builds = new Builds(resolve('bin/imgtool'), options.against && resolve(options.against));
   const results: RowResult[] = [];
   const { description, compressedSize } = image;
   const reportNow = (): BenchReport => ({
@@ -109,14 +113,15 @@ async function measure(): Promise<BenchReport> {
   try {
     console.log(`${describeRun(reportNow())}\n`);
     for (const row of chosen) {
-      const context = { imgtool: resolve('bin/imgtool'), image, quick: options.quick };
-      const participants = await measureRow(row, context, runs ?? (options.quick ? 1 : row.runs));
+      const context = { imgtool: builds.path, image, quick: options.quick };
+      const participants = await measureRow(builds.row(row), context, runs ?? (options.quick ? 1 : row.runs));
       results.push({ row: row.name, unit: row.unit, participants });
       printRow(row, participants);
       // After each row: an interrupted run keeps its figures.
       await writeFile(RESULTS, `${JSON.stringify(reportNow(), undefined, 2)}\n`);
     }
   } finally {
+    builds.remove();
     await image.registry.stop();
   }
   console.log(`written: ${RESULTS}`);
