@@ -16,7 +16,7 @@ export abstract class RegistryDrivers {
   /** By the arguments of `remote`. */
   readonly #registries = new Map<string, Promise<RegistryClient>>();
   #credentials: Promise<CredentialStore> | undefined;
-  /** Shared, so that all clients know a host's protocol after its first request. */
+  /** Facts about hosts, shared by all clients. */
   #knownHosts: KnownHosts | undefined;
   #shortNames: Promise<(name: string) => string> | undefined;
 

@@ -28,8 +28,9 @@ export interface CopyFilesRequest {
 type CopyDeps = Pick<OperationDeps, 'metadata' | 'snapshots' | 'rootfs' | 'progress'>;
 
 /**
- * Copies files between this machine and containers, or between containers, even running ones. Touches nothing outside the containers' roots or, on
- * this machine, outside the destination. Syncs files copied into a container. Throws NotFoundError, UsageError, SyscallError, AbortError.
+ * Copies files between this machine and containers, or between containers, even running ones. Touches nothing outside
+ * the containers' roots or, on this machine, the destination. Syncs files copied into a container. Throws
+ * NotFoundError, UsageError, SyscallError, AbortError.
  */
 export async function copyFiles(deps: CopyDeps, request: CopyFilesRequest): Promise<CopyTotals> {
   const { from, to, followLink, signal } = request;

@@ -103,8 +103,8 @@ export function flattenImage(deps: ChangeDeps, request: ImageChangeRequest): Pro
 }
 
 /**
- * Moves the layers that `image` added to its base onto another base image. Default for `from`, the old base: the image in the store with
- * the most layers in common. Throws NotFoundError, UsageError (no such image), StoreError (a blob is missing), the errors of unpacking.
+ * Moves the layers that `image` added to its base onto another base. Default for `from`, the old base: the stored image with the most
+ * layers in common. Throws NotFoundError, UsageError (no such image), StoreError (a blob is missing), the errors of unpacking.
  */
 export function rebaseImage(
   deps: ChangeDeps,
