@@ -162,7 +162,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '…': '...',
 };
 
-/** Escapes text for roff: it holds no escapes, and no line begins with a control character. */
+/** Escapes text for roff, so that nothing in it is an escape sequence or a control line. */
 function roff(text: string): string {
   return text.replace(/[\\\-'`^~…]/g, (character) => ESCAPES[character]!).replace(/^\./gm, '\\&.');
 }

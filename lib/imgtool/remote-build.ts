@@ -52,7 +52,7 @@ export async function buildRemote(
   }
 }
 
-/** The user's cache directory for imgtool; undefined if no directory is writable by this user only. */
+/** The user's cache directory for imgtool; undefined if another user could write to it. */
 export function userCache(env: NodeJS.ProcessEnv): string | undefined {
   const base = env.XDG_CACHE_HOME ?? join(homeDirectory(env), '.cache');
   if (!base.startsWith('/')) return undefined;

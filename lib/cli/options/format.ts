@@ -13,7 +13,7 @@ export const FORMAT: OptionSpec = {
 export interface OutputFormat {
   /** Reports whether it uses any of these fields, or all fields. */
   mentions(...fields: readonly string[]): boolean;
-  /** Renders one text per row. `headings`: by field, for those that are not the upper-case name; `json`: the document of `--json`. */
+  /** Renders one text per row. `headings`: by field, where not the upper-case name; `json`: the document of `--json`. */
   result(rows: readonly object[], options: FormatOptions): CommandResult;
 }
 

@@ -20,7 +20,7 @@ export interface OptionSources {
   readonly files: readonly ConfigFile[];
 }
 
-/** The value of an option of a command with these names. Throws UsageError that names the flag, variable or file with an invalid value. */
+/** The value of an option of a command with these names. Throws UsageError that names the source of an invalid value. */
 export function resolveOption(
   spec: OptionSpec,
   commands: readonly (readonly string[])[],

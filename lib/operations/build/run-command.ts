@@ -7,7 +7,7 @@ import type { RunInstruction } from '../../dockerfile/index.js';
 import type { LoggedStep } from './step-log.js';
 import type { BuildRequest, StepTree } from './types.js';
 
-/** A store with less free space counts as full, in bytes. */
+/** Free space in bytes below which a store counts as full. */
 const FULL_BYTES = 2 ** 20;
 
 /** BuildKit's name, so that files that contain the host name are reproducible. */

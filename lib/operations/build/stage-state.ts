@@ -51,7 +51,7 @@ export interface StageHistory {
 export class StageState {
   readonly scope: StageScope;
   readonly platform: Platform;
-  /** The base of the new config. */
+  /** The document from which the config is built. */
   readonly document: ImageConfig | undefined;
   config: ExecutionConfig;
   author: string | undefined;
