@@ -31,7 +31,11 @@ export interface LintOptions {
 export function lint(dockerfile: Dockerfile, { inputs, ignore, bases = new Map() }: LintOptions): LintWarning[] {
   const report = new LintReport(dockerfile);
   for (const line of dockerfile.emptyContinuations)
-    report.warn('NoEmptyContinuation', line, 'a blank line inside an instruction will be an error one day');
+    report.warn(
+      'NoEmptyContinuation',
+      line,
+      'a blank line inside an instruction will become an error in a future release',
+    );
   lintCasing(dockerfile, report);
   unlessInvalid(() => {
     const platforms = new Map([...bases].map(([index, { platform }]) => [index, platform]));

@@ -35,7 +35,7 @@ export async function build(drivers: Drivers, context: string | undefined, given
   if (given.push === true && (given.tags ?? []).length === 0)
     throw new UsageError('there is no name to push the image to', { hint: 'give one with --tag HOST/REPOSITORY:TAG' });
   if (given.cacheMounts === true && (given.cacheFrom ?? []).length + (given.cacheTo ?? []).length === 0)
-    throw new UsageError('there is no repository to keep cache mounts in', {
+    throw new UsageError('no repository to store cache mounts in', {
       hint: 'give one with --cache-from and --cache-to',
     });
   if (platformsOf(given).length > 1) checkHoldsIndex(outputs);

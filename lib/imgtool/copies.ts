@@ -148,7 +148,7 @@ function referencesOf(names: readonly string[], what: string): Reference[] {
   return names.map((name) => {
     const parsed = parseTransportName(name);
     if (parsed.transport === 'docker') return parsed.reference;
-    throw new UsageError(`${what} is a registry, and ${name} is none`, { hint: 'write docker://REF' });
+    throw new UsageError(`${what} must be a registry, not ${name}`, { hint: 'write docker://REF' });
   });
 }
 
@@ -173,6 +173,6 @@ function complete(result: CopyResult): CopyResult {
   const failures = failed.map(({ name, error }) => `${name}: ${error}`);
   throw new PartialError(
     `${failed.length} of ${result.targets.length} destinations do not have the image: ${failures.join('; ')}`,
-    { failures, hint: 'the others have it; running it again copies what is missing' },
+    { failures, hint: 'the others have it; run the command again to copy the rest' },
   );
 }

@@ -46,7 +46,7 @@ export async function fetchTarget(
   } catch (error) {
     // A bare word may also be a mistyped container name.
     if (hasRegistry(target) || signal?.aborted === true || !(error instanceof ImgtoolError)) throw error;
-    throw new NotFoundError(`there is no container or image ${target} here, nor can it be pulled: ${error.message}`, {
+    throw new NotFoundError(`no container or image ${target} in the store, and it cannot be pulled: ${error.message}`, {
       kind: 'image',
       subject: target,
       hint: 'see "imgtool containers" and "imgtool images"',

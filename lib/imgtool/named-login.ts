@@ -30,7 +30,7 @@ export function namedLogin(
   if (host !== undefined) return { host, ...splitCredentials(text) };
   // An option, a variable or a file does not refer to this call in particular.
   if (origin !== 'flag') return undefined;
-  throw new UsageError('--creds is for a registry named on the command line, and there is none that needs it', {
+  throw new UsageError('--creds needs a registry on the command line that requires a login', {
     hint: 'keep a login for each registry with: imgtool login HOST',
   });
 }

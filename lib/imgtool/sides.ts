@@ -49,7 +49,7 @@ export function sideAccess(options: SideOptions, side: Side, hosts: readonly str
   const login = given === undefined || host === undefined ? undefined : { host, ...given.login };
   const anonymous = options[`${side}NoCreds`] === true ? true : undefined;
   if (anonymous && (given !== undefined || authfile !== undefined)) {
-    throw new UsageError(`--${side}-no-creds goes without a login`, {
+    throw new UsageError(`--${side}-no-creds cannot be combined with a login`, {
       hint: `leave out --${given?.option ?? `${side}-authfile`}`,
     });
   }
@@ -68,7 +68,7 @@ function loginOf(options: SideOptions, side: Side): GivenLogin | undefined {
   const [creds, token] = [options[`${side}Creds`], options[`${side}RegistryToken`]];
   const [username, password] = [options[`${side}Username`], options[`${side}Password`]];
   if (username === undefined && password !== undefined)
-    throw new UsageError(`--${side}-password goes with --${side}-username`, { hint: 'give both' });
+    throw new UsageError(`--${side}-password requires --${side}-username`, { hint: 'give both' });
   const ways: GivenLogin[] = [
     ...(creds === undefined ? [] : [{ option: `${side}-creds`, login: splitCredentials(creds) }]),
     ...(username === undefined ? [] : [{ option: `${side}-username`, login: { username, password: password ?? '' } }]),

@@ -109,7 +109,7 @@ async function copyAll(
   if (failures.length === 0) return done;
   throw new PartialError(`${failures.length} of ${done.length} images failed: ${failures.slice(0, 5).join('; ')}`, {
     failures,
-    hint: 'running it again copies what is missing',
+    hint: 'run the command again to copy the rest',
   });
 }
 

@@ -27,7 +27,7 @@ export async function openTagQueue(
   const { progress } = drivers;
   if (drivers.settings.queue === undefined) {
     if (given.length === 0) return undefined;
-    throw new UsageError('--rate goes with --queue', {
+    throw new UsageError('--rate requires --queue', {
       hint: 'without workers, --parallel and --limit-rate are the limits',
     });
   }

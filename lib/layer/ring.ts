@@ -48,9 +48,9 @@ export class RingControl {
     return Atomics.load(this.#words, WORD.stop) !== 0;
   }
 
-  /** Bytes taken by the unpacking thread, rounded up to whole slots. */
+  /** Bytes that the unpacking thread has taken, without the last slot, which may not be full. */
   get consumedBytes(): number {
-    return Atomics.load(this.#words, WORD.consumed) * SLOT_BYTES;
+    return Math.max(0, Atomics.load(this.#words, WORD.consumed) - 1) * SLOT_BYTES;
   }
 }
 

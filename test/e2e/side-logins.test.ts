@@ -186,7 +186,7 @@ describe('a login for each side of copy and sync', () => {
         ['diff', 'box'],
       ]) {
         const { message } = await rejection(imgtool([...args, '--root', path('none'), '--creds', 'b:pw-b']));
-        expect(message, args[0]).to.include('--creds is for a registry named on the command line');
+        expect(message, args[0]).to.include('--creds needs a registry on the command line');
       }
     });
 

@@ -17,7 +17,8 @@ const OPTIONS: readonly OptionSpec[] = [
     name: 'tag',
     short: 't',
     value: 'REF',
-    summary: 'name of the new image, default: none, only an ID; docker://REF, oci:PATH for an IMAGE elsewhere',
+    summary:
+      'name of the new image; default: none, only an ID; docker://REF or oci:PATH for an IMAGE outside the store',
   },
   { name: 'message', short: 'm', value: 'TEXT', summary: 'comment for the history' },
   { name: 'author', short: 'a', value: 'NAME', summary: 'author of the image' },
@@ -25,7 +26,7 @@ const OPTIONS: readonly OptionSpec[] = [
   {
     name: 'platform',
     value: 'OS/ARCH[/VARIANT]',
-    summary: 'image to take from an index elsewhere; default: that of this machine',
+    summary: 'image to take from an index outside the store; default: that of this machine',
   },
   BUILD_RESERVE,
 ];

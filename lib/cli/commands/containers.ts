@@ -152,7 +152,12 @@ export const rm: CommandTable = {
   ],
   options: [
     { name: 'all', short: 'a', default: false, summary: 'remove all containers' },
-    { name: 'filter', value: 'KEY=VALUE', repeat: true, summary: 'remove those that match; filters as in imgtool ps' },
+    {
+      name: 'filter',
+      value: 'KEY=VALUE',
+      repeat: true,
+      summary: 'remove matching containers; filters as in imgtool ps',
+    },
     {
       name: 'force',
       short: 'f',

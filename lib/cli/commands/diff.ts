@@ -31,7 +31,7 @@ export const diff: CommandTable = {
       name: 'path',
       value: 'PATH',
       repeat: true,
-      summary: 'only this path and what is below it; * matches within a name',
+      summary: 'show only this path and its contents; * matches within a name',
     },
     PLATFORM,
     RESERVE,

@@ -10,7 +10,7 @@ export const login: CommandTable = {
   summary: 'log in to a registry',
   description:
     "The login is verified at the registry, then stored for Docker's config.json (or --authfile, or REGISTRY_AUTH_FILE): in the " +
-    'credential helper that the file names for the registry, else in the file itself. Prompts for what is not given.',
+    'credential helper that the file names for the registry, else in the file itself. Prompts for missing values.',
   arguments: [HOST],
   options: [
     { name: 'username', short: 'u', value: 'USER', summary: 'user name' },
@@ -39,7 +39,7 @@ export const login: CommandTable = {
     // Reports an invalid name before asking for anything.
     await (await imgtool.drivers()).registryKey(registry);
     const done = await imgtool.login(registry, { ...(await loginOf(context)), signal });
-    if (!done.checked) progress.note(`${done.host} did not ask for a login: it is kept unchecked`);
+    if (!done.checked) progress.note(`${done.host} requires no login; saved without verification`);
     if (done.helper === undefined) {
       const what = done.identityToken ? 'an identity token' : 'the password';
       progress.note(`${what} is kept in ${done.file}, not encrypted`);
@@ -61,7 +61,7 @@ export const logout: CommandTable = {
   ],
   async run({ args, options, signal, imgtool, progress }) {
     if (options.flag('all') === (args[0] !== undefined)) {
-      throw new UsageError(options.flag('all') ? '--all goes without HOST' : 'no registry is named', {
+      throw new UsageError(options.flag('all') ? '--all cannot be combined with HOST' : 'no registry is named', {
         hint: 'name a registry, or give --all',
       });
     }
@@ -99,7 +99,7 @@ async function loginOf({
   const username = named ?? (await ask('User name: ', { hidden: false })).trim();
   if (username === '' || username.includes(':')) {
     throw new UsageError(username === '' ? 'the user name is empty' : 'a user name cannot hold a colon', {
-      hint: 'the password is given by --password-stdin, or typed when asked for',
+      hint: 'pass the password with --password-stdin or type it at the prompt',
     });
   }
   const password = fromInput

@@ -12,7 +12,7 @@ export const tags: CommandTable = {
       value: 'BY',
       choices: ['registry', 'version', 'name'],
       default: 'registry',
-      summary: 'order: of the registry; by version, the newest first and then what is no version; by name',
+      summary: 'sort order: registry (as listed), version (newest first, other tags last) or name',
     },
     { name: 'limit', value: 'N', parse: wholeNumber(1), summary: 'print at most N tags' },
   ],

@@ -19,7 +19,7 @@ export const rmi: CommandTable = {
       name: 'filter',
       value: 'KEY=VALUE',
       repeat: true,
-      summary: 'remove those that match; filters as in imgtool images',
+      summary: 'remove matching images; filters as in imgtool images',
     },
     { name: 'force', short: 'f', default: false, summary: 'remove the name even if a container uses the image' },
     { name: 'ignore', short: 'i', default: false, summary: 'an image that does not exist is no error' },

@@ -180,7 +180,7 @@ async function syncOnce(context: CommandContext, rules: readonly SyncRule[]): Pr
   );
   throw new PartialError(`${report.failed} tags failed: ${failures.slice(0, 5).join('; ')}`, {
     failures,
-    hint: 'running it again copies what is missing',
+    hint: 'run the command again to copy the rest',
   });
 }
 
@@ -230,7 +230,7 @@ async function rulesOf({ args, imgtool, options }: CommandContext): Promise<read
     return imgtool.mirrorRules(first, targets, { ...mirrorOptions(options), nested: dest === 'docker' });
   const given = RULE_OPTIONS.find((name) => options.origin(name) === 'flag');
   if (given !== undefined) {
-    throw new UsageError(`--${given} goes with a source and a target`, { hint: `write it into ${first}` });
+    throw new UsageError(`--${given} cannot be used with a file of rules`, { hint: `write it into ${first}` });
   }
   return imgtool.mirrorFile(first, {
     targets,

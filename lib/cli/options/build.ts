@@ -51,7 +51,7 @@ export const BUILD_OPTIONS: readonly OptionSpec[] = [
     name: 'cache-from',
     value: 'REPO',
     repeat: true,
-    summary: 'take steps that another machine kept in this repository',
+    summary: 'use cached steps from this repository',
   },
   { name: 'cache-to', value: 'REPO', repeat: true, summary: 'keep the steps of this build in this repository' },
   { name: 'cache-mounts', default: false, summary: 'take cache mounts from --cache-from and keep them in --cache-to' },

@@ -7,7 +7,7 @@ export const COMPRESSION: readonly OptionSpec[] = [
   {
     name: 'compression',
     value: 'KIND[:LEVEL]',
-    summary: 'gzip or zstd; layers that have this compression are kept unless a level is given',
+    summary: 'gzip or zstd; layers already compressed this way are copied unchanged unless a level is given',
   },
   {
     name: 'compression-format',

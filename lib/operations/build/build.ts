@@ -150,7 +150,9 @@ class Build {
     const { progress } = this.#deps;
     try {
       const name = await keepFailed(this.#deps, { state, container, packer: this.#newPacker() }, this.#request);
-      progress.note(`the files of the step that failed are kept: imgtool run ${name} COMMAND; imgtool rm ${name}`);
+      progress.note(
+        `the files of the failed step are in container ${name}: imgtool run ${name} COMMAND; imgtool rm ${name}`,
+      );
       return true;
     } catch (error) {
       this.#request.signal.throwIfAborted();

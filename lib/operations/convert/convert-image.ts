@@ -340,7 +340,7 @@ class ImageConverter {
 
   #mayChange({ descriptor: { digest } }: RawManifest, what: string): void {
     if (!this.#job.preserveDigests) return;
-    throw new UsageError(`${what} would have another digest than ${digest} in the form asked for`, {
+    throw new UsageError(`converting ${what} would change its digest ${digest}`, {
       hint: NO_INDEX_HINT,
     });
   }

@@ -69,7 +69,7 @@ function subset(
   if (index.manifests.every(keeps)) return { raw, rewritten: false };
   if (preserveDigests) {
     throw new UsageError(
-      `an index of ${platforms.map(formatPlatform).join(', ')} alone has another digest than ${raw.descriptor.digest}`,
+      `an index of ${platforms.map(formatPlatform).join(', ')} alone would have another digest than ${raw.descriptor.digest}`,
       { hint: 'leave out --preserve-digests, or copy the whole index with --all' },
     );
   }

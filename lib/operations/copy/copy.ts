@@ -159,7 +159,7 @@ export async function deliverImage(
     if (failures.length === 0) return;
     throw new PartialError(
       `${failures.length} of ${targets.length} destinations do not have the image: ${failures.join('; ')}`,
-      { failures, hint: 'the others have it; running it again copies what is missing' },
+      { failures, hint: 'the others have it; run the command again to copy the rest' },
     );
   }, closes);
 }
@@ -265,9 +265,9 @@ function checkDigests(names: readonly TransportName[], digest: Digest): void {
   for (const name of names) {
     if (name.transport !== 'docker' || name.reference.digest === undefined || name.reference.digest === digest)
       continue;
-    throw new InvalidReferenceError(`what is to be copied is ${digest}, not ${name.reference.digest}`, {
+    throw new InvalidReferenceError(`the source has digest ${digest}, not ${name.reference.digest}`, {
       input: formatReference(name.reference),
-      hint: 'leave the digest of the destination out: what is copied decides it',
+      hint: 'omit the digest of the destination; it follows from the source',
     });
   }
 }

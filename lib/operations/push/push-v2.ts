@@ -128,7 +128,7 @@ function checkDigest({ reference }: PushRequest, actual: Digest): void {
   if (digest === undefined || digest === actual) return;
   throw new InvalidReferenceError(`the image's manifest is ${actual}, not ${digest}`, {
     input: formatReference(reference),
-    hint: 'leave the digest out: what is pushed decides it',
+    hint: 'omit the digest; it follows from the pushed image',
   });
 }
 

@@ -47,7 +47,7 @@ export async function searchRepositories(
 ): Promise<string[]> {
   const found = await registry.search(host, '', { limit: MAX_FOUND, signal });
   if (found.length > 0 && found.length < MAX_FOUND) return found.map(({ name }) => name);
-  const why = found.length === 0 ? 'finds nothing' : 'ends before everything is told';
+  const why = found.length === 0 ? 'returns no results' : 'returns incomplete results';
   throw new UsageError(`the search of ${host} ${why}`, { hint });
 }
 

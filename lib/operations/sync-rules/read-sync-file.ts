@@ -47,7 +47,7 @@ export async function readSyncFile(text: string, title: string, options: SyncFil
   if (own === undefined) return skopeoRules(root, options);
   if (options.targets.length > 0) throw new UsageError(`${title} names its targets itself`, { hint: 'leave out DST' });
   if (options.scopedByFlag === true) {
-    throw new UsageError(`--scoped goes with a source and a target, or with a file of skopeo's`, {
+    throw new UsageError(`--scoped requires a source and a target, or a file in skopeo's format`, {
       hint: `write whole targets into ${title}`,
     });
   }
@@ -68,7 +68,7 @@ async function readRule(node: FileNode): Promise<SyncRule> {
   const source = need('source').parsed(parseSyncSource);
   const listed = members.get('repositories')?.texts();
   if (listed !== undefined && source.repository !== undefined)
-    throw members.get('repositories')!.valueError('goes with a source that is a host alone', 'write source: HOST/');
+    throw members.get('repositories')!.valueError('requires a source that is only a host', 'write source: HOST/');
   const kind = source.repository === undefined ? 'registry' : 'repository';
   const targets = (members.get('targets') ?? need('target'))
     .items()
