@@ -1,4 +1,4 @@
-/** What a row of the benchmark is, and how its participants are measured: in turn, A B A B, so that noise meets all alike. */
+/** What a row of the benchmark is, and how its participants are measured: in turn, A B C, B C A, so that noise meets all alike. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { BenchImage } from './image.js';
@@ -60,8 +60,10 @@ export async function measureRow(
     error: undefined as string | undefined,
   }));
   try {
-    for (let round = 0; round < runs; round++)
-      for (const state of states) {
+    for (let round = 0; round < runs; round++) {
+      // Each comes after each other in turn: what one leaves to be written or freed slows the next.
+      const first = round % states.length;
+      for (const state of [...states.slice(first), ...states.slice(0, first)]) {
         if (state.error !== undefined) continue;
         try {
           const sample = await state.participant.run();
@@ -71,6 +73,7 @@ export async function measureRow(
           state.error = error instanceof Error ? error.message : String(error);
         }
       }
+    }
   } finally {
     await row.finish?.();
   }

@@ -114,7 +114,7 @@ async function changeRemoteImage(
   const change = async (): Promise<ChangedImage> => {
     const base = await images.find(request.image);
     const { config } = base;
-    const { execution, created, step } = describeChange(config, request);
+    const { execution, created, step } = await describeChange(config, request);
     const { layers, history } = await make({ base, images, spool, step });
     const format = formatOf(base.mediaType);
     const diffIds = layers.map(({ diffId }) => diffId);

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ImageRecord } from '../../metadata/index.js';
 import { compareText } from '../../util/index.js';
@@ -29,6 +28,7 @@ import {
   sweepStore,
   withWorkKey,
 } from '../store/index.js';
+import { withConfigChanges } from './config-changes.js';
 import { deriveImage, checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
@@ -175,7 +175,7 @@ async function appendTars(
 }
 
 /** The changed config and its history entry. Throws UsageError. */
-export function describeChange(
+export async function describeChange(
   config: ImageConfig,
   {
     changes,
@@ -183,16 +183,16 @@ export function describeChange(
     message,
     sourceDateEpoch,
   }: Pick<ImageChangeRequest, 'changes' | 'author' | 'message' | 'sourceDateEpoch'>,
-): {
+): Promise<{
   readonly execution: ExecutionConfig;
   /** RFC 3339. */
   readonly created: string;
   readonly step: (createdBy: string) => HistoryEntry;
-} {
+}> {
   const created = createdAt(sourceDateEpoch);
   return {
     created,
-    execution: applyConfigChanges(config.config ?? {}, changes),
+    execution: await withConfigChanges(config.config ?? {}, changes),
     step: (createdBy) => ({
       created,
       created_by: [createdBy, ...changes].join('; '),
@@ -223,7 +223,7 @@ async function changeImage(
     await sweepStore(deps);
     const { record: base } = await findImage(deps, request.image);
     const config = await readImageConfig(deps, base);
-    const { execution, created, step } = describeChange(config, request);
+    const { execution, created, step } = await describeChange(config, request);
     const { layers, diffIds, history } = await keepingReserve(deps, request, (guarded) =>
       make({ base, config, step, blobs, signal: guarded }),
     );

@@ -1,4 +1,3 @@
-import { applyConfigChanges } from '../../dockerfile/index.js';
 import { UsageError } from '../../errors.js';
 import type { ContainerRecord, ImageRecord } from '../../metadata/index.js';
 import {
@@ -21,6 +20,7 @@ import {
   withFrozen,
 } from '../layers/index.js';
 import { createdAt, findContainer, imageOfContainer, lockStore, readImageConfig, sweepStore } from '../store/index.js';
+import { withConfigChanges } from './config-changes.js';
 import { deriveImage, checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
@@ -65,7 +65,7 @@ export async function commitContainer(deps: CommitDeps, request: CommitRequest):
     const base = await imageOfContainer(deps, container);
     if (!request.squash) await restoreLayers(deps, base, request);
     const config = await readImageConfig(deps, base);
-    const execution = applyConfigChanges(config.config ?? {}, request.changes);
+    const execution = await withConfigChanges(config.config ?? {}, request.changes);
     const { record, layer } = await keepingReserve(deps, request, (signal) =>
       withFrozen(deps, { id: container.id, signal }, async (frozen) => {
         const made = await makeLayer(deps, { request: { ...request, signal }, container, base, frozen });

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
-import { applyConfigChanges } from '../../dockerfile/index.js';
 import { digestHex, formatReference, hostPlatform, type ExecutionConfig } from '../../spec/index.js';
 import type { OperationDeps } from '../deps.js';
 import { keepingReserve, type LayerPlan, unpackTar, writeImage } from '../layers/index.js';
 import { createdAt, NewBlobs, lockStore, recordImage, sweepStore, syncLayers } from '../store/index.js';
+import { withConfigChanges } from './config-changes.js';
 import { checkNewName } from './derive-image.js';
 import type { NewImageResult, NewImageRequest } from './new-image.js';
 
@@ -30,7 +30,7 @@ type ImportDeps = Pick<OperationDeps, 'content' | 'metadata' | 'snapshots' | 'cr
  */
 export async function importImage(deps: ImportDeps, request: ImportRequest): Promise<ImportResult> {
   checkNewName(request.reference);
-  const execution = applyConfigChanges({}, request.changes);
+  const execution = await withConfigChanges({}, request.changes);
   const blobs = new NewBlobs();
   const store = await lockStore(deps, request);
   try {
