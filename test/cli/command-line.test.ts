@@ -187,7 +187,9 @@ describe('command line', () => {
       const { code, stderr } = await imgtool(['sync', file, flag]);
       expect(code, flag).to.equal(2);
       expect(stderr)
-        .to.include(`${flag.replace(/=.*/, '')} cannot be used with a file of rules`)
+        .to.include(
+          `${flag.replace(/=.*/, '')} ${flag === '--scoped' ? 'requires a source and a target' : 'cannot be used with a file of rules'}`,
+        )
         .and.match(/\nhint: write .+ into .+mirrors\.yaml/);
     }
     const env = { IMGTOOL_SYNC_MAX_DELETE: '3', IMGTOOL_SYNC_SCOPED: 'true', IMGTOOL_PLATFORM: 'amd64' };
