@@ -38,10 +38,11 @@ export function buildDrivers(settings: Settings): BuildContextDeps & { close(): 
 /** Drivers, besides transports, for building and changing images without a store. */
 export function remoteBuildDrivers(): Pick<
   RemoteChangeDeps,
-  'createIndexer' | 'openLayers' | 'createLayerBuilder' | 'packFileTree'
+  'createIndexer' | 'isLayerIndex' | 'openLayers' | 'createLayerBuilder' | 'packFileTree'
 > {
   return {
     createIndexer: async () => (await import('../layer/index.js')).createLayerIndexer(),
+    isLayerIndex: async (index) => (await import('../layer/index.js')).isLayerIndex(index),
     openLayers: async (layers) => {
       const { LayerIndex, LayeredTree } = await import('../layer/index.js');
       return new LayeredTree(layers.map(({ index, data }) => ({ index: new LayerIndex(index), data })));

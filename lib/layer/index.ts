@@ -10,6 +10,6 @@ export { beginsTar } from './begins-tar.js';
 export { LayeredTree, type LayeredTreeOptions, type TarLayer } from './members/layered-tree.js';
 export { createLayerBuilder, type LayerBuilder } from './members/layer-builder.js';
 export { packFileTree, type MembersOutput } from './members/write-layer.js';
-export { LayerIndex } from './members/layer-index.js';
+export { isLayerIndex, LayerIndex } from './members/layer-index.js';
 export { createLayerApplier, createLayerIndexer, type LayerApplierOptions } from './applier.js';
 export { SourceFailedError } from './source-failed-error.js';

@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect } from 'chai';
-import { createLayerIndexer } from '../../lib/layer/index.js';
+import { createLayerIndexer, isLayerIndex } from '../../lib/layer/index.js';
 import { LayerIndexes } from '../../lib/operations/build-remote/layer-indexes.js';
 import { digestOf, MEDIA_TYPE, type DiffId } from '../../lib/spec/index.js';
 import { fillWith, onTmpfs } from '../helpers/full-disk.js';
@@ -25,6 +25,7 @@ describe('operations/build-remote: indexes in the cache of the user', () => {
   async function index(cacheDirectory: string): Promise<void> {
     const indexes = new LayerIndexes({
       createIndexer: () => Promise.resolve(createLayerIndexer()),
+      isLayerIndex: (index) => Promise.resolve(isLayerIndex(index)),
       progress: { event: () => undefined, note: () => undefined },
       temporaryDirectory: base,
       cacheDirectory,
@@ -46,6 +47,21 @@ describe('operations/build-remote: indexes in the cache of the user', () => {
     await index(join(base, 'cache'));
     expect(fetched).to.equal(1);
   });
+
+  for (const [name, damage] of Object.entries({
+    'is cut': (path: string) => truncateSync(path, 10),
+    'another version wrote': (path: string) =>
+      writeFileSync(path, readFileSync(path, 'latin1').replace('"version":1', '"version":9'), 'latin1'),
+  }))
+    it(`one that ${name} is made again and replaced`, async () => {
+      const cache = join(base, 'cache');
+      await index(cache);
+      const [file] = readdirSync(join(cache, 'layers'));
+      damage(join(cache, 'layers', file!));
+      await index(cache);
+      await index(cache);
+      expect(fetched).to.equal(2);
+    });
 
   it('a full disk costs the next build time only, and nothing is left there', async () => {
     const cache = join(base, 'cache');

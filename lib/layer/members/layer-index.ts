@@ -84,6 +84,11 @@ export class LayerIndex {
   }
 }
 
+/** Reports whether the file is a complete index of the version that this program writes. */
+export function isLayerIndex(fd: number): boolean {
+  return readFooter(fd, fstatSync(fd).size) !== undefined;
+}
+
 function readFooter(fd: number, size: number): IndexFooter | undefined {
   if (size < FOOTER_BYTES) return undefined;
   try {

@@ -17,12 +17,17 @@ export interface RemoteLayer {
   readonly onFault?: (error: unknown) => void;
 }
 
+type LayerIndexesDeps = Pick<
+  RemoteBuildDeps,
+  'createIndexer' | 'isLayerIndex' | 'progress' | 'cacheDirectory' | 'temporaryDirectory'
+>;
+
 /**
  * Indexes of layers: member headers and content hashes. A layer is read once, streamed through a temporary file; its
  * index stays in the user's cache, so the next build does not read the layer at all.
  */
 export class LayerIndexes {
-  readonly #deps: Pick<RemoteBuildDeps, 'createIndexer' | 'progress'>;
+  readonly #deps: Pick<RemoteBuildDeps, 'createIndexer' | 'isLayerIndex' | 'progress'>;
   readonly #kept: IndexFiles;
   readonly #spool: Spool;
   readonly #indexes = new Map<string, Promise<number>>();
@@ -30,7 +35,7 @@ export class LayerIndexes {
   readonly #opened: number[] = [];
   #indexer: Promise<LayerIndexer> | undefined;
 
-  constructor(deps: Pick<RemoteBuildDeps, 'createIndexer' | 'progress' | 'cacheDirectory' | 'temporaryDirectory'>) {
+  constructor(deps: LayerIndexesDeps) {
     this.#deps = deps;
     this.#kept = new IndexFiles(deps.cacheDirectory);
     this.#spool = new Spool(deps.temporaryDirectory);
@@ -42,7 +47,8 @@ export class LayerIndexes {
       const kept = this.#kept.open(keyOf(layer));
       if (kept !== undefined) {
         this.#opened.push(kept);
-        return kept;
+        // Another version of this program may have written it; it is replaced then.
+        if (await this.#deps.isLayerIndex(kept)) return kept;
       }
       const index = this.#spool.make();
       await orCloseAll(() => this.#read(layer, { index, data: undefined }, signal), [() => this.#spool.drop(index)]);

@@ -8,6 +8,8 @@ export interface RemoteBuildDeps extends CopyTransports {
   readonly fullName: (name: string) => Promise<string>;
   /** Starts the threads that index layers; the caller closes it. */
   readonly createIndexer: () => Promise<LayerIndexer>;
+  /** Reports whether a file is an index that `openLayers` takes. */
+  readonly isLayerIndex: (index: number) => Promise<boolean>;
   /** Combines layers, lowest first, into a tree, from their indexes (open descriptors) and contents. */
   readonly openLayers: (
     layers: readonly { readonly index: number; readonly data: () => Promise<number> }[],
