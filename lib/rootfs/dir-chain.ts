@@ -1,6 +1,7 @@
 import { closeSync, constants } from 'node:fs';
 import {
   addressOf,
+  constantAddress,
   AT_EMPTY_PATH,
   AT_FDCWD,
   directChmod,
@@ -65,10 +66,8 @@ const words = new Uint32Array(memory.buffer);
 const bigWords = new BigInt64Array(memory.buffer);
 const EMPTY_PATH_AT = 504;
 
-const defaultAcl = Buffer.from('system.posix_acl_default\0');
-const DEFAULT_ACL_ADDRESS = addressOf(defaultAcl);
-const accessAcl = Buffer.from('system.posix_acl_access\0');
-const ACCESS_ACL_ADDRESS = addressOf(accessAcl);
+const DEFAULT_ACL_ADDRESS = constantAddress('system.posix_acl_default');
+const ACCESS_ACL_ADDRESS = constantAddress('system.posix_acl_access');
 
 /**
  * The parent directories of the current entry, kept open while entries follow each other through a tree. Links in a

@@ -15,3 +15,13 @@ const memcpy = koffi
 export function addressOf(view: Uint8Array): number {
   return memcpy(view, view, 0);
 }
+
+/** Keeps memory that only an address refers to. */
+const constants: Uint8Array[] = [];
+
+/** Memory address of `name` as a C string, valid as long as the process: for constants. */
+export function constantAddress(name: string): number {
+  const bytes = Buffer.from(`${name}\0`);
+  constants.push(bytes);
+  return addressOf(bytes);
+}

@@ -1,7 +1,7 @@
 import { closeSync, constants } from 'node:fs';
 import { isRefusedXattr, timesAddress, type DirHandle, type RelativePath } from '../../rootfs/index.js';
 import {
-  addressOf,
+  constantAddress,
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
   chmodAt,
@@ -26,10 +26,8 @@ import type { MemberXattr, TarMember } from '../tar/member.js';
 import { unpackError } from './unpack-error.js';
 
 const SPECIAL_BITS = 0o6000;
-const ACCESS_ACL = Buffer.from('system.posix_acl_access\0');
-const DEFAULT_ACL = Buffer.from('system.posix_acl_default\0');
-const ACCESS_ACL_ADDRESS = addressOf(ACCESS_ACL);
-const DEFAULT_ACL_ADDRESS = addressOf(DEFAULT_ACL);
+const ACCESS_ACL_ADDRESS = constantAddress('system.posix_acl_access');
+const DEFAULT_ACL_ADDRESS = constantAddress('system.posix_acl_default');
 
 /** A path that is converted to bytes only for messages and calls by name. */
 type EntryPath = Pick<RelativePath, 'toBuffer' | 'nameStart'>;
