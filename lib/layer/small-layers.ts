@@ -14,7 +14,7 @@ import type { UnpackJob } from './worker-protocol.js';
 
 /** Largest blob that is unpacked without threads. Bytes. */
 const MAX_BLOB_BYTES = 64 * 1024;
-/** Largest tar of it: a thousand empty files at most, which take some 20 ms. Bytes. */
+/** Its tar must be smaller than this, so it has a thousand members at most. Bytes. */
 const MAX_TAR_BYTES = 512 * 1024;
 
 /** Unpacks or indexes small layers in the calling thread: that takes less time than starting the threads of an applier. */
@@ -29,8 +29,8 @@ export class SmallLayers {
   }
 
   /**
-   * Waits for the whole blob. Resolves with undefined, and has changed nothing, when the layer is not small or might remove
-   * whole directories, which can take long. Throws as `LayerApplier.apply`, and StoppedError.
+   * Waits for the whole blob. Resolves with undefined, before it changes anything, if the layer is not small or has
+   * whiteouts, whose removals can take long. Throws as `LayerApplier.apply`, and StoppedError.
    */
   async apply(
     { fd, growing, size }: Pick<LayerInput, 'fd' | 'growing' | 'size'>,

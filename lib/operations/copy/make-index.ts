@@ -72,7 +72,7 @@ export async function makeIndex(deps: MakeIndexDeps, order: IndexOrder): Promise
   for (const reference of sources) {
     const source = await openRegistrySource(deps.registry, reference, { signal });
     const found = await entriesOf(source, reference, { platform, signal });
-    await bringOver(deps, source, found, order);
+    await copyEntries(deps, source, found, order);
     for (const entry of found) entries.set(keyOf(entry), entry);
   }
   const index = buildIndex([...entries.values()], base, order);
@@ -114,8 +114,8 @@ async function entriesOf(
   return [{ mediaType, digest, size, platform: platformFrom(parseImageConfig(bytes, `the config of ${name}`)) }];
 }
 
-/** Copies the entries, because an index may only name manifests of its own repository. */
-async function bringOver(
+/** Copies the entries to the target's repository: an index can only refer to manifests of its own repository. */
+async function copyEntries(
   { registry, progress, parallel }: MakeIndexDeps,
   source: RegistrySource,
   entries: readonly Descriptor[],

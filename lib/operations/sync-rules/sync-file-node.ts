@@ -81,7 +81,7 @@ export class FileNode {
 
   #at: Node | undefined;
 
-  /** Reports errors at the line of its key instead of its own. */
+  /** Makes errors about this node refer to the line of `key`. */
   at(key: Node): this {
     this.#at = key;
     return this;

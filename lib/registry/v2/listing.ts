@@ -53,8 +53,10 @@ export async function* listNames(
     if (response.truncated) throw listError(`a page is over ${MAX_PAGE_BYTES} bytes`);
     const before = seen.size;
     const names = parsePage(response.body, member);
-    if (names === undefined)
-      throw isForeign(response) ? notARegistryError(response, asked) : listError(`it is not a list of ${member}`);
+    if (names === undefined) {
+      if (isForeign(response)) throw notARegistryError(response, asked);
+      throw listError(`it is not a list of ${member}`);
+    }
     for (const name of names) {
       if (seen.has(name)) continue;
       if (!isName(name)) {

@@ -279,7 +279,8 @@ class Upload {
   }
 
   #fail(response: BufferedResponse, why: string): never {
-    throw isForeign(response) ? notARegistryError(response, this.#asked) : this.#uploadError(response, why);
+    if (isForeign(response)) throw notARegistryError(response, this.#asked);
+    throw this.#uploadError(response, why);
   }
 
   #uploadError({ status, url }: BufferedResponse, why: string): RegistryError {
